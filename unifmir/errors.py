@@ -1,0 +1,36 @@
+"""Every error unifmir raises on purpose: one base class, and the builtin a caller would catch.
+
+A message names what was expected, what was found, and the next thing to try.
+"""
+
+
+class UnifmirError(Exception):
+    """Base of all errors that are the user's to solve; the CLI shows the message and exits with 2."""
+
+
+class CheckpointError(UnifmirError, ValueError):
+    """A file is not a checkpoint this package can use."""
+
+
+class ImageError(UnifmirError, ValueError):
+    """An image cannot be read, or does not fit the task."""
+
+
+class UnknownNameError(UnifmirError, KeyError):
+    """A task, format or model that no registry knows."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which hides line breaks and doubles quotes.
+        return str(self.args[0])
+
+
+class ExportError(UnifmirError, RuntimeError):
+    """An artifact could not be made, or was refused because it is not the same picture."""
+
+
+class ZooError(UnifmirError, RuntimeError):
+    """A zoo entry is malformed, or its file cannot be had or is not what was recorded."""
+
+
+class MissingExtraError(UnifmirError, ImportError):
+    """An optional dependency is not installed."""

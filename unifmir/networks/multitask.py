@@ -1,0 +1,117 @@
+"""The multi-task network: one body, five heads and tails (Ma et al. 2024, Fig. 1a)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from unifmir.networks.projection import Projector
+from unifmir.networks.swin import SwinBody, conv_leaky, reflect_pad, upsampler
+from unifmir.networks.volume import ViewUNet
+
+
+class UniFMIR(SwinBody):
+    """All five tasks in one network, with the official state-dict keys.
+
+    Unlike the official forward pass, results are cropped to the true size of the input.
+    The body residual is added for sr, denoise and isotropic, and not for projection and volume.
+
+    Parameters
+    ----------
+    embed_dim, depths, num_heads, window_size, mlp_hidden
+        As for `SwinRestoration`; shared by all tasks.
+    tail_features : int
+        Channels between the body and the last convolution of tasks 1 to 4.
+    volume_tail_features : int
+        The same for volume.
+    sr_channels, denoise_channels, isotropic_channels : int
+        Planes each head reads.
+    sr_scale : int
+        Lateral magnification of sr.
+    planes, features, blocks, match_features, random_features
+        As for `Projector`.
+    views, volume_planes, stem_features, entry_features, encoder
+        As for `ViewUNet`.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int = 90,
+        depths: Sequence[int] = (6, 6, 6),
+        num_heads: Sequence[int] = (6, 6, 6),
+        window_size: int = 8,
+        mlp_hidden: int = 180,
+        tail_features: int = 32,
+        volume_tail_features: int = 90,
+        sr_channels: int = 1,
+        sr_scale: int = 2,
+        denoise_channels: int = 5,
+        isotropic_channels: int = 1,
+        planes: int = 50,
+        features: int = 256,
+        blocks: int = 64,
+        match_features: int = 64,
+        random_features: int = 128,
+        views: int = 121,
+        volume_planes: int = 61,
+        stem_features: int = 128,
+        entry_features: int = 64,
+        encoder: Sequence[int] = (128, 256, 512, 512, 512),
+    ) -> None:
+        super().__init__(embed_dim, depths, num_heads, window_size, mlp_hidden)
+        self.sr_scale = sr_scale
+        self.conv_firstsr = nn.Conv2d(sr_channels, embed_dim, 3, padding=1)
+        self.upsamplesr = upsampler(tail_features, sr_scale)
+        self.conv_firstdT = nn.Conv2d(denoise_channels, embed_dim, 3, padding=1)
+        self.conv_firstiso = nn.Conv2d(isotropic_channels, embed_dim, 3, padding=1)
+        self.project = Projector(planes, features, blocks, match_features, random_features)
+        self.conv_firstproj = nn.Conv2d(1, embed_dim, 3, padding=1)
+        self.conv_first0 = ViewUNet(views, volume_planes, stem_features, entry_features, encoder)
+        self.conv_firstv = nn.Conv2d(volume_planes, embed_dim, 3, padding=1)
+        self.conv_before_upsamplev = conv_leaky(embed_dim, volume_tail_features)
+        self.conv_lastv = nn.Conv2d(volume_tail_features, volume_planes, 3, padding=1)
+        self.conv_before_upsample0 = conv_leaky(embed_dim, tail_features)
+        self.conv_last0 = nn.Conv2d(tail_features, 1, 3, padding=1)
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Restore images of one task.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, C, H, W)
+            The task's normalised network input, any size.
+        task : {"sr", "denoise", "isotropic", "projection", "volume"}
+
+        Returns
+        -------
+        Tensor
+            Shape (N, 1, sr_scale * H, sr_scale * W) for sr, (N, volume_planes, n * H, n * W) for
+            volume with n * n views, (N, 1, H, W) otherwise.
+        """
+        return self.stages(x, task)[-1]
+
+    def stages(self, x: Tensor, task: str) -> tuple[Tensor, ...]:
+        """(result,), or (first stage, result) for projection and volume."""
+        height, width = x.shape[-2], x.shape[-1]
+        window = self.window_size
+        if task == "sr":
+            scale = self.sr_scale
+            features = self.enhance(self.conv_firstsr(reflect_pad(x, window)), True)
+            result = self.conv_last0(self.upsamplesr(self.conv_before_upsample0(features)))
+            return (result[..., : height * scale, : width * scale],)
+        if task == "projection":
+            plane: Tensor = self.project(x)
+            features = self.enhance(self.conv_firstproj(reflect_pad(plane, window)), False)
+            result = self.conv_last0(self.conv_before_upsample0(features))
+            return plane, result[..., :height, :width] + plane
+        if task == "volume":
+            n = self.conv_first0.magnification
+            volume: Tensor = self.conv_first0(reflect_pad(x, window))
+            features = self.enhance(self.conv_firstv(volume), False)
+            result = self.conv_lastv(self.conv_before_upsamplev(features))
+            return tuple(t[..., : height * n, : width * n] for t in (volume, result))
+        if task not in ("denoise", "isotropic"):
+            raise ValueError(f"unknown task {task!r}: sr, denoise, isotropic, projection or volume")
+        head = self.conv_firstdT if task == "denoise" else self.conv_firstiso
+        features = self.enhance(head(reflect_pad(x, window)), True)
+        result = self.conv_last0(self.conv_before_upsample0(features))
+        return (result[..., :height, :width],)

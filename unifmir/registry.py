@@ -1,0 +1,60 @@
+"""Named rows that are imported only when they are used."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Generic, TypeVar
+
+from unifmir.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+def nearest_name(name: str, known: list[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name nearest to `name`, or nothing."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Read-only mapping from a name to an object given as `"package.module:attribute"`.
+
+    Parameters
+    ----------
+    what : str
+        What a row is, for error messages ("format", "reference model").
+    rows : iterable of (name, "module:attribute")
+        Duplicated names are refused.
+    """
+
+    def __init__(self, what: str, rows: list[tuple[str, str]]) -> None:
+        self.what = what
+        self._targets: dict[str, str] = {}
+        for name, target in rows:
+            if name in self._targets:
+                raise ValueError(f"{what} {name!r} is registered twice")
+            self._targets[name] = target
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._targets:
+            known = list(self._targets)
+            raise UnknownNameError(
+                f"unknown {self.what} {name!r}{nearest_name(name, known)} known: {', '.join(known)}"
+            )
+        module, _, attribute = self._targets[name].partition(":")
+        row: T = getattr(import_module(module), attribute)
+        return row
+
+    def __contains__(self, name: object) -> bool:
+        # Mapping's own version would import the row.
+        return name in self._targets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def target(self, name: str) -> str:
+        """The `"module:attribute"` of a row, without importing it."""
+        return self._targets[name]
