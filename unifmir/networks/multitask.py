@@ -33,6 +33,8 @@ class UniFMIR(SwinBody):
         As for `ViewUNet`.
     """
 
+    kind = "multitask"
+
     def __init__(
         self,
         embed_dim: int = 90,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinRestoration
 
 BLOCKS_BETWEEN_ATTENTION = 8
@@ -117,7 +118,7 @@ class Projector(nn.Module):
         return plane
 
 
-class ProjectionRestoration(nn.Module):
+class ProjectionRestoration(Network):
     """Single-task surface projection: restoration(p) + p of the projected plane p."""
 
     def __init__(

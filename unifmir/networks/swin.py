@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from unifmir.networks.base import Network
+
 MASKED = -100.0
 """Added to the attention between pixels that the cyclic shift made neighbours. In fp16's range."""
 
@@ -194,7 +196,7 @@ class _PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
 
-class SwinBody(nn.Module):
+class SwinBody(Network):
     """The feature-enhancement body that all tasks share. Its members sit at the root of the keys."""
 
     def __init__(

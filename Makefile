@@ -1,0 +1,55 @@
+# Each target sets up .venv itself, from constraints.txt, when it is missing or out of date.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format compat wheel
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Make or update .venv
+
+# The oldest supported version first: the constraints were taken there. Run, not only looked up:
+# version managers put names on PATH that lead nowhere.
+$(READY): pyproject.toml setup.py constraints.txt
+	@set -e; \
+	if [ ! -x $(BIN)/pip ]; then \
+	  for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      echo "setting up $(VENV) with $$($$python -V)"; $$python -m venv $(VENV); break; \
+	    fi; \
+	  done; \
+	fi; \
+	[ -x $(BIN)/pip ] || { echo "no Python 3.11 or newer on PATH: make PYTHON=/path/to/python"; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+	  --editable '.[train,dev]'
+	@touch $@
+
+demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/, and try it
+	$(BIN)/unifmir export --task denoise --format onnx --format bioimageio --out out
+	$(BIN)/python -m unifmir.cli.demo out
+
+test: $(READY)  ## The quick tests, without slow ones and those that need a GPU
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Format, and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
+	bash tests/compat/run.sh
+
+wheel: $(READY)  ## Build the wheel in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

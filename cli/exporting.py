@@ -1,0 +1,158 @@
+"""`unifmir export` and `unifmir verify`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unifmir.cli import output
+from unifmir.export.formats import FORMATS
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from unifmir.export.base import Artifact
+    from unifmir.export.verification import Report
+
+EMBEDDED = "unifmir-small-sim"
+"""The zoo model that ships in the wheel, exported when none is named."""
+
+
+class Precision(StrEnum):
+    """Choices of --precision."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class Interface(StrEnum):
+    """Choices of --interface."""
+
+    image = "image"
+    network = "network"
+
+
+Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # mypy reads only literal enums; the registry is the one list of formats
+Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # as above
+
+
+def export(
+    task: Annotated[Task | None, typer.Option(help="Task to export.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint file: .pt, .pth or .safetensors.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"Zoo model; {EMBEDDED} if nothing is named.")
+    ] = None,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option("--format", "-f", help="Repeatable; onnx and bioimageio if none is named."),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Type the weights are stored in; refused where unsafe.")
+    ] = Precision.fp32,
+    interface: Annotated[
+        Interface,
+        typer.Option(help="image: takes a user's image. network: the plain (N, C, H, W) network."),
+    ] = Interface.image,
+    opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
+    out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image to measure value ranges on; repeatable."),
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Export a model to verified files: prune, choose the precision, write, prove, publish."""
+    from rich.console import Console
+
+    from unifmir import load
+    from unifmir.errors import UnifmirError
+    from unifmir.export.pipeline import export as run
+
+    if checkpoint is not None and model is not None:
+        raise UnifmirError("give either --checkpoint or --model, not both")
+    if checkpoint is not None and not checkpoint.exists():
+        raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
+    source = checkpoint if checkpoint is not None else (model or EMBEDDED)
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        network = load(source, task=task.value if task else None)
+        artifacts = run(
+            network,
+            out,
+            formats=[f.value for f in formats] if formats else ("onnx", "bioimageio"),
+            precision=precision.value,
+            task=task.value if task else None,
+            interface=interface.value,
+            opset=opset,
+            calibration=calibration or (),
+            on_step=lambda text: _say(console, status, text),
+        )
+    document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
+    output.print_result(document, _artifact_table(artifacts), as_json=as_json)
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="A file made by `unifmir export`.")],
+    parent: Annotated[
+        Path | None,
+        typer.Option(help="The fp32 safetensors it was made from, if it lies elsewhere."),
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
+    from rich.console import Console
+
+    from unifmir.export.verification import verify as run
+
+    with Console(stderr=True).status(f"verifying {artifact.name}"):
+        report = run(artifact, parent=parent)
+    output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
+    if not report.passed:
+        output.check_failed("\n  ".join([artifact.name, *report.failures]))
+
+
+def _say(console: "Console", status: "Status", text: str) -> None:
+    """Show a step on the moving line, or as a line of its own where there is no terminal."""
+    if console.is_terminal:
+        status.update(text)
+    else:
+        output.note(text)
+
+
+def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
+    rows = []
+    for a in artifacts:
+        worst = a.report.worst
+        rows.append(
+            (
+                a.format,
+                a.precision if a.variant == "stored" else f"{a.precision} compute",
+                f"{a.size_bytes / 1e6:.2f}",
+                f"{worst.max_abs_over_std:.1e}",
+                "passed" if a.report.passed else "failed",
+                a.path,
+            )
+        )
+    columns = ("format", "precision", "MB", "max diff / std", "same picture", "file")
+    return output.table(columns, rows)
+
+
+def _case_table(report: "Report") -> str:
+    rows = []
+    for case in report.results:
+        c = case.comparison
+        psnr = "exact" if c.psnr_db is None else f"{c.psnr_db:.1f}"
+        shape = "x".join(map(str, case.shape))
+        verdict = "passed" if not case.failures else "failed"
+        rows.append((case.source, shape, f"{c.max_abs_over_std:.1e}", psnr, f"{c.slope:.6f}", verdict))
+    table = output.table(
+        ("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows
+    )
+    verdict = "passed" if report.passed else "failed"
+    return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

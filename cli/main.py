@@ -1,0 +1,72 @@
+"""The `unifmir` command: its options, its commands, and how it fails.
+
+Nothing here or in the command modules imports torch before a command runs.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import unifmir
+from unifmir.cli import checkpoints, exporting, output, training, zoo
+
+
+class Commands(TyperGroup):
+    """The command group that reports known errors as one message, never as a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the chosen command."""
+        with output.known_errors():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="unifmir",
+    cls=Commands,
+    help="Restore fluorescence microscopy images, and ship the models that do.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    # An unexpected error is a bug: the plain traceback is what a report needs.
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unifmir {unifmir.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="Say more on standard error; twice for everything."
+        ),
+    ] = 0,
+) -> None:
+    """Restore fluorescence microscopy images, and ship the models that do."""
+    ctx.with_resource(output.logging_on_stderr(verbose))
+
+
+app.command("inspect")(checkpoints.inspect)
+app.command("prune")(checkpoints.prune)
+app.command("export")(exporting.export)
+app.command("verify")(exporting.verify)
+app.command("train")(training.train)
+app.command("evaluate")(training.evaluate)
+app.add_typer(zoo.app, name="zoo")
+
+
+def run() -> None:
+    """Entry point of the `unifmir` command."""
+    app(prog_name="unifmir")

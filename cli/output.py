@@ -1,0 +1,151 @@
+"""What the commands share: results on stdout, everything else on stderr, one way to fail.
+
+Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from unifmir.errors import UnifmirError
+
+CHECK_FAILED = 1
+KNOWN_ERROR = 2
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")
+]
+"""Type of the `as_json` parameter of every command that prints a result."""
+
+
+def print_result(document: Any, text: str, *, as_json: bool) -> None:
+    """Print the result of a command on stdout: one JSON document, or text for people.
+
+    Parameters
+    ----------
+    document : JSON values, paths and NumPy scalars
+        Infinities and NaN, which JSON lacks, become null.
+    text : str
+        The same for people.
+    as_json : bool
+        The command's `--json`.
+    """
+    if as_json:
+        text = json.dumps(_jsonable(document), indent=2, ensure_ascii=False, allow_nan=False)
+    # Flushed here, so that a full disk behind a redirection fails where it can be reported.
+    print(text, flush=True)
+
+
+def note(message: str) -> None:
+    """Say something to people that is not the result: on stderr."""
+    typer.echo(message, err=True)
+
+
+def check_failed(message: str) -> NoReturn:
+    """End the command with exit code 1: a check was made and did not hold."""
+    note(f"check failed: {message}")
+    raise typer.Exit(CHECK_FAILED)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as aligned plain text under their column names, numbers to the right."""
+    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(columns))
+    ]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def known_errors() -> Iterator[None]:
+    """Turn errors that are the user's to solve into one message on stderr and exit code 2."""
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader of the pipe (`| head`) has seen enough; Typer ends quietly on it.
+        raise
+    except (UnifmirError, OSError) as error:
+        _drop_unwritable_stdout()
+        note(f"error: {_told(error)}")
+        raise typer.Exit(KNOWN_ERROR) from error
+    except KeyboardInterrupt as error:
+        note("interrupted")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def logging_on_stderr(verbose: int) -> Iterator[None]:
+    """Show log records on stderr meanwhile: warnings, with 1 also progress, with 2 everything.
+
+    Warnings of other packages are for developers and shown from 1 on.
+    """
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger, other = logging.getLogger("unifmir"), logging.getLogger("py.warnings")
+    before = (logger.level, other.level, other.propagate)
+    logger.addHandler(handler)
+    other.addHandler(handler)
+    logger.setLevel(level)
+    other.setLevel(logging.WARNING if verbose else logging.ERROR)
+    other.propagate = False
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logger.removeHandler(handler)
+        other.removeHandler(handler)
+        logger.setLevel(before[0])
+        other.setLevel(before[1])
+        other.propagate = before[2]
+
+
+def _told(error: UnifmirError | OSError) -> str:
+    """The message of an error; an OSError's names its file."""
+    if isinstance(error, UnifmirError) or error.strerror is None:
+        return str(error) or type(error).__name__
+    files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([*files, error.strerror])
+
+
+def _drop_unwritable_stdout() -> None:
+    """Keep the interpreter from failing again on text that stdout could not take."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a NumPy scalar, without importing NumPy
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,164 @@
+"""What the export formats have in common: the job, the artifact, and what an artifact says of itself."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
+
+from unifmir.errors import ExportError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from unifmir.export.verification import Report
+    from unifmir.networks.base import Network
+    from unifmir.precision import PrecisionPlan
+
+Variant = Literal["stored", "computing"]
+"""`stored`: weights in the precision, arithmetic in fp32. `computing`: arithmetic in it too."""
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""float32 array in, float32 array out, by the artifact's own runtime on the CPU."""
+
+LINEAGE_SCHEMA = 1
+IMAGE, RESTORED = "image", "restored"
+"""Names of an artifact's one input and one output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What an artifact says of itself: enough to verify it again with nothing but its parent."""
+
+    task: str
+    interface: str
+    precision: str
+    variant: Variant
+    config: dict[str, Any]
+    """`SingleTaskConfig.to_dict()`."""
+    scale: int
+    """Lateral magnification, output pixels per input pixel."""
+    input_axes: tuple[str, ...]
+    output_axes: tuple[str, ...]
+    normalization: dict[str, Any]
+    size_rule: dict[str, Any]
+    parent: dict[str, str]
+    """`name` and `sha256` of the fp32 single-task safetensors it was made from."""
+    versions: dict[str, str]
+    schema: int = LINEAGE_SCHEMA
+
+    def to_strings(self) -> dict[str, str]:
+        """One string per field, for metadata that holds nothing else."""
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_strings(cls, strings: dict[str, str], name: str) -> Self:
+        """Inverse of `to_strings`; ExportError if `name` carries no lineage of ours."""
+        texts = {"task", "interface", "precision", "variant"}
+        values: dict[str, Any] = {}
+        for field in cls.__dataclass_fields__:
+            if field not in strings:
+                raise ExportError(
+                    f"{name}: its metadata has no {field!r}, so it was not exported by unifmir; "
+                    "expected a file made by `unifmir export`"
+                )
+            values[field] = strings[field] if field in texts else json.loads(strings[field])
+        for field in ("input_axes", "output_axes"):
+            values[field] = tuple(values[field])
+        if values["schema"] != LINEAGE_SCHEMA:
+            raise ExportError(
+                f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
+                f"{LINEAGE_SCHEMA}; update unifmir or export again"
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """Everything a format needs to write one file."""
+
+    network: "Network"
+    """The fp32 single-task network."""
+    module: "nn.Module"
+    """What is exported: the network behind the wanted interface, in the wanted variant."""
+    example: "Tensor"
+    """Batch 2, not square: sizes 1 and squares hide baked-in dimensions."""
+    lineage: Lineage
+    plan: "PrecisionPlan"
+    opset: int
+    reports: tuple["Report", ...] = ()
+    """Verifications of the files made before this one, for the package's README."""
+
+    def with_lineage(self, **changes: Any) -> Self:
+        """A copy whose lineage has some fields replaced."""
+        return replace(self, lineage=replace(self.lineage, **changes))
+
+
+class Exporter(Protocol):
+    """One export format. A row of `unifmir.export.formats.FORMATS`."""
+
+    name: str
+    suffix: str
+    """End of the file name, with the dot."""
+    variants: tuple[Variant, ...]
+    """Which variants the format has when the precision is not fp32."""
+    wrapped_only: bool
+    """Whether the format always carries the image interface."""
+
+    def write(self, job: ExportJob, path: Path) -> None:
+        """Write the artifact; `path` is a temporary name, published after verification."""
+
+    def runner(self, path: Path) -> Runner:
+        """Load the artifact into its own runtime."""
+
+    def lineage(self, path: Path) -> Lineage:
+        """Read what the artifact says of itself; ExportError if it is not one of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that was verified before it got its name."""
+
+    format: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    precision: str
+    variant: Variant
+    interface: str
+    report: "Report"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; the report in full."""
+        return {
+            "format": self.format,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "precision": self.precision,
+            "variant": self.variant,
+            "interface": self.interface,
+            "report": self.report.to_dict(),
+        }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that decide what an artifact looks like."""
+    names = ("unifmir", "torch", "onnx", "onnxruntime", "numpy")
+    return {name: version(name) for name in names}
+
+
+def machine() -> dict[str, str]:
+    """The machine a result comes from: processor architecture, system, Python."""
+    return {
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }

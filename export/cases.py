@@ -1,0 +1,155 @@
+"""What an artifact is verified on: real and random images, at sizes unlike the traced one."""
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unifmir.config import SingleTaskConfig
+from unifmir.export.interfaces import shape_of
+from unifmir.normalize import normalize
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIZES: tuple[tuple[int, tuple[int, int, int]], ...] = (
+    (2, (6, 24, 40)),
+    (1, (1, 9, 16)),
+    (3, (3, 17, 31)),
+    (1, (8, 45, 51)),
+    (2, (5, 8, 64)),
+    (1, (4, 64, 72)),
+)
+"""(batch, (depth, height, width)): as traced, smaller, odd, odd and larger, narrow, larger.
+
+In network pixels, but a quarter of that for light fields, whose network works at 11 times the
+sampling of its input.
+"""
+SEED = 20240412
+RANDOM_RANGE = (-0.1, 1.2)
+"""Beyond [0, 1] on both sides, as percentile normalisation gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One input of a verification."""
+
+    source: str
+    """`real` or `random`."""
+    image: np.ndarray
+    """float32, in the shape the artifact takes."""
+
+
+def case_size(config: SingleTaskConfig, size: tuple[int, int, int]) -> tuple[int, int, int]:
+    """One of `SIZES`, made affordable for the network."""
+    if config.view_unet is None:
+        return size
+    depth, height, width = size
+    return depth, -(-height // 4), -(-width // 4)
+
+
+def example(config: SingleTaskConfig, interface: str) -> "Tensor":
+    """The tensor a graph is traced with: batch 2 and sizes that all differ."""
+    import torch
+
+    batch, size = SIZES[0]
+    shape = shape_of(config, interface, batch=batch, size=case_size(config, size))
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+def cases(config: SingleTaskConfig, interface: str, real: np.ndarray) -> list[Case]:
+    """Inputs for an artifact of `config`.
+
+    Parameters
+    ----------
+    config : SingleTaskConfig
+    interface : {"network", "image"}
+    real : ndarray
+        A raw image in the task's input axes.
+    """
+    rng = np.random.default_rng(SEED)
+    low, high = (-1.0, 1.0) if _wants_views(config, interface) else RANDOM_RANGE
+    if config.view_unet is not None and interface == "image":
+        low, high = 0.0, 4095.0
+    found = []
+    for batch, size in SIZES:
+        shape = shape_of(config, interface, batch=batch, size=case_size(config, size))
+        noise = low + (high - low) * rng.random(shape, dtype=np.float32)
+        found.append(Case("random", noise.astype(np.float32)))
+        found.append(Case("real", real_input(config, interface, real, shape, rng)))
+    return found
+
+
+def real_input(
+    config: SingleTaskConfig,
+    interface: str,
+    raw: np.ndarray,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Crops of a real image, normalised as the task does, in the artifact's input shape.
+
+    Where the image is smaller than the wanted size it is continued by reflection.
+    """
+    image, _ = normalize(raw, TASKS[config.task].normalization)
+    if config.view_unet is not None:
+        crops = [_light_field_crop(config, interface, image, shape, rng) for _ in range(shape[0])]
+    elif interface == "network" and config.task == "isotropic":
+        # The network sees slices with rows y (or x) and columns z.
+        crops = [_crop(image.transpose(2, 1, 0), shape[1:], rng) for _ in range(shape[0])]
+    elif image.ndim == len(shape) - 1:
+        crops = [_crop(image, shape[1:], rng) for _ in range(shape[0])]
+    else:
+        crops = [_crop(image, shape[2:], rng)[None] for _ in range(shape[0])]
+    return np.ascontiguousarray(np.stack(crops), dtype=np.float32)
+
+
+def calibration_inputs(
+    config: SingleTaskConfig, interface: str, images: list[np.ndarray], *, count: int = 4
+) -> "list[Tensor]":
+    """Inputs to measure value ranges on: several crops of each image, of moderate size."""
+    import torch
+
+    rng = np.random.default_rng(SEED)
+    size = case_size(config, (5, 64, 64))
+    inputs = []
+    for raw in images:
+        for _ in range(max(1, count // len(images))):
+            shape = shape_of(config, interface, batch=1, size=size)
+            inputs.append(torch.from_numpy(real_input(config, interface, raw, shape, rng)))
+    return inputs
+
+
+def _wants_views(config: SingleTaskConfig, interface: str) -> bool:
+    return config.view_unet is not None and interface == "network"
+
+
+def _crop(image: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """A random crop, continued by reflection where the image is too small."""
+    padding = [(0, max(0, want - have)) for want, have in zip(size, image.shape, strict=True)]
+    image = np.pad(image, padding, mode="symmetric")
+    starts = [int(rng.integers(0, h - w + 1)) for w, h in zip(size, image.shape, strict=True)]
+    return image[tuple(slice(s, s + w) for s, w in zip(starts, size, strict=True))]
+
+
+def _light_field_crop(
+    config: SingleTaskConfig,
+    interface: str,
+    image: np.ndarray,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """A crop that begins with a whole lens, as raw light field or as views in [-1, 1]."""
+    assert config.view_unet is not None
+    n = isqrt(config.view_unet.views)
+    rows, columns = image.shape[0] // n, image.shape[1] // n
+    lenses = image[: rows * n, : columns * n].reshape(rows, n, columns, n)
+    height, width = shape[-2:] if interface == "network" else (shape[-2] // n, shape[-1] // n)
+    # Axes (row of lenses, column of lenses, row of view, column of view): whole lenses are cut.
+    cut = _crop(lenses.transpose(0, 2, 1, 3), (height, width, n, n), rng)
+    if interface == "image":
+        return cut.transpose(0, 2, 1, 3).reshape(1, height * n, width * n)
+    views = cut.transpose(2, 3, 0, 1).reshape(n * n, height, width)
+    return views / (0.55 * max(float(views.max()), 1e-6)) - 1

@@ -1,0 +1,199 @@
+"""ONNX: one file, one input, one output, free batch and image sizes."""
+
+import json
+import logging
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from unifmir.errors import ExportError
+from unifmir.export.base import IMAGE, RESTORED, ExportJob, Lineage, Runner, Variant
+from unifmir.export.interfaces import FIXED, dynamic_axes
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_OPSET = 17
+"""With IR 8, the newest that Fiji's ONNX Runtime (1.13 in JDLL) reads; the first with one
+LayerNormalization node, whose decomposed form overflows in fp16."""
+OPSETS = range(17, 21)
+"""Opsets the tracing exporter writes. 20 has one Gelu node."""
+SLIM_GROWTH = 1.05
+"""A simplifier that folds constants may inflate a file (onnxsim issues 101, 178): keep the
+traced graph if the simplified file is larger by more than this factor."""
+
+
+class OnnxExporter:
+    """ONNX by tracing; see the module's constants for the choice of opset."""
+
+    name = "onnx"
+    suffix = ".onnx"
+    variants: tuple[Variant, ...] = ("stored", "computing")
+    wrapped_only = False
+
+    def write(self, job: ExportJob, path: Path) -> None:
+        """Trace, simplify, store weights in the precision, name the axes, add the lineage."""
+        if job.opset not in OPSETS:
+            raise ExportError(
+                f"opset {job.opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}; "
+                f"{DEFAULT_OPSET} is what Fiji reads"
+            )
+        model = _simplified(_traced(job))
+        if job.lineage.variant == "stored" and job.plan.precision != "fp32":
+            _store_initializers(model, job.plan.precision)
+        _name_axes(model, job.lineage)
+        helper.set_model_props(model, job.lineage.to_strings())
+        model.producer_name, model.producer_version = "unifmir", job.lineage.versions["unifmir"]
+        model.doc_string = ""
+        onnx.checker.check_model(model, full_check=True)
+        assert_symbolic(model, job.lineage)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+    def runner(self, path: Path) -> Runner:
+        """ONNX Runtime on the CPU, and nothing else: other providers fall back silently."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+            raise ExportError(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
+        if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+            raise ExportError(f"{path.name}: expected one input and one output")
+        name = session.get_inputs()[0].name
+
+        def run(image: np.ndarray) -> np.ndarray:
+            restored: np.ndarray = session.run(None, {name: image})[0]
+            return restored
+
+        return run
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the model's metadata properties."""
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except Exception as error:  # protobuf's DecodeError has no public home
+            raise ExportError(f"{path.name}: not an ONNX model ({error})") from error
+        return Lineage.from_strings({p.key: p.value for p in model.metadata_props}, path.name)
+
+
+def _traced(job: ExportJob) -> ModelProto:
+    import io
+
+    file = io.BytesIO()
+    lineage = job.lineage
+    with warnings.catch_warnings(), torch.no_grad():
+        # Tracing warns where it fixes a Python value, and that it is the older exporter. It is
+        # used because the newer one writes IR 10, which Fiji rejects; that nothing was fixed is
+        # asserted on the graph and by running it at other sizes.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            job.module,
+            (job.example,),
+            file,
+            dynamo=False,
+            opset_version=job.opset,
+            input_names=[IMAGE],
+            output_names=[RESTORED],
+            dynamic_axes={
+                IMAGE: dynamic_axes(lineage.input_axes),
+                RESTORED: dynamic_axes(lineage.output_axes),
+            },
+        )
+    return onnx.load_from_string(file.getvalue())
+
+
+def _simplified(model: ModelProto) -> ModelProto:
+    slim: ModelProto = onnxslim.slim(onnx.load_from_string(model.SerializeToString()))
+    if slim.ByteSize() > SLIM_GROWTH * model.ByteSize():
+        logger.info("simplified graph is larger (%d bytes): kept as traced", slim.ByteSize())
+        return model
+    slim.ir_version = model.ir_version
+    return slim
+
+
+def _store_initializers(model: ModelProto, precision: str) -> None:
+    """Store weights in two bytes and cast them back in the graph: fp32 arithmetic, half the file.
+
+    Only initialisers that the narrow type holds exactly are touched, so nothing is rounded here:
+    the module's weights were rounded before tracing.
+    """
+    kind = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}[precision]
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        narrow = torch.from_numpy(values.copy()).to(
+            torch.float16 if precision == "fp16" else torch.bfloat16
+        )
+        if values.size < 2 or not bool((narrow.float() == torch.from_numpy(values.copy())).all()):
+            continue
+        name = tensor.name
+        raw = narrow.view(torch.int16).numpy().tobytes()
+        dims = list(tensor.dims)
+        tensor.Clear()
+        tensor.CopyFrom(helper.make_tensor(f"{name}.{precision}", kind, dims, raw, raw=True))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(casts + nodes)
+
+
+def _name_axes(model: ModelProto, lineage: Lineage) -> None:
+    """Give the free dimensions of input and output their names, whatever simplifying did."""
+    ends = ((model.graph.input[0], lineage.input_axes), (model.graph.output[0], lineage.output_axes))
+    for value, names in ends:
+        for dimension, name in zip(value.type.tensor_type.shape.dim, names, strict=True):
+            dimension.Clear()
+            if FIXED in name:
+                dimension.dim_value = int(name.split(FIXED)[1])
+            else:
+                dimension.dim_param = name
+
+
+def assert_symbolic(model: ModelProto, lineage: Lineage) -> None:
+    """Refuse a graph that carries the traced sizes.
+
+    The declared axes are ours, so they prove nothing: what counts is whether shape inference over
+    the nodes ends in the traced sizes.
+
+    Raises
+    ------
+    ExportError
+        If the graph has not exactly one input and one output, or an output axis that should be
+        free is inferred to be a number.
+    """
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise ExportError(
+            f"expected one input and one output, the graph has {len(graph.input)} and "
+            f"{len(graph.output)}"
+        )
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    bare.graph.output[0].type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph.output[0]
+    dimensions = inferred.type.tensor_type.shape.dim
+    for name, dimension in zip(lineage.output_axes, dimensions, strict=False):
+        if FIXED not in name and dimension.HasField("dim_value"):
+            raise ExportError(
+                f"output axis {name!r} is fixed at {dimension.dim_value} in the traced graph; "
+                "it should be free: some Python integer was taken from a shape"
+            )
+
+
+def metadata_of(lineage: Lineage) -> str:
+    """The lineage as one JSON document, for formats that hold a text."""
+    return json.dumps(asdict(lineage), sort_keys=True, indent=1)
+
+
+ONNX = OnnxExporter()

@@ -1,0 +1,267 @@
+"""The main job: prune, choose the precision, write each format, verify, and only then publish."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from unifmir import checkpoint, precision as precisions
+from unifmir.atomic import PREFIX
+from unifmir.errors import ExportError
+from unifmir.export.base import Artifact, Exporter, ExportJob, Variant
+from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.formats import FORMATS
+from unifmir.export.interfaces import lineage_of
+from unifmir.export.onnx import DEFAULT_OPSET
+from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
+from unifmir.hashing import sha256_of
+from unifmir.images import read_image
+from unifmir.model import Source, image_interface
+from unifmir.networks.base import Network
+from unifmir.precision import PrecisionPlan
+from unifmir.pruning import prune
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+
+logger = logging.getLogger(__name__)
+
+Step = Callable[[str], None]
+"""Called with a sentence when a step begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What all files of one export share."""
+
+    network: Network
+    parent: Source
+    reference: Reference
+    plan: PrecisionPlan
+    modules: dict[tuple[str, Variant], nn.Module]
+    folder: Path
+    opset: int
+
+
+def export(
+    model: Network,
+    out_dir: str | Path,
+    *,
+    formats: Sequence[str] = ("onnx", "bioimageio"),
+    precision: str = "fp32",
+    task: str | None = None,
+    interface: str = "image",
+    opset: int = DEFAULT_OPSET,
+    calibration: Sequence[str | Path | np.ndarray] = (),
+    on_step: Step | None = None,
+) -> tuple[Artifact, ...]:
+    """Export a model to verified artifacts.
+
+    Nothing appears in `out_dir` before all of it is verified. Beside each artifact lies its
+    report, and beside them all the pruned fp32 safetensors they were made from.
+
+    Parameters
+    ----------
+    model : Network
+        From `unifmir.load` or `unifmir.prune`.
+    out_dir : path
+        Created if missing.
+    formats : sequence of str
+        Names in `unifmir.export.formats.FORMATS`.
+    precision : {"fp32", "fp16", "bf16"}
+    task : str, optional
+        Needed for a multi-task model.
+    interface : {"image", "network"}
+        What the artifacts take: a user's image, or the plain network's (N, C, H, W).
+        A BioImage.IO package always takes images.
+    opset : int
+        ONNX operator set.
+    calibration : sequence of paths or arrays
+        Raw images to measure value ranges on; the shipped sample of the task when empty.
+    on_step : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    tuple of Artifact
+
+    Raises
+    ------
+    ExportError
+        The precision or an artifact is not the same picture; the message has the figures.
+    """
+    if interface not in ("image", "network"):
+        raise ExportError(f"interface {interface!r}: expected 'image' or 'network'")
+    exporters = [FORMATS[name] for name in dict.fromkeys(formats)]
+    if not exporters:
+        raise ExportError(f"no format asked for; known: {', '.join(FORMATS)}")
+    step = on_step or logger.info
+    out_dir = Path(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ExportError(f"{out_dir} is a file; expected a folder to write into")
+    wanted = task or model.task
+    if not wanted:
+        raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+        bench = _prepare(model, wanted, precision, interface, opset, calibration, Path(name), step)
+        made: list[Artifact] = []
+        for exporter in exporters:
+            made.extend(_make(exporter, bench, interface, [a.report for a in made], step))
+        step("publishing")
+        return _publish(bench, made, out_dir)
+
+
+def _prepare(
+    model: Network,
+    task: str,
+    precision: str,
+    interface: str,
+    opset: int,
+    calibration: Sequence[str | Path | np.ndarray],
+    folder: Path,
+    step: Step,
+) -> _Bench:
+    """Prune, save the parent, and settle the precision."""
+    step(f"pruning to {task}")
+    network = prune(model, task)
+    parent = checkpoint.save(network, folder / f"unifmir-{task}.safetensors")
+    real = sample(task).image
+    images = [_calibration_image(item, task) for item in calibration] or [real]
+    step(f"settling the precision: {precision}")
+    wrapped = image_interface(network)
+    modules: dict[str, nn.Module] = {"image": wrapped, "network": network}
+    inputs = calibration_inputs(network.config, interface, images)
+    plan = precisions.plan_precision(modules[interface], precision, inputs)
+    if not plan.passed:
+        raise ExportError(_refusal(plan, task))
+    variants: dict[tuple[str, Variant], nn.Module] = {}
+    for kind, module in modules.items():
+        # The islands are names of the module the plan was made for.
+        variants[kind, "stored"] = precisions.stored(module, plan)
+    if precision != "fp32":
+        variants[interface, "computing"] = precisions.computing(modules[interface], plan)
+    reference = Reference(network, real)
+    return _Bench(network, parent, reference, plan, variants, folder, opset)
+
+
+def _make(
+    exporter: Exporter, bench: _Bench, interface: str, reports: list[Report], step: Step
+) -> list[Artifact]:
+    """Write and verify every variant of one format."""
+    precision = bench.plan.precision
+    interface = "image" if exporter.wrapped_only else interface
+    variants: tuple[Variant, ...] = ("stored",) if precision == "fp32" else exporter.variants
+    made = []
+    for variant in variants:
+        lineage = lineage_of(bench.network.config, interface, precision, bench.parent)
+        job = ExportJob(
+            network=bench.network,
+            module=bench.modules[interface, variant],
+            example=example(bench.network.config, interface),
+            lineage=lineage,
+            plan=bench.plan,
+            opset=bench.opset,
+            reports=tuple(reports),
+        ).with_lineage(variant=variant)
+        path = bench.folder / _file_name(exporter, job)
+        step(f"writing {path.name}")
+        exporter.write(job, path)
+        step(f"verifying {path.name}")
+        sha256 = sha256_of(path)
+        report = check(
+            exporter.runner(path),
+            bench.reference,
+            job.lineage,
+            artifact=path.name,
+            format_name=exporter.name,
+            sha256=sha256,
+        )
+        if not report.passed:
+            shown = "\n  ".join(report.failures[:5])
+            raise ExportError(
+                f"{path.name} is not the same picture as the fp32 PyTorch module "
+                f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
+            )
+        made.append(
+            Artifact(
+                format=exporter.name,
+                path=path,
+                sha256=sha256,
+                size_bytes=path.stat().st_size,
+                precision=precision,
+                variant=variant,
+                interface=interface,
+                report=report,
+            )
+        )
+    return made
+
+
+def _file_name(exporter: Exporter, job: ExportJob) -> str:
+    """`unifmir-denoise.fp16-compute.network.onnx`: only what differs from the default is named."""
+    lineage = job.lineage
+    parts = [f"unifmir-{lineage.task}"]
+    if lineage.precision != "fp32":
+        parts.append(lineage.precision + ("-compute" if lineage.variant == "computing" else ""))
+    if lineage.interface == "network":
+        parts.append("network")
+    return ".".join(parts) + exporter.suffix
+
+
+def _publish(bench: _Bench, made: list[Artifact], out_dir: Path) -> tuple[Artifact, ...]:
+    """Put the verified files in place: the parent, then each report, then its artifact."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    parent = bench.folder / bench.parent.name
+    _place(parent, out_dir / parent.name)
+    published = []
+    for artifact in made:
+        target = out_dir / artifact.path.name
+        report = {**artifact.report.to_dict(), "precision_plan": bench.plan.to_dict()}
+        aside = bench.folder / (target.name + REPORT_SUFFIX)
+        aside.write_text(json.dumps(report, indent=1), "utf-8")
+        _place(aside, out_dir / aside.name)
+        if artifact.path != parent:
+            _place(artifact.path, target)
+        published.append(_moved(artifact, target))
+    return tuple(published)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Copy to a name that no reader takes for an artifact, then rename: the old file or the new."""
+    aside = target.with_name(f"{PREFIX}{os.getpid()}-{target.name}.partial")
+    try:
+        shutil.copyfile(source, aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _moved(artifact: Artifact, path: Path) -> Artifact:
+    from dataclasses import replace
+
+    return replace(artifact, path=path)
+
+
+def _calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:
+    if isinstance(item, np.ndarray):
+        return item
+    return read_image(Path(item), TASKS[task].input_axes)
+
+
+def _refusal(plan: PrecisionPlan, task: str) -> str:
+    facts: dict[str, Any] = plan.to_dict()
+    return (
+        f"{task} cannot be exported in {plan.precision}: it is not the same picture as fp32.\n"
+        + "\n".join(f"  {line}" for line in plan.failures)
+        + f"\nislands already kept in fp32: {len(facts['islands'])}; "
+        "export with --precision fp32 instead"
+    )

@@ -1,0 +1,114 @@
+"""TorchScript by tracing: what deepImageJ and Icy run.
+
+Traced, not scripted: a scripted file of a recent torch fails to load in the older ones that Fiji
+ships, a traced one loads.
+"""
+
+import copy
+import io
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from unifmir.errors import ExportError
+from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+
+LINEAGE_FILE = "unifmir.json"
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class TorchScriptExporter:
+    """A traced module with its lineage as an extra file inside the archive."""
+
+    name = "torchscript"
+    suffix = ".torchscript.pt"
+    variants: tuple[Variant, ...] = ("stored",)
+    wrapped_only = False
+
+    def write(self, job: ExportJob, path: Path) -> None:
+        """Trace at batch 2 and a size that is not square."""
+        with warnings.catch_warnings(), torch.no_grad():
+            # Tracing warns where it fixes a Python value; that none matters is verified at
+            # other sizes and batches.
+            warnings.simplefilter("ignore")
+            module = job.module
+            if job.plan.precision != "fp32":
+                module = _narrow_storage(module, DTYPES[job.plan.precision])
+            traced = torch.jit.trace(module, job.example, check_trace=False)
+            file = io.BytesIO()
+            extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
+            torch.jit.save(traced, file, _extra_files=extra)
+        path.write_bytes(_without_debug_files(file.getvalue()))
+
+    def runner(self, path: Path) -> Runner:
+        """torch.jit on the CPU."""
+        module = _loaded(path, {})
+
+        def run(image: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                restored: np.ndarray = module(torch.from_numpy(image)).numpy()
+            return restored
+
+        return run
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the extra file."""
+        extra = {LINEAGE_FILE: ""}
+        _loaded(path, extra)
+        if not extra[LINEAGE_FILE]:
+            raise ExportError(
+                f"{path.name}: a TorchScript file, but not one that `unifmir export` made"
+            )
+        return Lineage.from_strings(json.loads(extra[LINEAGE_FILE]), path.name)
+
+
+class _Upcast(nn.Module):
+    """Reads a narrow weight as float32."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.float()
+
+
+def _narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy that holds its parameters in `dtype` and casts each one where it is used."""
+    module = copy.deepcopy(module)
+    for part in list(module.modules()):
+        for name, weight in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(weight.detach().to(dtype), requires_grad=False))
+            # unsafe: the type differs from the stored one, which is the purpose.
+            parametrize.register_parametrization(part, name, _Upcast(), unsafe=True)
+    return module
+
+
+def _loaded(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
+    try:
+        with warnings.catch_warnings():
+            # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: torch.jit.ScriptModule = torch.jit.load(path, "cpu", _extra_files=extra)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+    return module
+
+
+def _without_debug_files(archive: bytes) -> bytes:
+    """Drop the source locations: they hold paths of the machine that traced.
+
+    Entries are stored, not compressed, and dated 1980, so that the same weights give the same
+    bytes.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            if not name.endswith(".debug_pkl"):
+                new.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), old.read(name))
+    return out.getvalue()
+
+
+TORCHSCRIPT = TorchScriptExporter()

@@ -1,0 +1,299 @@
+"""The proof that an artifact computes the same picture as the fp32 PyTorch module."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unifmir import checkpoint
+from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
+from unifmir.config import SingleTaskConfig
+from unifmir.errors import ExportError
+from unifmir.export.base import Lineage, Runner, library_versions, machine
+from unifmir.export.cases import Case, cases
+from unifmir.export.formats import FORMATS
+from unifmir.hashing import sha256_of
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+from unifmir.samples import sample
+
+logger = logging.getLogger(__name__)
+
+REPORT_SUFFIX = ".report.json"
+REPORT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One compared output."""
+
+    source: str
+    """`real` or `random` input."""
+    shape: tuple[int, ...]
+    """Of the input."""
+    comparison: Comparison
+    failures: tuple[str, ...]
+    """Sentences: measured and allowed. Empty when the case passed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "source": self.source,
+            "shape": list(self.shape),
+            **self.comparison.to_dict(),
+            "failures": list(self.failures),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one verification measured."""
+
+    artifact: str
+    """File name."""
+    format: str
+    sha256: str
+    lineage: Lineage
+    compared: str
+    """`values`, or `squares` where the output is a square root: see `compared_values`."""
+    tolerance: str
+    results: tuple[CaseResult, ...]
+    problems: tuple[str, ...] = ()
+    """Failures that belong to no case, such as an altered file."""
+
+    @property
+    def passed(self) -> bool:
+        """Every case within its tolerance, and nothing else wrong."""
+        return bool(self.results) and not self.failures
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Everything that is wrong, as sentences."""
+        found = [
+            f"{r.source} input {'x'.join(map(str, r.shape))}: {failure}"
+            for r in self.results
+            for failure in r.failures
+        ]
+        return (*self.problems, *found)
+
+    @property
+    def worst(self) -> Comparison:
+        """The comparison with the largest difference relative to the output's deviation."""
+        return max((r.comparison for r in self.results), key=lambda c: c.max_abs_over_std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, with the machine and the versions of the run."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "artifact": self.artifact,
+            "format": self.format,
+            "sha256": self.sha256,
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "task": self.lineage.task,
+            "interface": self.lineage.interface,
+            "precision": self.lineage.precision,
+            "variant": self.lineage.variant,
+            "parent": self.lineage.parent,
+            "compared": self.compared,
+            "tolerance": self.tolerance,
+            "cases": [result.to_dict() for result in self.results],
+            "versions": library_versions(),
+            "machine": machine(),
+        }
+
+
+class Reference:
+    """The fp32 module and its outputs, computed once for all artifacts that share an interface."""
+
+    def __init__(self, network: Network, real: np.ndarray) -> None:
+        self.network = network
+        self.real = real
+        self._done: dict[str, list[tuple[Case, np.ndarray]]] = {}
+
+    def outputs(self, interface: str) -> list[tuple[Case, np.ndarray]]:
+        """Each verification case with what the fp32 module makes of it."""
+        import torch
+
+        if interface not in self._done:
+            module = image_interface(self.network) if interface == "image" else self.network
+            done = []
+            for case in cases(self.network.config, interface, self.real):
+                with torch.inference_mode():
+                    expected = module(torch.from_numpy(case.image)).numpy()
+                done.append((case, expected))
+            self._done[interface] = done
+        return self._done[interface]
+
+
+def compared_values(output: np.ndarray, config: SingleTaskConfig, interface: str) -> np.ndarray:
+    """What of an output is compared.
+
+    The isotropic interface ends in sqrt(max(a, 0) * max(b, 0)), whose slope is infinite at 0:
+    there a rounding difference of 1e-7 in a shows as 3e-4. Its square is what the network
+    computed, so that is compared; all other outputs are compared as they are.
+    """
+    if config.task == "isotropic" and interface == "image":
+        return np.square(output)
+    return output
+
+
+def check(
+    run: Runner,
+    reference: Reference,
+    lineage: Lineage,
+    *,
+    artifact: str,
+    format_name: str,
+    sha256: str,
+    on_case: Callable[[], None] | None = None,
+) -> Report:
+    """Run an artifact on every case and compare with the reference."""
+    config = reference.network.config
+    tolerance: Tolerance = FP32 if lineage.precision == "fp32" else LOW_PRECISION
+    results = []
+    for case, expected in reference.outputs(lineage.interface):
+        actual = run(case.image)
+        results.append(_result(case, expected, actual, config, lineage.interface, tolerance))
+        if on_case is not None:
+            on_case()
+    squares = config.task == "isotropic" and lineage.interface == "image"
+    return Report(
+        artifact=artifact,
+        format=format_name,
+        sha256=sha256,
+        lineage=lineage,
+        compared="squares" if squares else "values",
+        tolerance=tolerance.name,
+        results=tuple(results),
+    )
+
+
+def _result(
+    case: Case,
+    expected: np.ndarray,
+    actual: np.ndarray,
+    config: SingleTaskConfig,
+    interface: str,
+    tolerance: Tolerance,
+) -> CaseResult:
+    if actual.shape != expected.shape:
+        raise ExportError(
+            f"input {case.image.shape} gives {actual.shape}, the PyTorch module {expected.shape}: "
+            "a size was fixed while tracing"
+        )
+    comparison = compare(
+        compared_values(expected, config, interface), compared_values(actual, config, interface)
+    )
+    return CaseResult(
+        source=case.source,
+        shape=case.image.shape,
+        comparison=comparison,
+        failures=tuple(tolerance.failures(comparison)),
+    )
+
+
+def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
+    """Verify an artifact again: from the file alone plus the parent it names.
+
+    Parameters
+    ----------
+    path : path
+        A file made by `unifmir export`, of any format.
+    parent : path, optional
+        The fp32 single-task safetensors it was made from. Looked for beside the artifact by
+        its recorded sha256 when not given.
+
+    Returns
+    -------
+    Report
+        `passed` is False if a case is out of tolerance, or if the file is not the one that was
+        verified when it was made.
+
+    Raises
+    ------
+    ExportError
+        The file is no artifact of ours, or its parent cannot be found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file; expected an artifact made by `unifmir export`")
+    name = format_of(path)
+    exporter = FORMATS[name]
+    lineage = exporter.lineage(path)
+    found = Path(parent) if parent is not None else _find_parent(path, lineage)
+    if (found_sha256 := sha256_of(found)) != lineage.parent["sha256"]:
+        raise ExportError(
+            f"{found.name} has sha256 {found_sha256}, {path.name} was made from "
+            f"{lineage.parent['name']} with {lineage.parent['sha256']}; give that one as --parent"
+        )
+    reference = Reference(
+        checkpoint.load_file(found, task=lineage.task), sample(lineage.task).image
+    )
+    sha256 = sha256_of(path)
+    problems = _altered(path, sha256)
+    try:
+        report = check(
+            exporter.runner(path),
+            reference,
+            lineage,
+            artifact=path.name,
+            format_name=name,
+            sha256=sha256,
+        )
+    except ExportError as error:
+        # An artifact that does not run, or gives another shape, has failed: that is the finding.
+        report = Report(path.name, name, sha256, lineage, "values", "", ())
+        problems = (*problems, str(error))
+    return Report(
+        report.artifact,
+        report.format,
+        report.sha256,
+        report.lineage,
+        report.compared,
+        report.tolerance,
+        report.results,
+        problems,
+    )
+
+
+def format_of(path: Path) -> str:
+    """The format whose suffix a file has; the longest wins."""
+    suffixes = {name: FORMATS[name].suffix for name in FORMATS}
+    matching = [name for name, suffix in suffixes.items() if path.name.endswith(suffix)]
+    if not matching:
+        raise ExportError(
+            f"{path.name}: expected a name that ends in one of {', '.join(suffixes.values())}"
+        )
+    return max(matching, key=lambda name: len(suffixes[name]))
+
+
+def _find_parent(path: Path, lineage: Lineage) -> Path:
+    wanted = lineage.parent
+    beside = path.parent / wanted["name"]
+    others = sorted(path.parent.glob("*.safetensors"))
+    for candidate in dict.fromkeys([beside, *others]):
+        if candidate.is_file() and sha256_of(candidate) == wanted["sha256"]:
+            return candidate
+    raise ExportError(
+        f"{path.name} was made from {wanted['name']} (sha256 {wanted['sha256']}), and no file in "
+        f"{path.parent} has that hash; give it as --parent, or export again"
+    )
+
+
+def _altered(path: Path, sha256: str) -> tuple[str, ...]:
+    """Whether the file is still the one its report is about."""
+    report = path.with_name(path.name + REPORT_SUFFIX)
+    if not report.is_file():
+        return ()
+    try:
+        recorded = json.loads(report.read_text("utf-8")).get("sha256")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        return (f"{report.name} is not readable as JSON",)
+    if recorded == sha256:
+        return ()
+    return (f"the file has sha256 {sha256}, its report is about {recorded}: it was altered",)

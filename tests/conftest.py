@@ -1,0 +1,80 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.golden.weights import filled
+from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
+from unifmir.model import build
+from unifmir.networks.base import Network
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The developers' folder of facts and reference data; the test is skipped without it."""
+    folder = Path(os.environ.get("UNIFMIR_SHARED", REPO.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("no folder of shared reference data (UNIFMIR_SHARED)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """Keep tests from reading or filling the user's caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> MultiTaskConfig:
+    """A multi-task configuration with every part of the real one, that runs in milliseconds."""
+    return MultiTaskConfig(
+        body=BodyConfig(embed_dim=24, depths=(2, 2), num_heads=(4, 4), mlp_hidden=48),
+        projector=ProjectorConfig(
+            planes=6, features=16, blocks=8, match_features=8, random_features=16
+        ),
+        view_unet=ViewUNetConfig(
+            views=9, planes=5, stem_features=32, entry_features=16, encoder=(16, 16, 24, 24, 24)
+        ),
+        tail_features=8,
+        volume_tail_features=24,
+    )
+
+
+@pytest.fixture
+def tiny_multitask(tiny_config: MultiTaskConfig) -> Network:
+    """The multi-task network of `tiny_config`, with the parity rule's weights for seed 0."""
+    network = build(tiny_config)
+    network.load_state_dict(filled(network.state_dict(), seed=0))
+    return network
+
+
+@pytest.fixture
+def tiny_single(tiny_config: MultiTaskConfig) -> Callable[[str], Network]:
+    """Function from a task to the single-task network of `tiny_config`, weights as above."""
+
+    def of(task: str) -> Network:
+        network = build(tiny_config.single(task))
+        network.load_state_dict(filled(network.state_dict(), seed=0))
+        return network
+
+    return of

@@ -1,0 +1,40 @@
+"""unifmir: fluorescence microscopy restoration models, from a checkpoint to files that labs run.
+
+`load` a checkpoint or a zoo model, `prune` it to one task, `export` it, and `verify` that the
+files compute the same picture. Names are imported when first used: `import unifmir` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unifmir import export
+    from unifmir.export.verification import verify
+    from unifmir.pruning import prune
+    from unifmir.zoo.loading import load
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "export", "load", "prune", "verify"]
+
+# The facade is the one place where the core knows the layers above it.
+_LAZY = {
+    "load": "unifmir.zoo.loading",
+    "prune": "unifmir.pruning",
+    "verify": "unifmir.export.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name == "export":  # the subpackage, which can be called
+        return import_module("unifmir.export")
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'unifmir' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,228 @@
+"""Whether two images are the same picture: figures, and the bars they are held to.
+
+All figures are relative to the expected image, because outputs differ in scale from task to task:
+a super-resolved output may have a standard deviation of 0.06, where an absolute tolerance of 1e-3
+would let an error of 2 % pass.
+"""
+
+from dataclasses import asdict, dataclass
+from math import inf, isfinite, log10, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError
+
+CONSTANT = 1e-6
+"""An image whose standard deviation is below this part of its largest magnitude is constant:
+8 times the resolution of float32 (1.2e-7), so what varies is rounding and not picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How an actual image differs from the expected one.
+
+    Where the actual image holds NaN or Inf, `max_abs` and `max_abs_over_std` are inf, `psnr_db` is
+    -inf, the line and the ratio are nan, and `where` is the first such element.
+    """
+
+    shape: tuple[int, ...]
+    identical: bool
+    """Equal in every element."""
+    finite: bool
+    """No NaN and no Inf in the actual image."""
+    max_abs: float
+    """Largest absolute difference."""
+    max_abs_over_std: float
+    """The same over the expected image's standard deviation. A constant image has none: its
+    magnitude stands in, and 1 where it is zero everywhere."""
+    where: tuple[int, ...]
+    """Index of the largest difference."""
+    ppm: float
+    """Elements per million that differ by more than `ppm_over_std`."""
+    ppm_over_std: float
+    """The difference that counts for `ppm`, over the standard deviation."""
+    psnr_db: float
+    """Peak signal-to-noise ratio for the expected image's range, max - min; inf if identical."""
+    slope: float
+    """Of the least-squares line actual = slope * expected + offset; 1 for a constant image."""
+    offset: float
+    """Of the same line: actual at expected = 0, which may lie far outside the image's values."""
+    offset_over_range: float
+    """Shift of the same line at the expected image's darkest value, over its range. It is
+    offset / range for an image that starts at 0, and stays meaningful for one far from 0."""
+    total_ratio: float
+    """Sum of the actual over the sum of the expected intensities, computed as
+    1 + (difference of the sums) / (sum of the expected magnitudes): the same for images that are
+    not negative, and defined for signed images whose sum is near zero."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: inf and nan, which JSON lacks, become None.
+
+        `psnr_db` None with `identical` true means no difference; `finite` tells the other case.
+        """
+        return {
+            key: None
+            if isinstance(value, float) and not isfinite(value)
+            else list(value)
+            if isinstance(value, tuple)
+            else value
+            for key, value in asdict(self).items()
+        }
+
+
+def compare(
+    expected: NDArray[Any], actual: NDArray[Any], *, tolerance: float = 1e-3
+) -> Comparison:
+    """Compare two images.
+
+    Parameters
+    ----------
+    expected, actual : ndarray, same shape, real numbers
+        Computed in float64.
+    tolerance : float
+        Difference, over the standard deviation of `expected`, beyond which an element counts
+        for `ppm`. 1e-3 is the default of BioImage.IO's test.
+
+    Raises
+    ------
+    ImageError
+        Shapes differ, nothing to compare, or NaN or Inf in `expected`.
+
+    Notes
+    -----
+    By the inequality of Cauchy and Schwarz |slope - 1| is at most the rms difference over the
+    standard deviation of `expected`: an image with little contrast makes the slope uncertain only
+    where the difference is as large as the contrast, and then PSNR fails too. Below `CONSTANT`
+    there is no contrast, the slope is set to 1 and the offset carries the whole shift.
+    """
+    _check(expected, actual)
+    wanted = np.asarray(expected, dtype=np.float64)
+    got = np.asarray(actual, dtype=np.float64)
+    magnitude = float(np.abs(wanted).max())
+    std = float(wanted.std())
+    constant = std <= CONSTANT * magnitude
+    scale = (magnitude or 1.0) if constant else std
+    invalid = ~np.isfinite(got)
+    if invalid.any():
+        first = np.unravel_index(int(invalid.argmax()), got.shape)
+        with np.errstate(invalid="ignore"):
+            beyond = ~(np.abs(got - wanted) <= tolerance * scale)
+        return Comparison(
+            wanted.shape, False, False, inf, inf, tuple(int(i) for i in first),
+            float(beyond.mean() * 1e6), tolerance, -inf, nan, nan, nan, nan,
+        )  # fmt: skip
+    difference = got - wanted
+    distance = np.abs(difference)
+    place = np.unravel_index(int(distance.argmax()), distance.shape)
+    span = scale if constant else float(wanted.max() - wanted.min())
+    noise = float(np.square(difference).mean())
+    slope, offset, shift = _line(wanted, difference, constant)
+    magnitudes = float(np.abs(wanted).sum()) or float(wanted.size)
+    return Comparison(
+        shape=wanted.shape,
+        identical=bool((got == wanted).all()),
+        finite=True,
+        max_abs=float(distance.max()),
+        max_abs_over_std=float(distance.max()) / scale,
+        where=tuple(int(i) for i in place),
+        ppm=float((distance > tolerance * scale).mean() * 1e6),
+        ppm_over_std=tolerance,
+        psnr_db=20 * log10(span) - 10 * log10(noise) if noise > 0 else inf,
+        slope=slope,
+        offset=offset,
+        offset_over_range=shift / span,
+        total_ratio=1 + float(difference.sum()) / magnitudes,
+    )
+
+
+def _check(expected: NDArray[Any], actual: NDArray[Any]) -> None:
+    if expected.shape != actual.shape:
+        raise ImageError(
+            f"the images to compare differ in shape: expected {tuple(expected.shape)}, found "
+            f"{tuple(actual.shape)}. Crop or re-run with the same input size."
+        )
+    if expected.size == 0:
+        raise ImageError(f"images of shape {tuple(expected.shape)} have no elements to compare")
+    if bad := int(np.count_nonzero(~np.isfinite(expected))):
+        raise ImageError(
+            f"the expected image holds {bad} NaN or Inf elements of {expected.size}, so nothing "
+            "can be held against it. Check the model in fp32 on this input first."
+        )
+
+
+def _line(
+    wanted: NDArray[np.float64], difference: NDArray[np.float64], constant: bool
+) -> tuple[float, float, float]:
+    """Slope, offset, and shift of the line at the darkest value.
+
+    Fitted to the difference, not to the actual image: slope - 1 then comes out without the
+    rounding of numbers near 1.
+    """
+    mean, bias = float(wanted.mean()), float(difference.mean())
+    if constant:
+        return 1.0, bias, bias
+    centred = wanted - mean
+    tilt = float((centred * difference).mean() / np.square(centred).mean())
+    return 1 + tilt, bias - tilt * mean, bias + tilt * (float(wanted.min()) - mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a comparison is held to. None: that figure is not held to anything."""
+
+    name: str
+    reason: str
+    max_abs_over_std: float | None = None
+    """At most."""
+    psnr_db: float | None = None
+    """At least."""
+    slope: float | None = None
+    """|slope - 1| at most."""
+    offset_over_range: float | None = None
+    """|offset_over_range| at most."""
+    total_ratio: float | None = None
+    """|total_ratio - 1| at most."""
+
+    def failures(self, comparison: Comparison) -> list[str]:
+        """One sentence for each figure that misses its bar; empty if all hold."""
+        if not comparison.finite:
+            return [f"the actual image holds NaN or Inf, first at {list(comparison.where)}"]
+        c, found = comparison, []
+        if self.max_abs_over_std is not None and not c.max_abs_over_std <= self.max_abs_over_std:
+            found.append(
+                f"largest difference is {c.max_abs_over_std:.3g} of the standard deviation "
+                f"at {list(c.where)}, allowed {self.max_abs_over_std:g}"
+            )
+        if self.psnr_db is not None and not c.psnr_db >= self.psnr_db:
+            found.append(f"PSNR is {c.psnr_db:.2f} dB, at least {self.psnr_db:g} dB is needed")
+        for name, allowed, value, ideal in (
+            ("intensity slope", self.slope, c.slope, 1.0),
+            ("intensity offset over the range", self.offset_over_range, c.offset_over_range, 0.0),
+            ("ratio of total intensities", self.total_ratio, c.total_ratio, 1.0),
+        ):
+            if allowed is not None and not abs(value - ideal) <= allowed:
+                found.append(f"{name} is {value:.6g}, allowed {ideal:g} +- {allowed:g}")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+FP32 = Tolerance(
+    name="fp32",
+    reason="The same arithmetic in another order: runtimes differ by up to about 6e-6 of the "
+    "standard deviation on these networks, a wrong mask or padding by far more than 1e-4.",
+    max_abs_over_std=1e-4,
+)
+LOW_PRECISION = Tolerance(
+    name="low precision",
+    reason="60 dB is an rms error of a thousandth of the image's range, below the noise of any "
+    "camera image; slope, offset and total within 1e-3 keep intensities quantitative.",
+    psnr_db=60.0,
+    slope=1e-3,
+    offset_over_range=1e-3,
+    total_ratio=1e-3,
+)

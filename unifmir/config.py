@@ -1,0 +1,207 @@
+"""Hyper-parameters of the networks as plain values. Nothing here imports torch.
+
+A configuration names every constructor argument of its network class, so the paper's size, the
+official files and a small network are the same classes with other numbers.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, TypeVar
+
+from unifmir.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class BodyConfig:
+    """The Swin body all tasks share."""
+
+    embed_dim: int = 90
+    depths: tuple[int, ...] = (6, 6, 6)
+    num_heads: tuple[int, ...] = (6, 6, 6)
+    window_size: int = 8
+    """Pixels."""
+    mlp_hidden: int = 180
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorConfig:
+    """The network that projects a stack onto one plane."""
+
+    planes: int = 50
+    features: int = 256
+    blocks: int = 64
+    match_features: int = 64
+    random_features: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ViewUNetConfig:
+    """The U-Net from light-field views to a volume."""
+
+    views: int = 121
+    planes: int = 61
+    stem_features: int = 128
+    entry_features: int = 64
+    encoder: tuple[int, ...] = (128, 256, 512, 512, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleTaskConfig:
+    """A single-task network: one body, one head, one tail.
+
+    `body_residual` is a fact of the checkpoint's origin, not of its shapes: the official
+    single-task projection network adds the shallow features to the body's result, the same
+    task inside the multi-task network does not (facts of the official files).
+    """
+
+    task: str
+    body: BodyConfig
+    in_channels: int = 1
+    """Planes the Swin head reads: slices for denoise, the U-Net's planes for volume."""
+    out_channels: int = 1
+    tail_features: int = 32
+    scale: int = 1
+    """Lateral magnification of the Swin tail; a volume's comes from its views instead."""
+    body_residual: bool = True
+    projector: ProjectorConfig | None = None
+    view_unet: ViewUNetConfig | None = None
+
+    def network_kwargs(self) -> dict[str, Any]:
+        """Constructor arguments of the network class, plain values only."""
+        swin: dict[str, Any] = {
+            **_plain(self.body),
+            "tail_features": self.tail_features,
+            "body_residual": self.body_residual,
+        }
+        if self.projector is not None:
+            return {**_plain(self.projector), **swin}
+        if self.view_unet is not None:
+            return {**_plain(self.view_unet), **swin}
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            **swin,
+            "scale": self.scale,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
+        return cls(
+            **_checked(
+                cls,
+                data,
+                body=_build(BodyConfig, data.get("body")),
+                projector=_build(ProjectorConfig, data.get("projector")),
+                view_unet=_build(ViewUNetConfig, data.get("view_unet")),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MultiTaskConfig:
+    """The multi-task network: one body, five heads and tails."""
+
+    body: BodyConfig
+    projector: ProjectorConfig
+    view_unet: ViewUNetConfig
+    tail_features: int = 32
+    volume_tail_features: int = 90
+    sr_channels: int = 1
+    sr_scale: int = 2
+    denoise_channels: int = 5
+    isotropic_channels: int = 1
+
+    def network_kwargs(self) -> dict[str, Any]:
+        """Constructor arguments of `unifmir.networks.multitask.UniFMIR`."""
+        unet = _plain(self.view_unet)
+        unet["volume_planes"] = unet.pop("planes")
+        own = {f.name: getattr(self, f.name) for f in fields(self)[3:]}
+        return {**_plain(self.body), **_plain(self.projector), **unet, **own}
+
+    def single(self, task: str) -> SingleTaskConfig:
+        """Configuration of the single-task network that pruning to `task` gives."""
+        if task == "volume":
+            return SingleTaskConfig(
+                task,
+                self.body,
+                in_channels=self.view_unet.planes,
+                out_channels=self.view_unet.planes,
+                tail_features=self.volume_tail_features,
+                body_residual=False,
+                view_unet=self.view_unet,
+            )
+        if task == "projection":
+            return SingleTaskConfig(
+                task,
+                self.body,
+                tail_features=self.tail_features,
+                body_residual=False,
+                projector=self.projector,
+            )
+        channels = {
+            "sr": self.sr_channels,
+            "denoise": self.denoise_channels,
+            "isotropic": self.isotropic_channels,
+        }
+        return SingleTaskConfig(
+            task,
+            self.body,
+            in_channels=channels[task],
+            tail_features=self.tail_features,
+            scale=self.sr_scale if task == "sr" else 1,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
+        return cls(
+            **_checked(
+                cls,
+                data,
+                body=_build(BodyConfig, data.get("body")),
+                projector=_build(ProjectorConfig, data.get("projector")),
+                view_unet=_build(ViewUNetConfig, data.get("view_unet")),
+            )
+        )
+
+
+_T = TypeVar("_T")
+ModelConfig = SingleTaskConfig | MultiTaskConfig
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON values: tuples become lists."""
+
+    def listed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return list(value)
+        if isinstance(value, dict):
+            return {key: listed(item) for key, item in value.items()}
+        return value
+
+    plain: dict[str, Any] = listed(asdict(config))
+    return plain
+
+
+def _build(cls: type[_T], data: dict[str, Any] | None) -> Any:
+    return None if data is None else cls(**_checked(cls, data))
+
+
+def _checked(cls: Any, data: dict[str, Any], **built: Any) -> dict[str, Any]:
+    """`data` with lists as tuples and nested parts replaced, refused if the names differ."""
+    names = {f.name for f in fields(cls)}
+    if unknown := set(data) - names:
+        raise CheckpointError(
+            f"configuration has unknown entries {sorted(unknown)} for {cls.__name__}; "
+            f"known: {sorted(names)}. Was the file written by a newer unifmir?"
+        )
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return {**values, **{k: v for k, v in built.items() if k in names}}

@@ -1,0 +1,76 @@
+"""From a configuration to a module, and what travels with a module."""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from math import isqrt
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.networks import interface
+from unifmir.networks.base import Network
+from unifmir.networks.multitask import UniFMIR
+from unifmir.tasks import TASKS
+
+Interface = Literal["network", "image"]
+"""`network`: the plain network, (N, C, H, W). `image`: wrapped to take and give a user's image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's weights came from."""
+
+    name: str
+    """File name or zoo id, for people; never a path."""
+    sha256: str
+    """Of the file; empty for a module that was never in one."""
+    size_bytes: int = 0
+    path: Path | None = None
+    zoo_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PruneCertificate:
+    """What pruning kept and dropped, and that the picture stayed the same bit for bit."""
+
+    task: str
+    parent: Source
+    kept: dict[str, str]
+    """Parent key -> child key."""
+    dropped: tuple[str, ...]
+    parameters_before: int
+    parameters_after: int
+    bytes_before: int
+    bytes_after: int
+    child_sha256: str
+    """Over the child's keys and tensors, so that it does not depend on the file's metadata."""
+    comparisons: tuple[dict[str, Any], ...] = field(default=())
+    """One row per compared input: shape, seed, identical."""
+
+
+def build(config: ModelConfig) -> Network:
+    """The network of a configuration, with fresh random weights, in eval mode."""
+    if isinstance(config, MultiTaskConfig):
+        network: Network = UniFMIR(**config.network_kwargs())
+    else:
+        module, _, name = TASKS[config.task].network.partition(":")
+        network = getattr(import_module(module), name)(**config.network_kwargs())
+        network.task = config.task
+    network.config = config
+    return network.eval()
+
+
+def image_interface(network: Network) -> nn.Module:
+    """Wrap a single-task network to take and give a user's image; the weights are shared."""
+    config: SingleTaskConfig = network.config
+    if config.task == "isotropic":
+        return interface.IsotropicInterface(network).eval()
+    if config.task == "projection":
+        return interface.ProjectionInterface(network).eval()
+    if config.task == "volume" and config.view_unet is not None:
+        return interface.LightFieldInterface(network, isqrt(config.view_unet.views)).eval()
+    if config.task == "denoise" and config.in_channels > 1:
+        return interface.StackInterface(network, config.in_channels).eval()
+    return interface.PlaneInterface(network).eval()

@@ -1,0 +1,136 @@
+"""From a user's intensities to the network's input, and back. Nothing here imports torch.
+
+The rule of each task is `TaskSpec.normalization`; this is its only implementation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError
+from unifmir.tasks import Normalization
+
+FloatImage = NDArray[np.float32]
+
+_EPSILON = 1e-20
+"""Added to the span, as CARE does: a constant image becomes 0 instead of 0 / 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What `normalize` did to one image: the network reads (x - low) / span."""
+
+    low: float = 0.0
+    """In the image's own intensities."""
+    span: float = 1.0
+    """Intensities between 0 and 1 of the network's input."""
+    clip: bool = False
+    """Limit the network's output to [0, 1] before it is mapped back."""
+
+    def invert(self, output: NDArray[Any]) -> FloatImage:
+        """Map a network's output back to the image's own intensities.
+
+        Parameters
+        ----------
+        output : array of any shape and real dtype
+            In the units of the normalised input.
+
+        Returns
+        -------
+        array, float32, same shape
+            `output * span + low`; `output` itself where the task is not invertible.
+        """
+        restored = np.asarray(output, dtype=np.float32)
+        if self.clip:
+            restored = np.clip(restored, 0.0, 1.0)
+        if self.low == 0.0 and self.span == 1.0:
+            return restored.copy()
+        # float64: span and low may differ by more than float32's 7 digits (offset cameras).
+        mapped: FloatImage = (restored * np.float64(self.span) + self.low).astype(np.float32)
+        return mapped
+
+
+def normalize(image: NDArray[Any], normalization: Normalization) -> tuple[FloatImage, Scaling]:
+    """Bring a whole image or stack to the range its network was trained on.
+
+    Parameters
+    ----------
+    image : array of any shape, integer, boolean or floating point
+        Raw intensities, all of them: percentiles of a tile are not those of the image.
+    normalization : Normalization
+        `TaskSpec.normalization` of the task.
+
+    Returns
+    -------
+    array, float32, same shape
+        Nominally [0, 1]; beyond it where the task does not clip. Unchanged for `light_field`,
+        whose network does it itself.
+    Scaling
+        The way back.
+
+    Raises
+    ------
+    ImageError
+        The image is empty, complex, or holds NaN or Inf; or its two percentiles coincide
+        although it is not constant, so that there is nothing to scale by.
+
+    Notes
+    -----
+    (x - p_low) / (p_high - p_low + 1e-20), Weigert et al. 2018, as in the official inference.
+    """
+    values = checked(image)
+    if normalization.method == "light_field":
+        return values.astype(np.float32), Scaling()
+    low, high = (
+        float(p)
+        for p in np.percentile(values, [normalization.low_percent, normalization.high_percent])
+    )
+    span = high - low + _EPSILON
+    if high <= low and float(values.max()) > float(values.min()):
+        raise ImageError(
+            f"percentiles {normalization.low_percent:g} and {normalization.high_percent:g} of the "
+            f"image are both {low:g}, although its values run from {float(values.min()):g} to "
+            f"{float(values.max()):g}: too little of it is signal to scale by. "
+            "Crop to the part with signal"
+        )
+    with np.errstate(over="ignore"):
+        scaled = ((values - low) / span).astype(np.float32)
+    if not np.isfinite(scaled).all():
+        raise ImageError(
+            f"values from {float(values.min()):g} to {float(values.max()):g} span too far for "
+            "float32; divide the image by a constant first"
+        )
+    if normalization.clip:
+        scaled = np.clip(scaled, 0.0, 1.0)
+    if not normalization.invertible:
+        return scaled, Scaling(clip=normalization.clip)
+    return scaled, Scaling(low, span, normalization.clip)
+
+
+def checked(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """The image as floating point wide enough for its values, or ImageError.
+
+    8 and 16 bit become float32, which holds them exactly; wider integers become float64.
+    """
+    if image.size == 0:
+        raise ImageError(f"the image is empty: its shape is {_times(image.shape)}")
+    if image.dtype.kind not in "biuf":
+        raise ImageError(
+            f"pixels are {image.dtype}, expected integers or real floating-point numbers"
+        )
+    values: NDArray[np.floating[Any]] = image.astype(np.result_type(image.dtype, np.float32))
+    finite = np.isfinite(values)
+    if not finite.all():
+        nan = int(np.isnan(values).sum())
+        infinite = int(values.size - np.count_nonzero(finite)) - nan
+        raise ImageError(
+            f"{nan} pixels are NaN and {infinite} are infinite, of {values.size}; "
+            "replace them (for example by the image's median) and try again"
+        )
+    return values
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(n) for n in shape) if shape else "a single number"

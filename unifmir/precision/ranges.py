@@ -1,0 +1,247 @@
+"""How large the numbers inside a module get, measured on data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from math import inf, isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unifmir.errors import ExportError
+from unifmir.networks.projection import RandomFeatureAttention
+
+FP16_MAX = 65504.0
+FP16_SMALLEST_NORMAL = 2.0**-14
+"""Below it fp16 loses bits, and below 2**-25 everything."""
+LARGE_IMAGE_PIXELS = 4096 * 4096
+"""Sums over all pixels are extrapolated to an image of this size."""
+_NORMS = (torch.ops.aten.linalg_vector_norm.default, torch.ops.aten.norm.ScalarOpt_dim)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRange:
+    """What one module's own operations saw: its inputs, its results, what its children returned."""
+
+    name: str
+    """Empty for the module that was measured itself."""
+    kind: str
+    """Class."""
+    caller: str | None
+    """Name of the module that calls it; None for the outermost."""
+    max_abs: float
+    """Largest magnitude of all; inf where NaN or Inf occurred."""
+    source: str
+    """What gave it: `input`, an operation (`aten.add`), or the name of a child."""
+    max_output: float
+    """Largest magnitude of what the module returned."""
+    large_image_factor: float
+    """How many times larger sums over all pixels get at 4096 x 4096 pixels; 1 if it has none."""
+    max_weight: float
+    """Largest magnitude of its own parameters and buffers; 0 if it has none."""
+    smallest_weight: float
+    """Smallest magnitude of them that is not 0; 0 if there is none."""
+    fp16_subnormal_share: float
+    """Part of the weights other than 0 that lie below fp16's smallest normal number, 6.1e-5."""
+    fp16_weight_error: float
+    """Rounding error of the weights in fp16 over their norm; 2e-4 is usual, inf if one overflows."""
+
+    @property
+    def headroom(self) -> float:
+        """fp16's largest number, 65504, over the largest magnitude at 4096 x 4096 pixels."""
+        largest = self.max_abs * self.large_image_factor
+        return FP16_MAX / largest if largest > 0 else inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; inf becomes None."""
+        values = {**asdict(self), "headroom": self.headroom}
+        return {
+            k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """One row for each module that ran, the largest magnitude first."""
+
+    rows: tuple[ModuleRange, ...]
+    input_shapes: tuple[tuple[int, ...], ...]
+
+    def row(self, name: str) -> ModuleRange:
+        """The row of a module; KeyError if it did not run."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "rows": [row.to_dict() for row in self.rows],
+            "input_shapes": [list(shape) for shape in self.input_shapes],
+        }
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has been seen of a module so far."""
+
+    caller: str | None
+    max_abs: float = 0.0
+    source: str = "input"
+    max_output: float = 0.0
+    factor: float = 1.0
+
+    def note(self, magnitude: float, source: str) -> None:
+        if magnitude > self.max_abs:
+            self.max_abs, self.source = magnitude, source
+
+
+class _Watch(TorchDispatchMode):
+    """Attributes the result of every operation to the innermost module that is running.
+
+    Views are left out: they hold no new numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, _Seen] = {}
+        self.running: list[str] = []
+        self.paused = False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not self.paused and self.running and not func.is_view:
+            magnitude = self.magnitude(result)
+            # A norm squares its input on the way; a runtime may do so in the input's precision.
+            squared = magnitude**2 if func in _NORMS else magnitude
+            name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+            self.seen[self.running[-1]].note(max(magnitude, squared), name)
+        return result
+
+    def magnitude(self, value: Any) -> float:
+        """Largest magnitude of the floating-point tensors in a value; inf for NaN."""
+        if isinstance(value, tuple | list):
+            return max((self.magnitude(item) for item in value), default=0.0)
+        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+            return 0.0
+        was, self.paused = self.paused, True
+        low, high = (float(bound) for bound in torch.aminmax(value.detach()))
+        self.paused = was
+        largest = max(abs(low), abs(high))
+        return largest if isfinite(largest) else inf
+
+    def enter(self, name: str) -> Callable[..., None]:
+        """Forward pre-hook of the module of that name."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            caller = self.running[-1] if self.running else None
+            seen = self.seen.setdefault(name, _Seen(caller))
+            values = [*args, *kwargs.values()]
+            seen.note(self.magnitude(values), "input")
+            if isinstance(module, RandomFeatureAttention):
+                # (N, pixels, channels); the largest factor comes from the smallest input.
+                seen.factor = max(seen.factor, LARGE_IMAGE_PIXELS / values[0].shape[1])
+            self.running.append(name)
+
+        return hook
+
+    def leave(self, name: str) -> Callable[..., None]:
+        """Forward hook of the module of that name."""
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            self.running.pop()
+            magnitude = self.magnitude(output)
+            seen = self.seen[name]
+            seen.note(magnitude, "output")
+            seen.max_output = max(seen.max_output, magnitude)
+            if self.running:
+                self.seen[self.running[-1]].note(magnitude, name)
+
+        return hook
+
+
+@contextmanager
+def watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
+    """Hooks on every submodule, removed at the end."""
+    handles = []
+    for name, child in module.named_modules():
+        handles.append(child.register_forward_pre_hook(watch.enter(name), with_kwargs=True))
+        handles.append(child.register_forward_hook(watch.leave(name)))
+    try:
+        with watch:
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
+    """Run a module in fp32 and record how large its numbers get.
+
+    Parameters
+    ----------
+    module : module
+        Takes one float32 tensor; in eval mode.
+    inputs : sequence of Tensor
+        Calibration inputs: real images, normalised, as the module takes them.
+
+    Returns
+    -------
+    RangeReport
+        One row for each module that ran; the same inputs give the same report.
+
+    Raises
+    ------
+    ExportError
+        No inputs, or a module in training mode.
+    """
+    if not inputs:
+        raise ExportError("no calibration inputs: give at least one normalised image")
+    if module.training:
+        raise ExportError("the module is in training mode, where its numbers vary: call .eval()")
+    watch = _Watch()
+    with torch.no_grad(), watched(module, watch):
+        for image in inputs:
+            module(image)
+    modules = dict(module.named_modules())
+    rows = [_row(name, modules[name], seen) for name, seen in watch.seen.items()]
+    rows.sort(key=lambda row: (-row.max_abs * row.large_image_factor, row.name))
+    return RangeReport(tuple(rows), tuple(tuple(image.shape) for image in inputs))
+
+
+def _row(name: str, module: nn.Module, seen: _Seen) -> ModuleRange:
+    own = own_tensors(module)
+    weights = torch.cat([t.detach().flatten() for t in own]) if own else torch.zeros(0)
+    present = weights[weights != 0].abs()
+    count = present.numel()
+    lost = float((weights.half().float() - weights).norm()) if count else 0.0
+    return ModuleRange(
+        name=name,
+        kind=type(module).__name__,
+        caller=seen.caller,
+        max_abs=seen.max_abs,
+        source=seen.source,
+        max_output=seen.max_output,
+        large_image_factor=seen.factor,
+        max_weight=float(present.max()) if count else 0.0,
+        smallest_weight=float(present.min()) if count else 0.0,
+        fp16_subnormal_share=float((present < FP16_SMALLEST_NORMAL).double().mean())
+        if count
+        else 0.0,
+        fp16_weight_error=lost / float(weights.norm()) if count else 0.0,
+    )
+
+
+def own_tensors(module: nn.Module) -> list[Tensor]:
+    """Floating-point parameters and buffers of a module itself, not of its children."""
+    direct = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return [t for t in direct if t.is_floating_point()]

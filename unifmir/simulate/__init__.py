@@ -1,0 +1,10 @@
+"""Simulated fluorescence microscopy: structures, optics, cameras, and a pair for each task.
+
+Training pairs of the embedded model come from here, and its held-out test images. Everything is
+seeded: the same seed gives the same arrays.
+"""
+
+from unifmir.simulate.optics import Camera, Optics, blur, psf
+from unifmir.simulate.scenes import Pair, generator, normalized, pair
+
+__all__ = ["Camera", "Optics", "Pair", "blur", "generator", "normalized", "pair", "psf"]

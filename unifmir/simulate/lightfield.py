@@ -1,0 +1,102 @@
+"""Light-field microscopy: a stack seen from n x n directions behind a lens array.
+
+Each view sees plane z sheared by (view - middle) * shear * z pixels, blurred by the small
+aperture it looks through, and sampled once per lens. Source: Levoy et al., SIGGRAPH 2006;
+the grid of views as in Wang et al. (VCD-Net), Nature Methods 2021.
+"""
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+VIEWS_PER_SIDE = 11
+SHEAR = 0.3
+"""Pixels of the volume per plane and per view off the axis."""
+APERTURE_SIGMA = 1.5
+"""Blur of a view in focus, pixels of the volume."""
+DEFOCUS_SIGMA = 0.08
+"""Growth of that blur per plane."""
+
+
+def views_of(volume: Array, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR) -> Array:
+    """Project a stack to its views.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (planes, n * h, n * w), float32
+        Light emitted. Sides wrap around: cut two lenses off afterwards.
+
+    Returns
+    -------
+    ndarray, shape (n, n, h, w), float32
+        The mean light on each lens, view (i, j) from the i-th row and j-th column of directions.
+    """
+    planes, height, width = volume.shape
+    depth = np.arange(planes, dtype=np.float32) - planes // 2
+    rows = scipy.fft.fftfreq(height).astype(np.float32)
+    columns = scipy.fft.rfftfreq(width).astype(np.float32)
+    spectrum = scipy.fft.rfft2(volume.astype(np.float32))
+    sigma = (APERTURE_SIGMA + DEFOCUS_SIGMA * np.abs(depth))[:, None, None]
+    squared = (rows**2)[:, None] + (columns**2)[None, :]
+    # A lens collects what falls on it: a box of n pixels, whose spectrum is a periodic sinc.
+    lens = _box(rows, views)[:, None] * _box(columns, views)[None, :]
+    spectrum = spectrum * (np.exp(-2 * (np.pi * sigma) ** 2 * squared) * lens).astype(np.complex64)
+    offsets = (np.arange(views) - views // 2) * shear
+    turn_rows = np.exp(-2j * np.pi * offsets[:, None, None] * depth[:, None] * rows)
+    turn_columns = np.exp(-2j * np.pi * offsets[:, None, None] * depth[:, None] * columns)
+    turn_rows = turn_rows.astype(np.complex64)
+    turn_columns = turn_columns.astype(np.complex64)
+    middle = views // 2
+    out = np.empty((views, views, height // views, width // views), dtype=np.float32)
+    for i in range(views):
+        turned = spectrum * turn_rows[i][:, :, None]
+        for j in range(views):
+            summed = np.einsum("zyx,zx->yx", turned, turn_columns[j])
+            image = scipy.fft.irfft2(summed, s=(height, width))
+            out[i, j] = image[middle::views, middle::views]
+    return np.maximum(out, 0)
+
+
+def _box(frequency: Array, width: int) -> Array:
+    """Spectrum of the mean over `width` (odd) pixels."""
+    offsets = np.arange(width) - width // 2
+    return np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1).astype(np.float32)
+
+
+def interleave(views: Array) -> Array:
+    """Views (n, n, h, w) to the raw image (n * h, n * w): pixels [i::n, j::n] are view (i, j)."""
+    n, _, height, width = views.shape
+    return np.ascontiguousarray(views.transpose(2, 0, 3, 1).reshape(height * n, width * n))
+
+
+def separate(light_field: Array, views: int = VIEWS_PER_SIDE) -> Array:
+    """Inverse of `interleave`."""
+    height, width = light_field.shape[0] // views, light_field.shape[1] // views
+    return light_field.reshape(height, views, width, views).transpose(1, 3, 0, 2)
+
+
+def refocus(light_field: Array, *, planes: int, shear: float = SHEAR) -> Array:
+    """Shift-and-sum refocusing of a raw light field: (planes, n * h, n * w) in its own units."""
+    views = separate(light_field)
+    n, _, height, width = views.shape
+    fine = np.stack(
+        [
+            scipy.ndimage.zoom(view, n, order=1, grid_mode=True, mode="nearest")
+            for view in views.reshape(n * n, height, width)
+        ]
+    ).reshape(n, n, n * height, n * width)
+    volume = np.zeros((planes, n * height, n * width), dtype=np.float32)
+    offsets = (np.arange(n) - n // 2) * shear
+    for z in range(planes):
+        depth = z - planes // 2
+        for i in range(n):
+            # Rows of views share the vertical shift; shifting their sum costs n times less.
+            row = sum(
+                scipy.ndimage.shift(fine[i, j], (0, -offsets[j] * depth), order=1, mode="nearest")
+                for j in range(n)
+            )
+            volume[z] += scipy.ndimage.shift(row, (-offsets[i] * depth, 0), order=1, mode="nearest")
+    return volume / n**2

@@ -1,0 +1,111 @@
+"""Light: the point-spread function of a lens, blur, and what a camera makes of photons.
+
+The point-spread function is the scalar pupil-function model (Hanser et al., Journal of Microscopy
+2004; Goodman, Introduction to Fourier Optics): an aplanatic pupil of radius NA / wavelength,
+a phase for each defocus, a Fourier transform, and the squared modulus.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """An objective and how its image is sampled."""
+
+    numerical_aperture: float = 1.2
+    wavelength_um: float = 0.52
+    """Emission, in vacuum."""
+    refractive_index: float = 1.33
+    pixel_um: float = 0.1
+    """In the sample."""
+    z_step_um: float = 0.2
+    confocal: bool = False
+    """Excitation and pinhole as sharp as the emission: the square of the widefield function."""
+
+    @property
+    def lateral_fwhm_um(self) -> float:
+        """Rule of thumb for the widefield image of a point, 0.51 wavelength / NA."""
+        return 0.51 * self.wavelength_um / self.numerical_aperture
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Shot noise, read noise and offset."""
+
+    read_noise: float = 1.5
+    """Standard deviation, photoelectrons."""
+    offset: float = 100.0
+    """Added to every pixel, as cameras do so that noise does not go below zero."""
+
+    def expose(self, photons: Array, rng: np.random.Generator) -> Array:
+        """One exposure: Poisson counts of the expected `photons`, read noise and offset; >= 0."""
+        counts = rng.poisson(np.maximum(photons, 0)).astype(np.float32)
+        noise = rng.standard_normal(counts.shape, dtype=np.float32) * np.float32(self.read_noise)
+        return np.maximum(counts + noise + np.float32(self.offset), 0)
+
+
+def psf(optics: Optics, *, planes: int, size: int) -> Array:
+    """Point-spread function of `optics`.
+
+    Parameters
+    ----------
+    optics : Optics
+    planes : int
+        Odd; the middle one is in focus.
+    size : int
+        Side in pixels, odd.
+
+    Returns
+    -------
+    ndarray, shape (planes, size, size), float32
+        Sums to 1. A widefield function has equal sums in all planes but for what leaves the sides.
+    """
+    if planes % 2 == 0 or size % 2 == 0:
+        raise ValueError(f"planes and size must be odd to have a middle: {planes}, {size}")
+    cutoff = optics.numerical_aperture / optics.wavelength_um
+    # The intensity's band is twice the pupil's: finer sampling than 1 / (4 cutoff), then binning.
+    fine = ceil(4 * cutoff * optics.pixel_um)
+    fine += 1 - fine % 2
+    # Twice the field, so that defocused light that leaves it does not come back on the other side.
+    grid = scipy.fft.next_fast_len(2 * size * fine)
+    frequency = np.fft.fftfreq(grid, optics.pixel_um / fine)
+    squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    axial = np.sqrt(np.maximum((optics.refractive_index / optics.wavelength_um) ** 2 - squared, 0))
+    cosine = axial * optics.wavelength_um / optics.refractive_index
+    pupil = np.where(squared <= cutoff**2, 1 / np.sqrt(np.maximum(cosine, 1e-3)), 0)
+    half = size * fine // 2
+    kernel = np.empty((planes, size, size))
+    for index in range(planes):
+        depth = (index - planes // 2) * optics.z_step_um
+        field = scipy.fft.fft2(pupil * np.exp(2j * np.pi * depth * axial))
+        intensity = np.abs(scipy.fft.fftshift(field)) ** 2
+        middle = grid // 2
+        cut = slice(middle - half, middle - half + size * fine)
+        kernel[index] = intensity[cut, cut].reshape(size, fine, size, fine).sum(axis=(1, 3))
+    if optics.confocal:
+        kernel = kernel**2
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def blur(density: Array, kernel: Array) -> Array:
+    """Convolve an image or stack with a kernel; beyond the sides it is dark. Same shape, >= 0."""
+    blurred = scipy.signal.fftconvolve(density, kernel.astype(np.float32), mode="same")
+    return np.maximum(blurred, 0).astype(np.float32)
+
+
+def gaussian_kernel(sigmas: tuple[float, ...]) -> Array:
+    """Normalised separable Gaussian, sigmas in pixels, cut at four sigmas."""
+    kernel: NDArray[np.float64] = np.ones(())
+    for sigma in sigmas:
+        reach = max(1, ceil(4 * sigma))
+        line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        kernel = kernel[..., None] * (line / line.sum())
+    return kernel.astype(np.float32)

@@ -1,0 +1,158 @@
+"""What a file is, by its first bytes: so that an error can say so. Nothing here imports torch."""
+
+import string
+import struct
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from unifmir.errors import CheckpointError
+
+Format = Literal["torch-zip", "torch-legacy", "safetensors"]
+
+HEAD_BYTES = 1024
+LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+"""The pickled number that starts a file of torch.save before torch 1.6, after its protocol byte."""
+
+READABLE = "a checkpoint is a .pt or .pth file of torch.save, or a .safetensors file"
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"II+\0", "a BigTIFF image"),
+    (b"MM\0+", "a BigTIFF image"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras (.h5) writes"),
+    (b"\x93NUMPY", "a NumPy array (.npy)"),
+    (b"%PDF", "a PDF document"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"7z\xbc\xaf", "a 7-Zip archive: unpack it first"),
+    (b"Rar!", "a RAR archive: unpack it first"),
+    (b"\xfd7zXZ", "an xz archive: unpack it first"),
+    (b"GGUF", "a GGUF language model"),
+    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
+)
+_WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")
+_ONNX_SECOND_FIELDS = b"\x12\x1a\x22\x28\x32\x3a\x42"
+"""Protobuf tags of ModelProto's fields 2 to 8, any of which may follow the IR version."""
+
+
+def sniff(path: Path) -> Format:
+    """The format of a checkpoint file, by content: its name may lie.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no checkpoint; the message says what it looks like instead.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head.startswith(b"PK\x03\x04"):
+        _check_zip(path)
+        return "torch-zip"
+    if head[:1] == b"\x80" and head[2 : 2 + len(LEGACY_MAGIC)] == LEGACY_MAGIC:
+        return "torch-legacy"
+    if len(head) > 8 and head[8:9] == b"{":
+        declared = struct.unpack("<Q", head[:8])[0]
+        if declared > size - 8:
+            raise CheckpointError(
+                f"{path.name} starts like a safetensors file whose header has {declared} bytes, "
+                f"but the file has only {size}: it is damaged or incomplete; get it again"
+            )
+        return "safetensors"
+    raise CheckpointError(
+        f"{path.name} is not a checkpoint: it looks like {_looks_like(head)} "
+        f"({size} bytes); {READABLE}"
+    )
+
+
+def _looks_like(head: bytes) -> str:
+    for signature, words in _SIGNATURES:
+        if head.startswith(signature):
+            return words
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_WEB_PAGE) or b"<html" in start:
+        return "a web page saved under this name: the download failed, download the file again"
+    if head[257:262] == b"ustar":
+        return "a tar archive: unpack it first, or save the checkpoint again with a newer torch"
+    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+        return (
+            "a Python pickle that torch.save did not write; unpickling can run any code, "
+            "so it is refused"
+        )
+    if head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in _ONNX_SECOND_FIELDS:
+        return "an ONNX model: unifmir writes these, but needs the checkpoint to start from"
+    printable = string.printable.encode()
+    if head and all(byte in printable for byte in head):
+        first = head.decode("ascii").strip().splitlines()
+        excerpt = f", starting {first[0][:60]!r}" if first else ""
+        return f"a text file{excerpt}: if it was downloaded, download it again"
+    return "no format known here: if it was downloaded, it may be damaged"
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a zip file that torch.save did not write, or that is damaged.
+
+    torch.load does not compare the checksums, and trusts the sizes it is told.
+    """
+    damaged = f"{path.name} starts like a PyTorch file but is damaged or incomplete"
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = {member.filename for member in members}
+            if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
+                raise CheckpointError(
+                    f"{path.name} is not a checkpoint: it looks like {_zip_looks_like(names)}; "
+                    f"{READABLE}"
+                )
+            if any(name.endswith("constants.pkl") for name in names):
+                raise CheckpointError(
+                    f"{path.name} is a TorchScript archive, which holds a program and not only "
+                    f"weights; {READABLE}: start from the checkpoint it was made from"
+                )
+            # torch.save stores its records as they are, so anything else was packed by others.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise CheckpointError(
+                    f"{path.name} is a compressed zip file, which torch.save does not write: "
+                    "unpack it, or load it with torch and save it again"
+                )
+            if sum(member.file_size for member in members) > size:
+                raise CheckpointError(f"{damaged}: it declares more than its {size} bytes")
+            # All zero: written with torch.serialization.set_crc32_options(False).
+            if any(member.CRC for member in members) and (wrong := archive.testzip()):
+                raise CheckpointError(f"{damaged}: wrong checksum of {wrong!r}; get it again")
+    except CheckpointError:
+        raise
+    # BadZipFile: no central directory, or a wrong one. RuntimeError: encrypted. EOFError, OSError,
+    # struct.error: offsets outside the file. NotImplementedError: unknown zip features.
+    # UnicodeDecodeError (a ValueError): names; OverflowError: offsets beyond 64 bit.
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        OSError,
+        struct.error,
+        ValueError,
+        OverflowError,
+    ) as error:
+        raise CheckpointError(f"{damaged} ({error}; {size} bytes): get it again") from error
+
+
+def _zip_looks_like(names: Collection[str]) -> str:
+    def has(ending: str) -> bool:
+        return any(name.endswith(ending) for name in names)
+
+    if has("rdf.yaml") or has("bioimageio.yaml"):
+        return "a BioImage.IO package: its weights lie inside"
+    if has("model.weights.h5"):
+        return "a Keras model"
+    if has(".npy"):
+        return "NumPy arrays (.npz)"
+    if has("archive_format") or has(".pt2"):
+        return "a torch.export archive"
+    some = ", ".join(sorted(names)[:3])
+    return f"a zip archive holding {some}" if some else "an empty zip archive"
