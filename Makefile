@@ -52,4 +52,5 @@ compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
 	bash tests/compat/run.sh
 
 wheel: $(READY)  ## Build the wheel in dist/
+	rm -rf build  # setuptools would pack files left there by an earlier build
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -150,9 +150,8 @@ def _case_table(report: "Report") -> str:
         psnr = "exact" if c.psnr_db is None else f"{c.psnr_db:.1f}"
         shape = "x".join(map(str, case.shape))
         verdict = "passed" if not case.failures else "failed"
-        rows.append((case.source, shape, f"{c.max_abs_over_std:.1e}", psnr, f"{c.slope:.6f}", verdict))
-    table = output.table(
-        ("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows
-    )
+        difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
+        rows.append((case.source, shape, difference, psnr, slope, verdict))
+    table = output.table(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
     verdict = "passed" if report.passed else "failed"
     return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

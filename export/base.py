@@ -1,4 +1,4 @@
-"""What the export formats have in common: the job, the artifact, and what an artifact says of itself."""
+"""What the formats have in common: the job, the artifact, and what it says of itself."""
 
 import json
 import platform

@@ -95,7 +95,8 @@ def real_input(
     """
     image, _ = normalize(raw, TASKS[config.task].normalization)
     if config.view_unet is not None:
-        crops = [_light_field_crop(config, interface, image, shape, rng) for _ in range(shape[0])]
+        n = isqrt(config.view_unet.views)
+        crops = [_light_field_crop(n, interface, image, shape, rng) for _ in range(shape[0])]
     elif interface == "network" and config.task == "isotropic":
         # The network sees slices with rows y (or x) and columns z.
         crops = [_crop(image.transpose(2, 1, 0), shape[1:], rng) for _ in range(shape[0])]
@@ -135,15 +136,13 @@ def _crop(image: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) ->
 
 
 def _light_field_crop(
-    config: SingleTaskConfig,
+    n: int,
     interface: str,
     image: np.ndarray,
     shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> np.ndarray:
     """A crop that begins with a whole lens, as raw light field or as views in [-1, 1]."""
-    assert config.view_unet is not None
-    n = isqrt(config.view_unet.views)
     rows, columns = image.shape[0] // n, image.shape[1] // n
     lenses = image[: rows * n, : columns * n].reshape(rows, n, columns, n)
     height, width = shape[-2:] if interface == "network" else (shape[-2] // n, shape[-1] // n)

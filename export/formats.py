@@ -1,9 +1,14 @@
 """The export formats: one row each, imported when used."""
 
-from unifmir.export.base import Exporter
+from typing import TYPE_CHECKING
+
 from unifmir.registry import Registry
 
-FORMATS: Registry[Exporter] = Registry(
+if TYPE_CHECKING:
+    # The command line lists the formats: importing them must stay light.
+    from unifmir.export.base import Exporter
+
+FORMATS: "Registry[Exporter]" = Registry(
     "format",
     [
         ("safetensors", "unifmir.export.safetensors:SAFETENSORS"),

@@ -1,9 +1,7 @@
 """ONNX: one file, one input, one output, free batch and image sizes."""
 
-import json
 import logging
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +148,8 @@ def _store_initializers(model: ModelProto, precision: str) -> None:
 
 def _name_axes(model: ModelProto, lineage: Lineage) -> None:
     """Give the free dimensions of input and output their names, whatever simplifying did."""
-    ends = ((model.graph.input[0], lineage.input_axes), (model.graph.output[0], lineage.output_axes))
+    ends = [(model.graph.input[0], lineage.input_axes)]
+    ends.append((model.graph.output[0], lineage.output_axes))
     for value, names in ends:
         for dimension, name in zip(value.type.tensor_type.shape.dim, names, strict=True):
             dimension.Clear()
@@ -189,11 +188,6 @@ def assert_symbolic(model: ModelProto, lineage: Lineage) -> None:
                 f"output axis {name!r} is fixed at {dimension.dim_value} in the traced graph; "
                 "it should be free: some Python integer was taken from a shape"
             )
-
-
-def metadata_of(lineage: Lineage) -> str:
-    """The lineage as one JSON document, for formats that hold a text."""
-    return json.dumps(asdict(lineage), sort_keys=True, indent=1)
 
 
 ONNX = OnnxExporter()

@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from unifmir.images import read_image
+from unifmir.pruning import prune
+from unifmir.samples import sample
 
-from unifmir import checkpoint, precision as precisions
+from unifmir import checkpoint
+from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
 from unifmir.export.base import Artifact, Exporter, ExportJob, Variant
@@ -23,12 +27,9 @@ from unifmir.export.interfaces import lineage_of
 from unifmir.export.onnx import DEFAULT_OPSET
 from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
 from unifmir.hashing import sha256_of
-from unifmir.images import read_image
 from unifmir.model import Source, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
-from unifmir.pruning import prune
-from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)

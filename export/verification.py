@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from unifmir.samples import sample
 
 from unifmir import checkpoint
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
@@ -19,7 +20,6 @@ from unifmir.export.formats import FORMATS
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
-from unifmir.samples import sample
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ A message names what was expected, what was found, and the next thing to try.
 
 
 class UnifmirError(Exception):
-    """Base of all errors that are the user's to solve; the CLI shows the message and exits with 2."""
+    """Base of the errors that are the user's to solve; the CLI shows them and exits with 2."""
 
 
 class CheckpointError(UnifmirError, ValueError):

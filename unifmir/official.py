@@ -3,7 +3,7 @@
 Source: the layout of the official checkpoints (Ma et al. 2024, published weights).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isqrt
 
 import torch
@@ -76,11 +76,11 @@ def check_derivable(entries: Mapping[str, Tensor], window: int) -> None:
         picture than the one it was trained for.
     """
     pixels = window**2
-    masks: dict[int, list[Tensor]] = {}
+    index = relative_position_index(window)
+    known: list[Tensor] = []
     for key, entry in entries.items():
         if key.endswith("relative_position_index"):
-            expected = relative_position_index(window)
-            if entry.shape != expected.shape or not torch.equal(entry.long(), expected):
+            if entry.shape != index.shape or not torch.equal(entry.long(), index):
                 raise CheckpointError(
                     f"{key} is not the index of windows of {window} x {window} pixels that the "
                     "bias tables imply: the file is damaged, or was made for another network"
@@ -90,26 +90,21 @@ def check_derivable(entries: Mapping[str, Tensor], window: int) -> None:
                 f"{key} has shape {list(entry.shape)}; expected [windows, {pixels}, {pixels}] for "
                 f"windows of {window} pixels"
             )
-        else:
-            count = entry.shape[0]
-            if count not in masks:
-                masks[count] = _masks_of(count, window)
-            if not any(torch.equal(entry.float(), mask) for mask in masks[count]):
+        elif not any(torch.equal(entry.float(), mask) for mask in known):
+            candidates = _masks(len(entry), window)
+            found = next((m for m in candidates if torch.equal(entry.float(), m)), None)
+            if found is None:
                 raise CheckpointError(
                     f"{key} is not the mask of a shift by {window // 2} pixels: the file is "
                     "damaged, or was made for a network with other shifts"
                 )
+            known.append(found)
 
 
-def _masks_of(count: int, window: int) -> list[Tensor]:
-    """The masks of `count` windows: the squarest image first, which the official files have."""
-    pixels = window**2
-    if count == 0 or count * pixels**2 > 2**28:  # 1 GiB; the official ones have 2**18 elements
-        return []
-    heights = [rows for rows in range(isqrt(count), 0, -1) if count % rows == 0]
-    shapes = {(rows, count // rows) for rows in heights} | {(count // r, r) for r in heights}
-    cpu = torch.device("cpu")
-    return [
-        shift_mask(rows * window, columns * window, window, cpu).squeeze(1)
-        for rows, columns in sorted(shapes, key=lambda shape: abs(shape[0] - shape[1]))
-    ]
+def _masks(count: int, window: int) -> Iterator[Tensor]:
+    """The masks of all images of `count` windows, the squarest first: the official ones are."""
+    sides = [rows for rows in range(isqrt(count), 0, -1) if count % rows == 0]
+    for rows in sides:
+        for high, wide in {(rows, count // rows), (count // rows, rows)}:
+            mask = shift_mask(high * window, wide * window, window, torch.device("cpu"))
+            yield mask.squeeze(1)

@@ -229,24 +229,22 @@ def _reachable(modules: dict[str, _Module], roots: set[str]) -> set[str]:
 
 
 def _import_block(statements: set[str]) -> str:
-    def rank(statement: str) -> tuple[bool, bool, str]:
-        return ("torch" in statement, statement.startswith("from"), statement)
-
-    names_of: dict[str, list[str]] = {}
-    for statement in sorted(statements, key=rank):
-        start, _, name = statement.rpartition(" import ")
-        names_of.setdefault(start or statement, []).append(name)
-    lines = [
-        f"{start} import {', '.join(names)}" if start.startswith("from") else start_or(start, names)
-        for start, names in names_of.items()
-    ]
-    return "\n".join(lines)
+    """Standard library, then torch; names from one module on one line."""
+    names_from: dict[str, list[str]] = {}
+    plain = sorted(s for s in statements if s.startswith("import"))
+    for statement in sorted(statements - set(plain)):
+        module, _, name = statement.partition(" import ")
+        names_from.setdefault(module, []).append(name)
+    joined = [f"{module} import {', '.join(names)}" for module, names in names_from.items()]
+    standard = [line for line in (*plain, *joined) if " torch" not in line]
+    torch = [line for line in (*plain, *joined) if " torch" in line]
+    return "\n".join([*standard, "", *torch] if standard else torch)
 
 
 def _wrapper_class(config: SingleTaskConfig, network: str, interface: str, extra: str) -> str:
     """The class consumers call: plain keyword arguments in, an image-to-image module out."""
     kwargs = config.network_kwargs()
-    signature = "\n".join(f"        {k}: {_annotation(v)} = {v!r}," for k, v in kwargs.items())
+    signature = "\n".join(f"        {k}: {_annotated(v)}," for k, v in kwargs.items())
     passed = "\n".join(f"            {key}={key}," for key in kwargs)
     second = f", {extra}" if extra else ""
     spec = TASKS[config.task]
@@ -261,5 +259,8 @@ def _wrapper_class(config: SingleTaskConfig, network: str, interface: str, extra
     )
 
 
-def _annotation(value: Any) -> str:
-    return "Sequence[int]" if isinstance(value, list) else type(value).__name__
+def _annotated(value: Any) -> str:
+    """Annotation and default; a tuple, because a list as default would be shared by all calls."""
+    if isinstance(value, list):
+        return f"Sequence[int] = {tuple(value)!r}"
+    return f"{type(value).__name__} = {value!r}"

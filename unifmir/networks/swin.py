@@ -1,8 +1,8 @@
 """The Swin-transformer body of UniFMIR and the single-task network for sr, denoise and isotropic.
 
 Sources: Ma et al., Nature Methods 2024, Methods ("Network architectures", equation 1) and
-Extended Data Fig. 2; Liu et al., ICCV 2021 (shifted windows). State-dict keys are the official ones,
-except the derivable buffers `relative_position_index` and `attn_mask`, which are computed here.
+Extended Data Fig. 2; Liu et al., ICCV 2021 (shifted windows). State-dict keys are the official
+ones, except the derivable `relative_position_index` and `attn_mask`, which are computed here.
 """
 
 from collections.abc import Sequence
@@ -119,6 +119,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (..., embed_dim)."""
         out: Tensor = self.fc2(self.act(self.fc1(x)))
         return out
 
@@ -197,7 +198,7 @@ class _PatchEmbed(nn.Module):
 
 
 class SwinBody(Network):
-    """The feature-enhancement body that all tasks share. Its members sit at the root of the keys."""
+    """The feature-enhancement body all tasks share. Its members sit at the root of the keys."""
 
     def __init__(
         self,
@@ -227,9 +228,7 @@ class SwinBody(Network):
         residual : bool
             Add `features` to the result.
         """
-        mask = shift_mask(
-            features.shape[-2], features.shape[-1], self.window_size, features.device
-        )
+        mask = shift_mask(features.shape[-2], features.shape[-1], self.window_size, features.device)
         x = self.patch_embed.norm(features.permute(0, 2, 3, 1))
         for group in self.layers:
             x = group(x, mask)
@@ -248,9 +247,7 @@ def upsampler(features: int, scale: int) -> nn.Sequential:
 
 def conv_leaky(in_channels: int, out_channels: int) -> nn.Sequential:
     """3x3 convolution and LeakyReLU of slope 0.01, the start of every tail."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.LeakyReLU(0.01)
-    )
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.LeakyReLU(0.01))
 
 
 class SwinRestoration(SwinBody):

@@ -1,0 +1,136 @@
+"""Axes of a package: which sizes it takes, in which steps, and how tiles overlap.
+
+Decided from the configuration and the measured halo alone; nothing here imports bioimageio.
+"""
+
+from dataclasses import dataclass
+from math import isqrt
+
+from unifmir.config import SingleTaskConfig
+from unifmir.export.interfaces import FIXED, axes, lateral_scale
+
+_NAMES = {"depth": "z", "height": "y", "width": "x"}
+
+
+@dataclass(frozen=True, slots=True)
+class TileRule:
+    """Which tiles a network is offered, and how large a halo they leave room for."""
+
+    step: int
+    """Image pixels. Tiles grow by it and halos are multiples of it, so that every tile keeps the
+    whole image's grid of attention windows (or of lenses)."""
+    smallest: int
+    """Image pixels. The least minimal tile, for the sake of speed."""
+    largest: int
+    """Image pixels. The largest minimal tile: consumers must be able to run it anywhere."""
+    unit: int = 1
+    """Image pixels per pixel of the network's input: the pixels behind a lens."""
+
+    @property
+    def largest_halo(self) -> int:
+        """Image pixels: one step at least must remain of the largest minimal tile."""
+        return (self.largest - self.step) // (2 * self.step) * self.step
+
+    def minimum(self, halo: int) -> int:
+        """Smallest tile, in image pixels, that leaves one step beside its two halos."""
+        return max(self.smallest, 2 * halo + self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceAxis:
+    """A spatial axis of the input or the output."""
+
+    id: str
+    fixed: int = 0
+    """Pixels; 0 for an axis of free size."""
+    minimum: int = 1
+    step: int = 1
+    scale: float = 1.0
+    halo: int = 0
+    """Of an output axis, in output pixels."""
+
+    @property
+    def test_size(self) -> int:
+        """Pixels of the test tensor: the least the axis allows."""
+        return self.fixed or self.minimum
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Spatial axes in order; batch and one channel come before them."""
+
+    inputs: tuple[SpaceAxis, ...]
+    outputs: tuple[SpaceAxis, ...]
+
+    @property
+    def test_sizes(self) -> tuple[int, ...]:
+        """Spatial shape of the test input."""
+        return tuple(axis.test_size for axis in self.inputs)
+
+
+def tile_rule(config: SingleTaskConfig) -> TileRule:
+    """The rule of a network.
+
+    The U-Net needs 16 lenses for its four poolings. Three free axes (isotropic) and the wide
+    projecting network cost so much per pixel that their minimal tiles are half as large.
+    """
+    window = config.body.window_size
+    if config.view_unet is not None:
+        n = isqrt(config.view_unet.views)
+        return TileRule(step=n, smallest=16 * n, largest=16 * n, unit=n)
+    if config.projector is not None or config.task == "isotropic":
+        return TileRule(step=window, smallest=4 * window, largest=8 * window)
+    return TileRule(step=window, smallest=8 * window, largest=16 * window)
+
+
+def layout(config: SingleTaskConfig, halo: int) -> Layout:
+    """Axes for a halo, given in image pixels of the input.
+
+    Notes
+    -----
+    An input scale of f**2 and an output scale of f: with that both readings of `scale` among the
+    consumers give an output f times as large (core: reference * in / out; JDLL: reference * out).
+    """
+    rule = tile_rule(config)
+    factor = lateral_scale(config, "image")
+    names_in, names_out = axes(config, "image")
+    inputs = tuple(_input_axis(n, config, rule, halo, factor) for n in names_in[2:])
+    by_id = {axis.id: axis for axis in inputs}
+    outputs = []
+    for name in names_out[2:]:
+        base, _, size = name.partition(FIXED)
+        identifier = _NAMES[base.partition("_")[0]]
+        if size:
+            outputs.append(SpaceAxis(identifier, fixed=int(size)))
+            continue
+        reference = by_id[identifier]
+        reach = config.in_channels // 2 if _is_window_axis(identifier, config) else halo * factor
+        outputs.append(
+            SpaceAxis(
+                identifier,
+                minimum=reference.minimum * factor,
+                step=reference.step * factor,
+                scale=reference.scale / factor,
+                halo=reach,
+            )
+        )
+    return Layout(inputs, tuple(outputs))
+
+
+def _input_axis(
+    name: str, config: SingleTaskConfig, rule: TileRule, halo: int, factor: int
+) -> SpaceAxis:
+    base, _, size = name.partition(FIXED)
+    identifier = _NAMES[base]
+    if size:
+        return SpaceAxis(identifier, fixed=int(size))
+    if _is_window_axis(identifier, config):
+        return SpaceAxis(identifier, minimum=config.in_channels)
+    return SpaceAxis(
+        identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2)
+    )
+
+
+def _is_window_axis(identifier: str, config: SingleTaskConfig) -> bool:
+    """Whether the axis is z of a network that reads a window of slices: its reach is exact."""
+    return identifier == "z" and config.task == "denoise"

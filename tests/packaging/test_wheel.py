@@ -1,0 +1,167 @@
+"""The wheel holds one top-level package with everything in it, and works where nothing else is."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import unifmir
+
+FOLDERS = {"unifmir": "unifmir", **{name: f"unifmir/{name}" for name in ("export", "zoo", "cli")}}
+"""Folder of the checkout -> folder of the wheel."""
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "out", "build", "dist", "tests", "benchmarks", "*.egg-info", "__pycache__",
+    ".*_cache", ".hypothesis",
+)
+
+
+def call(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """Run a command that must succeed; its stdout."""
+    result = subprocess.run(
+        arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=280
+    )
+    assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def wheel_from(source: Path, into: Path) -> Path:
+    """Build the wheel of a source tree without a network."""
+    call(
+        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"),
+        *("--wheel-dir", into, source),
+        cwd=source,
+    )
+    (wheel,) = into.glob("*.whl")
+    return wheel
+
+
+def names_in(wheel: Path) -> list[str]:
+    """The files of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def files_to_ship(repo: Path) -> set[str]:
+    """Every file of the package folders, by its name in the wheel; links are not followed."""
+    shipped = set()
+    for folder, target in FOLDERS.items():
+        root = repo / folder
+        links = [path for path in root.iterdir() if path.is_symlink()]
+        shipped |= {
+            f"{target}/{path.relative_to(root).as_posix()}"
+            for path in root.rglob("*")
+            if path.is_file()
+            and "__pycache__" not in path.parts
+            and not any(link in path.parents for link in links)
+            and path not in links
+        }
+    return shipped
+
+
+@pytest.fixture(scope="module")
+def source(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout: building leaves files behind."""
+    copy = tmp_path_factory.mktemp("source") / "unifmir"
+    shutil.copytree(repo, copy, symlinks=True, ignore=LEFT_OUT)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the checkout."""
+    return wheel_from(source, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_has_one_top_level_name(wheel):
+    tops = {name.partition("/")[0] for name in names_in(wheel)}
+    assert tops == {"unifmir", f"unifmir-{unifmir.__version__}.dist-info"}
+    with zipfile.ZipFile(wheel) as archive:
+        info = f"unifmir-{unifmir.__version__}.dist-info"
+        assert archive.read(f"{info}/top_level.txt").decode().split() == ["unifmir"]
+
+
+def test_the_wheel_has_every_file_of_the_packages_once(wheel, repo):
+    names = [name for name in names_in(wheel) if name.startswith("unifmir/")]
+    assert len(names) == len(set(names))
+    assert set(names) == files_to_ship(repo)
+
+
+def test_the_wheel_carries_licence_and_entry_point(wheel):
+    info = f"unifmir-{unifmir.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"{info}/METADATA").decode()
+        points = archive.read(f"{info}/entry_points.txt").decode()
+        assert "BSD 3-Clause" in archive.read(f"{info}/licenses/LICENSE").decode()
+    assert "License-Expression: BSD-3-Clause" in metadata
+    assert "unifmir = unifmir.cli.main:run" in points
+    assert "torchvision" not in metadata
+
+
+def test_a_wheel_from_the_source_archive_is_the_same(source, wheel, tmp_path):
+    code = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    call(sys.executable, "-c", code, tmp_path, cwd=source)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    again = wheel_from(unpacked, tmp_path / "wheel")
+    assert sorted(names_in(again)) == sorted(names_in(wheel))
+
+
+def test_the_version_is_the_same_everywhere(repo):
+    citation = (repo / "CITATION.cff").read_text("utf-8")
+    changelog = (repo / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^version: (\S+)$", citation, re.MULTILINE)[1] == unifmir.__version__
+    assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == unifmir.__version__
+
+
+def test_constraints_are_exact_and_name_no_machine(repo):
+    lines = [
+        line
+        for line in (repo / "constraints.txt").read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+    assert not [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+    assert "torch==2.13.0" in lines
+    assert not [line for line in lines if line.lower().startswith("torchvision")]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts folder of a new environment with the wheel, and the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    packages = Path(
+        sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
+    )
+    # The dependencies are those of this environment: torch is not fetched and unpacked again.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
+    call(
+        *(sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet"),
+        *("--no-deps", "--no-index", wheel),
+        cwd=folder.parent,
+    )
+    return scripts
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_works_in_an_empty_folder(installed, tmp_path):
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    where = "import unifmir, unifmir.cli.main as m; print(unifmir.__file__); print(m.__file__)"
+    for file in call(installed / "python", "-c", where, cwd=tmp_path, env=env).split("\n")[:2]:
+        assert Path(file).is_relative_to(installed.parent)
+    assert "export" in call(installed / "unifmir", "--help", cwd=tmp_path, env=env)
+    call(
+        *(installed / "unifmir", "export", "--task", "sr", "--format", "onnx", "--out", "out"),
+        cwd=tmp_path,
+        env=env,
+    )
+    assert list((tmp_path / "out").glob("*.onnx"))
