@@ -15,7 +15,8 @@ from unifmir.cli import checkpoints, exporting, output, training, zoo
 class Commands(TyperGroup):
     """The command group that reports known errors as one message, never as a traceback."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    # Any: the base class names a type that Typer keeps to itself.
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         with output.known_errors():
             return super().invoke(ctx)
@@ -41,7 +42,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool,
         typer.Option(
             "--version", help="Show the version and exit.", callback=_show_version, is_eager=True

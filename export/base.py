@@ -112,8 +112,14 @@ class Exporter(Protocol):
     wrapped_only: bool
     """Whether the format always carries the image interface."""
 
-    def write(self, job: ExportJob, path: Path) -> None:
-        """Write the artifact; `path` is a temporary name, published after verification."""
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
+        """Write the artifact to a temporary name; it is published after verification.
+
+        Returns
+        -------
+        dict
+            JSON values worth telling the user beyond the verification, such as a score.
+        """
 
     def runner(self, path: Path) -> Runner:
         """Load the artifact into its own runtime."""
@@ -134,6 +140,8 @@ class Artifact:
     variant: Variant
     interface: str
     report: "Report"
+    details: dict[str, Any]
+    """What `Exporter.write` told."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the report in full."""
@@ -145,6 +153,7 @@ class Artifact:
             "precision": self.precision,
             "variant": self.variant,
             "interface": self.interface,
+            "details": self.details,
             "report": self.report.to_dict(),
         }
 

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ class OnnxExporter:
     variants: tuple[Variant, ...] = ("stored", "computing")
     wrapped_only = False
 
-    def write(self, job: ExportJob, path: Path) -> None:
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace, simplify, store weights in the precision, name the axes, add the lineage."""
         if job.opset not in OPSETS:
             raise ExportError(
@@ -51,6 +52,7 @@ class OnnxExporter:
         onnx.checker.check_model(model, full_check=True)
         assert_symbolic(model, job.lineage)
         path.write_bytes(model.SerializeToString(deterministic=True))
+        return {"opset": job.opset, "ir_version": model.ir_version, "nodes": len(model.graph.node)}
 
     def runner(self, path: Path) -> Runner:
         """ONNX Runtime on the CPU, and nothing else: other providers fall back silently."""

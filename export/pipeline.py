@@ -173,7 +173,7 @@ def _make(
         ).with_lineage(variant=variant)
         path = bench.folder / _file_name(exporter, job)
         step(f"writing {path.name}")
-        exporter.write(job, path)
+        details = exporter.write(job, path)
         step(f"verifying {path.name}")
         sha256 = sha256_of(path)
         report = check(
@@ -200,6 +200,7 @@ def _make(
                 variant=variant,
                 interface=interface,
                 report=report,
+                details=details,
             )
         )
     return made

@@ -1,6 +1,7 @@
 """safetensors: the single-task weights themselves, no code. The parent of every other artifact."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class SafetensorsExporter:
     variants: tuple[Variant, ...] = ("stored",)
     wrapped_only = False
 
-    def write(self, job: ExportJob, path: Path) -> None:
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the network's weights with the lineage beside the configuration."""
         checkpoint.save(
             job.network,

@@ -10,6 +10,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class TorchScriptExporter:
     variants: tuple[Variant, ...] = ("stored",)
     wrapped_only = False
 
-    def write(self, job: ExportJob, path: Path) -> None:
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace at batch 2 and a size that is not square."""
         with warnings.catch_warnings(), torch.no_grad():
             # Tracing warns where it fixes a Python value; that none matters is verified at
@@ -45,6 +46,7 @@ class TorchScriptExporter:
             extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
             torch.jit.save(traced, file, _extra_files=extra)
         path.write_bytes(_without_debug_files(file.getvalue()))
+        return {"torch": torch.__version__}
 
     def runner(self, path: Path) -> Runner:
         """torch.jit on the CPU."""

@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unifmir import export
+    # What calling the package `unifmir.export` does.
+    from unifmir.export.pipeline import export
     from unifmir.export.verification import verify
     from unifmir.pruning import prune
     from unifmir.zoo.loading import load

@@ -117,6 +117,13 @@ def chosen_task(config: ModelConfig, task: str | None) -> ModelConfig:
 def check_values(config: ModelConfig) -> None:
     """Refuse values that no network can have, before anything is built from them."""
     body, projector, unet = config.body, config.projector, config.view_unet
+    if isinstance(config, SingleTaskConfig):
+        heads = (projector is not None, unet is not None)
+        if heads != (config.task == "projection", config.task == "volume"):
+            raise CheckpointError(
+                "projection needs a projector and volume a view U-Net, other tasks neither; "
+                f"this configuration for {config.task} has {heads[0]:d} and {heads[1]:d}"
+            )
     depths = [len(body.depths), *body.depths]
     if projector is not None:
         depths.append(projector.blocks + 1)

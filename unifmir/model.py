@@ -1,10 +1,10 @@
 """From a configuration to a module, and what travels with a module."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from math import isqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from torch import nn
 
@@ -29,6 +29,17 @@ class Source:
     size_bytes: int = 0
     path: Path | None = None
     zoo_id: str | None = None
+    left_out: tuple[str, ...] = ()
+    """Keys of the file that are no weights: derivable from the configuration, or never read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; where the file lay is nobody else's business."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "zoo_id": self.zoo_id,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +54,36 @@ class PruneCertificate:
     parameters_before: int
     parameters_after: int
     bytes_before: int
+    """Of all tensors of the parent network, without what its file left out."""
     bytes_after: int
     child_sha256: str
     """Over the child's keys and tensors, so that it does not depend on the file's metadata."""
     comparisons: tuple[dict[str, Any], ...] = field(default=())
     """One row per compared input: shape, seed, identical."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        # Keys are sorted, so that equal certificates are equal bytes.
+        return {
+            **asdict(self),
+            "parent": self.parent.to_dict(),
+            "kept": dict(sorted(self.kept.items())),
+            "dropped": sorted(self.dropped),
+            "comparisons": list(self.comparisons),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; TypeError or KeyError if `data` is something else."""
+        return cls(
+            **{
+                **data,
+                "parent": Source(**data["parent"]),
+                "kept": dict(data["kept"]),
+                "dropped": tuple(data["dropped"]),
+                "comparisons": tuple(data["comparisons"]),
+            }
+        )
 
 
 def build(config: ModelConfig) -> Network:

@@ -5,6 +5,7 @@ the official networks in eval mode, float32, on the CPU with torch 2.13.
 """
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,10 @@ def network_of(model: str, seed: int) -> Network:
 
 def stages(network: Network, image: Tensor, task: str | None) -> tuple[Tensor, ...]:
     """Every recorded output: (first stage, result), or (result,) for one-stage networks."""
-    if task is not None:
-        return network.stages(image, task)
-    if hasattr(network, "stages"):
-        return network.stages(image)
-    return (network(image),)
+    several: Callable[..., tuple[Tensor, ...]] | None = getattr(network, "stages", None)
+    if several is None:
+        return (network(image),)
+    return several(image) if task is None else several(image, task)
 
 
 @pytest.mark.parametrize("model", [name for name in CONFIGS if name != "projection_small"])

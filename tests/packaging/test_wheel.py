@@ -17,8 +17,17 @@ import unifmir
 FOLDERS = {"unifmir": "unifmir", **{name: f"unifmir/{name}" for name in ("export", "zoo", "cli")}}
 """Folder of the checkout -> folder of the wheel."""
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "out", "build", "dist", "tests", "benchmarks", "*.egg-info", "__pycache__",
-    ".*_cache", ".hypothesis",
+    ".git",
+    ".venv",
+    "out",
+    "build",
+    "dist",
+    "tests",
+    "benchmarks",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
 )
 
 
@@ -105,7 +114,9 @@ def test_the_wheel_carries_licence_and_entry_point(wheel):
 
 
 def test_a_wheel_from_the_source_archive_is_the_same(source, wheel, tmp_path):
-    code = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    code = (
+        "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    )
     call(sys.executable, "-c", code, tmp_path, cwd=source)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
@@ -118,8 +129,8 @@ def test_a_wheel_from_the_source_archive_is_the_same(source, wheel, tmp_path):
 def test_the_version_is_the_same_everywhere(repo):
     citation = (repo / "CITATION.cff").read_text("utf-8")
     changelog = (repo / "CHANGELOG.md").read_text("utf-8")
-    assert re.search(r"^version: (\S+)$", citation, re.MULTILINE)[1] == unifmir.__version__
-    assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == unifmir.__version__
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [unifmir.__version__]
+    assert re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0] == unifmir.__version__
 
 
 def test_constraints_are_exact_and_name_no_machine(repo):

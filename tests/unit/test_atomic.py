@@ -77,9 +77,14 @@ def test_the_file_appears_at_the_end_of_the_block(tmp_path):
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "image.tif"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="refused"), writing(path) as aside:
-        aside.write_bytes(b"new")
-        raise RuntimeError("refused")
+
+    def write_and_fail():
+        with writing(path) as aside:
+            aside.write_bytes(b"new")
+            raise RuntimeError("refused")
+
+    with pytest.raises(RuntimeError, match="refused"):
+        write_and_fail()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["image.tif"]
 
@@ -124,7 +129,11 @@ def test_a_working_folder_is_removed_with_what_was_left_in_it(tmp_path):
 
 
 def test_a_working_folder_is_removed_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="refused"), working_folder(tmp_path) as folder:
-        (folder / "file").write_text("text")
-        raise RuntimeError("refused")
+    def work_and_fail():
+        with working_folder(tmp_path) as folder:
+            (folder / "file").write_text("text")
+            raise RuntimeError("refused")
+
+    with pytest.raises(RuntimeError, match="refused"):
+        work_and_fail()
     assert not list(tmp_path.iterdir())

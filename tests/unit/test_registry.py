@@ -1,6 +1,7 @@
 """Rows are imported when used, duplicates are refused, and a miss says what there is."""
 
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ NAMES = st.lists(st.text("abcdefgh", min_size=1), min_size=1, unique=True)
 
 def test_a_row_is_imported_when_it_is_used(monkeypatch):
     monkeypatch.delitem(sys.modules, "plistlib", raising=False)
-    registry = Registry("thing", ROWS)
+    registry: Registry[Any] = Registry("thing", ROWS)
     assert "plist" in registry
     assert list(registry) == ["pi", "plist"]
     assert len(registry) == 2
@@ -42,14 +43,14 @@ def test_a_miss_says_what_is_known_and_the_nearest_name():
 
 
 def test_a_row_that_leads_nowhere_fails_when_used():
-    registry = Registry("thing", [("gone", "math:no_such_name")])
+    registry: Registry[Any] = Registry("thing", [("gone", "math:no_such_name")])
     with pytest.raises(AttributeError, match="no_such_name"):
         registry["gone"]
 
 
 @given(NAMES, st.text("abcdefgh", min_size=1))
 def test_every_name_is_found_or_answered_with_all_known_ones(names, wanted):
-    registry = Registry("thing", [(name, "math:pi") for name in names])
+    registry: Registry[Any] = Registry("thing", [(name, "math:pi") for name in names])
     assert list(registry) == names
     if wanted in names:
         assert registry[wanted] == pytest.approx(3.14159, abs=1e-5)

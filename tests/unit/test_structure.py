@@ -50,9 +50,8 @@ def imported_names(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if DOTTED.fullmatch(node.value):
-                yield node.value.replace(":", ".")
+        elif isinstance(node, ast.Constant) and DOTTED.fullmatch(str(node.value)):
+            yield str(node.value).replace(":", ".")
 
 
 def layer_of(name: str) -> str | None:

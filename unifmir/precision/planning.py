@@ -31,8 +31,8 @@ class Step:
     low_share: float
     """Part of the parameters still in the low precision."""
     psnr_db: float | None
-    """Worst PSNR of the computing variant after this step; None if it was not run, because
-    too little was left in the low precision."""
+    """Worst PSNR of the computing variant after this step; None if the step was not taken,
+    because it would leave too little in the low precision."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; inf becomes None."""
@@ -239,12 +239,14 @@ class _Trial:
         islands, steps = dict(plan.islands), []
         for part in sorted(groups, key=lambda part: (alone[part], part)):
             reason = f"part of {part}, which alone gives {alone[part]:.1f} dB in {self.precision}"
-            islands |= dict.fromkeys(groups[part], reason)
-            share = self.low_share(islands)
+            larger = islands | dict.fromkeys(groups[part], reason)
+            share = self.low_share(larger)
             if share < MIN_LOW_SHARE:
+                # Too large a part to give up; a smaller one may still do.
                 steps.append(Step(part, alone[part], share, None))
-                break
-            better = self.run(dict(islands))
+                continue
+            islands = larger
+            better = self.run(islands)
             steps.append(Step(part, alone[part], share, better.worst_psnr_db("computing")))
             if better.passed:
                 return tuple(steps), better

@@ -1,0 +1,123 @@
+"""The library's own test on a finished package, offline and quiet."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unifmir.errors import ExportError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TestSummary:
+    """What `bioimageio test` says of a package."""
+
+    __test__ = False  # pytest would take it for a test class
+
+    status: str
+    """`passed`, `valid-format` (a test failed) or `failed`."""
+    core_version: str
+    spec_version: str
+    metadata_completeness: float
+    """Keys set of all keys, by the library's algorithm, which is the zoo's."""
+    reproduced: tuple[str, ...]
+    """Weight formats that reproduced the test output."""
+    failures: tuple[str, ...]
+    """Names and messages of what did not pass."""
+    details: dict[str, Any]
+    """The library's summary as JSON values."""
+
+
+@contextmanager
+def trusted_github_users(users: Iterable[str]) -> Iterator[None]:
+    """Keep the library from asking GitHub whether these users exist.
+
+    Offline the question ends in an unhandled connection error. The library keeps the users it
+    knows in a set, and only there can one say so.
+    """
+    from bioimageio.spec._internal.constants import KNOWN_GITHUB_USERS
+
+    added = {user.lower() for user in users if user} - KNOWN_GITHUB_USERS
+    KNOWN_GITHUB_USERS.update(added)
+    try:
+        yield
+    finally:
+        KNOWN_GITHUB_USERS.difference_update(added)
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Silence the library's own log and the warnings of what it calls.
+
+    Its findings are in the summary; on a terminal they would mix with ours. Warnings: it loads
+    TorchScript, which torch announces as deprecated on every load.
+    """
+    from loguru import logger as library_log
+
+    library_log.disable("bioimageio")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        library_log.enable("bioimageio")
+
+
+def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
+    """Run the library's test on every weight format of a package.
+
+    Parameters
+    ----------
+    package : Path
+        The zip.
+    github_users : iterable of str
+        Users named in the description, taken as existing.
+
+    Raises
+    ------
+    ExportError
+        The library cannot read the package at all.
+    """
+    from importlib.metadata import version
+
+    from bioimageio.core import test_description
+
+    with trusted_github_users(github_users), quiet_library():
+        # `stop_early` stays off: in core 0.11 it stops after the first format that passes.
+        summary = test_description(package, expected_type="model", determinism="full")
+    details: dict[str, Any] = json.loads(summary.model_dump_json())
+    failures = []
+    reproduced = []
+    for detail in summary.details:
+        if detail.status == "passed" and "Reproduce" in detail.name and len(detail.loc) > 1:
+            reproduced.append(str(detail.loc[1]))
+        if detail.status != "passed":
+            messages = "; ".join(error.msg for error in detail.errors) or "no message"
+            failures.append(f"{detail.name}: {messages}")
+    return TestSummary(
+        status=summary.status,
+        core_version=version("bioimageio.core"),
+        spec_version=version("bioimageio.spec"),
+        metadata_completeness=summary.metadata_completeness,
+        reproduced=tuple(dict.fromkeys(reproduced)),
+        failures=tuple(failures),
+        details=details,
+    )
+
+
+def require_passed(summary: TestSummary, formats: Iterable[str]) -> None:
+    """ExportError unless the status is `passed` and every format reproduced the test output."""
+    missing = sorted(set(formats) - set(summary.reproduced))
+    if summary.status == "passed" and not missing:
+        return
+    listed = "\n".join(f"  {failure}" for failure in summary.failures[:5])
+    raise ExportError(
+        f"bioimageio.core {summary.core_version} says {summary.status!r} of the package, expected "
+        f"'passed'; formats that did not reproduce the test output: {missing or 'none'}\n{listed}"
+    )

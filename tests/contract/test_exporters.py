@@ -1,0 +1,148 @@
+"""What every export format promises; a new format inherits these tests."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import unifmir
+from unifmir.errors import ExportError
+from unifmir.export.base import Artifact
+from unifmir.export.formats import FORMATS
+from unifmir.export.verification import REPORT_SUFFIX
+from unifmir.networks.base import Network
+from unifmir.tasks import TASKS
+
+Single = Callable[[str], Network]
+
+
+def exported(network: Network, out: Path, name: str, **options: str) -> list[Artifact]:
+    return list(unifmir.export(network, out, formats=(name,), **options))
+
+
+class ExporterContract:
+    """Inherit, and set `format`."""
+
+    format: str
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_every_task_is_the_same_picture_and_can_be_verified_again(
+        self, task: str, tiny_single: Single, tmp_path: Path
+    ):
+        (artifact,) = exported(tiny_single(task), tmp_path, self.format)
+        assert artifact.path.is_file()
+        assert artifact.report.passed
+        shapes = {result.shape for result in artifact.report.results}
+        assert {shape[0] for shape in shapes} == {1, 2, 3}
+        assert len({shape[-2:] for shape in shapes}) >= 5
+        assert {result.source for result in artifact.report.results} == {"real", "random"}
+        again = unifmir.verify(artifact.path)
+        assert again.passed
+        assert again.sha256 == artifact.sha256
+
+    def test_the_report_beside_the_file_says_what_was_measured(
+        self, tiny_single: Single, tmp_path: Path
+    ):
+        (artifact,) = exported(tiny_single("sr"), tmp_path, self.format)
+        report = json.loads(
+            artifact.path.with_name(artifact.path.name + REPORT_SUFFIX).read_text("utf-8")
+        )
+        assert report["passed"] is True
+        assert report["sha256"] == artifact.sha256
+        assert {"max_abs", "where", "ppm", "psnr_db", "slope"} <= set(report["cases"][0])
+
+    def test_fp16_storage_is_accepted_and_verified(self, tiny_single: Single, tmp_path: Path):
+        for artifact in exported(tiny_single("denoise"), tmp_path, self.format, precision="fp16"):
+            assert artifact.precision == "fp16"
+            assert artifact.report.passed
+            assert unifmir.verify(artifact.path).passed
+
+    def test_an_altered_file_does_not_pass(self, tiny_single: Single, tmp_path: Path):
+        (artifact,) = exported(tiny_single("sr"), tmp_path, self.format)
+        content = bytearray(artifact.path.read_bytes())
+        # Flip bits all over: weights, structure and headers.
+        for position in range(len(content) // 3, len(content), len(content) // 50):
+            content[position] ^= 0x5A
+        artifact.path.write_bytes(content)
+        try:
+            report = unifmir.verify(artifact.path)
+        except ExportError:
+            return
+        assert not report.passed
+
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, tiny_single: Single, tmp_path: Path
+    ):
+        (artifact,) = exported(tiny_single("sr"), tmp_path / "here", self.format)
+        parent = next((tmp_path / "here").glob("*.safetensors"))
+        command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
+        command += ["--checkpoint", str(parent), "--format", self.format]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / "there")], capture_output=True, check=True
+        )
+        (other,) = json.loads(done.stdout)["artifacts"]
+        assert other["sha256"] == artifact.sha256
+
+    def test_the_network_interface_is_offered_unless_the_format_takes_images_only(
+        self, tiny_single: Single, tmp_path: Path
+    ):
+        (artifact,) = exported(tiny_single("denoise"), tmp_path, self.format, interface="network")
+        wrapped_only = FORMATS[self.format].wrapped_only
+        assert artifact.interface == ("image" if wrapped_only else "network")
+        axes = artifact.report.lineage.input_axes
+        assert axes[1] == ("channel=1" if wrapped_only else "channel=5")
+
+
+class TestOnnx(ExporterContract):
+    format = "onnx"
+
+
+class TestTorchScript(ExporterContract):
+    format = "torchscript"
+
+
+class TestSafetensors(ExporterContract):
+    format = "safetensors"
+
+
+class TestBioimageio(ExporterContract):
+    format = "bioimageio"
+
+
+def test_every_format_inherits_the_contract():
+    tested = {cls.format for cls in ExporterContract.__subclasses__()}
+    assert tested == set(FORMATS)
+
+
+def test_one_failing_format_publishes_nothing(
+    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from unifmir.export.torchscript import TorchScriptExporter
+
+    def constant(self, path):
+        return lambda image: 0 * image[..., :1, :1]
+
+    monkeypatch.setattr(TorchScriptExporter, "runner", constant)
+    with pytest.raises(ExportError, match="a size was fixed"):
+        unifmir.export(tiny_single("denoise"), tmp_path / "out", formats=("onnx", "torchscript"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_picture_is_refused_with_the_figures(
+    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from unifmir.export.onnx import OnnxExporter
+
+    honest = OnnxExporter.runner
+
+    def off_by_a_thousandth(self, path):
+        run = honest(self, path)
+        return lambda image: run(image) * 1.001
+
+    monkeypatch.setattr(OnnxExporter, "runner", off_by_a_thousandth)
+    with pytest.raises(ExportError, match="not the same picture"):
+        unifmir.export(tiny_single("sr"), tmp_path / "out", formats=("onnx",))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,189 @@
+"""`unifmir export` and `unifmir verify`, as a user calls them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+import unifmir
+from unifmir import checkpoint
+from unifmir.cli.main import app
+from unifmir.errors import UnifmirError
+from unifmir.export.formats import FORMATS
+from unifmir.networks.base import Network
+
+Single = Callable[[str], Network]
+
+
+@pytest.fixture
+def multitask_file(tiny_multitask: Network, tmp_path: Path) -> Path:
+    checkpoint.save(tiny_multitask, tmp_path / "multi.safetensors")
+    return tmp_path / "multi.safetensors"
+
+
+def run(*arguments: str | Path):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_export_of_one_task_from_a_multitask_file_then_verify(multitask_file, tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        *("export", "--task", "projection", "--checkpoint", multitask_file),
+        *("--format", "onnx", "--out", out, "--json"),
+    )
+    assert done.exit_code == 0, done.output
+    (artifact,) = json.loads(done.stdout)["artifacts"]
+    assert artifact["report"]["passed"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "unifmir-projection.onnx",
+        "unifmir-projection.onnx.report.json",
+        "unifmir-projection.safetensors",
+    ]
+    again = run("verify", artifact["path"])
+    assert again.exit_code == 0
+    assert "passed" in again.stdout
+
+
+def test_the_onnx_file_says_what_it_is(multitask_file, tmp_path):
+    import onnx
+
+    run(
+        *("export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"),
+        *("--out", tmp_path / "out"),
+    )
+    model = onnx.load(tmp_path / "out" / "unifmir-sr.onnx")
+    assert model.ir_version == 8
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    (image,), (restored,) = model.graph.input, model.graph.output
+    dims = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
+    assert (image.name, dims) == ("image", ["batch", 1, "height", "width"])
+    dims = [d.dim_param or d.dim_value for d in restored.type.tensor_type.shape.dim]
+    assert (restored.name, dims) == ("restored", ["batch", 1, "height_x2", "width_x2"])
+    said = {p.key: p.value for p in model.metadata_props}
+    assert said["task"] == "sr"
+    assert said["scale"] == "2"
+    assert json.loads(said["normalization"])["high_percent"] == 100.0
+    assert len(json.loads(said["parent"])["sha256"]) == 64
+    assert json.loads(said["size_rule"])["minimum"] == 1
+
+
+@pytest.mark.parametrize(("opset", "code"), [(17, 0), (18, 0), (20, 0), (16, 2), (23, 2)])
+def test_opsets_from_17_to_20_are_written_and_others_refused(multitask_file, tmp_path, opset, code):
+    done = run(
+        *("export", "--task", "denoise", "--checkpoint", multitask_file, "--format", "onnx"),
+        *("--opset", str(opset), "--out", tmp_path / "out"),
+    )
+    assert done.exit_code == code, done.output
+    assert (tmp_path / "out").exists() == (code == 0)
+
+
+def test_fp16_gives_a_portable_and_a_computing_onnx_file(multitask_file, tmp_path):
+    done = run(
+        *("export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"),
+        *("--precision", "fp16", "--out", tmp_path / "out", "--json"),
+    )
+    assert done.exit_code == 0, done.output
+    artifacts = json.loads(done.stdout)["artifacts"]
+    assert [a["variant"] for a in artifacts] == ["stored", "computing"]
+    assert all(a["report"]["passed"] for a in artifacts)
+    report = json.loads((tmp_path / "out" / "unifmir-sr.fp16.onnx.report.json").read_text())
+    assert report["precision_plan"]["precision"] == "fp16"
+
+
+def test_calibration_images_are_read_and_wrong_ones_refused(multitask_file, tmp_path):
+    good, bad = tmp_path / "good.tif", tmp_path / "bad.tif"
+    tifffile.imwrite(good, np.random.default_rng(0).integers(0, 4000, (96, 96), dtype=np.uint16))
+    bad.write_text("<html>not found</html>")
+    arguments = ["export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"]
+    arguments += ["--precision", "fp16", "--out", tmp_path / "out", "--calibration"]
+    assert run(*arguments, bad).exit_code == 2
+    assert not (tmp_path / "out").exists()
+    assert run(*arguments, good).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "missing.pt"], "missing.pt: no such file"),
+        (["--model", "unifmir-smal-sim"], "unifmir-small-sim"),
+        (["--checkpoint", "a.pt", "--model", "b"], "not both"),
+    ],
+)
+def test_usage_errors_are_one_message_and_exit_code_2(arguments, message, tmp_path):
+    done = run("export", "--task", "sr", *arguments, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_multitask_model_without_a_task_is_refused(multitask_file, tmp_path):
+    done = run("export", "--checkpoint", multitask_file, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "isotropic" in done.output
+
+
+def test_verify_names_the_missing_parent(multitask_file, tmp_path):
+    run(
+        *("export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"),
+        *("--out", tmp_path / "out"),
+    )
+    (tmp_path / "out" / "unifmir-sr.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    artifact = tmp_path / "out" / "unifmir-sr.onnx"
+    alone = run("verify", artifact)
+    assert alone.exit_code == 2
+    assert "--parent" in alone.output
+    assert run("verify", artifact, "--parent", tmp_path / "elsewhere.safetensors").exit_code == 0
+
+
+def test_the_python_verbs_chain(tiny_multitask, tmp_path):
+    checkpoint.save(tiny_multitask, tmp_path / "multi.safetensors")
+    model = unifmir.load(tmp_path / "multi.safetensors")
+    assert model.kind == "multitask"
+    child = unifmir.prune(model, "denoise")
+    assert child.kind == "single"
+    assert child.task == "denoise"
+    assert child.certificate.parameters_after < child.certificate.parameters_before
+    (artifact,) = unifmir.export(child, tmp_path / "out", formats=("onnx",), precision="fp32")
+    assert artifact.format == "onnx"
+    assert unifmir.verify(artifact.path).passed
+    with pytest.raises(UnifmirError):
+        unifmir.verify(tmp_path / "multi.safetensors.missing")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_export_leaves_nothing_that_passes_for_an_artifact(
+    multitask_file, tmp_path
+):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--format", "onnx"]
+    command += ["--format", "torchscript", "--format", "safetensors"]
+    command += ["--checkpoint", str(multitask_file), "--out", str(out)]
+    begin = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - begin
+    complete = {p.name: p.read_bytes() for p in out.iterdir()}
+    suffixes = tuple(FORMATS[name].suffix for name in FORMATS)
+    moments = np.random.default_rng(5).uniform(0.02, 1.02, 10) * whole
+    for moment in [*moments, 0.97 * whole, whole]:
+        for path in out.iterdir():
+            path.unlink()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in out.rglob("*"):
+            if path.name.endswith(suffixes):
+                # Renamed in when all was verified: then it is the whole file.
+                assert path.read_bytes() == complete[path.name]
+                assert unifmir.verify(path, parent=out / "unifmir-sr.safetensors").passed
+    subprocess.run(command, check=True, capture_output=True)
+    assert {p.name for p in out.iterdir() if p.name in complete} == set(complete)

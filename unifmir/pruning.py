@@ -1,0 +1,196 @@
+"""Pruning: the body, one task's head and tail, and the proof that its picture did not change.
+
+"Pruning" as the paper uses it (Ma et al. 2024, Extended Data Tables 2 to 6): the other heads and
+tails are dropped, nothing is approximated.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unifmir import model as models
+from unifmir.config import MultiTaskConfig, SingleTaskConfig
+from unifmir.detect import candidate_tasks
+from unifmir.errors import CheckpointError, ExportError
+from unifmir.model import PruneCertificate, Source
+from unifmir.networks.base import Network
+from unifmir.serialization import tensors_sha256
+from unifmir.tasks import task_named
+
+SEED = 2024
+"""Of the inputs on which parent and child are compared."""
+BATCH_SIZES = (1, 2)
+_SIZES = ((24, 24), (27, 33), (24, 40))
+"""Square, odd, and wider than high; not all multiples of the window."""
+_VIEW_SIZES = ((8, 8), (9, 9), (8, 10))
+"""The same for light-field views, whose volume is 11 times as wide and high."""
+
+_BODY = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
+_TAIL = {"conv_before_upsample0.": "conv_before_upsample.", "conv_last0.": "conv_last."}
+_RENAMED: dict[str, dict[str, str]] = {
+    "sr": {"conv_firstsr.": "conv_first.", "upsamplesr.": "upsample.", **_TAIL},
+    "denoise": {"conv_firstdT.": "conv_first.", **_TAIL},
+    "isotropic": {"conv_firstiso.": "conv_first.", **_TAIL},
+    "projection": {"conv_firstproj.": "conv_first.", **_TAIL},
+    "volume": {
+        "conv_firstv.": "conv_first.",
+        "conv_before_upsamplev.": "conv_before_upsample.",
+        "conv_lastv.": "conv_last.",
+    },
+}
+"""Start of a multi-task key -> start of the official single-task key."""
+_FIRST_STAGE = {"projection": "project.", "volume": "conv_first0."}
+"""Keys that stay as they are."""
+
+
+def prune(model: Network, task: str) -> Network:
+    """The single-task network for `task` inside `model`, as a network of its own.
+
+    Parameters
+    ----------
+    model : Network
+        Multi-task; or single-task for `task`, or of shapes that fit it, which is then copied.
+        It is not changed.
+    task : {"sr", "denoise", "isotropic", "projection", "volume"}
+
+    Returns
+    -------
+    Network
+        With the official single-task keys and a `certificate`: what was kept and dropped, and
+        the comparisons of its outputs with the parent's, which were equal bit for bit.
+
+    Raises
+    ------
+    CheckpointError
+        If `model` has no such task.
+    ExportError
+        If an output differs.
+    """
+    task_named(task)
+    config = _child_config(model, task)
+    state = model.state_dict()
+    kept = _kept_keys(model, task)
+    child = models.build(config)
+    weight = next(model.parameters())
+    child.to(device=weight.device, dtype=weight.dtype)
+    child.load_state_dict({new: state[old] for old, new in kept.items()})
+    comparisons = _compared(model, child, config)
+    parent = model.source or Source(name=model.kind, sha256="")
+    child.source = Source(name=f"{PurePath(parent.name).stem}-{task}", sha256="")
+    after = child.state_dict()
+    child.certificate = PruneCertificate(
+        task=task,
+        parent=parent,
+        kept=kept,
+        dropped=tuple(sorted([*(key for key in state if key not in kept), *parent.left_out])),
+        parameters_before=_parameters(model),
+        parameters_after=_parameters(child),
+        bytes_before=sum(tensor.nbytes for tensor in state.values()),
+        bytes_after=sum(tensor.nbytes for tensor in after.values()),
+        child_sha256=tensors_sha256(after),
+        comparisons=comparisons,
+    )
+    return child
+
+
+def _child_config(model: Network, task: str) -> SingleTaskConfig:
+    config = model.config
+    if isinstance(config, MultiTaskConfig):
+        return config.single(task)
+    if not isinstance(config, SingleTaskConfig):
+        raise CheckpointError("this network has no configuration: load it with unifmir.load")
+    candidates = candidate_tasks(config)
+    if task not in candidates:
+        name = model.source.name if model.source else "this network"
+        raise CheckpointError(
+            f"{name} is a single-task network for {' or '.join(candidates)} and cannot be pruned "
+            f"to {task!r}: that needs a multi-task checkpoint, or one trained for {task}"
+        )
+    return replace(config, task=task)
+
+
+def _kept_keys(model: Network, task: str) -> dict[str, str]:
+    """Parent key -> child key."""
+    keys = list(model.state_dict())
+    if model.kind != "multitask":
+        return {key: key for key in keys}
+    restoration = "denoise." if task == "projection" else ""
+    renamed = {start: restoration + start for start in _BODY}
+    renamed |= {old: restoration + new for old, new in _RENAMED[task].items()}
+    if task in _FIRST_STAGE:
+        renamed[_FIRST_STAGE[task]] = _FIRST_STAGE[task]
+    return {
+        key: new + key.removeprefix(old)
+        for key in keys
+        for old, new in renamed.items()
+        if key.startswith(old)
+    }
+
+
+def _compared(
+    parent: Network, child: Network, config: SingleTaskConfig
+) -> tuple[dict[str, Any], ...]:
+    """Outputs of both on the same random inputs; ExportError at the first that differs."""
+    weight = next(parent.parameters())
+    rows = []
+    with _evaluating(parent), torch.inference_mode():
+        for shape in _input_shapes(config):
+            generator = torch.Generator().manual_seed(SEED)
+            x = torch.rand(shape, generator=generator)
+            # Light-field views lie in [-1, 1], every other network input in [0, 1].
+            x = (x * 2 - 1 if config.task == "volume" else x).to(weight)
+            expected: Tensor = parent(x, config.task) if parent.kind == "multitask" else parent(x)
+            actual: Tensor = child(x)
+            if not torch.equal(expected, actual):
+                raise ExportError(_difference(shape, expected, actual))
+            rows.append(
+                {
+                    "input_shape": list(shape),
+                    "output_shape": list(actual.shape),
+                    "seed": SEED,
+                    "identical": True,
+                }
+            )
+    return tuple(rows)
+
+
+def _difference(shape: tuple[int, ...], expected: Tensor, actual: Tensor) -> str:
+    start = f"the pruned network is not the same picture on an input of shape {list(shape)}: "
+    if expected.shape != actual.shape:
+        return f"{start}it gives {list(actual.shape)}, the parent {list(expected.shape)}"
+    if not torch.isfinite(expected).all():
+        return f"{start}the parent itself gives NaN or infinity; its weights are unusable"
+    largest = (expected - actual).abs().max().item()
+    return f"{start}largest difference {largest:.3g}; nothing was written"
+
+
+def _input_shapes(config: SingleTaskConfig) -> Iterator[tuple[int, ...]]:
+    sizes, channels = _SIZES, config.in_channels
+    if config.view_unet is not None:
+        sizes, channels = _VIEW_SIZES, config.view_unet.views
+    elif config.projector is not None:
+        channels = config.projector.planes
+    for batch in BATCH_SIZES:
+        for height, width in sizes:
+            yield batch, channels, height, width
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode meanwhile: in training mode, batch statistics would make the outputs differ."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
