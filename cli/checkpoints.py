@@ -78,7 +78,8 @@ def _loaded(file: str, task: str) -> "Network":
         return load_file(path, task=task)
     from unifmir.zoo.loading import load
 
-    return load(file, task=task)
+    network: Network = load(file, task=task)
+    return network
 
 
 def _write(child: "Network", out: Path, certificate_file: Path) -> "Source":
@@ -106,12 +107,12 @@ def _certificate_document(certificate: "PruneCertificate", source: "Source") -> 
 def _told(certificate: "PruneCertificate", source: "Source", certificate_file: Path) -> str:
     before, after = certificate.parameters_before, certificate.parameters_after
     rows = len(certificate.comparisons)
+    weights = f"{_megabytes(certificate.bytes_before)} -> {_megabytes(certificate.bytes_after)}"
     return "\n".join(
         [
             f"{source.path}: {certificate.task}, pruned from {certificate.parent.name}",
             f"parameters  {before:,} -> {after:,} ({100 * after / before:.1f} %)",
-            f"weights     {_megabytes(certificate.bytes_before)} -> "
-            f"{_megabytes(certificate.bytes_after)}",
+            f"weights     {weights}",
             f"tensors     {len(certificate.kept)} kept, {len(certificate.dropped)} dropped",
             f"same image  bit for bit on {rows} of {rows} inputs",
             f"sha256      {source.sha256}",
@@ -154,9 +155,9 @@ def _rows(found: "Inspection") -> list[tuple[str, str]]:
     for name, value in found.config.items():
         if name == "task" or value is None:
             continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
-        rows.append((name.replace("_", " "), str(value)))
+        parts = value.items() if isinstance(value, dict) else ()
+        text = ", ".join(f"{key} {item}" for key, item in parts) or str(value)
+        rows.append((name.replace("_", " "), text))
     optional = {
         "under": found.nest,
         "prefix": found.prefix,

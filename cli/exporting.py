@@ -147,7 +147,7 @@ def _case_table(report: "Report") -> str:
     rows = []
     for case in report.results:
         c = case.comparison
-        psnr = "exact" if c.psnr_db is None else f"{c.psnr_db:.1f}"
+        psnr = "exact" if c.identical else f"{c.psnr_db:.1f}"
         shape = "x".join(map(str, case.shape))
         verdict = "passed" if not case.failures else "failed"
         difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"

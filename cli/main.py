@@ -51,7 +51,11 @@ def root(
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Say more on standard error; twice for everything."
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Say more on standard error; twice for everything.",
         ),
     ] = 0,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 
+import unifmir
 from unifmir.errors import ExportError
 
 if TYPE_CHECKING:
@@ -160,8 +161,9 @@ class Artifact:
 
 def library_versions() -> dict[str, str]:
     """Versions that decide what an artifact looks like."""
-    names = ("unifmir", "torch", "onnx", "onnxruntime", "numpy")
-    return {name: version(name) for name in names}
+    # Ours is read from the code: a checkout need not be installed.
+    others = ("torch", "onnx", "onnxruntime", "numpy")
+    return {"unifmir": unifmir.__version__, **{name: version(name) for name in others}}
 
 
 def machine() -> dict[str, str]:

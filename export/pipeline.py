@@ -8,12 +8,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 from unifmir.images import read_image
-from unifmir.pruning import prune
 from unifmir.samples import sample
 
 from unifmir import checkpoint
@@ -30,6 +28,7 @@ from unifmir.hashing import sha256_of
 from unifmir.model import Source, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
+from unifmir.pruning import prune
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -111,7 +110,8 @@ def export(
     if not wanted:
         raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
     with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
-        bench = _prepare(model, wanted, precision, interface, opset, calibration, Path(name), step)
+        variants = {v for exporter in exporters for v in _variants(exporter, precision)}
+        bench = _prepare(model, wanted, precision, variants, opset, calibration, Path(name), step)
         made: list[Artifact] = []
         for exporter in exporters:
             made.extend(_make(exporter, bench, interface, [a.report for a in made], step))
@@ -123,7 +123,7 @@ def _prepare(
     model: Network,
     task: str,
     precision: str,
-    interface: str,
+    variants: set[Variant],
     opset: int,
     calibration: Sequence[str | Path | np.ndarray],
     folder: Path,
@@ -136,20 +136,17 @@ def _prepare(
     real = sample(task).image
     images = [_calibration_image(item, task) for item in calibration] or [real]
     step(f"settling the precision: {precision}")
-    wrapped = image_interface(network)
-    modules: dict[str, nn.Module] = {"image": wrapped, "network": network}
-    inputs = calibration_inputs(network.config, interface, images)
-    plan = precisions.plan_precision(modules[interface], precision, inputs)
-    if not plan.passed:
+    inputs = calibration_inputs(network.config, "network", images)
+    plan = precisions.plan_precision(network, precision, inputs)
+    if not all(plan.passed_as(variant) for variant in variants):
         raise ExportError(_refusal(plan, task))
-    variants: dict[tuple[str, Variant], nn.Module] = {}
-    for kind, module in modules.items():
-        # The islands are names of the module the plan was made for.
-        variants[kind, "stored"] = precisions.stored(module, plan)
-    if precision != "fp32":
-        variants[interface, "computing"] = precisions.computing(modules[interface], plan)
+    make = {"stored": precisions.stored, "computing": precisions.computing}
+    modules: dict[tuple[str, Variant], nn.Module] = {}
+    for kind, module in (("network", network), ("image", image_interface(network))):
+        for variant in variants:
+            modules[kind, variant] = make[variant](module, plan.fitted(module))
     reference = Reference(network, real)
-    return _Bench(network, parent, reference, plan, variants, folder, opset)
+    return _Bench(network, parent, reference, plan, modules, folder, opset)
 
 
 def _make(
@@ -158,9 +155,8 @@ def _make(
     """Write and verify every variant of one format."""
     precision = bench.plan.precision
     interface = "image" if exporter.wrapped_only else interface
-    variants: tuple[Variant, ...] = ("stored",) if precision == "fp32" else exporter.variants
     made = []
-    for variant in variants:
+    for variant in _variants(exporter, precision):
         lineage = lineage_of(bench.network.config, interface, precision, bench.parent)
         job = ExportJob(
             network=bench.network,
@@ -204,6 +200,11 @@ def _make(
             )
         )
     return made
+
+
+def _variants(exporter: Exporter, precision: str) -> tuple[Variant, ...]:
+    """Which variants a format writes; no CPU runtime computes in bf16, to verify one with."""
+    return exporter.variants if precision == "fp16" else ("stored",)
 
 
 def _file_name(exporter: Exporter, job: ExportJob) -> str:
@@ -260,10 +261,8 @@ def _calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:
 
 
 def _refusal(plan: PrecisionPlan, task: str) -> str:
-    facts: dict[str, Any] = plan.to_dict()
     return (
         f"{task} cannot be exported in {plan.precision}: it is not the same picture as fp32.\n"
         + "\n".join(f"  {line}" for line in plan.failures)
-        + f"\nislands already kept in fp32: {len(facts['islands'])}; "
-        "export with --precision fp32 instead"
+        + f"\n{len(plan.islands)} modules were kept in fp32 already; export with --precision fp32"
     )

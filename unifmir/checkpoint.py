@@ -50,8 +50,8 @@ class Checkpoint:
     """Everything but `derivable` and `unused` entries. May be mapped from the file."""
     derivable: dict[str, Tensor]
     """Entries that follow from the configuration, for `check_derivable`."""
-    unused: tuple[str, ...]
-    """Keys of entries that are never read."""
+    unused: dict[str, Tensor]
+    """Entries that are never read."""
     dtypes: dict[str, int]
     """Number of entries of each element type in the file; weights above are fp32 whatever it is."""
     scalars: int
@@ -189,7 +189,7 @@ def _stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     stored = tensor if dtype is None else tensor.to(dtype)
-    if not torch.isfinite(stored).all():
+    if not _is_finite(stored):
         raise CheckpointError(
             f"{key} cannot be saved as {stored.dtype}: its largest magnitude is "
             f"{tensor.abs().max().item():.4g}; keep float32, or bfloat16 for its wider range"
@@ -228,15 +228,15 @@ def _valid_certificate(
 
 def _cleaned(path: Path, raw: RawFile) -> Checkpoint:
     entries, nest = _unnested(raw.content)
-    _check_entries(entries, path.stat().st_size)
+    _check_entries(entries)
     entries, prefix = _unprefixed(entries)
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in entries.values())
-    unused = tuple(key for key in entries if is_unused(key))
+    unused = {key: tensor for key, tensor in entries.items() if is_unused(key)}
     derivable = {key: tensor for key, tensor in entries.items() if is_derivable(key)}
     weights = {
         key: _weight(key, tensor)
         for key, tensor in entries.items()
-        if key not in derivable and not is_unused(key)
+        if key not in derivable and key not in unused
     }
     _check_finite(weights)
     return Checkpoint(
@@ -284,8 +284,8 @@ def _unnested(content: Any) -> tuple[dict[str, Any], str]:
         content = content[nests[0]]
 
 
-def _check_entries(entries: Mapping[Any, Any], size_bytes: int) -> None:
-    """Refuse entries that are no plain tensors, and tensors larger than their file."""
+def _check_entries(entries: Mapping[Any, Any]) -> None:
+    """Refuse entries that are no plain tensors, and tensors larger than what is stored of them."""
     if not entries:
         raise CheckpointError("the state dict is empty: save the network's state_dict() again")
     strange = [
@@ -300,12 +300,13 @@ def _check_entries(entries: Mapping[Any, Any], size_bytes: int) -> None:
             f"{shown}; save only network.state_dict()"
         )
     # A tensor with repeated elements can be larger than anything: nothing is computed before this.
-    declared = sum(tensor.numel() * tensor.element_size() for tensor in entries.values())
-    if declared > size_bytes:
-        raise CheckpointError(
-            f"the tensors declare {declared} bytes, but the file has {size_bytes}: "
-            "it is damaged or made to exhaust memory"
-        )
+    for key, tensor in entries.items():
+        declared, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+        if declared > stored:
+            raise CheckpointError(
+                f"{key[:80]} declares {declared} bytes, but {stored} are stored: the file is "
+                "damaged or made to exhaust memory"
+            )
 
 
 def _unprefixed(entries: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -343,7 +344,7 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
     wrong = [
         key
         for key, tensor in weights.items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+        if tensor.is_floating_point() and not _is_finite(tensor)
     ]
     if wrong:
         shown = ", ".join(key[:80] for key in wrong[:6]) + (", ..." if len(wrong) > 6 else "")
@@ -351,6 +352,11 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
             f"{len(wrong)} weights hold NaN or infinity: {shown}; "
             "training diverged or the file is damaged: take an earlier checkpoint"
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # NaN is carried into both ends; one pass without a mask, 5 times as fast as isfinite().all().
+    return tensor.numel() == 0 or all(end.isfinite().item() for end in tensor.aminmax())
 
 
 def _is_plain(value: Any) -> bool:

@@ -62,19 +62,12 @@ class Comparison:
 
         `psnr_db` None with `identical` true means no difference; `finite` tells the other case.
         """
-        return {
-            key: None
-            if isinstance(value, float) and not isfinite(value)
-            else list(value)
-            if isinstance(value, tuple)
-            else value
-            for key, value in asdict(self).items()
-        }
+        values = {**asdict(self), "shape": list(self.shape), "where": list(self.where)}
+        lost = {k for k, v in values.items() if isinstance(v, float) and not isfinite(v)}
+        return {key: None if key in lost else value for key, value in values.items()}
 
 
-def compare(
-    expected: NDArray[Any], actual: NDArray[Any], *, tolerance: float = 1e-3
-) -> Comparison:
+def compare(expected: NDArray[Any], actual: NDArray[Any], *, tolerance: float = 1e-3) -> Comparison:
     """Compare two images.
 
     Parameters
@@ -110,9 +103,20 @@ def compare(
         with np.errstate(invalid="ignore"):
             beyond = ~(np.abs(got - wanted) <= tolerance * scale)
         return Comparison(
-            wanted.shape, False, False, inf, inf, tuple(int(i) for i in first),
-            float(beyond.mean() * 1e6), tolerance, -inf, nan, nan, nan, nan,
-        )  # fmt: skip
+            shape=wanted.shape,
+            identical=False,
+            finite=False,
+            max_abs=inf,
+            max_abs_over_std=inf,
+            where=tuple(int(i) for i in first),
+            ppm=float(beyond.mean() * 1e6),
+            ppm_over_std=tolerance,
+            psnr_db=-inf,
+            slope=nan,
+            offset=nan,
+            offset_over_range=nan,
+            total_ratio=nan,
+        )
     difference = got - wanted
     distance = np.abs(difference)
     place = np.unravel_index(int(distance.argmax()), distance.shape)

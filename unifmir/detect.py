@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
+from itertools import pairwise
 from math import isqrt
 from typing import Literal
 
@@ -31,6 +32,8 @@ Layout = Literal["multi-task", "projection", "volume", "restoration"]
 
 MAX_WIDTH = 65_536
 """Channels; the official networks have at most 512."""
+MAX_WINDOW = 32
+"""Pixels; the official networks have 8. A window's index grows with the fourth power: 8 MB here."""
 MAX_DEPTH = 1_024
 """Layers of a kind; the official networks have at most 64."""
 
@@ -139,6 +142,11 @@ def check_values(config: ModelConfig) -> None:
             f"the shapes imply sizes that no network has ({_summary(config)}); expected 1 to "
             f"{MAX_WIDTH} each: the file is damaged or holds something else"
         )
+    if body.window_size > MAX_WINDOW:
+        raise CheckpointError(
+            f"the bias tables imply windows of {body.window_size} pixels; "
+            f"expected 1 to {MAX_WINDOW}"
+        )
     wrong = [heads for heads in body.num_heads if body.embed_dim % heads]
     if wrong or len(body.num_heads) != len(body.depths):
         raise CheckpointError(
@@ -162,7 +170,7 @@ def _check_unet(unet: ViewUNetConfig) -> None:
             "multiple of 32"
         )
     widths = [unet.entry_features, *unet.encoder]
-    if any(b < a for a, b in zip(widths, widths[1:], strict=False)):
+    if any(b < a for a, b in pairwise(widths)):
         raise CheckpointError(
             f"the light-field encoder has widths {widths}; expected none narrower than before"
         )

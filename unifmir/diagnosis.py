@@ -43,13 +43,17 @@ _PARTS: dict[str, dict[str, tuple[str, ...]]] = {
 _STRANGERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("^body.0.conv_match1.0.weight", "^head.0.weight"),
-        "the projecting network alone, the first stage of projection: the checkpoint needed here "
-        "holds it under `project.` and the restoration under `denoise.`",
+        (
+            "the projecting network alone, the first stage of projection, whose checkpoint "
+            "holds it under `project.` and the restoration under `denoise.`"
+        ),
     ),
     (
         ("^encoder_layers.0.0.weight", "^conv2d.weight"),
-        "the light-field U-Net alone, the first stage of volume: the checkpoint needed here holds "
-        "it under `conv_first0.` and the restoration beside it",
+        (
+            "the light-field U-Net alone, the first stage of volume; a checkpoint for volume holds "
+            "it under `conv_first0.` and the restoration beside it"
+        ),
     ),
     (("^patch_embed.proj.weight", "^layers.0.blocks.0."), "a Swin classifier for natural images"),
     (("^features.0.0.weight", "^features.1.0."), "a torchvision classifier"),
@@ -135,7 +139,9 @@ def _likeness(
     absent = [
         part
         for part, starts in _PARTS[layout].items()
-        if all(key in missing for key in expected if key.startswith(starts) and not is_optional(key))
+        if all(
+            key in missing for key in expected if key.startswith(starts) and not is_optional(key)
+        )
     ]
     what = {
         "multi-task": "a multi-task checkpoint",

@@ -27,7 +27,7 @@ class Inspection:
     """Tasks the shapes fit."""
     config: dict[str, Any]
     parameters: int
-    """Trainable values."""
+    """Trainable values in the file, counted as the official code does: with `unused` ones."""
     scalars: int
     """Elements of all tensors in the file, buffers included."""
     tensors: int
@@ -80,7 +80,7 @@ def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
         task="" if isinstance(config, MultiTaskConfig) else config.task,
         candidate_tasks=candidate_tasks(config),
         config=config.to_dict(),
-        parameters=parameter_count(config),
+        parameters=parameter_count(config) + sum(t.numel() for t in checkpoint.unused.values()),
         scalars=checkpoint.scalars,
         tensors=sum(checkpoint.dtypes.values()),
         size_bytes=checkpoint.source.size_bytes,
@@ -89,7 +89,7 @@ def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
         nest=checkpoint.nest,
         prefix=checkpoint.prefix,
         derivable=tuple(sorted(checkpoint.derivable)),
-        unused=checkpoint.unused,
+        unused=tuple(sorted(checkpoint.unused)),
         parent=record.parent.to_dict() if record.parent else None,
         pruned=record.certificate is not None,
         notes=_notes(checkpoint, config),

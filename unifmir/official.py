@@ -18,6 +18,8 @@ CONSTRUCTED_SIZE_PX = 64
 
 _DERIVABLE = ("relative_position_index", "attn_mask")
 _UNUSED = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
+_INDEX_DTYPES = (torch.int64, torch.int32)
+_MASK_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _OPTIONAL = "num_batches_tracked"
 
 
@@ -79,7 +81,12 @@ def check_derivable(entries: Mapping[str, Tensor], window: int) -> None:
     index = relative_position_index(window)
     known: list[Tensor] = []
     for key, entry in entries.items():
-        if key.endswith("relative_position_index"):
+        is_index = key.endswith("relative_position_index")
+        if entry.dtype not in (_INDEX_DTYPES if is_index else _MASK_DTYPES):
+            raise CheckpointError(
+                f"{key} has type {entry.dtype}; expected {'int64' if is_index else 'float32'}"
+            )
+        if is_index:
             if entry.shape != index.shape or not torch.equal(entry.long(), index):
                 raise CheckpointError(
                     f"{key} is not the index of windows of {window} x {window} pixels that the "

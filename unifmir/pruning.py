@@ -24,10 +24,10 @@ from unifmir.tasks import task_named
 
 SEED = 2024
 """Of the inputs on which parent and child are compared."""
-BATCH_SIZES = (1, 2)
-_SIZES = ((24, 24), (27, 33), (24, 40))
-"""Square, odd, and wider than high; not all multiples of the window."""
-_VIEW_SIZES = ((8, 8), (9, 9), (8, 10))
+_SIZES = ((16, 16), (21, 27), (16, 32))
+"""Square, odd, and wider than high. Pixels; small, because projection costs 77 million
+multiplications a pixel."""
+_VIEW_SIZES = ((8, 8), (5, 7), (8, 6))
 """The same for light-field views, whose volume is 11 times as wide and high."""
 
 _BODY = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
@@ -146,7 +146,7 @@ def _compared(
             x = (x * 2 - 1 if config.task == "volume" else x).to(weight)
             expected: Tensor = parent(x, config.task) if parent.kind == "multitask" else parent(x)
             actual: Tensor = child(x)
-            if not torch.equal(expected, actual):
+            if not torch.equal(expected, actual) or not torch.isfinite(actual).all():
                 raise ExportError(_difference(shape, expected, actual))
             rows.append(
                 {
@@ -175,9 +175,8 @@ def _input_shapes(config: SingleTaskConfig) -> Iterator[tuple[int, ...]]:
         sizes, channels = _VIEW_SIZES, config.view_unet.views
     elif config.projector is not None:
         channels = config.projector.planes
-    for batch in BATCH_SIZES:
-        for height, width in sizes:
-            yield batch, channels, height, width
+    yield from ((1, channels, height, width) for height, width in sizes)
+    yield (2, channels, *sizes[0])
 
 
 @contextmanager

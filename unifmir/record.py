@@ -33,8 +33,7 @@ class Record:
             "task": config.task if isinstance(config, SingleTaskConfig) else "",
             "config": config and config.to_dict(),
             "dtype": self.dtype,
-            "parent": self.parent
-            and {"name": self.parent.name, "sha256": self.parent.sha256},
+            "parent": self.parent and {"name": self.parent.name, "sha256": self.parent.sha256},
             "certificate": self.certificate and self.certificate.to_dict(),
         }
 
@@ -81,7 +80,7 @@ def read_record(metadata: dict[str, str]) -> Record:
 def _check_types(values: dict[str, Any], where: str) -> None:
     """JSON can put anything where a number is meant."""
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name in ("body", "projector", "view_unet"):
             _check_types(value, f"{where}.{name}")
         elif name == "task":
             if value not in TASKS:

@@ -83,7 +83,9 @@ def read_raw(path: Path) -> RawFile:
         raise CheckpointError(f"{path}: no such file; check the name and the folder")
     try:
         if path.stat().st_size == 0:
-            raise CheckpointError(f"{path.name} is empty: the download or copy failed, get it again")
+            raise CheckpointError(
+                f"{path.name} is empty: the download or copy failed, get it again"
+            )
         found = sniff(path)
         if found == "safetensors":
             tensors, metadata = _read_safetensors(path)
@@ -221,4 +223,4 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 def _bytes(tensor: Tensor) -> memoryview:
     # Through uint8, because NumPy has no bfloat16; a view, so that nothing is copied.
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data

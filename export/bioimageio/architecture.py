@@ -174,9 +174,7 @@ def _parse(module: str) -> _Module:
         elif isinstance(node, ast.Expr) and last:
             # The string under a constant is its documentation.
             previous = definitions[last]
-            definitions[last] = _Definition(
-                f"{previous.text}\n{_text(node, lines)}", previous.uses
-            )
+            definitions[last] = _Definition(f"{previous.text}\n{_text(node, lines)}", previous.uses)
     return _Module(definitions, imports, tuple(needs))
 
 

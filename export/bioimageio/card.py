@@ -56,29 +56,34 @@ class Evaluation:
     summary: str = ""
 
 
+UNRECORDED = "not recorded in the checkpoint this package was made from"
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How the weights were trained. `None`: not known, and left out of the package."""
+    """How the weights were trained. Numbers that are not known are left out of the package."""
 
-    data: str = "Not recorded in the checkpoint this package was made from."
+    data: str = UNRECORDED
     """Which data, in words."""
     dataset_id: str = ""
     """Id of a dataset in the BioImage.IO collection, if the data are there."""
-    preprocessing: str = "Not recorded in the checkpoint this package was made from."
+    preprocessing: str = UNRECORDED
     epochs: float | None = None
     batch_size: float | None = None
     initial_learning_rate: float | None = None
-    learning_rate_schedule: str | None = None
-    loss_function: str | None = None
-    loss_function_kwargs: dict[str, float] | None = None
-    optimizer: str | None = None
-    optimizer_kwargs: dict[str, float | list[float]] | None = None
-    regularization: str | None = None
+    learning_rate_schedule: str = UNRECORDED
+    loss_function: str = UNRECORDED
+    loss_function_kwargs: dict[str, float] = field(default_factory=dict)
+    optimizer: str = UNRECORDED
+    optimizer_kwargs: dict[str, float | list[float]] = field(default_factory=dict)
+    regularization: str = UNRECORDED
     duration_hours: float | None = None
-    memory: str | None = None
+    memory: str = UNRECORDED
     """Memory needed for training."""
-    hardware: str | None = None
-    hours_used: float | None = None
+    hardware: str = UNRECORDED
+    cloud_provider: str = UNRECORDED
+    compute_region: str = UNRECORDED
+    co2_kg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +112,16 @@ class ModelCard:
     """SPDX identifier of the weights; the architecture file carries its own licence."""
     version: str = "0.1.0"
     version_comment: str = "First packaged version."
-    id_emoji: str = "🔬"
+    emoji: str = "🔬"
+    """Icon, until the zoo gives the package an animal."""
     funded_by: str = ""
     target_structure: tuple[str, ...] = ()
     training: Training = field(default_factory=Training)
     evaluations: tuple[Evaluation, ...] = ()
     inference_time: str = ""
-    """Measured, with machine and image size."""
+    """Measured, with machine and image size; when empty the counted operations are stated."""
     memory: str = ""
-    """Measured memory for inference, with machine and image size."""
-    parent: str = ""
-    """Where the weights came from, for people: file name and SHA-256."""
-    certificate: str = ""
-    """One paragraph on the pruning certificate."""
+    """Measured, with machine and image size; when empty the size of the weights is stated."""
 
 
 PAPER_AUTHORS = tuple(
@@ -145,34 +147,46 @@ _NORMALISED_OUTPUT = (
     "percentile normalisation. Multiply by (p_high - p_low) and add p_low of the input to go "
     "back to intensities; unifmir does this by itself."
 )
-_TEXTS: dict[str, tuple[str, str]] = {
+_INTENDED_USE: dict[str, str] = {
     "sr": (
         "Two-dimensional fluorescence images, one channel, of the kind the weights were trained "
-        "on. Each image is scaled by its own minimum and maximum.",
-        "A hot pixel sets the maximum and darkens the rest: remove it first. " + _NORMALISED_OUTPUT,
+        "on. Each image is scaled by its own minimum and maximum."
     ),
     "denoise": (
         "Noisy fluorescence stacks of any number of slices, one channel. Each slice is restored "
-        "from itself and its neighbours.",
-        _NORMALISED_OUTPUT + " Consumers that pad a stack by mirroring show the network mirrored "
-        "neighbours at the first and last slices; the official inference repeats the slice.",
+        "from itself and its neighbours."
     ),
     "isotropic": (
         "Fluorescence stacks whose axial axis has already been interpolated to the lateral pixel "
-        "size, one channel. Sections along both lateral axes are restored and combined.",
-        _NORMALISED_OUTPUT + " Interpolate z first: the package does not know your voxel size.",
+        "size, one channel. Sections along both lateral axes are restored and combined."
     ),
     "projection": (
         "Stacks of a surface, one channel, with exactly the number of planes the network was "
-        "trained with.",
-        "The attention of the projecting network is global: a tile gives another result than "
-        "the whole image, within the amount stated under Validation. " + _NORMALISED_OUTPUT,
+        "trained with."
     ),
     "volume": (
         "Raw light-field images, one channel, with the number of pixels behind each lens the "
-        "network was trained with, rectified so that a lens starts at the first pixel.",
+        "network was trained with, rectified so that a lens starts at the first pixel."
+    ),
+}
+_LIMITATIONS: dict[str, str] = {
+    "sr": (
+        "A hot pixel sets the maximum and darkens the rest: remove it first. " + _NORMALISED_OUTPUT
+    ),
+    "denoise": (
+        _NORMALISED_OUTPUT + " Consumers that pad a stack by mirroring show the network mirrored "
+        "neighbours at the first and last slices; the official inference repeats the slice."
+    ),
+    "isotropic": (
+        _NORMALISED_OUTPUT + " Interpolate z first: the package does not know your voxel size."
+    ),
+    "projection": (
+        "The attention of the projecting network is global: a tile gives another result than "
+        "the whole image, within the amount stated under Validation. " + _NORMALISED_OUTPUT
+    ),
+    "volume": (
         "The network divides by the brightest pixel of what it is given: run it on whole images, "
-        "not on tiles.",
+        "not on tiles."
     ),
 }
 _OUT_OF_SCOPE = (
@@ -180,6 +194,40 @@ _OUT_OF_SCOPE = (
     "raw data, do not use the model on a modality or structure it was not trained on, and do not "
     "use it for diagnosis. Restoration networks can invent structure."
 )
+
+_FINE_TUNING = {
+    "sr": (4, 128),
+    "denoise": (32, 64),
+    "isotropic": (32, 64),
+    "projection": (4, 64),
+    "volume": (1, 16),
+}
+
+
+def paper_training(task: str, data: str) -> Training:
+    """Training of the official fine-tuned checkpoints (Ma et al. 2024, Methods).
+
+    Not for weights of other origin: nothing in a checkpoint says how it was trained.
+
+    Parameters
+    ----------
+    task : str
+        Name of a task.
+    data : str
+        The data set it was fine-tuned on, in words.
+    """
+    batch, patch = _FINE_TUNING[task]
+    return Training(
+        data=data,
+        preprocessing=f"patches of {patch} pixels; percentile or min-max normalisation",
+        epochs=500,
+        batch_size=batch,
+        initial_learning_rate=5e-5,
+        learning_rate_schedule="halved after 200 epochs",
+        loss_function="torch.nn.L1Loss",
+        optimizer="torch.optim.Adam",
+        optimizer_kwargs={"betas": [0.9, 0.999]},
+    )
 
 
 def default_card(
@@ -191,7 +239,7 @@ def default_card(
     timestamp: str,
     unifmir_version: str,
     training: Training | None = None,
-    target_structure: tuple[str, ...] = (),
+    target_structure: tuple[str, ...] = ("fluorescently labelled structures",),
 ) -> ModelCard:
     """The card of a task with everything that does not depend on the weights filled in.
 
@@ -205,7 +253,6 @@ def default_card(
         What is known of the training.
     """
     spec = task_named(task)
-    use, limitations = _TEXTS.get(task, (spec.summary, _NORMALISED_OUTPUT))
     packager = Person("unifmir developers", github_user=github_user)
     dims = "3d" if "z" in spec.input_axes + spec.output_axes else "2d"
     care = (_CARE,) if task in ("denoise", "isotropic") else ()
@@ -227,9 +274,9 @@ def default_card(
             "transformer",
             "unifmir",
         ),
-        intended_use=use,
+        intended_use=_INTENDED_USE.get(task, spec.summary),
         out_of_scope=_OUT_OF_SCOPE,
-        limitations=limitations,
+        limitations=_LIMITATIONS.get(task, _NORMALISED_OUTPUT),
         git_repo=git_repo,
         timestamp=timestamp,
         unifmir_version=unifmir_version,

@@ -47,17 +47,17 @@ def _crop_sizes(config: SingleTaskConfig, image: np.ndarray) -> tuple[int, ...]:
         side = min(*image.shape, 24 * n) // n * n
         return (side, side)
     if config.task == "isotropic":
-        # 64 cubed is 128 sections of 64 x 64: about 10 s on two cores.
-        return (min(64, image.shape[0]),) + (min(64, *image.shape[1:]),) * 2
+        # 60 cubed is 120 sections of 60 x 60: about 10 s on two cores.
+        return (min(60, image.shape[0]),) + (min(60, *image.shape[1:]),) * 2
     if config.projector is not None:
         return (config.projector.planes,) + (min(96, *image.shape[1:]),) * 2
-    side = min(192, *image.shape[-2:])
+    side = min(120 if config.scale > 1 else 160, *image.shape[-2:])
     return (side, side) if image.ndim == 2 else (config.in_channels, side, side)
 
 
 def _plane(image: np.ndarray, config: SingleTaskConfig) -> np.ndarray:
     """The plane worth showing: a section along z for isotropic, a projection for volumes."""
-    spatial = image[0, 0]
+    spatial: np.ndarray = image[0, 0]
     if spatial.ndim == 2:
         return spatial
     if config.task == "isotropic":
@@ -71,8 +71,12 @@ def _plane(image: np.ndarray, config: SingleTaskConfig) -> np.ndarray:
 
 
 def _panel(plane: np.ndarray) -> np.ndarray:
-    """A plane stretched to 8 bits and to a square, with hard pixel edges."""
+    """A plane stretched to 8 bits and to a square."""
     low, high = np.percentile(plane, _STRETCH)
     shown = np.clip((plane - low) / max(float(high - low), 1e-12), 0, 1)
     picture = Image.fromarray((shown * 255).round().astype(np.uint8))
-    return np.array(picture.resize((PANEL_PX, PANEL_PX), Image.Resampling.NEAREST))
+    # Hard edges show the sampling, but only whole factors keep pixels equally large.
+    whole = PANEL_PX % picture.width == 0 and PANEL_PX % picture.height == 0
+    method = Image.Resampling.NEAREST if whole else Image.Resampling.BICUBIC
+    square: np.ndarray = np.asarray(picture.resize((PANEL_PX, PANEL_PX), method), np.uint8).copy()
+    return square

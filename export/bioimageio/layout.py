@@ -126,9 +126,7 @@ def _input_axis(
         return SpaceAxis(identifier, fixed=int(size))
     if _is_window_axis(identifier, config):
         return SpaceAxis(identifier, minimum=config.in_channels)
-    return SpaceAxis(
-        identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2)
-    )
+    return SpaceAxis(identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2))
 
 
 def _is_window_axis(identifier: str, config: SingleTaskConfig) -> bool:

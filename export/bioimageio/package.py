@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +14,14 @@ from torch import nn
 from unifmir.atomic import writing
 from unifmir.config import SingleTaskConfig
 from unifmir.errors import ExportError
-from unifmir.export.bioimageio import rdf, tensors
-from unifmir.export.bioimageio.agreement import agreement_rows
-from unifmir.export.bioimageio.architecture import FILE_NAME, Bundle, bundle
+from unifmir.export.bioimageio import provenance, rdf, tensors
+from unifmir.export.bioimageio.agreement import as_evaluation, measure_agreement
+from unifmir.export.bioimageio.architecture import FILE_NAME, bundle
 from unifmir.export.bioimageio.archive import write_zip
 from unifmir.export.bioimageio.card import ModelCard
 from unifmir.export.bioimageio.cover import cover_png
 from unifmir.export.bioimageio.layout import Layout, layout, tile_rule
-from unifmir.export.bioimageio.lint import Finding, lint
+from unifmir.export.bioimageio.lint import Finding, lint, read_package
 from unifmir.export.bioimageio.readme import ReadmeFacts, readme
 from unifmir.export.bioimageio.receptive import HaloMeasurement, measure_halo
 from unifmir.export.bioimageio.score import ExpectedScore, expected_score
@@ -54,6 +54,8 @@ class PackageInputs:
     storage: Storage = "float32"
     image_note: str = "see the repository."
     """Name and licence of the image."""
+    lineage: dict[str, Any] = field(default_factory=dict)
+    """`asdict` of the export's Lineage; `read_lineage` finds it again in the package."""
     reports: tuple[dict[str, Any], ...] = ()
     """Verification reports as JSON values."""
 
@@ -127,6 +129,24 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
     )
 
 
+def read_lineage(path: Path) -> dict[str, str]:
+    """The lineage a package was built with, one string per field as `Lineage.to_strings` gives.
+
+    Raises
+    ------
+    ExportError
+        The file is no package, or not one of unifmir's.
+    """
+    config = read_package(path).rdf.get("config") or {}
+    lineage = (config.get("unifmir") or {}).get("lineage")
+    if not lineage:
+        raise ExportError(f"{path.name}: a BioImage.IO package, but not one that unifmir made")
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for key, value in lineage.items()
+    }
+
+
 def _write_files(
     inputs: PackageInputs, config: SingleTaskConfig, halo: HaloMeasurement, folder: Path
 ) -> dict[str, Any]:
@@ -134,20 +154,14 @@ def _write_files(
     from bioimageio.spec import save_bioimageio_yaml_only
 
     axes = layout(config, halo.halo_px)
-    architecture = bundle(config, inputs.card.unifmir_version)
     raw, restored = _write_tensors(inputs, config, axes, folder)
+    _write_weights(inputs, folder)
     _write(folder, "cover", cover_png(inputs.module, config, inputs.image))
-    dtype = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    _write(folder, "state_dict", tensors.state_dict_bytes(inputs.module, dtype[inputs.storage]))
-    _write(folder, "torchscript", inputs.torchscript_file.read_bytes())
-    _write(folder, "onnx", inputs.onnx_file.read_bytes())
-    (folder / FILE_NAME).write_text(architecture.source, encoding="utf-8")
-    normalised = tensors.preprocess(raw, TASKS[config.task].normalization)
-    agreement = agreement_rows(
-        inputs.network, normalised, restored, folder, inputs.card.git_repo, inputs.image_note
-    )
-    contents = _contents(inputs, config, halo, axes, architecture, (*agreement,))
+    measured = _measure(inputs, config, halo, (raw, restored), folder)
+    contents = _contents(inputs, config, axes, measured, provenance.tolerance(restored))
+    (folder / FILE_NAME).write_text(contents.architecture.source, encoding="utf-8")
     verification = {
+        "agreement": measured.agreement,
         "halo": halo.to_dict(),
         "reports": [_without_machine_paths(report) for report in inputs.reports],
     }
@@ -162,6 +176,7 @@ def _write_files(
         image_note=inputs.image_note,
         evaluations=contents.evaluations,
         reports=inputs.reports,
+        origin=provenance.origin(inputs.network, inputs.lineage),
     )
     _write(folder, "readme", readme(facts).encode("utf-8"))
     description = rdf.describe(contents, folder)
@@ -184,38 +199,67 @@ def _write_tensors(
     return raw, restored
 
 
-def _contents(
+def _write_weights(inputs: PackageInputs, folder: Path) -> None:
+    dtype: torch.dtype = getattr(torch, inputs.storage)
+    _write(folder, "state_dict", tensors.state_dict_bytes(inputs.module, dtype))
+    _write(folder, "torchscript", inputs.torchscript_file.read_bytes())
+    _write(folder, "onnx", inputs.onnx_file.read_bytes())
+
+
+def _measure(
     inputs: PackageInputs,
     config: SingleTaskConfig,
     halo: HaloMeasurement,
+    tested: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> provenance.Measured:
+    """What the package says of itself in numbers; the weight files are in `folder` already."""
+    raw, restored = tested
+    keys = ("state_dict", "torchscript", "onnx")
+    files = {n: folder / rdf.FILES[k] for n, k in zip(WEIGHT_FORMATS, keys, strict=True)}
+    return provenance.Measured(
+        halo=halo,
+        costs=provenance.costs(inputs.network, inputs.module, raw, files),
+        agreement=measure_agreement(
+            inputs.network,
+            tensors.preprocess(raw, TASKS[config.task].normalization),
+            restored,
+            torchscript_file=files["torchscript"],
+            onnx_file=files["onnx"],
+        ),
+    )
+
+
+def _contents(
+    inputs: PackageInputs,
+    config: SingleTaskConfig,
     axes: Layout,
-    architecture: Bundle,
-    agreement: tuple[Any, ...],
+    measured: provenance.Measured,
+    tolerance: dict[str, float],
 ) -> rdf.Contents:
-    provenance = {
-        "version": inputs.card.unifmir_version,
-        "task": config.task,
-        "storage": inputs.storage,
-        "parent": inputs.card.parent,
-        "certificate": inputs.card.certificate,
-        "training_data": inputs.card.training.data,
-        "test_image": inputs.image_note,
-        "halo": {
-            "measured_px": halo.measured_px,
-            "halo_px": halo.halo_px,
-            "limit": halo.limit,
-            "capped": halo.capped,
-        },
-    }
+    card = inputs.card
+    time, memory = provenance.cost_sentences(measured.costs)
+    fidelity = as_evaluation(measured.agreement, card.git_repo, inputs.image_note)
     return rdf.Contents(
         config=config,
-        card=inputs.card,
+        card=card,
         layout=axes,
-        architecture=architecture,
+        architecture=bundle(config, card.unifmir_version),
         architecture_file=FILE_NAME,
-        parameter_count=sum(p.numel() for p in inputs.network.parameters()),
-        evaluations=(*inputs.card.evaluations, *agreement),
-        provenance=provenance,
+        parameter_count=measured.costs["parameters"],
+        evaluations=(*card.evaluations, *fidelity),
+        inference_time=card.inference_time or time,
+        memory=card.memory or memory,
+        tolerance=tolerance,
+        provenance=provenance.provenance(
+            inputs.network,
+            card,
+            measured,
+            storage=inputs.storage,
+            image_note=inputs.image_note,
+            lineage=inputs.lineage,
+            reports=inputs.reports,
+        ),
     )
 
 

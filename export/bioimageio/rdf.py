@@ -56,8 +56,12 @@ class Contents:
     architecture_file: str
     parameter_count: int
     evaluations: tuple[Evaluation, ...]
+    inference_time: str
+    memory: str
+    tolerance: dict[str, float]
+    """Entry of `reproducibility_tolerance`."""
     provenance: dict[str, Any]
-    """For `config.unifmir`: parent, halo measurement, precision; JSON values."""
+    """For `config.unifmir`: parent, configuration, halo, verification; JSON values."""
 
 
 def describe(contents: Contents, folder: Path) -> dict[str, Any]:
@@ -81,7 +85,20 @@ def portable(content: Mapping[str, Any]) -> dict[str, Any]:
     plain["format_version"] = PORTABLE_FORMAT
     plain["documentation"] = _source(plain["documentation"])
     plain["covers"] = [_source(cover) for cover in plain["covers"]]
+    # The library adds a cast to float32 before and after, here and again whenever it loads a
+    # description; consumers that count the operations (BiaPy takes one) need not see them.
+    plain["inputs"] = [_without_casts(tensor) for tensor in plain["inputs"]]
+    plain["outputs"] = [_without_casts(tensor) for tensor in plain["outputs"]]
     return plain
+
+
+def _without_casts(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(tensor)
+    for steps in ("preprocessing", "postprocessing"):
+        remaining = [step for step in kept.pop(steps, []) if step["id"] != "ensure_dtype"]
+        if remaining:
+            kept[steps] = remaining
+    return kept
 
 
 def _source(file: Any) -> str:
@@ -89,7 +106,7 @@ def _source(file: Any) -> str:
 
 
 def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
-    card, task = contents.card, TASKS[contents.config.task]
+    card = contents.card
     fields: dict[str, Any] = {
         "name": card.name,
         "description": card.description,
@@ -102,7 +119,8 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
         "version": card.version,
         "version_comment": card.version_comment,
         "timestamp": card.timestamp,
-        "id_emoji": card.id_emoji,
+        "id_emoji": card.emoji,
+        "icon": card.emoji,
         "documentation": _file(folder, FILES["readme"]),
         "covers": [_file(folder, FILES["cover"])],
         "attachments": [_file(folder, FILES["verification"])],
@@ -116,7 +134,6 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
         fields["git_repo"] = card.git_repo
     if card.training.dataset_id:
         fields["training_data"] = {"id": card.training.dataset_id}
-    fields["config"]["bioimageio"]["task"] = task.title.lower()
     return fields
 
 
@@ -144,7 +161,7 @@ def _input(contents: Contents, folder: Path) -> dict[str, Any]:
         "id": INPUT_ID,
         "description": "Raw intensities of one channel, as acquired.",
         "axes": [{"type": "batch"}, _channel("intensity"), *spatial],
-        "data": {"type": "float32", "range": [None, None], "unit": "arbitrary unit"},
+        "data": {"type": "float32", "unit": "arbitrary unit"},
         "optional": False,
         "preprocessing": _preprocessing(contents),
         "test_tensor": _file(folder, FILES["test_input"]),
@@ -158,7 +175,7 @@ def _output(contents: Contents, folder: Path) -> dict[str, Any]:
         "id": OUTPUT_ID,
         "description": "Restored image in normalised units.",
         "axes": [{"type": "batch"}, _channel("restored"), *spatial],
-        "data": {"type": "float32", "range": [None, None], "unit": "arbitrary unit"},
+        "data": {"type": "float32", "unit": "arbitrary unit"},
         "test_tensor": _file(folder, FILES["test_output"]),
         "sample_tensor": _file(folder, FILES["sample_output"]),
     }
@@ -219,8 +236,7 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
                 "kwargs": bundle.kwargs,
             },
             "pytorch_version": PYTORCH_VERSION,
-            "strict": True,
-            "comment": f"Pure tensors; read with weights_only=True. {card.parent}".strip(),
+            "comment": "Pure tensors; read with weights_only=True.",
         },
         "torchscript": {
             **_file(folder, FILES["torchscript"]),
@@ -246,6 +262,7 @@ def _config(contents: Contents) -> dict[str, Any]:
             f"{contents.architecture_file}; all hyper-parameters are its keyword arguments."
         ),
         "modality": "fluorescence microscopy",
+        "task": TASKS[contents.config.task].title.lower(),
         "out_of_scope_use": card.out_of_scope,
         "bias_risks_limitations": {
             "known_biases": "Structures, labels and microscopes that the training data lack.",
@@ -254,39 +271,52 @@ def _config(contents: Contents) -> dict[str, Any]:
             "recommendations": "Restore images whose truth you know before trusting others.",
         },
         "model_parameter_count": contents.parameter_count,
-        "evaluations": [_evaluation(row) for row in contents.evaluations],
+        "inference_time": contents.inference_time,
+        "memory_requirements_inference": contents.memory,
+        "memory_requirements_training": card.training.memory,
+        "reproducibility_tolerance": [contents.tolerance],
         "training": _training(card.training),
+        "environmental_impact": _environment(card.training),
     }
     optional = {
+        "evaluations": [_evaluation(row) for row in contents.evaluations],
         "funded_by": card.funded_by,
         "target_structure": list(card.target_structure),
-        "inference_time": card.inference_time,
-        "memory_requirements_inference": card.memory,
-        "memory_requirements_training": card.training.memory,
-        "environmental_impact": _environment(card.training),
     }
     return {**values, **{key: value for key, value in optional.items() if value}}
 
 
 def _training(training: Training) -> dict[str, Any]:
-    values = {
-        "training_preprocessing": training.preprocessing,
-        "training_epochs": training.epochs,
-        "training_batch_size": training.batch_size,
-        "initial_learning_rate": training.initial_learning_rate,
-        "learning_rate_schedule": training.learning_rate_schedule,
-        "loss_function": training.loss_function,
-        "loss_function_kwargs": training.loss_function_kwargs,
-        "optimizer": training.optimizer,
-        "optimizer_kwargs": training.optimizer_kwargs,
-        "regularization": training.regularization,
-        "training_duration": training.duration_hours,
-    }
-    return {key: value for key, value in values.items() if value is not None}
+    return _known(
+        {
+            "training_preprocessing": training.preprocessing,
+            "training_epochs": training.epochs,
+            "training_batch_size": training.batch_size,
+            "initial_learning_rate": training.initial_learning_rate,
+            "learning_rate_schedule": training.learning_rate_schedule,
+            "loss_function": training.loss_function,
+            "loss_function_kwargs": training.loss_function_kwargs,
+            "optimizer": training.optimizer,
+            "optimizer_kwargs": training.optimizer_kwargs,
+            "regularization": training.regularization,
+            "training_duration": training.duration_hours,
+        }
+    )
 
 
 def _environment(training: Training) -> dict[str, Any]:
-    values = {"hardware_type": training.hardware, "hours_used": training.hours_used}
+    return _known(
+        {
+            "hardware_type": training.hardware,
+            "hours_used": training.duration_hours,
+            "cloud_provider": training.cloud_provider,
+            "compute_region": training.compute_region,
+            "co2_emitted": training.co2_kg,
+        }
+    )
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifmir.config import SingleTaskConfig
-from unifmir.export.bioimageio.card import Evaluation, ModelCard
+from unifmir.export.bioimageio.card import UNRECORDED, Evaluation, ModelCard
 from unifmir.export.bioimageio.layout import Layout, SpaceAxis
 from unifmir.export.bioimageio.receptive import HaloMeasurement
 from unifmir.tasks import TASKS
@@ -24,6 +24,8 @@ class ReadmeFacts:
     image_note: str
     evaluations: tuple[Evaluation, ...]
     reports: tuple[Mapping[str, Any], ...]
+    origin: tuple[str, ...]
+    """Sentences on where the weights came from."""
 
 
 def readme(facts: ReadmeFacts) -> str:
@@ -55,12 +57,12 @@ def _tensors(facts: ReadmeFacts) -> str:
     if rule.method == "percentile":
         normalisation = (
             f"Normalisation (declared, done by the consumer): percentiles {rule.low_percent:g} and "
-            f"{rule.high_percent:g} of the whole image are mapped to 0 and 1. {rule.source}."
+            f"{rule.high_percent:g} of the whole image are mapped to 0 and 1 ({rule.source})."
         )
     else:
         normalisation = (
             "Normalisation (inside the network): intensities are divided by 0.55 of the image's "
-            f"maximum and shifted by -1; {rule.source}."
+            f"maximum and shifted by -1 ({rule.source})."
         )
     table = _table(("tensor", "axis", "size", "halo (output px)"), rows)
     return (
@@ -91,12 +93,13 @@ def _how_to_run(facts: ReadmeFacts) -> str:
 
 
 def _validation(facts: ReadmeFacts) -> str:
-    parts = [
+    intro = (
         "Before this package was written, each weight format was run by its own runtime and "
         "compared with the float32 PyTorch module it was made from. The package was then tested "
         "with `bioimageio test`, which reproduces the test output with every format and runs "
-        "nine combinations of size and batch."
-    ]
+        "it at three sizes and two batch sizes."
+    )
+    parts = [intro]
     parts += [_evaluation_table(row) for row in facts.evaluations]
     if facts.reports:
         parts.append("### Same picture\n\n" + _report_table(facts.reports))
@@ -121,7 +124,8 @@ def _evaluation_table(row: Evaluation) -> str:
         )
     )
     return (
-        f"### {row.dataset_id}\n\n{row.sample_count} images, role: {row.dataset_role}.\n\n"
+        f"### {row.dataset_id}\n\n"
+        f"Images: {row.sample_count}; role of the data: {row.dataset_role}.\n\n"
         f"{table}\n\n{legend}.{' ' + row.summary if row.summary else ''}"
     )
 
@@ -184,16 +188,14 @@ def _training(card: ModelCard) -> str:
         ("initial learning rate", known.initial_learning_rate),
         ("loss", known.loss_function),
     ]
-    stated = [(name, f"{value}") for name, value in rows if value is not None]
+    stated = [(name, f"{value}") for name, value in rows if value not in (None, UNRECORDED)]
     table = "\n\n" + _table(("", ""), stated) if stated else ""
-    return f"Data: {known.data}\n\nPreprocessing: {known.preprocessing}{table}"
+    return f"Data: {known.data}.\n\nPreprocessing: {known.preprocessing}.{table}"
 
 
 def _provenance(facts: ReadmeFacts) -> str:
-    card = facts.card
-    lines = [f"- Packaged by unifmir {card.unifmir_version}."]
-    lines += [f"- {text}" for text in (card.parent, card.certificate) if text]
-    return "\n".join(lines)
+    lines = [f"Packaged by unifmir {facts.card.unifmir_version}.", *facts.origin]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _link(doi: str, url: str) -> str:

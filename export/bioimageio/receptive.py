@@ -76,9 +76,7 @@ def measure_halo(
     return _halo_of(curve, rule, _is_global(config))
 
 
-def _responses(
-    network: nn.Module, pair: Tensor, half: int, scale: int
-) -> Iterator[np.ndarray]:
+def _responses(network: nn.Module, pair: Tensor, half: int, scale: int) -> Iterator[np.ndarray]:
     """Response against distance, for both lateral axes and both kinds of edge."""
     image, other = pair[:1], pair[1:].flip(-1, -2)
     whole = network(image)

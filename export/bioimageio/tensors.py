@@ -1,6 +1,7 @@
 """Test and sample tensors of a package: a real image, and what the declared steps make of it."""
 
 import io
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,14 +108,10 @@ def state_dict_bytes(module: nn.Module, dtype: torch.dtype) -> bytes:
     return file.getvalue()
 
 
-def _starts(
-    shape: Sequence[int], sizes: Sequence[int], multiple_of: int
-) -> list[tuple[int, ...]]:
+def _starts(shape: Sequence[int], sizes: Sequence[int], multiple_of: int) -> list[tuple[int, ...]]:
     """A coarse grid of crop origins: halves of the crop's size, rounded to `multiple_of`."""
     ranges = []
     for have, want in zip(shape, sizes, strict=True):
         stride = max(multiple_of, want // 2 // multiple_of * multiple_of)
         ranges.append(range(0, have - want + 1, stride))
-    return [tuple(int(i) for i in start) for start in np.stack(
-        np.meshgrid(*ranges, indexing="ij"), axis=-1
-    ).reshape(-1, len(ranges))]
+    return list(itertools.product(*ranges))

@@ -30,6 +30,7 @@ INTERFACES = (
     interface.ProjectionInterface,
     interface.LightFieldInterface,
 )
+INTERFACE_REASON = "image interface: reads and gives a user's image"
 
 
 def island_rules(module: nn.Module, ranges: RangeReport, precision: str) -> dict[str, str]:
@@ -56,9 +57,9 @@ def island_rules(module: nn.Module, ranges: RangeReport, precision: str) -> dict
 
 def _by_kind(module: nn.Module, row: ModuleRange) -> str | None:
     if isinstance(module, INTERFACES):
-        return "image interface: reads and gives a user's image"
+        return INTERFACE_REASON
     if isinstance(module, NORMS):
-        return f"norm: reductions and squares of values up to {row.max_abs:.4g}"
+        return f"norm: variances and squares of values up to {row.max_abs:.4g}"
     if isinstance(module, RandomFeatureAttention):
         return (
             f"sums over all pixels: {row.max_abs:.4g} here, up to "

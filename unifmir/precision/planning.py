@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unifmir.compare import LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
 from unifmir.precision import PRECISIONS
-from unifmir.precision.islands import island_rules, parts
+from unifmir.precision.islands import INTERFACE_REASON, island_rules, parts
 from unifmir.precision.ranges import RangeReport, measure_ranges
 from unifmir.precision.variants import computing, fast_on_cpu, first_nonfinite, stored
 
@@ -34,9 +34,16 @@ class Step:
     """Worst PSNR of the computing variant after this step; None if the step was not taken,
     because it would leave too little in the low precision."""
 
+    failures: tuple[str, ...] = ()
+    """What still misses the tolerance after this step."""
+    given_back: bool = False
+    """Whether later steps made it needless, so that the part is in the low precision again."""
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; inf becomes None."""
         return {
+            "failures": list(self.failures),
+            "given_back": self.given_back,
             "part": self.part,
             "alone_psnr_db": _json(self.alone_psnr_db),
             "low_share": self.low_share,
@@ -58,8 +65,8 @@ class PrecisionPlan:
     ranges: RangeReport
     acceptance: dict[str, tuple[Comparison, ...]]
     """`stored` and `computing` -> a comparison with fp32 for each calibration input."""
-    failures: dict[str, tuple[str, ...]]
-    """`stored` and `computing` -> what misses the tolerance."""
+    missed: dict[str, tuple[str, ...]]
+    """`stored` and `computing` -> what misses the tolerance, a sentence each."""
     tolerance: Tolerance
     low_share: float
     """Part of the parameters in the low precision."""
@@ -76,28 +83,75 @@ class PrecisionPlan:
 
     def passed_as(self, variant: str) -> bool:
         """The same for one variant, `stored` or `computing`."""
-        enough = self.precision == "fp32" or self.low_share >= MIN_LOW_SHARE
-        return enough and not self.failures[variant]
+        return not self._too_little and not self.missed[variant]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why the plan did not pass, a sentence each; empty if it did."""
+        found = [f"{variant}: {text}" for variant, texts in self.missed.items() for text in texts]
+        if self._too_little:
+            found.append(
+                f"only {self.low_share:.0%} of the parameters can be {self.precision}, "
+                f"at least {MIN_LOW_SHARE:.0%} are needed to be worth it"
+            )
+        return (*found, self.blame) if self.blame else tuple(found)
+
+    @property
+    def _too_little(self) -> bool:
+        return self.precision != "fp32" and self.low_share < MIN_LOW_SHARE
 
     def worst_psnr_db(self, variant: str) -> float:
         """Over the calibration inputs; inf if all are identical."""
         return min(c.psnr_db for c in self.acceptance[variant])
 
-    def wrapped(self, name: str = "network") -> "PrecisionPlan":
-        """The same plan for a module that holds this one as its child `name`.
+    def fitted(self, module: nn.Module) -> "PrecisionPlan":
+        """The plan with the names of a module that has or lacks the image interface around it.
 
-        The wrapper's own operations are fp32: they read and give a user's image.
+        The interface's own operations are fp32: they read and give a user's image.
+
+        Raises
+        ------
+        ExportError
+            The plan is for another network.
         """
-        rows = []
-        for row in self.ranges.rows:
-            caller = "" if row.caller is None else _under(name, row.caller)
-            rows.append(replace(row, name=_under(name, row.name), caller=caller))
-        outer = replace(self.ranges.row(""), kind="", caller=None, source=name)
-        islands = {_under(name, key): reason for key, reason in self.islands.items()}
+        names = {name for name, _ in module.named_modules()}
+        for plan in (self, self._wrapped(), self._unwrapped()):
+            ran = {row.name for row in plan.ranges.rows}
+            if ran and ran <= names:
+                return plan
+        first = next(row.name for row in self.ranges.rows if row.name not in names)
+        raise ExportError(
+            f"this precision plan is for another network: {type(module).__name__} has no module "
+            f"{first!r}. Run `plan_precision` on this one."
+        )
+
+    def _wrapped(self) -> "PrecisionPlan":
+        rows = [
+            replace(
+                row,
+                name=_inside(row.name),
+                caller="" if row.caller is None else _inside(row.caller),
+            )
+            for row in self.ranges.rows
+        ]
+        outer = replace(self.ranges.row(""), kind="interface", caller=None, source=INNER)
+        islands = {_inside(name): reason for name, reason in self.islands.items()}
         if self.precision != "fp32":
-            islands = {"": "image interface: reads and gives a user's image", **islands}
-        ranges = replace(self.ranges, rows=(outer, *rows))
-        return replace(self, islands=islands, ranges=ranges)
+            islands = {"": INTERFACE_REASON, **islands}
+        return replace(self, islands=islands, ranges=replace(self.ranges, rows=(outer, *rows)))
+
+    def _unwrapped(self) -> "PrecisionPlan":
+        rows = [
+            replace(
+                row,
+                name=_outside(row.name),
+                caller=_outside(row.caller) if row.caller else None,
+            )
+            for row in self.ranges.rows
+            if row.name
+        ]
+        islands = {_outside(name): reason for name, reason in self.islands.items() if name}
+        return replace(self, islands=islands, ranges=replace(self.ranges, rows=tuple(rows)))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for reports."""
@@ -110,15 +164,28 @@ class PrecisionPlan:
             "acceptance": {
                 key: [c.to_dict() for c in rows] for key, rows in self.acceptance.items()
             },
-            "failures": {key: list(found) for key, found in self.failures.items()},
+            "missed": {key: list(found) for key, found in self.missed.items()},
+            "failures": list(self.failures),
             "steps": [step.to_dict() for step in self.steps],
             "blame": self.blame,
             "ranges": self.ranges.to_dict(),
         }
 
 
-def _under(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if name else prefix
+INNER = "network"
+"""Name of the network inside its image interface."""
+
+
+def _inside(name: str) -> str:
+    return f"{INNER}.{name}" if name else INNER
+
+
+def _outside(name: str) -> str:
+    return "" if name == INNER else name.removeprefix(f"{INNER}.")
+
+
+def _figure(psnr_db: float) -> str:
+    return "holds NaN or Inf" if psnr_db == -inf else f"has {psnr_db:.1f} dB"
 
 
 def _json(value: float) -> float | None:
@@ -190,9 +257,7 @@ class _Trial:
         """A plan that has not been run."""
         share = self.low_share(islands)
         empty: dict[str, tuple[str, ...]] = {"stored": (), "computing": ()}
-        return PrecisionPlan(
-            self.precision, islands, self.ranges, {}, empty, self.tolerance, share
-        )
+        return PrecisionPlan(self.precision, islands, self.ranges, {}, empty, self.tolerance, share)
 
     def run(self, islands: dict[str, str]) -> PrecisionPlan:
         """A plan with its acceptance."""
@@ -201,11 +266,11 @@ class _Trial:
             "stored": self.compare(stored(self.module, plan)),
             "computing": self.compare(computing(self.module, plan)),
         }
-        failures = {
+        missed = {
             key: tuple(text for row in rows for text in self.tolerance.failures(row))
             for key, rows in acceptance.items()
         }
-        return replace(plan, acceptance=acceptance, failures=failures)
+        return replace(plan, acceptance=acceptance, missed=missed)
 
     def compare(self, variant: nn.Module) -> tuple[Comparison, ...]:
         with fast_on_cpu():
@@ -238,7 +303,10 @@ class _Trial:
         alone = {part: self.alone(names) for part, names in groups.items()}
         islands, steps = dict(plan.islands), []
         for part in sorted(groups, key=lambda part: (alone[part], part)):
-            reason = f"part of {part}, which alone gives {alone[part]:.1f} dB in {self.precision}"
+            reason = (
+                f"part of {part}: with nothing else in {self.precision} the result "
+                f"{_figure(alone[part])}"
+            )
             larger = islands | dict.fromkeys(groups[part], reason)
             share = self.low_share(larger)
             if share < MIN_LOW_SHARE:
@@ -247,10 +315,26 @@ class _Trial:
                 continue
             islands = larger
             better = self.run(islands)
-            steps.append(Step(part, alone[part], share, better.worst_psnr_db("computing")))
+            failures = tuple(text for found in better.missed.values() for text in found)
+            psnr_db = better.worst_psnr_db("computing")
+            steps.append(Step(part, alone[part], share, psnr_db, failures))
             if better.passed:
-                return tuple(steps), better
+                return self.give_back(better, steps, groups)
         return tuple(steps), None
+
+    def give_back(
+        self, plan: PrecisionPlan, steps: Sequence[Step], groups: dict[str, list[str]]
+    ) -> tuple[tuple[Step, ...], PrecisionPlan]:
+        """Return parts to the low precision that the last step, which made it pass, replaces."""
+        kept = []
+        for step in steps[:-1]:
+            returned = {} if step.psnr_db is None else dict.fromkeys(groups[step.part])
+            smaller = {k: reason for k, reason in plan.islands.items() if k not in returned}
+            trial = self.run(smaller) if returned else plan
+            given_back = bool(returned) and trial.passed
+            plan = trial if given_back else plan
+            kept.append(replace(step, given_back=given_back))
+        return (*kept, steps[-1]), plan
 
     def alone(self, low: Sequence[str]) -> float:
         """Worst PSNR, dB, with nothing but the modules `low` in the low precision."""
@@ -268,7 +352,7 @@ class _Trial:
             return f"all but {plan.low_share:.0%} of the parameters need fp32"
         first = steps[0]
         return (
-            f"the largest error comes from {first.part}: alone in {self.precision} it gives "
-            f"{first.alone_psnr_db:.1f} dB; all together give "
-            f"{plan.worst_psnr_db('computing'):.1f} dB"
+            f"the largest error comes from {first.part}: with nothing else in {self.precision} "
+            f"the result {_figure(first.alone_psnr_db)}, with all parts it "
+            f"{_figure(plan.worst_psnr_db('computing'))}"
         )

@@ -46,7 +46,8 @@ class ModuleRange:
     fp16_subnormal_share: float
     """Part of the weights other than 0 that lie below fp16's smallest normal number, 6.1e-5."""
     fp16_weight_error: float
-    """Rounding error of the weights in fp16 over their norm; 2e-4 is usual, inf if one overflows."""
+    """Rounding error of its `weight` in fp16 over the norm: usually 2e-4, inf on overflow. Not of
+    biases and tables, which are added to larger numbers: small ones may vanish."""
 
     @property
     def headroom(self) -> float:
@@ -106,7 +107,7 @@ class _Watch(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self.seen: dict[str, _Seen] = {}
         self.running: list[str] = []
         self.paused = False
@@ -157,7 +158,7 @@ class _Watch(TorchDispatchMode):
     def leave(self, name: str) -> Callable[..., None]:
         """Forward hook of the module of that name."""
 
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             self.running.pop()
             magnitude = self.magnitude(output)
             seen = self.seen[name]
@@ -219,11 +220,10 @@ def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
 
 
 def _row(name: str, module: nn.Module, seen: _Seen) -> ModuleRange:
-    own = own_tensors(module)
-    weights = torch.cat([t.detach().flatten() for t in own]) if own else torch.zeros(0)
+    own = [tensor.detach().flatten() for tensor in own_tensors(module)]
+    weights = torch.cat(own) if own else torch.zeros(0)
     present = weights[weights != 0].abs()
     count = present.numel()
-    lost = float((weights.half().float() - weights).norm()) if count else 0.0
     return ModuleRange(
         name=name,
         kind=type(module).__name__,
@@ -237,8 +237,15 @@ def _row(name: str, module: nn.Module, seen: _Seen) -> ModuleRange:
         fp16_subnormal_share=float((present < FP16_SMALLEST_NORMAL).double().mean())
         if count
         else 0.0,
-        fp16_weight_error=lost / float(weights.norm()) if count else 0.0,
+        fp16_weight_error=_fp16_error(getattr(module, "weight", None)),
     )
+
+
+def _fp16_error(weight: Tensor | None) -> float:
+    norm = 0.0 if weight is None else float(weight.detach().norm())
+    if weight is None or norm == 0:
+        return 0.0
+    return float((weight.detach().half().float() - weight.detach()).norm()) / norm
 
 
 def own_tensors(module: nn.Module) -> list[Tensor]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unifmir.errors import ExportError
 from unifmir.precision.ranges import own_tensors
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def stored(module: _Module, plan: "PrecisionPlan") -> _Module:
     Parameters
     ----------
     module : module
-        The one the plan was made for, or one with the same module names.
+        The one the plan was made for, or the same network in or out of its image interface.
     """
     copy = deepcopy(module)
-    for child, dtype in _with_dtypes(copy, plan):
+    for _, child, dtype in _with_dtypes(copy, plan.fitted(module)):
         for tensor in own_tensors(child):
             tensor.data = tensor.data.to(dtype).float()
     return copy
@@ -40,15 +39,12 @@ def stored(module: _Module, plan: "PrecisionPlan") -> _Module:
 
 def stored_dtypes(module: nn.Module, plan: "PrecisionPlan") -> dict[str, torch.dtype]:
     """For each floating-point state-dict key the dtype that holds `stored`'s values exactly."""
-    names = {
-        id(child): name for name, child in module.named_modules(remove_duplicate=False)
-    }
     dtypes = {}
-    for child, dtype in _with_dtypes(module, plan):
-        prefix = names[id(child)] + "." if names[id(child)] else ""
-        for key, tensor in child.state_dict().items():
-            if "." not in key and tensor.is_floating_point():
-                dtypes[prefix + key] = dtype
+    for name, child, dtype in _with_dtypes(module, plan.fitted(module)):
+        for members in (child.named_parameters(recurse=False), child.named_buffers(recurse=False)):
+            for key, tensor in members:
+                if tensor.is_floating_point():
+                    dtypes[f"{name}.{key}" if name else key] = dtype
     return {key: dtypes[key] for key in module.state_dict() if key in dtypes}
 
 
@@ -56,30 +52,30 @@ def computing(module: _Module, plan: "PrecisionPlan") -> _Module:
     """A copy that computes in the low precision outside the islands, float32 in and out.
 
     Casts are forward hooks: they keep classes and keys, and tracing (`torch.jit.trace`,
-    `torch.onnx.export(dynamo=False)`) records them as casts of the graph.
+    `torch.onnx.export(dynamo=False)`) records them as casts of the graph. For bf16 the graph
+    needs opset 22: before it, ONNX has no bf16 convolution.
 
     Parameters
     ----------
     module : module
-        The one the plan was made for, or one with the same module names.
+        The one the plan was made for, or the same network in or out of its image interface.
 
     Raises
     ------
     ExportError
-        The plan is not for this module.
+        The plan is for another network.
     """
     copy = deepcopy(module)
     if plan.precision == "fp32":
         return copy
+    plan = plan.fitted(module)
     callers = {row.name: row.caller for row in plan.ranges.rows}
     children = dict(copy.named_modules())
-    for child, dtype in _with_dtypes(copy, plan):
+    for _, child, dtype in _with_dtypes(copy, plan):
         for tensor in own_tensors(child):
             tensor.data = tensor.data.to(dtype)
     for name, caller in callers.items():
-        children[name].register_forward_pre_hook(
-            _CastInputs(_dtype(plan, name)), with_kwargs=True
-        )
+        children[name].register_forward_pre_hook(_CastInputs(_dtype(plan, name)), with_kwargs=True)
         returned = torch.float32 if caller is None else _dtype(plan, caller)
         children[name].register_forward_hook(_CastOutput(returned))
     return copy
@@ -91,18 +87,11 @@ def _dtype(plan: "PrecisionPlan", name: str) -> torch.dtype:
 
 def _with_dtypes(
     module: nn.Module, plan: "PrecisionPlan"
-) -> Iterator[tuple[nn.Module, torch.dtype]]:
-    """Every submodule and the dtype of its own weights; those that never ran stay fp32."""
+) -> Iterator[tuple[str, nn.Module, torch.dtype]]:
+    """Each submodule with its name and the dtype of its own weights; fp32 if it never ran."""
     ran = {row.name for row in plan.ranges.rows}
-    children = dict(module.named_modules())
-    if missing := sorted(ran - set(children)):
-        raise ExportError(
-            f"the precision plan names {missing[0]!r} and {len(missing) - 1} more that this "
-            f"{type(module).__name__} lacks. Plan on this module, or use `plan.wrapped()` for a "
-            "network inside its image interface."
-        )
-    for name, child in children.items():
-        yield child, _dtype(plan, name) if name in ran else torch.float32
+    for name, child in module.named_modules():
+        yield name, child, _dtype(plan, name) if name in ran else torch.float32
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
@@ -145,6 +134,9 @@ class _AccumulateInFp32(TorchDispatchMode):
     0.02 s (2.13, one thread).
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -170,7 +162,7 @@ def first_nonfinite(module: nn.Module, image: Tensor) -> str | None:
     found: list[str] = []
 
     def watch(name: str) -> Any:
-        def hook(child: nn.Module, args: Any, output: Any) -> None:
+        def hook(_child: nn.Module, _args: Any, output: Any) -> None:
             values = output if isinstance(output, tuple | list) else (output,)
             if not found and not all(bool(torch.isfinite(v).all()) for v in values):
                 found.append(name)

@@ -1,0 +1,33 @@
+"""Run in an environment with another bioimageio.core: `python check.py ZIP ...`.
+
+Exit code 0 only if every package has the status `passed`. Imports nothing of unifmir.
+"""
+
+import sys
+from importlib.metadata import version
+
+from bioimageio.core import test_description
+from bioimageio.spec._internal.constants import KNOWN_GITHUB_USERS
+
+GITHUB_USER = "unifmir-compat-test"
+"""As in packages.py; without this the library asks the network whether the user exists."""
+
+
+def main(paths: list[str]) -> int:
+    """Test every package; the number of those that did not pass."""
+    KNOWN_GITHUB_USERS.add(GITHUB_USER)
+    failed = 0
+    for path in paths:
+        summary = test_description(path)
+        print(f"core {version('bioimageio.core')}: {path}: {summary.status}", flush=True)
+        if summary.status == "passed":
+            continue
+        failed += 1
+        for detail in summary.details:
+            for error in detail.errors:
+                print(f"  {detail.name}: {error.loc}: {error.msg}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) or not sys.argv[1:] else 0)

@@ -1,0 +1,213 @@
+"""`unifmir inspect` and `unifmir prune`, from the command line to the files."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file as load_safetensors
+from typer.testing import CliRunner, Result
+
+from unifmir import atomic
+from unifmir.checkpoint import load_file
+from unifmir.cli.main import app
+from unifmir.hashing import sha256_of
+from unifmir.networks.base import Network
+from unifmir.official import official_state_dict
+from unifmir.tasks import TASKS
+
+
+def unifmir(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def checkpoint(tiny_multitask: Network, tmp_path: Path) -> Path:
+    """An official-format multi-task file, in a folder of its own."""
+    path = tmp_path / "in" / "model_best.pt"
+    path.parent.mkdir()
+    torch.save(official_state_dict(tiny_multitask), path)
+    return path
+
+
+def test_inspect_prints_one_json_document(checkpoint):
+    result = unifmir("inspect", checkpoint, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert (found["kind"], found["task"], found["format"]) == ("multitask", "", "torch-zip")
+    assert found["candidate_tasks"] == list(TASKS)
+    assert found["sha256"] == sha256_of(checkpoint)
+    assert found["size_bytes"] == checkpoint.stat().st_size
+    assert result.stderr == ""
+
+
+def test_inspect_tells_people_the_same(checkpoint):
+    result = unifmir("inspect", checkpoint)
+    assert result.exit_code == 0
+    found = json.loads(unifmir("inspect", checkpoint, "--json").stdout)
+    assert "multi-task" in result.stdout
+    assert f"{found['parameters']:,}" in result.stdout
+    # A narrow terminal folds the hash, and cuts none of it.
+    assert found["sha256"] in re.sub(r"\s", "", result.stdout)
+
+
+def test_inspect_explains_a_file_that_does_not_fit(checkpoint, tmp_path):
+    state = torch.load(checkpoint, weights_only=True)
+    cut = {
+        k: v for k, v in state.items() if not k.startswith(("conv_lastv", "conv_before_upsamplev"))
+    }
+    torch.save(cut, tmp_path / "cut.pt")
+    result = unifmir("inspect", tmp_path / "cut.pt", "--json")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "a multi-task checkpoint without its volume tail" in result.stderr
+
+
+def test_inspect_asks_for_the_right_task(tiny_single, tmp_path):
+    torch.save(tiny_single("isotropic").state_dict(), tmp_path / "a.pt")
+    assert json.loads(unifmir("inspect", tmp_path / "a.pt", "--json").stdout)["task"] == "denoise"
+    chosen = unifmir("inspect", tmp_path / "a.pt", "--task", "isotropic", "--json")
+    assert json.loads(chosen.stdout)["task"] == "isotropic"
+    wrong = unifmir("inspect", tmp_path / "a.pt", "--task", "volume")
+    assert wrong.exit_code == 2
+    assert "--task denoise" in wrong.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"II*\0" + bytes(99)])
+@pytest.mark.parametrize("command", ["inspect", "prune"])
+def test_bad_files_end_with_code_2_and_no_traceback(command, content, tmp_path):
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(content)
+    options = ["--task", "sr", "--out", tmp_path / "o.safetensors"] if command == "prune" else []
+    result = unifmir(command, bad, *options)
+    assert result.exit_code == 2
+    assert "bad.pt" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == [bad]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_prune_writes_a_loadable_file_and_its_certificate(
+    task, checkpoint, tiny_multitask, tmp_path
+):
+    before = sha256_of(checkpoint)
+    out = tmp_path / "out" / "small.safetensors"
+    result = unifmir("prune", checkpoint, "--task", task, "--out", out, "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    written = json.loads((out.parent / "small.certificate.json").read_text("utf-8"))
+    assert sorted(p.name for p in out.parent.iterdir()) == [
+        "small.certificate.json",
+        "small.safetensors",
+    ]
+    assert {key: told[key] for key in written} == written
+    assert written["file"]["sha256"] == sha256_of(out)
+    certificate = written["certificate"]
+    assert certificate["parent"]["sha256"] == before == sha256_of(checkpoint)
+    assert all(row["identical"] for row in certificate["comparisons"])
+    # Every entry of the input is accounted for, every entry of the output has an origin.
+    assert len(certificate["kept"]) + len(certificate["dropped"]) == len(
+        official_state_dict(tiny_multitask)
+    )
+    assert sorted(certificate["kept"].values()) == sorted(load_safetensors(out))
+    child = load_file(out)
+    assert child.task == task
+    assert child.certificate.to_dict() == certificate
+    config = child.config
+    channels = config.in_channels
+    if config.view_unet is not None:
+        channels = config.view_unet.views
+    elif config.projector is not None:
+        channels = config.projector.planes
+    x = torch.rand(1, channels, 9, 13, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(child(x), tiny_multitask(x, task))
+
+
+def test_prune_tells_people_what_it_saved(checkpoint, tmp_path):
+    result = unifmir("prune", checkpoint, "--task", "sr", "--out", tmp_path / "sr.safetensors")
+    assert result.exit_code == 0
+    assert "bit for bit on 4 of 4 inputs" in result.stdout
+    assert sha256_of(tmp_path / "sr.safetensors") in result.stdout
+
+
+def test_prune_gives_the_same_bytes_every_time(checkpoint, tmp_path):
+    for name in ("a", "b"):
+        unifmir("prune", checkpoint, "--task", "sr", "--out", tmp_path / f"{name}.safetensors")
+    assert sha256_of(tmp_path / "a.safetensors") == sha256_of(tmp_path / "b.safetensors")
+
+
+def test_prune_replaces_older_outputs(checkpoint, tmp_path):
+    out = tmp_path / "sr.safetensors"
+    out.write_bytes(b"old")
+    (tmp_path / "sr.certificate.json").write_text("old")
+    assert unifmir("prune", checkpoint, "--task", "sr", "--out", out).exit_code == 0
+    assert load_file(out).task == "sr"
+    certificate = json.loads((tmp_path / "sr.certificate.json").read_text("utf-8"))
+    assert certificate["file"]["sha256"] == sha256_of(out)
+
+
+def test_prune_never_replaces_its_input(checkpoint, tmp_path):
+    out = tmp_path / "sr.safetensors"
+    unifmir("prune", checkpoint, "--task", "sr", "--out", out)
+    before = sha256_of(out)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(out)
+    for target in (out, link):
+        result = unifmir("prune", out, "--task", "sr", "--out", target)
+        assert result.exit_code == 2
+        assert "would replace the input" in result.stderr
+    assert sha256_of(out) == before
+
+
+@pytest.mark.parametrize("name", ["sr.pt", "folder.safetensors"])
+def test_prune_refuses_outputs_it_cannot_write(name, checkpoint, tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    result = unifmir("prune", checkpoint, "--task", "sr", "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert name in result.stderr
+    assert not (tmp_path / "sr.pt").exists()
+
+
+@pytest.mark.parametrize("failing", ["weights", "certificate"])
+def test_a_failure_while_writing_leaves_the_old_files(failing, checkpoint, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    old = {"sr.safetensors": b"old weights", "sr.certificate.json": b"old certificate"}
+    for name, content in old.items():
+        (folder / name).write_bytes(content)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", "disk")
+
+    target = "unifmir.checkpoint.write_safetensors"
+    if failing == "weights":
+        monkeypatch.setattr(target, full)
+    else:
+        monkeypatch.setattr(Path, "write_text", full)
+    result = unifmir("prune", checkpoint, "--task", "sr", "--out", folder / "sr.safetensors")
+    assert result.exit_code == 2
+    assert "No space left" in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == old
+    assert not list(folder.glob(f"{atomic.PREFIX}*"))
+
+
+def test_prune_of_another_task_is_refused_with_the_reason(tiny_single, tmp_path):
+    torch.save(tiny_single("sr").state_dict(), tmp_path / "sr.pt")
+    result = unifmir(
+        "prune", tmp_path / "sr.pt", "--task", "volume", "--out", tmp_path / "o.safetensors"
+    )
+    assert result.exit_code == 2
+    assert "--task sr" in result.stderr
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_a_missing_file_is_not_taken_for_a_zoo_model(tmp_path):
+    shutil.rmtree(tmp_path / "absent", ignore_errors=True)
+    result = unifmir(
+        "prune", tmp_path / "absent.pt", "--task", "sr", "--out", tmp_path / "o.safetensors"
+    )
+    assert result.exit_code == 2
+    assert "no such file" in result.stderr

@@ -1,0 +1,212 @@
+"""How good a model is on held-out simulated images, beside the simple methods of its task.
+
+Every candidate, the model included, is granted the scale and offset that fit the truth best
+(least squares): a filter is not punished for units, and a model not rewarded for them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import (
+    normalized_root_mse,
+    peak_signal_noise_ratio,
+    structural_similarity,
+)
+from skimage.transform import resize
+
+from unifmir.config import MultiTaskConfig
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+from unifmir.normalize import normalize
+from unifmir.pruning import prune
+from unifmir.simulate import Pair, generator, lightfield, pair
+from unifmir.tasks import TASKS
+
+Array = NDArray[np.float32]
+HELD_OUT = "held-out"
+SIZES = {"sr": 128, "denoise": 128, "isotropic": 64, "projection": 96, "volume": 12}
+"""Side of the test images: pixels, or lenses for volume."""
+GAUSSIAN_SIGMAS = (0.5, 1.0, 1.5, 2.0)
+MEDIAN_SIZES = (3, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over the test images."""
+
+    psnr_db: float
+    ssim: float
+    nrmse: float
+    """Root of the mean squared error over the range of the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One task."""
+
+    task: str
+    images: int
+    seed: int
+    model: Score
+    baselines: Mapping[str, Score]
+
+    @property
+    def best_baseline(self) -> str:
+        """Name of the simple method with the highest PSNR."""
+        return max(self.baselines, key=lambda name: self.baselines[name].psnr_db)
+
+    @property
+    def gain_db(self) -> float:
+        """PSNR of the model minus that of the best simple method."""
+        return self.model.psnr_db - self.baselines[self.best_baseline].psnr_db
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON values."""
+
+        def plain(score: Score) -> dict[str, float]:
+            return {
+                "psnr_db": round(score.psnr_db, 3),
+                "ssim": round(score.ssim, 4),
+                "nrmse": round(score.nrmse, 5),
+            }
+
+        return {
+            "images": self.images,
+            "seed": self.seed,
+            "size": SIZES[self.task],
+            "model": plain(self.model),
+            "baselines": {name: plain(score) for name, score in self.baselines.items()},
+            "best_baseline": self.best_baseline,
+            "gain_db": round(self.gain_db, 3),
+        }
+
+
+def evaluate(
+    network: Network,
+    task: str,
+    *,
+    images: int,
+    seed: int = 0,
+    on_image: Callable[[], None] | None = None,
+) -> Evaluation:
+    """Evaluate a model on held-out simulated images of a task.
+
+    Parameters
+    ----------
+    network : Network
+        Multi-task, or single-task for `task`.
+    images : int
+        Test images; their random numbers are never used in training.
+    seed : int
+    """
+    single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
+    scores: dict[str, list[Score]] = {}
+    for index in range(images):
+        scene = pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
+        candidates = {"model": restored(single, scene), **BASELINES[task](scene)}
+        for name, candidate in candidates.items():
+            scores.setdefault(name, []).append(score(candidate, scene.target))
+        if on_image is not None:
+            on_image()
+    means = {
+        name: Score(
+            float(np.mean([s.psnr_db for s in rows])),
+            float(np.mean([s.ssim for s in rows])),
+            float(np.mean([s.nrmse for s in rows])),
+        )
+        for name, rows in scores.items()
+    }
+    return Evaluation(task, images, seed, means.pop("model"), means)
+
+
+def restored(single: Network, scene: Pair) -> Array:
+    """The model's output for a scene's whole image, in the network's units."""
+    image, _ = normalize(scene.image, TASKS[scene.task].normalization)
+    module = image_interface(single)
+    tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    single_planes = scene.task == "denoise" and single.config.in_channels == 1
+    # A network of single planes takes a stack as a batch.
+    tensor = tensor[:, None] if single_planes else tensor[None, None]
+    with torch.inference_mode():
+        out: Array = module(tensor).numpy()
+    return out[:, 0] if single_planes else out[0, 0]
+
+
+def score(candidate: Array, truth: Array) -> Score:
+    """Compare with the truth after the best scale and offset."""
+    fitted = _fitted(candidate, truth)
+    span = float(truth.max() - truth.min())
+    return Score(
+        float(peak_signal_noise_ratio(truth, fitted, data_range=span)),
+        float(
+            structural_similarity(
+                truth,
+                fitted,
+                data_range=span,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                channel_axis=0 if truth.ndim == 3 else None,
+            )
+        ),
+        float(normalized_root_mse(truth, fitted, normalization="min-max")),
+    )
+
+
+def _fitted(candidate: Array, truth: Array) -> Array:
+    x, y = candidate.astype(np.float64), truth.astype(np.float64)
+    variance = float(x.var())
+    slope = float(((x - x.mean()) * (y - y.mean())).mean()) / variance if variance > 0 else 0.0
+    fitted: Array = (slope * (x - x.mean()) + y.mean()).astype(truth.dtype)
+    return fitted
+
+
+def _smoothed(image: Array) -> dict[str, Array]:
+    found = {"input": image}
+    for sigma in GAUSSIAN_SIGMAS:
+        found[f"gaussian {sigma}"] = scipy.ndimage.gaussian_filter(image, sigma)
+    for size in MEDIAN_SIZES:
+        found[f"median {size}"] = scipy.ndimage.median_filter(image, size)
+    return found
+
+
+def _enlarged(scene: Pair) -> dict[str, Array]:
+    shape = scene.target.shape
+    return {
+        f"{name}, bicubic": resize(image, shape, order=3, anti_aliasing=False)
+        for name, image in _smoothed(scene.image).items()
+    }
+
+
+def _projected(scene: Pair) -> dict[str, Array]:
+    found = {}
+    for name, stack in _smoothed(scene.image).items():
+        found[f"{name}, maximum"] = stack.max(axis=0)
+    found["mean"] = scene.image.mean(axis=0)
+    return found
+
+
+def _refocused(scene: Pair) -> dict[str, Array]:
+    """Shift and add the views with the simulated optics' own shear; and the central view."""
+    planes = len(scene.target)
+    middle = lightfield.VIEWS_PER_SIDE // 2
+    view = lightfield.separate(scene.image)[middle, middle]
+    central = resize(view, scene.target.shape[1:], order=3)
+    return {
+        "refocused": lightfield.refocus(scene.image, planes=planes),
+        "central view": np.repeat(central[None], planes, axis=0),
+    }
+
+
+BASELINES: dict[str, Callable[[Pair], dict[str, Array]]] = {
+    "sr": _enlarged,
+    "denoise": lambda scene: _smoothed(scene.image),
+    "isotropic": lambda scene: _smoothed(scene.image),
+    "projection": _projected,
+    "volume": _refocused,
+}
+"""Simple methods per task. The input itself is among them."""

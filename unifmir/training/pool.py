@@ -1,0 +1,154 @@
+"""Simulated pairs in memory, and the batches cut from them.
+
+A batch depends only on the seed and the step, so that an interrupted training goes on as if it
+had not been: there is no random state to save.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isqrt
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.errors import ImageError
+from unifmir.simulate import generator, lightfield, normalized, pair
+from unifmir.training.recipe import TaskRecipe
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Normalised pairs of one task."""
+
+    task: str
+    images: tuple[Array, ...]
+    targets: tuple[Array, ...]
+
+
+def simulated(
+    task: str,
+    recipe: TaskRecipe,
+    seed: int,
+    *,
+    split: str = "train",
+    on_scene: Callable[[], None] | None = None,
+) -> Pool:
+    """Simulate the pool of one task.
+
+    Parameters
+    ----------
+    task : str
+    recipe : TaskRecipe
+    seed : int
+    split : str
+        Training and held-out scenes never share random numbers.
+    on_scene : callable, optional
+        Called after each scene.
+    """
+    images, targets = [], []
+    for index in range(recipe.scenes):
+        scene = pair(task, generator(task, seed, split, index), recipe.scene_size)
+        image, target = normalized(scene)
+        images.append(np.ascontiguousarray(image, dtype=np.float32))
+        targets.append(np.ascontiguousarray(target, dtype=np.float32))
+        if on_scene is not None:
+            on_scene()
+    return Pool(task, tuple(images), tuple(targets))
+
+
+def batch(
+    pool: Pool, config: ModelConfig, recipe: TaskRecipe, seed: int, step: int
+) -> tuple[Tensor, Tensor]:
+    """Cut a batch of random patches, each turned and flipped as its task allows.
+
+    Returns
+    -------
+    inputs : Tensor, shape (N, C, H, W), float32
+        As the plain network takes them.
+    targets : Tensor, shape (N, planes, scale * H, scale * W), float32
+    """
+    rng = np.random.default_rng([seed, step])
+    pairs = [_patch(pool, config, recipe, rng) for _ in range(recipe.batch)]
+    inputs, targets = zip(*pairs, strict=True)
+    return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
+
+
+def _patch(
+    pool: Pool, config: ModelConfig, recipe: TaskRecipe, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    index = int(rng.integers(len(pool.images)))
+    image, target = pool.images[index], pool.targets[index]
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    if pool.task == "isotropic":
+        # Rows are y (or x) and columns are z: axes that must not be exchanged.
+        turns = 2 * (turns % 2)
+        plane = int(rng.integers(image.shape[2]))
+        image, target = image[None, :, :, plane], target[None, :, :, plane]
+        image, target = image.transpose(0, 2, 1), target.transpose(0, 2, 1)
+    elif pool.task == "sr":
+        image, target = image[None], target[None]
+    elif pool.task == "denoise":
+        image, target = _window(image, target, denoise_channels(config), rng)
+    elif pool.task == "projection":
+        target = target[None]
+    else:
+        image = image[None]
+    unit = isqrt(_views(config)) if pool.task == "volume" else 1
+    image, target = _crop(image, target, recipe.patch * unit, unit, rng)
+    image, target = _turned(image, turns, flip), _turned(target, turns, flip)
+    if pool.task == "volume":
+        views = lightfield.separate(image[0], unit)
+        image = views.reshape(unit**2, *views.shape[2:])
+    return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+
+def denoise_channels(config: ModelConfig) -> int:
+    """Slices in the denoising window."""
+    return config.denoise_channels if isinstance(config, MultiTaskConfig) else config.in_channels
+
+
+def _views(config: ModelConfig) -> int:
+    if isinstance(config, SingleTaskConfig) and config.view_unet is None:
+        raise ImageError(f"a network for {config.task!r} takes no light field")
+    assert config.view_unet is not None  # noqa: S101 - both cases that lack it are excluded
+    return config.view_unet.views
+
+
+def _window(
+    image: Array, target: Array, slices: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """A window around a random slice; beyond the ends that slice itself, as at inference."""
+    centre, reach = int(rng.integers(len(image))), slices // 2
+    wanted = range(centre - reach, centre + reach + 1)
+    index = [z if 0 <= z < len(image) else centre for z in wanted]
+    return image[index], target[centre : centre + 1]
+
+
+def _crop(
+    image: Array, target: Array, side: int, unit: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """The same random square of both, cut at multiples of `unit` pixels."""
+    scale = target.shape[-1] // image.shape[-1]
+    free = [(length - side) // unit for length in image.shape[-2:]]
+    if min(free) < 0:
+        raise ImageError(
+            f"a patch of {side} pixels does not fit an image of {image.shape[-2:]}; "
+            "use a smaller --patch or larger images"
+        )
+    y, x = (unit * int(rng.integers(f + 1)) for f in free)
+    rows, columns = slice(y * scale, (y + side) * scale), slice(x * scale, (x + side) * scale)
+    return image[:, y : y + side, x : x + side], target[:, rows, columns]
+
+
+def _turned(planes: Array, turns: int, flip: bool) -> Array:
+    """Rotate by `turns` quarter turns and mirror, laterally."""
+    planes = np.rot90(planes, turns, axes=(-2, -1))
+    return planes[..., ::-1] if flip else planes

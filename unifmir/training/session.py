@@ -1,0 +1,113 @@
+"""A whole training: simulate, train, save as it goes, and write the model at the end."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unifmir import checkpoint
+from unifmir.config import MultiTaskConfig
+from unifmir.errors import CheckpointError
+from unifmir.model import Source, build
+from unifmir.networks.base import Network
+from unifmir.training.pool import simulated
+from unifmir.training.recipe import (
+    PAPER_LEARNING_RATE,
+    SCRATCH_LEARNING_RATE,
+    SMALL,
+    SMALL_CONFIG,
+    Schedule,
+)
+from unifmir.training.trainer import Training
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY = 250
+"""Steps between two saves of the state: a kill loses at most these."""
+STATE_SUFFIX = ".state.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to train."""
+
+    out: Path
+    """The model, safetensors; the state lies beside it until the training ends."""
+    tasks: Sequence[str]
+    steps: int
+    seed: int
+    learning_rate: float | None = None
+    """None: the paper's when fine-tuning, `SCRATCH_LEARNING_RATE` from random weights."""
+    init: Network | None = None
+    """Weights to start from; random ones of the small model if None."""
+    resume: bool = False
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Called while a training runs."""
+
+    on_scene: Callable[[str], None]
+    on_step: Callable[[int, str, float], None]
+
+
+def train(request: Request, watch: Watch) -> Source:
+    """Train, and write the averaged weights to `request.out`.
+
+    An interrupt (Ctrl-C) saves the state first; `resume` then goes on from it.
+
+    Raises
+    ------
+    CheckpointError
+        A state is there and `resume` was not asked for, or it is another training's.
+    """
+    state = request.out.with_name(request.out.name + STATE_SUFFIX)
+    if state.exists() and not request.resume:
+        raise CheckpointError(
+            f"{state} is an unfinished training: go on with --resume, or remove the file"
+        )
+    training = _prepared(request, watch)
+    if request.resume and state.exists():
+        training.resume(state)
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        while training.step < request.steps:
+            until = min(training.step + SAVE_EVERY, request.steps)
+            training.run(until=until, on_step=watch.on_step)
+            training.save(state)
+    except KeyboardInterrupt:
+        training.save(state)
+        raise
+    source = checkpoint.save(training.average.cpu(), request.out)
+    state.unlink(missing_ok=True)
+    return source
+
+
+def _prepared(request: Request, watch: Watch) -> Training:
+    torch.manual_seed(request.seed)
+    network = request.init if request.init is not None else build(SMALL_CONFIG)
+    if not isinstance(network.config, MultiTaskConfig) and list(request.tasks) != [network.task]:
+        raise CheckpointError(
+            f"the model to start from restores {network.task!r}; it cannot be trained for "
+            f"{', '.join(request.tasks)}"
+        )
+    rate = request.learning_rate
+    if rate is None:
+        rate = SCRATCH_LEARNING_RATE if request.init is None else PAPER_LEARNING_RATE
+    recipes = {task: SMALL[task] for task in request.tasks}
+    pools = {
+        task: simulated(task, recipe, request.seed, on_scene=lambda task=task: watch.on_scene(task))
+        for task, recipe in recipes.items()
+    }
+    network.to(request.device)
+    return Training(
+        network=network,
+        pools=pools,
+        recipes=recipes,
+        schedule=Schedule(rate, request.steps),
+        seed=request.seed,
+        order=tuple(request.tasks),
+    )

@@ -1,0 +1,177 @@
+"""The training loop.
+
+Loss and optimiser are the paper's (Ma et al. 2024, Methods, equation 2): Adam with beta 0.9 and
+0.999; 0.5 L1 + 0.5 L2 while training all tasks, L1 when fine-tuning one.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unifmir.atomic import writing
+from unifmir.errors import CheckpointError
+from unifmir.networks.base import Network
+from unifmir.networks.multitask import UniFMIR
+from unifmir.training.pool import Pool, batch
+from unifmir.training.recipe import FIRST_STAGE_WEIGHT, Schedule, TaskRecipe
+
+logger = logging.getLogger(__name__)
+
+AVERAGE_DECAY = 0.998
+"""Decay per step of the running average of the weights, the weights that are kept: the last
+steps of a short training are noisy."""
+STATE_SCHEMA = 1
+
+
+@dataclass(slots=True)
+class Training:
+    """A training in progress.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    pools : mapping from task to Pool
+    recipes : mapping from task to TaskRecipe
+    schedule : Schedule
+    seed : int
+    order : sequence of str
+        Tasks of successive steps, repeated.
+    """
+
+    network: Network
+    pools: Mapping[str, Pool]
+    recipes: Mapping[str, TaskRecipe]
+    schedule: Schedule
+    seed: int
+    order: Sequence[str]
+    step: int = 0
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    """Per task, the loss of each of its steps."""
+    optimizer: torch.optim.Adam = field(init=False)
+    average: Network = field(init=False)
+    """The network with the averaged weights."""
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=self.schedule.learning_rate, betas=(0.9, 0.999)
+        )
+        self.average = deepcopy(self.network).eval()
+
+    def run(
+        self,
+        *,
+        until: int | None = None,
+        on_step: Callable[[int, str, float], None] | None = None,
+    ) -> None:
+        """Train up to a step, the schedule's last if none is given.
+
+        Stopping between two steps and going on later gives the same weights, bit for bit.
+        """
+        self.network.train()
+        device = next(self.network.parameters()).device
+        for step in range(self.step, until or self.schedule.steps):
+            task = self.order[step % len(self.order)]
+            inputs, targets = batch(
+                self.pools[task], self.network.config, self.recipes[task], self.seed, step
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.schedule.rate(step)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(inputs.to(device), targets.to(device), task)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            self._average(step)
+            self.step = step + 1
+            value = float(loss.detach())
+            self.losses.setdefault(task, []).append(value)
+            if on_step is not None:
+                on_step(self.step, task, value)
+        self.network.eval()
+
+    def _loss(self, inputs: Tensor, targets: Tensor, task: str) -> Tensor:
+        stages: tuple[Tensor, ...]
+        if isinstance(self.network, UniFMIR):
+            stages = self.network.stages(inputs, task)
+        elif hasattr(self.network, "stages"):
+            stages = self.network.stages(inputs)
+        else:
+            stages = (self.network(inputs),)
+        together = len(set(self.order)) > 1
+        loss = restoration_loss(stages[-1], targets, pretraining=together)
+        if len(stages) > 1:
+            first = restoration_loss(stages[0], targets, pretraining=together)
+            loss = loss + FIRST_STAGE_WEIGHT[task] * first
+        return loss
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        # Early on the average would remember random weights: it starts as a plain mean.
+        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        kept, now = self.average.state_dict(), self.network.state_dict()
+        for key, value in now.items():
+            if value.is_floating_point():
+                kept[key].lerp_(value, 1 - decay)
+            else:
+                kept[key].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on, all or nothing."""
+        state = {
+            "schema": STATE_SCHEMA,
+            "step": self.step,
+            "seed": self.seed,
+            "order": list(self.order),
+            "learning_rate": self.schedule.learning_rate,
+            "steps": self.schedule.steps,
+            "losses": self.losses,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with writing(path) as aside:
+            torch.save(state, aside)
+
+    def resume(self, path: Path) -> None:
+        """Take up a saved training of the same network, seed and schedule.
+
+        Raises
+        ------
+        CheckpointError
+            The file is another training's.
+        """
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises many kinds on a broken file
+            raise CheckpointError(f"{path.name}: not a training state ({error})") from error
+        mine = {
+            "schema": STATE_SCHEMA,
+            "seed": self.seed,
+            "order": list(self.order),
+            "learning_rate": self.schedule.learning_rate,
+            "steps": self.schedule.steps,
+        }
+        for key, value in mine.items():
+            if state.get(key) != value:
+                raise CheckpointError(
+                    f"{path.name} was saved with {key} = {state.get(key)}, this training has "
+                    f"{value}; use the same options, or train without --resume"
+                )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.losses = state["step"], state["losses"]
+
+
+def restoration_loss(restored: Tensor, target: Tensor, *, pretraining: bool) -> Tensor:
+    """0.5 L1 + 0.5 L2 when pre-training, L1 when fine-tuning (equation 2), as means."""
+    absolute = F.l1_loss(restored, target)
+    return 0.5 * absolute + 0.5 * F.mse_loss(restored, target) if pretraining else absolute
