@@ -135,7 +135,8 @@ def _described(found: "Inspection") -> str:
     console = Console(markup=False, highlight=False)
     with console.capture() as captured:
         console.print(grid)
-    return captured.get().rstrip("\n")
+    # Rich fills every line up to the terminal's width.
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _rows(found: "Inspection") -> list[tuple[str, str]]:

@@ -65,6 +65,9 @@ def export(
         list[Path] | None,
         typer.Option(help="Image to measure value ranges on; repeatable."),
     ] = None,
+    github_user: Annotated[
+        str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
+    ] = "unifmir",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Export a model to verified files: prune, choose the precision, write, prove, publish."""
@@ -91,6 +94,7 @@ def export(
             interface=interface.value,
             opset=opset,
             calibration=calibration or (),
+            github_user=github_user,
             on_step=lambda text: _say(console, status, text),
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}

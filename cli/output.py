@@ -54,7 +54,7 @@ def note(message: str) -> None:
 def check_failed(message: str) -> NoReturn:
     """End the command with exit code 1: a check was made and did not hold."""
     note(f"check failed: {message}")
-    raise typer.Exit(CHECK_FAILED)
+    raise SystemExit(CHECK_FAILED)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -86,10 +86,10 @@ def known_errors() -> Iterator[None]:
     except (UnifmirError, OSError) as error:
         _drop_unwritable_stdout()
         note(f"error: {_told(error)}")
-        raise typer.Exit(KNOWN_ERROR) from error
+        raise SystemExit(KNOWN_ERROR) from error
     except KeyboardInterrupt as error:
         note("interrupted")
-        raise typer.Exit(INTERRUPTED) from error
+        raise SystemExit(INTERRUPTED) from error
 
 
 @contextmanager

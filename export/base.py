@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -94,12 +94,10 @@ class ExportJob:
     lineage: Lineage
     plan: "PrecisionPlan"
     opset: int
+    github_user: str
+    """Who answers for a published package."""
     reports: tuple["Report", ...] = ()
     """Verifications of the files made before this one, for the package's README."""
-
-    def with_lineage(self, **changes: Any) -> Self:
-        """A copy whose lineage has some fields replaced."""
-        return replace(self, lineage=replace(self.lineage, **changes))
 
 
 class Exporter(Protocol):

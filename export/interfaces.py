@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unifmir.config import SingleTaskConfig
 from unifmir.errors import ExportError
-from unifmir.export.base import Lineage, library_versions
+from unifmir.export.base import Lineage, Variant, library_versions
 from unifmir.tasks import TASKS, SizeRule
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def dynamic_axes(names: tuple[str, ...]) -> dict[int, str]:
 
 
 def lineage_of(
-    config: SingleTaskConfig, interface: str, precision: str, parent: "Source"
+    config: SingleTaskConfig, interface: str, precision: str, variant: Variant, parent: "Source"
 ) -> Lineage:
     """What an artifact of this network will say of itself."""
     task = TASKS[config.task]
@@ -101,7 +101,7 @@ def lineage_of(
         task=config.task,
         interface=interface,
         precision=precision,
-        variant="stored",
+        variant=variant,
         config=config.to_dict(),
         scale=lateral_scale(config, interface),
         input_axes=input_axes,

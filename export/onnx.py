@@ -60,6 +60,8 @@ class OnnxExporter:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Waiting threads that spin take the cores from whoever shares the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]

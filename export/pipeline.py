@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +38,37 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one call of `export` asks for."""
+
+    task: str
+    exporters: tuple[Exporter, ...]
+    precision: str
+    interface: str
+    opset: int
+    calibration: tuple[str | Path | np.ndarray, ...]
+    github_user: str
+
+    def variants(self, exporter: Exporter) -> tuple[Variant, ...]:
+        """Which variants a format writes; no CPU runtime computes in bf16, to verify one with."""
+        return exporter.variants if self.precision == "fp16" else ("stored",)
+
+    def all_variants(self) -> set[Variant]:
+        """Those of all wanted formats."""
+        return {variant for exporter in self.exporters for variant in self.variants(exporter)}
+
+
+@dataclass(frozen=True, slots=True)
 class _Bench:
     """What all files of one export share."""
 
+    wanted: _Wanted
     network: Network
     parent: Source
     reference: Reference
     plan: PrecisionPlan
     modules: dict[tuple[str, Variant], nn.Module]
     folder: Path
-    opset: int
 
 
 def export(
@@ -60,6 +81,7 @@ def export(
     interface: str = "image",
     opset: int = DEFAULT_OPSET,
     calibration: Sequence[str | Path | np.ndarray] = (),
+    github_user: str = "unifmir",
     on_step: Step | None = None,
 ) -> tuple[Artifact, ...]:
     """Export a model to verified artifacts.
@@ -85,6 +107,8 @@ def export(
         ONNX operator set.
     calibration : sequence of paths or arrays
         Raw images to measure value ranges on; the shipped sample of the task when empty.
+    github_user : str
+        Named as packager and maintainer of a BioImage.IO package.
     on_step : callable, optional
         Told what is being done.
 
@@ -99,112 +123,99 @@ def export(
     """
     if interface not in ("image", "network"):
         raise ExportError(f"interface {interface!r}: expected 'image' or 'network'")
-    exporters = [FORMATS[name] for name in dict.fromkeys(formats)]
+    exporters = tuple(FORMATS[name] for name in dict.fromkeys(formats))
     if not exporters:
         raise ExportError(f"no format asked for; known: {', '.join(FORMATS)}")
-    step = on_step or logger.info
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ExportError(f"{out_dir} is a file; expected a folder to write into")
-    wanted = task or model.task
-    if not wanted:
+    if not (chosen := task or model.task):
         raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
-        variants = {v for exporter in exporters for v in _variants(exporter, precision)}
-        bench = _prepare(model, wanted, precision, variants, opset, calibration, Path(name), step)
+    wanted = _Wanted(
+        chosen, exporters, precision, interface, opset, tuple(calibration), github_user
+    )
+    step = on_step or logger.info
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
+        bench = _prepare(model, wanted, Path(folder), step)
         made: list[Artifact] = []
         for exporter in exporters:
-            made.extend(_make(exporter, bench, interface, [a.report for a in made], step))
+            reports = tuple(artifact.report for artifact in made)
+            made += [
+                _make(exporter, variant, bench, reports, step)
+                for variant in wanted.variants(exporter)
+            ]
         step("publishing")
         return _publish(bench, made, out_dir)
 
 
-def _prepare(
-    model: Network,
-    task: str,
-    precision: str,
-    variants: set[Variant],
-    opset: int,
-    calibration: Sequence[str | Path | np.ndarray],
-    folder: Path,
-    step: Step,
-) -> _Bench:
+def _prepare(model: Network, wanted: _Wanted, folder: Path, step: Step) -> _Bench:
     """Prune, save the parent, and settle the precision."""
+    task, precision = wanted.task, wanted.precision
     step(f"pruning to {task}")
     network = prune(model, task)
     parent = checkpoint.save(network, folder / f"unifmir-{task}.safetensors")
     real = sample(task).image
-    images = [_calibration_image(item, task) for item in calibration] or [real]
+    images = [_calibration_image(item, task) for item in wanted.calibration] or [real]
     step(f"settling the precision: {precision}")
     inputs = calibration_inputs(network.config, "network", images)
-    plan = precisions.plan_precision(network, precision, inputs)
-    if not all(plan.passed_as(variant) for variant in variants):
+    variants = sorted(wanted.all_variants())
+    plan = precisions.plan_precision(network, precision, inputs, variants=variants)
+    if not plan.passed:
         raise ExportError(_refusal(plan, task))
     make = {"stored": precisions.stored, "computing": precisions.computing}
     modules: dict[tuple[str, Variant], nn.Module] = {}
     for kind, module in (("network", network), ("image", image_interface(network))):
         for variant in variants:
             modules[kind, variant] = make[variant](module, plan.fitted(module))
-    reference = Reference(network, real)
-    return _Bench(network, parent, reference, plan, modules, folder, opset)
+    return _Bench(wanted, network, parent, Reference(network, real), plan, modules, folder)
 
 
 def _make(
-    exporter: Exporter, bench: _Bench, interface: str, reports: list[Report], step: Step
-) -> list[Artifact]:
-    """Write and verify every variant of one format."""
-    precision = bench.plan.precision
-    interface = "image" if exporter.wrapped_only else interface
-    made = []
-    for variant in _variants(exporter, precision):
-        lineage = lineage_of(bench.network.config, interface, precision, bench.parent)
-        job = ExportJob(
-            network=bench.network,
-            module=bench.modules[interface, variant],
-            example=example(bench.network.config, interface),
-            lineage=lineage,
-            plan=bench.plan,
-            opset=bench.opset,
-            reports=tuple(reports),
-        ).with_lineage(variant=variant)
-        path = bench.folder / _file_name(exporter, job)
-        step(f"writing {path.name}")
-        details = exporter.write(job, path)
-        step(f"verifying {path.name}")
-        sha256 = sha256_of(path)
-        report = check(
-            exporter.runner(path),
-            bench.reference,
-            job.lineage,
-            artifact=path.name,
-            format_name=exporter.name,
-            sha256=sha256,
+    exporter: Exporter, variant: Variant, bench: _Bench, reports: tuple[Report, ...], step: Step
+) -> Artifact:
+    """Write and verify one file."""
+    wanted, config = bench.wanted, bench.network.config
+    interface = "image" if exporter.wrapped_only else wanted.interface
+    job = ExportJob(
+        network=bench.network,
+        module=bench.modules[interface, variant],
+        example=example(config, interface),
+        lineage=lineage_of(config, interface, wanted.precision, variant, bench.parent),
+        plan=bench.plan,
+        opset=wanted.opset,
+        github_user=wanted.github_user,
+        reports=reports,
+    )
+    path = bench.folder / _file_name(exporter, job)
+    step(f"writing {path.name}")
+    details = exporter.write(job, path)
+    step(f"verifying {path.name}")
+    sha256 = sha256_of(path)
+    report = check(
+        exporter.runner(path),
+        bench.reference,
+        job.lineage,
+        artifact=path.name,
+        format_name=exporter.name,
+        sha256=sha256,
+    )
+    if not report.passed:
+        shown = "\n  ".join(report.failures[:5])
+        raise ExportError(
+            f"{path.name} is not the same picture as the fp32 PyTorch module "
+            f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
         )
-        if not report.passed:
-            shown = "\n  ".join(report.failures[:5])
-            raise ExportError(
-                f"{path.name} is not the same picture as the fp32 PyTorch module "
-                f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
-            )
-        made.append(
-            Artifact(
-                format=exporter.name,
-                path=path,
-                sha256=sha256,
-                size_bytes=path.stat().st_size,
-                precision=precision,
-                variant=variant,
-                interface=interface,
-                report=report,
-                details=details,
-            )
-        )
-    return made
-
-
-def _variants(exporter: Exporter, precision: str) -> tuple[Variant, ...]:
-    """Which variants a format writes; no CPU runtime computes in bf16, to verify one with."""
-    return exporter.variants if precision == "fp16" else ("stored",)
+    return Artifact(
+        format=exporter.name,
+        path=path,
+        sha256=sha256,
+        size_bytes=path.stat().st_size,
+        precision=wanted.precision,
+        variant=variant,
+        interface=interface,
+        report=report,
+        details=details,
+    )
 
 
 def _file_name(exporter: Exporter, job: ExportJob) -> str:
@@ -232,7 +243,7 @@ def _publish(bench: _Bench, made: list[Artifact], out_dir: Path) -> tuple[Artifa
         _place(aside, out_dir / aside.name)
         if artifact.path != parent:
             _place(artifact.path, target)
-        published.append(_moved(artifact, target))
+        published.append(replace(artifact, path=target))
     return tuple(published)
 
 
@@ -246,12 +257,6 @@ def _place(source: Path, target: Path) -> None:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _moved(artifact: Artifact, path: Path) -> Artifact:
-    from dataclasses import replace
-
-    return replace(artifact, path=path)
 
 
 def _calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:

@@ -8,15 +8,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unifmir import checkpoint
+from unifmir.config import SingleTaskConfig
 from unifmir.errors import ExportError
 from unifmir.export.base import ExportJob, Lineage, Runner, Variant
-from unifmir.model import image_interface
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+from unifmir.export.interfaces import lineage_of
+from unifmir.hashing import sha256_of
+from unifmir.model import Source, image_interface
+from unifmir.precision import stored_dtypes
 
 
 class SafetensorsExporter:
-    """Weights in the precision's type; loading casts them to fp32 again."""
+    """Weights in the precision's type, but for its islands; loading casts them to fp32 again."""
 
     name = "safetensors"
     suffix = ".safetensors"
@@ -24,13 +26,15 @@ class SafetensorsExporter:
     wrapped_only = False
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
-        """Write the network's weights with the lineage beside the configuration."""
-        checkpoint.save(
-            job.network,
-            path,
-            dtype=DTYPES[job.plan.precision],
-            metadata=job.lineage.to_strings(),
-        )
+        """Write the weights with the lineage beside the configuration.
+
+        In fp32 and without an interface around it that is the parent of all artifacts, which
+        lies in place already.
+        """
+        if not path.exists():
+            dtypes = stored_dtypes(job.network, job.plan)
+            checkpoint.save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
+        return {}
 
     def runner(self, path: Path) -> Runner:
         """PyTorch on the CPU, in fp32."""
@@ -46,13 +50,19 @@ class SafetensorsExporter:
         return run
 
     def lineage(self, path: Path) -> Lineage:
-        """From the file's metadata."""
+        """From the file's metadata; a pruned fp32 file is its own parent."""
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
         except (SafetensorError, OSError) as error:
             raise ExportError(f"{path.name}: not a safetensors file ({error})") from error
-        return Lineage.from_strings(metadata, path.name)
+        if "parent" in metadata:
+            return Lineage.from_strings(metadata, path.name)
+        config = checkpoint.load_file(path).config
+        if not isinstance(config, SingleTaskConfig):
+            raise ExportError(f"{path.name} is a multi-task model; expected one that is pruned")
+        parent = Source(path.name, sha256_of(path))
+        return lineage_of(config, "image", "fp32", "stored", parent)
 
 
 SAFETENSORS = SafetensorsExporter()

@@ -7,6 +7,7 @@ ships, a traced one loads.
 import copy
 import io
 import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from unifmir.errors import ExportError
 from unifmir.export.base import ExportJob, Lineage, Runner, Variant
 
 LINEAGE_FILE = "unifmir.json"
+_NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -41,11 +43,14 @@ class TorchScriptExporter:
             module = job.module
             if job.plan.precision != "fp32":
                 module = _narrow_storage(module, DTYPES[job.plan.precision])
+            # Twice: a class traced for the first time in a process keeps its plain name, and
+            # every later one is numbered; see `_reproducible`.
+            torch.jit.trace(module, job.example, check_trace=False)
             traced = torch.jit.trace(module, job.example, check_trace=False)
             file = io.BytesIO()
             extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
             torch.jit.save(traced, file, _extra_files=extra)
-        path.write_bytes(_without_debug_files(file.getvalue()))
+        path.write_bytes(_reproducible(file.getvalue()))
         return {"torch": torch.__version__}
 
     def runner(self, path: Path) -> Runner:
@@ -78,11 +83,17 @@ class _Upcast(nn.Module):
 
 
 def _narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy that holds its parameters in `dtype` and casts each one where it is used."""
+    """A copy that holds parameters in `dtype` and casts each one where it is used.
+
+    Only those that `dtype` holds exactly: the others belong to the precision's islands.
+    """
     module = copy.deepcopy(module)
     for part in list(module.modules()):
         for name, weight in list(part.named_parameters(recurse=False)):
-            setattr(part, name, nn.Parameter(weight.detach().to(dtype), requires_grad=False))
+            narrow = weight.detach().to(dtype)
+            if not torch.equal(narrow.to(weight.dtype), weight):
+                continue
+            setattr(part, name, nn.Parameter(narrow, requires_grad=False))
             # unsafe: the type differs from the stored one, which is the purpose.
             parametrize.register_parametrization(part, name, _Upcast(), unsafe=True)
     return module
@@ -99,17 +110,33 @@ def _loaded(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
     return module
 
 
-def _without_debug_files(archive: bytes) -> bytes:
-    """Drop the source locations: they hold paths of the machine that traced.
+def _reproducible(archive: bytes) -> bytes:
+    """The same archive without what depends on the machine or on what was traced before.
 
-    Entries are stored, not compressed, and dated 1980, so that the same weights give the same
-    bytes.
+    Dropped: the source locations, which hold paths of the machine that traced, and the
+    serialization id, a hash over the names below. Renumbered: torch tells classes of one name
+    apart by a counter that runs through the whole process. Entries are stored, not compressed,
+    and dated 1980, so that the same weights give the same bytes.
     """
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
-        for name in old.namelist():
-            if not name.endswith(".debug_pkl"):
-                new.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), old.read(name))
+        kept = [
+            name
+            for name in old.namelist()
+            if not name.endswith((".debug_pkl", "/.data/serialization_id"))
+        ]
+        numbers = sorted({int(m) for m in _NUMBERED.findall("\n".join(kept).encode())})
+        order = {b"%d" % number: b"%d" % index for index, number in enumerate(numbers)}
+
+        def renumbered(text: bytes) -> bytes:
+            return _NUMBERED.sub(lambda m: b"___torch_mangle_" + order[m.group(1)], text)
+
+        for name in kept:
+            content = old.read(name)
+            if name.endswith((".py", "/data.pkl")):
+                content = renumbered(content)
+            member = zipfile.ZipInfo(renumbered(name.encode()).decode(), (1980, 1, 1, 0, 0, 0))
+            new.writestr(member, content)
     return out.getvalue()
 
 

@@ -143,7 +143,7 @@ def save(
     network: Network,
     path: Path,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Mapping[str, torch.dtype] | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Source:
     """Write a network as safetensors: the same bytes for the same network, everywhere.
@@ -154,8 +154,9 @@ def save(
         From `load_file`, `prune` or `model.build`. Keeps its own precision.
     path : Path
         Replaced as a whole, or left as it was.
-    dtype : torch.dtype, optional
-        float32, float16 or bfloat16; by default the network's own.
+    dtype : torch.dtype, or mapping from key to torch.dtype, optional
+        float32, float16 or bfloat16; by default the network's own. A mapping leaves the keys
+        that it lacks as they are.
     metadata : dict, optional
         More free text for the file's header; "unifmir" and "format" are taken.
 
@@ -170,12 +171,16 @@ def save(
         If a weight does not fit `dtype`, or is not finite.
     """
     path = Path(path)
-    if dtype is not None and dtype not in DTYPES:
-        raise CheckpointError(f"cannot save as {dtype}: expected float32, float16 or bfloat16")
+    keys = network.state_dict().keys()
+    wanted = dtype if isinstance(dtype, Mapping) else dict.fromkeys(keys, dtype) if dtype else {}
+    if unknown := set(wanted.values()) - set(DTYPES):
+        raise CheckpointError(
+            f"cannot save as {unknown.pop()}: expected float32, float16 or bfloat16"
+        )
     extra = dict(metadata or {})
     if taken := {"unifmir", "format"} & set(extra):
         raise CheckpointError(f"metadata {sorted(taken)} is written by unifmir itself")
-    state = {k: _stored(k, tensor, dtype) for k, tensor in network.state_dict().items()}
+    state = {k: _stored(k, tensor, wanted.get(k)) for k, tensor in network.state_dict().items()}
     record = _record_of(network, state)
     header = {**extra, "format": "pt", "unifmir": json.dumps(record.to_dict(), sort_keys=True)}
     with writing(path) as aside:

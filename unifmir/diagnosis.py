@@ -149,6 +149,13 @@ def _likeness(
     }.get(layout, f"a single-task network for {layout}")
     if absent:
         return f"it looks like {what} without its {', '.join(absent)}"
+    touched = [
+        part
+        for part, starts in _PARTS[layout].items()
+        if any(key.startswith(starts) for key in missing)
+    ]
+    if touched:
+        return f"it looks like {what} with an incomplete {', '.join(touched)}"
     return f"it looks most like {what}, but not all of it fits"
 
 

@@ -71,13 +71,14 @@ class Layout:
 def tile_rule(config: SingleTaskConfig) -> TileRule:
     """The rule of a network.
 
-    The U-Net needs 16 lenses for its four poolings. Three free axes (isotropic) and the wide
-    projecting network cost so much per pixel that their minimal tiles are half as large.
+    Light fields: 8 lenses are the least that the network does not pad. Three free axes
+    (isotropic) and the wide projecting network cost so much per pixel that their minimal tiles
+    are half as large.
     """
     window = config.body.window_size
     if config.view_unet is not None:
         n = isqrt(config.view_unet.views)
-        return TileRule(step=n, smallest=16 * n, largest=16 * n, unit=n)
+        return TileRule(step=n, smallest=8 * n, largest=16 * n, unit=n)
     if config.projector is not None or config.task == "isotropic":
         return TileRule(step=window, smallest=4 * window, largest=8 * window)
     return TileRule(step=window, smallest=8 * window, largest=16 * window)
@@ -88,10 +89,16 @@ def layout(config: SingleTaskConfig, halo: int) -> Layout:
 
     Notes
     -----
+    Light fields get no halo, whatever was measured: their network works on the whole image's
+    maximum and resizes by the image's extent, and bioimageio.core would also pad whole images by
+    a halo, mirroring the views behind each lens.
+
     An input scale of f**2 and an output scale of f: with that both readings of `scale` among the
     consumers give an output f times as large (core: reference * in / out; JDLL: reference * out).
     """
     rule = tile_rule(config)
+    if config.view_unet is not None:
+        halo = 0
     factor = lateral_scale(config, "image")
     names_in, names_out = axes(config, "image")
     inputs = tuple(_input_axis(n, config, rule, halo, factor) for n in names_in[2:])

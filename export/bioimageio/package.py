@@ -54,6 +54,8 @@ class PackageInputs:
     storage: Storage = "float32"
     image_note: str = "see the repository."
     """Name and licence of the image."""
+    image_source: str = ""
+    """Web address of the image; the card's repository when empty."""
     lineage: dict[str, Any] = field(default_factory=dict)
     """`asdict` of the export's Lineage; `read_lineage` finds it again in the package."""
     reports: tuple[dict[str, Any], ...] = ()
@@ -227,6 +229,10 @@ def _measure(
             torchscript_file=files["torchscript"],
             onnx_file=files["onnx"],
         ),
+        ranges={
+            name: [float(f"{value:.3g}") for value in (tensor.min(), tensor.max())]
+            for name, tensor in (("input", raw), ("output", restored))
+        },
     )
 
 
@@ -239,7 +245,9 @@ def _contents(
 ) -> rdf.Contents:
     card = inputs.card
     time, memory = provenance.cost_sentences(measured.costs)
-    fidelity = as_evaluation(measured.agreement, card.git_repo, inputs.image_note)
+    fidelity = as_evaluation(
+        measured.agreement, inputs.image_source or card.git_repo, inputs.image_note
+    )
     return rdf.Contents(
         config=config,
         card=card,

@@ -39,6 +39,8 @@ class Measured:
     halo: HaloMeasurement
     costs: dict[str, Any]
     agreement: dict[str, dict[str, float]]
+    ranges: dict[str, list[float]]
+    """Least and largest value of the test tensors: what to expect of one's own image."""
 
 
 def provenance(
@@ -60,7 +62,8 @@ def provenance(
         "storage": storage,
         "arithmetic": "float32",
         "tiles": {**asdict(rule), "largest_halo": rule.largest_halo},
-        "halo": {k: v for k, v in measured.halo.to_dict().items() if k != "curve"},
+        "halo": measured.halo.to_dict(),
+        "ranges": measured.ranges,
         "costs": measured.costs,
         "agreement": measured.agreement,
         "built_with": {name: version(name) for name in _BUILDERS},

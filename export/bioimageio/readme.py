@@ -152,6 +152,12 @@ def _report_table(reports: Iterable[Mapping[str, Any]]) -> str:
 
 def _halo_text(facts: ReadmeFacts) -> str:
     halo = facts.halo
+    if facts.config.view_unet is not None:
+        return (
+            "None is declared: the network works on the whole image's maximum and extent, so it "
+            f"must be given whole images. Measured for the record: {halo.measured_px} input pixels "
+            f"from a cut the output still changes by {halo.curve[-1]:.2g} of its range."
+        )
     text = (
         f"Measured on the network: beyond {halo.measured_px} input pixels from a tile's edge the "
         f"output changes by less than {halo.limit:.2g} of its range, whether the image there is "

@@ -140,7 +140,8 @@ def deepimagej_refusals(rdf: Mapping[str, Any]) -> list[str]:
     if not {"torchscript", "onnx"} & set(rdf["weights"]):
         found.append("no torchscript and no onnx")
     for step in rdf["inputs"][0].get("preprocessing", []):
-        percentiles = step["kwargs"].get("min_percentile"), step["kwargs"].get("max_percentile")
+        kwargs = step.get("kwargs") or {}
+        percentiles = kwargs.get("min_percentile"), kwargs.get("max_percentile")
         if step["id"] == "scale_range" and percentiles != (0.0, 100.0):
             found.append(f"percentiles {percentiles} by nearest rank differ from the library's")
     return [f"deepImageJ: {reason}" for reason in found]

@@ -71,6 +71,33 @@ def quiet_library() -> Iterator[None]:
 
 
 @contextmanager
+def restored_global_state() -> Iterator[None]:
+    """Put back what the library's demand for determinism changes for the whole process.
+
+    Seeds, and switches that even appear in files traced later (`_convolution`'s deterministic).
+    """
+    import random
+
+    import numpy as np
+    import torch
+
+    # NPY002: the library seeds numpy's global generator, so that is the one to put back.
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn
+    switches = cudnn.deterministic, cudnn.benchmark
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = switches
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
 def quick_collections() -> Iterator[None]:
     """Hide what exists already from the garbage collector.
 
@@ -103,9 +130,16 @@ def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
 
     from bioimageio.core import test_description
 
-    with trusted_github_users(github_users), quiet_library(), quick_collections():
+    with (
+        trusted_github_users(github_users),
+        quiet_library(),
+        quick_collections(),
+        restored_global_state(),
+    ):
         # `stop_early` stays off: in core 0.11 it stops after the first format that passes.
         summary = test_description(package, expected_type="model", determinism="full")
+        # It leaves zip readers open, whose warnings would come up later, in somebody else's code.
+        gc.collect()
     details: dict[str, Any] = json.loads(summary.model_dump_json())
     failures = []
     reproduced = []

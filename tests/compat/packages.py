@@ -67,9 +67,11 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     module = image_interface(model)
     folder.mkdir(parents=True, exist_ok=True)
     traced = example(model.config, "image")
-    lineage = lineage_of(model.config, "image", "fp32", Source("tiny.safetensors", "0" * 64))
+    lineage = lineage_of(
+        model.config, "image", "fp32", "stored", Source("tiny.safetensors", "0" * 64)
+    )
     plan = plan_precision(module, "fp32", [traced])
-    job = ExportJob(model, module, traced, lineage, plan, opset=17)
+    job = ExportJob(model, module, traced, lineage, plan, 17, GITHUB_USER)
     onnx_file, torchscript_file = folder / "m.onnx", folder / "m.pt"
     ONNX.write(job, onnx_file)
     TORCHSCRIPT.write(job, torchscript_file)

@@ -4,12 +4,12 @@
 #
 #   tests/compat/run.sh [TASK ...]
 #
-# PYTHON: the interpreter with unifmir (default: python). COMPAT_DIR: where the environments and
+# PYTHON: the interpreter with unifmir (default: that of .venv). COMPAT_DIR: where the environments and
 # packages go (default: build/compat).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-python="${PYTHON:-python}"
+python="${PYTHON:-.venv/bin/python}"
 work="${COMPAT_DIR:-build/compat}"
 mkdir -p "$work"
 

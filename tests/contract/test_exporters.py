@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import unifmir
+from unifmir import checkpoint
 from unifmir.errors import ExportError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
@@ -76,10 +77,11 @@ class ExporterContract:
     def test_two_exports_in_two_processes_are_the_same_bytes(
         self, tiny_single: Single, tmp_path: Path
     ):
-        (artifact,) = exported(tiny_single("sr"), tmp_path / "here", self.format)
-        parent = next((tmp_path / "here").glob("*.safetensors"))
+        source = tmp_path / "source.safetensors"
+        checkpoint.save(tiny_single("sr"), source)
+        (artifact,) = exported(unifmir.load(source), tmp_path / "here", self.format)
         command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
-        command += ["--checkpoint", str(parent), "--format", self.format]
+        command += ["--checkpoint", str(source), "--format", self.format]
         done = subprocess.run(
             [*command, "--out", str(tmp_path / "there")], capture_output=True, check=True
         )

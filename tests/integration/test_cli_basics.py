@@ -125,6 +125,14 @@ def test_known_errors_are_one_message_on_stderr(error, code, told):
     assert not result.stdout
 
 
+def test_known_errors_are_messages_for_modules_run_on_their_own_too():
+    result = run(
+        code="from unifmir.cli import output\nwith output.known_errors():\n    open('missing.onnx')"
+    )
+    assert result.returncode == 2
+    assert result.stderr == f"error: missing.onnx: {os.strerror(errno.ENOENT)}\n"
+
+
 def test_an_interrupt_exits_with_130_and_without_traceback():
     result = CliRunner().invoke(failing_app(KeyboardInterrupt()), ["fail"])
     assert result.exit_code == 130
@@ -137,9 +145,9 @@ def test_an_error_that_is_a_bug_is_not_hidden():
 
 
 def test_a_failed_check_exits_with_1(capsys):
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         output.check_failed("differs by 0.3, tolerance 0.01")
-    assert caught.value.exit_code == 1
+    assert caught.value.code == 1
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "check failed: differs by 0.3, tolerance 0.01\n")
 

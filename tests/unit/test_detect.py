@@ -167,6 +167,12 @@ def test_a_multi_task_checkpoint_without_its_volume_tail_is_called_that():
     assert "conv_lastv.weight [61, 90, 3, 3]" in message
 
 
+def test_a_part_of_which_keys_are_missing_is_called_incomplete():
+    shapes = official_shapes("volume")
+    del shapes["conv_last.bias"]
+    assert "a single-task network for volume with an incomplete tail" in diagnosis(shapes)
+
+
 def test_long_lists_of_keys_are_cut_with_their_count():
     shapes = official_shapes("projection")
     message = diagnosis({k: s for k, s in shapes.items() if not k.startswith("denoise.layers")})

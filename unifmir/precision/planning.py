@@ -1,6 +1,6 @@
 """Which modules stay in fp32, why, and the proof on the calibration inputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any
@@ -15,6 +15,10 @@ from unifmir.precision.islands import INTERFACE_REASON, island_rules, parts
 from unifmir.precision.ranges import RangeReport, measure_ranges
 from unifmir.precision.variants import computing, fast_on_cpu, first_nonfinite, stored
 
+VARIANTS: dict[str, Callable[[nn.Module, "PrecisionPlan"], nn.Module]] = {
+    "stored": stored,
+    "computing": computing,
+}
 MIN_LOW_SHARE = 0.5
 """Part of the parameters that must be in the low precision. Below half, a file is over three
 quarters of its fp32 size: called fp16, it would promise what it does not give."""
@@ -31,7 +35,7 @@ class Step:
     low_share: float
     """Part of the parameters still in the low precision."""
     psnr_db: float | None
-    """Worst PSNR of the computing variant after this step; None if the step was not taken,
+    """Worst PSNR after this step; None if the step was not taken,
     because it would leave too little in the low precision."""
 
     failures: tuple[str, ...] = ()
@@ -64,9 +68,9 @@ class PrecisionPlan:
     """Module name -> reason."""
     ranges: RangeReport
     acceptance: dict[str, tuple[Comparison, ...]]
-    """`stored` and `computing` -> a comparison with fp32 for each calibration input."""
+    """Variant (`stored`, `computing`) -> a comparison with fp32 for each calibration input."""
     missed: dict[str, tuple[str, ...]]
-    """`stored` and `computing` -> what misses the tolerance, a sentence each."""
+    """Variant -> what misses the tolerance, a sentence each."""
     tolerance: Tolerance
     low_share: float
     """Part of the parameters in the low precision."""
@@ -78,11 +82,11 @@ class PrecisionPlan:
 
     @property
     def passed(self) -> bool:
-        """Whether both variants are the same picture and enough is in the low precision."""
-        return self.passed_as("stored") and self.passed_as("computing")
+        """Whether the variants are the same picture and enough is in the low precision."""
+        return all(self.passed_as(variant) for variant in self.missed)
 
     def passed_as(self, variant: str) -> bool:
-        """The same for one variant, `stored` or `computing`."""
+        """The same for one variant, `stored` or `computing`, that the plan was made for."""
         return not self._too_little and not self.missed[variant]
 
     @property
@@ -100,9 +104,10 @@ class PrecisionPlan:
     def _too_little(self) -> bool:
         return self.precision != "fp32" and self.low_share < MIN_LOW_SHARE
 
-    def worst_psnr_db(self, variant: str) -> float:
-        """Over the calibration inputs; inf if all are identical."""
-        return min(c.psnr_db for c in self.acceptance[variant])
+    def worst_psnr_db(self, variant: str | None = None) -> float:
+        """Over the calibration inputs, of one variant or of all; inf if all are identical."""
+        rows = self.acceptance if variant is None else {variant: self.acceptance[variant]}
+        return min(c.psnr_db for row in rows.values() for c in row)
 
     def fitted(self, module: nn.Module) -> "PrecisionPlan":
         """The plan with the names of a module that has or lacks the image interface around it.
@@ -198,6 +203,7 @@ def plan_precision(
     inputs: Sequence[Tensor],
     *,
     tolerance: Tolerance = LOW_PRECISION,
+    variants: Sequence[str] = tuple(VARIANTS),
 ) -> PrecisionPlan:
     """Decide what must stay in fp32, and hold the result against fp32.
 
@@ -209,7 +215,9 @@ def plan_precision(
     inputs : sequence of Tensor
         Calibration inputs: real images, normalised, as the module takes them.
     tolerance : Tolerance
-        What both variants are held to on each input.
+        What the variants are held to on each input.
+    variants : sequence of {"stored", "computing"}
+        Those that will be used, and so must pass. Storing alone often needs fewer islands.
 
     Returns
     -------
@@ -219,8 +227,10 @@ def plan_precision(
     Raises
     ------
     ExportError
-        Unknown precision, no inputs, or NaN or Inf already in fp32.
+        Unknown precision or variant, no inputs, or NaN or Inf already in fp32.
     """
+    if not variants or not set(variants) <= set(VARIANTS):
+        raise ExportError(f"unknown variants {list(variants)}: some of {', '.join(VARIANTS)}")
     if precision not in PRECISIONS:
         raise ExportError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
     ranges = measure_ranges(module, inputs)
@@ -232,7 +242,7 @@ def plan_precision(
             f"{first_nonfinite(module, inputs[0])!r}: check its weights and normalisation"
         )
     islands = {} if precision == "fp32" else island_rules(module, ranges, precision)
-    trial = _Trial(module, precision, ranges, list(inputs), expected, tolerance)
+    trial = _Trial(module, precision, ranges, list(inputs), expected, tolerance, variants)
     plan = trial.run(islands)
     if plan.passed:
         return plan
@@ -252,19 +262,20 @@ class _Trial:
     inputs: list[Tensor]
     expected: list[Tensor]
     tolerance: Tolerance
+    variants: Sequence[str]
 
     def plan(self, islands: dict[str, str]) -> PrecisionPlan:
         """A plan that has not been run."""
         share = self.low_share(islands)
-        empty: dict[str, tuple[str, ...]] = {"stored": (), "computing": ()}
-        return PrecisionPlan(self.precision, islands, self.ranges, {}, empty, self.tolerance, share)
+        return PrecisionPlan(self.precision, islands, self.ranges, {}, {}, self.tolerance, share)
 
     def run(self, islands: dict[str, str]) -> PrecisionPlan:
         """A plan with its acceptance."""
         plan = self.plan(islands)
         acceptance = {
-            "stored": self.compare(stored(self.module, plan)),
-            "computing": self.compare(computing(self.module, plan)),
+            variant: self.compare(VARIANTS[variant](self.module, plan))
+            for variant in VARIANTS
+            if variant in self.variants
         }
         missed = {
             key: tuple(text for row in rows for text in self.tolerance.failures(row))
@@ -316,7 +327,7 @@ class _Trial:
             islands = larger
             better = self.run(islands)
             failures = tuple(text for found in better.missed.values() for text in found)
-            psnr_db = better.worst_psnr_db("computing")
+            psnr_db = better.worst_psnr_db()
             steps.append(Step(part, alone[part], share, psnr_db, failures))
             if better.passed:
                 return self.give_back(better, steps, groups)
@@ -339,20 +350,21 @@ class _Trial:
     def alone(self, low: Sequence[str]) -> float:
         """Worst PSNR, dB, with nothing but the modules `low` in the low precision."""
         islands = {row.name: "" for row in self.ranges.rows if row.name not in low}
-        variant = computing(self.module, self.plan(islands))
+        make = VARIANTS["computing" if "computing" in self.variants else "stored"]
+        variant = make(self.module, self.plan(islands))
         return min((c.psnr_db for c in self.compare(variant)), default=inf)
 
     def blame(self, plan: PrecisionPlan, steps: Sequence[Step]) -> str:
         """Where a plan goes wrong."""
-        for image, result in zip(self.inputs, plan.acceptance["computing"], strict=True):
+        for index, result in enumerate(plan.acceptance.get("computing", ())):
             if not result.finite:
-                name = first_nonfinite(computing(self.module, plan), image)
-                return f"NaN or Inf first in {name!r}, for the input of shape {tuple(image.shape)}"
+                name = first_nonfinite(computing(self.module, plan), self.inputs[index])
+                return f"NaN or Inf first in {name!r}, for calibration input {index}"
         if not steps:
             return f"all but {plan.low_share:.0%} of the parameters need fp32"
         first = steps[0]
         return (
             f"the largest error comes from {first.part}: with nothing else in {self.precision} "
             f"the result {_figure(first.alone_psnr_db)}, with all parts it "
-            f"{_figure(plan.worst_psnr_db('computing'))}"
+            f"{_figure(plan.worst_psnr_db())}"
         )

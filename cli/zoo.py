@@ -1,0 +1,234 @@
+"""`unifmir zoo`: list, show, add, pull and verify models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unifmir.cli import output
+
+if TYPE_CHECKING:
+    from unifmir.zoo.adding import Description
+    from unifmir.zoo.schema import ZooEntry
+    from unifmir.zoo.verifying import Verdict
+
+app = typer.Typer(
+    name="zoo",
+    help="List, show, add, pull and verify models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id of a model.")]
+
+
+@app.command("list")
+def list_models(as_json: output.JsonFlag = False) -> None:
+    """Show the models there are, and which of them are on this machine."""
+    from unifmir.zoo.catalogue import entries
+    from unifmir.zoo.pull import place_of
+
+    rows = [
+        {
+            "id": entry.id,
+            "task": entry.task,
+            "dataset": entry.dataset,
+            "title": entry.title,
+            "source": entry.source.kind,
+            "licence": entry.licence,
+            "size_bytes": entry.source.size_bytes,
+            "local": place_of(entry),
+        }
+        for entry in entries().values()
+    ]
+    shown = [
+        (row["id"], row["task"], row["dataset"], row["source"], "yes" if row["local"] else "no")
+        for row in rows
+    ]
+    text = output.table(("id", "task", "dataset", "source", "here"), shown)
+    output.print_result(rows, text, as_json=as_json)
+
+
+@app.command("show")
+def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
+    """Show everything a model's entry says."""
+    from unifmir.zoo.catalogue import find
+
+    entry = find(model_id)
+    output.print_result(entry.model_dump(mode="json"), _described(entry), as_json=as_json)
+
+
+@app.command("add")
+def add(
+    entry: Annotated[
+        Path | None, typer.Argument(help="JSON file of an entry, as `zoo show --json` prints.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Checkpoint of the model: .pt, .pth or .safetensors.")
+    ] = None,
+    existing: Annotated[
+        str | None, typer.Option("--from", help="Id of the model that --file is the file of.")
+    ] = None,
+    model_id: Annotated[
+        str | None, typer.Option("--id", help="Id of a new model, made from --file alone.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Where the file fits several tasks: which one.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Of the new model.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The new model was trained on.")] = None,
+    author: Annotated[list[str] | None, typer.Option(help="Of the new model; repeatable.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="SPDX identifier of the new model's licence.")
+    ] = None,
+    notes: Annotated[str | None, typer.Option(help="What users of the model must know.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --from: in place of the file given before.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Add a model of your own, or the file of a model that cannot be downloaded.
+
+    An entry's JSON file, with --file if it has one; or --from ID --file FILE; or --id ID --file
+    FILE --title TEXT --dataset TEXT --author NAME.
+    """
+    from unifmir.errors import ZooError
+    from unifmir.zoo import adding
+    from unifmir.zoo.pull import place_of
+
+    about: Description = {
+        "id": model_id,
+        "task": task,
+        "title": title,
+        "dataset": dataset,
+        "authors": author,
+        "licence": licence,
+        "notes": notes,
+    }
+    described = sorted(name for name, value in about.items() if value)
+    if sum((entry is not None, existing is not None, model_id is not None)) != 1:
+        raise ZooError("give exactly one of an entry's JSON file, --from ID, or --id ID")
+    if replace and existing is None:
+        raise ZooError("--replace goes with --from ID; entries are not replaced")
+    if model_id is None and described:
+        raise ZooError(f"{', '.join(described)} describe a new model: they go with --id ID")
+    if entry is not None:
+        added = adding.add_entry(entry, file)
+    elif file is None:
+        raise ZooError("--from and --id need the model's checkpoint: --file FILE")
+    elif existing is not None:
+        added = adding.give_file(existing, file, replace=replace)
+    else:
+        added = adding.add_checkpoint(file, about)
+    place = place_of(added)
+    document = {"id": added.id, "task": added.task, "path": place}
+    text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")
+    output.print_result(document, text, as_json=as_json)
+
+
+@app.command("pull")
+def pull(
+    model_id: ModelId,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network: only check what is here.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Get a model's file, check it, and print where it lies."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from unifmir.hashing import sha256_of
+    from unifmir.zoo.catalogue import find
+    from unifmir.zoo.pull import local_file
+
+    entry = find(model_id)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    # Where nobody watches, rich would still end its display with an empty line.
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bars:
+        bar = bars.add_task(entry.id, total=None, visible=False)
+
+        def told(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total or None, visible=True)
+
+        path = local_file(entry, offline=offline, progress=told)
+    document = {
+        "id": entry.id,
+        "path": path,
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+    }
+    output.print_result(document, str(path), as_json=as_json)
+
+
+@app.command("verify")
+def verify(
+    model_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Id of a model; all of them if none.")
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Read the files on this machine again, and compare with what their entries say.
+
+    Uses no network. Exits with 1 if a file is not what was recorded.
+    """
+    from unifmir.zoo.catalogue import entries, find
+    from unifmir.zoo.verifying import verify_local
+
+    chosen = [find(model_id)] if model_id else list(entries().values())
+    verdicts = [verify_local(entry) for entry in chosen]
+    if model_id and verdicts[0].path is None and verdicts[0].passed:
+        from unifmir.errors import ZooError
+        from unifmir.zoo.pull import how_to_get
+
+        raise ZooError(f"{model_id} has no file on this machine to verify. {how_to_get(chosen[0])}")
+    output.print_result(
+        [verdict.to_dict() for verdict in verdicts],
+        "\n".join(line for verdict in verdicts for line in _judged(verdict)),
+        as_json=as_json,
+    )
+    failed = [verdict.id for verdict in verdicts if not verdict.passed]
+    if failed:
+        output.check_failed(f"{', '.join(failed)}: not what was recorded; the rows above say where")
+
+
+def _described(entry: "ZooEntry") -> str:
+    """An entry as text for people."""
+    source: dict[str, Any] = entry.source.model_dump(mode="json", exclude_none=True)
+    rows: list[tuple[str, object]] = [
+        ("title", entry.title),
+        ("task", entry.task),
+        ("dataset", entry.dataset),
+        ("licence", f"{entry.licence or 'unknown'}. {entry.licence_note or ''}".strip()),
+        ("authors", ", ".join(entry.authors)),
+        ("cite", ", ".join(entry.cite)),
+        *((f"source {name}", value) for name, value in source.items()),
+        ("parameters", f"{entry.parameters:,}" if entry.parameters else "unknown until pulled"),
+        *((f"training {name}", value) for name, value in (entry.training or {}).items()),
+        ("notes", entry.notes),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [entry.id, *(f"{name.ljust(width)}  {value}" for name, value in rows)]
+    if entry.measured:
+        columns = ("metric", "value", "unit", "dataset", "precision", "source")
+        measured = [
+            (m.metric, m.value, m.unit or "", m.dataset, m.precision or "", m.source)
+            for m in entry.measured
+        ]
+        lines += ["", output.table(columns, measured)]
+    return "\n".join(lines)
+
+
+def _judged(verdict: "Verdict") -> list[str]:
+    if not verdict.checks:
+        return [f"-     {verdict.id}: no file on this machine"]
+    mark = "ok   " if verdict.passed else "WRONG"
+    lines = [f"{mark} {verdict.id}: {verdict.path or 'file missing'}"]
+    for check in verdict.checks:
+        if not check.passed:
+            lines.append(f"      {check.name}: recorded {check.expected}, found {check.found}")
+        elif check.name == "configuration" and not isinstance(check.found, dict):
+            lines.append(f"      {check.found}")
+    return lines

@@ -1,0 +1,79 @@
+"""The `bioimageio` row of the formats: a package with all three weight formats inside."""
+
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from unifmir.samples import sample
+
+import unifmir
+from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.bioimageio.card import default_card
+from unifmir.export.bioimageio.lint import read_package
+from unifmir.export.bioimageio.package import PackageInputs, Storage, build_package, read_lineage
+from unifmir.export.bioimageio.rdf import FILES
+from unifmir.export.onnx import DEFAULT_OPSET, ONNX
+from unifmir.export.torchscript import TORCHSCRIPT
+from unifmir.tasks import TASKS
+
+STORAGE: dict[str, Storage] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+TIMESTAMP = "2026-11-22T00:00:00+00:00"
+"""Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
+
+
+class BioimageioExporter:
+    """A BioImage.IO package in the dialect that all its consumers read."""
+
+    name = "bioimageio"
+    suffix = ".bioimageio.zip"
+    variants: tuple[Variant, ...] = ("stored",)
+    wrapped_only = True
+
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
+        """Make the weight files by their own exporters, then the package around them."""
+        job = replace(job, opset=DEFAULT_OPSET)
+        task, config = TASKS[job.lineage.task], job.network.config
+        taken = sample(task.name)
+        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+            onnx_file, torchscript_file = Path(name, "w.onnx"), Path(name, "w.pt")
+            ONNX.write(job, onnx_file)
+            TORCHSCRIPT.write(job, torchscript_file)
+            inputs = PackageInputs(
+                network=job.network,
+                module=job.module,
+                onnx_file=onnx_file,
+                torchscript_file=torchscript_file,
+                image=taken.image,
+                card=default_card(
+                    task.name,
+                    name=f"UniFMIR {task.title}",
+                    github_user=job.github_user,
+                    git_repo="",
+                    timestamp=TIMESTAMP,
+                    unifmir_version=unifmir.__version__,
+                ),
+                storage=STORAGE[job.plan.precision],
+                image_note=f"{taken.name} ({taken.licence}): {taken.description}",
+                lineage=asdict(job.lineage),
+                reports=tuple(report.to_dict() for report in job.reports),
+            )
+            result = build_package(inputs, path)
+        told = result.to_dict()
+        told["parameters"] = sum(p.numel() for p in job.network.parameters())
+        told["config"] = config.to_dict()
+        return {key: value for key, value in told.items() if key not in ("path", "sha256")}
+
+    def runner(self, path: Path) -> Runner:
+        """Run the package's ONNX file; that the other two agree is tested while it is built."""
+        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+            inside = Path(name, FILES["onnx"])
+            inside.write_bytes(read_package(path).files[FILES["onnx"]])
+            return ONNX.runner(inside)
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the description's own section."""
+        return Lineage.from_strings(read_lineage(path), path.name)
+
+
+BIOIMAGEIO = BioimageioExporter()

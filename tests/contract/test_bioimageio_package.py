@@ -1,0 +1,222 @@
+"""A finished package of every task, tested by the library itself."""
+
+import gc
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bioimageio.core import predict
+from bioimageio.spec import load_model_description
+
+from tests.compat.canned import untested, untested_package
+from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, network
+from unifmir.atomic import PREFIX
+from unifmir.errors import ExportError
+from unifmir.export.base import Lineage
+from unifmir.export.bioimageio import PackageResult, build_package, read_lineage
+from unifmir.export.bioimageio.lint import read_package
+from unifmir.export.bioimageio.package import WEIGHT_FORMATS
+from unifmir.export.bioimageio.rdf import FILES
+from unifmir.export.bioimageio.score import TARGET, axes_order
+from unifmir.export.bioimageio.testing import (
+    quiet_library,
+    require_passed,
+    restored_global_state,
+    trusted_github_users,
+)
+from unifmir.model import image_interface
+from unifmir.normalize import normalize
+from unifmir.tasks import TASKS
+
+_built: dict[str, PackageResult] = {}
+
+
+@pytest.fixture
+def built(request, tmp_path_factory) -> PackageResult:
+    """The package of a task, built and tested once."""
+    task = request.param
+    if task not in _built:
+        folder = tmp_path_factory.mktemp(task)
+        _built[task] = build_package(inputs(task, folder / "inputs"), folder / f"{task}.zip")
+    return _built[task]
+
+
+every_task = pytest.mark.parametrize("built", list(TASKS), indirect=True)
+
+
+@every_task
+def test_the_library_says_passed_with_every_weight_format(built: PackageResult):
+    assert built.summary.status == "passed"
+    assert set(built.summary.reproduced) == set(WEIGHT_FORMATS)
+    assert built.summary.core_version == "0.11.0"
+    assert built.findings == ()
+
+
+@every_task
+def test_the_expected_score_reaches_the_target(built: PackageResult):
+    assert built.score.total >= TARGET
+    assert built.score.metadata_format == built.score.core == 1
+    assert built.score.biapy == built.score.ilastik == 1
+
+
+@every_task
+def test_the_description_is_in_the_portable_dialect(built: PackageResult):
+    rdf = read_package(built.path).rdf
+    assert rdf["format_version"] == "0.5.7"
+    assert rdf["documentation"] == "README.md"
+    assert rdf["covers"] == ["cover.png"]
+    assert list(rdf["weights"]) == ["onnx", "pytorch_state_dict", "torchscript"]
+    assert "parent" not in rdf["weights"]["pytorch_state_dict"]
+
+
+@every_task
+def test_the_axes_are_those_of_the_task(built: PackageResult, request):
+    task = request.node.callspec.params["built"]
+    rdf = read_package(built.path).rdf
+    axes = {kind: axes_order(rdf[kind][0]) for kind in ("inputs", "outputs")}
+    assert axes["inputs"] == "bc" + TASKS[task].input_axes
+    assert axes["outputs"] == "bc" + TASKS[task].output_axes
+    operations = [step["id"] for step in rdf["inputs"][0].get("preprocessing", [])]
+    assert operations == ([] if task == "volume" else ["scale_range"])
+
+
+@every_task
+def test_the_lineage_is_found_again(built: PackageResult, request):
+    lineage = Lineage.from_strings(read_lineage(built.path), built.path.name)
+    assert lineage.task == request.node.callspec.params["built"]
+    assert lineage.parent["sha256"] == "0" * 64
+
+
+@every_task
+def test_the_readme_states_what_was_measured(built: PackageResult):
+    text = read_package(built.path).files["README.md"].decode("utf-8")
+    assert "## Validation" in text
+    assert f"{built.halo.measured_px} input pixels" in text
+    assert "10.1038/s41592-024-02244-3" in text
+
+
+@pytest.mark.parametrize("built", ["denoise", "volume"], indirect=True)
+def test_the_library_restores_a_whole_image_as_unifmir_does(built: PackageResult, request):
+    task = request.node.callspec.params["built"]
+    raw = image(task)[..., :60, :72]
+    with trusted_github_users([GITHUB_USER]), quiet_library():
+        model = load_model_description(built.path)
+        halos = [getattr(axis, "halo", 0) for axis in model.outputs[0].axes[-raw.ndim :]]
+        sample = predict(model=model, inputs=raw[None, None])
+        actual = next(iter(sample.members.values())).data.to_numpy()
+        # The library leaves zip readers open, whose warnings would come up in a later test.
+        del model, sample
+        gc.collect()
+    # It mirrors the image by the halo before anything else, and crops the result.
+    padded = np.pad(raw, [(halo, halo) for halo in halos], mode="symmetric")
+    normalised, _ = normalize(padded, TASKS[task].normalization)
+    with torch.inference_mode():
+        restored = image_interface(network(task))(torch.from_numpy(normalised[None, None])).numpy()
+    inside = tuple(slice(halo, -halo or None) for halo in halos)
+    assert np.allclose(actual, restored[(..., *inside)], rtol=0, atol=1e-4)
+
+
+def test_a_build_in_another_process_gives_the_same_bytes(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; "
+        "from tests.compat.canned import untested; "
+        "print(untested('denoise', Path(sys.argv[1])).sha256)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "there")],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    assert done.returncode == 0, done.stderr
+    here = untested("denoise", tmp_path / "here")
+    assert done.stdout.strip() == here.sha256
+    with zipfile.ZipFile(here.path) as archive:
+        members = archive.infolist()
+    assert [m.filename for m in members] == sorted(m.filename for m in members)
+    assert {m.date_time for m in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert {m.external_attr >> 16 for m in members} == {0o100644}
+
+
+def test_fp16_weights_are_half_the_file_and_still_pass(tmp_path: Path):
+    full = inputs("sr", tmp_path / "full")
+    half = half_precision(full, tmp_path / "half")
+    result = build_package(half, tmp_path / "half.zip")
+    assert result.summary.status == "passed"
+    files = read_package(result.path).files
+    state = torch.load(io.BytesIO(files[FILES["state_dict"]]), weights_only=True)
+    assert {t.dtype for t in state.values() if t.is_floating_point()} == {torch.float16}
+    assert "stored as float16" in files["README.md"].decode("utf-8")
+
+
+def test_reports_reach_the_readme_and_the_attachment(tmp_path: Path):
+    report = {
+        "format": "onnx",
+        "precision": "fp32",
+        "passed": True,
+        "cases": [{"max_abs": 1e-6, "max_abs_over_std": 2e-6, "psnr_db": 120.0}],
+    }
+    given = replace(inputs("sr", tmp_path / "in"), reports=(report,))
+    files = read_package(untested_package(given, tmp_path / "p.zip").path).files
+    assert "| onnx | fp32 | 1 | 2e-06 | 120.0 | yes |" in files["README.md"].decode("utf-8")
+    assert json.loads(files["verification.json"])["reports"] == [report]
+
+
+def test_files_of_another_network_leave_nothing_behind(tmp_path: Path):
+    given = inputs("sr", tmp_path / "in")
+    other = network("sr")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.05)
+    foreign = inputs("sr", tmp_path / "other", other)
+    mixed = replace(given, onnx_file=foreign.onnx_file)
+    out = tmp_path / "out"
+    with pytest.raises(ExportError, match="onnx file does not reproduce"):
+        build_package(mixed, out / "p.zip")
+    assert not list(out.iterdir())
+
+
+def test_a_broken_rule_of_the_zoo_stops_the_build(tmp_path: Path):
+    given = inputs("sr", tmp_path / "in")
+    nameless = replace(given, card=replace(given.card, cite=given.card.cite[:0]))
+    with pytest.raises(ExportError, match="cite"):
+        untested_package(nameless, tmp_path / "out" / "p.zip")
+    assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(PREFIX)]
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("built", ["sr"], indirect=True)
+def test_a_status_other_than_passed_or_a_missing_format_is_refused(built: PackageResult):
+    require_passed(built.summary, WEIGHT_FORMATS)
+    with pytest.raises(ExportError, match="valid-format"):
+        require_passed(replace(built.summary, status="valid-format"), WEIGHT_FORMATS)
+    with pytest.raises(ExportError, match="onnx"):
+        require_passed(replace(built.summary, reproduced=("torchscript",)), ["onnx"])
+
+
+def test_users_are_trusted_only_inside_the_block():
+    from bioimageio.spec._internal.constants import KNOWN_GITHUB_USERS
+
+    with trusted_github_users(["Some-Body"]):
+        assert "some-body" in KNOWN_GITHUB_USERS
+    assert "some-body" not in KNOWN_GITHUB_USERS
+
+
+def test_the_librarys_switches_do_not_outlive_its_test():
+    before = torch.backends.cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+    with restored_global_state():
+        torch.use_deterministic_algorithms(mode=True)
+        torch.backends.cudnn.deterministic = True
+    assert before == (
+        torch.backends.cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+    )

@@ -1,0 +1,197 @@
+"""`unifmir zoo`, from the command line to the files."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.integration.zoo_server import PLANARIA, serving
+from unifmir.checkpoint import save
+from unifmir.cli.zoo import app
+from unifmir.errors import UnifmirError
+from unifmir.hashing import sha256_of
+from unifmir.zoo import places, transfer
+from unifmir.zoo.catalogue import find
+from unifmir.zoo.remote import ZENODO_VARIABLE
+
+
+def zoo(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def document(*arguments: object):
+    """The JSON document a command prints."""
+    result = zoo(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    """A user's folder and cache of the test's own, and no network."""
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv(ZENODO_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def checkpoint(tiny_single, tmp_path):
+    """A denoising checkpoint."""
+    path = tmp_path / "in" / "mine.safetensors"
+    save(tiny_single("denoise"), path)
+    return path
+
+
+@pytest.fixture
+def added(checkpoint):
+    """Arguments that add `checkpoint` as a model."""
+    return (
+        *("add", "--id", "mine", "--file", checkpoint, "--title", "Mine"),
+        *("--dataset", "My data", "--author", "Ada", "--licence", "CC0-1.0"),
+    )
+
+
+def test_list_shows_every_model():
+    rows = document("list")
+    assert len(rows) == 10
+    assert {"id": PLANARIA, "task": "denoise", "source": "zenodo", "local": None}.items() <= next(
+        row for row in rows if row["id"] == PLANARIA
+    ).items()
+    shown = zoo("list").stdout.splitlines()
+    assert len(shown) == 11
+    assert [line.split()[0] for line in shown[1:]] == [row["id"] for row in rows]
+
+
+def test_show_prints_the_entry():
+    assert document("show", PLANARIA) == find(PLANARIA).model_dump(mode="json")
+    text = zoo("show", PLANARIA).stdout
+    for told in ("10.5281/zenodo.10579778", "CC-BY-4.0", "36.668", "Extended Data Table 4"):
+        assert told in text
+
+
+def test_show_of_an_unknown_model_names_the_nearest():
+    result = zoo("show", "unifmir-sr-ccp")
+    assert isinstance(result.exception, UnifmirError)
+    assert "did you mean 'unifmir-sr-ccps'?" in str(result.exception)
+
+
+def test_a_known_error_is_one_message_and_exit_code_2(home):
+    # Known errors are turned into messages by the command above this one.
+    result = subprocess.run(
+        [sys.executable, "-m", "unifmir", "zoo", "show", "unifmir-sr-ccp"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: unknown zoo model 'unifmir-sr-ccp'; did you mean")
+
+
+def test_a_model_is_added_listed_pulled_and_verified(added, checkpoint, home):
+    first = document(*added)
+    assert first == {
+        "id": "mine",
+        "task": "denoise",
+        "path": str(home / "files" / "mine" / "mine.safetensors"),
+    }
+    assert next(row for row in document("list") if row["id"] == "mine")["local"] == first["path"]
+    pulled = document("pull", "mine", "--offline")
+    assert pulled["sha256"] == sha256_of(checkpoint)
+    assert zoo("pull", "mine").stdout.strip() == first["path"]
+    (verdict,) = document("verify", "mine")
+    assert verdict["passed"]
+    assert [check["name"] for check in verdict["checks"]] == [
+        *("sha256", "size_bytes", "pinned sha256", "pinned size_bytes"),
+        *("task", "configuration", "parameters"),
+    ]
+    assert zoo("verify").exit_code == 0
+
+
+def test_verify_fails_where_a_file_was_changed(added, home):
+    path = home / "files" / "mine" / "mine.safetensors"
+    document(*added)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\x3f")
+    for arguments in (("verify", "mine"), ("verify",)):
+        result = zoo(*arguments)
+        assert result.exit_code == 1
+        assert "WRONG mine" in result.stdout
+        assert "pinned sha256: recorded" in result.stdout
+        assert "check failed: mine" in result.stderr
+    verdicts = json.loads(zoo("verify", "mine", "--json").stdout)
+    assert [c["name"] for c in verdicts[0]["checks"] if not c["passed"]] == [
+        "sha256",
+        "pinned sha256",
+    ]
+
+
+def test_verify_of_a_model_that_is_not_here_says_how_to_get_it():
+    result = zoo("verify", PLANARIA)
+    assert isinstance(result.exception, UnifmirError)
+    assert f"unifmir zoo pull {PLANARIA}" in str(result.exception)
+
+
+def test_a_file_is_given_for_a_model_that_cannot_be_downloaded(tiny_single, tmp_path):
+    save(tiny_single("sr"), tmp_path / "ccps.safetensors")
+    give = ("add", "--from", "unifmir-sr-ccps", "--file", tmp_path / "ccps.safetensors")
+    assert document(*give)["id"] == "unifmir-sr-ccps"
+    assert "--replace" in str(zoo(*give).exception)
+    assert zoo(*give, "--replace").exit_code == 0
+    assert document("pull", "unifmir-sr-ccps")["path"].endswith("ccps.safetensors")
+
+
+def test_an_entry_is_added_from_its_json(added, checkpoint, tmp_path):
+    document(*added)
+    entry = document("show", "mine") | {"id": "theirs"}
+    (tmp_path / "e.json").write_text(json.dumps(entry), encoding="utf-8")
+    assert document("add", tmp_path / "e.json", "--file", checkpoint)["id"] == "theirs"
+    assert document("show", "theirs") == entry
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["add"], "exactly one of"),
+        (["add", "e.json", "--id", "x"], "exactly one of"),
+        (["add", "--id", "x"], "--file FILE"),
+        (["add", "--from", PLANARIA], "--file FILE"),
+        (["add", "--from", PLANARIA, "--file", "a.pt", "--title", "T"], "title describe a new"),
+        (["add", "--id", "x", "--file", "a.pt", "--replace"], "--replace goes with --from"),
+        (["add", "--id", "x", "--file", "a.pt"], "a new model needs --title"),
+        (["pull", "unifmir-sr-er"], "unifmir zoo add --from unifmir-sr-er --file FILE"),
+        (["pull", PLANARIA, "--offline"], "https://doi.org/10.5281/zenodo.10579778"),
+        (["pull", PLANARIA], "cannot be reached"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(arguments, told, home):
+    result = zoo(*arguments)
+    assert isinstance(result.exception, UnifmirError)
+    assert told in str(result.exception)
+    assert result.stdout == ""
+    assert not home.exists()
+
+
+def test_pull_prints_only_the_path_on_stdout(checkpoint, monkeypatch):
+    with serving() as server:
+        monkeypatch.setenv(ZENODO_VARIABLE, server.url)
+        server.record({"model_best.safetensors": checkpoint.read_bytes()})
+        result = zoo("pull", PLANARIA, "--json")
+    assert result.stderr == ""
+    pulled = json.loads(result.stdout)
+    assert pulled["sha256"] == sha256_of(checkpoint)
+    assert zoo("pull", PLANARIA, "--offline").stdout == pulled["path"] + "\n"
+    assert document("verify", PLANARIA)[0]["passed"]
+
+
+def test_verify_says_that_a_right_file_cannot_be_loaded(monkeypatch):
+    with serving() as server:
+        monkeypatch.setenv(ZENODO_VARIABLE, server.url)
+        server.record({"model_best.pt": b"not a checkpoint"})
+        assert zoo("pull", PLANARIA).exit_code == 0
+    result = zoo("verify", PLANARIA)
+    assert result.exit_code == 0
+    assert "not readable: model_best.pt is not a checkpoint" in result.stdout

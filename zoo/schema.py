@@ -1,0 +1,215 @@
+"""What a zoo entry says: one JSON file a model, checked when it is read.
+
+`zoo/schema/v1.json` is the same as JSON Schema, for editors and other programs; a test holds
+that it is. A change that old entries or old readers cannot follow is `schema_version` 2.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.errors import UnifmirError, ZooError
+from unifmir.tasks import TASKS
+
+MULTITASK = "multitask"
+"""`task` of an entry whose network has every task."""
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Doi = Annotated[str, Field(pattern=r"^10\.\d{4,9}/\S+$")]
+Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=128)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """Base of everything in an entry: no unknown fields, no silent conversions, no changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Stored(Part):
+    """What is known of the file itself; null until somebody had it in hands."""
+
+    sha256: Sha256 | None = None
+    """Of the file that is loaded: of the member, where the download is an archive."""
+    size_bytes: Annotated[int, Field(gt=0)] | None = None
+    note: str | None = None
+    """Why something is null, or what to know before getting the file."""
+
+
+class ZenodoSource(Stored):
+    """A file of a Zenodo record."""
+
+    kind: Literal["zenodo"]
+    doi: Doi
+    record: Annotated[int, Field(gt=0)]
+    patterns: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Shell patterns of the file's name, the preferred first."""
+
+
+class UrlSource(Stored):
+    """A file at an address."""
+
+    kind: Literal["url"]
+    url: Url
+
+
+class EmbeddedSource(Stored):
+    """A file inside the unifmir package."""
+
+    kind: Literal["embedded"]
+    filename: FileName
+    """In `unifmir/zoo/weights/`."""
+
+
+class FileSource(Stored):
+    """A file that the user gives with `unifmir zoo add`."""
+
+    kind: Literal["file"]
+    filename: FileName | None = None
+
+
+Source = Annotated[
+    ZenodoSource | UrlSource | EmbeddedSource | FileSource, Field(discriminator="kind")
+]
+
+
+class Normalisation(Part):
+    """How images are normalised for a task: the same fields as in `unifmir.tasks`."""
+
+    method: Literal["percentile", "light_field"]
+    low_percent: float
+    high_percent: float
+    clip: bool
+    invertible: bool
+    source: str
+
+
+class Measurement(Part):
+    """One number, and where it is printed or how it was made."""
+
+    metric: Text
+    value: float
+    unit: str | None
+    """Null for a number without one, such as SSIM."""
+    dataset: Text
+    precision: Literal["float32", "float16", "bfloat16"] | None
+    source: Text
+
+
+class ZooEntry(Part):
+    """One model of the zoo."""
+
+    schema_version: Literal[1]
+    id: Identifier
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    """Of the entry, not of the weights."""
+    task: str
+    """Name of a task, or "multitask"."""
+    title: Text
+    dataset: Text
+    source: Source
+    licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] | None
+    """SPDX identifier of the weights' licence."""
+    licence_note: str | None
+    """Where the licence is stated, or why it is null."""
+    authors: Annotated[tuple[Text, ...], Field(min_length=1)]
+    cite: tuple[Text, ...]
+    """DOIs or addresses, the first one first."""
+    configuration: dict[str, Any] | None
+    """Of the network (unifmir/config.py); null until a file was read."""
+    parameters: Annotated[int, Field(gt=0)] | None
+    """Trainable values; null with the configuration."""
+    normalisation: dict[str, Normalisation]
+    """Task -> how its images are normalised; must be what unifmir does."""
+    pixel_size_um: tuple[float, ...] | None
+    """Of the training data, in the order of the task's input axes; null where not stated."""
+    measured: tuple[Measurement, ...]
+    training: dict[str, str] | None
+    """Facts in words; null where nothing is known."""
+    notes: Text
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks the network has."""
+        return tuple(TASKS) if self.task == MULTITASK else (self.task,)
+
+    @property
+    def config(self) -> ModelConfig | None:
+        """`configuration` as the network's own type."""
+        if self.configuration is None:
+            return None
+        if self.task == MULTITASK:
+            return MultiTaskConfig.from_dict(self.configuration)
+        return SingleTaskConfig.from_dict(self.configuration)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        # Pydantic reports ValueError as one line of its list; UnknownNameError is none.
+        if self.task not in (*TASKS, MULTITASK):
+            raise ValueError(f"unknown task {self.task!r}; known: {', '.join(TASKS)}, {MULTITASK}")
+        if (self.configuration is None) != (self.parameters is None):
+            raise ValueError("configuration and parameters are known together, or null together")
+        if self.licence is None and not self.licence_note:
+            raise ValueError("licence is null: say why in licence_note")
+        self._check_normalisation()
+        self._check_configuration()
+        return self
+
+    def _check_normalisation(self) -> None:
+        expected = normalisation_of(self.task)
+        if self.normalisation != expected:
+            raise ValueError(
+                "normalisation is not what unifmir does for this task; expected "
+                + json.dumps({name: part.model_dump() for name, part in expected.items()})
+            )
+
+    def _check_configuration(self) -> None:
+        try:
+            config = self.config
+        except (UnifmirError, TypeError) as error:
+            raise ValueError(f"configuration of no network: {error}") from error
+        if isinstance(config, SingleTaskConfig) and config.task != self.task:
+            raise ValueError(f"task is {self.task!r}, but the configuration's {config.task!r}")
+
+
+def normalisation_of(task: str) -> dict[str, Normalisation]:
+    """The field `normalisation` of an entry for `task`, from `TASKS`."""
+    names = TASKS if task == MULTITASK else (task,)
+    return {name: Normalisation(**asdict(TASKS[name].normalization)) for name in names}
+
+
+def parse_entry(text: str, name: str) -> ZooEntry:
+    """An entry from its JSON text.
+
+    Raises
+    ------
+    ZooError
+        With every field that is wrong, and what was found there.
+    """
+    try:
+        return ZooEntry.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, found['loc'])) or 'entry'}: {found['msg']}"
+            for found in error.errors(include_url=False, include_input=False)
+        )
+        raise ZooError(
+            f"{name} is not a zoo entry of schema 1: {problems}. "
+            "`unifmir zoo show unifmir-small-sim --json` prints one that is"
+        ) from error
+
+
+def entry_text(entry: ZooEntry) -> str:
+    """The file of an entry: the same text for the same entry."""
+    return json.dumps(entry.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def schema_text() -> str:
+    """The JSON Schema of an entry, as frozen in `schema/v1.json`."""
+    schema = ZooEntry.model_json_schema(mode="serialization")
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,333 @@
+"""Downloads that go on where they were cut, and are checked before they are used.
+
+pooch has the hashing used here, but its downloaders start again from the first byte and its
+`retrieve` removes what a cut connection left; official checkpoints have up to 0.4 GB. So the
+transfer is our own, on requests, in the place pooch would call a downloader.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+
+from unifmir.errors import ZooError
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+BACKOFF_S = 1.0
+"""Before the second attempt; doubled for each later one: 15 s in all."""
+TIMEOUT_S = (10.0, 60.0)
+"""To connect, and between two pieces."""
+MAX_BYTES = 4_000_000_000
+"""Ten times the largest official checkpoint."""
+MAX_LISTING_BYTES = 4_000_000
+
+_PIECE_BYTES = 1 << 20
+_PARTIAL = ".partial"
+_STATE = ".partial.json"
+_LOCK = ".lock"
+_WEB_PAGE = re.compile(rb"\s*(<!doctype\s+html|<html)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class _Interrupted(Exception):  # noqa: N818 - no error: another attempt follows
+    """The transfer ended early in a way that another attempt may cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    url: str
+    partial: Path
+    maximum_bytes: int
+    size_bytes: int | None
+    checked: bool
+    """Whether a checksum is known: then a resumed file needs no other proof of being the same."""
+    progress: Callable[[int, int], None]
+
+    @property
+    def state(self) -> Path:
+        """What is known of the partial file: its address, and the server's mark of its version."""
+        return self.partial.with_name(_STATE)
+
+    def discard(self) -> None:
+        """Remove what was transferred."""
+        self.partial.unlink(missing_ok=True)
+        self.state.unlink(missing_ok=True)
+
+
+def download(
+    url: str,
+    folder: Path,
+    *,
+    size_bytes: int | None = None,
+    checksum: str | None = None,
+    maximum_bytes: int = MAX_BYTES,
+    progress: Callable[[int, int], None],
+) -> Path:
+    """Transfer a file into a folder, going on from what an earlier attempt left there.
+
+    Parameters
+    ----------
+    url : str
+        http or https.
+    folder : Path
+        Of this file alone, held with `only_one`.
+    size_bytes, checksum : optional
+        What the file must have, where known; the checksum as in `"md5:0123..."`.
+    progress : callable
+        Told bytes done and in all, 0 if not known.
+
+    Returns
+    -------
+    Path
+        The complete file, still under an unfinished name: the caller moves it.
+
+    Raises
+    ------
+    ZooError
+        A cut connection leaves the partial file for the next attempt; everything else nothing.
+    """
+    job = _Job(url, folder / _PARTIAL, maximum_bytes, size_bytes, checksum is not None, progress)
+    for attempt in range(ATTEMPTS):
+        try:
+            if not _is_complete(job):
+                _transfer(job)
+            break
+        except _Interrupted as interruption:
+            reason = str(interruption)
+            logger.info("%s: %s, attempt %d of %d", url, reason, attempt + 1, ATTEMPTS)
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(BACKOFF_S * 2**attempt)
+    else:
+        have = job.partial.stat().st_size if job.partial.exists() else 0
+        raise ZooError(
+            f"{url}: {reason}, {ATTEMPTS} times; {have} bytes are kept and the next pull goes on "
+            "from there"
+        )
+    _check(job, checksum)
+    job.state.unlink(missing_ok=True)
+    return job.partial
+
+
+def get_json(url: str) -> Any:
+    """A JSON document from a server.
+
+    Raises
+    ------
+    ZooError
+        If it cannot be had, or is something else.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return _json_once(url)
+        except _Interrupted as interruption:
+            reason = str(interruption)
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(BACKOFF_S * 2**attempt)
+    raise ZooError(f"{url}: {reason}, {ATTEMPTS} times; try again later")
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold a folder: two processes must not write into one partial file.
+
+    Raises
+    ------
+    ZooError
+        If another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise ZooError(
+                f"{folder} is in use: another process is downloading this model; wait for it"
+            ) from error
+        # Closing the file gives the lock back, also when the process is killed.
+        yield
+
+
+def _lock(file: IO[str]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_complete(job: _Job) -> bool:
+    """Whether an earlier run was killed after the last byte."""
+    return job.checked and job.partial.exists() and job.partial.stat().st_size == job.size_bytes
+
+
+def _transfer(job: _Job) -> None:
+    """One attempt; _Interrupted if another one may do better."""
+    have, validator = _resumable(job)
+    # Compressed on the way, the bytes would not be those that ranges and lengths count.
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator:
+            headers["If-Range"] = validator
+    with _answer(job.url, headers) as response:
+        start = _start(job, response, have)
+        total = _total(response, start)
+        _check_promise(job, response, total)
+        _note_version(job, response)
+        _write(job, response, start, total)
+
+
+def _write(job: _Job, response: requests.Response, start: int, total: int) -> None:
+    done = start
+    with job.partial.open("ab" if start else "wb") as file:
+        try:
+            for piece in response.iter_content(_PIECE_BYTES):
+                done += len(piece)
+                if done > job.maximum_bytes:
+                    break
+                file.write(piece)
+                job.progress(done, total)
+        except requests.RequestException as error:
+            raise _Interrupted(f"the connection was cut after {done} bytes") from error
+    if done > job.maximum_bytes:
+        job.discard()
+        raise ZooError(_too_large(job, done))
+    if total and done < total:
+        raise _Interrupted(f"the connection was cut after {done} of {total} bytes")
+
+
+@contextmanager
+def _answer(url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+    try:
+        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+        # The exception's text is a chain of objects; the host is what a person can act on.
+        raise _Interrupted("the server cannot be reached; is there a network?") from None
+    except requests.RequestException as error:
+        raise ZooError(f"{url} cannot be asked for: {error}") from error
+    with response:
+        status = response.status_code
+        if status == requests.codes.too_many or status >= 500:
+            raise _Interrupted(f"the server answered {status} {response.reason}")
+        if status in (404, 410):
+            raise ZooError(f"{url} is not there ({status}): was it moved or withdrawn?")
+        if status not in (200, 206, 416):
+            raise ZooError(f"{url}: the server answered {status} {response.reason}")
+        yield response
+
+
+def _json_once(url: str) -> Any:
+    content = b""
+    with _answer(url, {"Accept": "application/json"}) as response:
+        try:
+            for piece in response.iter_content(_PIECE_BYTES):
+                content += piece
+                if len(content) > MAX_LISTING_BYTES:
+                    raise ZooError(f"{url} sent more than {MAX_LISTING_BYTES} bytes for a listing")
+        except requests.RequestException as error:
+            raise _Interrupted("the connection was cut") from error
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        what = "a web page" if _WEB_PAGE.match(content) else "something else"
+        raise ZooError(f"{url} sent {what} instead of JSON; is the address right?") from error
+
+
+def _resumable(job: _Job) -> tuple[int, str]:
+    """Bytes that can be kept, and the version they are of."""
+    try:
+        state = json.loads(job.state.read_text("utf-8"))
+        have, validator = job.partial.stat().st_size, str(state["validator"])
+        same = state["url"] == job.url and (validator or job.checked)
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same or (job.size_bytes is not None and have >= job.size_bytes):
+        job.discard()
+        return 0, ""
+    return have, validator
+
+
+def _start(job: _Job, response: requests.Response, have: int) -> int:
+    """Where the server's bytes belong: after what is there, or at the beginning."""
+    if response.status_code == 200:
+        return 0
+    if response.status_code == 206:
+        found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if found and int(found[1]) == have:
+            return have
+    job.discard()
+    raise _Interrupted(f"the server could not go on after {have} bytes")
+
+
+def _total(response: requests.Response, start: int) -> int:
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() else 0
+
+
+def _check_promise(job: _Job, response: requests.Response, total: int) -> None:
+    """Refuse by the header what would be refused after the last byte."""
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        job.discard()
+        raise ZooError(_web_page(job))
+    if total > job.maximum_bytes:
+        job.discard()
+        raise ZooError(_too_large(job, total))
+    if total and job.size_bytes is not None and total != job.size_bytes:
+        job.discard()
+        raise ZooError(f"{job.url} has {total} bytes, expected {job.size_bytes}: another file")
+
+
+def _note_version(job: _Job, response: requests.Response) -> None:
+    # A weak tag allows other bytes with the same meaning: no use for going on after some of them.
+    tag = response.headers.get("ETag", "")
+    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+    state = {"url": job.url, "validator": validator or ""}
+    job.state.write_text(json.dumps(state), encoding="utf-8")
+
+
+def _check(job: _Job, checksum: str | None) -> None:
+    # Imported here: pooch takes 0.2 s to import, and a listing needs none of it.
+    import pooch
+
+    found = job.partial.stat().st_size
+    with job.partial.open("rb") as file:
+        head = file.read(512)
+    if _WEB_PAGE.match(head):
+        job.discard()
+        raise ZooError(_web_page(job))
+    if job.size_bytes is not None and found != job.size_bytes:
+        job.discard()
+        raise ZooError(f"{job.url} sent {found} bytes, expected {job.size_bytes}; pull again")
+    if checksum is not None:
+        algorithm, _, expected = checksum.partition(":")
+        actual = pooch.file_hash(str(job.partial), alg=algorithm)
+        if actual != expected:
+            job.discard()
+            raise ZooError(
+                f"{job.url} arrived damaged: its {algorithm} is {actual}, the server lists "
+                f"{expected}; pull again"
+            )
+
+
+def _web_page(job: _Job) -> str:
+    return (
+        f"{job.url} sent a web page instead of the file: a login, a proxy or a notice; open the "
+        "address in a browser to see which"
+    )
+
+
+def _too_large(job: _Job, size: int) -> str:
+    return f"{job.url} has at least {size} bytes, expected at most {job.maximum_bytes}: refused"
