@@ -20,8 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from tests.golden.weights import filled
 
+from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.model import build
 from unifmir.official import official_state_dict

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
 
 
+class Loss(StrEnum):
+    """Choices of --loss."""
+
+    mixed = "mixed"
+    l1 = "l1"
+
+
 def train(
     out: Annotated[Path, typer.Option(help="The trained model, .safetensors.")],
     tasks: Annotated[
@@ -31,11 +38,18 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="5e-5 (the paper's) with --init, 1e-3 without.")
     ] = None,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(help="mixed: 0.5 L1 + 0.5 L2, the default without --init. l1: with it."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Train on simulated images: all five tasks in one model, or fine-tune one."""
+    """Train on simulated images: all five tasks in one model, or fine-tune some.
+
+    Fine-tuning some tasks of a multi-task model leaves every weight that the others use as it is.
+    """
     import torch
     from rich.progress import Progress, TimeRemainingColumn
 
@@ -61,7 +75,17 @@ def train(
             told = " ".join(f"{name} {value:.4f}" for name, value in recent.items())
             bar.update(training, completed=step, description=f"training {told}")
 
-        request = Request(out, names, steps, seed, learning_rate, network, resume, device)
+        request = Request(
+            out=out,
+            tasks=names,
+            steps=steps,
+            seed=seed,
+            learning_rate=learning_rate,
+            init=network,
+            mixed_loss=None if loss is None else loss is Loss.mixed,
+            resume=resume,
+            device=device,
+        )
         source = run(request, Watch(lambda _: bar.advance(scenes), on_step))
     document = {
         "path": out,

@@ -1,6 +1,7 @@
 """ONNX: one file, one input, one output, free batch and image sizes."""
 
 import logging
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,13 @@ class OnnxExporter:
 
 
 def _traced(job: ExportJob) -> ModelProto:
-    import io
-
-    file = io.BytesIO()
     lineage = job.lineage
-    with warnings.catch_warnings(), torch.no_grad():
+    with (
+        tempfile.TemporaryDirectory(prefix="unifmir-") as folder,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
+        file = Path(folder, "traced.onnx")
         # Tracing warns where it fixes a Python value, and that it is the older exporter. It is
         # used because the newer one writes IR 10, which Fiji rejects; that nothing was fixed is
         # asserted on the graph and by running it at other sizes.
@@ -110,7 +113,7 @@ def _traced(job: ExportJob) -> ModelProto:
                 RESTORED: dynamic_axes(lineage.output_axes),
             },
         )
-    return onnx.load_from_string(file.getvalue())
+        return onnx.load(file)
 
 
 def _simplified(model: ModelProto) -> ModelProto:

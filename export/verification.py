@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from unifmir.samples import sample
-from unifmir.serialization import tensors_sha256
 
 from unifmir import checkpoint
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
@@ -21,6 +19,8 @@ from unifmir.export.formats import FORMATS
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
+from unifmir.samples import sample
+from unifmir.serialization import tensors_sha256
 
 logger = logging.getLogger(__name__)
 

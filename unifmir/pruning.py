@@ -74,7 +74,7 @@ def prune(model: Network, task: str) -> Network:
     task_named(task)
     config = _child_config(model, task)
     state = model.state_dict()
-    kept = _kept_keys(model, task)
+    kept = kept_keys(model, task)
     child = models.build(config)
     weight = next(model.parameters())
     child.to(device=weight.device, dtype=weight.dtype)
@@ -114,8 +114,8 @@ def _child_config(model: Network, task: str) -> SingleTaskConfig:
     return replace(config, task=task)
 
 
-def _kept_keys(model: Network, task: str) -> dict[str, str]:
-    """Parent key -> child key."""
+def kept_keys(model: Network, task: str) -> dict[str, str]:
+    """Parent key -> child key of everything that pruning to `task` keeps."""
     keys = list(model.state_dict())
     if model.kind != "multitask":
         return {key: key for key in keys}

@@ -8,7 +8,6 @@ them again.
 import io
 import json
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -26,7 +25,7 @@ class Sample:
     """One shipped image."""
 
     image: NDArray[np.float32]
-    """Raw intensities in `TaskSpec.input_axes`, read-only: it is shared between callers."""
+    """Raw intensities in `TaskSpec.input_axes`."""
     name: str
     description: str
     """What it shows, and what was done to it."""
@@ -44,7 +43,6 @@ def sample_names() -> tuple[str, ...]:
     return tuple(TASKS)
 
 
-@cache
 def sample(task: str) -> Sample:
     """The sample image of a task.
 
@@ -69,7 +67,6 @@ def sample(task: str) -> Sample:
             "Install unifmir again"
         )
     image = tifffile.imread(io.BytesIO(data)).astype(np.float32)
-    image.setflags(write=False)
     return Sample(
         image=image,
         name=row["name"],

@@ -48,7 +48,7 @@ def _crop_sizes(config: SingleTaskConfig, image: np.ndarray) -> tuple[int, ...]:
         return (side, side)
     if config.task == "isotropic":
         # 60 cubed is 120 sections of 60 x 60: about 10 s on two cores.
-        return (min(60, image.shape[0]),) + (min(60, *image.shape[1:]),) * 2
+        return (min(60, *image.shape),) * 3
     if config.projector is not None:
         return (config.projector.planes,) + (min(96, *image.shape[1:]),) * 2
     side = min(120 if config.scale > 1 else 160, *image.shape[-2:])

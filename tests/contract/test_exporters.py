@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import unifmir
 from unifmir import checkpoint
-from unifmir.errors import ExportError
+from unifmir.errors import ExportError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
 from unifmir.export.verification import REPORT_SUFFIX
@@ -20,7 +21,7 @@ from unifmir.tasks import TASKS
 Single = Callable[[str], Network]
 
 
-def exported(network: Network, out: Path, name: str, **options: str) -> list[Artifact]:
+def exported(network: Network, out: Path, name: str, **options: Any) -> list[Artifact]:
     return list(unifmir.export(network, out, formats=(name,), **options))
 
 
@@ -70,7 +71,7 @@ class ExporterContract:
         artifact.path.write_bytes(content)
         try:
             report = unifmir.verify(artifact.path)
-        except ExportError:
+        except UnifmirError:
             return
         assert not report.passed
 

@@ -78,9 +78,7 @@ def sessions(tmp_path_factory):
     @cache
     def of(task):
         network = _tiny(task)
-        (artifact,) = unifmir.export(
-            network, folder / task, formats=("onnx",), interface="network"
-        )
+        (artifact,) = unifmir.export(network, folder / task, formats=("onnx",), interface="network")
         return network, ONNX.runner(artifact.path)
 
     return of

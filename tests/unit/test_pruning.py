@@ -106,14 +106,14 @@ def test_three_sizes_and_two_batch_sizes_are_compared(task, tiny_multitask):
 
 
 def test_an_output_that_differs_is_an_error(tiny_multitask, monkeypatch):
-    original = pruning._kept_keys
+    original = pruning.kept_keys
 
     def swapped(model: Network, task: str) -> dict[str, str]:
         kept = original(model, task)
         one, other = "layers.0.conv.weight", "layers.1.conv.weight"
         return {**kept, one: kept[other], other: kept[one]}
 
-    monkeypatch.setattr(pruning, "_kept_keys", swapped)
+    monkeypatch.setattr(pruning, "kept_keys", swapped)
     with pytest.raises(ExportError, match=r"not the same picture.*largest difference"):
         prune(tiny_multitask, "denoise")
 
@@ -169,7 +169,7 @@ def test_every_key_of_the_official_multi_task_network_has_its_place():
         parent = build(config)
     used: set[str] = set()
     for task in TASKS:
-        kept = pruning._kept_keys(parent, task)
+        kept = pruning.kept_keys(parent, task)
         assert set(kept.values()) == set(expected_shapes(config.single(task)))
         used |= set(kept)
     assert used == set(parent.state_dict())

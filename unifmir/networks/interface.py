@@ -78,7 +78,8 @@ class IsotropicInterface(nn.Module):
         first = first.reshape(-1, width, height, depth).permute(0, 3, 2, 1)
         second = second.reshape(-1, height, width, depth).permute(0, 3, 1, 2)
         combined = (first.clamp(min=0) * second.clamp(min=0)).sqrt()
-        return combined.unsqueeze(1)
+        result: Tensor = combined.unsqueeze(1)
+        return result
 
 
 class ProjectionInterface(nn.Module):

@@ -35,7 +35,8 @@ class RandomFeatureAttention(nn.Module):
         """Positive random features of (N, pixels, match_features)."""
         length = u.square().sum(dim=-1, keepdim=True) / 2
         features = (u @ self.projection_matrix.transpose(0, 1) - length).exp() + KERNEL_FLOOR
-        return features * self.random_features**-0.5
+        result: Tensor = features * self.random_features**-0.5
+        return result
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend over all pixels: three (N, pixels, channels) tensors, the last one's shape out."""
@@ -62,7 +63,8 @@ class NonLocalAttention(nn.Module):
         value = self.conv_assembly(x)
         tokens = [t.flatten(2).transpose(1, 2) for t in (query, key, value)]
         attended = self.attn_fn(*tokens).transpose(1, 2).reshape(x.shape)
-        return 0.1 * attended + x
+        result: Tensor = 0.1 * attended + x
+        return result
 
 
 class ResidualBlock(nn.Module):
@@ -78,7 +80,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, features, H, W)."""
-        return 0.1 * self.body(x) + x
+        result: Tensor = 0.1 * self.body(x) + x
+        return result
 
 
 class Projector(nn.Module):

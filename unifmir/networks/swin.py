@@ -186,7 +186,8 @@ class ResidualGroup(nn.Module):
         y = x
         for block in self.residual_group.blocks:
             y = block(y, mask)
-        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        result: Tensor = x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return result
 
 
 class _PatchEmbed(nn.Module):

@@ -63,7 +63,8 @@ def views_of(volume: Array, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR
 def _box(frequency: Array, width: int) -> Array:
     """Spectrum of the mean over `width` (odd) pixels."""
     offsets = np.arange(width) - width // 2
-    return np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1).astype(np.float32)
+    result: Array = np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1).astype(np.float32)
+    return result
 
 
 def interleave(views: Array) -> Array:
@@ -99,4 +100,5 @@ def refocus(light_field: Array, *, planes: int, shear: float = SHEAR) -> Array:
                 for j in range(n)
             )
             volume[z] += scipy.ndimage.shift(row, (-offsets[i] * depth, 0), order=1, mode="nearest")
-    return volume / n**2
+    result: Array = volume / n**2
+    return result

@@ -92,13 +92,15 @@ def psf(optics: Optics, *, planes: int, size: int) -> Array:
         kernel[index] = intensity[cut, cut].reshape(size, fine, size, fine).sum(axis=(1, 3))
     if optics.confocal:
         kernel = kernel**2
-    return (kernel / kernel.sum()).astype(np.float32)
+    result: Array = (kernel / kernel.sum()).astype(np.float32)
+    return result
 
 
 def blur(density: Array, kernel: Array) -> Array:
     """Convolve an image or stack with a kernel; beyond the sides it is dark. Same shape, >= 0."""
     blurred = scipy.signal.fftconvolve(density, kernel.astype(np.float32), mode="same")
-    return np.maximum(blurred, 0).astype(np.float32)
+    result: Array = np.maximum(blurred, 0).astype(np.float32)
+    return result
 
 
 def gaussian_kernel(sigmas: tuple[float, ...]) -> Array:

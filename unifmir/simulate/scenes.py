@@ -42,7 +42,9 @@ class Pair:
 
 def generator(task: str, seed: int, split: str, index: int) -> np.random.Generator:
     """The random numbers of one scene; `split` keeps training and held-out scenes apart."""
-    return np.random.default_rng([seed, zlib.crc32(task.encode()), zlib.crc32(split.encode()), index])
+    return np.random.default_rng(
+        [seed, zlib.crc32(task.encode()), zlib.crc32(split.encode()), index]
+    )
 
 
 def pair(task: str, rng: np.random.Generator, size: int) -> Pair:
@@ -90,8 +92,12 @@ def _super_resolution(rng: np.random.Generator, size: int) -> Pair:
     else:
         density = structures.filaments(rng, shape, count=round(12 * area), length=fine)
         density += 3 * structures.beads(rng, shape, count=max(4, round(80 * area)))
-    optics = Optics(numerical_aperture=rng.uniform(1.15, 1.4), refractive_index=1.515,
-                    pixel_um=pixel, z_step_um=0.4)
+    optics = Optics(
+        numerical_aperture=rng.uniform(1.15, 1.4),
+        refractive_index=1.515,
+        pixel_um=pixel,
+        z_step_um=0.4,
+    )
     sharp_sigma = optics.lateral_fwhm_um / 2 / 2.355 / pixel
     target = blur(density, gaussian_kernel((sharp_sigma, sharp_sigma)))
     focus = blur(density, psf(optics, planes=1, size=61)[0])
@@ -175,7 +181,8 @@ def _linear_planes(stack: Array, where: NDArray[np.float64]) -> Array:
     where = np.clip(where, 0, len(stack) - 1)
     low = np.minimum(where.astype(int), len(stack) - 2)
     part = (where - low).astype(np.float32)[:, None, None]
-    return stack[low] * (1 - part) + stack[low + 1] * part
+    result: Array = stack[low] * (1 - part) + stack[low + 1] * part
+    return result
 
 
 def _projection(rng: np.random.Generator, size: int) -> Pair:
@@ -196,9 +203,7 @@ def _projection(rng: np.random.Generator, size: int) -> Pair:
     body = structures.nuclei(
         rng, shape, count=round(rng.uniform(0.15, 0.5) * size), radius=rng.uniform(4, 9)
     )
-    body += rng.uniform(0.0, 0.15) * np.clip(
-        1 + structures.smooth_noise(rng, shape, 8.0), 0, None
-    )
+    body += rng.uniform(0.0, 0.15) * np.clip(1 + structures.smooth_noise(rng, shape, 8.0), 0, None)
     spots = structures.beads(rng, shape, count=size // 2) * rng.uniform(0, 4)
     density = density + (rng.uniform(0.1, 0.5) * body + spots) * inside
     kernel = _stack_psf(optics, 9, 25)

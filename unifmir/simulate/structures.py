@@ -38,7 +38,8 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float)
     where = np.meshgrid(*(np.arange(n) / step + 1 for n in shape), indexing="ij", sparse=False)
     limits = [np.minimum(w, n - 1) for w, n in zip(where, coarse, strict=True)]
     out = scipy.ndimage.map_coordinates(field, limits, order=1)
-    return ((out - out.mean()) / (out.std() + 1e-12)).astype(np.float32)
+    result: Array = ((out - out.mean()) / (out.std() + 1e-12)).astype(np.float32)
+    return result
 
 
 def filaments(
@@ -111,7 +112,8 @@ def nuclei(
             profile = np.clip(0.5 - distance, 0, 1)
         part = (brightness * profile).astype(np.float32)
         density[box] = np.maximum(density[box], part)
-    return density * np.clip(texture, 0.1, None)
+    result: Array = density * np.clip(texture, 0.1, None)
+    return result
 
 
 def membranes(
@@ -130,7 +132,8 @@ def membranes(
     near = cKDTree(centres).query(points, k=2)[0]
     profile = np.exp(-(((near[:, 1] - near[:, 0]) / (2 * width)) ** 2)).reshape(shape)
     brightness = np.clip(1 + 0.3 * smooth_noise(rng, shape, cell), 0.2, None)
-    return (profile * brightness).astype(np.float32)
+    result: Array = (profile * brightness).astype(np.float32)
+    return result
 
 
 def height_map(
@@ -145,4 +148,5 @@ def height_map(
     surface = (surface - surface.min()) / (np.ptp(surface) + 1e-12)
     span = (high - low) * rng.uniform(0.3, 1.0)
     floor = rng.uniform(low, high - span)
-    return (floor + span * surface).astype(np.float32)
+    result: Array = (floor + span * surface).astype(np.float32)
+    return result

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError
 from unifmir.model import Source, build
 from unifmir.networks.base import Network
+from unifmir.pruning import kept_keys
+from unifmir.tasks import TASKS
 from unifmir.training.pool import simulated
 from unifmir.training.recipe import (
     PAPER_LEARNING_RATE,
@@ -42,6 +45,8 @@ class Request:
     """None: the paper's when fine-tuning, `SCRATCH_LEARNING_RATE` from random weights."""
     init: Network | None = None
     """Weights to start from; random ones of the small model if None."""
+    mixed_loss: bool | None = None
+    """None: as in the paper, mixed from random weights and L1 when fine-tuning."""
     resume: bool = False
     device: str = "cpu"
 
@@ -99,9 +104,12 @@ def _prepared(request: Request, watch: Watch) -> Training:
         rate = SCRATCH_LEARNING_RATE if request.init is None else PAPER_LEARNING_RATE
     recipes = {task: SMALL[task] for task in request.tasks}
     pools = {
-        task: simulated(task, recipe, request.seed, on_scene=lambda task=task: watch.on_scene(task))
+        task: simulated(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
         for task, recipe in recipes.items()
     }
+    if request.init is not None and isinstance(network.config, MultiTaskConfig):
+        freeze_others(network, request.tasks)
+    mixed = request.init is None if request.mixed_loss is None else request.mixed_loss
     network.to(request.device)
     return Training(
         network=network,
@@ -110,4 +118,16 @@ def _prepared(request: Request, watch: Watch) -> Training:
         schedule=Schedule(rate, request.steps),
         seed=request.seed,
         order=tuple(request.tasks),
+        mixed_loss=mixed,
     )
+
+
+def freeze_others(network: Network, tasks: Sequence[str]) -> None:
+    """Fix every weight that another task uses too, so that its pictures stay as they are.
+
+    Nothing is fixed when all tasks are trained.
+    """
+    others = [task for task in TASKS if task not in tasks]
+    used = {key for task in others for key in kept_keys(network, task)}
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in used)

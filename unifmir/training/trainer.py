@@ -19,6 +19,8 @@ from unifmir.atomic import writing
 from unifmir.errors import CheckpointError
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.projection import ProjectionRestoration
+from unifmir.networks.volume import VolumeRestoration
 from unifmir.training.pool import Pool, batch
 from unifmir.training.recipe import FIRST_STAGE_WEIGHT, Schedule, TaskRecipe
 
@@ -52,6 +54,8 @@ class Training:
     schedule: Schedule
     seed: int
     order: Sequence[str]
+    mixed_loss: bool = True
+    """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     step: int = 0
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Per task, the loss of each of its steps."""
@@ -61,7 +65,9 @@ class Training:
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.schedule.learning_rate, betas=(0.9, 0.999)
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=self.schedule.learning_rate,
+            betas=(0.9, 0.999),
         )
         self.average = deepcopy(self.network).eval()
 
@@ -86,7 +92,7 @@ class Training:
                 group["lr"] = self.schedule.rate(step)
             self.optimizer.zero_grad(set_to_none=True)
             loss = self._loss(inputs.to(device), targets.to(device), task)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             self.optimizer.step()
             self._average(step)
@@ -101,14 +107,13 @@ class Training:
         stages: tuple[Tensor, ...]
         if isinstance(self.network, UniFMIR):
             stages = self.network.stages(inputs, task)
-        elif hasattr(self.network, "stages"):
+        elif isinstance(self.network, ProjectionRestoration | VolumeRestoration):
             stages = self.network.stages(inputs)
         else:
             stages = (self.network(inputs),)
-        together = len(set(self.order)) > 1
-        loss = restoration_loss(stages[-1], targets, pretraining=together)
+        loss = restoration_loss(stages[-1], targets, mixed=self.mixed_loss)
         if len(stages) > 1:
-            first = restoration_loss(stages[0], targets, pretraining=together)
+            first = restoration_loss(stages[0], targets, mixed=self.mixed_loss)
             loss = loss + FIRST_STAGE_WEIGHT[task] * first
         return loss
 
@@ -132,6 +137,7 @@ class Training:
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,
             "steps": self.schedule.steps,
+            "mixed_loss": self.mixed_loss,
             "losses": self.losses,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -158,6 +164,7 @@ class Training:
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,
             "steps": self.schedule.steps,
+            "mixed_loss": self.mixed_loss,
         }
         for key, value in mine.items():
             if state.get(key) != value:
@@ -171,7 +178,7 @@ class Training:
         self.step, self.losses = state["step"], state["losses"]
 
 
-def restoration_loss(restored: Tensor, target: Tensor, *, pretraining: bool) -> Tensor:
-    """0.5 L1 + 0.5 L2 when pre-training, L1 when fine-tuning (equation 2), as means."""
+def restoration_loss(restored: Tensor, target: Tensor, *, mixed: bool) -> Tensor:
+    """0.5 L1 + 0.5 L2, or L1 alone (equation 2), as means."""
     absolute = F.l1_loss(restored, target)
-    return 0.5 * absolute + 0.5 * F.mse_loss(restored, target) if pretraining else absolute
+    return 0.5 * absolute + 0.5 * F.mse_loss(restored, target) if mixed else absolute

@@ -1,0 +1,83 @@
+"""Damaged image files: an ImageError or a valid array, never another exception."""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from unifmir.errors import ImageError
+from unifmir.images import read
+
+STACK = np.random.default_rng(5).integers(0, 4000, (5, 12, 16), dtype=np.uint16)
+KINDS = ("plain", "zlib", "imagej", "ome", "png", "big")
+
+
+@cache
+def valid(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    if kind == "png":
+        Pillow.fromarray(STACK[0]).save(buffer, format="PNG")
+    elif kind == "imagej":
+        tifffile.imwrite(buffer, STACK, imagej=True, metadata={"axes": "ZYX", "unit": "um"})
+    elif kind == "ome":
+        tifffile.imwrite(buffer, STACK, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.1})
+    else:
+        compression = "zlib" if kind == "zlib" else None
+        tifffile.imwrite(buffer, STACK, compression=compression, bigtiff=kind == "big")
+    return buffer.getvalue()
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kind=st.sampled_from(KINDS),
+    # Headers are where parsers break: half of the changes go to the first 400 bytes.
+    changes=st.lists(
+        st.tuples(
+            st.one_of(st.floats(0, 1), st.integers(0, 399)),
+            st.one_of(st.integers(0, 255), st.binary(min_size=2, max_size=4)),
+        ),
+        max_size=6,
+    ),
+    keep=st.one_of(st.just(1.0), st.floats(0, 1)),
+    wanted=st.sampled_from(["yx", "zyx"]),
+)
+def test_damaged_files_give_an_image_error_or_a_valid_image(
+    tmp_path: Path,
+    kind: str,
+    changes: list[tuple[float | int, int | bytes]],
+    keep: float,
+    wanted: str,
+) -> None:
+    data = bytearray(valid(kind))
+    for where, value in changes:
+        new = bytes([value]) if isinstance(value, int) else value
+        at = where if isinstance(where, int) else int(where * (len(data) - 1))
+        data[at : at + len(new)] = new
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(data[: int(keep * len(data))])
+    try:
+        found = read(path, wanted)
+    except ImageError:
+        return
+    assert found.values.dtype == np.float32
+    assert found.values.ndim == len(wanted)
+    assert np.isfinite(found.values).all()
+    for size in (found.pixel_size_um, found.z_step_um):
+        assert size is None or (np.isfinite(size) and size > 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_undamaged_files_are_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "valid.tif"
+    path.write_bytes(valid(kind))
+    wanted = "yx" if kind == "png" else "zyx"
+    expected = STACK[0] if kind == "png" else STACK
+    assert np.array_equal(read(path, wanted).values, expected)
