@@ -27,7 +27,10 @@ class Loss(StrEnum):
 def train(
     out: Annotated[Path, typer.Option(help="The trained model, .safetensors.")],
     tasks: Annotated[
-        list[Task] | None, typer.Option("--task", help="Repeatable; all five if none is named.")
+        list[Task] | None,
+        typer.Option(
+            "--task", help="Repeatable, also to weight a task; all five if none is named."
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -41,6 +44,10 @@ def train(
     loss: Annotated[
         Loss | None,
         typer.Option(help="mixed: 0.5 L1 + 0.5 L2, the default without --init. l1: with it."),
+    ] = None,
+    renew: Annotated[
+        list[Task] | None,
+        typer.Option(help="With --init: give this task's own layers random weights. Repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
@@ -66,7 +73,7 @@ def train(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=_stderr()) as bar:
-        scenes = bar.add_task("simulating", total=sum(SMALL[name].scenes for name in names))
+        scenes = bar.add_task("simulating", total=sum(SMALL[name].scenes for name in set(names)))
         training = bar.add_task("training", total=steps)
         recent: dict[str, float] = {}
 
@@ -83,6 +90,7 @@ def train(
             learning_rate=learning_rate,
             init=network,
             mixed_loss=None if loss is None else loss is Loss.mixed,
+            renew=[task.value for task in renew or ()],
             resume=resume,
             device=device,
         )

@@ -132,8 +132,22 @@ def _tissue(rng: np.random.Generator, shape: tuple[int, int, int], feature: floa
         count = max(3, round(0.12 * voxels / (4.2 * feature**3)))
         density = structures.nuclei(rng, shape, count=count, radius=feature, shell=1.2)
         density += 2 * structures.beads(rng, shape, count=max(4, round(voxels / 8000)))
-    density = density / np.percentile(density[density > 1e-3], 95)
-    return (np.minimum(density, 2) + rng.uniform(0, 0.03)).astype(np.float32)
+    present = density[density > 1e-3]
+    if not present.size:
+        # Everything fell outside, which happens in small fields: draw again.
+        return _tissue(rng, shape, feature)
+    density = density / np.float32(np.percentile(present, 95))
+    # Real stacks hold dim and bright parts side by side, some far brighter than the rest, and
+    # diffuse light: without them a network learns to take faint structure for noise.
+    density = density * np.exp(rng.uniform(0, 1.3) * structures.smooth_noise(rng, shape, 12.0))
+    diffuse = np.clip(structures.smooth_noise(rng, shape, 10.0) + rng.uniform(-1, 1), 0, None)
+    density = density + rng.choice([0.0, 0.03, 0.1]) * diffuse
+    if rng.random() < 0.3:
+        bright = structures.beads(rng, shape, count=max(2, round(voxels / 40000)))
+        density = density + rng.uniform(2, 8) * scipy.ndimage.gaussian_filter(bright, 1.5)
+    density = density / max(float(np.percentile(density, 99.5)), 1e-3)
+    tissue: Array = (np.minimum(density, 4) + rng.uniform(0, 0.03)).astype(np.float32)
+    return tissue
 
 
 @lru_cache(maxsize=8)
@@ -230,21 +244,20 @@ def _volume(rng: np.random.Generator, size: int) -> Pair:
     kind = rng.integers(4)
     if kind == 0:
         density = structures.filaments(
-            rng, shape, count=round(rng.uniform(4, 9) * area), length=90, bending=0.03
+            rng, shape, count=round(rng.uniform(10, 22) * area), length=90, bending=0.03
         )
         density = scipy.ndimage.gaussian_filter(density, 1.2)
     elif kind == 1:
-        density = structures.beads(rng, shape, count=round(rng.uniform(15, 50) * area))
+        density = structures.beads(rng, shape, count=round(rng.uniform(40, 120) * area))
         density = scipy.ndimage.gaussian_filter(density, 1.6)
     elif kind == 2:
-        count = round(rng.uniform(3, 8) * area)
+        count = round(rng.uniform(8, 20) * area)
         density = structures.nuclei(rng, shape, count=count, radius=6.0)
     else:
-        count = round(rng.uniform(2, 5) * area)
+        count = round(rng.uniform(5, 12) * area)
         density = structures.nuclei(rng, shape, count=count, radius=8.0, shell=1.3)
     density = scipy.ndimage.gaussian_filter(density, (0.8, 1.2, 1.2))
     density = np.minimum(density / np.quantile(density, 0.9995), 1).astype(np.float32)
-    # Nothing at the very first and last planes: they are the least seen.
     views = lightfield.views_of(density)
     inner = slice(margin, size + margin)
     views = views[:, :, inner, inner]

@@ -11,7 +11,11 @@ PAPER_LEARNING_RATE = 5e-5
 SCRATCH_LEARNING_RATE = 1e-3
 """From random weights in a few thousand steps; see `Schedule`."""
 FIRST_STAGE_WEIGHT = {"projection": 0.001, "volume": 0.1}
-"""Weight of the loss of the first stage's output, for the tasks that have two stages."""
+"""Weight of the loss of the first stage's output when fine-tuning, for the tasks that have two."""
+PRETRAINING_FIRST_STAGE_WEIGHT = {"projection": 0.001, "volume": 1.0}
+"""The same when training together. The paper gives weights for fine-tuning only; from random
+weights the volume's U-Net needs the direct way: behind a body that starts by giving a constant it
+had learned nothing after 1,700 steps."""
 WARM_UP_STEPS = 100
 
 
@@ -33,7 +37,7 @@ SMALL: dict[str, TaskRecipe] = {
     "denoise": TaskRecipe(scene_size=96, scenes=240, patch=48, batch=4),
     "isotropic": TaskRecipe(scene_size=64, scenes=120, patch=48, batch=4),
     "projection": TaskRecipe(scene_size=80, scenes=240, patch=64, batch=2),
-    "volume": TaskRecipe(scene_size=8, scenes=300, patch=8, batch=2),
+    "volume": TaskRecipe(scene_size=12, scenes=300, patch=8, batch=2),
 }
 """Patches of an hour on one CPU core; the paper's (4/128 sr, 32/64 denoise and isotropic, 4/64
 projection, 1/16 volume) assume a GPU."""

@@ -13,6 +13,7 @@ from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError
 from unifmir.model import Source, build
 from unifmir.networks.base import Network
+from unifmir.networks.multitask import UniFMIR
 from unifmir.pruning import kept_keys
 from unifmir.tasks import TASKS
 from unifmir.training.pool import simulated
@@ -23,6 +24,7 @@ from unifmir.training.recipe import (
     SMALL_CONFIG,
     Schedule,
 )
+from unifmir.training.start import lit, renew
 from unifmir.training.trainer import Training
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Request:
     """Weights to start from; random ones of the small model if None."""
     mixed_loss: bool | None = None
     """None: as in the paper, mixed from random weights and L1 when fine-tuning."""
+    renew: Sequence[str] = ()
+    """Tasks whose own layers start from random weights all the same."""
     resume: bool = False
     device: str = "cpu"
 
@@ -93,7 +97,14 @@ def train(request: Request, watch: Watch) -> Source:
 
 def _prepared(request: Request, watch: Watch) -> Training:
     torch.manual_seed(request.seed)
-    network = request.init if request.init is not None else build(SMALL_CONFIG)
+    network = request.init
+    if network is None:
+        network = lit(build(SMALL_CONFIG))
+    elif isinstance(network, UniFMIR):
+        # A fresh network of its own size lends the layers to renew.
+        fresh = lit(build(network.config))
+        assert isinstance(fresh, UniFMIR)  # noqa: S101 - built from the same configuration
+        renew(network, fresh, list(request.renew))
     if not isinstance(network.config, MultiTaskConfig) and list(request.tasks) != [network.task]:
         raise CheckpointError(
             f"the model to start from restores {network.task!r}; it cannot be trained for "

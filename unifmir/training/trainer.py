@@ -22,7 +22,12 @@ from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.training.pool import Pool, batch
-from unifmir.training.recipe import FIRST_STAGE_WEIGHT, Schedule, TaskRecipe
+from unifmir.training.recipe import (
+    FIRST_STAGE_WEIGHT,
+    PRETRAINING_FIRST_STAGE_WEIGHT,
+    Schedule,
+    TaskRecipe,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +119,8 @@ class Training:
         loss = restoration_loss(stages[-1], targets, mixed=self.mixed_loss)
         if len(stages) > 1:
             first = restoration_loss(stages[0], targets, mixed=self.mixed_loss)
-            loss = loss + FIRST_STAGE_WEIGHT[task] * first
+            weights = PRETRAINING_FIRST_STAGE_WEIGHT if self.mixed_loss else FIRST_STAGE_WEIGHT
+            loss = loss + weights[task] * first
         return loss
 
     @torch.no_grad()
