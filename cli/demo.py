@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from unifmir.samples import Sample, sample
 
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
 from unifmir.export.onnx import ONNX
 from unifmir.export.verification import REPORT_SUFFIX
 from unifmir.normalize import normalize
+from unifmir.samples import Sample, sample
 from unifmir.tasks import TASKS
 
 DISPLAY_PERCENT = (1.0, 99.8)

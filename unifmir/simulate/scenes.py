@@ -246,16 +246,16 @@ def _volume(rng: np.random.Generator, size: int) -> Pair:
         density = structures.filaments(
             rng, shape, count=round(rng.uniform(10, 22) * area), length=90, bending=0.03
         )
-        density = scipy.ndimage.gaussian_filter(density, 1.2)
+        density = scipy.ndimage.gaussian_filter(density, 2.0)
     elif kind == 1:
-        density = structures.beads(rng, shape, count=round(rng.uniform(40, 120) * area))
-        density = scipy.ndimage.gaussian_filter(density, 1.6)
+        density = structures.beads(rng, shape, count=round(rng.uniform(30, 90) * area))
+        density = scipy.ndimage.gaussian_filter(density, 2.4)
     elif kind == 2:
         count = round(rng.uniform(8, 20) * area)
-        density = structures.nuclei(rng, shape, count=count, radius=6.0)
+        density = structures.nuclei(rng, shape, count=count, radius=7.0)
     else:
         count = round(rng.uniform(5, 12) * area)
-        density = structures.nuclei(rng, shape, count=count, radius=8.0, shell=1.3)
+        density = structures.nuclei(rng, shape, count=count, radius=9.0, shell=2.0)
     density = scipy.ndimage.gaussian_filter(density, (0.8, 1.2, 1.2))
     density = np.minimum(density / np.quantile(density, 0.9995), 1).astype(np.float32)
     views = lightfield.views_of(density)

@@ -1,10 +1,14 @@
 """A whole training: simulate, train, save as it goes, and write the model at the end."""
 
 import logging
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -82,17 +86,38 @@ def train(request: Request, watch: Watch) -> Source:
     if request.resume and state.exists():
         training.resume(state)
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _interrupted_between_steps(training):
         while training.step < request.steps:
             until = min(training.step + SAVE_EVERY, request.steps)
             training.run(until=until, on_step=watch.on_step)
             training.save(state)
-    except KeyboardInterrupt:
-        training.save(state)
-        raise
+            if training.stopping:
+                raise KeyboardInterrupt
     source = checkpoint.save(training.average.cpu(), request.out)
     state.unlink(missing_ok=True)
     return source
+
+
+@contextmanager
+def _interrupted_between_steps(training: Training) -> Iterator[None]:
+    """Let the first Ctrl-C end the training after its step, a second one at once.
+
+    In the middle of a step some weights are updated and others are not.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Python gives signals to the main thread only.
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        training.stopping = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _prepared(request: Request, watch: Watch) -> Training:

@@ -24,6 +24,7 @@ from unifmir.networks.volume import VolumeRestoration
 from unifmir.training.pool import Pool, batch
 from unifmir.training.recipe import (
     FIRST_STAGE_WEIGHT,
+    L1_SHARE,
     PRETRAINING_FIRST_STAGE_WEIGHT,
     Schedule,
     TaskRecipe,
@@ -62,6 +63,8 @@ class Training:
     mixed_loss: bool = True
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     step: int = 0
+    stopping: bool = False
+    """Set from outside to end `run` after the step it is at."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Per task, the loss of each of its steps."""
     optimizer: torch.optim.Adam = field(init=False)
@@ -106,6 +109,8 @@ class Training:
             self.losses.setdefault(task, []).append(value)
             if on_step is not None:
                 on_step(self.step, task, value)
+            if self.stopping:
+                break
         self.network.eval()
 
     def _loss(self, inputs: Tensor, targets: Tensor, task: str) -> Tensor:
@@ -116,9 +121,10 @@ class Training:
             stages = self.network.stages(inputs)
         else:
             stages = (self.network(inputs),)
-        loss = restoration_loss(stages[-1], targets, mixed=self.mixed_loss)
+        share = L1_SHARE[task] if self.mixed_loss else 1.0
+        loss = restoration_loss(stages[-1], targets, l1_share=share)
         if len(stages) > 1:
-            first = restoration_loss(stages[0], targets, mixed=self.mixed_loss)
+            first = restoration_loss(stages[0], targets, l1_share=share)
             weights = PRETRAINING_FIRST_STAGE_WEIGHT if self.mixed_loss else FIRST_STAGE_WEIGHT
             loss = loss + weights[task] * first
         return loss
@@ -184,7 +190,7 @@ class Training:
         self.step, self.losses = state["step"], state["losses"]
 
 
-def restoration_loss(restored: Tensor, target: Tensor, *, mixed: bool) -> Tensor:
-    """0.5 L1 + 0.5 L2, or L1 alone (equation 2), as means."""
-    absolute = F.l1_loss(restored, target)
-    return 0.5 * absolute + 0.5 * F.mse_loss(restored, target) if mixed else absolute
+def restoration_loss(restored: Tensor, target: Tensor, *, l1_share: float) -> Tensor:
+    """Equation 2 of the paper, as means: 0.5 L1 + 0.5 L2 pre-training, L1 fine-tuning."""
+    loss = l1_share * F.l1_loss(restored, target)
+    return loss + (1 - l1_share) * F.mse_loss(restored, target)
