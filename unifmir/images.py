@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,9 +221,14 @@ def _png(path: Path) -> _Found:
 
     try:
         _whole_png(path)
-        with Pillow.open(path, formats=("PNG",)) as file:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 million pixels on; what is too large is decided below.
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            opened = Pillow.open(path, formats=("PNG",))
+        with opened as file:
             width, height = file.size
-            _bounded(path, width * height * len(file.getbands()) * 4)
+            sample_bytes = 2 if file.mode.startswith("I") else 1
+            _bounded(path, width * height * len(file.getbands()) * sample_bytes)
             if file.mode in ("P", "PA"):
                 raise ImageError(
                     f"{path.name}: a PNG with a colour table; expected grey values. "
@@ -231,6 +237,10 @@ def _png(path: Path) -> _Found:
             values = np.asarray(file)
     except ImageError:
         raise
+    except Pillow.DecompressionBombError as error:
+        raise ImageError(
+            f"{path.name}: more pixels than PNG files are read with (179 million); save it as TIFF"
+        ) from error
     except Exception as error:
         # Any: a damaged file makes Pillow raise OSError, SyntaxError, ValueError and others.
         raise _damaged(path, error) from error

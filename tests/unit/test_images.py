@@ -248,3 +248,18 @@ def test_a_header_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
             file.pages.first.tags[name].overwrite(60000)
     with pytest.raises(ImageError, match=r"huge\.tif"):
         read_image(path, "yx")
+
+
+def test_large_pngs_are_read_without_a_warning(tmp_path: Path) -> None:
+    # 9600 x 9600 is beyond Pillow's 89 million pixels, and blank: the highest compression.
+    Pillow.fromarray(np.zeros((9600, 9600), np.uint8)).save(tmp_path / "slide.png")
+    assert read_image(tmp_path / "slide.png", "yx").shape == (9600, 9600)
+
+
+def test_pngs_beyond_what_pillow_reads_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Pillow.fromarray(PLANE).save(tmp_path / "slide.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match=r"slide\.png: more pixels.*save it as TIFF"):
+        read_image(tmp_path / "slide.png", "yx")

@@ -28,7 +28,7 @@ from unifmir.tasks import TASKS
 
 Array = NDArray[np.float32]
 HELD_OUT = "held-out"
-SIZES = {"sr": 128, "denoise": 128, "isotropic": 64, "projection": 96, "volume": 12}
+SIZES = {"sr": 128, "denoise": 128, "isotropic": 48, "projection": 96, "volume": 12}
 """Side of the test images: pixels, or lenses for volume."""
 GAUSSIAN_SIGMAS = (0.5, 1.0, 1.5, 2.0)
 MEDIAN_SIZES = (3, 5)

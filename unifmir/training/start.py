@@ -30,13 +30,12 @@ def lit(network: Network) -> Network:
     """
     if isinstance(network, UniFMIR | VolumeRestoration):
         unet: ViewUNet = network.conv_first0
-        conv, _, last = unet.decoder_layers[-1]  # type: ignore[misc]  # torch types it as Module
-        nn.init.constant_(conv.bias, 1.0)
-        nn.init.constant_(last.weight, 0.3)
-        nn.init.constant_(last.bias, -2.0)
         tail = network.conv_lastv if isinstance(network, UniFMIR) else network.conv_last
-        assert tail.bias is not None  # noqa: S101 - every convolution here has one
-        nn.init.constant_(tail.bias, DARK)
+        last = f"decoder_layers.{len(unet.decoder_layers) - 1}"
+        starts = {f"{last}.0.bias": 1.0, f"{last}.2.weight": 0.3, f"{last}.2.bias": -2.0}
+        for name, value in starts.items():
+            nn.init.constant_(unet.get_parameter(name), value)
+        nn.init.constant_(tail.get_parameter("bias"), DARK)
     return network
 
 
