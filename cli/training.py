@@ -24,6 +24,14 @@ class Loss(StrEnum):
     l1 = "l1"
 
 
+class Device(StrEnum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def train(
     out: Annotated[Path, typer.Option(help="The trained model, .safetensors.")],
     tasks: Annotated[
@@ -37,7 +45,9 @@ def train(
         typer.Option(help="Checkpoint or zoo id to start from; random weights if none."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, over all tasks.")] = 8500,
-    seed: Annotated[int, typer.Option(help="Of the weights, the scenes and the patches.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the weights, the scenes and the patches.")
+    ] = 0,
     learning_rate: Annotated[
         float | None, typer.Option(help="5e-5 (the paper's) with --init, 1e-3 without.")
     ] = None,
@@ -50,7 +60,9 @@ def train(
         typer.Option(help="With --init: give this task's own layers random weights. Repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    device: Annotated[
+        Device, typer.Option(help="auto: a CUDA device if there is one.")
+    ] = Device.auto,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train on simulated images: all five tasks in one model, or fine-tune some.
@@ -69,8 +81,11 @@ def train(
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name}: the trained model is a .safetensors file; name it so")
     names = [task.value for task in tasks] if tasks else list(TASKS)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if renew and init is None:
+        raise CheckpointError("--renew changes the model given with --init, and none is given")
+    cuda = torch.cuda.is_available()
+    if device is Device.cuda and not cuda:
+        raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=_stderr()) as bar:
         scenes = bar.add_task("simulating", total=sum(SMALL[name].scenes for name in set(names)))
@@ -92,7 +107,7 @@ def train(
             mixed_loss=None if loss is None else loss is Loss.mixed,
             renew=[task.value for task in renew or ()],
             resume=resume,
-            device=device,
+            device="cuda" if cuda and device is not Device.cpu else "cpu",
         )
         source = run(request, Watch(lambda _: bar.advance(scenes), on_step))
     document = {
@@ -113,7 +128,7 @@ def evaluate(
         list[Task] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Held-out images per task.")] = 12,
-    seed: Annotated[int, typer.Option(help="Of the held-out images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the held-out images.")] = 0,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Measure a model on held-out simulated images, beside the simple methods of each task."""
@@ -131,7 +146,11 @@ def evaluate(
             run(network, name, images=images, seed=seed, on_image=lambda: bar.advance(progress))
             for name in names
         ]
-    document = {"model": model, "tasks": {result.task: result.to_dict() for result in results}}
+    document = {
+        "model": network.source.name,
+        "sha256": network.source.sha256,
+        "tasks": {result.task: result.to_dict() for result in results},
+    }
     output.print_result(document, _table(results), as_json=as_json)
 
 

@@ -264,6 +264,14 @@ class TestSession:
         with pytest.raises(CheckpointError, match="restores 'denoise'"):
             session.train(request, self.watch())
 
+    @pytest.mark.parametrize("task", ["projection", "volume"])
+    def test_a_model_of_other_planes_than_simulated_is_refused(
+        self, tmp_path: Path, task: str
+    ) -> None:
+        request = replace(self.request_for(tmp_path), tasks=[task])
+        with pytest.raises(CheckpointError, match="simulated"):
+            session.train(request, self.watch())
+
 
 class TestEvaluation:
     def test_scale_and_offset_are_granted(self) -> None:

@@ -25,6 +25,7 @@ from unifmir.normalize import normalize
 from unifmir.pruning import prune
 from unifmir.simulate import Pair, generator, lightfield, pair
 from unifmir.tasks import TASKS
+from unifmir.training.pool import check_fits
 
 Array = NDArray[np.float32]
 HELD_OUT = "held-out"
@@ -102,7 +103,13 @@ def evaluate(
     images : int
         Test images; their random numbers are never used in training.
     seed : int
+
+    Raises
+    ------
+    CheckpointError
+        The model restores another task, or images of another make.
     """
+    check_fits(network.config, task)
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
     scores: dict[str, list[Score]] = {}
     for index in range(images):

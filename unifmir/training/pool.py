@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
-from unifmir.errors import ImageError
+from unifmir.errors import CheckpointError, ImageError
 from unifmir.simulate import generator, lightfield, normalized, pair
+from unifmir.simulate.scenes import SURFACE_PLANES, VOLUME_PLANES
 from unifmir.training.recipe import TaskRecipe
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,29 @@ class Pool:
     task: str
     images: tuple[Array, ...]
     targets: tuple[Array, ...]
+
+
+def check_fits(config: ModelConfig, task: str) -> None:
+    """Refuse a model that the simulated images of a task do not fit.
+
+    Raises
+    ------
+    CheckpointError
+        The model restores another task, or has other planes or views than the simulator makes.
+    """
+    if isinstance(config, SingleTaskConfig) and config.task != task:
+        raise CheckpointError(f"the model restores {config.task!r}; it cannot do {task!r}")
+    projector, unet = config.projector, config.view_unet
+    if task == "projection" and projector is not None and projector.planes != SURFACE_PLANES:
+        raise CheckpointError(
+            f"the model projects {projector.planes} planes, simulated stacks have {SURFACE_PLANES}"
+        )
+    made = (lightfield.VIEWS_PER_SIDE**2, VOLUME_PLANES)
+    if task == "volume" and unet is not None and (unet.views, unet.planes) != made:
+        raise CheckpointError(
+            f"the model turns {unet.views} views into {unet.planes} planes, simulated light "
+            f"fields have {made[0]} and {made[1]}; choose other tasks with --task"
+        )
 
 
 def simulated(

@@ -20,7 +20,7 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.pruning import kept_keys
 from unifmir.tasks import TASKS
-from unifmir.training.pool import simulated
+from unifmir.training.pool import check_fits, simulated
 from unifmir.training.recipe import (
     PAPER_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
@@ -130,11 +130,8 @@ def _prepared(request: Request, watch: Watch) -> Training:
         fresh = lit(build(network.config))
         assert isinstance(fresh, UniFMIR)  # noqa: S101 - built from the same configuration
         renew(network, fresh, list(request.renew))
-    if not isinstance(network.config, MultiTaskConfig) and list(request.tasks) != [network.task]:
-        raise CheckpointError(
-            f"the model to start from restores {network.task!r}; it cannot be trained for "
-            f"{', '.join(request.tasks)}"
-        )
+    for task in request.tasks:
+        check_fits(network.config, task)
     rate = request.learning_rate
     if rate is None:
         rate = SCRATCH_LEARNING_RATE if request.init is None else PAPER_LEARNING_RATE

@@ -1,0 +1,117 @@
+"""`unifmir train` and `unifmir evaluate`: files, JSON, and how they fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from unifmir import checkpoint
+from unifmir.cli.main import app
+from unifmir.networks.base import Network
+from unifmir.tasks import TASKS
+from unifmir.training import evaluation, recipe, session
+from unifmir.training.recipe import TaskRecipe
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def told(result: Result) -> str:
+    """What was said on stderr, without the line breaks of boxes and narrow terminals."""
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.fixture
+def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and evaluation on images small enough for a test."""
+    tiny = {task: TaskRecipe(scene_size=24, scenes=1, patch=16, batch=1) for task in TASKS}
+    monkeypatch.setattr(recipe, "SMALL", tiny)
+    monkeypatch.setattr(session, "SMALL", tiny)
+    monkeypatch.setattr(evaluation, "SIZES", dict.fromkeys(TASKS, 24))
+
+
+@pytest.fixture
+def model_file(tmp_path: Path, tiny_multitask: Network) -> Path:
+    path = tmp_path / "start.safetensors"
+    checkpoint.save(tiny_multitask, path)
+    return path
+
+
+@pytest.mark.usefixtures("tiny_recipes")
+def test_fine_tuning_writes_a_model_whose_other_tasks_are_unchanged(
+    tmp_path: Path, model_file: Path
+) -> None:
+    out = tmp_path / "tuned.safetensors"
+    result = run(
+        "train", "--init", model_file, "--task", "sr", "--steps", 2, "--out", out, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    tuned = checkpoint.load_file(out)
+    assert document["sha256"] == tuned.source.sha256
+    assert (document["tasks"], document["steps"]) == (["sr"], 2)
+    before = checkpoint.load_file(model_file).state_dict()
+    changed = {k for k, v in tuned.state_dict().items() if not v.equal(before[k])}
+    assert changed
+    assert all(key.startswith(("conv_firstsr", "upsamplesr")) for key in changed)
+
+
+@pytest.mark.usefixtures("tiny_recipes")
+def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None:
+    result = run("evaluate", model_file, "--task", "sr", "--images", 1, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["model"] == "start.safetensors", "a name, not this machine's path"
+    found = document["tasks"]["sr"]
+    best = found["baselines"][found["best_baseline"]]
+    assert found["gain_db"] == pytest.approx(found["model"]["psnr_db"] - best["psnr_db"], abs=2e-3)
+    assert found["images"] == 1
+    table = run("evaluate", model_file, "--task", "sr", "--images", 1)
+    assert "best simple method" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--out", "model.pt"], "is a .safetensors file"),
+        (["--out", "m.safetensors", "--task", "denose"], "denose"),
+        (["--out", "m.safetensors", "--steps", "0"], "--steps"),
+        (["--out", "m.safetensors", "--seed", "-1"], "--seed"),
+        (["--out", "m.safetensors", "--device", "tpu"], "tpu"),
+        (["--out", "m.safetensors", "--renew", "sr"], "none is given"),
+        (["--out", "m.safetensors", "--init", "no-such-file.pt"], "no-such-file"),
+        ([], "--out"),
+    ],
+)
+def test_wrong_training_options_exit_with_2(
+    arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", *arguments)
+    assert result.exit_code == 2
+    assert expected in told(result)
+    assert not result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unfinished_training_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors.state.pt").write_bytes(b"unfinished")
+    result = run("train", "--out", tmp_path / "m.safetensors")
+    assert result.exit_code == 2
+    assert "--resume" in told(result)
+
+
+def test_a_model_of_one_task_is_not_evaluated_for_another(tmp_path: Path, model_file: Path) -> None:
+    single = tmp_path / "denoise.safetensors"
+    assert run("prune", model_file, "--task", "denoise", "--out", single).exit_code == 0
+    result = run("evaluate", single, "--task", "sr")
+    assert result.exit_code == 2
+    assert "restores 'denoise'" in told(result)
+
+
+def test_a_model_of_other_planes_than_simulated_is_refused(model_file: Path) -> None:
+    result = run("evaluate", model_file, "--task", "volume")
+    assert result.exit_code == 2
+    assert "choose other tasks" in told(result)
