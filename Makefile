@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format compat wheel
+.PHONY: help setup demo test test-all lint format compat tables wheel
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ format: $(READY)  ## Format, and fix what can be fixed
 
 compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
 	bash tests/compat/run.sh
+
+tables: $(READY)  ## Write the tables of the README from the result files
+	$(BIN)/python -m benchmarks.tables
 
 wheel: $(READY)  ## Build the wheel in dist/
 	rm -rf build  # setuptools would pack files left there by an earlier build

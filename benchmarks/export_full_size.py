@@ -1,6 +1,6 @@
 """Export every task from a full-size, official-format checkpoint; record time, memory, outcome.
 
-    python benchmarks/export_full_size.py [--tasks sr denoise ...] [--precision fp32]
+    python -m benchmarks.export_full_size [--tasks sr denoise ...] [--precision fp32]
 
 The weights follow the deterministic rule of tests/golden/weights.py, since the official ones
 cannot be shipped. Each export is a `unifmir export` in a process of its own. Results go to
@@ -11,7 +11,6 @@ measured later.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.machine import processor
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.model import build
@@ -91,22 +91,13 @@ def main() -> None:
             rows[task] = measure(source, task, options.precision, out)
             print(json.dumps({k: v for k, v in rows[task].items() if k != "artifacts"}))
             document = {
-                "command": f"python benchmarks/export_full_size.py --precision {options.precision}",
-                "machine": {"processor": _processor(), "cores": os.cpu_count()},
+                "command": f"python -m benchmarks.export_full_size --precision {options.precision}",
+                "machine": {"processor": processor(), "cores": os.cpu_count()},
                 "versions": {n: version(n) for n in ("torch", "onnx", "onnxruntime", "unifmir")},
                 "rows": [rows[t] for t in TASKS if t in rows],
             }
             RESULTS.mkdir(exist_ok=True)
             target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the result files: `python benchmarks/tables.py [--check]`.
+"""Write the tables of README.md from the result files: `python -m benchmarks.tables [--check]`.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written
 and the exit code is 1 if a table differs from its result file.
@@ -29,10 +29,11 @@ def export_table(document: dict[str, Any]) -> str:
     for row in document["rows"]:
         sizes = {a["format"]: f"{a['size_bytes'] / 1e6:.1f}" for a in row.get("artifacts", [])}
         worst = max((a["max_abs_over_std"] for a in row.get("artifacts", [])), default=None)
-        score = next(
-            (a["details"]["score"]["total"] for a in row["artifacts"] if "score" in a["details"]),
-            None,
-        )
+        scores = [
+            a["details"]["expected_score"]["total"]
+            for a in row.get("artifacts", [])
+            if "expected_score" in a["details"]
+        ]
         rows.append(
             [
                 f"`{row['task']}`",
@@ -41,7 +42,7 @@ def export_table(document: dict[str, Any]) -> str:
                 sizes.get("onnx", "-"),
                 sizes.get("bioimageio", "-"),
                 "-" if worst is None else f"{worst:.1e}",
-                "-" if score is None else f"{score:.2f}",
+                f"{scores[0]:.3f}" if scores else "-",
             ]
         )
     columns = ["task", "seconds", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
@@ -53,7 +54,28 @@ def export_table(document: dict[str, Any]) -> str:
 
 def embedded_table(document: dict[str, Any]) -> str:
     """PSNR of the embedded model beside the best simple method."""
-    raise NotImplementedError
+    rows = []
+    for task, result in document["tasks"].items():
+        best = result["baselines"][result["best_baseline"]]
+        rows.append(
+            [
+                f"`{task}`",
+                f"{result['model']['psnr_db']:.1f}",
+                f"{best['psnr_db']:.1f}",
+                result["best_baseline"],
+                f"{result['gain_db']:+.1f}",
+                f"{result['model']['ssim']:.3f}",
+                f"{best['ssim']:.3f}",
+            ]
+        )
+    columns = ["task", "PSNR, dB", "simple method, dB", "which", "gain, dB", "SSIM", "simple"]
+    table = markdown(columns, rows)
+    images = next(iter(document["tasks"].values()))["images"]
+    machine = document["machine"]
+    return (
+        f"{table}\n\n{images} images per task, `{document['command']}`; {machine['processor']}, "
+        f"torch {document['versions']['torch']}."
+    )
 
 
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
@@ -67,9 +89,8 @@ def rendered(text: str) -> str:
     for name, (source, render) in TABLES.items():
         table = render(json.loads(source.read_text("utf-8")))
         pattern = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(
-            pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
-        )
+        filled = rf"\g<1>{table}" + "\n" + r"\g<2>"
+        text, count = re.subn(pattern, filled, text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f"README.md has {count} places for the table {name!r}, expected 1")
     return text

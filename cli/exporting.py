@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from unifmir.export.base import Artifact
+    from unifmir.export.base import Artifact, Credit
     from unifmir.export.verification import Report
 
 EMBEDDED = "unifmir-small-sim"
@@ -65,6 +65,11 @@ def export(
         list[Path] | None,
         typer.Option(help="Image to measure value ranges on; repeatable."),
     ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="Author of the weights, for a BioImage.IO package; repeatable."),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, SPDX.")] = "",
     github_user: Annotated[
         str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
     ] = "unifmir",
@@ -94,7 +99,7 @@ def export(
             interface=interface.value,
             opset=opset,
             calibration=calibration or (),
-            github_user=github_user,
+            credit=_credit(network.source.zoo_id, author, licence, github_user),
             on_step=lambda text: _say(console, status, text),
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
@@ -121,6 +126,21 @@ def verify(
         output.check_failed("\n  ".join([artifact.name, *report.failures]))
 
 
+def _credit(
+    zoo_id: str | None, author: list[str] | None, licence: str, github_user: str
+) -> "Credit":
+    """What the user says of the weights, else what the zoo entry does."""
+    from unifmir.export.base import Credit
+    from unifmir.zoo.catalogue import find
+
+    authors, known, data = tuple(author or ()), "", ""
+    if zoo_id is not None:
+        entry = find(zoo_id)
+        authors, known = authors or entry.authors, entry.licence or ""
+        data = f"{entry.dataset}. {entry.notes}"
+    return Credit(authors, licence or known, data, github_user)
+
+
 def _say(console: "Console", status: "Status", text: str) -> None:
     """Show a step on the moving line, or as a line of its own where there is no terminal."""
     if console.is_terminal:
@@ -144,7 +164,21 @@ def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
             )
         )
     columns = ("format", "precision", "MB", "max diff / std", "same picture", "file")
-    return output.table(columns, rows)
+    scores = [_score_line(a.details["expected_score"]) for a in artifacts if _scored(a)]
+    return "\n".join([output.table(columns, rows), *scores])
+
+
+def _scored(artifact: "Artifact") -> bool:
+    return "expected_score" in artifact.details
+
+
+def _score_line(score: dict[str, Any]) -> str:
+    parts = ("metadata_format", "metadata_completeness", "core", "partner")
+    told = " + ".join(f"{name} {score[name]:.3f}" for name in parts)
+    return (
+        f"\nexpected zoo score {score['total']:.3f} = ({told}) / 4"
+        f"; target {score['target']}, {score['with_deepimagej']:.3f} if deepImageJ's check passes"
+    )
 
 
 def _case_table(report: "Report") -> str:

@@ -82,6 +82,20 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """Whose the weights are: what a published package must say and no checkpoint knows."""
+
+    authors: tuple[str, ...] = ()
+    """Of the weights; the paper's when empty, as for the official checkpoints."""
+    licence: str = ""
+    """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
+    training_data: str = ""
+    """In words; "not recorded" when empty."""
+    github_user: str = "unifmir"
+    """Packager and maintainer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExportJob:
     """Everything a format needs to write one file."""
 
@@ -94,8 +108,7 @@ class ExportJob:
     lineage: Lineage
     plan: "PrecisionPlan"
     opset: int
-    github_user: str
-    """Who answers for a published package."""
+    credit: Credit
     reports: tuple["Report", ...] = ()
     """Verifications of the files made before this one, for the package's README."""
 

@@ -11,24 +11,24 @@ from pathlib import Path
 
 import numpy as np
 from torch import nn
-from unifmir.images import read_image
-from unifmir.samples import sample
 
 from unifmir import checkpoint
 from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.base import Artifact, Exporter, ExportJob, Variant
+from unifmir.export.base import Artifact, Credit, Exporter, ExportJob, Variant
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.interfaces import lineage_of
 from unifmir.export.onnx import DEFAULT_OPSET
 from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
 from unifmir.hashing import sha256_of
+from unifmir.images import read_image
 from unifmir.model import Source, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
 from unifmir.pruning import prune
+from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class _Wanted:
     interface: str
     opset: int
     calibration: tuple[str | Path | np.ndarray, ...]
-    github_user: str
+    credit: Credit
 
     def variants(self, exporter: Exporter) -> tuple[Variant, ...]:
         """Which variants a format writes; no CPU runtime computes in bf16, to verify one with."""
@@ -81,7 +81,7 @@ def export(
     interface: str = "image",
     opset: int = DEFAULT_OPSET,
     calibration: Sequence[str | Path | np.ndarray] = (),
-    github_user: str = "unifmir",
+    credit: Credit | None = None,
     on_step: Step | None = None,
 ) -> tuple[Artifact, ...]:
     """Export a model to verified artifacts.
@@ -107,8 +107,8 @@ def export(
         ONNX operator set.
     calibration : sequence of paths or arrays
         Raw images to measure value ranges on; the shipped sample of the task when empty.
-    github_user : str
-        Named as packager and maintainer of a BioImage.IO package.
+    credit : Credit, optional
+        What a BioImage.IO package says of its authors, licence and training.
     on_step : callable, optional
         Told what is being done.
 
@@ -132,7 +132,7 @@ def export(
     if not (chosen := task or model.task):
         raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
     wanted = _Wanted(
-        chosen, exporters, precision, interface, opset, tuple(calibration), github_user
+        chosen, exporters, precision, interface, opset, tuple(calibration), credit or Credit()
     )
     step = on_step or logger.info
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
@@ -183,7 +183,7 @@ def _make(
         lineage=lineage_of(config, interface, wanted.precision, variant, bench.parent),
         plan=bench.plan,
         opset=wanted.opset,
-        github_user=wanted.github_user,
+        credit=wanted.credit,
         reports=reports,
     )
     path = bench.folder / _file_name(exporter, job)

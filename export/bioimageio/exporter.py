@@ -5,17 +5,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from unifmir.samples import sample
-
 import unifmir
-from unifmir.export.base import ExportJob, Lineage, Runner, Variant
-from unifmir.export.bioimageio.card import default_card
+from unifmir.export.base import Credit, ExportJob, Lineage, Runner, Variant
+from unifmir.export.bioimageio.card import ModelCard, Person, Training, default_card
 from unifmir.export.bioimageio.lint import read_package
 from unifmir.export.bioimageio.package import PackageInputs, Storage, build_package, read_lineage
 from unifmir.export.bioimageio.rdf import FILES
 from unifmir.export.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.torchscript import TORCHSCRIPT
-from unifmir.tasks import TASKS
+from unifmir.samples import sample
+from unifmir.tasks import TASKS, TaskSpec
 
 STORAGE: dict[str, Storage] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 TIMESTAMP = "2026-11-22T00:00:00+00:00"
@@ -45,14 +44,7 @@ class BioimageioExporter:
                 onnx_file=onnx_file,
                 torchscript_file=torchscript_file,
                 image=taken.image,
-                card=default_card(
-                    task.name,
-                    name=f"UniFMIR {task.title}",
-                    github_user=job.github_user,
-                    git_repo="",
-                    timestamp=TIMESTAMP,
-                    unifmir_version=unifmir.__version__,
-                ),
+                card=_card(task, job.credit),
                 storage=STORAGE[job.plan.precision],
                 image_note=f"{taken.name} ({taken.licence}): {taken.description}",
                 lineage=asdict(job.lineage),
@@ -74,6 +66,22 @@ class BioimageioExporter:
     def lineage(self, path: Path) -> Lineage:
         """From the description's own section."""
         return Lineage.from_strings(read_lineage(path), path.name)
+
+
+def _card(task: TaskSpec, credit: Credit) -> ModelCard:
+    """The task's card, with what is known of these weights."""
+    training = Training(data=credit.training_data) if credit.training_data else None
+    card = default_card(
+        task.name,
+        name=f"UniFMIR {task.title}",
+        github_user=credit.github_user,
+        git_repo="",
+        timestamp=TIMESTAMP,
+        unifmir_version=unifmir.__version__,
+        training=training,
+    )
+    authors = tuple(Person(name) for name in credit.authors)
+    return replace(card, authors=authors or card.authors, licence=credit.licence or card.licence)
 
 
 BIOIMAGEIO = BioimageioExporter()

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
-from unifmir.export.base import ExportJob
+from unifmir.export.base import Credit, ExportJob
 from unifmir.export.bioimageio import PackageInputs, build_package, default_card
 from unifmir.export.cases import example
 from unifmir.export.interfaces import lineage_of
@@ -78,7 +78,7 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     card = default_card(
         task,
         name=f"UniFMIR {TASKS[task].title} (compatibility test)".replace("-", " "),
-        github_user=GITHUB_USER,
+        credit=Credit(github_user=GITHUB_USER),
         git_repo="https://example.org/unifmir",
         timestamp="2026-01-01T00:00:00+00:00",
         unifmir_version="0.1.0",

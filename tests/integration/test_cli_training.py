@@ -14,7 +14,7 @@ from unifmir.training import evaluation, recipe, session
 from unifmir.training.recipe import TaskRecipe
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: str | Path | int) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
