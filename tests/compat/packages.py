@@ -71,14 +71,14 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
         model.config, "image", "fp32", "stored", Source("tiny.safetensors", "0" * 64)
     )
     plan = plan_precision(module, "fp32", [traced])
-    job = ExportJob(model, module, traced, lineage, plan, 17, GITHUB_USER)
+    job = ExportJob(model, module, traced, lineage, plan, 17, Credit(github_user=GITHUB_USER))
     onnx_file, torchscript_file = folder / "m.onnx", folder / "m.pt"
     ONNX.write(job, onnx_file)
     TORCHSCRIPT.write(job, torchscript_file)
     card = default_card(
         task,
         name=f"UniFMIR {TASKS[task].title} (compatibility test)".replace("-", " "),
-        credit=Credit(github_user=GITHUB_USER),
+        github_user=GITHUB_USER,
         git_repo="https://example.org/unifmir",
         timestamp="2026-01-01T00:00:00+00:00",
         unifmir_version="0.1.0",
