@@ -37,6 +37,7 @@ def export_table(document: dict[str, Any]) -> str:
         rows.append(
             [
                 f"`{row['task']}`",
+                f"{row['cpu_s']:.0f}",
                 f"{row['wall_s']:.0f}",
                 f"{row['peak_memory_mib'] / 1024:.1f}",
                 sizes.get("onnx", "-"),
@@ -45,7 +46,7 @@ def export_table(document: dict[str, Any]) -> str:
                 f"{scores[0]:.3f}" if scores else "-",
             ]
         )
-    columns = ["task", "seconds", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
+    columns = ["task", "CPU s", "wall s", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
     table = markdown([*columns, "expected zoo score"], rows)
     machine, versions = document["machine"], document["versions"]
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
