@@ -68,8 +68,8 @@ class IsotropicInterface(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X), z already interpolated to isotropic sampling -> the same shape."""
+    def passes(self, volume: Tensor) -> tuple[Tensor, Tensor]:
+        """The restorations along x and along y, (N, Z, Y, X) each."""
         depth, height, width = volume.shape[2], volume.shape[3], volume.shape[4]
         by_x = volume[:, 0].permute(0, 3, 2, 1)
         by_y = volume[:, 0].permute(0, 2, 3, 1)
@@ -77,9 +77,13 @@ class IsotropicInterface(nn.Module):
         second = self.network(by_y.reshape(-1, 1, width, depth))
         first = first.reshape(-1, width, height, depth).permute(0, 3, 2, 1)
         second = second.reshape(-1, height, width, depth).permute(0, 3, 1, 2)
-        combined = (first.clamp(min=0) * second.clamp(min=0)).sqrt()
-        result: Tensor = combined.unsqueeze(1)
-        return result
+        return first, second
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """(N, 1, Z, Y, X), z already interpolated to isotropic sampling -> the same shape."""
+        first, second = self.passes(volume)
+        combined: Tensor = (first.clamp(min=0) * second.clamp(min=0)).sqrt()
+        return combined.unsqueeze(1)
 
 
 class ProjectionInterface(nn.Module):
