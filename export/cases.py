@@ -24,8 +24,8 @@ SIZES: tuple[tuple[int, tuple[int, int, int]], ...] = (
 )
 """(batch, (depth, height, width)): as traced, smaller, odd, odd and larger, narrow, larger.
 
-In network pixels, but a quarter of that for light fields, whose network works at 11 times the
-sampling of its input.
+In network pixels; heights and widths are a quarter of that for light fields, whose network works
+at 11 times the sampling of its input, and half for whole isotropic volumes.
 """
 SEED = 20240412
 RANDOM_RANGE = (-0.1, 1.2)
@@ -42,12 +42,17 @@ class Case:
     """float32, in the shape the artifact takes."""
 
 
-def case_size(config: SingleTaskConfig, size: tuple[int, int, int]) -> tuple[int, int, int]:
+def case_size(
+    config: SingleTaskConfig, interface: str, size: tuple[int, int, int]
+) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
-    if config.view_unet is None:
-        return size
     depth, height, width = size
-    return depth, -(-height // 4), -(-width // 4)
+    if config.view_unet is not None:
+        return depth, -(-height // 4), -(-width // 4)
+    if config.task == "isotropic" and interface == "image":
+        # A volume is height + width slices for the network.
+        return depth, -(-height // 2), -(-width // 2)
+    return size
 
 
 def example(config: SingleTaskConfig, interface: str) -> "Tensor":
@@ -55,7 +60,7 @@ def example(config: SingleTaskConfig, interface: str) -> "Tensor":
     import torch
 
     batch, size = SIZES[0]
-    shape = shape_of(config, interface, batch=batch, size=case_size(config, size))
+    shape = shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -75,7 +80,7 @@ def cases(config: SingleTaskConfig, interface: str, real: np.ndarray) -> list[Ca
         low, high = 0.0, 4095.0
     found = []
     for batch, size in SIZES:
-        shape = shape_of(config, interface, batch=batch, size=case_size(config, size))
+        shape = shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
         noise = low + (high - low) * rng.random(shape, dtype=np.float32)
         found.append(Case("random", noise.astype(np.float32)))
         found.append(Case("real", real_input(config, interface, real, shape, rng)))
@@ -114,7 +119,7 @@ def calibration_inputs(
     import torch
 
     rng = np.random.default_rng(SEED)
-    size = case_size(config, (5, 64, 64))
+    size = case_size(config, interface, (5, 64, 64))
     inputs = []
     for raw in images:
         for _ in range(max(1, count // len(images))):

@@ -13,7 +13,7 @@ import unifmir
 from tests.golden.weights import filled
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
-from unifmir.export.cases import example
+from unifmir.export.cases import SIZES, case_size, example
 from unifmir.export.interfaces import network_channels, shape_of
 from unifmir.export.onnx import ONNX
 from unifmir.model import build
@@ -103,10 +103,8 @@ def test_eager_and_onnx_agree_at_any_size_and_batch(task, sessions, height, widt
 def test_the_traced_example_differs_in_every_free_size(task, interface):
     config = _tiny(task).config
     shape = tuple(example(config, interface).shape)
-    assert shape == shape_of(config, interface, batch=2, size=_network_size(config))
+    assert shape == shape_of(
+        config, interface, batch=2, size=case_size(config, interface, SIZES[0][1])
+    )
     assert shape[0] == 2
     assert shape[-1] != shape[-2]
-
-
-def _network_size(config):
-    return (6, 24, 40) if config.view_unet is None else (6, 6, 10)
