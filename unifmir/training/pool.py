@@ -165,7 +165,7 @@ def _crop(
     if min(free) < 0:
         raise ImageError(
             f"a patch of {side} pixels does not fit an image of {image.shape[-2:]}; "
-            "use a smaller --patch or larger images"
+            "simulate larger scenes, or lower `TaskRecipe.patch`"
         )
     y, x = (unit * int(rng.integers(f + 1)) for f in free)
     rows, columns = slice(y * scale, (y + side) * scale), slice(x * scale, (x + side) * scale)
