@@ -90,15 +90,7 @@ class SingleTaskConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
-        return cls(
-            **_checked(
-                cls,
-                data,
-                body=_build(BodyConfig, data.get("body")),
-                projector=_build(ProjectorConfig, data.get("projector")),
-                view_unet=_build(ViewUNetConfig, data.get("view_unet")),
-            )
-        )
+        return cls(**_parts(cls, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +154,7 @@ class MultiTaskConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
-        return cls(
-            **_checked(
-                cls,
-                data,
-                body=_build(BodyConfig, data.get("body")),
-                projector=_build(ProjectorConfig, data.get("projector")),
-                view_unet=_build(ViewUNetConfig, data.get("view_unet")),
-            )
-        )
+        return cls(**_parts(cls, data))
 
 
 _T = TypeVar("_T")
@@ -189,6 +173,17 @@ def _plain(config: Any) -> dict[str, Any]:
 
     plain: dict[str, Any] = listed(asdict(config))
     return plain
+
+
+def _parts(cls: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments of a configuration that holds a body, a projector and a U-Net."""
+    return _checked(
+        cls,
+        data,
+        body=_build(BodyConfig, data.get("body")),
+        projector=_build(ProjectorConfig, data.get("projector")),
+        view_unet=_build(ViewUNetConfig, data.get("view_unet")),
+    )
 
 
 def _build(cls: type[_T], data: dict[str, Any] | None) -> Any:
