@@ -5,9 +5,30 @@ official files and a small network are the same classes with other numbers.
 """
 
 from dataclasses import asdict, dataclass, fields
+from math import isqrt
 from typing import Any, Self, TypeVar
 
 from unifmir.errors import CheckpointError
+from unifmir.reference import REFERENCES
+
+Option = int | tuple[int, ...]
+"""Value of a constructor argument of a reference model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a plain network reads and gives, beside the batch."""
+
+    channels: int = 1
+    """Of the input: planes, slices or views."""
+    out_channels: int = 1
+    volumetric: bool = False
+    """The input has a depth of its own, (N, channels, Z, Y, X)."""
+    volumetric_output: bool = False
+    scale: int = 1
+    """Lateral magnification, output pixels per input pixel."""
+    enlarge: int = 1
+    """Factor by which an image is enlarged before the network reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,16 @@ class SingleTaskConfig:
     body_residual: bool = True
     projector: ProjectorConfig | None = None
     view_unet: ViewUNetConfig | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """What the plain network reads and gives."""
+        if self.projector is not None:
+            return Signature(channels=self.projector.planes)
+        if self.view_unet is not None:
+            views = self.view_unet.views
+            return Signature(views, self.view_unet.planes, scale=isqrt(views))
+        return Signature(self.in_channels, self.out_channels, scale=self.scale)
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class, plain values only."""
@@ -157,12 +188,45 @@ class MultiTaskConfig:
         return cls(**_parts(cls, data))
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceConfig:
+    """A reference model for one task."""
+
+    model: str
+    """Name in `unifmir.reference.REFERENCES`."""
+    task: str
+    options: tuple[tuple[str, Option], ...] = ()
+    """Constructor arguments that differ from the published network's."""
+
+    @property
+    def signature(self) -> Signature:
+        """What the plain network reads and gives."""
+        return REFERENCES[self.model].signature
+
+    def network_kwargs(self) -> dict[str, Any]:
+        """Constructor arguments of the network class."""
+        return {**REFERENCES[self.model].options, **dict(self.options)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"model": self.model, "task": self.task, "options": _plain(dict(self.options))}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
+        values = _checked(cls, data)
+        options = _checked_options(values["model"], values.get("options", {}))
+        return cls(values["model"], values["task"], options)
+
+
 _T = TypeVar("_T")
-ModelConfig = SingleTaskConfig | MultiTaskConfig
+SingleConfig = SingleTaskConfig | ReferenceConfig
+"""Of a network for one task."""
+ModelConfig = SingleConfig | MultiTaskConfig
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """A dataclass as JSON values: tuples become lists."""
+    """A dataclass, or a dictionary, as JSON values: tuples become lists."""
 
     def listed(value: Any) -> Any:
         if isinstance(value, tuple):
@@ -171,7 +235,7 @@ def _plain(config: Any) -> dict[str, Any]:
             return {key: listed(item) for key, item in value.items()}
         return value
 
-    plain: dict[str, Any] = listed(asdict(config))
+    plain: dict[str, Any] = listed(config if isinstance(config, dict) else asdict(config))
     return plain
 
 
@@ -200,3 +264,15 @@ def _checked(cls: Any, data: dict[str, Any], **built: Any) -> dict[str, Any]:
         )
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return {**values, **{k: v for k, v in built.items() if k in names}}
+
+
+def _checked_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Option], ...]:
+    """Constructor arguments as sorted pairs, refused if the reference model has no such one."""
+    known = REFERENCES[name].options
+    if unknown := set(options) - set(known):
+        raise CheckpointError(
+            f"configuration has unknown options {sorted(unknown)} for {name}; "
+            f"known: {sorted(known)}. Was the file written by a newer unifmir?"
+        )
+    pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in options.items())
+    return tuple(sorted(pairs))

@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 
 from torch import nn
 
-from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, SingleConfig
 from unifmir.networks import interface
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
+from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
 Interface = Literal["network", "image"]
@@ -91,7 +92,9 @@ def build(config: ModelConfig) -> Network:
     if isinstance(config, MultiTaskConfig):
         network: Network = UniFMIR(**config.network_kwargs())
     else:
-        module, _, name = TASKS[config.task].network.partition(":")
+        reference = isinstance(config, ReferenceConfig)
+        target = REFERENCES[config.model].network if reference else TASKS[config.task].network
+        module, _, name = target.partition(":")
         network = getattr(import_module(module), name)(**config.network_kwargs())
         network.task = config.task
     network.config = config
@@ -100,13 +103,18 @@ def build(config: ModelConfig) -> Network:
 
 def image_interface(network: Network) -> nn.Module:
     """Wrap a single-task network to take and give a user's image; the weights are shared."""
-    config: SingleTaskConfig = network.config
+    config: SingleConfig = network.config
+    signature = config.signature
+    if signature.volumetric:
+        return interface.VolumetricInterface(network).eval()
     if config.task == "isotropic":
         return interface.IsotropicInterface(network).eval()
     if config.task == "projection":
         return interface.ProjectionInterface(network).eval()
-    if config.task == "volume" and config.view_unet is not None:
-        return interface.LightFieldInterface(network, isqrt(config.view_unet.views)).eval()
-    if config.task == "denoise" and config.in_channels > 1:
-        return interface.StackInterface(network, config.in_channels).eval()
+    if config.task == "volume":
+        return interface.LightFieldInterface(network, isqrt(signature.channels)).eval()
+    if config.task == "denoise" and signature.channels > 1:
+        return interface.StackInterface(network, signature.channels).eval()
+    if signature.enlarge > 1:
+        return interface.EnlargingInterface(network, signature.enlarge).eval()
     return interface.PlaneInterface(network).eval()

@@ -23,6 +23,36 @@ class PlaneInterface(nn.Module):
         return out
 
 
+class EnlargingInterface(nn.Module):
+    """sr by a network that keeps the sampling: it reads the image enlarged bilinearly."""
+
+    def __init__(self, network: nn.Module, scale: int) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, Y, X) -> (N, 1, scale * Y, scale * X)."""
+        enlarged = F.interpolate(
+            image, scale_factor=self.scale, mode="bilinear", align_corners=False
+        )
+        out: Tensor = self.network(enlarged)
+        return out
+
+
+class VolumetricInterface(nn.Module):
+    """A network with a depth of its own reads the stack as it is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, stack: Tensor) -> Tensor:
+        """(N, 1, Z, Y, X) -> the same shape, or (N, 1, Y, X) for projection."""
+        out: Tensor = self.network(stack)
+        return out
+
+
 class StackInterface(nn.Module):
     """denoise with neighbours: each slice of a stack is restored from a window around it.
 

@@ -1,0 +1,28 @@
+"""What is known of a reference model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unifmir.config import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One row of `REFERENCES`."""
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    """Tasks it is a reference for, the one it is best known for first."""
+    network: str
+    """`module:class`; a `Network` that imports nothing but torch and `unifmir.networks`."""
+    options: Mapping[str, int | tuple[int, ...]]
+    """Constructor arguments of the published network."""
+    signature: Signature
+    """What the plain network reads and gives."""
+    parameters: int
+    """Of the published network."""
+    citation: str
+    doi: str
+    notes: str = ""
+    """What a reader of the paper's tables should know."""
