@@ -34,3 +34,7 @@ class ZooError(UnifmirError, RuntimeError):
 
 class MissingExtraError(UnifmirError, ImportError):
     """An optional dependency is not installed."""
+
+
+class BenchmarkError(UnifmirError, RuntimeError):
+    """A benchmark cannot be run as asked, or a file is no result of one."""
