@@ -1,4 +1,5 @@
-"""What models cost: latency, memory and energy beside counts and quality, measured to be believed.
+"""What models cost: latency, memory and energy, beside counts and quality.
 
-`measure.benchmark` runs a plan and gives a `results.Results`; `tables`, `plots` and `diff` read one.
+`measure.benchmark` runs a plan and gives `results.Results`; `tables`, `plots` and `compare` read
+them.
 """

@@ -34,9 +34,8 @@ class Subject:
     def key(self) -> str:
         """Unique in a results file, and the same in another run of the same plan."""
         shape = "x".join(map(str, self.input_shape))
-        return "/".join(
-            (self.task, self.workload, shape, self.model, self.runtime, self.precision, self.device)
-        )
+        how = f"{self.model}/{self.runtime}/{self.precision}/{self.device}"
+        return f"{self.task}/{self.workload}/{shape}/{how}"
 
     @property
     def pixels(self) -> int:
