@@ -13,7 +13,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.machine import processor
+from unifmir.machine import processor
 from unifmir.zoo import refresh
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "zoo" / "weights"

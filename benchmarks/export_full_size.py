@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.machine import processor
+from unifmir.machine import processor
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.model import build

@@ -40,7 +40,7 @@ class Lineage:
     precision: str
     variant: Variant
     config: dict[str, Any]
-    """`SingleTaskConfig.to_dict()`."""
+    """The configuration's `to_dict()`."""
     scale: int
     """Lateral magnification, output pixels per input pixel."""
     input_axes: tuple[str, ...]

@@ -1,13 +1,12 @@
 """What an artifact is verified on: real and random images, at sizes unlike the traced one."""
 
 from dataclasses import dataclass
-from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unifmir.config import SingleTaskConfig
-from unifmir.export.interfaces import shape_of
+from unifmir.config import SingleConfig
+from unifmir.export.interfaces import shape_of, views_per_side
 from unifmir.normalize import normalize
 from unifmir.tasks import TASKS
 
@@ -43,11 +42,11 @@ class Case:
 
 
 def case_size(
-    config: SingleTaskConfig, interface: str, size: tuple[int, int, int]
+    config: SingleConfig, interface: str, size: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
     depth, height, width = size
-    if config.view_unet is not None:
+    if config.task == "volume":
         return depth, -(-height // 4), -(-width // 4)
     if config.task == "isotropic" and interface == "image":
         # A volume is height + width slices for the network.
@@ -55,7 +54,7 @@ def case_size(
     return size
 
 
-def example(config: SingleTaskConfig, interface: str) -> "Tensor":
+def example(config: SingleConfig, interface: str) -> "Tensor":
     """The tensor a graph is traced with: batch 2 and sizes that all differ."""
     import torch
 
@@ -64,19 +63,19 @@ def example(config: SingleTaskConfig, interface: str) -> "Tensor":
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def cases(config: SingleTaskConfig, interface: str, real: np.ndarray) -> list[Case]:
+def cases(config: SingleConfig, interface: str, real: np.ndarray) -> list[Case]:
     """Inputs for an artifact of `config`.
 
     Parameters
     ----------
-    config : SingleTaskConfig
+    config : SingleConfig
     interface : {"network", "image"}
     real : ndarray
         A raw image in the task's input axes.
     """
     rng = np.random.default_rng(SEED)
     low, high = (-1.0, 1.0) if _wants_views(config, interface) else RANDOM_RANGE
-    if config.view_unet is not None and interface == "image":
+    if config.task == "volume" and interface == "image":
         low, high = 0.0, 4095.0
     found = []
     for batch, size in SIZES:
@@ -88,7 +87,7 @@ def cases(config: SingleTaskConfig, interface: str, real: np.ndarray) -> list[Ca
 
 
 def real_input(
-    config: SingleTaskConfig,
+    config: SingleConfig,
     interface: str,
     raw: np.ndarray,
     shape: tuple[int, ...],
@@ -99,10 +98,10 @@ def real_input(
     Where the image is smaller than the wanted size it is continued by reflection.
     """
     image, _ = normalize(raw, TASKS[config.task].normalization)
-    if config.view_unet is not None:
-        n = isqrt(config.view_unet.views)
+    if config.task == "volume":
+        n = views_per_side(config)
         crops = [_light_field_crop(n, interface, image, shape, rng) for _ in range(shape[0])]
-    elif interface == "network" and config.task == "isotropic":
+    elif interface == "network" and config.task == "isotropic" and len(shape) == 4:
         # The network sees slices with rows y (or x) and columns z.
         crops = [_crop(image.transpose(2, 1, 0), shape[1:], rng) for _ in range(shape[0])]
     elif image.ndim == len(shape) - 1:
@@ -113,7 +112,7 @@ def real_input(
 
 
 def calibration_inputs(
-    config: SingleTaskConfig, interface: str, images: list[np.ndarray], *, count: int = 4
+    config: SingleConfig, interface: str, images: list[np.ndarray], *, count: int = 4
 ) -> "list[Tensor]":
     """Inputs to measure value ranges on: several crops of each image, of moderate size."""
     import torch
@@ -128,8 +127,8 @@ def calibration_inputs(
     return inputs
 
 
-def _wants_views(config: SingleTaskConfig, interface: str) -> bool:
-    return config.view_unet is not None and interface == "network"
+def _wants_views(config: SingleConfig, interface: str) -> bool:
+    return config.task == "volume" and interface == "network"
 
 
 def _crop(image: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

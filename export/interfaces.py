@@ -4,7 +4,7 @@ from dataclasses import asdict
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.base import Lineage, Variant, library_versions
 from unifmir.tasks import TASKS, SizeRule
@@ -16,66 +16,69 @@ FIXED = "="
 """Marks an axis of one size in the names below: `channel=1`."""
 
 
-def axes(config: SingleTaskConfig, interface: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def axes(config: SingleConfig, interface: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Axis names of the input and the output; `name=size` where the size is fixed."""
     scale = lateral_scale(config, interface)
     lateral = ("height", "width")
     magnified = lateral if scale == 1 else tuple(f"{name}_x{scale}" for name in lateral)
+    signature = config.signature
+    channels, planes = signature.channels, signature.out_channels
     if interface == "network":
-        channels, out = network_channels(config), output_planes(config)
+        deep, deep_out = (
+            ("depth",) if free else ()
+            for free in (signature.volumetric, signature.volumetric_output)
+        )
         return (
-            ("batch", f"channel={channels}", *lateral),
-            ("batch", f"channel={out}", *magnified),
+            ("batch", f"channel={channels}", *deep, *lateral),
+            ("batch", f"channel={planes}", *deep_out, *magnified),
         )
     start = ("batch", "channel=1")
-    if config.projector is not None:
-        return (*start, f"depth={config.projector.planes}", *lateral), (*start, *lateral)
-    if config.view_unet is not None:
-        return (*start, *lateral), (*start, f"depth={config.view_unet.planes}", *lateral)
-    if config.task == "isotropic" or (config.task == "denoise" and config.in_channels > 1):
+    if config.task == "projection":
+        depth = "depth" if signature.volumetric else f"depth={channels}"
+        return (*start, depth, *lateral), (*start, *lateral)
+    if config.task == "volume":
+        return (*start, *lateral), (*start, f"depth={planes}", *lateral)
+    if reads_stacks(config):
         return (*start, "depth", *lateral), (*start, "depth", *lateral)
     return (*start, *lateral), (*start, *magnified)
 
 
-def network_channels(config: SingleTaskConfig) -> int:
-    """Channels of the plain network's input."""
-    if config.projector is not None:
-        return config.projector.planes
-    if config.view_unet is not None:
-        return config.view_unet.views
-    return config.in_channels
+def reads_stacks(config: SingleConfig) -> bool:
+    """Whether the image interface takes stacks and gives stacks."""
+    if config.task == "denoise":
+        return config.signature.volumetric or config.signature.channels > 1
+    return config.task == "isotropic"
 
 
-def output_planes(config: SingleTaskConfig) -> int:
-    """Channels of the plain network's output."""
-    return config.out_channels if config.projector is None else 1
+def views_per_side(config: SingleConfig) -> int:
+    """Pixels behind a lens along y and x; 1 for tasks without lenses."""
+    return isqrt(config.signature.channels) if config.task == "volume" else 1
 
 
-def lateral_scale(config: SingleTaskConfig, interface: str) -> int:
+def lateral_scale(config: SingleConfig, interface: str) -> int:
     """Output pixels per input pixel along y and x."""
-    if config.view_unet is None:
-        return config.scale
-    return isqrt(config.view_unet.views) if interface == "network" else 1
+    scale, enlarge = config.signature.scale, config.signature.enlarge
+    if config.task == "volume":
+        return scale if interface == "network" else 1
+    return scale if interface == "network" else scale * enlarge
 
 
-def size_rule(config: SingleTaskConfig, interface: str) -> SizeRule:
+def size_rule(config: SingleConfig, interface: str) -> SizeRule:
     """Which heights and widths the interface takes, in pixels."""
-    if config.view_unet is not None and interface == "image":
-        n = isqrt(config.view_unet.views)
-        return SizeRule(minimum=n, multiple_of=n)
-    return SizeRule(minimum=1)
+    n = views_per_side(config) if interface == "image" else 1
+    return SizeRule(minimum=n, multiple_of=n)
 
 
 def shape_of(
-    config: SingleTaskConfig, interface: str, *, batch: int, size: tuple[int, int, int]
+    config: SingleConfig, interface: str, *, batch: int, size: tuple[int, int, int]
 ) -> tuple[int, ...]:
     """Input shape for `size` = (depth, height, width); fixed axes keep their own size.
 
     Heights and widths are given in network pixels: a raw light field is n times larger.
     """
     depth, height, width = size
-    if config.view_unet is not None and interface == "image":
-        n = isqrt(config.view_unet.views)
+    if interface == "image":
+        n = views_per_side(config)
         height, width = height * n, width * n
     free = {"batch": batch, "depth": depth, "height": height, "width": width}
     return tuple(
@@ -90,7 +93,7 @@ def dynamic_axes(names: tuple[str, ...]) -> dict[int, str]:
 
 
 def lineage_of(
-    config: SingleTaskConfig, interface: str, precision: str, variant: Variant, parent: "Source"
+    config: SingleConfig, interface: str, precision: str, variant: Variant, parent: "Source"
 ) -> Lineage:
     """What an artifact of this network will say of itself."""
     task = TASKS[config.task]

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unifmir import checkpoint
-from unifmir.config import SingleTaskConfig
+from unifmir.config import MultiTaskConfig
 from unifmir.errors import ExportError
 from unifmir.export.base import ExportJob, Lineage, Runner, Variant
 from unifmir.export.interfaces import lineage_of
@@ -59,7 +59,7 @@ class SafetensorsExporter:
         if "parent" in metadata:
             return Lineage.from_strings(metadata, path.name)
         config = checkpoint.load_file(path).config
-        if not isinstance(config, SingleTaskConfig):
+        if isinstance(config, MultiTaskConfig):
             raise ExportError(f"{path.name} is a multi-task model; expected one that is pruned")
         parent = Source(path.name, sha256_of(path))
         return lineage_of(config, "image", "fp32", "stored", parent)

@@ -17,15 +17,16 @@ from torch import Tensor
 
 from unifmir import detect, model
 from unifmir.atomic import writing
-from unifmir.config import ModelConfig
+from unifmir.config import ModelConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
 from unifmir.model import PruneCertificate, Source
 from unifmir.networks.base import Network
 from unifmir.official import check_derivable, is_derivable, is_optional, is_unused
 from unifmir.record import Record, read_record
+from unifmir.reference.keras import read_keras
 from unifmir.serialization import RawFile, read_raw, tensors_sha256, write_safetensors
-from unifmir.sniffing import Format
+from unifmir.sniffing import Format, is_hdf5
 from unifmir.tasks import task_named
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ def configuration(checkpoint: Checkpoint, task: str | None = None) -> ModelConfi
                 task_named(task)
             detect.check_fit(checkpoint.record.config, checkpoint.shapes)
             config = detect.chosen_task(checkpoint.record.config, task)
-        check_derivable(checkpoint.derivable, config.body.window_size)
+        if not isinstance(config, ReferenceConfig):
+            check_derivable(checkpoint.derivable, config.body.window_size)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.source.name}: {error}") from error
     return config
@@ -116,7 +118,8 @@ def load_file(path: Path, *, task: str | None = None) -> Network:
     Parameters
     ----------
     path : Path
-        .pt, .pth or .safetensors; official or written by `save`.
+        .pt, .pth or .safetensors; official or written by `save`. Or the .h5 of a CARE network
+        that csbdeep trained.
     task : str, optional
         Needed where the weights fit several tasks: "denoise" is taken unless "isotropic" is
         named. A multi-task network is returned whole whatever the task.
@@ -126,6 +129,8 @@ def load_file(path: Path, *, task: str | None = None) -> Network:
     CheckpointError
         With what was found and what to do.
     """
+    if is_hdf5(path):
+        return read_keras(path, task=task)
     checkpoint = read_checkpoint(path)
     config = configuration(checkpoint, task)
     network = model.build(config)

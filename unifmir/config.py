@@ -15,6 +15,10 @@ Option = int | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
 
 
+MAX_OPTION = 4096
+"""No layer of a reference model is wider; files can say anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What a plain network reads and gives, beside the batch."""
@@ -205,7 +209,7 @@ class ReferenceConfig:
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class."""
-        return {**REFERENCES[self.model].options, **dict(self.options)}
+        return _plain({**REFERENCES[self.model].options, **dict(self.options)})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -215,14 +219,33 @@ class ReferenceConfig:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
         values = _checked(cls, data)
-        options = _checked_options(values["model"], values.get("options", {}))
-        return cls(values["model"], values["task"], options)
+        name, task = values["model"], values["task"]
+        if name not in REFERENCES or task not in REFERENCES[name].tasks:
+            raise CheckpointError(f"no reference model {name!r} for {task!r}; update unifmir?")
+        return cls(name, task, _checked_options(name, values.get("options", {})))
 
 
-_T = TypeVar("_T")
 SingleConfig = SingleTaskConfig | ReferenceConfig
 """Of a network for one task."""
+UniFMIRConfig = SingleTaskConfig | MultiTaskConfig
 ModelConfig = SingleConfig | MultiTaskConfig
+_T = TypeVar("_T")
+
+
+def kind_of(config: ModelConfig | None) -> str:
+    """`multitask`, `single` or `reference`, as files and zoo entries call it."""
+    if isinstance(config, MultiTaskConfig):
+        return "multitask"
+    return "reference" if isinstance(config, ReferenceConfig) else "single"
+
+
+def config_from_dict(data: dict[str, Any]) -> ModelConfig:
+    """The configuration that a `to_dict` wrote; CheckpointError on anything else."""
+    if "model" in data:
+        return ReferenceConfig.from_dict(data)
+    if "task" in data:
+        return SingleTaskConfig.from_dict(data)
+    return MultiTaskConfig.from_dict(data)
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -274,5 +297,15 @@ def _checked_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Opt
             f"configuration has unknown options {sorted(unknown)} for {name}; "
             f"known: {sorted(known)}. Was the file written by a newer unifmir?"
         )
-    pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in options.items())
+    pairs = []
+    for key, value in options.items():
+        listed = isinstance(value, list | tuple)
+        numbers = list(value) if listed else [value]
+        if listed is not isinstance(known[key], tuple) or not all(map(_is_size, numbers)):
+            raise CheckpointError(f"option {key} of {name} is {value!r}; expected whole numbers")
+        pairs.append((key, tuple(value) if listed else value))
     return tuple(sorted(pairs))
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_OPTION

@@ -20,12 +20,15 @@ from unifmir.config import (
     ModelConfig,
     MultiTaskConfig,
     ProjectorConfig,
+    ReferenceConfig,
     SingleTaskConfig,
+    UniFMIRConfig,
     ViewUNetConfig,
 )
 from unifmir.diagnosis import Shape, describe_misfit, describe_stranger
 from unifmir.errors import CheckpointError
 from unifmir.official import is_derivable, is_optional, is_unused
+from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS, task_named
 
 Layout = Literal["multi-task", "projection", "volume", "restoration"]
@@ -87,8 +90,14 @@ def check_fit(config: ModelConfig, weights: Mapping[str, Shape]) -> None:
 @lru_cache(maxsize=8)
 def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Keys and shapes of the state dict of a configuration's network, without allocating it."""
-    with torch.device("meta"):
-        network = model.build(config)
+    try:
+        with torch.device("meta"):
+            network = model.build(config)
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        if not isinstance(config, ReferenceConfig):
+            raise
+        # The options of a reference model are checked by building it.
+        raise CheckpointError(f"no {config.model} has options {config.options}: {error}") from error
     return {key: tuple(entry.shape) for key, entry in network.state_dict().items()}
 
 
@@ -96,6 +105,9 @@ def candidate_tasks(config: ModelConfig) -> tuple[str, ...]:
     """Tasks a network of these shapes can have been trained for, the default one first."""
     if isinstance(config, MultiTaskConfig):
         return tuple(TASKS)
+    if isinstance(config, ReferenceConfig):
+        others = REFERENCES[config.model].tasks
+        return (config.task, *(task for task in others if task != config.task))
     if config.task == "sr" or config.projector is not None or config.view_unet is not None:
         return (config.task,)
     if config.in_channels > 1:
@@ -119,6 +131,8 @@ def chosen_task(config: ModelConfig, task: str | None) -> ModelConfig:
 
 def check_values(config: ModelConfig) -> None:
     """Refuse values that no network can have, before anything is built from them."""
+    if isinstance(config, ReferenceConfig):
+        return
     body, projector, unet = config.body, config.projector, config.view_unet
     if isinstance(config, SingleTaskConfig):
         heads = (projector is not None, unet is not None)
@@ -142,6 +156,13 @@ def check_values(config: ModelConfig) -> None:
             f"the shapes imply sizes that no network has ({_summary(config)}); expected 1 to "
             f"{MAX_WIDTH} each: the file is damaged or holds something else"
         )
+    _check_windows(body)
+    if unet is not None:
+        _check_unet(unet)
+    _check_channels(config)
+
+
+def _check_windows(body: BodyConfig) -> None:
     if body.window_size > MAX_WINDOW:
         raise CheckpointError(
             f"the bias tables imply windows of {body.window_size} pixels; "
@@ -153,9 +174,6 @@ def check_values(config: ModelConfig) -> None:
             f"attention heads {list(body.num_heads)} do not divide an embedding of "
             f"{body.embed_dim} channels in {len(body.depths)} groups"
         )
-    if unet is not None:
-        _check_unet(unet)
-    _check_channels(config)
 
 
 def _check_unet(unet: ViewUNetConfig) -> None:
@@ -176,7 +194,7 @@ def _check_unet(unet: ViewUNetConfig) -> None:
         )
 
 
-def _check_channels(config: ModelConfig) -> None:
+def _check_channels(config: UniFMIRConfig) -> None:
     """Refuse channels that no image of the task gives."""
     if isinstance(config, MultiTaskConfig):
         singles = [config.single(task) for task in ("sr", "denoise", "isotropic")]
@@ -213,7 +231,7 @@ def _layout(weights: Mapping[str, Shape]) -> Layout | None:
     return None
 
 
-def _read(weights: Mapping[str, Shape], layout: Layout) -> ModelConfig:
+def _read(weights: Mapping[str, Shape], layout: Layout) -> UniFMIRConfig:
     """The configuration that the present keys imply; official values stand in for missing ones."""
     body = _read_body(weights, "denoise." if layout == "projection" else "")
     if layout == "multi-task":
@@ -328,7 +346,7 @@ def _numbers(value: object) -> list[int]:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else []
 
 
-def _has_zero(config: ModelConfig) -> bool:
+def _has_zero(config: UniFMIRConfig) -> bool:
     numbers = _numbers(asdict(config))
     # A projecting network without residual blocks still has its attention.
     blockless = config.projector is not None and config.projector.blocks == 0
@@ -336,6 +354,8 @@ def _has_zero(config: ModelConfig) -> bool:
 
 
 def _summary(config: ModelConfig) -> str:
+    if isinstance(config, ReferenceConfig):
+        return f"the reference model {config.model}"
     body = config.body
     if isinstance(config, MultiTaskConfig):
         return f"multi-task, embedding {body.embed_dim}, {len(body.depths)} groups"

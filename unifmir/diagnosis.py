@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from unifmir.config import ModelConfig, MultiTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, UniFMIRConfig
 from unifmir.official import is_optional
 
 Shape = tuple[int, ...]
@@ -128,6 +128,8 @@ def _likeness(
     expected: Mapping[str, Shape],
     found: Mapping[str, Shape],
 ) -> str:
+    if isinstance(config, ReferenceConfig):
+        return f"it says it is {config.model} for {config.task}, but not all of it fits"
     layout = _layout_name(config)
     if any(key.startswith(("upsample.2.", "conv_up1.", "upsample.up")) for key in unexpected):
         return (
@@ -164,7 +166,7 @@ def _stranger(found: Iterable[str]) -> str:
     return next((name for marks, name in _STRANGERS if all(m in keys for m in marks)), "")
 
 
-def _layout_name(config: ModelConfig) -> str:
+def _layout_name(config: UniFMIRConfig) -> str:
     if isinstance(config, MultiTaskConfig):
         return "multi-task"
     if config.projector is not None:

@@ -8,7 +8,7 @@ import torch
 
 from unifmir import model
 from unifmir.checkpoint import Checkpoint, configuration, read_checkpoint
-from unifmir.config import ModelConfig, MultiTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, kind_of
 from unifmir.detect import candidate_tasks
 
 
@@ -71,12 +71,11 @@ def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
     """
     checkpoint = read_checkpoint(path)
     config = configuration(checkpoint, task)
-    multi = isinstance(config, MultiTaskConfig)
     record = checkpoint.record
     return Inspection(
         name=checkpoint.source.name,
         format=checkpoint.format,
-        kind="multitask" if multi else "single",
+        kind=kind_of(config),
         task="" if isinstance(config, MultiTaskConfig) else config.task,
         candidate_tasks=candidate_tasks(config),
         config=config.to_dict(),

@@ -87,14 +87,26 @@ class PruneCertificate:
         )
 
 
+def network_of(config: SingleConfig) -> str:
+    """`module:class` of the network of one task."""
+    if isinstance(config, ReferenceConfig):
+        return REFERENCES[config.model].network
+    return TASKS[config.task].network
+
+
+def title_of(config: SingleConfig) -> str:
+    """What people call the network."""
+    if isinstance(config, ReferenceConfig):
+        return REFERENCES[config.model].title
+    return "UniFMIR single-task network"
+
+
 def build(config: ModelConfig) -> Network:
     """The network of a configuration, with fresh random weights, in eval mode."""
     if isinstance(config, MultiTaskConfig):
         network: Network = UniFMIR(**config.network_kwargs())
     else:
-        reference = isinstance(config, ReferenceConfig)
-        target = REFERENCES[config.model].network if reference else TASKS[config.task].network
-        module, _, name = target.partition(":")
+        module, _, name = network_of(config).partition(":")
         network = getattr(import_module(module), name)(**config.network_kwargs())
         network.task = config.task
     network.config = config

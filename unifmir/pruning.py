@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir import model as models
-from unifmir.config import MultiTaskConfig, SingleTaskConfig
+from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.detect import candidate_tasks
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.model import PruneCertificate, Source
@@ -29,6 +29,8 @@ _SIZES = ((16, 16), (21, 27), (16, 32))
 multiplications a pixel."""
 _VIEW_SIZES = ((8, 8), (5, 7), (8, 6))
 """The same for light-field views, whose volume is 11 times as wide and high."""
+DEPTH = 5
+"""Planes of stacks, for networks with a depth of their own."""
 
 _BODY = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
 _TAIL = {"conv_before_upsample0.": "conv_before_upsample.", "conv_last0.": "conv_last."}
@@ -98,11 +100,11 @@ def prune(model: Network, task: str) -> Network:
     return child
 
 
-def _child_config(model: Network, task: str) -> SingleTaskConfig:
+def _child_config(model: Network, task: str) -> SingleConfig:
     config = model.config
     if isinstance(config, MultiTaskConfig):
         return config.single(task)
-    if not isinstance(config, SingleTaskConfig):
+    if config is None:
         raise CheckpointError("this network has no configuration: load it with unifmir.load")
     candidates = candidate_tasks(config)
     if task not in candidates:
@@ -111,7 +113,8 @@ def _child_config(model: Network, task: str) -> SingleTaskConfig:
             f"{name} is a single-task network for {' or '.join(candidates)} and cannot be pruned "
             f"to {task!r}: that needs a multi-task checkpoint, or one trained for {task}"
         )
-    return replace(config, task=task)
+    chosen: SingleConfig = replace(config, task=task)
+    return chosen
 
 
 def kept_keys(model: Network, task: str) -> dict[str, str]:
@@ -133,7 +136,7 @@ def kept_keys(model: Network, task: str) -> dict[str, str]:
 
 
 def _compared(
-    parent: Network, child: Network, config: SingleTaskConfig
+    parent: Network, child: Network, config: SingleConfig
 ) -> tuple[dict[str, Any], ...]:
     """Outputs of both on the same random inputs; ExportError at the first that differs."""
     weight = next(parent.parameters())
@@ -169,14 +172,12 @@ def _difference(shape: tuple[int, ...], expected: Tensor, actual: Tensor) -> str
     return f"{start}largest difference {largest:.3g}; nothing was written"
 
 
-def _input_shapes(config: SingleTaskConfig) -> Iterator[tuple[int, ...]]:
-    sizes, channels = _SIZES, config.in_channels
-    if config.view_unet is not None:
-        sizes, channels = _VIEW_SIZES, config.view_unet.views
-    elif config.projector is not None:
-        channels = config.projector.planes
-    yield from ((1, channels, height, width) for height, width in sizes)
-    yield (2, channels, *sizes[0])
+def _input_shapes(config: SingleConfig) -> Iterator[tuple[int, ...]]:
+    sizes = _VIEW_SIZES if config.task == "volume" else _SIZES
+    signature = config.signature
+    depth = (DEPTH,) if signature.volumetric else ()
+    yield from ((1, signature.channels, *depth, *size) for size in sizes)
+    yield (2, signature.channels, *depth, *sizes[0])
 
 
 @contextmanager

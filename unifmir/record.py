@@ -4,7 +4,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.config import (
+    ModelConfig,
+    MultiTaskConfig,
+    ReferenceConfig,
+    config_from_dict,
+    kind_of,
+)
 from unifmir.detect import check_values
 from unifmir.errors import CheckpointError
 from unifmir.model import PruneCertificate, Source
@@ -29,8 +35,8 @@ class Record:
         config = self.config
         return {
             "schema": SCHEMA,
-            "kind": "multitask" if isinstance(config, MultiTaskConfig) else "single",
-            "task": config.task if isinstance(config, SingleTaskConfig) else "",
+            "kind": kind_of(config),
+            "task": "" if config is None or isinstance(config, MultiTaskConfig) else config.task,
             "config": config and config.to_dict(),
             "dtype": self.dtype,
             "parent": self.parent and {"name": self.parent.name, "sha256": self.parent.sha256},
@@ -55,10 +61,11 @@ def read_record(metadata: dict[str, str]) -> Record:
                 f"its metadata has schema {data['schema']!r}, this unifmir reads {SCHEMA}: "
                 "update unifmir"
             )
-        multi = data["kind"] == "multitask"
-        config_type = MultiTaskConfig if multi else SingleTaskConfig
-        config: ModelConfig = config_type.from_dict(data["config"])
-        _check_types(config.to_dict(), config_type.__name__)
+        config = config_from_dict(data["config"])
+        if data["kind"] != kind_of(config):
+            raise CheckpointError(f"it says it is {data['kind']!r}, but is {kind_of(config)!r}")
+        if not isinstance(config, ReferenceConfig):
+            _check_types(config.to_dict(), type(config).__name__)
         check_values(config)
         return Record(
             config,

@@ -17,6 +17,8 @@ LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
 
 READABLE = "a checkpoint is a .pt or .pth file of torch.save, or a .safetensors file"
 
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "a TIFF image"),
     (b"MM\0*", "a TIFF image"),
@@ -24,7 +26,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\0+", "a BigTIFF image"),
     (b"\x89PNG\r\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras (.h5) writes"),
+    (HDF5_MAGIC, "an HDF5 file, as Keras (.h5) writes; `unifmir export` reads those of CARE"),
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"%PDF", "a PDF document"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
@@ -37,6 +39,14 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 _WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")
 _ONNX_SECOND_FIELDS = b"\x12\x1a\x22\x28\x32\x3a\x42"
 """Protobuf tags of ModelProto's fields 2 to 8, any of which may follow the IR version."""
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, the container of Keras weights."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
 
 
 def sniff(path: Path) -> Format:

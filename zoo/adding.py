@@ -10,6 +10,7 @@ from unifmir.atomic import writing
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.inspection import Inspection, inspect_file
+from unifmir.reference import REFERENCES
 from unifmir.zoo import pins, places
 from unifmir.zoo.catalogue import entries, find, read_any_entry, user_folder
 from unifmir.zoo.pins import Pin
@@ -141,6 +142,8 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
 
 
 def _check_new(model_id: str) -> None:
+    if model_id in REFERENCES:
+        raise ZooError(f"{model_id!r} is the name of a reference model; choose another id")
     if model_id in entries() or (user_folder() / f"{model_id}.json").exists():
         raise ZooError(
             f"there is a zoo model {model_id!r} already; choose another id, or give its file "

@@ -1,16 +1,34 @@
-"""`unifmir.load`: a checkpoint file or a zoo model, as a network."""
+"""`unifmir.load`: a checkpoint file, a zoo model or a reference model, as a network."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from unifmir.checkpoint import load_file
+from unifmir.config import ReferenceConfig
 from unifmir.errors import CheckpointError, ZooError
+from unifmir.model import Source, build
 from unifmir.networks.base import Network
+from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue import find
 from unifmir.zoo.pull import local_file
 from unifmir.zoo.schema import MULTITASK, FileSource
 
-SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".onnx", ".zip", ".tif", ".tiff")
+SUFFIXES = (
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".ckpt",
+    ".bin",
+    ".onnx",
+    ".zip",
+    ".tif",
+    ".tiff",
+)
 """Of files people give: a name that ends so is a file's, never a zoo id."""
 
 
@@ -20,8 +38,10 @@ def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
     Parameters
     ----------
     path_or_zoo_id : str or Path
-        A .pt, .pth or .safetensors file, or an id that `unifmir zoo list` shows. A file that
-        exists goes before an id. A zoo model that is not on this machine is downloaded.
+        A .pt, .pth or .safetensors file, a Keras .h5 file of CARE, an id that `unifmir zoo list`
+        shows, or the name of a reference model, which comes with fresh weights, always the same.
+        A file that exists goes before an id. A zoo model that is not on this machine is
+        downloaded.
     task : str, optional
         Where the weights fit several tasks, which one they are for. A multi-task network is
         returned whole whatever the task.
@@ -43,7 +63,29 @@ def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
             f"{path}: no such file; give a checkpoint (.pt, .pth or .safetensors), or the id of a "
             "zoo model: `unifmir zoo list` shows them"
         )
+    if path_or_zoo_id in REFERENCES:
+        return untrained(path_or_zoo_id, task=task)
     return load_model(path_or_zoo_id, task=task)
+
+
+def untrained(name: str, *, task: str | None = None) -> Network:
+    """A reference model as published, with fresh weights, the same ones in every process.
+
+    Raises
+    ------
+    CheckpointError
+        If the model is no reference for `task`.
+    """
+    row = REFERENCES[name]
+    if task is not None and task not in row.tasks:
+        raise CheckpointError(
+            f"{name} is a reference model for {' and '.join(row.tasks)}, not for {task}"
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(ReferenceConfig(name, task or row.tasks[0]))
+    network.source = Source(name=name, sha256="")
+    return network
 
 
 def load_model(model_id: str, *, task: str | None = None) -> Network:

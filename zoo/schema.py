@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
 from unifmir.errors import UnifmirError, ZooError
 from unifmir.tasks import TASKS
 
@@ -143,9 +143,7 @@ class ZooEntry(Part):
         """`configuration` as the network's own type."""
         if self.configuration is None:
             return None
-        if self.task == MULTITASK:
-            return MultiTaskConfig.from_dict(self.configuration)
-        return SingleTaskConfig.from_dict(self.configuration)
+        return config_from_dict(self.configuration)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -173,8 +171,11 @@ class ZooEntry(Part):
             config = self.config
         except (UnifmirError, TypeError) as error:
             raise ValueError(f"configuration of no network: {error}") from error
-        if isinstance(config, SingleTaskConfig) and config.task != self.task:
-            raise ValueError(f"task is {self.task!r}, but the configuration's {config.task!r}")
+        if config is None:
+            return
+        task = MULTITASK if isinstance(config, MultiTaskConfig) else config.task
+        if task != self.task:
+            raise ValueError(f"task is {self.task!r}, but the configuration's {task!r}")
 
 
 def normalisation_of(task: str) -> dict[str, Normalisation]:

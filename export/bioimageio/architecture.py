@@ -12,12 +12,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import ExportError
+from unifmir.model import network_of, title_of
+from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
 FILE_NAME = "architecture.py"
 _INTERFACE = "unifmir.networks.interface"
+_NETWORKS = (
+    "unifmir.networks.",
+    *(target.partition(":")[0] for target in map(REFERENCES.target, REFERENCES)),
+)
+"""Starts of the modules that define networks."""
 
 _HEADER = '''\
 # SPDX-License-Identifier: BSD-3-Clause
@@ -75,16 +82,16 @@ class _Module:
     """The unifmir modules it imports."""
 
 
-def bundle(config: SingleTaskConfig, version: str) -> Bundle:
+def bundle(config: SingleConfig, version: str) -> Bundle:
     """Generate the architecture file of a single-task network's image interface.
 
     Parameters
     ----------
-    config : SingleTaskConfig
+    config : SingleConfig
     version : str
         unifmir's, for the note in the file.
     """
-    module, _, network = TASKS[config.task].network.partition(":")
+    module, _, network = network_of(config).partition(":")
     interface, extra = image_wrapper(config)
     modules = [*_in_dependency_order(module), _INTERFACE]
     parsed = {name: _parse(name) for name in modules}
@@ -106,7 +113,7 @@ def bundle(config: SingleTaskConfig, version: str) -> Bundle:
         if name in wanted
     ]
     header = _HEADER.format(
-        title=f"UniFMIR network for {TASKS[config.task].title.lower()}, with its image interface.",
+        title=f"{title_of(config)}, {TASKS[config.task].title.lower()}, with its image interface.",
         version=version,
         modules=", ".join(modules),
     )
@@ -114,24 +121,32 @@ def bundle(config: SingleTaskConfig, version: str) -> Bundle:
     return Bundle(source, class_name(config), config.network_kwargs())
 
 
-def class_name(config: SingleTaskConfig) -> str:
+def class_name(config: SingleConfig) -> str:
     """Name of the class at the end of the file."""
-    return f"UniFMIR{config.task.capitalize()}"
+    start = "UniFMIR"
+    if isinstance(config, ReferenceConfig):
+        start = "".join(part.capitalize() for part in config.model.split("-"))
+    return f"{start}{config.task.capitalize()}"
 
 
-def image_wrapper(config: SingleTaskConfig) -> tuple[str, str]:
+def image_wrapper(config: SingleConfig) -> tuple[str, str]:
     """Interface class, and its second argument as an expression of the network's arguments.
 
     The same choice as `unifmir.model.image_interface`; a test holds the two together.
     """
+    signature = config.signature
+    if signature.volumetric:
+        return "VolumetricInterface", ""
     if config.task == "isotropic":
         return "IsotropicInterface", ""
     if config.task == "projection":
         return "ProjectionInterface", ""
     if config.task == "volume":
         return "LightFieldInterface", "round(views**0.5)"
-    if config.task == "denoise" and config.in_channels > 1:
+    if config.task == "denoise" and signature.channels > 1:
         return "StackInterface", "in_channels"
+    if signature.enlarge > 1:
+        return "EnlargingInterface", str(signature.enlarge)
     return "PlaneInterface", ""
 
 
@@ -165,7 +180,8 @@ def _parse(module: str) -> _Module:
     last = ""
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unifmir"):
-            needs.append(node.module or "")
+            # The row of a reference model, which stands beside its network, needs more.
+            needs += [m for m in [node.module or ""] if m.startswith(_NETWORKS)]
         elif isinstance(node, ast.Import | ast.ImportFrom):
             imports.update(_single_imports(node))
         elif bound := _bound_name(node):
@@ -239,7 +255,7 @@ def _import_block(statements: set[str]) -> str:
     return "\n".join([*standard, "", *torch] if standard else torch)
 
 
-def _wrapper_class(config: SingleTaskConfig, network: str, interface: str, extra: str) -> str:
+def _wrapper_class(config: SingleConfig, network: str, interface: str, extra: str) -> str:
     """The class consumers call: plain keyword arguments in, an image-to-image module out."""
     kwargs = config.network_kwargs()
     signature = "\n".join(f"        {k}: {_annotated(v)}," for k, v in kwargs.items())

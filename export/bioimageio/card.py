@@ -5,9 +5,13 @@ Sources: Ma et al., Nature Methods 2024 (authors, affiliation, funding); ORCIDs 
 there, so none are given.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from unifmir.tasks import task_named
+
+if TYPE_CHECKING:
+    from unifmir.reference.base import Reference
 
 FUDAN = (
     "School of Computer Science, Shanghai Key Laboratory of Intelligent Information Processing, "
@@ -283,4 +287,20 @@ def default_card(
         funded_by=PAPER_FUNDING,
         target_structure=target_structure,
         training=training or Training(),
+    )
+
+
+def reference_card(card: ModelCard, row: "Reference", task_title: str) -> ModelCard:
+    """The card of a task for a reference model: not UniFMIR's architecture, authors or grants."""
+    return replace(
+        card,
+        name=f"{row.title} {task_title}"[:64],
+        description=(
+            f"{task_title} of fluorescence microscopy images with {row.title}, a reference model "
+            "that UniFMIR is compared with, exported by unifmir."
+        ),
+        authors=card.packaged_by,
+        cite=(Citation(row.citation, row.doi), PAPER),
+        tags=tuple(tag for tag in card.tags if tag not in ("transformer", "unifmir")),
+        funded_by="",
     )

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import SingleConfig
 from unifmir.export.bioimageio.layout import tile_rule
 from unifmir.export.bioimageio.tensors import restore, test_image
 from unifmir.tasks import TASKS
@@ -19,7 +19,7 @@ _STRETCH = (0.5, 99.7)
 _GAP_PX = 4
 
 
-def cover_png(module: nn.Module, config: SingleTaskConfig, image: np.ndarray) -> bytes:
+def cover_png(module: nn.Module, config: SingleConfig, image: np.ndarray) -> bytes:
     """Restore a crop of a real image and show it beside the result.
 
     Parameters
@@ -40,22 +40,24 @@ def cover_png(module: nn.Module, config: SingleTaskConfig, image: np.ndarray) ->
     return file.getvalue()
 
 
-def _crop_sizes(config: SingleTaskConfig, image: np.ndarray) -> tuple[int, ...]:
+def _crop_sizes(config: SingleConfig, image: np.ndarray) -> tuple[int, ...]:
     """What is affordable within seconds at the paper's size, square in the plane shown."""
-    if config.view_unet is not None:
+    if config.task == "volume":
         n = tile_rule(config).step
         side = min(*image.shape, 24 * n) // n * n
         return (side, side)
     if config.task == "isotropic":
         # 60 cubed is 120 sections of 60 x 60: about 10 s on two cores.
         return (min(60, *image.shape),) * 3
-    if config.projector is not None:
-        return (config.projector.planes,) + (min(96, *image.shape[1:]),) * 2
-    side = min(120 if config.scale > 1 else 160, *image.shape[-2:])
-    return (side, side) if image.ndim == 2 else (config.in_channels, side, side)
+    planes = min(16, len(image)) if config.signature.volumetric else config.signature.channels
+    if config.task == "projection":
+        planes = len(image) if config.signature.volumetric else planes
+        return (planes,) + (min(96, *image.shape[1:]),) * 2
+    side = min(120 if config.task == "sr" else 160, *image.shape[-2:])
+    return (side, side) if image.ndim == 2 else (planes, side, side)
 
 
-def _plane(image: np.ndarray, config: SingleTaskConfig) -> np.ndarray:
+def _plane(image: np.ndarray, config: SingleConfig) -> np.ndarray:
     """The plane worth showing: a section along z for isotropic, a projection for volumes."""
     spatial: np.ndarray = image[0, 0]
     if spatial.ndim == 2:

@@ -5,16 +5,27 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import unifmir
+from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.base import Credit, ExportJob, Lineage, Runner, Variant
-from unifmir.export.bioimageio.card import ModelCard, Person, Training, default_card
+from unifmir.export.bioimageio.card import (
+    ModelCard,
+    Person,
+    Training,
+    default_card,
+    reference_card,
+)
 from unifmir.export.bioimageio.lint import read_package
 from unifmir.export.bioimageio.package import PackageInputs, Storage, build_package, read_lineage
 from unifmir.export.bioimageio.rdf import FILES
+from unifmir.export.interfaces import reads_stacks
 from unifmir.export.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.torchscript import TORCHSCRIPT
+from unifmir.reference import REFERENCES
 from unifmir.samples import sample
-from unifmir.tasks import TASKS, TaskSpec
+from unifmir.tasks import TASKS
 
 STORAGE: dict[str, Storage] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 TIMESTAMP = "2026-11-22T00:00:00+00:00"
@@ -43,8 +54,8 @@ class BioimageioExporter:
                 module=job.module,
                 onnx_file=onnx_file,
                 torchscript_file=torchscript_file,
-                image=taken.image,
-                card=_card(task, job.credit),
+                image=_shown(taken.image, config),
+                card=_card(config, job.credit),
                 storage=STORAGE[job.plan.precision],
                 image_note=f"{taken.name} ({taken.licence}): {taken.description}",
                 lineage=asdict(job.lineage),
@@ -68,8 +79,16 @@ class BioimageioExporter:
         return Lineage.from_strings(read_lineage(path), path.name)
 
 
-def _card(task: TaskSpec, credit: Credit) -> ModelCard:
+def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
+    """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
+    if config.task == "denoise" and not reads_stacks(config):
+        return image[len(image) // 2]
+    return image
+
+
+def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     """The task's card, with what is known of these weights."""
+    task = TASKS[config.task]
     training = Training(data=credit.training_data) if credit.training_data else None
     card = default_card(
         task.name,
@@ -80,6 +99,8 @@ def _card(task: TaskSpec, credit: Credit) -> ModelCard:
         unifmir_version=unifmir.__version__,
         training=training,
     )
+    if isinstance(config, ReferenceConfig):
+        card = reference_card(card, REFERENCES[config.model], task.title)
     authors = tuple(Person(name) for name in credit.authors)
     return replace(card, authors=authors or card.authors, licence=credit.licence or card.licence)
 

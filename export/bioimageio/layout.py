@@ -4,11 +4,12 @@ Decided from the configuration and the measured halo alone; nothing here imports
 """
 
 from dataclasses import dataclass
-from math import isqrt
 
-from unifmir.config import SingleTaskConfig
-from unifmir.export.interfaces import FIXED, axes, lateral_scale
+from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.export.interfaces import FIXED, axes, lateral_scale, views_per_side
 
+REFERENCE_STEP = 16
+"""Image pixels: a multiple of what every reference model halves its images by."""
 _NAMES = {"depth": "z", "height": "y", "width": "x"}
 
 
@@ -68,23 +69,26 @@ class Layout:
         return tuple(axis.test_size for axis in self.inputs)
 
 
-def tile_rule(config: SingleTaskConfig) -> TileRule:
+def tile_rule(config: SingleConfig) -> TileRule:
     """The rule of a network.
 
     Light fields: 8 lenses are the least that the network does not pad. Three free axes
-    (isotropic) and the wide projecting network cost so much per pixel that their minimal tiles
-    are half as large.
+    (isotropic, volumetric networks) and the wide projecting network cost so much per pixel that
+    their minimal tiles are half as large.
     """
-    window = config.body.window_size
-    if config.view_unet is not None:
-        n = isqrt(config.view_unet.views)
+    if config.task == "volume":
+        n = views_per_side(config)
         return TileRule(step=n, smallest=8 * n, largest=16 * n, unit=n)
-    if config.projector is not None or config.task == "isotropic":
+    if isinstance(config, ReferenceConfig):
+        deep = config.signature.volumetric
+        return TileRule(REFERENCE_STEP, smallest=32 if deep else 64, largest=64 if deep else 128)
+    window = config.body.window_size
+    if config.task in ("projection", "isotropic"):
         return TileRule(step=window, smallest=4 * window, largest=8 * window)
     return TileRule(step=window, smallest=8 * window, largest=16 * window)
 
 
-def layout(config: SingleTaskConfig, halo: int) -> Layout:
+def layout(config: SingleConfig, halo: int) -> Layout:
     """Axes for a halo, given in image pixels of the input.
 
     Notes
@@ -97,7 +101,7 @@ def layout(config: SingleTaskConfig, halo: int) -> Layout:
     consumers give an output f times as large (core: reference * in / out; JDLL: reference * out).
     """
     rule = tile_rule(config)
-    if config.view_unet is not None:
+    if config.task == "volume":
         halo = 0
     factor = lateral_scale(config, "image")
     names_in, names_out = axes(config, "image")
@@ -111,7 +115,8 @@ def layout(config: SingleTaskConfig, halo: int) -> Layout:
             outputs.append(SpaceAxis(identifier, fixed=int(size)))
             continue
         reference = by_id[identifier]
-        reach = config.in_channels // 2 if _is_window_axis(identifier, config) else halo * factor
+        window = config.signature.channels if _is_window_axis(identifier, config) else 0
+        reach = window // 2 if window else halo * factor
         outputs.append(
             SpaceAxis(
                 identifier,
@@ -125,17 +130,17 @@ def layout(config: SingleTaskConfig, halo: int) -> Layout:
 
 
 def _input_axis(
-    name: str, config: SingleTaskConfig, rule: TileRule, halo: int, factor: int
+    name: str, config: SingleConfig, rule: TileRule, halo: int, factor: int
 ) -> SpaceAxis:
     base, _, size = name.partition(FIXED)
     identifier = _NAMES[base]
     if size:
         return SpaceAxis(identifier, fixed=int(size))
     if _is_window_axis(identifier, config):
-        return SpaceAxis(identifier, minimum=config.in_channels)
+        return SpaceAxis(identifier, minimum=config.signature.channels)
     return SpaceAxis(identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2))
 
 
-def _is_window_axis(identifier: str, config: SingleTaskConfig) -> bool:
+def _is_window_axis(identifier: str, config: SingleConfig) -> bool:
     """Whether the axis is z of a network that reads a window of slices: its reach is exact."""
-    return identifier == "z" and config.task == "denoise"
+    return identifier == "z" and config.task == "denoise" and not config.signature.volumetric

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 OPSET, IR_VERSION = 17, 8
 """The newest that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
-_ALLOWED_IMPORTS = {"torch", "math", "collections", "typing"}
+_ALLOWED_IMPORTS = {"torch", "math", "collections", "itertools", "types", "typing"}
 _FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
 Problem = tuple[Literal["error", "warning"], str, str]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from unifmir.atomic import writing
-from unifmir.config import SingleTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.bioimageio import provenance, rdf, tensors
 from unifmir.export.bioimageio.agreement import as_evaluation, measure_agreement
@@ -106,8 +106,8 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
     ExportError
         The lint finds an error, or the library's test does not pass with all three formats.
     """
-    config: SingleTaskConfig = inputs.network.config
-    if not isinstance(config, SingleTaskConfig):
+    config: ModelConfig = inputs.network.config
+    if isinstance(config, MultiTaskConfig):
         raise ExportError("a package holds one task: prune the network first (unifmir prune)")
     halo = measure_halo(inputs.network, config, inputs.image)
     logger.info("halo %d px, measured %d px", halo.halo_px, halo.measured_px)
@@ -150,7 +150,7 @@ def read_lineage(path: Path) -> dict[str, str]:
 
 
 def _write_files(
-    inputs: PackageInputs, config: SingleTaskConfig, halo: HaloMeasurement, folder: Path
+    inputs: PackageInputs, config: SingleConfig, halo: HaloMeasurement, folder: Path
 ) -> dict[str, Any]:
     """Write every file of the package; returns the description."""
     from bioimageio.spec import save_bioimageio_yaml_only
@@ -187,11 +187,11 @@ def _write_files(
 
 
 def _write_tensors(
-    inputs: PackageInputs, config: SingleTaskConfig, axes: Layout, folder: Path
+    inputs: PackageInputs, config: SingleConfig, axes: Layout, folder: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
     task = TASKS[config.task]
-    lens = tile_rule(config).step if config.view_unet is not None else 1
+    lens = tile_rule(config).step if config.task == "volume" else 1
     raw = tensors.test_image(inputs.image, axes.test_sizes, multiple_of=lens)
     restored = tensors.restore(inputs.module, raw, task.normalization)
     tensors.check_testable(restored)
@@ -210,7 +210,7 @@ def _write_weights(inputs: PackageInputs, folder: Path) -> None:
 
 def _measure(
     inputs: PackageInputs,
-    config: SingleTaskConfig,
+    config: SingleConfig,
     halo: HaloMeasurement,
     tested: tuple[np.ndarray, np.ndarray],
     folder: Path,
@@ -238,7 +238,7 @@ def _measure(
 
 def _contents(
     inputs: PackageInputs,
-    config: SingleTaskConfig,
+    config: SingleConfig,
     axes: Layout,
     measured: provenance.Measured,
     tolerance: dict[str, float],

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import SingleConfig
 from unifmir.export.bioimageio.card import ModelCard
 from unifmir.export.bioimageio.layout import tile_rule
 from unifmir.export.bioimageio.receptive import HaloMeasurement
@@ -54,7 +54,7 @@ def provenance(
     reports: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """JSON values for `config.unifmir`."""
-    config: SingleTaskConfig = network.config
+    config: SingleConfig = network.config
     task, rule = TASKS[config.task], tile_rule(config)
     facts: dict[str, Any] = {
         "version": card.unifmir_version,

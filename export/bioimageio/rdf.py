@@ -14,11 +14,12 @@ from bioimageio.spec import ValidationContext, dump_description
 from bioimageio.spec.common import Sha256
 from bioimageio.spec.model import v0_5 as spec
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.bioimageio.architecture import Bundle
 from unifmir.export.bioimageio.card import Evaluation, ModelCard, Person, Training
 from unifmir.export.bioimageio.layout import Layout, SpaceAxis
 from unifmir.hashing import sha256_of
+from unifmir.model import title_of
 from unifmir.tasks import TASKS
 
 PORTABLE_FORMAT = "0.5.7"
@@ -49,7 +50,7 @@ RDF = "rdf.yaml"
 class Contents:
     """What the description is about, besides the files in the folder."""
 
-    config: SingleTaskConfig
+    config: SingleConfig
     card: ModelCard
     layout: Layout
     architecture: Bundle
@@ -255,10 +256,11 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
 
 def _config(contents: Contents) -> dict[str, Any]:
     card = contents.card
+    reference = isinstance(contents.config, ReferenceConfig)
     values: dict[str, Any] = {
-        "architecture_type": "Swin transformer",
+        "architecture_type": "Convolutional network" if reference else "Swin transformer",
         "architecture_description": (
-            f"UniFMIR single-task network, {contents.architecture.callable} in "
+            f"{title_of(contents.config)}, {contents.architecture.callable} in "
             f"{contents.architecture_file}; all hyper-parameters are its keyword arguments."
         ),
         "modality": "fluorescence microscopy",

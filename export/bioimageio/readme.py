@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import SingleConfig
 from unifmir.export.bioimageio.card import UNRECORDED, Evaluation, ModelCard
 from unifmir.export.bioimageio.layout import Layout, SpaceAxis
 from unifmir.export.bioimageio.receptive import HaloMeasurement
@@ -15,7 +15,7 @@ from unifmir.tasks import TASKS
 class ReadmeFacts:
     """What the README states as measured."""
 
-    config: SingleTaskConfig
+    config: SingleConfig
     card: ModelCard
     layout: Layout
     halo: HaloMeasurement
@@ -79,7 +79,7 @@ def _axis_row(axis: SpaceAxis) -> tuple[str, str, str]:
 def _how_to_run(facts: ReadmeFacts) -> str:
     whole = (
         "Run it on whole images: it depends on the brightest pixel of what it is given."
-        if facts.config.view_unet is not None
+        if facts.config.task == "volume"
         else "Images larger than memory allows are restored in overlapping blocks with "
         "`--blockwise`; percentiles are still those of the whole image."
     )
@@ -152,7 +152,7 @@ def _report_table(reports: Iterable[Mapping[str, Any]]) -> str:
 
 def _halo_text(facts: ReadmeFacts) -> str:
     halo = facts.halo
-    if facts.config.view_unet is not None:
+    if facts.config.task == "volume":
         return (
             "None is declared: the network works on the whole image's maximum and extent, so it "
             f"must be given whole images. Measured for the record: {halo.measured_px} input pixels "

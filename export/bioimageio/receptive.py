@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import SingleTaskConfig
+from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.bioimageio.layout import TileRule, tile_rule
 from unifmir.export.cases import real_input
 from unifmir.export.interfaces import lateral_scale, shape_of
@@ -24,6 +24,8 @@ THRESHOLD = 1e-3
 GLOBAL_FACTOR = 2.0
 """For networks with whole-image statistics: the response must fall to twice its floor, which no
 halo removes."""
+DEPTH = 16
+"""Planes of the stack on which a network with a depth of its own is measured."""
 _SEED = 11
 
 
@@ -53,21 +55,19 @@ class HaloMeasurement:
         return {**asdict(self), "curve": list(self.curve)}
 
 
-def measure_halo(
-    network: nn.Module, config: SingleTaskConfig, image: np.ndarray
-) -> HaloMeasurement:
+def measure_halo(network: nn.Module, config: SingleConfig, image: np.ndarray) -> HaloMeasurement:
     """Measure the halo of a single-task network on a real image.
 
     Parameters
     ----------
     network : module
-        The plain network, (N, C, H, W).
+        The plain network, (N, C, H, W) or (N, C, Z, Y, X).
     image : ndarray
         Raw, in the task's input axes.
     """
     rule = tile_rule(config)
     half = rule.largest // rule.unit // 2
-    shape = shape_of(config, "network", batch=2, size=(config.in_channels, 2 * half, 2 * half))
+    shape = shape_of(config, "network", batch=2, size=(DEPTH, 2 * half, 2 * half))
     rng = np.random.default_rng(_SEED)
     pair = torch.from_numpy(real_input(config, "network", image, shape, rng))
     scale = lateral_scale(config, "network")
@@ -94,8 +94,12 @@ def _responses(network: nn.Module, pair: Tensor, half: int, scale: int) -> Itera
             yield (change.reshape(half, scale).amax(dim=1) / extent).numpy()
 
 
-def _is_global(config: SingleTaskConfig) -> bool:
-    return config.projector is not None or config.view_unet is not None
+def _is_global(config: SingleConfig) -> bool:
+    """Whether whole-image statistics can reach everywhere.
+
+    Several reference models have some; in the others the response falls to nothing.
+    """
+    return isinstance(config, ReferenceConfig) or config.task in ("projection", "volume")
 
 
 def _halo_of(curve: np.ndarray, rule: TileRule, is_global: bool) -> HaloMeasurement:

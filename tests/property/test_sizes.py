@@ -14,7 +14,7 @@ from tests.golden.weights import filled
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.cases import SIZES, case_size, example
-from unifmir.export.interfaces import network_channels, shape_of
+from unifmir.export.interfaces import shape_of
 from unifmir.export.onnx import ONNX
 from unifmir.model import build
 from unifmir.networks.swin import reflect_pad, shift_mask
@@ -92,7 +92,7 @@ def test_eager_and_onnx_agree_at_any_size_and_batch(task, sessions, height, widt
     if task == "volume":  # the network works at n times the sampling of its views
         height, width = height // 4 + 1, width // 4 + 1
     rng = np.random.default_rng(seed)
-    x = rng.random((batch, network_channels(network.config), height, width), dtype=np.float32)
+    x = rng.random((batch, network.config.signature.channels, height, width), dtype=np.float32)
     with torch.inference_mode():
         expected = network(torch.from_numpy(x)).numpy()
     assert FP32.failures(compare(expected, run(x))) == []

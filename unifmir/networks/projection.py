@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.networks.swin import SwinRestoration
+from unifmir.networks.swin import SwinRestoration, upsampler
 
 BLOCKS_BETWEEN_ATTENTION = 8
 MATCH_GAIN = 6**0.5
@@ -97,10 +97,18 @@ class Projector(nn.Module):
         Residual blocks; an attention stands before them and after every eighth.
     match_features, random_features : int
         Width of the attention's match maps and of its random features.
+    scale : int
+        Lateral magnification of the plane.
     """
 
     def __init__(
-        self, planes: int, features: int, blocks: int, match_features: int, random_features: int
+        self,
+        planes: int,
+        features: int,
+        blocks: int,
+        match_features: int,
+        random_features: int,
+        scale: int = 1,
     ) -> None:
         super().__init__()
         self.head = nn.Sequential(nn.Conv2d(planes, features, 3, padding=1))
@@ -111,11 +119,11 @@ class Projector(nn.Module):
                 body.append(NonLocalAttention(features, match_features, random_features))
         body.append(nn.Conv2d(features, features, 3, padding=1))
         self.body = nn.Sequential(*body)
-        # The official tail has an empty upsampler at index 0; the key of the convolution is tl.1.
-        self.tl = nn.Sequential(nn.Identity(), nn.Conv2d(features, 1, 3, padding=1))
+        # The upsampler is empty at scale 1, and has no key there; the convolution's is tl.1.
+        self.tl = nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, planes, H, W) -> (N, 1, H, W)."""
+        """(N, planes, H, W) -> (N, 1, scale * H, scale * W)."""
         features = self.head(x)
         plane: Tensor = self.tl(self.body(features) + features)
         return plane

@@ -4,8 +4,8 @@ Every candidate, the model included, is granted the scale and offset that fit th
 (least squares): a filter is not punished for units, and a model not rewarded for them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import scipy.ndimage
@@ -18,7 +18,8 @@ from skimage.metrics import (
 )
 from skimage.transform import resize
 
-from unifmir.config import MultiTaskConfig
+from unifmir.compare import compare
+from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
@@ -28,6 +29,7 @@ from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits
 
 Array = NDArray[np.float32]
+Runner = Callable[[Array], Array]
 HELD_OUT = "held-out"
 SIZES = {"sr": 128, "denoise": 128, "isotropic": 48, "projection": 96, "volume": 12}
 """Side of the test images: pixels, or lenses for volume."""
@@ -43,6 +45,9 @@ class Score:
     ssim: float
     nrmse: float
     """Root of the mean squared error over the range of the truth."""
+    slope: float
+    """Of the line from the truth to the candidate as it is, in photons and before any fit: 1
+    keeps intensities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Evaluation:
                 "psnr_db": round(score.psnr_db, 3),
                 "ssim": round(score.ssim, 4),
                 "nrmse": round(score.nrmse, 5),
+                "slope": round(score.slope, 4),
             }
 
         return {
@@ -111,40 +117,75 @@ def evaluate(
     """
     check_fits(network.config, task)
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
+    run, planes = runner_of(single), reads_planes(single.config)
     scores: dict[str, list[Score]] = {}
-    for index in range(images):
-        scene = pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
-        candidates = {"model": restored(single, scene), **BASELINES[task](scene)}
+    for scene in held_out(task, images=images, seed=seed):
+        candidates = {"model": restored(run, scene, planes=planes), **BASELINES[task](scene)}
         for name, candidate in candidates.items():
             scores.setdefault(name, []).append(score(candidate, scene.target))
         if on_image is not None:
             on_image()
-    means = {
-        name: Score(
-            float(np.mean([s.psnr_db for s in rows])),
-            float(np.mean([s.ssim for s in rows])),
-            float(np.mean([s.nrmse for s in rows])),
-        )
-        for name, rows in scores.items()
-    }
+    means = {name: mean_score(rows) for name, rows in scores.items()}
     return Evaluation(task, images, seed, means.pop("model"), means)
 
 
-def restored(single: Network, scene: Pair) -> Array:
-    """The model's output for a scene's whole image, in the network's units."""
-    image, _ = normalize(scene.image, TASKS[scene.task].normalization)
+def quality(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) -> Score:
+    """How good one way of running a model is on the held-out images: any runtime or precision.
+
+    Parameters
+    ----------
+    run : callable
+        The image interface: float32 array in, float32 array out.
+    config : SingleTaskConfig or ReferenceConfig
+    """
+    planes = reads_planes(config)
+    return mean_score(
+        [
+            score(restored(run, scene, planes=planes), scene.target)
+            for scene in held_out(config.task, images=images, seed=seed)
+        ]
+    )
+
+
+def held_out(task: str, *, images: int, seed: int) -> Iterator[Pair]:
+    """Test scenes; their random numbers are never used in training."""
+    for index in range(images):
+        yield pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
+
+
+def reads_planes(config: SingleConfig) -> bool:
+    """Whether the task is for stacks and the network for single planes: a stack is a batch."""
+    signature = config.signature
+    return config.task == "denoise" and not signature.volumetric and signature.channels == 1
+
+
+def runner_of(single: Network) -> Runner:
+    """The network's image interface in eager PyTorch."""
     module = image_interface(single)
-    tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
-    single_planes = scene.task == "denoise" and single.config.in_channels == 1
-    # A network of single planes takes a stack as a batch.
-    tensor = tensor[:, None] if single_planes else tensor[None, None]
-    with torch.inference_mode():
-        out: Array = module(tensor).numpy()
-    return out[:, 0] if single_planes else out[0, 0]
+
+    def run(image: Array) -> Array:
+        with torch.inference_mode():
+            out: Array = module(torch.from_numpy(image)).numpy()
+        return out
+
+    return run
+
+
+def restored(run: Runner, scene: Pair, *, planes: bool) -> Array:
+    """What a model makes of a scene's whole image, mapped back to the image's intensities."""
+    image, scaling = normalize(scene.image, TASKS[scene.task].normalization)
+    image = np.ascontiguousarray(image, dtype=np.float32)
+    out = run(image[:, None] if planes else image[None, None])
+    return scaling.invert(out[:, 0] if planes else out[0, 0])
+
+
+def mean_score(rows: Sequence[Score]) -> Score:
+    """The mean of each figure."""
+    return Score(*(float(np.mean(column)) for column in zip(*map(astuple, rows), strict=True)))
 
 
 def score(candidate: Array, truth: Array) -> Score:
-    """Compare with the truth after the best scale and offset."""
+    """Compare with the truth after the best scale and offset; the slope is that of before."""
     fitted = _fitted(candidate, truth)
     span = float(truth.max() - truth.min())
     return Score(
@@ -161,6 +202,7 @@ def score(candidate: Array, truth: Array) -> Score:
             )
         ),
         float(normalized_root_mse(truth, fitted, normalization="min-max")),
+        compare(truth, candidate).slope,
     )
 
 

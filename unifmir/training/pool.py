@@ -11,10 +11,11 @@ from math import isqrt
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, Signature, SingleConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.simulate import generator, lightfield, normalized, pair
 from unifmir.simulate.scenes import SURFACE_PLANES, VOLUME_PLANES
@@ -23,6 +24,9 @@ from unifmir.training.recipe import TaskRecipe
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
+SLAB_PLANES = 16
+"""Depth of a training patch of a network that has a depth of its own (Ma et al. 2024, Extended
+Data Table 1: CARE and GVTNets)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +46,26 @@ def check_fits(config: ModelConfig, task: str) -> None:
     CheckpointError
         The model restores another task, or has other planes or views than the simulator makes.
     """
-    if isinstance(config, SingleTaskConfig) and config.task != task:
-        raise CheckpointError(f"the model restores {config.task!r}; it cannot do {task!r}")
-    projector, unet = config.projector, config.view_unet
-    if task == "projection" and projector is not None and projector.planes != SURFACE_PLANES:
+    single = _single(config, task)
+    if single.task != task:
+        raise CheckpointError(f"the model restores {single.task!r}; it cannot do {task!r}")
+    signature = single.signature
+    free = signature.volumetric
+    if task == "projection" and not free and signature.channels != SURFACE_PLANES:
         raise CheckpointError(
-            f"the model projects {projector.planes} planes, simulated stacks have {SURFACE_PLANES}"
+            f"the model projects {signature.channels} planes, simulated stacks have "
+            f"{SURFACE_PLANES}"
         )
     made = (lightfield.VIEWS_PER_SIDE**2, VOLUME_PLANES)
-    if task == "volume" and unet is not None and (unet.views, unet.planes) != made:
+    if task == "volume" and (signature.channels, signature.out_channels) != made:
         raise CheckpointError(
-            f"the model turns {unet.views} views into {unet.planes} planes, simulated light "
-            f"fields have {made[0]} and {made[1]}; choose other tasks with --task"
+            f"the model turns {signature.channels} views into {signature.out_channels} planes, "
+            f"simulated light fields have {made[0]} and {made[1]}; choose other tasks with --task"
         )
+
+
+def _single(config: ModelConfig, task: str) -> SingleConfig:
+    return config.single(task) if isinstance(config, MultiTaskConfig) else config
 
 
 def simulated(
@@ -95,23 +106,32 @@ def batch(
 
     Returns
     -------
-    inputs : Tensor, shape (N, C, H, W), float32
+    inputs : Tensor, shape (N, C, H, W) or (N, C, Z, H, W), float32
         As the plain network takes them.
-    targets : Tensor, shape (N, planes, scale * H, scale * W), float32
+    targets : Tensor, shape (N, planes, scale * H, scale * W) or (N, 1, Z, H, W), float32
     """
     rng = np.random.default_rng([seed, step])
-    pairs = [_patch(pool, config, recipe, rng) for _ in range(recipe.batch)]
-    inputs, targets = zip(*pairs, strict=True)
-    return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
+    signature = _single(config, pool.task).signature
+    pairs = [_patch(pool, signature, recipe, rng) for _ in range(recipe.batch)]
+    inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
+    if signature.volumetric:
+        # Planes were turned and cut as channels.
+        inputs = inputs[:, None]
+        targets = targets[:, None] if signature.volumetric_output else targets
+    if signature.enlarge > 1:
+        inputs = F.interpolate(inputs, scale_factor=signature.enlarge, mode="bilinear")
+    return inputs, targets
 
 
 def _patch(
-    pool: Pool, config: ModelConfig, recipe: TaskRecipe, rng: np.random.Generator
+    pool: Pool, signature: Signature, recipe: TaskRecipe, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     index = int(rng.integers(len(pool.images)))
     image, target = pool.images[index], pool.targets[index]
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    if pool.task == "isotropic":
+    if signature.volumetric and pool.task != "projection":
+        image, target = _slab(image, target, rng)
+    elif pool.task == "isotropic":
         # Rows are y (or x) and columns are z: axes that must not be exchanged.
         turns = 2 * (turns % 2)
         plane = int(rng.integers(image.shape[2]))
@@ -120,12 +140,12 @@ def _patch(
     elif pool.task == "sr":
         image, target = image[None], target[None]
     elif pool.task == "denoise":
-        image, target = _window(image, target, denoise_channels(config), rng)
+        image, target = _window(image, target, signature.channels, rng)
     elif pool.task == "projection":
         target = target[None]
     else:
         image = image[None]
-    unit = isqrt(_views(config)) if pool.task == "volume" else 1
+    unit = isqrt(signature.channels) if pool.task == "volume" else 1
     image, target = _crop(image, target, recipe.patch * unit, unit, rng)
     image, target = _turned(image, turns, flip), _turned(target, turns, flip)
     if pool.task == "volume":
@@ -134,16 +154,10 @@ def _patch(
     return np.ascontiguousarray(image), np.ascontiguousarray(target)
 
 
-def denoise_channels(config: ModelConfig) -> int:
-    """Slices in the denoising window."""
-    return config.denoise_channels if isinstance(config, MultiTaskConfig) else config.in_channels
-
-
-def _views(config: ModelConfig) -> int:
-    if isinstance(config, SingleTaskConfig) and config.view_unet is None:
-        raise ImageError(f"a network for {config.task!r} takes no light field")
-    assert config.view_unet is not None  # noqa: S101 - both cases that lack it are excluded
-    return config.view_unet.views
+def _slab(image: Array, target: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Neighbouring planes of both stacks."""
+    start = int(rng.integers(max(1, len(image) - SLAB_PLANES + 1)))
+    return image[start : start + SLAB_PLANES], target[start : start + SLAB_PLANES]
 
 
 def _window(

@@ -123,18 +123,20 @@ def _interrupted_between_steps(training: Training) -> Iterator[None]:
 def _prepared(request: Request, watch: Watch) -> Training:
     torch.manual_seed(request.seed)
     network = request.init
+    # A reference model that is named comes with random weights, and from no file.
+    fresh = network is None or (network.source is not None and not network.source.sha256)
     if network is None:
         network = lit(build(SMALL_CONFIG))
     elif isinstance(network, UniFMIR):
-        # A fresh network of its own size lends the layers to renew.
-        fresh = lit(build(network.config))
-        assert isinstance(fresh, UniFMIR)  # noqa: S101 - built from the same configuration
-        renew(network, fresh, list(request.renew))
+        # A new network of its own size lends the layers to renew.
+        lender = lit(build(network.config))
+        assert isinstance(lender, UniFMIR)  # noqa: S101 - built from the same configuration
+        renew(network, lender, list(request.renew))
     for task in request.tasks:
         check_fits(network.config, task)
     rate = request.learning_rate
     if rate is None:
-        rate = SCRATCH_LEARNING_RATE if request.init is None else PAPER_LEARNING_RATE
+        rate = SCRATCH_LEARNING_RATE if fresh else PAPER_LEARNING_RATE
     recipes = {task: SMALL[task] for task in request.tasks}
     pools = {
         task: simulated(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
@@ -142,7 +144,7 @@ def _prepared(request: Request, watch: Watch) -> Training:
     }
     if request.init is not None and isinstance(network.config, MultiTaskConfig):
         freeze_others(network, request.tasks)
-    mixed = request.init is None if request.mixed_loss is None else request.mixed_loss
+    mixed = fresh if request.mixed_loss is None else request.mixed_loss
     network.to(request.device)
     return Training(
         network=network,
