@@ -4,14 +4,14 @@ A configuration names every constructor argument of its network class, so the pa
 official files and a small network are the same classes with other numbers.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import isqrt
 from typing import Any, Self, TypeVar
 
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
 
-Option = int | tuple[int, ...]
+Option = int | bool | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
 
 
@@ -204,8 +204,8 @@ class ReferenceConfig:
 
     @property
     def signature(self) -> Signature:
-        """What the plain network reads and gives."""
-        return REFERENCES[self.model].signature
+        """What the plain network reads and gives: the published one's, with the options."""
+        return _with_options(REFERENCES[self.model].signature, dict(self.options))
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class."""
@@ -243,6 +243,10 @@ def config_from_dict(data: dict[str, Any]) -> ModelConfig:
     """The configuration that a `to_dict` wrote; CheckpointError on anything else."""
     if "model" in data:
         return ReferenceConfig.from_dict(data)
+    if "body" not in data:
+        raise CheckpointError(
+            "a configuration names a `body`, or the `model` it is a reference for"
+        )
     if "task" in data:
         return SingleTaskConfig.from_dict(data)
     return MultiTaskConfig.from_dict(data)
@@ -299,13 +303,25 @@ def _checked_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Opt
         )
     pairs = []
     for key, value in options.items():
-        listed = isinstance(value, list | tuple)
-        numbers = list(value) if listed else [value]
-        if listed is not isinstance(known[key], tuple) or not all(map(_is_size, numbers)):
-            raise CheckpointError(f"option {key} of {name} is {value!r}; expected whole numbers")
-        pairs.append((key, tuple(value) if listed else value))
+        option = tuple(value) if isinstance(value, list) else value
+        numbers = option if isinstance(option, tuple) else (option,)
+        fits = type(option) is type(known[key]) and all(isinstance(n, int) for n in numbers)
+        if not fits or not all(0 <= n <= MAX_OPTION for n in numbers):
+            raise CheckpointError(
+                f"option {key} of {name} is {value!r}; expected one like {known[key]!r}, "
+                f"up to {MAX_OPTION}"
+            )
+        pairs.append((key, option))
     return tuple(sorted(pairs))
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_OPTION
+def _with_options(published: Signature, options: dict[str, Any]) -> Signature:
+    """A signature after the options that decide it, which mean the same in every row."""
+    views = options.get("views", published.channels)
+    scale = isqrt(views) if "views" in options else options.get("scale", published.scale)
+    return replace(
+        published,
+        channels=options.get("in_channels", views),
+        out_channels=options.get("out_channels", options.get("planes", published.out_channels)),
+        scale=scale,
+    )

@@ -82,7 +82,8 @@ class BioimageioExporter:
 def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
     """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
     if config.task == "denoise" and not reads_stacks(config):
-        return image[len(image) // 2]
+        plane: np.ndarray = image[len(image) // 2]
+        return plane
     return image
 
 

@@ -98,5 +98,5 @@ def test_a_task_takes_only_the_definitions_it_needs():
 
 def test_comments_and_documentation_survive():
     source = bundle(TINY.single("projection"), "0.1.0").source
-    assert "# The official tail has an empty upsampler" in source
+    assert "# The upsampler is empty at scale 1" in source
     assert '"""Keeps the random features positive."""' in source

@@ -124,7 +124,7 @@ def test_garbage_in_the_unused_means_is_ignored(tiny_single, tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         (b"II*\0" + bytes(200), "TIFF"),
         (b"MM\0*" + bytes(200), "TIFF"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(200), "Keras"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(200), "HDF5"),
         (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x10", "ONNX"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "PNG"),
         (b"\x1f\x8b\x08" + bytes(20), "gzip"),

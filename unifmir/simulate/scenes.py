@@ -64,7 +64,11 @@ def pair(task: str, rng: np.random.Generator, size: int) -> Pair:
         No such task.
     """
     task_named(task)
-    return _SCENES[task](rng, size)
+    while True:
+        scene = _SCENES[task](rng, size)
+        # Every structure of a small scene may lie outside it: an empty one teaches nothing.
+        if scene.target.max() > scene.target.min():
+            return scene
 
 
 def _super_resolution(rng: np.random.Generator, size: int) -> Pair:
@@ -106,7 +110,7 @@ def _super_resolution(rng: np.random.Generator, size: int) -> Pair:
     cut = slice(margin, fine - margin)
     widefield, target = widefield[cut, cut], target[cut, cut]
     recorded = widefield.reshape(size, SR_SCALE, size, SR_SCALE).mean(axis=(1, 3))
-    peak = np.exp(rng.uniform(np.log(150), np.log(2000))) / recorded.max()
+    peak = np.exp(rng.uniform(np.log(150), np.log(2000))) / (float(recorded.max()) or 1.0)
     camera = Camera()
     image = camera.expose(recorded * peak, rng)
     truth = target * peak + camera.offset
@@ -266,7 +270,7 @@ def _volume(rng: np.random.Generator, size: int) -> Pair:
     raw = lightfield.interleave(views)
     raw = raw + np.float32(rng.uniform(0.005, 0.03)) * raw.max()
     peak = np.exp(rng.uniform(np.log(200), np.log(2000)))
-    image = DARK.expose(raw * np.float32(peak / raw.max()), rng)
+    image = DARK.expose(raw * np.float32(peak / (float(raw.max()) or 1.0)), rng)
     return Pair("volume", image, truth, truth)
 
 

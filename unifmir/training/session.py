@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -13,12 +13,13 @@ from types import FrameType
 import torch
 
 from unifmir import checkpoint
-from unifmir.config import MultiTaskConfig
+from unifmir.config import MultiTaskConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.model import Source, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.pruning import kept_keys
+from unifmir.simulate.scenes import VOLUME_PLANES
 from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits, simulated
 from unifmir.training.recipe import (
@@ -132,6 +133,9 @@ def _prepared(request: Request, watch: Watch) -> Training:
         lender = lit(build(network.config))
         assert isinstance(lender, UniFMIR)  # noqa: S101 - built from the same configuration
         renew(network, lender, list(request.renew))
+    elif fresh and isinstance(network.config, ReferenceConfig) and network.task == "volume":
+        # The published network has the planes of its own data.
+        network = lit(build(replace(network.config, options=(("planes", VOLUME_PLANES),))))
     for task in request.tasks:
         check_fits(network.config, task)
     rate = request.learning_rate

@@ -6,6 +6,7 @@ from torch import nn
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.volume import ViewUNet, VolumeRestoration
+from unifmir.reference.vcd_net import VCDNet
 
 OWN_LAYERS: dict[str, tuple[str, ...]] = {
     "sr": ("conv_firstsr", "upsamplesr"),
@@ -28,14 +29,15 @@ def lit(network: Network) -> Network:
     (correlation 0.38) after 280. The gain stands behind a ReLU: one bias up, no plane is born
     dead; without that, planes at the far ends stayed constant for a thousand steps.
     """
-    if isinstance(network, UniFMIR | VolumeRestoration):
-        unet: ViewUNet = network.conv_first0
-        tail = network.conv_lastv if isinstance(network, UniFMIR) else network.conv_last
+    if isinstance(network, UniFMIR | VolumeRestoration | VCDNet):
+        unet: ViewUNet = network.unet if isinstance(network, VCDNet) else network.conv_first0
         last = f"decoder_layers.{len(unet.decoder_layers) - 1}"
         starts = {f"{last}.0.bias": 1.0, f"{last}.2.weight": 0.3, f"{last}.2.bias": -2.0}
         for name, value in starts.items():
             nn.init.constant_(unet.get_parameter(name), value)
-        nn.init.constant_(tail.get_parameter("bias"), DARK)
+        if not isinstance(network, VCDNet):
+            tail = network.conv_lastv if isinstance(network, UniFMIR) else network.conv_last
+            nn.init.constant_(tail.get_parameter("bias"), DARK)
     return network
 
 
