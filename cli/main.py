@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import unifmir
-from unifmir.cli import checkpoints, exporting, output, training, zoo
+from unifmir.cli import benchmark, checkpoints, exporting, output, training, zoo
 
 
 class Commands(TyperGroup):
@@ -69,6 +69,7 @@ app.command("export")(exporting.export)
 app.command("verify")(exporting.verify)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 
 

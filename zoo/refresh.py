@@ -18,7 +18,12 @@ from unifmir.zoo.schema import ZooEntry, entry_text, parse_entry
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "unifmir-small-sim"
-METRICS = (("psnr_db", "PSNR", "dB"), ("ssim", "SSIM", None), ("nrmse", "NRMSE", None))
+METRICS = (
+    ("psnr_db", "PSNR", "dB"),
+    ("ssim", "SSIM", None),
+    ("nrmse", "NRMSE", None),
+    ("slope", "intensity slope", None),
+)
 """Key in the evaluation, metric, unit."""
 
 

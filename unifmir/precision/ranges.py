@@ -237,7 +237,7 @@ def _row(name: str, module: nn.Module, seen: _Seen) -> ModuleRange:
         fp16_subnormal_share=float((present < FP16_SMALLEST_NORMAL).double().mean())
         if count
         else 0.0,
-        fp16_weight_error=_fp16_error(getattr(module, "weight", None)),
+        fp16_weight_error=_fp16_error(module._parameters.get("weight")),
     )
 
 

@@ -45,8 +45,8 @@ class EnlcnNetwork(Network):
         self.trunk = Projector(in_channels, *widths, scale=scale)
         # The official class subtracts and adds a mean by two convolutions, and its forward pass
         # uses neither: they are here because they are counted.
-        self.sub_mean = nn.Conv2d(in_channels, in_channels, 1)
-        self.add_mean = nn.Conv2d(in_channels, in_channels, 1)
+        self.mean_before = nn.Conv2d(in_channels, in_channels, 1)
+        self.mean_after = nn.Conv2d(in_channels, in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge images of any size.

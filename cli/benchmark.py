@@ -1,0 +1,286 @@
+"""`unifmir benchmark`: what models cost, measured; the paper's tables; two results compared."""
+
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unifmir.cli import output
+from unifmir.export.runners import RUNNERS
+from unifmir.reference import REFERENCES
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from unifmir.zoo.benchmark.plan import Plan
+    from unifmir.zoo.benchmark.results import Results
+
+EMBEDDED = "unifmir-small-sim"
+"""The zoo model that ships in the wheel, measured when none is named."""
+
+Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
+Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
+
+
+class Precision(StrEnum):
+    """Choices of --precision."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+    fp16_compute = "fp16-compute"
+    bf16_compute = "bf16-compute"
+
+
+class Workload(StrEnum):
+    """Choices of --workload."""
+
+    patch = "patch"
+    image = "image"
+    sweep = "sweep"
+    paper = "paper"
+
+
+class Form(StrEnum):
+    """Choices of --format."""
+
+    text = "text"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+
+
+class View(StrEnum):
+    """Choices of --view."""
+
+    latency = "latency"
+    cost = "cost"
+    quality = "quality"
+
+
+FormOption = Annotated[Form, typer.Option("--format", help="How to print the tables.")]
+ViewOption = Annotated[
+    list[View] | None, typer.Option("--view", help="Which tables; repeatable, all if none.")
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option("--plots", help="Folder for plots as PNG and SVG.")
+]
+app = typer.Typer(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.callback()
+def benchmark(
+    ctx: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Zoo id, reference model or checkpoint file; repeatable, the first is the "
+            f"baseline. {EMBEDDED} and the reference models of the tasks if none is named.",
+        ),
+    ] = None,
+    artifacts: Annotated[
+        list[Path] | None,
+        typer.Option("--artifact", help="File that `unifmir export` made; repeatable."),
+    ] = None,
+    tasks: Annotated[
+        list[Task] | None,
+        typer.Option("--task", help="Repeatable; all that the models can do if none."),
+    ] = None,
+    runtimes: Annotated[
+        list[Runtime] | None,
+        typer.Option("--runtime", help="Repeatable; eager and onnxruntime if none is named."),
+    ] = None,
+    precisions: Annotated[
+        list[Precision] | None,
+        typer.Option(
+            "--precision", help="Repeatable; fp16 stores weights so, fp16-compute also computes so."
+        ),
+    ] = None,
+    workloads: Annotated[
+        list[Workload] | None,
+        typer.Option(
+            "--workload", help="Image sizes; repeatable. patch and image, with --quick patch."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="On the CPU; its physical cores if not given.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="At least so many.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="At least so long a row.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="At least so many a row.")] = None,
+    baseline: Annotated[
+        str, typer.Option(help="MODEL, MODEL/RUNTIME or MODEL/RUNTIME/PRECISION of the ratios.")
+    ] = "",
+    images: Annotated[
+        int, typer.Option(min=0, help="Held-out images for the quality beside the cost.")
+    ] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order within each round.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="An answer in about a minute, marked as such.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Results file; named by machine and versions if not given.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Measure anew what is in the results file.")
+    ] = False,
+    form: FormOption = Form.text,
+    views: ViewOption = None,
+    plots: PlotsOption = None,
+    paper_tables: Annotated[
+        bool,
+        typer.Option(
+            "--paper-tables",
+            help="Count the paper's Extended Data Tables 1 and 2 again instead, row by row.",
+        ),
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Measure what models cost, beside reference models and their quality.
+
+    An interrupted run of the same plan goes on where it was. Rows that cannot be trusted are
+    marked with the reason and not ranked.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if paper_tables:
+        _paper_tables(as_json=as_json)
+        return
+    from unifmir.zoo.benchmark.measure import default_name
+    from unifmir.zoo.benchmark.plan import Plan
+
+    chosen = tuple(task.value for task in tasks or ())
+    plan = Plan(
+        models=tuple(models or ()) if models or artifacts else default_models(chosen),
+        artifacts=tuple(artifacts or ()),
+        tasks=chosen,
+        runtimes=tuple(r.value for r in runtimes) if runtimes else ("eager", "onnxruntime"),
+        precisions=tuple(p.value for p in precisions) if precisions else ("fp32",),
+        device=device,
+        threads=threads,
+        workloads=tuple(w.value for w in workloads) if workloads else None,
+        rounds=rounds,
+        seconds=seconds,
+        samples=samples,
+        seed=seed,
+        baseline=baseline,
+        images=images,
+        quick=quick,
+    )
+    path = out or Path(default_name(device))
+    results = _measured(plan, path, overwrite=overwrite)
+    output.note(f"results: {path}")
+    _shown(results, form, views, plots, as_json=as_json)
+
+
+@app.command("show")
+def show(
+    results: Annotated[Path, typer.Argument(help="File that `unifmir benchmark` wrote.")],
+    form: FormOption = Form.text,
+    views: ViewOption = None,
+    plots: PlotsOption = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Print the tables of a results file again, in any format, and draw its plots."""
+    from unifmir.zoo.benchmark.results import read_results
+
+    _shown(read_results(results), form, views, plots, as_json=as_json)
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(help="Results file.")],
+    after: Annotated[Path, typer.Argument(help="Results file.")],
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Part by which a row may be slower: 0.05 is 5 %.")
+    ] = 0.05,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Say what changed between two results, with significance; exit 1 on a regression."""
+    from unifmir.zoo.benchmark.compare import compare
+    from unifmir.zoo.benchmark.results import read_results
+    from unifmir.zoo.benchmark.tables import comparison_text
+
+    found = compare(read_results(before), read_results(after), threshold=threshold)
+    output.print_result(found.to_dict(), comparison_text(found), as_json=as_json)
+    worse = [pair.subject.key for pair in (*found.regressions, *found.broken)]
+    if worse:
+        output.check_failed("\n  ".join(["slower or broken:", *worse]))
+
+
+def default_models(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The embedded model, then every reference model of these tasks; of all tasks if none."""
+    wanted = tasks or tuple(TASKS)
+    others = (name for name, row in REFERENCES.items() if set(row.tasks) & set(wanted))
+    return (EMBEDDED, *others)
+
+
+def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from unifmir.zoo.benchmark.measure import Progress as Step
+    from unifmir.zoo.benchmark.measure import benchmark as run
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("benchmark", total=None)
+
+        def tell(step: Step) -> None:
+            bar.update(task, completed=step.done, total=step.total, description=step.text)
+
+        command = " ".join(["unifmir", *sys.argv[1:]])
+        return run(plan, out, overwrite=overwrite, command=command, on_progress=tell)
+
+
+def _shown(
+    results: "Results", form: Form, views: list[View] | None, plots: Path | None, *, as_json: bool
+) -> None:
+    from unifmir.zoo.benchmark.tables import VIEWS, rendered, terminal
+
+    if plots is not None:
+        _draw(results, plots)
+    if as_json:
+        output.print_result(results.to_dict(), "", as_json=True)
+        return
+    names = [view.value for view in views] if views else list(VIEWS)
+    if form is Form.text and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = terminal(results, views=names, width=width, colour=True)
+    else:
+        text = rendered(results, form.value, views=names)
+    output.print_result(None, text, as_json=False)
+
+
+def _draw(results: "Results", folder: Path) -> None:
+    from unifmir.zoo.benchmark.plots import draw
+
+    drawn = draw(results, folder)
+    for path in drawn.paths:
+        output.note(f"plot: {path}")
+    for name, reason in drawn.skipped.items():
+        output.note(f"no plot of {name}: {reason}")
+
+
+def _paper_tables(*, as_json: bool) -> None:
+    from unifmir.cost import as_table, paper_rows
+
+    rows = paper_rows()
+    columns, cells = as_table(rows)
+    document = {"rows": [row.to_dict() for row in rows]}
+    notes: dict[str, int] = {}
+    for line in cells:
+        # Reasons are sentences, and several rows share one: they stand below the table.
+        told = [notes.setdefault(part, len(notes) + 1) for part in line[-1].split("; ")]
+        if line[-1] != "equal":
+            line[-1] = " ".join(f"[{number}]" for number in told)
+    below = [f"[{number}] {note}" for note, number in notes.items()]
+    text = "\n".join([output.table(columns, cells), "", *below])
+    output.print_result(document, text, as_json=as_json)
