@@ -1,0 +1,215 @@
+"""The counting conventions behind the paper's tables, as rules for single layers.
+
+Extended Data Tables 1 and 2 of Ma et al. (Nature Methods 2024) were made with releases of thop
+that count differently. Each convention here is one such set of rules; that they are the right
+ones follows from the tables, which they give to the last printed digit. What none of them counts:
+products of two activations (attention), functional calls, GELU, and layers that did not run.
+
+"Operations" are what the tables call FLOPs: one for a multiply-accumulate, mostly.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unifmir.cost.meta import META, hooked, meta_copy, own_parameters
+from unifmir.networks.swin import WindowAttention
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What each kind of layer costs. Per element of the output unless said."""
+
+    name: str
+    title: str
+    used_for: str
+    """Rows of the paper's tables."""
+    conv_bias: int
+    """Operations for the bias of a convolution."""
+    linear_adds: bool
+    """Fully connected layers: multiplications and additions one each, the bias's included;
+    otherwise one for a multiply-accumulate and none for the bias."""
+    batch_norm: int
+    layer_norm: int
+    leaky_relu: int
+    nearest: int
+    """nn.Upsample to the nearest neighbour. The other modes do not occur."""
+    softmax: bool
+    """3 n - 1 for each row of n values; otherwise nothing."""
+    norm_parameters: bool
+    """Whether layer norms' parameters are in its number of parameters."""
+
+
+CONVENTIONS: dict[str, Convention] = {
+    convention.name: convention
+    for convention in (
+        Convention(
+            name="A",
+            title="thop 0.0.31.post2001170342",
+            used_for="prediction: prune-UniFMIR for sr",
+            conv_bias=1,
+            linear_adds=True,
+            batch_norm=2,
+            layer_norm=0,
+            leaky_relu=1,
+            nearest=0,
+            softmax=False,
+            norm_parameters=True,
+        ),
+        Convention(
+            name="B",
+            title="thop 0.0.31.post2004101309 to 0.0.5.post2110061705",
+            used_for="prediction: all other rows (those without a Linear layer are equal in A)",
+            conv_bias=1,
+            linear_adds=False,
+            batch_norm=2,
+            layer_norm=0,
+            leaky_relu=1,
+            nearest=0,
+            softmax=False,
+            norm_parameters=False,
+        ),
+        Convention(
+            name="C",
+            title="thop 0.1.0.post2207010342 to 0.1.1.post2209072238",
+            used_for="training: UniFMIR, VCD-Net, ENLCN and DFCAN",
+            conv_bias=0,
+            linear_adds=False,
+            batch_norm=4,
+            layer_norm=4,
+            leaky_relu=0,
+            nearest=1,
+            softmax=True,
+            norm_parameters=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConventionCount:
+    """What a convention gives for a network and an input size."""
+
+    convention: str
+    operations: int
+    by_layer: dict[str, int]
+    """Class of the layer -> operations."""
+    parameters: int
+    """Trainable values as the convention counts them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+Rule = Callable[[Convention, Any, Tensor, Tensor], int]
+"""(convention, layer, first input, output) -> operations."""
+
+
+def _conv(convention: Convention, layer: Any, _x: Tensor, y: Tensor) -> int:
+    # A transposed convolution is counted like this too, on its output: over by stride^d.
+    kernel = layer.weight.shape[2:].numel()
+    bias = 0 if layer.bias is None else convention.conv_bias
+    return int(y.numel() * (kernel * layer.in_channels // layer.groups + bias))
+
+
+def _linear(convention: Convention, layer: Any, _x: Tensor, y: Tensor) -> int:
+    inputs: int = layer.in_features
+    # One addition fewer than multiplications without a bias.
+    adds = inputs - 1 + (layer.bias is not None) if convention.linear_adds else 0
+    return y.numel() * (inputs + adds)
+
+
+def _batch_norm(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
+    return convention.batch_norm * x.numel()
+
+
+def _layer_norm(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
+    return convention.layer_norm * x.numel()
+
+
+def _leaky_relu(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
+    return convention.leaky_relu * x.numel()
+
+
+def _upsample(convention: Convention, layer: Any, _x: Tensor, y: Tensor) -> int:
+    return convention.nearest * y.numel() if layer.mode == "nearest" else 0
+
+
+def _softmax(convention: Convention, layer: Any, x: Tensor, _y: Tensor) -> int:
+    row = x.shape[layer.dim]
+    return x.numel() // row * (3 * row - 1) if convention.softmax else 0
+
+
+def _attention_softmax(convention: Convention, layer: Any, x: Tensor, _y: Tensor) -> int:
+    """A softmax is a layer of its own in the official attention; ours calls it as a function."""
+    pixels = x.shape[-2]
+    rows = x.shape[:-1].numel() * layer.num_heads
+    return int(rows * (3 * pixels - 1)) if convention.softmax else 0
+
+
+_RULES: dict[type[nn.Module], Rule] = {
+    nn.Conv1d: _conv,
+    nn.Conv2d: _conv,
+    nn.Conv3d: _conv,
+    nn.ConvTranspose1d: _conv,
+    nn.ConvTranspose2d: _conv,
+    nn.ConvTranspose3d: _conv,
+    nn.Linear: _linear,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.BatchNorm3d: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.LeakyReLU: _leaky_relu,
+    nn.Softmax: _softmax,
+    nn.Upsample: _upsample,
+    WindowAttention: _attention_softmax,
+}
+"""By exact class, as thop finds its rules: a subclass has none."""
+
+
+def count_in(convention: str, module: nn.Module, shape: Sequence[int]) -> ConventionCount:
+    """Operations and parameters of a network as one of the conventions counts them.
+
+    Parameters
+    ----------
+    convention : {"A", "B", "C"}
+    module : module
+        Takes one tensor.
+    shape : sequence of int
+        Of its input, batch included.
+
+    Returns
+    -------
+    ConventionCount
+        Exact. Nothing is computed: the module is run on the meta device.
+    """
+    rules = CONVENTIONS[convention]
+    copy = meta_copy(module)
+    by_layer: dict[str, int] = defaultdict(int)
+
+    def make(_name: str, child: nn.Module) -> Callable[..., None] | None:
+        rule = _RULES.get(type(child))
+        if rule is None:
+            return None
+
+        def hook(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            by_layer[type(layer).__name__] += rule(rules, layer, args[0], output)
+
+        return hook
+
+    with torch.no_grad(), hooked(copy, make):
+        copy(torch.empty(tuple(shape), device=META))
+    nonzero = {name: count for name, count in sorted(by_layer.items()) if count}
+    parameters = leaf_parameters(module, norms=rules.norm_parameters)
+    return ConventionCount(convention, sum(nonzero.values()), nonzero, parameters)
+
+
+def leaf_parameters(module: nn.Module, *, norms: bool = True) -> int:
+    """Trainable values of the layers that contain no other, so without attention bias tables."""
+    leaves = (child for child in module.modules() if not next(child.children(), None))
+    return sum(own_parameters(leaf) for leaf in leaves if norms or type(leaf) is not nn.LayerNorm)

@@ -1,0 +1,227 @@
+"""Multiply-accumulates as torch's dispatcher sees them: every operation that really runs.
+
+Hooks on layers, which most counters use, miss products written as `@`: up to a fifth of a Swin
+network. `torch.utils.flop_counter` sits below them, where a layer and an operator are the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from math import log2, prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from unifmir.cost.kinds import FLOPS_PER_MAC, Kind, by_kind, sums
+from unifmir.cost.meta import META, meta_copy
+
+# Without multiply-accumulates: elementwise, reductions, indexing, copies, creation.
+_FREE_NAMES = """
+_adaptive_avg_pool2d _adaptive_avg_pool3d _assert_async _local_scalar_dense _safe_softmax _softmax
+_to_copy _unsafe_view abs add add_ all amax amin aminmax any arange avg_pool2d avg_pool3d
+bitwise_and bitwise_or bitwise_not cat ceil clamp clamp_min clamp_max clone constant_pad_nd copy_
+cumsum div div_ empty empty_like eq exp exp_ fill_ floor floor_divide full full_like ge gelu gt
+hardtanh hardtanh_ index index_select isfinite le leaky_relu leaky_relu_ lift_fresh
+linalg_vector_norm log logical_and logical_not lt max max_pool2d_with_indices
+max_pool3d_with_indices maximum mean min minimum mul mul_ native_batch_norm native_group_norm
+native_layer_norm _native_batch_norm_legit_no_training ne neg new_empty new_ones new_zeros norm
+ones ones_like pixel_shuffle pixel_unshuffle pow reciprocal reflection_pad2d reflection_pad3d relu
+relu_ remainder replication_pad2d replication_pad3d repeat roll round rsqrt rsub scalar_tensor
+sigmoid sigmoid_ sign sqrt stack sub sub_ sum tanh tanh_ upsample_bilinear2d upsample_nearest1d
+upsample_nearest2d upsample_nearest3d upsample_trilinear3d var_mean where zeros zeros_like
+"""
+_FREE = frozenset(_FREE_NAMES.split())
+_FFT = ("_fft_r2c", "_fft_c2c", "_fft_c2r")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRow:
+    """Operations of one kind in one module."""
+
+    module: str
+    """Name of the innermost module that ran it; empty for the outermost."""
+    operator: str
+    """Such as `aten.convolution`."""
+    kind: Kind
+    calls: int
+    macs: int
+    """Multiply-accumulates."""
+
+
+@dataclass(frozen=True, slots=True)
+class UncountedRow:
+    """An operation that the FLOP counter has no formula for."""
+
+    operator: str
+    calls: int
+    elements: int
+    """Of its results."""
+    free: bool
+    """Known to hold no multiply-accumulates: elementwise, a reduction, indexing or a copy."""
+    estimated_flops: int = 0
+    """Of Fourier transforms: 5 N log2 N each, 2.5 N log2 N for real data, the yardstick of FFTW's
+    benchmarks. Never in a total."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchCount:
+    """What ran, and what it costs."""
+
+    rows: tuple[OperatorRow, ...]
+    uncounted: tuple[UncountedRow, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, attention products included."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-accumulate."""
+        return FLOPS_PER_MAC * self.macs
+
+    @property
+    def unknown(self) -> tuple[UncountedRow, ...]:
+        """Operations whose cost is missing from the total, Fourier transforms among them."""
+        return tuple(row for row in self.uncounted if not row.free)
+
+    def by_kind(self) -> dict[str, int]:
+        """MACs of `conv`, `linear` and `product`, all three named."""
+        return by_kind((row.kind, row.macs) for row in self.rows)
+
+    def by_operator(self) -> dict[str, int]:
+        """MACs of each operator."""
+        return sums((row.operator, row.macs) for row in self.rows)
+
+    def by_module(self, depth: int | None = None) -> dict[str, int]:
+        """MACs of each module's own operations; with a depth, of what names of it lead to."""
+        return sums((".".join(row.module.split(".")[:depth]), row.macs) for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "macs": self.macs,
+            "flops": self.flops,
+            "by_kind": self.by_kind(),
+            "by_operator": self.by_operator(),
+            "by_module": self.by_module(),
+            "uncounted": [asdict(row) for row in self.uncounted],
+        }
+
+
+def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:
+    """Count the multiply-accumulates of a module for an input shape.
+
+    Parameters
+    ----------
+    module : module
+        Takes one float tensor. It is copied to the meta device: nothing is computed, and neither
+        weights nor activations are allocated.
+    shape : sequence of int
+        Of its input, batch included.
+    """
+    copy = meta_copy(module)
+    with FlopCounterMode(display=False) as counter:
+        # Entered last, so that it is asked first and sees the counter's total before and after.
+        watch = _Watch(counter, copy)
+        handles = watch.attach()
+        try:
+            with torch.no_grad(), watch:
+                copy(torch.empty(tuple(shape), device=META))
+        finally:
+            for handle in handles:
+                handle.remove()
+    rows = tuple(OperatorRow(*key, *figures) for key, figures in watch.rows.items())
+    return DispatchCount(rows, watch.uncounted())
+
+
+class _Watch(TorchDispatchMode):
+    """Attributes what the FLOP counter adds to the module that is running."""
+
+    def __init__(self, counter: FlopCounterMode, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        self.counter = counter
+        self.module = module
+        self.running: list[str] = []
+        self.rows: dict[tuple[str, str, Kind], tuple[int, int]] = {}
+        self.others: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.weights = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
+
+    def attach(self) -> list[Any]:
+        """Hooks that follow which module runs."""
+
+        def enter(name: str) -> Callable[..., None]:
+            return lambda *_args: self.running.append(name)
+
+        def leave(*_args: Any) -> None:
+            self.running.pop()
+
+        handles: list[Any] = []
+        for name, child in self.module.named_modules():
+            handles.append(child.register_forward_pre_hook(enter(name)))
+            handles.append(child.register_forward_hook(leave))
+        return handles
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        before = self.counter.get_total_flops()
+        result = func(*args, **(kwargs or {}))
+        flops = self.counter.get_total_flops() - before
+        operator = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+        if flops:
+            key = (self.running[-1] if self.running else "", operator, self._kind(operator, args))
+            calls, macs = self.rows.get(key, (0, 0))
+            self.rows[key] = (calls + 1, macs + flops // FLOPS_PER_MAC)
+        elif not func.is_view:
+            seen = self.others[operator]
+            seen[0] += 1
+            seen[1] += sum(tensor.numel() for tensor in _tensors((result,)))
+            seen[2] += _fft_flops(operator, args, result)
+        return result
+
+    def _kind(self, operator: str, args: tuple[Any, ...]) -> Kind:
+        if "conv" in operator:
+            return "conv"
+        weighted = any(_storage(tensor) in self.weights for tensor in _tensors(args))
+        return "linear" if weighted else "product"
+
+    def uncounted(self) -> tuple[UncountedRow, ...]:
+        """What was not counted, the unknown first."""
+        rows = [
+            UncountedRow(operator, calls, elements, operator.partition(".")[2] in _FREE, flops)
+            for operator, (calls, elements, flops) in self.others.items()
+        ]
+        return tuple(sorted(rows, key=lambda row: (row.free, row.operator)))
+
+
+def _storage(tensor: Tensor) -> int:
+    """Identity of a tensor's memory; on the meta device all addresses are 0."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found.extend(_tensors(value))
+    return found
+
+
+def _fft_flops(operator: str, args: tuple[Any, ...], result: Any) -> int:
+    name = operator.partition(".")[2]
+    if name not in _FFT:
+        return 0
+    real = name != "_fft_c2c"
+    whole: Tensor = result if name == "_fft_c2r" else args[0]
+    points = prod(whole.shape[axis] for axis in args[1])
+    return round((2.5 if real else 5) * whole.numel() * log2(points)) if points > 1 else 0

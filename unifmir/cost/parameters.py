@@ -1,0 +1,63 @@
+"""How many parameters: four numbers that papers and tools all call that, each named."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from unifmir.cost.conventions import leaf_parameters
+from unifmir.official import is_unused, official_state_dict
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """The sizes of a network. Nothing here depends on an image."""
+
+    parameters: int
+    """Trainable values of the network."""
+    parameter_bytes: int
+    """Of these, as they are held now: four bytes each in fp32."""
+    leaf_parameters: int
+    """Of layers that contain no other, as conventions A and C count: without attention bias
+    tables."""
+    leaf_parameters_without_layer_norm: int
+    """The same as convention B counts."""
+    official_parameters: int
+    """Trainable values in the official file: also four that are never read, of each ENLCN."""
+    official_scalars: int
+    """Elements of all tensors in the official file: also its indices and attention masks."""
+    official_bytes: int
+    """Of all tensors in the official file, without what the container adds."""
+    file_bytes: int | None = None
+    """Of the file that was named."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def count_parameters(network: nn.Module, path: Path | None = None) -> ParameterCount:
+    """Count a network's parameters in each way.
+
+    Parameters
+    ----------
+    network : Network
+        May be on the meta device.
+    path : Path, optional
+        Its file, for `file_bytes`.
+    """
+    official = official_state_dict(network)
+    parameters = sum(p.numel() for p in network.parameters())
+    # The unused entries that were added, not those a network may hold itself.
+    added = [key for key in official.keys() - network.state_dict().keys() if is_unused(key)]
+    return ParameterCount(
+        parameters=parameters,
+        parameter_bytes=sum(p.numel() * p.element_size() for p in network.parameters()),
+        leaf_parameters=leaf_parameters(network),
+        leaf_parameters_without_layer_norm=leaf_parameters(network, norms=False),
+        official_parameters=parameters + sum(official[key].numel() for key in added),
+        official_scalars=sum(entry.numel() for entry in official.values()),
+        official_bytes=sum(entry.numel() * entry.element_size() for entry in official.values()),
+        file_bytes=None if path is None else path.stat().st_size,
+    )

@@ -1,0 +1,68 @@
+"""Bytes that a forward pass moves, when every operation reads its inputs and writes its results.
+
+That is eager execution without caches: what a fused runtime moves is less, and nothing moves less
+than the weights, the input and the output. Over the arithmetic it gives the arithmetic intensity
+of the roofline plot (Williams, Waterman and Patterson, Communications of the ACM 52, 65 (2009)).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unifmir.cost.meta import META, meta_copy
+
+
+def count_traffic(module: nn.Module, shape: Sequence[int]) -> int:
+    """Bytes read and written by all operations of a module for an input shape.
+
+    Parameters
+    ----------
+    module : module
+        Takes one float tensor. It is copied to the meta device: nothing is computed.
+    shape : sequence of int
+        Of its input, batch included.
+    """
+    copy, watch = meta_copy(module), _Watch()
+    with torch.no_grad(), watch:
+        copy(torch.empty(tuple(shape), device=META))
+    return watch.moved
+
+
+class _Watch(TorchDispatchMode):
+    """Adds up the bytes of what operations read and write; a view moves nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        self.moved = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+        if not func.is_view and name != "aten.empty":
+            self.moved += sum(_bytes(tensor) for tensor in _tensors((*args, result)))
+        return result
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Of the elements in memory: an expanded axis is there once."""
+    elements = 1
+    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        elements *= length if stride or not length else 1
+    return elements * tensor.element_size()
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
