@@ -20,9 +20,9 @@ from pathlib import Path
 
 import torch
 
-from unifmir.machine import processor
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
+from unifmir.machine import processor
 from unifmir.model import build
 from unifmir.official import official_state_dict
 from unifmir.tasks import TASKS

@@ -1,5 +1,6 @@
 """`unifmir benchmark`: what models cost, measured; the paper's tables; two results compared."""
 
+import os
 import shutil
 import sys
 from enum import StrEnum
@@ -236,7 +237,8 @@ def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
         def tell(step: Step) -> None:
             bar.update(task, completed=step.done, total=step.total, description=step.text)
 
-        command = " ".join(["unifmir", *sys.argv[1:]])
+        # Where files lie is nobody else's business.
+        command = " ".join(["unifmir", *(Path(word).name or word for word in sys.argv[1:])])
         return run(plan, out, overwrite=overwrite, command=command, on_progress=tell)
 
 
@@ -253,7 +255,8 @@ def _shown(
     names = [view.value for view in views] if views else list(VIEWS)
     if form is Form.text and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        text = terminal(results, views=names, width=width, colour=True)
+        colour = "NO_COLOR" not in os.environ
+        text = terminal(results, views=names, width=width, colour=colour)
     else:
         text = rendered(results, form.value, views=names)
     output.print_result(None, text, as_json=False)

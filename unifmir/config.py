@@ -205,7 +205,11 @@ class ReferenceConfig:
     @property
     def signature(self) -> Signature:
         """What the plain network reads and gives: the published one's, with the options."""
-        return _with_options(REFERENCES[self.model].signature, dict(self.options))
+        published = REFERENCES[self.model].signature
+        if self.task != "sr":
+            # A network that keeps the sampling reads an enlarged image for super-resolution only.
+            published = replace(published, enlarge=1)
+        return _with_options(published, dict(self.options))
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class."""

@@ -135,9 +135,7 @@ def kept_keys(model: Network, task: str) -> dict[str, str]:
     }
 
 
-def _compared(
-    parent: Network, child: Network, config: SingleConfig
-) -> tuple[dict[str, Any], ...]:
+def _compared(parent: Network, child: Network, config: SingleConfig) -> tuple[dict[str, Any], ...]:
     """Outputs of both on the same random inputs; ExportError at the first that differs."""
     weight = next(parent.parameters())
     rows = []

@@ -22,6 +22,7 @@ FILE_NAME = "architecture.py"
 _INTERFACE = "unifmir.networks.interface"
 _NETWORKS = (
     "unifmir.networks.",
+    "unifmir.reference.layers",
     *(target.partition(":")[0] for target in map(REFERENCES.target, REFERENCES)),
 )
 """Starts of the modules that define networks."""

@@ -48,7 +48,10 @@ def test_every_printed_row_is_there_and_every_recipe_is_used(rows):
 
 def test_rows_that_are_equal_and_no_others(named):
     assert {key for key, row in named.items() if row.equal} == EQUAL
-    assert {named[key].verdict.replace("gflops ", "").split("; ")[0] for key in EQUAL} == {"equal", CUT_OFF}
+    assert {named[key].verdict.replace("gflops ", "").split("; ")[0] for key in EQUAL} == {
+        "equal",
+        CUT_OFF,
+    }
 
 
 def test_all_operations_of_unifmir_but_those_of_projection_are_the_papers(named):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
+from unifmir.reference.layers import initialise
 
 SPECTRUM_EXPONENT = 0.8
 """Exponent of the amplitudes, which compresses the range of the spectrum."""
@@ -118,7 +119,7 @@ class AttentionBlock(nn.Module):
         return result
 
 
-class ResidualGroup(nn.Module):
+class AttentionGroup(nn.Module):
     """Attention blocks with a residual around them."""
 
     def __init__(self, features: int, hidden: int, blocks: int) -> None:
@@ -162,7 +163,7 @@ class DfcanNetwork(Network):
         super().__init__()
         self.head = nn.Sequential(nn.Conv2d(in_channels, features, 3, padding=1), nn.GELU())
         self.groups = nn.Sequential(
-            *(ResidualGroup(features, hidden, blocks) for _ in range(groups))
+            *(AttentionGroup(features, hidden, blocks) for _ in range(groups))
         )
         self.tail = nn.Sequential(
             nn.Conv2d(features, features * scale**2, 3, padding=1),
@@ -171,11 +172,7 @@ class DfcanNetwork(Network):
             nn.Conv2d(features, 1, 3, padding=1),
             nn.Sigmoid(),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                # As Keras does by default, so that training starts as theirs.
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge images of any size.

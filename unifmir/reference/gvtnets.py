@@ -12,38 +12,10 @@ from torch import Tensor, nn
 
 from unifmir.config import Signature
 from unifmir.networks.base import Network
-from unifmir.networks.swin import reflect_index
 from unifmir.reference.base import Reference
+from unifmir.reference.layers import CONVOLUTIONS, initialise, reflect_pad_axes
 
-CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-"""By the number of spatial axes."""
 TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-
-
-def initialise(network: nn.Module) -> None:
-    """Fill the convolutions as TensorFlow does by default, so that training starts as theirs."""
-    for layer in network.modules():
-        if isinstance(layer, tuple(CONVOLUTIONS.values()) + tuple(TRANSPOSED.values())):
-            for parameter in layer.parameters(recurse=False):
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
-                else:
-                    nn.init.zeros_(parameter)
-
-
-def reflect_pad_axes(x: Tensor, multiples: Sequence[int]) -> Tensor:
-    """Reflect-pad the end of the last axes, each up to a multiple of its number.
-
-    Parameters
-    ----------
-    x : Tensor, shape (..., *spatial)
-    multiples : sequence of int
-        One per spatial axis, pixels; an axis with 1 is left as it is.
-    """
-    for axis, multiple in enumerate(multiples, start=-len(multiples)):
-        if multiple > 1:
-            x = x.index_select(axis, reflect_index(x.shape[axis], multiple, x.device))
-    return x
 
 
 def voxels(x: Tensor) -> int:
