@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the result files: `python -m benchmarks.tables [--check]`.
+"""Write the tables of the documents from the result files: `python -m benchmarks.tables [--check]`.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written
 and the exit code is 1 if a table differs from its result file.
@@ -7,19 +7,23 @@ and the exit code is 1 if a table differs from its result file.
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from unifmir.cost import as_table
+from unifmir.reference import REFERENCES
+
 REPO = Path(__file__).resolve().parents[1]
-README = REPO / "README.md"
+RESULTS = REPO / "benchmarks" / "results"
+README, COSTS = REPO / "README.md", REPO / "docs" / "costs.md"
 EMBEDDED = REPO / "zoo" / "weights" / "unifmir-small-sim.evaluation.json"
-EXPORTS = REPO / "benchmarks" / "results" / "export-full-size-fp32.json"
+EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
+    lines: list[Sequence[str]] = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -79,31 +83,85 @@ def embedded_table(document: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
-    "embedded": (EMBEDDED, embedded_table),
-    "export-full-size": (EXPORTS, export_table),
+def macs_table(document: dict[str, Any]) -> str:
+    """Three counts of every full-size network."""
+    methods = ["dispatcher", "closed form", "ONNX"]
+    rows = []
+    for row in document["rows"]:
+        shape = "x".join(map(str, row["input_shape"]))
+        totals = [f"{row['totals'][method] / 1e9:.6g}" for method in methods]
+        verdict = "identical" if row["spread"] == 0 else f"{row['spread']:+.1%}, itemised below"
+        rows.append([row["network"], shape, f"{row['parameters']:,}", *totals, verdict])
+    columns = ["network", "input", "parameters", *(f"{method}, GMAC" for method in methods), ""]
+    return f"{markdown(columns, rows)}\n\n{_origin(document)}"
+
+
+def paper_table(document: dict[str, Any]) -> str:
+    """The paper's cost tables, as printed and as counted now."""
+    shown = as_table(document["rows"])
+    listed = "\n".join(f"- {note}" for note in shown.notes)
+    return f"{markdown(shown.columns, shown.rows)}\n\n{listed}\n\n`{document['command']}`"
+
+
+def references_table(_document: dict[str, Any]) -> str:
+    """The rows of `REFERENCES`."""
+    rows = [
+        [
+            f"`{name}`",
+            row.title,
+            ", ".join(row.tasks),
+            f"{row.parameters:,}",
+            f"{row.citation}. doi:{row.doi}",
+        ]
+        for name, row in REFERENCES.items()
+    ]
+    return markdown(["name", "model", "tasks", "parameters", "source"], rows)
+
+
+def _origin(document: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    return f"`{document['command']}`; {versions}."
+
+
+Render = Callable[[dict[str, Any]], str]
+DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
+    README: {
+        "embedded": (EMBEDDED, embedded_table),
+        "export-full-size": (EXPORTS, export_table),
+    },
+    COSTS: {
+        "macs": (RESULTS / "macs.json", macs_table),
+        "paper-costs": (RESULTS / "paper-tables.json", paper_table),
+        "references": (RESULTS / "macs.json", references_table),
+    },
 }
+"""Document -> name of a table in it -> result file, and what writes it."""
 
 
-def rendered(text: str) -> str:
-    """The document with every table made anew."""
-    for name, (source, render) in TABLES.items():
+def rendered(document: Path) -> str:
+    """A document with every table made anew."""
+    text = document.read_text("utf-8")
+    for name, (source, render) in DOCUMENTS[document].items():
         table = render(json.loads(source.read_text("utf-8")))
-        pattern = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
-        filled = rf"\g<1>{table}" + "\n" + r"\g<2>"
-        text, count = re.subn(pattern, filled, text, flags=re.DOTALL)
-        if count != 1:
-            raise ValueError(f"README.md has {count} places for the table {name!r}, expected 1")
+        place = re.compile(
+            rf"(?<=<!-- table: {re.escape(name)} -->\n).*?(?=<!-- end -->)", re.DOTALL
+        )
+        found = place.findall(text)
+        if len(found) != 1:
+            raise ValueError(f"{document} has {len(found)} places for {name!r}, expected 1")
+        # Cut, not substituted: backslashes in a table are no references to groups.
+        before, after = place.split(text)
+        text = f"{before}{table}\n{after}"
     return text
 
 
 def main() -> int:
     """Write or check."""
-    text = README.read_text("utf-8")
-    wanted = rendered(text)
+    stale = [path for path in DOCUMENTS if rendered(path) != path.read_text("utf-8")]
     if "--check" in sys.argv[1:]:
-        return int(text != wanted)
-    README.write_text(wanted, "utf-8")
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(rendered(path), "utf-8")
     return 0
 
 

@@ -275,15 +275,7 @@ def _draw(results: "Results", folder: Path) -> None:
 def _paper_tables(*, as_json: bool) -> None:
     from unifmir.cost import as_table, paper_rows
 
-    rows = paper_rows()
-    columns, cells = as_table(rows)
-    document = {"rows": [row.to_dict() for row in rows]}
-    notes: dict[str, int] = {}
-    for line in cells:
-        # Reasons are sentences, and several rows share one: they stand below the table.
-        told = [notes.setdefault(part, len(notes) + 1) for part in line[-1].split("; ")]
-        if line[-1] != "equal":
-            line[-1] = " ".join(f"[{number}]" for number in told)
-    below = [f"[{number}] {note}" for note, number in notes.items()]
-    text = "\n".join([output.table(columns, cells), "", *below])
-    output.print_result(document, text, as_json=as_json)
+    rows = [row.to_dict() for row in paper_rows()]
+    shown = as_table(rows)
+    text = "\n".join([output.table(shown.columns, shown.rows), "", *shown.notes])
+    output.print_result({"rows": rows}, text, as_json=as_json)

@@ -1,20 +1,23 @@
-"""The README says what the result files say."""
+"""The documents say what the result files say."""
 
+import json
 from pathlib import Path
 
-from benchmarks.tables import README, TABLES, rendered
+import pytest
+
+from benchmarks.tables import DOCUMENTS, rendered
+
+SOURCES = sorted({source for tables in DOCUMENTS.values() for source, _ in tables.values()})
 
 
-def test_every_table_of_the_readme_is_that_of_its_result_file():
-    text = README.read_text("utf-8")
-    assert rendered(text) == text
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_table_is_that_of_its_result_file(document: Path):
+    assert rendered(document) == document.read_text("utf-8")
 
 
-def test_every_result_file_names_its_machine_and_versions():
-    import json
-
-    for source, _ in TABLES.values():
-        document = json.loads(Path(source).read_text("utf-8"))
-        assert document["machine"]["processor"]
-        assert document["versions"]["torch"]
-        assert document["command"]
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_every_result_file_names_its_machine_and_versions(source: Path):
+    document = json.loads(source.read_text("utf-8"))
+    assert document["machine"]["processor"]
+    assert document["versions"]["torch"]
+    assert document["command"]

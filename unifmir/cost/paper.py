@@ -7,7 +7,7 @@ is the printed figure.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
@@ -141,22 +141,46 @@ def paper_rows() -> list[PaperRow]:
     return [_row(printed) for printed in printed_rows()]
 
 
-def as_table(rows: Sequence[PaperRow]) -> tuple[list[str], list[list[str]]]:
-    """Columns and cells for printing. M, G and T are 10^6, 10^9 and 10^12."""
-    columns = ["table", "task", "model", "precision", "params M", "ours", "GFLOPs", "ours"]
-    columns += ["convention", "BOPs T", "ours", "true params M", "GMAC", "verdict"]
-    cells = []
-    for row in rows:
-        bops = ["", ""] if row.bops is None else [row.bops.printed, row.bops.ours]
-        cells.append(
-            [
-                *(f"ED {row.table}", row.task, row.model, row.precision),
-                *(row.params.printed, row.params.ours, row.gflops.printed, row.gflops.ours),
-                *(row.convention, *bops),
-                *(f"{row.true_parameters / 1e6:.4f}", f"{row.true_gmacs:.4f}", row.verdict),
-            ]
+@dataclass(frozen=True, slots=True)
+class Printable:
+    """The rows as text."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    """Why a figure is not the paper's; `[1]` beside a figure is the first."""
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> Printable:
+    """Rows for printing, from their `to_dict`. M, G and T are 10^6, 10^9 and 10^12."""
+    notes: dict[str, int] = {}
+
+    def cell(name: str, figure: Mapping[str, str] | None) -> str:
+        if figure is None:
+            return "-"
+        shown = f"{figure['printed']} / {figure['ours']}"
+        if figure["verdict"] == EQUAL:
+            return shown
+        number = notes.setdefault(f"{name} {figure['verdict']}", len(notes) + 1)
+        return f"{shown} [{number}]"
+
+    cells = tuple(
+        (
+            *(f"ED {row['table']}", row["task"], row["model"], row["precision"]),
+            cell("parameters", row["params"]),
+            cell("GFLOPs", row["gflops"]),
+            row["convention"],
+            cell("BOPs", row["bops"]),
+            *(f"{row['true_parameters'] / 1e6:.4f}", f"{row['true_gmacs']:.4f}"),
+            "equal" if row["equal"] else "",
         )
-    return columns, cells
+        for row in rows
+    )
+    columns = ("table", "task", "model", "precision", "params M, paper / ours")
+    columns += ("GFLOPs, paper / ours", "convention", "BOPs T, paper / ours")
+    columns += ("true params M", "true GMAC", "row")
+    told = tuple(f"[{number}] {note}" for note, number in notes.items())
+    return Printable(columns, cells, told)
 
 
 def _row(printed: dict[str, str]) -> PaperRow:

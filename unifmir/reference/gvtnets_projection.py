@@ -15,9 +15,8 @@ from unifmir.reference.gvtnets import (
     GlobalAttention,
     GVTNet,
     SameTransformer,
-    initialise,
-    reflect_pad_axes,
 )
+from unifmir.reference.layers import initialise, reflect_pad_axes
 
 KERNEL = (3, 5, 5)
 PADDING = (1, 2, 2)

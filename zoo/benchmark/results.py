@@ -96,7 +96,7 @@ class Memory:
     """Bytes."""
 
     peak_rss_bytes: int
-    """Largest resident set of the process, its libraries included."""
+    """Largest resident set of the process after its first run, its libraries included."""
     before_load_bytes: int
     """Resident set after the imports, before the model was loaded."""
     peak_device_bytes: int | None = None
