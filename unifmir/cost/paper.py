@@ -176,11 +176,11 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> Printable:
         )
         for row in rows
     )
-    columns = ("table", "task", "model", "precision", "params M, paper / ours")
-    columns += ("GFLOPs, paper / ours", "convention", "BOPs T, paper / ours")
-    columns += ("true params M", "true GMAC", "row")
+    names = ["table", "task", "model", "precision", "params M, paper / ours"]
+    names += ["GFLOPs, paper / ours", "convention", "BOPs T, paper / ours"]
+    names += ["true params M", "true GMAC", "row"]
     told = tuple(f"[{number}] {note}" for note, number in notes.items())
-    return Printable(columns, cells, told)
+    return Printable(tuple(names), cells, told)
 
 
 def _row(printed: dict[str, str]) -> PaperRow:
