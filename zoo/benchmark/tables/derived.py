@@ -25,15 +25,26 @@ def groups(results: Results) -> dict[tuple[str, str], list[Row]]:
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Rows that can be trusted by their median, then the untrusted by theirs, then errors."""
-    return sorted(rows, key=lambda row: (_state_order(row), _median(row), row.subject.key))
+    """Rows that can be trusted, fastest first, then the untrusted, then errors.
+
+    By the ratio to the baseline where all have one and the same: what disturbed the machine in
+    some rounds is out of it. Else by the median.
+    """
+    timed = [row for row in rows if row.latency is not None]
+    baselines = {row.ratio.baseline if row.ratio else "" for row in timed}
+    paired = len(baselines) == 1 and "" not in baselines
+
+    def time(row: Row) -> float:
+        return 1 / row.ratio.ratio if paired and row.ratio else _median(row)
+
+    return sorted(rows, key=lambda row: (_state_order(row), time(row), row.subject.key))
 
 
 def ranks(rows: Sequence[Row]) -> dict[str, int]:
     """The rank of every row that can be trusted, by its key.
 
     A row's rank is one more than the number of rows that are significantly faster than it, and
-    never better than that of a row with a smaller median. So rows whose order is not significant
+    never better than that of a row before it. So rows whose order is not significant
     share a rank, and the next rank counts all rows before it (1, 1, 3).
 
     One row is significantly faster than another if its whole 95 % interval lies on the fast side

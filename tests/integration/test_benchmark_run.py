@@ -1,0 +1,318 @@
+"""A benchmark from a plan to results, with tiny networks and real worker processes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+import unifmir
+from unifmir import checkpoint
+from unifmir.atomic import PREFIX
+from unifmir.compare import FP32
+from unifmir.errors import BenchmarkError
+from unifmir.export.formats import FORMATS
+from unifmir.tasks import TASKS
+from unifmir.zoo.benchmark import measure, picture, rounds
+from unifmir.zoo.benchmark.measure import Progress, benchmark, default_name
+from unifmir.zoo.benchmark.plan import Plan
+from unifmir.zoo.benchmark.results import read_results
+from unifmir.zoo.benchmark.workloads import WORKLOADS
+
+TINY = {
+    "sr": ((1, 16, 16),),
+    "denoise": ((2, 16, 16),),
+    "isotropic": ((4, 8, 8),),
+    "projection": ((50, 16, 16),),
+    "volume": ((1, 6, 6),),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    """Visits of 10 ms, tiny images, and no peaks but where they are the subject."""
+    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
+    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
+    monkeypatch.setitem(WORKLOADS, "tiny", TINY)
+    monkeypatch.setitem(WORKLOADS, "pair", {"sr": ((1, 16, 16), (1, 20, 16))})
+
+
+@pytest.fixture
+def no_peaks(monkeypatch):
+    """Peaks take seconds and are tested once."""
+    monkeypatch.setattr(measure, "_peaks", lambda *_: ())
+
+
+@pytest.fixture
+def sr(tiny_single, tmp_path):
+    """A tiny sr checkpoint."""
+    path = tmp_path / "tiny-sr.safetensors"
+    checkpoint.save(tiny_single("sr"), path)
+    return path
+
+
+def plan_of(*models: Path, **changes: object) -> Plan:
+    """A plan that takes a second."""
+    plan = Plan(
+        models=tuple(map(str, models)),
+        runtimes=("eager",),
+        threads=1,
+        workloads=("tiny",),
+        rounds=2,
+        seconds=0.02,
+        samples=2,
+    )
+    return replace(plan, **changes)  # type: ignore[arg-type]  # fields of Plan
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_every_task_of_a_multi_task_model_is_measured(tiny_multitask, tmp_path):
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
+    checkpoint.save(tiny_multitask, model)
+    told: list[Progress] = []
+    results = benchmark(plan_of(model), out, on_progress=told.append, command="unifmir benchmark")
+    assert [row.subject.task for row in results.rows] == list(TASKS)
+    for row in results.rows:
+        assert row.error == ""
+        assert row.latency is not None
+        assert len(row.latency.rounds_ms) == 2
+        assert row.ratio is not None
+        assert row.ratio.ratio == 1.0
+        assert row.cold is not None
+        assert row.memory is not None
+        assert row.memory.peak_rss_bytes > row.memory.before_load_bytes
+        assert row.counts["macs"] > 0
+        assert row.counts["file_bytes"] > 0
+        assert row.same_picture is not None
+        assert row.same_picture["identical"]
+        assert row.energy is not None
+        assert row.energy.joules_per_megapixel is not None or row.energy.source
+        assert row.ran["threads"] == 1
+        # Two rounds mean nothing, and the row says so.
+        assert not row.ranked
+        assert any("too few samples" in problem for problem in row.problems)
+    assert results.complete
+    assert read_results(out) == results
+    assert told[-1].done == told[-1].total
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
+    assert results.settings["weights"].keys() == {f"tiny.safetensors/{task}" for task in TASKS}
+    assert {"torch", "onnxruntime", "numpy", "python", "unifmir"} <= results.versions.keys()
+    assert {"processor", "cores", "memory_bytes", "system", "gpu"} <= results.machine.keys()
+    # Nothing of where things lie on this machine.
+    assert str(tmp_path) not in json.dumps(results.to_dict())
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_runtimes_and_precisions_compute_the_same_picture(sr, tmp_path):
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"), precisions=("fp32", "fp16"))
+    results = benchmark(plan, tmp_path / "results.json")
+    assert len(results.rows) == 4
+    for row in results.rows:
+        assert row.error == ""
+        assert row.same_picture is not None
+        assert row.same_picture["passed"], row.subject.key
+        assert row.ratio is not None
+        assert "eager/fp32" in row.ratio.baseline
+        assert row.counts["weight_bytes"] > 0
+    small = [row for row in results.rows if row.subject.precision == "fp16"]
+    assert all(row.counts["weight_bytes"] < 3 * row.counts["parameters"] for row in small)
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_files_of_the_user_run_as_they_are_and_are_compared_with_their_model(sr, tmp_path):
+    artifacts = unifmir.export(unifmir.load(sr), tmp_path / "out", formats=("onnx", "torchscript"))
+    plan = plan_of(sr, artifacts=tuple(a.path for a in artifacts))
+    results = benchmark(plan, tmp_path / "results.json")
+    assert {row.subject.model for row in results.rows} == {
+        "tiny-sr.safetensors",
+        *(a.path.name for a in artifacts),
+    }
+    for row in results.rows:
+        assert row.error == ""
+        assert row.same_picture is not None
+        assert row.same_picture["passed"]
+
+
+def test_a_file_that_no_runtime_reads_is_refused(sr, tmp_path):
+    with pytest.raises(BenchmarkError, match="Checkpoints are given as models"):
+        benchmark(plan_of(artifacts=(sr,)), tmp_path / "results.json")
+
+
+def test_a_file_for_the_plain_network_is_refused(sr, tmp_path):
+    (artifact,) = unifmir.export(
+        unifmir.load(sr), tmp_path / "out", formats=("onnx",), interface="network"
+    )
+    with pytest.raises(BenchmarkError, match="--interface image"):
+        benchmark(plan_of(artifacts=(artifact.path,)), tmp_path / "results.json")
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_path):
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        if "round 1 of 2" in progress.text and not killed:
+            (child, *_) = psutil.Process().children()
+            killed.append(child.pid)
+            child.kill()
+
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"))
+    results = benchmark(plan, tmp_path / "results.json", on_progress=kill_one)
+    failed = [row for row in results.rows if row.error]
+    assert len(failed) == 1
+    assert "killed by the system (SIGKILL), most likely for want of memory" in failed[0].error
+    assert failed[0].latency is None
+    assert not failed[0].ranked
+    assert len([row for row in results.rows if row.latency]) == 1
+    assert results.complete
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_a_precision_that_is_not_the_same_picture_is_a_row_with_the_reason(
+    sr, tmp_path, monkeypatch
+):
+    from unifmir.compare import LOW_PRECISION
+    from unifmir.precision import planning
+
+    strict = replace(LOW_PRECISION, psnr_db=300.0)
+    monkeypatch.setitem(planning.plan_precision.__kwdefaults__, "tolerance", strict)
+    plan = plan_of(sr, precisions=("fp32", "fp16"))
+    results = benchmark(plan, tmp_path / "results.json")
+    refused = [row for row in results.rows if row.subject.precision == "fp16"]
+    assert all("is not the same picture as in fp32" in row.error for row in refused)
+    assert all(row.latency for row in results.rows if row.subject.precision == "fp32")
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_a_file_that_cannot_be_made_is_a_row_with_the_reason(sr, tmp_path, monkeypatch):
+    def broken(job, path):
+        raise KeyError("an operator the exporter does not know")
+
+    monkeypatch.setattr(FORMATS["onnx"], "write", broken)
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"))
+    good, bad = benchmark(plan, tmp_path / "results.json").rows
+    assert good.latency is not None
+    assert "cannot be written as onnx (KeyError: 'an operator" in bad.error
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_another_picture_is_marked_and_not_ranked(sr, tmp_path, monkeypatch):
+    strict = replace(FP32, max_abs_over_std=1e-12)
+    monkeypatch.setattr(picture, "FP32", strict)
+    _, row = benchmark(
+        plan_of(sr, runtimes=("eager", "onnxruntime")), tmp_path / "results.json"
+    ).rows
+    assert row.same_picture is not None
+    assert not row.same_picture["passed"]
+    assert not row.ranked
+    assert any("not the same picture as fp32 eager" in text for text in row.problems)
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path):
+    out = tmp_path / "results.json"
+
+    def interrupt(progress: Progress) -> None:
+        if "pair-2" in progress.text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan_of(sr, workloads=("pair",)), out, on_progress=interrupt)
+    assert not psutil.Process().children()
+    part = read_results(out)
+    assert not part.complete
+    assert [row.subject.workload for row in part.rows] == ["pair-1"]
+
+    with pytest.raises(BenchmarkError, match=r"plan seed is 0 there and 5 now.*--overwrite"):
+        benchmark(plan_of(sr, workloads=("pair",), seed=5), out)
+    with pytest.raises(BenchmarkError, match="interrupted run with 1 rows"):
+        benchmark(plan_of(sr, workloads=("pair",)), out, resume=False)
+    right, other = sr.read_bytes(), tiny_single("sr")
+    other.conv_first.weight.data *= 2
+    checkpoint.save(other, sr)
+    with pytest.raises(BenchmarkError, match=r"weights of tiny-sr\.safetensors/sr"):
+        benchmark(plan_of(sr, workloads=("pair",)), out)
+    sr.write_bytes(right)
+    assert read_results(out) == part
+
+    whole = benchmark(plan_of(sr, workloads=("pair",)), out)
+    assert whole.complete
+    assert [row.subject.workload for row in whole.rows] == ["pair-1", "pair-2"]
+    assert whole.rows[0] == part.rows[0]
+    assert read_results(out) == whole
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Another process on every core."""
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(psutil.cpu_count() or 1)
+    ]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_rows_taken_beside_a_busy_process_are_marked_and_not_ranked(sr, tmp_path):
+    with busy_cores():
+        results = benchmark(plan_of(sr, rounds=5, seconds=0.5), tmp_path / "results.json")
+    for row in results.rows:
+        assert not row.ranked
+        (told,) = [text for text in row.problems if "other processes took" in text]
+        assert "allowed 5%" in told
+        assert "the busiest was" in told
+
+
+def test_quick_results_say_so_have_the_machines_peaks_and_are_kept(sr, tmp_path, monkeypatch):
+    plan, out = replace(plan_of(sr), quick=True), tmp_path / "results.json"
+    results = benchmark(plan, out)
+    assert results.settings["quick"] is True
+    assert [peak.precision for peak in results.peaks][:1] == ["fp32"]
+    assert all(peak.gflops_per_s > 0 and peak.gbytes_per_s > 0 for peak in results.peaks)
+    with pytest.raises(BenchmarkError, match=r"complete results.*--overwrite"):
+        benchmark(plan, out)
+    assert read_results(out) == results
+    monkeypatch.setattr(measure, "_peaks", lambda *_: ())
+    assert benchmark(plan, out, overwrite=True) != results
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"models": ()}, "nothing to benchmark"),
+        ({"runtimes": ("onyx",)}, "unknown runtime 'onyx'"),
+        ({"precisions": ("fp61",)}, "unknown precision 'fp61'; did you mean 'fp16'"),
+        ({"workloads": ("big",)}, "unknown workload 'big'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"rounds": -1}, "rounds is -1: expected more than 0"),
+        ({"artifacts": (Path("none.onnx"),)}, "none.onnx: no such file"),
+        ({"tasks": ("denoise", "volume")}, "for none of the tasks asked for: denoise, volume"),
+        ({"precisions": ("fp16-compute",)}, "eager has no fp16-compute on cpu"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_with_what_to_do(sr, tmp_path, changes, told):
+    with pytest.raises(BenchmarkError, match=told):
+        benchmark(plan_of(sr, **changes), tmp_path / "results.json")
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_results_are_named_by_machine_and_versions():
+    name = default_name()
+    assert name.startswith("benchmark-")
+    assert name.endswith(".json")
+    assert "-torch2" in name
+    assert "-ort1" in name
+    assert "/" not in name
+    assert " " not in name

@@ -1,0 +1,127 @@
+"""`unifmir benchmark`: a run, its tables and plots, the paper's tables, and what changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.benchmark_results import around, results, row, subject
+from unifmir import checkpoint
+from unifmir.cli.benchmark import EMBEDDED, default_models
+from unifmir.cli.main import app
+from unifmir.reference import REFERENCES
+from unifmir.zoo.benchmark import measure, rounds
+from unifmir.zoo.benchmark.results import Results, read_results
+from unifmir.zoo.benchmark.workloads import WORKLOADS
+
+
+def run(*arguments: str | Path | int | float) -> Result:
+    return CliRunner().invoke(app, ["benchmark", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement of a second: what it says of time means nothing."""
+    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
+    monkeypatch.setattr(measure, "_peaks", lambda *_: ())
+    monkeypatch.setitem(WORKLOADS["patch"], "sr", ((1, 16, 16),))
+
+
+@pytest.mark.usefixtures("_short")
+def test_a_checkpoint_is_measured_and_written_down(tiny_single, tmp_path: Path):
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
+    checkpoint.save(tiny_single("sr"), model)
+    options = ("--model", model, "--runtime", "eager", "--workload", "patch", "--threads", 1)
+    few = ("--rounds", 2, "--seconds", 0.02, "--samples", 2, "--images", 1)
+    done = run(*options, *few, "--out", out, "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    (measured,) = read_results(out).rows
+    assert document["rows"][0]["subject"]["model"] == "tiny.safetensors"
+    assert measured.quality is not None
+    assert (measured.quality.images, measured.counts["macs"] > 0) == (1, True)
+    assert str(tmp_path) not in out.read_text("utf-8")
+    # A finished run is not thrown away by running it again.
+    again = run(*options, *few, "--out", out)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "before.json"
+    made(a=10.0, b=20.0).save(path)
+    return path
+
+
+def made(**medians_ms: float) -> Results:
+    """A run of these models."""
+    rows = [row(subject(name), latency=around(ms, rounds=15)) for name, ms in medians_ms.items()]
+    return results(*rows)
+
+
+@pytest.mark.parametrize(
+    ("form", "mark"), [("text", "rank"), ("markdown", "| "), ("csv", ","), ("latex", r"\toprule")]
+)
+def test_results_are_shown_in_every_format(file: Path, form: str, mark: str):
+    done = run("show", file, "--format", form)
+    assert done.exit_code == 0, done.stderr
+    assert mark in done.stdout
+
+
+def test_plots_are_drawn_and_what_has_no_data_is_said(file: Path, tmp_path: Path):
+    done = run("show", file, "--plots", tmp_path / "plots")
+    assert done.exit_code == 0, done.stderr
+    assert list((tmp_path / "plots").glob("*.png"))
+    assert "no plot of growth" in done.stderr
+
+
+def test_no_change_is_exit_0_and_a_slowdown_is_exit_1(file: Path, tmp_path: Path):
+    same = run("diff", file, file)
+    assert same.exit_code == 0, same.stderr
+    after = tmp_path / "after.json"
+    made(a=20.0, b=20.0).save(after)
+    worse = run("diff", file, after)
+    assert worse.exit_code == 1
+    assert "/a/" in worse.stderr
+    assert "/b/" not in worse.stderr
+    allowed = run("diff", file, after, "--threshold", 1.5)
+    assert allowed.exit_code == 0
+
+
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path):
+    path = tmp_path / "other.json"
+    path.write_text("{}", "utf-8")
+    refused = run("show", path)
+    assert refused.exit_code == 2
+    assert "not results" in refused.stderr
+
+
+def test_the_papers_tables_are_counted_again():
+    done = run("--paper-tables", "--json")
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert len(rows) == 33
+    printed = {
+        (row["table"], row["task"], row["model"]): row["gflops"]["exact"]
+        for row in rows
+        if row["gflops"]["equal"]
+    }
+    # Facts of the tables, to all digits that were found.
+    assert printed[2, "sr", "prune-UniFMIR"] == pytest.approx(44.069552128, abs=1e-9)
+    assert printed[2, "denoise", "prune-UniFMIR"] == pytest.approx(40002.97320448, abs=1e-8)
+    assert printed[2, "volume", "prune-UniFMIR"] == pytest.approx(1521.267083264, abs=1e-9)
+    assert printed[2, "volume", "VCD-Net"] == pytest.approx(625.710022656, abs=1e-9)
+    assert printed[1, "sr", "UniFMIR"] == pytest.approx(102.043090944, abs=1e-9)
+    assert printed[1, "denoise", "UniFMIR"] == pytest.approx(199.565770752, abs=1e-9)
+    assert printed[1, "isotropic", "UniFMIR"] == pytest.approx(199.141097472, abs=1e-9)
+    assert printed[1, "projection", "UniFMIR"] == pytest.approx(1287.927595008, abs=1e-9)
+    assert printed[1, "volume", "UniFMIR"] == pytest.approx(96.146566656, abs=1e-9)
+    assert printed[1, "volume", "VCD-Net"] == pytest.approx(44.601635328, abs=1e-9)
+
+
+def test_without_a_model_the_embedded_one_meets_the_references_of_its_task():
+    assert default_models(("denoise",)) == (EMBEDDED, "care", "care-2d", "gvtnets", "unet")
+    assert default_models(()) == (EMBEDDED, *REFERENCES)
