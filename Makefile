@@ -34,7 +34,7 @@ demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/,
 	$(BIN)/python -m unifmir.cli.demo out
 
 test: $(READY)  ## The quick tests, without slow ones and those that need a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 	$(BIN)/python -m pytest

@@ -116,6 +116,13 @@ def benchmark(
     rounds: Annotated[int | None, typer.Option(min=1, help="At least so many.")] = None,
     seconds: Annotated[float | None, typer.Option(help="At least so long a row.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At least so many a row.")] = None,
+    keep_memory: Annotated[
+        bool,
+        typer.Option(
+            help="Let processes keep freed memory: returning it to the system after every run "
+            "made eager PyTorch up to 2.6 times as slow, and differently so in each process."
+        ),
+    ] = True,
     baseline: Annotated[
         str, typer.Option(help="MODEL, MODEL/RUNTIME or MODEL/RUNTIME/PRECISION of the ratios.")
     ] = "",
@@ -171,6 +178,7 @@ def benchmark(
         seconds=seconds,
         samples=samples,
         seed=seed,
+        keep_memory=keep_memory,
         baseline=baseline,
         images=images,
         quick=quick,

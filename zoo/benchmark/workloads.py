@@ -41,13 +41,13 @@ WORKLOADS: dict[str, dict[str, tuple[Size, ...]]] = {
         "projection": ((50, 24, 24), (50, 32, 32), (50, 48, 48), (50, 64, 64), (50, 96, 96)),
         "volume": ((1, 8, 8), (1, 11, 11), (1, 15, 15), (1, 21, 21), (1, 30, 30)),
     },
-    # Patches of the paper's training (Ma et al. 2024, Methods), as images of the task.
+    # Patches of the paper's prediction table (Ma et al. 2024, Extended Data Table 2).
     "paper": {
         "sr": ((1, 128, 128),),
-        "denoise": ((5, 64, 64),),
-        "isotropic": ((64, 64, 64),),
-        "projection": ((50, 64, 64),),
-        "volume": ((1, 16, 16),),
+        "denoise": ((41, 160, 128),),
+        "isotropic": ((301, 188, 188),),
+        "projection": ((50, 144, 176),),
+        "volume": ((1, 15, 15),),
     },
 }
 

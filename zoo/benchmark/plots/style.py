@@ -1,6 +1,7 @@
 """How all plots look: colours and marks of models and runtimes, panels, titles, labels."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain, pairwise
@@ -153,12 +154,20 @@ def _settle(figure: Figure, below: float, above: float) -> None:
     figure.set_layout_engine("none")
 
 
+_NUMBER = re.compile(r"[\d.]+")
+
+
 def untrusted_note(rows: Iterable[Row], shown_as: str) -> list[str]:
     """What to say of rows whose times cannot be trusted, if any is shown."""
     doubtful = [row for row in rows if row.problems and row.latency is not None]
     if not doubtful:
         return []
-    reasons = dict.fromkeys(chain.from_iterable(row.problems for row in doubtful))
+    # One of each kind: the tables have every row's own figures.
+    kinds = {
+        _NUMBER.sub("N", reason.partition("; the busiest")[0]): reason
+        for reason in chain.from_iterable(row.problems for row in reversed(doubtful))
+    }
+    reasons = reversed(kinds.values())
     return [f"{UNTRUSTED} {shown_as}: times that cannot be trusted ({'; '.join(reasons)})"]
 
 
