@@ -95,7 +95,10 @@ def benchmark(
     ] = None,
     runtimes: Annotated[
         list[Runtime] | None,
-        typer.Option("--runtime", help="Repeatable; eager and onnxruntime if none is named."),
+        typer.Option(
+            "--runtime",
+            help="Repeatable; eager and onnxruntime if none is named, with --quick onnxruntime.",
+        ),
     ] = None,
     precisions: Annotated[
         list[Precision] | None,
@@ -165,11 +168,12 @@ def benchmark(
     from unifmir.zoo.benchmark.plan import Plan
 
     chosen = tuple(task.value for task in tasks or ())
+    default = ("onnxruntime",) if quick else ("eager", "onnxruntime")
     plan = Plan(
         models=tuple(models or ()) if models or artifacts else default_models(chosen),
         artifacts=tuple(artifacts or ()),
         tasks=chosen,
-        runtimes=tuple(r.value for r in runtimes) if runtimes else ("eager", "onnxruntime"),
+        runtimes=tuple(r.value for r in runtimes) if runtimes else default,
         precisions=tuple(p.value for p in precisions) if precisions else ("fp32",),
         device=device,
         threads=threads,

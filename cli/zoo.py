@@ -1,11 +1,13 @@
 """`unifmir zoo`: list, show, add, pull and verify models."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
+from unifmir.reference import REFERENCES
 
 if TYPE_CHECKING:
     from unifmir.zoo.adding import Description
@@ -46,16 +48,29 @@ def list_models(as_json: output.JsonFlag = False) -> None:
         for row in rows
     ]
     text = output.table(("id", "task", "dataset", "source", "here"), shown)
+    names = ", ".join(REFERENCES)
+    text += f"\n\nreference models, with fresh weights, taken wherever an id is: {names}"
     output.print_result(rows, text, as_json=as_json)
 
 
 @app.command("show")
 def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
-    """Show everything a model's entry says."""
+    """Show everything a model's entry says, or what a reference model is."""
     from unifmir.zoo.catalogue import find
 
+    if model_id in REFERENCES:
+        facts = asdict(REFERENCES[model_id])
+        text = "\n".join(f"{name}: {_listed(value)}" for name, value in facts.items() if value)
+        output.print_result(facts, text, as_json=as_json)
+        return
     entry = find(model_id)
     output.print_result(entry.model_dump(mode="json"), _described(entry), as_json=as_json)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(item)}" for name, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @app.command("add")

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from unifmir.errors import UnknownNameError, ZooError
+from unifmir.reference import REFERENCES
 from unifmir.registry import nearest_name
 from unifmir.zoo import places
 from unifmir.zoo.schema import ZooEntry, parse_entry
@@ -50,6 +51,11 @@ def find(model_id: str) -> ZooEntry:
         If the entry's file is damaged.
     """
     known = _paths()
+    if model_id in REFERENCES:
+        raise UnknownNameError(
+            f"{model_id} is a reference model: it comes with fresh weights and has neither a file "
+            f"nor an entry; `unifmir zoo show {model_id}` says what it is"
+        )
     if model_id not in known:
         names = list(known)
         raise UnknownNameError(

@@ -63,8 +63,9 @@ def test_list_shows_every_model():
         row for row in rows if row["id"] == PLANARIA
     ).items()
     shown = zoo("list").stdout.splitlines()
-    assert len(shown) == 11
-    assert [line.split()[0] for line in shown[1:]] == [row["id"] for row in rows]
+    assert len(shown) == 13
+    assert shown[-1].startswith("reference models")
+    assert [line.split()[0] for line in shown[1:11]] == [row["id"] for row in rows]
 
 
 def test_show_prints_the_entry():
@@ -195,3 +196,12 @@ def test_verify_says_that_a_right_file_cannot_be_loaded(monkeypatch):
     result = zoo("verify", PLANARIA)
     assert result.exit_code == 0
     assert "not readable: model_best.pt is not a checkpoint" in result.stdout
+
+
+def test_a_reference_model_is_shown_and_has_no_file():
+    shown = zoo("show", "care")
+    assert shown.exit_code == 0, shown.stderr
+    assert "Weigert" in shown.stdout
+    assert "care" in zoo("list").stdout
+    # The main command turns it into a message and exit code 2.
+    assert "fresh weights" in str(zoo("pull", "care").exception)
