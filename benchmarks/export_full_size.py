@@ -18,26 +18,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
-from tests.golden.weights import filled
-from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
+from benchmarks.full_size import checkpoint
 from unifmir.machine import processor
-from unifmir.model import build
-from unifmir.official import official_state_dict
 from unifmir.tasks import TASKS
 
 RESULTS = Path(__file__).parent / "results"
-SEED = 21
-
-
-def checkpoint(folder: Path) -> Path:
-    """Write a multi-task checkpoint of the paper's size in the official format: 402 MB."""
-    network = build(MultiTaskConfig(BodyConfig(), ProjectorConfig(), ViewUNetConfig()))
-    network.load_state_dict(filled(network.state_dict(), seed=SEED))
-    path = folder / "model_best.pt"
-    torch.save(official_state_dict(network), path)
-    return path
 
 
 def measure(source: Path, task: str, precision: str, out: Path) -> dict[str, object]:

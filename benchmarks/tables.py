@@ -13,12 +13,19 @@ from typing import Any
 
 from unifmir.cost import as_table
 from unifmir.reference import REFERENCES
+from unifmir.zoo.benchmark.results import Results
+from unifmir.zoo.benchmark.tables import rendered as rendered_results
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
-README, COSTS = REPO / "README.md", REPO / "docs" / "costs.md"
+README = REPO / "README.md"
+COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
 EMBEDDED = REPO / "zoo" / "weights" / "unifmir-small-sim.evaluation.json"
 EXPORTS = RESULTS / "export-full-size-fp32.json"
+
+
+Render = Callable[[dict[str, Any]], str]
+"""From a result file's document to Markdown."""
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -118,12 +125,26 @@ def references_table(_document: dict[str, Any]) -> str:
     return markdown(["name", "model", "tasks", "parameters", "source"], rows)
 
 
+def results_table(*views: str) -> Render:
+    """Writer of results of `unifmir benchmark`, in these views."""
+
+    def render(document: dict[str, Any]) -> str:
+        return rendered_results(Results.from_dict(document), "markdown", views=views)
+
+    return render
+
+
+def _result(start: str) -> Path:
+    """The results whose names start so; machine and versions follow."""
+    (found,) = RESULTS.glob(f"{start}-*.json")
+    return found
+
+
 def _origin(document: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     return f"`{document['command']}`; {versions}."
 
 
-Render = Callable[[dict[str, Any]], str]
 DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     README: {
         "embedded": (EMBEDDED, embedded_table),
@@ -133,6 +154,11 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "macs": (RESULTS / "macs.json", macs_table),
         "paper-costs": (RESULTS / "paper-tables.json", paper_table),
         "references": (RESULTS / "macs.json", references_table),
+    },
+    MEASURED: {
+        "trained": (_result("benchmark-trained"), results_table("latency", "quality")),
+        "full-size": (_result("benchmark-full-size"), results_table("latency", "cost")),
+        "growth": (_result("benchmark-growth"), results_table("latency")),
     },
 }
 """Document -> name of a table in it -> result file, and what writes it."""

@@ -108,7 +108,7 @@ def test_saving_refuses_other_types_and_taken_names(tiny_single, tmp_path):
     [
         ({"schema": 99}, "update unifmir"),
         ({"config": None}, "malformed"),
-        ({"config": {"task": "sr"}}, "body is None"),
+        ({"config": {"task": "sr"}}, "names a `body`"),
         ({"config.task": "sing"}, "task is 'sing'"),
         ({"config.scale": "2"}, "scale is '2'"),
         ({"config.scale": -2}, "sizes that no network has"),

@@ -149,7 +149,7 @@ def test_the_embedded_model_says_it_is_not_for_science():
 
 def test_refreshing_fills_in_the_evaluation(tmp_path):
     result = {
-        "model": {"psnr_db": 30.5, "ssim": 0.9, "nrmse": 0.1},
+        "model": {"psnr_db": 30.5, "ssim": 0.9, "nrmse": 0.1, "slope": 0.9},
         "baselines": {"bicubic": {"psnr_db": 29.0, "ssim": 0.8, "nrmse": 0.2}},
         "best_baseline": "bicubic",
         "gain_db": 1.5,
