@@ -167,6 +167,7 @@ def test_refreshing_fills_in_the_evaluation(tmp_path):
         ("PSNR", 30.5, "dB"),
         ("SSIM", 0.9, None),
         ("NRMSE", 0.1, None),
+        ("intensity slope", 0.9, None),
         ("PSNR above the best simple method, bicubic", 1.5, "dB"),
     ]
     assert "16 simulated" in entry.measured[0].dataset
