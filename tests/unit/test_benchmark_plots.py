@@ -181,6 +181,18 @@ def test_the_roofline_labels_points_with_their_share_of_the_roof():
     assert "fp32 900 GFLOP/s, 24 GB/s" in words(figure)
 
 
+def test_the_roofline_labels_only_the_ends_of_each_model():
+    ways = ("eager", "onnxruntime", "openvino")
+    rows = [
+        row(subject(runtime=way), latency=around(ms))
+        for way, ms in zip(ways, (100.0, 70.0, 50.0), strict=True)
+    ]
+    told = words(figures(results(*rows), plots=["roofline"])[0]["roofline-cpu-image"])
+    assert "4.2 %" in told
+    assert "8.3 %" in told
+    assert "6.0 %" not in told
+
+
 def test_plots_without_data_are_skipped_with_the_reason(tmp_path):
     made = draw(results(row(latency=None, error="no")), tmp_path)
     assert made.paths == ()

@@ -173,7 +173,7 @@ class Peak:
     device: str
     precision: str
     gflops_per_s: float
-    """Matrix product of 2048 x 2048 x 2048."""
+    """Matrix product of 2048 x 2048 x 2048, or on the CPU a convolution if that is faster."""
     gbytes_per_s: float
     """Copy of an array much larger than the caches, bytes read plus bytes written."""
 

@@ -30,6 +30,9 @@ from unifmir.zoo.benchmark.tables.derived import (
 )
 from unifmir.zoo.benchmark.tables.numbers import percent
 
+APART = 0.8
+"""Slowest over fastest way of running a model, from which on both are labelled."""
+
 
 def plot(results: Results) -> dict[str, Figure] | str:
     """A figure for each device and workload with a panel for each task."""
@@ -64,14 +67,16 @@ def _figure(device: str, workload: str, tasks: dict[str, list[Row]], results: Re
     notes = untrusted_note(everything, "hollow")
     notes.insert(
         0,
-        f"Roof measured in the same run: {told}. Beside the points: share of the roof above them. "
+        f"Measured roof: {told}. Beside the points: share of the roof above them, "
+        "of each model's fastest and slowest way. "
         "Arithmetic and traffic are counted, not measured.",
     )
     key = entries(everything, colours(results), marks(results))
     title = f"Roofline of {device}, workload {workload}"
     finish(figure, title, results, notes=notes, entries=key)
     for panel, rows in zip(axes, tasks.values(), strict=True):
-        label_points(panel, [(*_place(row), _label(row, results)) for row in rows])
+        told_of = _labelled(rows)
+        label_points(panel, [(*_place(row), _label(row, results)) for row in told_of])
     return figure
 
 
@@ -101,6 +106,20 @@ def _panel(axes: Axes, rows: Sequence[Row], peaks: Sequence[Peak], results: Resu
     top = max(peak.gflops_per_s for peak in peaks)
     floor = min(*(y for _, y in places), *(roof(peak, low) for peak in peaks))
     axes.set_ylim(floor / 2.5, top * 2.5)
+
+
+def _labelled(rows: Sequence[Row]) -> list[Row]:
+    """Of each model the fastest row, and the slowest where it is clearly slower."""
+    chosen = []
+    for model in dict.fromkeys(row.subject.model for row in rows):
+        own = sorted(
+            (row for row in rows if row.subject.model == model),
+            key=lambda row: row.gflops_per_s or 0.0,
+        )
+        slow, fast = own[0], own[-1]
+        clearly = (slow.gflops_per_s or 0.0) < APART * (fast.gflops_per_s or 0.0)
+        chosen += [fast, slow] if clearly else [fast]
+    return chosen
 
 
 def _place(row: Row) -> tuple[float, float]:

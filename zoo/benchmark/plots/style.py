@@ -87,6 +87,8 @@ def short(name: str) -> str:
     """A name of a model or file, its middle left out where it is long."""
     # matplotlib leaves a name that begins with an underscore out of legends.
     name = printable(name if not name.startswith("_") else f"~{name}")
+    # Every checkpoint ends so.
+    name = name.removesuffix(".safetensors")
     return name if len(name) <= _LONG else f"{name[: _LONG // 2]}…{name[-(_LONG // 2) + 1 :]}"
 
 
