@@ -169,15 +169,11 @@ def rendered(document: Path) -> str:
     text = document.read_text("utf-8")
     for name, (source, render) in DOCUMENTS[document].items():
         table = render(json.loads(source.read_text("utf-8")))
-        place = re.compile(
-            rf"(?<=<!-- table: {re.escape(name)} -->\n).*?(?=<!-- end -->)", re.DOTALL
-        )
-        found = place.findall(text)
+        pattern = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
+        found = list(re.finditer(pattern, text, re.DOTALL))
         if len(found) != 1:
             raise ValueError(f"{document} has {len(found)} places for {name!r}, expected 1")
-        # Cut, not substituted: backslashes in a table are no references to groups.
-        before, after = place.split(text)
-        text = f"{before}{table}\n{after}"
+        text = f"{text[: found[0].end(1)]}{table}\n{text[found[0].start(2) :]}"
     return text
 
 
