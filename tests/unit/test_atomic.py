@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from unifmir.atomic import PREFIX, working_folder, writing
 
 WRITE_HALF_AND_WAIT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from unifmir.atomic import writing
 
+# A suite that runs in the background hands down an ignored Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with writing(Path(sys.argv[1])) as aside:
     aside.write_bytes(b"half of the new con")
     print("half", flush=True)
