@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
+from unifmir.cli.exporting import EMBEDDED
 from unifmir.export.runners import RUNNERS
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
@@ -17,9 +18,6 @@ from unifmir.tasks import TASKS
 if TYPE_CHECKING:
     from unifmir.zoo.benchmark.plan import Plan
     from unifmir.zoo.benchmark.results import Results
-
-EMBEDDED = "unifmir-small-sim"
-"""The zoo model that ships in the wheel, measured when none is named."""
 
 Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
 Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above

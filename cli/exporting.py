@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unifmir.export.verification import Report
 
 EMBEDDED = "unifmir-small-sim"
-"""The zoo model that ships in the wheel, exported when none is named."""
+"""The zoo model that ships in the wheel, taken when none is named."""
 
 
 class Precision(StrEnum):

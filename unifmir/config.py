@@ -10,29 +10,13 @@ from typing import Any, Self, TypeVar
 
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
+from unifmir.signature import Signature
 
 Option = int | bool | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
 
-
 MAX_OPTION = 4096
 """No layer of a reference model is wider; files can say anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a plain network reads and gives, beside the batch."""
-
-    channels: int = 1
-    """Of the input: planes, slices or views."""
-    out_channels: int = 1
-    volumetric: bool = False
-    """The input has a depth of its own, (N, channels, Z, Y, X)."""
-    volumetric_output: bool = False
-    scale: int = 1
-    """Lateral magnification, output pixels per input pixel."""
-    enlarge: int = 1
-    """Factor by which an image is enlarged before the network reads it."""
 
 
 @dataclass(frozen=True, slots=True)

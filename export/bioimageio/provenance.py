@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from unifmir.config import SingleConfig
+from unifmir.cost import count
 from unifmir.export.bioimageio.card import ModelCard
 from unifmir.export.bioimageio.layout import tile_rule
 from unifmir.export.bioimageio.receptive import HaloMeasurement
@@ -121,13 +120,9 @@ def costs(
     files : mapping
         Weight format -> file.
     """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        module(torch.from_numpy(image))
     parameters = sum(p.numel() for p in network.parameters())
     return {
-        # The counter counts a multiplication and an addition separately.
-        "gmac": float(f"{counter.get_total_flops() / 2e9:.3g}"),
+        "gmac": float(f"{count(module, image.shape).macs / 1e9:.3g}"),
         "image_px": list(image.shape[2:]),
         "parameters": parameters,
         "float32_bytes": 4 * parameters,

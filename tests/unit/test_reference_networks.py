@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from unifmir.config import ReferenceConfig, Signature
+from unifmir.config import ReferenceConfig
 from unifmir.reference import REFERENCES
 from unifmir.reference.dfcan import amplitudes, matrix_power
 from unifmir.reference.gvtnets import GlobalAttention, GVTNet
 from unifmir.reference.gvtnets_projection import GVTNetProjection
 from unifmir.reference.vcd_net import VCDNet, reflect_pad_to
+from unifmir.signature import Signature
 
 Shape = tuple[int, ...]
 

@@ -175,7 +175,7 @@ class _Watch(TorchDispatchMode):
         before = self.counter.get_total_flops()
         result = func(*args, **(kwargs or {}))
         flops = self.counter.get_total_flops() - before
-        operator = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+        operator = operator_name(func)
         if flops:
             key = (self.running[-1] if self.running else "", operator, self._kind(operator, args))
             calls, macs = self.rows.get(key, (0, 0))
@@ -183,14 +183,14 @@ class _Watch(TorchDispatchMode):
         elif not func.is_view:
             seen = self.others[operator]
             seen[0] += 1
-            seen[1] += sum(tensor.numel() for tensor in _tensors((result,)))
+            seen[1] += sum(tensor.numel() for tensor in tensors_in((result,)))
             seen[2] += _fft_flops(operator, args, result)
         return result
 
     def _kind(self, operator: str, args: tuple[Any, ...]) -> Kind:
         if "conv" in operator:
             return "conv"
-        weighted = any(_storage(tensor) in self.weights for tensor in _tensors(args))
+        weighted = any(_storage(tensor) in self.weights for tensor in tensors_in(args))
         return "linear" if weighted else "product"
 
     def uncounted(self) -> tuple[UncountedRow, ...]:
@@ -207,13 +207,19 @@ def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
+def operator_name(func: Any) -> str:
+    """Such as `aten.convolution`."""
+    return f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+
+
+def tensors_in(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among the arguments or results of an operator, in lists and tuples too."""
     found = []
     for value in values:
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, tuple | list):
-            found.extend(_tensors(value))
+            found.extend(tensors_in(value))
     return found
 
 

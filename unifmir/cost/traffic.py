@@ -5,13 +5,14 @@ than the weights, the input and the output. Over the arithmetic it gives the ari
 of the roofline plot (Williams, Waterman and Patterson, Communications of the ACM 52, 65 (2009)).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unifmir.cost.dispatcher import operator_name, tensors_in
 from unifmir.cost.meta import META, meta_copy
 
 
@@ -46,9 +47,9 @@ class _Watch(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
-        if not func.is_view and name != "aten.empty":
-            self.moved += sum(_bytes(tensor) for tensor in _tensors((*args, result)))
+        # `empty` gives memory that nobody has written.
+        if not func.is_view and operator_name(func) != "aten.empty":
+            self.moved += sum(map(_bytes, tensors_in((*args, result))))
         return result
 
 
@@ -58,11 +59,3 @@ def _bytes(tensor: Tensor) -> int:
     for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
         elements *= length if stride or not length else 1
     return elements * tensor.element_size()
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unifmir.config import Signature
+from unifmir.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)

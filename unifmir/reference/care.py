@@ -10,10 +10,10 @@ from types import EllipsisType
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
 from unifmir.reference.layers import CONVOLUTIONS, initialise, reflect_pad_axes
+from unifmir.signature import Signature
 
 POOLS: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
 from unifmir.reference.care import CareUNet, conv_relu
 from unifmir.reference.layers import initialise, reflect_pad_axes
+from unifmir.signature import Signature
 
 
 class SurfaceProjector(nn.Module):

@@ -9,10 +9,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
 from unifmir.reference.layers import initialise
+from unifmir.signature import Signature
 
 SPECTRUM_EXPONENT = 0.8
 """Exponent of the amplitudes, which compresses the range of the spectrum."""

@@ -6,10 +6,10 @@ it (Ma et al., Nature Methods 2024, Extended Data Table 2).
 
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.networks.projection import Projector
 from unifmir.reference.base import Reference
+from unifmir.signature import Signature
 
 
 class EnlcnNetwork(Network):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
 from unifmir.reference.layers import CONVOLUTIONS, initialise, reflect_pad_axes
+from unifmir.signature import Signature
 
 TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 

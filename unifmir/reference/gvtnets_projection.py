@@ -8,7 +8,6 @@ activations as the authors' projection module sets them.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.reference.base import Reference
 from unifmir.reference.gvtnets import (
@@ -17,6 +16,7 @@ from unifmir.reference.gvtnets import (
     SameTransformer,
 )
 from unifmir.reference.layers import initialise, reflect_pad_axes
+from unifmir.signature import Signature
 
 KERNEL = (3, 5, 5)
 PADDING = (1, 2, 2)

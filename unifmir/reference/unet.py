@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.networks.swin import reflect_pad
 from unifmir.reference.base import Reference
+from unifmir.signature import Signature
 
 
 def conv_norm_relu(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from unifmir.config import Signature
 from unifmir.networks.base import Network
 from unifmir.networks.swin import reflect_index
 from unifmir.networks.volume import ViewUNet
 from unifmir.reference.base import Reference
+from unifmir.signature import Signature
 
 
 def reflect_pad_to(x: Tensor, minimum: int) -> Tensor:

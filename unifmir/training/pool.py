@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unifmir.config import ModelConfig, MultiTaskConfig, Signature, SingleConfig
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import CheckpointError, ImageError
+from unifmir.signature import Signature
 from unifmir.simulate import generator, lightfield, normalized, pair
 from unifmir.simulate.scenes import SURFACE_PLANES, VOLUME_PLANES
 from unifmir.training.recipe import TaskRecipe

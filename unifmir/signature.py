@@ -1,0 +1,19 @@
+"""What goes into a network and comes out of it, whichever network it is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a plain network reads and gives, beside the batch."""
+
+    channels: int = 1
+    """Of the input: planes, slices or views."""
+    out_channels: int = 1
+    volumetric: bool = False
+    """The input has a depth of its own, (N, channels, Z, Y, X)."""
+    volumetric_output: bool = False
+    scale: int = 1
+    """Lateral magnification, output pixels per input pixel."""
+    enlarge: int = 1
+    """Factor by which an image is enlarged before the network reads it."""
