@@ -1,0 +1,11 @@
+"""The networks' slow parts in C, compiled on first use for the processor at hand.
+
+Swin blocks and 3 x 3 convolutions of an eager network are replaced by calls into a small library
+that keeps a window in the cache from its first LayerNorm to its last product. Only inference, only
+on the CPU; the numbers are those of the eager network up to rounding.
+"""
+
+from unifmir.native.acceleration import accelerate
+from unifmir.native.library import compiler, require
+
+__all__ = ["accelerate", "compiler", "require"]

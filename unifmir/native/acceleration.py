@@ -1,0 +1,148 @@
+"""From an eager network to the same network with native parts."""
+
+import copy
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from unifmir.errors import ExportError
+from unifmir.native.library import require
+from unifmir.native.modules import NativeBody, NativeConv, inside
+from unifmir.native.packing import WINDOW
+from unifmir.native.rounding import Moments, measured_moments
+from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.swin import SwinBody, SwinRestoration
+from unifmir.networks.volume import VolumeRestoration
+
+PRECISIONS = ("fp32", "bf16")
+WIDEST_FP32 = 128
+"""Input channels up to which the native fp32 convolution is faster than PyTorch's."""
+NARROWEST_BF16 = 64
+"""Channels in and out from which a convolution is computed in bf16. The narrow ones at the
+network's ends cost little, and the rounding of their weights changes all intensities alike."""
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+class _NativeBody:
+    """Takes the place of `SwinBody.enhance`."""
+
+    native_body: NativeBody
+
+    def enhance(self, features: Tensor, residual: bool) -> Tensor:
+        """As `SwinBody.enhance`."""
+        enhanced: Tensor = self.native_body(features, residual)
+        return enhanced
+
+
+class NativeSwinRestoration(_NativeBody, SwinRestoration):
+    """`SwinRestoration` with a native body."""
+
+
+class NativeVolumeRestoration(_NativeBody, VolumeRestoration):
+    """`VolumeRestoration` with a native body."""
+
+
+_NATIVE = {SwinRestoration: NativeSwinRestoration, VolumeRestoration: NativeVolumeRestoration}
+
+
+@torch.no_grad()
+def accelerate(
+    module: _Module, *, precision: str = "fp32", example: Tensor | None = None
+) -> _Module:
+    """A copy of a network for inference on the CPU, with the slow parts in C.
+
+    Parameters
+    ----------
+    module : module
+        A single-task network, with or without its image interface, fp32, on the CPU. It is not
+        changed.
+    precision : {"fp32", "bf16"}
+        bf16: products of Swin blocks and 3 x 3 convolutions, with sums and everything else in
+        fp32. Whether that is the same picture is for the caller to check.
+    example : Tensor, optional
+        A real input of `module`, which weights are rounded for in bf16; see
+        `unifmir.native.rounding`.
+
+    Returns
+    -------
+    module
+        Takes and gives what `module` does. It has no state dict of its own, and no gradients.
+
+    Raises
+    ------
+    ExportError
+        The network is one of several tasks, its windows are not 8 pixels, or its weights are not
+        fp32 on the CPU.
+    MissingExtraError
+        There is no C compiler, or the processor does not multiply in bf16.
+    """
+    _check(module, precision)
+    bf16 = precision == "bf16"
+    moments = measured_moments(module, example) if bf16 and example is not None else {}
+    native = copy.deepcopy(module)
+    # Swin bodies first: what they consist of is not looked at again.
+    for name, body in list(native.named_modules()):
+        if isinstance(body, SwinBody):
+            _replace_body(body, bf16, inside(moments, name))
+    for name, parent in list(native.named_modules()):
+        _replace_convolutions(parent, bf16, inside(moments, name))
+    return native.eval().requires_grad_(False)
+
+
+def _check(module: nn.Module, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ExportError(
+            f"native kernels compute in {' or '.join(PRECISIONS)}, not in {precision}"
+        )
+    for body in module.modules():
+        if isinstance(body, UniFMIR):
+            raise ExportError("native kernels are for networks of one task: prune it first")
+        if isinstance(body, SwinBody) and body.window_size != WINDOW:
+            raise ExportError(
+                f"native kernels have windows of {WINDOW} pixels, this network "
+                f"{body.window_size}: use the eager runtime"
+            )
+    kinds = {(p.dtype, p.device.type) for p in module.parameters()}
+    if kinds != {(torch.float32, "cpu")}:
+        found = ", ".join(sorted(f"{kind} on {device}" for kind, device in kinds))
+        raise ExportError(f"native kernels start from fp32 weights on the CPU, found {found}")
+    require(precision)
+
+
+def _replace_body(body: SwinBody, bf16: bool, moments: Moments) -> None:
+    native = NativeBody(body, bf16, moments)
+    for name in ("patch_embed", "layers", "norm", "conv_after_body"):
+        delattr(body, name)
+    body.__class__ = _NATIVE[type(body)]
+    cast(NativeSwinRestoration, body).native_body = native
+
+
+def _replace_convolutions(parent: nn.Module, bf16: bool, moments: Moments) -> None:
+    """Every 3 x 3 convolution that is faster here, with the activation that follows it."""
+    children = list(parent.named_children())
+    following = dict(
+        zip([name for name, _ in children], [m for _, m in children[1:]], strict=False)
+    )
+    for name, child in children:
+        if not isinstance(child, nn.Conv2d):
+            continue
+        narrowed = bf16 and min(child.in_channels, child.out_channels) >= NARROWEST_BF16
+        if not _suits(child, narrowed):
+            continue
+        slope, after = None, following.get(name)
+        if isinstance(parent, nn.Sequential) and isinstance(after, nn.LeakyReLU | nn.ReLU):
+            slope = after.negative_slope if isinstance(after, nn.LeakyReLU) else 0.0
+            setattr(parent, str(int(name) + 1), nn.Identity())
+        setattr(parent, name, NativeConv(child, narrowed, slope=slope, moments=moments.get(name)))
+
+
+def _suits(conv: nn.Conv2d, bf16: bool) -> bool:
+    return (
+        conv.kernel_size == (3, 3)
+        and conv.stride == (1, 1)
+        and conv.padding == (1, 1)
+        and conv.dilation == (1, 1)
+        and conv.groups == 1
+        and (bf16 or conv.in_channels <= WIDEST_FP32)
+    )

@@ -1,0 +1,206 @@
+/* 3 x 3 convolutions of (N, C, H, W) images, padding 1 with zeros.
+ *
+ * A tile of the input is copied with its border, [channel][row][column], so that a tap is an
+ * offset and a run of 64 neighbouring outputs is six rows of a matrix product, as in swin.c.
+ * Outputs are computed over the border's columns too (2 of TILE + 2) and dropped.
+ */
+
+#include <stdatomic.h>
+
+#include "vectors.h"
+
+#define TILE 64 /* columns and, where memory allows, up to 16 rows */
+#define TAPS 9
+
+enum { NOTHING = 0, LEAKY = 1 };
+
+typedef struct {
+    int64_t in, out;      /* channels */
+    const void *weights;  /* [out / 6][in][tap][6], floats; bf16: [out / 6][in / 2][tap][6] pairs */
+    const float *bias;    /* filled up to a multiple of 6 */
+    int64_t bf16, after;
+    float slope;          /* of LEAKY; 0 makes it a ReLU */
+} Conv;
+
+typedef struct {
+    int64_t height, width, top, left, rows, columns;
+} Area;
+
+static int64_t rows_of(const Conv *c) {
+    /* A tile of half a megabyte stays in the second-level cache beside the weights of six rows. */
+    int64_t row = c->in * (TILE + 2) * (c->bf16 ? 2 : 4), rows = (1 << 19) / row - 2;
+    return rows < 4 ? 4 : rows > 16 ? 16 : rows;
+}
+
+static int64_t positions(int64_t rows, int64_t columns) {
+    /* Runs of 64 may begin before the last row's end; the taps reach two rows further. */
+    return (rows + 2) * (columns + 2) + PIXELS + 2;
+}
+
+/* Floats of memory a thread needs. */
+int64_t conv_work(const Conv *c) {
+    int64_t many = positions(rows_of(c), TILE);
+    return (c->in + 1) * many + (ROWS + 2) * many + 64;
+}
+
+static void copy_row(const float *image, Area a, int64_t row, float *to) {
+    int64_t left = a.left - 1, right = a.left + a.columns + 1, from = left < 0 ? 0 : left;
+    int64_t end = right > a.width ? a.width : right;
+    if (row < 0 || row >= a.height) {
+        memset(to, 0, (a.columns + 2) * sizeof(float));
+        return;
+    }
+    to[0] = to[a.columns + 1] = 0;
+    memcpy(to + (from - left), image + row * a.width + from, (end - from) * sizeof(float));
+}
+
+static void copy_tile(const float *image, int64_t channels, Area a, int64_t plane, float *out) {
+    for (int64_t c = 0; c < channels; c++) {
+        for (int64_t y = 0; y < a.rows + 2; y++)
+            copy_row(image + c * a.height * a.width, a, a.top + y - 1,
+                     out + c * plane + y * (a.columns + 2));
+        memset(out + c * plane + (a.rows + 2) * (a.columns + 2), 0,
+               (plane - (a.rows + 2) * (a.columns + 2)) * sizeof(float));
+    }
+}
+
+INLINE void run(const float *w, const float *b, const float *x, int64_t channels, int64_t plane,
+                int64_t stride, float *out, int64_t step) {
+    for (int at = 0; at < PIXELS; at += BLOCK) {
+        vec sum[ROWS][SPAN];
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
+        for (int64_t c = 0; c < channels; c++)
+            for (int dy = 0; dy < 3; dy++)
+#pragma GCC unroll 3
+                for (int dx = 0; dx < 3; dx++) {
+                    const float *from = x + c * plane + dy * stride + dx + at;
+                    const float *weights = w + (c * TAPS + dy * 3 + dx) * ROWS;
+                    vec in[SPAN];
+#pragma GCC unroll 4
+                    for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
+#pragma GCC unroll 6
+                    for (int r = 0; r < ROWS; r++) {
+                        vec weight = all(weights[r]);
+#pragma GCC unroll 4
+                        for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
+                    }
+                }
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int s = 0; s < SPAN; s++) store(out + r * step + at + s * LANES, sum[r][s]);
+    }
+}
+
+#ifdef HAS_BF16
+static void pair_planes(const float *rows, int64_t channels, int64_t plane, pair *out) {
+    for (int64_t c = 0; c < channels; c += 2)
+        for (int64_t i = 0; i < plane; i += LANES)
+            store_pairs(out + c / 2 * plane + i, load(rows + i),
+                        c + 1 < channels ? load(rows + plane + i) : all(0));
+}
+
+INLINE void run_bf16(const pair *w, const float *b, const pair *x, int64_t pairs, int64_t plane,
+                     int64_t stride, float *out, int64_t step) {
+    vec sum[ROWS][SPAN];
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
+    for (int64_t c = 0; c < pairs; c++)
+        for (int dy = 0; dy < 3; dy++)
+#pragma GCC unroll 3
+            for (int dx = 0; dx < 3; dx++) {
+                const pair *from = x + c * plane + dy * stride + dx;
+                const pair *weights = w + (c * TAPS + dy * 3 + dx) * ROWS;
+                __m512bh in[SPAN];
+#pragma GCC unroll 4
+                for (int s = 0; s < SPAN; s++) in[s] = load_pairs(from + s * LANES);
+#pragma GCC unroll 6
+                for (int r = 0; r < ROWS; r++) {
+                    __m512bh weight = both(weights[r]);
+#pragma GCC unroll 4
+                    for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+                }
+            }
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) store(out + r * step + s * LANES, sum[r][s]);
+}
+#endif
+
+static float after(const Conv *c, float value) {
+    if (c->after == NOTHING || value > 0) return value;
+    return value * c->slope;
+}
+
+/* One row of six computed channels to the image, without the border's columns. */
+static void place(const Conv *c, Area a, const float *computed, int64_t step, int64_t first,
+                  const float *add, float *image) {
+    for (int64_t r = 0; r < ROWS && first + r < c->out; r++)
+        for (int64_t y = 0; y < a.rows; y++) {
+            const float *from = computed + r * step + y * (a.columns + 2);
+            int64_t where = ((first + r) * a.height + a.top + y) * a.width + a.left;
+            if (add)
+                for (int64_t x = 0; x < a.columns; x++)
+                    image[where + x] = after(c, from[x]) + add[where + x];
+            else
+                for (int64_t x = 0; x < a.columns; x++) image[where + x] = after(c, from[x]);
+        }
+}
+
+static void conv_tile(const Conv *c, const float *image, Area a, const float *add, float *out,
+                      float *work) {
+    const int64_t stride = a.columns + 2, many = a.rows * stride;
+    const int64_t plane = (positions(a.rows, a.columns) + LANES - 1) / LANES * LANES;
+    const int64_t step = (many + PIXELS - 1) / PIXELS * PIXELS;
+    float *computed = work, *rows = work + ROWS * step;
+    if (!c->bf16) copy_tile(image, c->in, a, plane, rows);
+#ifdef HAS_BF16
+    pair *pairs = (pair *)(rows + 2 * plane);
+    if (c->bf16)
+        for (int64_t i = 0; i < c->in; i += 2) {
+            int64_t two = i + 1 < c->in ? 2 : 1;
+            copy_tile(image + i * a.height * a.width, two, a, plane, rows);
+            pair_planes(rows, two, plane, pairs + i / 2 * plane);
+        }
+#endif
+    for (int64_t first = 0; first < c->out; first += ROWS) {
+        for (int64_t at = 0; at < many; at += PIXELS) {
+#ifdef HAS_BF16
+            int64_t half = (c->in + 1) / 2;
+            if (c->bf16) {
+                run_bf16((const pair *)c->weights + first * half * TAPS, c->bias + first,
+                         pairs + at, half, plane, stride, computed + at, step);
+                continue;
+            }
+#endif
+            run((const float *)c->weights + first * c->in * TAPS, c->bias + first, rows + at,
+                c->in, plane, stride, computed + at, step);
+        }
+        place(c, a, computed, step, first, add, out);
+    }
+}
+
+/* out = after(convolution(images)) + add, (n, channels, height, width) each; add may be null.
+ * next: shared by the threads that work on the same images; 0 at the start.
+ */
+void conv_images(const Conv *c, const float *images, int64_t n, int64_t height, int64_t width,
+                 const float *add, float *out, _Atomic int64_t *next, float *work) {
+    const int64_t high = rows_of(c), down = (height + high - 1) / high;
+    const int64_t across = (width + TILE - 1) / TILE;
+    for (;;) {
+        int64_t index = atomic_fetch_add(next, 1);
+        if (index >= n * down * across) return;
+        int64_t image = index / across / down, size = height * width;
+        Area a = {height, width, index / across % down * high, index % across * TILE, high, TILE};
+        if (a.top + a.rows > height) a.rows = height - a.top;
+        if (a.left + a.columns > width) a.columns = width - a.left;
+        conv_tile(c, images + image * c->in * size, a, add ? add + image * c->out * size : 0,
+                  out + image * c->out * size, work);
+    }
+}

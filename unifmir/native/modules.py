@@ -1,0 +1,254 @@
+"""Modules whose forward is a call into the C library. Inference on the CPU only."""
+
+import ctypes
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from unifmir.native import packing
+from unifmir.native.library import Block, Conv, Matrix, library
+from unifmir.native.rounding import Moments
+from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
+
+_memory = threading.local()
+
+
+class _Packed(nn.Module):
+    """Holds packed weights as buffers, so that they are copied and pickled like others."""
+
+    def __init__(self, parts: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name, values in parts.items():
+            self.register_buffer(name, values.detach(), persistent=False)
+
+    def pointer(self, name: str) -> int:
+        """Address of a buffer."""
+        return cast(Tensor, getattr(self, name)).data_ptr()
+
+    def matrix(self, name: str) -> Matrix:
+        """A matrix with its bias."""
+        return Matrix(self.pointer(name), self.pointer(f"{name}_bias"))
+
+
+class NativeBlock(_Packed):
+    """A Swin block, in place.
+
+    Parameters
+    ----------
+    swin : SwinBlock
+        With a window of 8 pixels.
+    bf16 : bool
+        Multiply in bf16, with sums, LayerNorm, softmax, GELU and the image in fp32.
+    moments : mapping
+        As for `packing.block`.
+    """
+
+    def __init__(self, swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> None:
+        super().__init__({**packing.block(swin, bf16, moments), "masks": packing.masks()})
+        self.shift = swin.shift
+        self.heads, self.width = swin.attn.num_heads, swin.attn.head_dim
+        self.hidden = swin.mlp.fc1.out_features
+        self.bf16 = bf16
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) contiguous float32, sides multiples of 8; changed and returned."""
+        block = Block(
+            self.heads * self.width,
+            self.heads,
+            self.width,
+            self.hidden,
+            int(self.bf16),
+            self.pointer("norm1"),
+            self.pointer("norm2"),
+            *(self.matrix(name) for name in ("qkv", "proj", "fc1", "fc2")),
+            self.pointer("position"),
+        )
+        lib, count, (n, _, height, width) = library(), ctypes.c_int64(0), images.shape
+        need = lib.swin_work(block)
+        masks, at = self.pointer("masks"), images.data_ptr()
+
+        def work() -> None:
+            memory = _floats(need)
+            lib.swin_block(
+                block, at, n, height, width, self.shift, masks, ctypes.addressof(count), memory
+            )
+
+        _on_all_threads(work)
+        return images
+
+
+class NativeNorm(_Packed):
+    """LayerNorm over the channels of images."""
+
+    def __init__(self, layer: nn.LayerNorm) -> None:
+        super().__init__({"norm": packing.norm(layer)})
+        self.channels = layer.normalized_shape[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) contiguous float32, H * W a multiple of 64 -> the same shape."""
+        out = torch.empty_like(images)
+        lib, count, pixels = library(), ctypes.c_int64(0), images.shape[2] * images.shape[3]
+
+        def work() -> None:
+            lib.norm_images(
+                self.pointer("norm"),
+                self.channels,
+                images.data_ptr(),
+                images.shape[0],
+                pixels,
+                out.data_ptr(),
+                ctypes.addressof(count),
+            )
+
+        _on_all_threads(work)
+        return out
+
+
+class NativeConv(_Packed):
+    """A 3 x 3 convolution with padding 1, and what follows it.
+
+    Parameters
+    ----------
+    conv : Conv2d
+    bf16 : bool
+    slope : float, optional
+        Of a LeakyReLU after the convolution; 0 is a ReLU.
+    moments : Tensor, optional
+        As for `packing.kernel`.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        bf16: bool,
+        *,
+        slope: float | None = None,
+        moments: Tensor | None = None,
+    ) -> None:
+        super().__init__(
+            {
+                "kernel": packing.kernel(conv.weight, bf16, moments),
+                "bias": packing.bias(conv.bias, conv.out_channels),
+            }
+        )
+        self.channels = conv.in_channels, conv.out_channels
+        self.bf16 = bf16
+        self.slope = slope
+
+    def forward(self, images: Tensor, add: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) float32 -> (N, C', H, W); `add`, of the same shape, is added at the end."""
+        images = images.contiguous()
+        n, _, height, width = images.shape
+        out = torch.empty(n, self.channels[1], height, width)
+        after, slope = (0, 0.0) if self.slope is None else (1, self.slope)
+        conv = Conv(
+            *self.channels,
+            self.pointer("kernel"),
+            self.pointer("bias"),
+            int(self.bf16),
+            after,
+            slope,
+        )
+        lib, count = library(), ctypes.c_int64(0)
+        need = lib.conv_work(conv)
+        more = None if add is None else add.data_ptr()
+
+        def work() -> None:
+            lib.conv_images(
+                conv,
+                images.data_ptr(),
+                n,
+                height,
+                width,
+                more,
+                out.data_ptr(),
+                ctypes.addressof(count),
+                _floats(need),
+            )
+
+        _on_all_threads(work)
+        return out
+
+
+class NativeGroup(nn.Module):
+    """Swin blocks and a convolution, with a residual around all of it."""
+
+    def __init__(self, group: ResidualGroup, bf16: bool, moments: Moments) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(
+                NativeBlock(block, bf16, inside(moments, name))
+                for name, block in group.named_modules()
+                if isinstance(block, SwinBlock)
+            )
+        )
+        self.conv = NativeConv(group.conv, bf16, moments=moments.get("conv"))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        out: Tensor = self.conv(self.blocks(images.clone()), images)
+        return out
+
+
+class NativeBody(nn.Module):
+    """`SwinBody.enhance`."""
+
+    def __init__(self, body: SwinBody, bf16: bool, moments: Moments) -> None:
+        super().__init__()
+        self.first_norm = NativeNorm(body.patch_embed.norm)
+        self.groups = nn.Sequential(
+            *(
+                NativeGroup(cast(ResidualGroup, group), bf16, inside(moments, f"layers.{index}"))
+                for index, group in enumerate(body.layers)
+            )
+        )
+        self.norm = NativeNorm(body.norm)
+        self.conv = NativeConv(body.conv_after_body, bf16, moments=moments.get("conv_after_body"))
+
+    def forward(self, features: Tensor, residual: bool) -> Tensor:
+        """(N, C, H, W) -> the same shape; `residual`: add `features`."""
+        features = features.contiguous()
+        x = self.norm(self.groups(self.first_norm(features)))
+        enhanced: Tensor = self.conv(x, features if residual else None)
+        return enhanced
+
+
+def inside(moments: Mapping[str, Tensor], part: str) -> Moments:
+    """Moments of a part of a module, by their names in it."""
+    start = f"{part}." if part else ""
+    return {
+        name.removeprefix(start): values
+        for name, values in moments.items()
+        if name.startswith(start)
+    }
+
+
+def _floats(count: int) -> int:
+    """Address of memory for this thread, kept from call to call."""
+    held: Tensor | None = getattr(_memory, "held", None)
+    if held is None or held.numel() < count:
+        held = _memory.held = torch.empty(count)
+    return held.data_ptr()
+
+
+def _on_all_threads(work: Callable[[], None]) -> None:
+    """Call `work` on as many threads as PyTorch would use; they share a counter of what is done.
+
+    ctypes gives the interpreter's lock back while C runs.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        work()
+        return
+    for done in [_pool(threads).submit(work) for _ in range(threads)]:
+        done.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="unifmir-native")

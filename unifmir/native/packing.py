@@ -1,0 +1,148 @@
+"""Weights in the order in which the C code reads them."""
+
+from collections.abc import Mapping
+from math import ceil, e, log2
+
+import torch
+from torch import Tensor, nn
+
+from unifmir.native.rounding import rounded
+from unifmir.networks.swin import MASKED, SwinBlock, WindowAttention, shift_mask
+
+ROWS = 6
+"""Rows of a weight matrix that are computed at once (swin.c)."""
+WINDOW = 8
+LOG2E = log2(e)
+"""Softmax is computed with powers of 2: scores are multiplied by this."""
+
+
+def matrix(weight: Tensor, bf16: bool) -> Tensor:
+    """Pack a matrix.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (rows, columns)
+    bf16 : bool
+        As pairs of columns.
+
+    Returns
+    -------
+    Tensor
+        (rows / 6, columns, 6) float32, or (rows / 6, columns / 2, 6, 2) bfloat16; both rounded
+        up, with zeros.
+    """
+    rows, columns = weight.shape
+    wide = ceil(columns / 2) * 2 if bf16 else columns
+    filled = torch.zeros(ceil(rows / ROWS) * ROWS, wide, dtype=torch.float32)
+    filled[:rows, :columns] = weight
+    if bf16:
+        pairs = filled.reshape(-1, ROWS, wide // 2, 2).transpose(1, 2)
+        return pairs.to(torch.bfloat16).contiguous()
+    return filled.reshape(-1, ROWS, wide).transpose(1, 2).contiguous()
+
+
+def kernel(weight: Tensor, bf16: bool, moments: Tensor | None = None) -> Tensor:
+    """Pack a 3 x 3 convolution.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (out, in, 3, 3)
+    moments : Tensor, optional
+        Of what it reads, see `unifmir.native.rounding`; used for bf16.
+
+    Returns
+    -------
+    Tensor
+        (out / 6, in, 9, 6) float32, or (out / 6, in / 2, 9, 6, 2) bfloat16.
+    """
+    out, inputs = weight.shape[:2]
+    wide = ceil(inputs / 2) * 2 if bf16 else inputs
+    if bf16 and moments is not None:
+        weight = rounded(weight.flatten(1).double(), moments).reshape(weight.shape)
+    filled = torch.zeros(ceil(out / ROWS) * ROWS, wide, 9, dtype=torch.float32)
+    filled[:out, :inputs] = weight.flatten(2)
+    if bf16:
+        pairs = filled.reshape(-1, ROWS, wide // 2, 2, 9).permute(0, 2, 4, 1, 3)
+        return pairs.to(torch.bfloat16).contiguous()
+    return filled.reshape(-1, ROWS, wide, 9).permute(0, 2, 3, 1).contiguous()
+
+
+def bias(values: Tensor | None, rows: int) -> Tensor:
+    """A bias, filled up to a multiple of six rows with zeros."""
+    filled = torch.zeros(ceil(rows / ROWS) * ROWS, dtype=torch.float32)
+    if values is not None:
+        filled[:rows] = values
+    return filled
+
+
+def norm(layer: nn.LayerNorm) -> Tensor:
+    """(2, channels): weight and bias."""
+    return torch.stack((layer.weight, layer.bias)).float().contiguous()
+
+
+def block(swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Everything of a Swin block, by the names of the C structure.
+
+    `moments`: of what "norm1", "norm2" and "mlp.act" give; used for bf16. See
+    `unifmir.native.rounding`.
+    """
+    attention = swin.attn
+    channels = attention.qkv.in_features
+    # In float64: the scale is folded into the weights, which then are rounded once.
+    scale = torch.ones(3 * channels, 1, dtype=torch.float64)
+    scale[:channels] = attention.head_dim**-0.5 * LOG2E
+    parts = {
+        "norm1": norm(swin.norm1),
+        "norm2": norm(swin.norm2),
+        "position": position(attention),
+    }
+    layers = {
+        "qkv": attention.qkv,
+        "proj": attention.proj,
+        "fc1": swin.mlp.fc1,
+        "fc2": swin.mlp.fc2,
+    }
+    reads = _reads(swin, moments)
+    for name, layer in layers.items():
+        weight, offset = layer.weight.double(), layer.bias.double()
+        if name == "qkv":
+            weight, offset = weight * scale, offset * scale[:, 0]
+        if bf16 and name in reads:
+            weight = rounded(weight, reads[name])
+        parts[name] = matrix(weight.float(), bf16)
+        parts[f"{name}_bias"] = bias(offset.float(), layer.out_features)
+    return parts
+
+
+def _reads(swin: SwinBlock, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Second moments of what matrices read, as far as it is known."""
+    found = {}
+    if "norm1" in moments:
+        found["qkv"] = moments["norm1"][:-1, :-1]
+        # What attention gives is a mean of values, and on a flat background a value.
+        qkv = swin.attn.qkv
+        values = torch.cat((qkv.weight, qkv.bias[:, None]), 1).double()[2 * qkv.in_features :]
+        found["proj"] = values @ moments["norm1"] @ values.T
+    for name, before in (("fc1", "norm2"), ("fc2", "mlp.act")):
+        if before in moments:
+            found[name] = moments[before][:-1, :-1]
+    return found
+
+
+def position(attention: WindowAttention) -> Tensor:
+    """Relative position bias, (heads, key, query) float32, times log2(e)."""
+    table = attention.relative_position_bias_table.double() * LOG2E
+    by_query = table[attention.relative_position_index]
+    return by_query.permute(2, 1, 0).float().contiguous()
+
+
+def masks() -> Tensor:
+    """Masks of shifted windows in the last row, the last column, and both, times log2(e).
+
+    Returns
+    -------
+    Tensor, shape (3, key, query), float32
+    """
+    assert MASKED < -50  # noqa: S101 - below, the softmax would not be 0 at masked pixels
+    plain = shift_mask(2 * WINDOW, 2 * WINDOW, WINDOW, torch.device("cpu"))[:, 0]
+    return (plain[[2, 1, 3]] * LOG2E).contiguous()

@@ -1,0 +1,153 @@
+/* The products of a Swin block in bf16 with sums in fp32; included by swin.c, see there.
+ *
+ * The image, LayerNorm, softmax and GELU stay fp32.
+ */
+
+INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t pairs, float *out,
+                          int kind) {
+    vec sum[ROWS][SPAN];
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
+    for (int64_t k = 0; k < pairs; k++) {
+        __m512bh in[SPAN];
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(x + k * PIXELS + s * LANES);
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++) {
+            __m512bh weight = both(w[k * ROWS + r]);
+#pragma GCC unroll 4
+            for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) {
+            float *to = out + r * PIXELS + s * LANES;
+            if (kind == ADD) sum[r][s] += load(to);
+            store(to, sum[r][s]);
+        }
+}
+
+INLINE void linear_bf16(Matrix m, const pair *x, int64_t rows, int64_t columns, float *out,
+                        int kind) {
+    const int64_t pairs = (columns + 1) / 2;
+    for (int64_t r = 0; r < rows; r += ROWS)
+        six_rows_bf16((const pair *)m.weights + r * pairs, m.bias + r, x, pairs, out + r * PIXELS,
+                      kind);
+}
+
+INLINE void four_keys_bf16(const pair *q, const pair *k, const float *bias, const float *mask,
+                           int64_t pairs, int key, float *scores, vec *most) {
+    vec sum[4][SPAN];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) {
+            int64_t where = (key + j) * PIXELS + s * LANES;
+            sum[j][s] = load(bias + where);
+            if (mask) sum[j][s] += load(mask + where);
+        }
+    for (int64_t d = 0; d < pairs; d++) {
+        __m512bh in[SPAN];
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(q + d * PIXELS + s * LANES);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            __m512bh weight = both(k[d * PIXELS + key + j]);
+#pragma GCC unroll 4
+            for (int s = 0; s < SPAN; s++) sum[j][s] = dot(sum[j][s], weight, in[s]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) {
+            store(scores + (key + j) * PIXELS + s * LANES, sum[j][s]);
+            most[s] = larger(most[s], sum[j][s]);
+        }
+}
+
+INLINE void some_values_bf16(const int count, const uint16_t *v, const pair *p, const vec *factor,
+                             float *out) {
+    vec sum[5][SPAN];
+#pragma GCC unroll 5
+    for (int d = 0; d < count; d++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
+    for (int key = 0; key < PIXELS / 2; key++) {
+        __m512bh in[SPAN];
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(p + key * PIXELS + s * LANES);
+#pragma GCC unroll 5
+        for (int d = 0; d < count; d++) {
+            pair two;
+            memcpy(&two, v + d * PIXELS + 2 * key, sizeof two);
+            __m512bh weight = both(two);
+#pragma GCC unroll 4
+            for (int s = 0; s < SPAN; s++) sum[d][s] = dot(sum[d][s], weight, in[s]);
+        }
+    }
+#pragma GCC unroll 5
+    for (int d = 0; d < count; d++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) store(out + d * PIXELS + s * LANES, sum[d][s] * factor[s]);
+}
+
+static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const float *bias,
+                        const float *mask, int64_t width, float *scores, pair *shares, float *out) {
+    const int64_t pairs = (width + 1) / 2;
+    vec most[SPAN], total[SPAN];
+    for (int s = 0; s < SPAN; s++) most[s] = all(-3e38f), total[s] = all(0);
+    if (mask)
+        for (int key = 0; key < PIXELS; key += 4)
+            four_keys_bf16(q, k, bias, mask, pairs, key, scores, most);
+    else
+        for (int key = 0; key < PIXELS; key += 4)
+            four_keys_bf16(q, k, bias, 0, pairs, key, scores, most);
+    for (int key = 0; key < PIXELS; key += 2)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) {
+            const float *score = scores + key * PIXELS + s * LANES;
+            vec even = exp2_of(larger(load(score) - most[s], all(-126.0f)));
+            vec odd = exp2_of(larger(load(score + PIXELS) - most[s], all(-126.0f)));
+            total[s] += even + odd;
+            store_pairs(shares + key / 2 * PIXELS + s * LANES, even, odd);
+        }
+    for (int s = 0; s < SPAN; s++) total[s] = all(1.0f) / total[s];
+    int64_t d = 0;
+    for (; d + 5 <= width; d += 5)
+        some_values_bf16(5, v + d * PIXELS, shares, total, out + d * PIXELS);
+    for (; d < width; d++) some_values_bf16(1, v + d * PIXELS, shares, total, out + d * PIXELS);
+}
+
+static void window_block_bf16(const Block *b, const float *mask, float *x, float *work) {
+    const int64_t c = b->channels, pairs = (b->width + 1) / 2, plane = PIXELS * PIXELS;
+    const int64_t wide = 3 * c > b->hidden ? 3 * c : b->hidden;
+    float *normed = work, *qkv = normed + c * PIXELS, *heads = qkv + (wide + ROWS) * PIXELS;
+    float *scores = heads + c * PIXELS;
+    pair *shares = (pair *)(scores + plane), *in = shares + plane / 2;
+    pair *q = in + (wide + ROWS) * PIXELS / 2, *k = q + pairs * PIXELS;
+    uint16_t *v = (uint16_t *)(k + pairs * PIXELS);
+    layer_norm(x, b->norm1, c, PIXELS, normed);
+    pair_rows(normed, c, in);
+    linear_bf16(b->qkv, in, 3 * c, c, qkv, PLAIN);
+    for (int64_t h = 0; h < b->heads; h++) {
+        const float *head = qkv + h * b->width * PIXELS;
+        pair_rows(head, b->width, q);
+        pair_rows(head + c * PIXELS, b->width, k);
+        narrow_rows(head + 2 * c * PIXELS, b->width, v);
+        attend_bf16(q, k, v, b->position + h * plane, mask, b->width, scores, shares,
+                    heads + h * b->width * PIXELS);
+    }
+    pair_rows(heads, c, in);
+    linear_bf16(b->proj, in, c, c, x, ADD);
+    layer_norm(x, b->norm2, c, PIXELS, normed);
+    pair_rows(normed, c, in);
+    linear_bf16(b->fc1, in, b->hidden, c, qkv, PLAIN);
+    for (int64_t i = 0; i < b->hidden * PIXELS; i += LANES) store(qkv + i, gelu_of(load(qkv + i)));
+    pair_rows(qkv, b->hidden, in);
+    linear_bf16(b->fc2, in, c, b->hidden, x, ADD);
+}
