@@ -1,0 +1,25 @@
+"""Microscopy images from and to files, whole and by regions. Nothing here imports torch."""
+
+from unifmir.images.base import AXES, Channel, ImageInfo, Region, Shape, Sink, Source, whole_region
+from unifmir.images.memory import ArraySink, ArraySource
+from unifmir.images.opening import create_sink, open_source
+from unifmir.images.whole import Image, read, read_image, write_tiff
+
+__all__ = [
+    "AXES",
+    "ArraySink",
+    "ArraySource",
+    "Channel",
+    "Image",
+    "ImageInfo",
+    "Region",
+    "Shape",
+    "Sink",
+    "Source",
+    "create_sink",
+    "open_source",
+    "read",
+    "read_image",
+    "whole_region",
+    "write_tiff",
+]

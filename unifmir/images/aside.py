@@ -1,0 +1,141 @@
+"""Where an output lies until it is complete, and how the next run finds it there."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unifmir.atomic import PREFIX
+from unifmir.errors import ImageError
+from unifmir.images.base import ImageInfo, Shape
+
+
+class Aside:
+    """The unfinished form of one output: a file or folder beside it, with a note of what it is.
+
+    Its name depends on the output's alone, so that a run after an interruption finds it; the
+    note says for which shape, pixel type, chunks and metadata it was made, and is written last.
+
+    Parameters
+    ----------
+    target : Path
+        The output's name.
+    plan : dict
+        JSON values: all that decides what the unfinished form looks like.
+    """
+
+    def __init__(self, target: Path, plan: dict[str, Any]) -> None:
+        self.target = target
+        self.path = target.with_name(PREFIX + target.name)
+        self._plan: dict[str, Any] = json.loads(json.dumps(plan))
+        self._note = self.path.with_name(self.path.name + ".json")
+        self._replaced = self.path.with_name(self.path.name + ".old")
+
+    def begin(self, create: Callable[[Path], dict[str, Any]], *, resume: bool) -> bool:
+        """Find what an interrupted run left, or create it anew.
+
+        Parameters
+        ----------
+        create : callable
+            Makes the empty output under the path given; what it returns is in `facts`.
+        resume : bool
+            Whether to keep what lies there, if it was made for the same plan.
+
+        Returns
+        -------
+        bool
+            Whether something was found and kept.
+        """
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self._undo_replacement()
+        if resume and self._noted().get("plan") == self._plan and self.path.exists():
+            return True
+        self.discard()
+        facts = create(self.path)
+        # The note is the sign that the output was created completely: written aside, renamed.
+        half = self._note.with_suffix(".half")
+        half.write_text(json.dumps({"plan": self._plan, "facts": facts}), "utf-8")
+        half.replace(self._note)
+        return False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `create` returned, in this run or the interrupted one."""
+        facts: dict[str, Any] = self._noted()["facts"]
+        return facts
+
+    def publish(self) -> None:
+        """Rename to the output's name; an output that was there is replaced.
+
+        A folder cannot be replaced in one step: between two renames the old one lies aside, and
+        the next run puts it back if this one was killed just there.
+        """
+        if self.target.is_dir() and not self.target.is_symlink():
+            self.target.rename(self._replaced)
+        self.path.replace(self.target)
+        self._note.unlink(missing_ok=True)
+        _remove(self._replaced)
+
+    def discard(self) -> None:
+        """Delete what lies aside."""
+        self._note.unlink(missing_ok=True)
+        self._note.with_suffix(".half").unlink(missing_ok=True)
+        _remove(self.path)
+
+    def _undo_replacement(self) -> None:
+        if not self._replaced.exists():
+            return
+        if self.target.exists():
+            _remove(self._replaced)
+        else:
+            self._replaced.rename(self.target)
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            noted = json.loads(self._note.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+
+def plan_of(
+    kind: str, shape: Shape, dtype: np.dtype[Any], info: ImageInfo, chunks: Shape
+) -> dict[str, Any]:
+    """What decides how the unfinished form of an output looks."""
+    return {
+        "kind": kind,
+        "shape": list(shape),
+        "dtype": dtype.str,
+        "info": asdict(info),
+        "chunks": list(chunks),
+    }
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Raise ImageError where a folder's disk lacks the room for so many bytes."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ImageError(
+            f"the output takes {size / 2**30:.2f} GiB, and {folder} has {free / 2**30:.2f} GiB "
+            "free: make room, or write to another disk"
+        )
+
+
+def written_out(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

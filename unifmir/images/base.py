@@ -1,0 +1,179 @@
+"""What an image is to the rest of the package, whatever file it lies in.
+
+Every image is five-dimensional here, (T, C, Z, Y, X), read and written by regions, so that an
+image never has to fit in memory.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError
+
+AXES = "tczyx"
+Shape = tuple[int, int, int, int, int]
+Region = tuple[slice, slice, slice, slice, slice]
+"""Slices with explicit bounds and step 1, one an axis of `AXES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What a file says of one channel."""
+
+    name: str | None = None
+    color: str | None = None
+    """Six hexadecimal digits, RRGGBB."""
+    display: tuple[float, float] | None = None
+    """Intensities shown as black and as white."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What a file says of its image beside the pixels. None where it does not say."""
+
+    name: str
+    """Of the file, for people."""
+    axes: str
+    """Those the file really has, in the order of `AXES`; the others have length 1."""
+    pixel_size_um: tuple[float | None, float | None] = (None, None)
+    """Along y and x."""
+    z_step_um: float | None = None
+    frame_interval_s: float | None = None
+    channels: tuple[Channel, ...] = ()
+    """One a channel, or none."""
+
+    def scaled(self, lateral: float = 1.0, axial: float = 1.0) -> Self:
+        """The same field of view with `lateral` and `axial` times as many pixels along it."""
+        y, x = (None if size is None else size / lateral for size in self.pixel_size_um)
+        step = None if self.z_step_um is None else self.z_step_um / axial
+        return replace(self, pixel_size_um=(y, x), z_step_um=step)
+
+    def without(self, axes: str) -> Self:
+        """Without some axes, now of length 1, and without what the file says of them."""
+        gone = set(axes.lower())
+        return replace(
+            self,
+            axes="".join(axis for axis in self.axes if axis not in gone),
+            z_step_um=None if "z" in gone else self.z_step_um,
+            frame_interval_s=None if "t" in gone else self.frame_interval_s,
+            channels=() if "c" in gone and len(self.channels) != 1 else self.channels,
+        )
+
+    def without_display(self) -> Self:
+        """For pixels whose intensities are no longer those of the file."""
+        return replace(self, channels=tuple(replace(c, display=None) for c in self.channels))
+
+
+class Source(Protocol):
+    """An image that is read by regions. Can be pickled, and opened again where it is unpickled."""
+
+    info: ImageInfo
+    shape: Shape
+    dtype: np.dtype[Any]
+    chunks: Shape
+    """What is cheap to read at once."""
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """The pixels of a region, in the file's own dtype, five axes."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+class Sink(Protocol):
+    """An image that is written by regions, aside, and appears under its name when complete.
+
+    Can be pickled, as a source. A sink that is opened again for the same path, shape and dtype
+    after an interruption still holds what was flushed.
+    """
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    chunks: Shape
+    """Regions that do not share a chunk can be written by several processes at once."""
+    resumed: bool
+    """Whether it found, and holds, what an interrupted run wrote; else it began empty."""
+
+    def write(self, region: Region, values: NDArray[Any]) -> None:
+        """Write a region; values have its shape."""
+
+    def flush(self) -> None:
+        """Everything written so far survives a kill of this process from here on."""
+
+    def publish(self) -> None:
+        """Rename into place, replacing what was there."""
+
+    def discard(self) -> None:
+        """Delete what lies aside."""
+
+
+def whole_region(shape: Shape) -> Region:
+    """The region of all pixels."""
+    t, c, z, y, x = (slice(0, length) for length in shape)
+    return t, c, z, y, x
+
+
+def region_shape(region: Region) -> Shape:
+    """The lengths of a region's five slices."""
+    t, c, z, y, x = (bounds.stop - bounds.start for bounds in region)
+    return t, c, z, y, x
+
+
+def check_region(region: Region, shape: Shape) -> None:
+    """Raise ImageError where a region is empty, stepped, or reaches beyond the image."""
+    fits = len(region) == len(AXES) and all(
+        bounds.step in (None, 1) and 0 <= bounds.start < bounds.stop <= length
+        for bounds, length in zip(region, shape, strict=True)
+    )
+    if not fits:
+        shown = ", ".join(f"{bounds.start}:{bounds.stop}" for bounds in region)
+        raise ImageError(
+            f"the region ({shown}) does not lie in the image of {described(shape)}: "
+            "expected five slices with explicit bounds inside it, none of them empty"
+        )
+
+
+def check_values(region: Region, values: NDArray[Any], shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Raise ImageError where values cannot be written to a region of an image."""
+    check_region(region, shape)
+    if values.shape != region_shape(region):
+        raise ImageError(
+            f"values of shape {times(values.shape)} cannot be written to a region of "
+            f"{described(region_shape(region))}: expected the same shape"
+        )
+    if not np.can_cast(values.dtype, dtype, casting="same_kind"):
+        raise ImageError(
+            f"values are {values.dtype}, but the file holds {dtype}: convert them first"
+        )
+
+
+def check_output(shape: tuple[int, ...], info: ImageInfo) -> None:
+    """Raise ImageError where an image of this shape cannot be described by this info."""
+    if len(shape) != len(AXES) or min(shape, default=0) < 1:
+        raise ImageError(f"shape {times(shape)}: expected five lengths of at least 1, {AXES}")
+    axes = [axis for axis in AXES if axis in info.axes]
+    if "".join(axes) != info.axes or info.axes[-2:] != "yx":
+        raise ImageError(f"axes {info.axes!r}: expected some of {AXES} in this order, ending in yx")
+    unnamed = [a for a, length in zip(AXES, shape, strict=True) if length > 1 and a not in axes]
+    if unnamed:
+        raise ImageError(
+            f"shape {times(shape)} is longer than 1 along {', '.join(unnamed)}, "
+            f"which the axes {info.axes!r} lack"
+        )
+    sizes = (*info.pixel_size_um, info.z_step_um, info.frame_interval_s)
+    if any(size is not None and not (np.isfinite(size) and size > 0) for size in sizes):
+        raise ImageError(
+            f"pixel size (y, x), z step and frame interval are {sizes}: expected more than 0"
+        )
+
+
+def described(shape: tuple[int, ...], axes: str = AXES) -> str:
+    """A shape with its axes, for messages: "5x21x34 with axes ZYX"."""
+    return f"{times(shape)} with axes {axes.upper()}"
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """A shape for messages: "5x21x34"."""
+    return "x".join(str(length) for length in shape)

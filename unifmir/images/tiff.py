@@ -1,0 +1,256 @@
+"""TIFF files read by regions: plain, ImageJ, OME, BigTIFF; strips or tiles, compressed or not."""
+
+import math
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError
+from unifmir.images.base import ImageInfo, Region, Shape, check_region, times
+from unifmir.images.damage import check_size, reading
+from unifmir.images.layout import layout, real
+from unifmir.images.tiff_metadata import tiff_info
+
+_CHEAP_BYTES = 4 * 2**20
+"""Size of the chunks that a file without chunks of its own is said to have."""
+_CACHE_BYTES = 64 * 2**20
+"""Decoded strips and tiles kept: neighbouring regions share them."""
+
+_Page = tifffile.TiffPage | tifffile.TiffFrame
+
+
+class TiffSource:
+    """An image of a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        Level 0 is read of pyramids; OME files that are spread over several files are read whole,
+        if all are there.
+    axes : str, optional
+        The axes, where the file says them wrongly or not at all.
+    series : int, optional
+        Which of the file's images. Needed where it holds several of the same shape.
+
+    Raises
+    ------
+    ImageError
+        The file is damaged or cut short, holds no image or several, is a colour picture, or has
+        axes that are none of T, C, Z, Y, X.
+    """
+
+    def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
+        self._arguments = (path, axes, series)
+        self._path = path
+        self._lock = Lock()
+        self._cache = _Segments()
+        with reading(path), tifffile.TiffFile(path) as file:
+            self._index = _chosen(file, series)
+            found = file.series[self._index]
+            self._layout = layout(found.axes, found.shape, wanted=axes)
+            self.shape: Shape = self._layout.five
+            self.dtype: np.dtype[Any] = real(found.dtype)
+            self._stored = self.dtype.newbyteorder(file.byteorder)
+            self.info: ImageInfo = tiff_info(file, self._index, path.name, self._layout)
+            self._offset = None if found.is_multifile else found.dataoffset
+            self._pages: list[_Page] = []
+            if self._offset is not None:
+                end = self._offset + math.prod(found.shape) * self.dtype.itemsize
+                _within(path, self._offset, end)
+            else:
+                pages = [_complete(page) for page in found.pages]
+                self._pages = pages if _in_planes(found, len(pages)) else []
+            self.chunks: Shape = self._layout.lengths(self._file_chunks())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path, axes, series = self._arguments
+        return _opened, (path, axes, series)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """The pixels of a region, in the machine's byte order; only what it needs is decoded."""
+        check_region(region, self.shape)
+        slices = self._layout.region(region)
+        with self._lock, reading(self._path):
+            if self._offset is not None:
+                values = self._mapped(slices)
+            elif self._pages:
+                values = self._decoded(slices)
+            else:
+                check_size(self._path, math.prod(self.shape) * self.dtype.itemsize)
+                with tifffile.TiffFile(self._path) as file:
+                    values = file.series[self._index].asarray()[slices]
+        return self._layout.arranged(values).astype(self.dtype, copy=False)
+
+    def close(self) -> None:
+        """Drop what is kept in memory; the file is open only while it is read."""
+        self._cache.clear()
+
+    def _mapped(self, slices: tuple[slice, ...]) -> NDArray[Any]:
+        # Mapped anew for each region: pages of a lasting map would count as this process's memory.
+        shape, offset = self._layout.shape, self._offset or 0
+        mapped = np.memmap(self._path, self._stored, mode="r", offset=offset, shape=shape)
+        return np.array(mapped[slices])
+
+    def _decoded(self, slices: tuple[slice, ...]) -> NDArray[Any]:
+        outer, (ys, xs) = self._layout.shape[:-2], slices[-2:]
+        lengths = tuple(bounds.stop - bounds.start for bounds in slices)
+        values = np.empty(lengths, self.dtype)
+        for position in np.ndindex(*lengths[:-2]):
+            at = tuple(n + bounds.start for n, bounds in zip(position, slices, strict=False))
+            index = int(np.ravel_multi_index(at, outer)) if outer else 0
+            handle = self._pages[index].parent.filehandle
+            try:
+                values[position] = self._plane(index, ys, xs)
+            finally:
+                handle.close()
+        return values
+
+    def _plane(self, index: int, ys: slice, xs: slice) -> NDArray[Any]:
+        page = self._pages[index]
+        key = _described_by(page)
+        height, width = _segment_lengths(key)
+        across = math.ceil(key.imagewidth / width)
+        plane = np.full((ys.stop - ys.start, xs.stop - xs.start), key.nodata, self.dtype)
+        for row in range(ys.start // height, math.ceil(ys.stop / height)):
+            for column in range(xs.start // width, math.ceil(xs.stop / width)):
+                segment = self._segment(index, page, row * across + column)
+                if segment is not None:
+                    _paste(plane, segment, row * height - ys.start, column * width - xs.start)
+        return plane
+
+    def _segment(self, index: int, page: _Page, number: int) -> NDArray[Any] | None:
+        """A decoded strip or tile, (Y, X); None where the file leaves it out."""
+        if (index, number) not in self._cache:
+            self._cache.keep((index, number), _decode(self._path, page, number))
+        return self._cache.take((index, number))
+
+    def _file_chunks(self) -> tuple[int, ...]:
+        shape = self._layout.shape
+        if self._offset is not None:
+            rows = max(1, _CHEAP_BYTES // (shape[-1] * self.dtype.itemsize))
+            return (*(1 for _ in shape[:-2]), min(rows, shape[-2]), shape[-1])
+        if self._pages:
+            height, width = _segment_lengths(_described_by(self._pages[0]))
+            return (*(1 for _ in shape[:-2]), min(height, shape[-2]), min(width, shape[-1]))
+        return shape
+
+
+class _Segments:
+    """The decoded segments used last, up to a number of bytes, and the very last in any case."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], NDArray[Any] | None] = OrderedDict()
+        self._bytes = 0
+
+    def __contains__(self, at: tuple[int, int]) -> bool:
+        return at in self._kept
+
+    def take(self, at: tuple[int, int]) -> NDArray[Any] | None:
+        """A segment that is kept, from now on the one used last."""
+        self._kept.move_to_end(at)
+        return self._kept[at]
+
+    def keep(self, at: tuple[int, int], segment: NDArray[Any] | None) -> None:
+        """Keep a segment, and drop those used longest ago if they are too many."""
+        self._kept[at] = segment
+        self._bytes += 0 if segment is None else segment.nbytes
+        while len(self._kept) > 1 and self._bytes > _CACHE_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= 0 if dropped is None else dropped.nbytes
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._kept.clear()
+        self._bytes = 0
+
+
+def _opened(path: Path, axes: str | None, series: int | None) -> TiffSource:
+    return TiffSource(path, axes=axes, series=series)
+
+
+def _chosen(file: tifffile.TiffFile, wanted: int | None) -> int:
+    """Which image to read: the one asked for, or the first if no other is like it."""
+    count = len(file.series)
+    if not count:
+        raise ImageError("the TIFF file holds no image")
+    if wanted is None:
+        first = file.series[0]
+        if count > 1 and file.series[1].shape == first.shape:
+            raise ImageError(
+                f"holds {count} images of shape {times(first.shape)}; choose one (--series 0 to "
+                f"{count - 1}), or save the wanted one to a file of its own"
+            )
+        return 0
+    if not 0 <= wanted < count:
+        raise ImageError(f"has no image number {wanted}: it holds 0 to {count - 1}")
+    return wanted
+
+
+def _complete(page: _Page | None) -> _Page:
+    """A page, if the file is not cut short: tifffile would fill missing segments with zeros."""
+    if page is None:
+        raise ImageError("planes are missing from the file, or files from its set")
+    handle = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if offset + count > handle.size:
+            _within(Path(handle.path), offset, offset + count)
+    return page
+
+
+def _in_planes(series: tifffile.TiffPageSeries, pages: int) -> bool:
+    """Whether the pages are the image's planes, one after the other."""
+    key = series.keyframe
+    fits = key.shape == series.shape[-2:] and key.samplesperpixel == 1
+    return fits and pages == math.prod(series.shape[:-2])
+
+
+def _within(path: Path, start: int, end: int) -> None:
+    total = path.stat().st_size
+    if end > total:
+        raise ImageError(
+            f"the file is cut short: {total} bytes, but pixels are said to "
+            f"be at {start} to {end}. Copy or download it again"
+        )
+
+
+def _described_by(page: _Page) -> tifffile.TiffPage:
+    """The page whose tags a page shares: itself, or the first of its series."""
+    if page.keyframe is None:
+        raise ImageError("a plane is described nowhere in the file")
+    return page.keyframe
+
+
+def _segment_lengths(key: tifffile.TiffPage) -> tuple[int, int]:
+    """Height and width of a page's strips or tiles."""
+    if key.is_tiled:
+        return key.tilelength, key.tilewidth
+    return min(key.rowsperstrip, key.imagelength), key.imagewidth
+
+
+def _decode(path: Path, page: _Page, number: int) -> NDArray[Any] | None:
+    key = _described_by(page)
+    offset, count = page.dataoffsets[number], page.databytecounts[number]
+    if count == 0:
+        return None
+    height, width = _segment_lengths(key)
+    check_size(path, height * width * np.dtype(key.dtype).itemsize)
+    handle = page.parent.filehandle
+    if handle.closed:
+        handle.open()
+    handle.seek(offset)
+    encoded = handle.read(count)
+    tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
+    decoded, _, _ = key.decode(encoded, number, **tables)
+    return None if decoded is None else decoded[0, :, :, 0]
+
+
+def _paste(plane: NDArray[Any], segment: NDArray[Any], y: int, x: int) -> None:
+    """Put a segment whose corner is at (y, x) into a plane, as far as it reaches into it."""
+    top, left = max(0, y), max(0, x)
+    part = segment[top - y : plane.shape[0] - y, left - x : plane.shape[1] - x]
+    plane[top : top + part.shape[0], left : left + part.shape[1]] = part

@@ -1,0 +1,251 @@
+"""OME-Zarr images and plain Zarr arrays, read and written by chunks."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError, MissingExtraError
+from unifmir.images.aside import Aside, plan_of
+from unifmir.images.base import (
+    AXES,
+    ImageInfo,
+    Region,
+    Shape,
+    check_output,
+    check_region,
+    check_values,
+    times,
+)
+from unifmir.images.damage import reading
+from unifmir.images.layout import Layout, layout, real
+from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
+from unifmir.images.planes import Request
+from unifmir.images.pyramid import build_pyramid, create_level
+
+if TYPE_CHECKING:
+    from zarr import Array, Group
+
+NODES = (".zgroup", ".zarray", "zarr.json")
+"""A folder that holds one of these is a Zarr group or array."""
+_FLAT_CHUNK = (1, 1, 1, 1024, 1024)
+_DEEP_CHUNK = (1, 1, 16, 256, 256)
+"""Both are 4 MiB of float32: 20 gigapixels in 20,000 files. Stacks are also looked at from the
+side."""
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group or array, whatever its name."""
+    return any((path / node).is_file() for node in NODES)
+
+
+def library() -> Any:
+    """The zarr package; MissingExtraError where it is not installed."""
+    try:
+        return importlib.import_module("zarr")
+    except ImportError as error:
+        raise MissingExtraError(
+            "OME-Zarr needs zarr: pip install 'unifmir[zarr]', or use TIFF files"
+        ) from error
+
+
+class ZarrSource:
+    """An OME-Zarr image (0.1 to 0.5, full resolution), or a Zarr array.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the image or array; one inside a larger Zarr, such as a field of a plate.
+    axes : str, optional
+        The axes of an array that does not say them.
+    series : int, optional
+        Which of the images that Bio-Formats wrote to one Zarr.
+
+    Raises
+    ------
+    ImageError
+        The folder holds no image, several, or one whose axes are none of T, C, Z, Y, X.
+    MissingExtraError
+        zarr is not installed.
+    """
+
+    def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
+        self._arguments = (path, axes, series)
+        self._path = path
+        zarr = library()
+        with reading(path):
+            node = zarr.open(store=str(path), mode="r")
+            attributes: dict[str, Any] = {}
+            if isinstance(node, zarr.Group):
+                node, attributes = _image_group(node, series)
+            self._array: Array[Any] = _full_resolution(node, attributes)
+            # What the user says is not judged by what the file fails to say.
+            letters = "_" * self._array.ndim if axes else _letters(self._array, attributes)
+            self._layout = layout(letters, self._array.shape, wanted=axes)
+            self.shape: Shape = self._layout.five
+            self.dtype: np.dtype[Any] = real(np.dtype(self._array.dtype))
+            self.chunks: Shape = self._layout.lengths(_smaller(self._array))
+            self.info: ImageInfo = ngff_info(attributes, path.name, self._layout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path, axes, series = self._arguments
+        return _opened, (path, axes, series)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """The pixels of a region; only its chunks are decoded."""
+        check_region(region, self.shape)
+        with reading(self._path):
+            values = np.asarray(self._array[self._layout.region(region)])
+        return self._layout.arranged(values).astype(self.dtype, copy=False)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _opened(path: Path, axes: str | None, series: int | None) -> ZarrSource:
+    return ZarrSource(path, axes=axes, series=series)
+
+
+def _smaller(array: "Array[Any]") -> tuple[int, ...]:
+    return tuple(min(pair) for pair in zip(array.chunks, array.shape, strict=True))
+
+
+def _image_group(group: "Group", series: int | None) -> "tuple[Group, dict[str, Any]]":
+    """The group that holds the image, and its attributes."""
+    attributes = dict(group.attrs)
+    if multiscales_of(attributes) is not None:
+        if series not in (None, 0):
+            raise ImageError(f"holds one image: there is no number {series}")
+        return group, attributes
+    if is_plate(attributes):
+        raise ImageError(
+            "is a plate, which holds an image for each field: open one of them "
+            "(PLATE.zarr/A/1/0, by row, column and field)"
+        )
+    images = sorted((name for name in group.group_keys() if name.isdecimal()), key=int)
+    if not images:
+        return group, attributes
+    if series is None and len(images) > 1:
+        raise ImageError(
+            f"holds {len(images)} images; choose one (--series {images[0]} to {images[-1]})"
+        )
+    wanted = images[0] if series is None else str(series)
+    if wanted not in images:
+        raise ImageError(f"has no image number {wanted}: it holds {images[0]} to {images[-1]}")
+    inner = group[wanted]
+    return inner, dict(inner.attrs)  # type: ignore[return-value]  # decimal names are groups
+
+
+def _full_resolution(node: "Group | Array[Any]", attributes: dict[str, Any]) -> "Array[Any]":
+    import zarr
+
+    if isinstance(node, zarr.Array):
+        return node
+    multiscales = multiscales_of(attributes)
+    arrays = sorted(node.array_keys())
+    if multiscales is None:
+        raise ImageError(
+            "is a Zarr group without OME-Zarr metadata; expected an image. "
+            + (
+                f"Open one of the arrays in it: {', '.join(arrays[:8])}"
+                if arrays
+                else "It is empty"
+            )
+        )
+    name = level_0(multiscales)
+    found = node.get(name)
+    if not isinstance(found, zarr.Array):
+        raise ImageError(f"its array {name!r} of full resolution is missing: copy it again")
+    return found
+
+
+def _letters(array: "Array[Any]", attributes: dict[str, Any]) -> str:
+    """The axes that the metadata names, those an array names itself, or the only possible ones."""
+    multiscales = multiscales_of(attributes)
+    said = axis_letters(multiscales, array.ndim) if multiscales is not None else None
+    if said is not None:
+        return said
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    if isinstance(names, list | tuple) and all(isinstance(n, str) and len(n) == 1 for n in names):
+        return "".join(str(name) for name in names)
+    if array.ndim in (2, len(AXES)):
+        return AXES[-array.ndim :]
+    raise ImageError(
+        f"an array of shape {times(array.shape)} that does not say what its axes are: name them "
+        f"({array.ndim} of T, C, Z, Y, X: --axes zyx, say)"
+    )
+
+
+class ZarrSink:
+    """An OME-Zarr 0.4 image with a pyramid, in compressed chunks.
+
+    Chunks are renamed into place one by one, so that a kill leaves whole ones. Other processes
+    write to an unpickled copy; only the one that made the sink publishes it.
+    """
+
+    def __init__(self, request: Request) -> None:
+        library()
+        check_output(request.shape, request.info)
+        self.path = request.path
+        self.info = request.info
+        self.shape: Shape = request.shape
+        self.dtype: np.dtype[Any] = real(np.dtype(request.dtype))
+        self.chunks: Shape = _fitting(request.chunks or _default_chunks(self.shape), self.shape)
+        self._layout = _zarr_layout(self.info, self.shape)
+        if self.path.is_dir() and any(self.path.iterdir()) and not is_zarr(self.path):
+            raise ImageError(
+                f"{self.path} is a folder that is no OME-Zarr image, and is not replaced: "
+                "choose another name"
+            )
+        self._aside = Aside(
+            self.path, plan_of("ome-zarr", self.shape, self.dtype, self.info, self.chunks)
+        )
+        self.resumed: bool = self._aside.begin(self._create, resume=request.resume)
+        self._array: Array[Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_array": None}
+
+    def write(self, region: Region, values: NDArray[Any]) -> None:
+        """Write a region; values have its shape. Chunks it covers in part are read first."""
+        check_values(region, values, self.shape, self.dtype)
+        if self._array is None:
+            self._array = library().open_array(store=str(self._aside.path / "0"), mode="r+")
+        self._array[self._layout.region(region)] = self._layout.filed(values)
+
+    def flush(self) -> None:
+        """Every write has ended in files that survive this process."""
+
+    def publish(self) -> None:
+        """Compute the pyramid, then rename into place, replacing what was there."""
+        for left in self._aside.path.rglob("*.partial"):
+            left.unlink()  # chunks that a killed process had begun to write
+        self._array = None
+        build_pyramid(self._aside.path, self.info, self._layout)
+        self._aside.publish()
+
+    def discard(self) -> None:
+        """Delete what lies aside."""
+        self._array = None
+        self._aside.discard()
+
+    def _create(self, path: Path) -> dict[str, Any]:
+        group = library().create_group(store=str(path), zarr_format=2)
+        create_level(group, 0, self._layout, self._layout.of_file(self.chunks), self.dtype)
+        return {}
+
+
+def _zarr_layout(info: ImageInfo, shape: Shape) -> Layout:
+    lengths = dict(zip(AXES, shape, strict=True))
+    return Layout(info.axes, tuple(lengths[axis] for axis in info.axes))
+
+
+def _default_chunks(shape: Shape) -> Shape:
+    return _FLAT_CHUNK if shape[2] == 1 else _DEEP_CHUNK
+
+
+def _fitting(chunks: Shape, shape: Shape) -> Shape:
+    t, c, z, y, x = (max(1, min(pair)) for pair in zip(chunks, shape, strict=True))
+    return t, c, z, y, x
