@@ -73,6 +73,39 @@ def export(
     github_user: Annotated[
         str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
     ] = "unifmir",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="tensorrt: MIN,OPT,MAX shapes of the input, such as "
+            "1x1x8x8,1x1x128x128,4x1x256x256; the task's own if not given."
+        ),
+    ] = "",
+    builder_level: Annotated[
+        int | None,
+        typer.Option(help="tensorrt: 0 to 5, how long kernels are searched for; 3 if not given."),
+    ] = None,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="tensorrt: file of kernel timings, made or taken up and added to."),
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(help="tensorrt: MiB that a kernel may use; all if not given.")
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="tensorrt-rtx: compute capability to build for, such as 8.6; repeatable.",
+        ),
+    ] = None,
+    unverified_engine: Annotated[
+        bool,
+        typer.Option(
+            "--unverified-engine",
+            help="tensorrt-rtx: build an engine without running it, on any machine. It is "
+            "verified when it is first loaded on the GPU.",
+        ),
+    ] = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Export a model to verified files: prune, choose the precision, write, prove, publish."""
@@ -86,6 +119,10 @@ def export(
         raise UnifmirError("give either --checkpoint or --model, not both")
     if checkpoint is not None and not checkpoint.exists():
         raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
+    chosen = [f.value for f in formats] if formats else ["onnx", "bioimageio"]
+    options = _engine_options(
+        chosen, profile, builder_level, timing_cache, workspace, targets, unverified_engine
+    )
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
     console = Console(stderr=True)
     with console.status("loading") as status:
@@ -93,17 +130,21 @@ def export(
         artifacts = run(
             network,
             out,
-            formats=[f.value for f in formats] if formats else ("onnx", "bioimageio"),
+            formats=chosen,
             precision=precision.value,
             task=task.value if task else None,
             interface=interface.value,
             opset=opset,
             calibration=calibration or (),
+            options=options,
             credit=_credit(network.source.zoo_id, author, licence, github_user),
             on_step=lambda text: _say(console, status, text),
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
     output.print_result(document, _artifact_table(artifacts), as_json=as_json)
+    for artifact in artifacts:
+        if "unverified" in artifact.details:
+            output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
 
 
 def verify(
@@ -124,6 +165,39 @@ def verify(
     output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
     if not report.passed:
         output.check_failed("\n  ".join([artifact.name, *report.failures]))
+
+
+def _engine_options(
+    formats: list[str],
+    profile: str,
+    builder_level: int | None,
+    timing_cache: Path | None,
+    workspace: int | None,
+    targets: list[str] | None,
+    unverified: bool,
+) -> dict[str, object]:
+    """What was asked of an engine, by format; nothing if nothing was."""
+    level = {} if builder_level is None else {"builder_level": builder_level}
+    given = profile, timing_cache, workspace, targets, level
+    if not unverified and all(value is None or not value for value in given):
+        return {}
+    from unifmir.errors import UnifmirError
+    from unifmir.export.tensorrt.options import EngineOptions
+
+    if "tensorrt" not in formats:
+        raise UnifmirError(
+            "--profile, --builder-level, --timing-cache, --workspace, --target and "
+            "--unverified-engine are for --format tensorrt, which is not among the formats"
+        )
+    options = EngineOptions(
+        profile=profile,
+        timing_cache=timing_cache,
+        workspace_mib=workspace,
+        targets=tuple(targets or ()),
+        unverified=unverified,
+        **level,
+    )
+    return {"tensorrt": options}
 
 
 def _credit(
@@ -152,14 +226,16 @@ def _say(console: "Console", status: "Status", text: str) -> None:
 def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
     rows = []
     for a in artifacts:
-        worst = a.report.worst
+        unverified = "unverified" in a.details
+        worst = "" if unverified else f"{a.report.worst.max_abs_over_std:.1e}"
+        verdict = "passed" if a.report.passed else "not verified" if unverified else "failed"
         rows.append(
             (
                 a.format,
                 a.precision if a.variant == "stored" else f"{a.precision} compute",
                 f"{a.size_bytes / 1e6:.2f}",
-                f"{worst.max_abs_over_std:.1e}",
-                "passed" if a.report.passed else "failed",
+                worst,
+                verdict,
                 a.path,
             )
         )

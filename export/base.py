@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -111,6 +111,10 @@ class ExportJob:
     credit: Credit
     reports: tuple["Report", ...] = ()
     """Verifications of the files made before this one, for the package's README."""
+    options: object | None = None
+    """What was asked of this format beyond the rest, in a type of its own; None: nothing."""
+    calibration: tuple[str, ...] = ()
+    """Files that value ranges were measured on, as the user named them."""
 
 
 class Exporter(Protocol):
@@ -140,6 +144,33 @@ class Exporter(Protocol):
         """Read what the artifact says of itself; ExportError if it is not one of ours."""
 
 
+@runtime_checkable
+class VariesByPrecision(Exporter, Protocol):
+    """A format that has other variants in one precision than in another."""
+
+    def variants_of(self, precision: str) -> tuple[Variant, ...]:
+        """Instead of `variants`; not asked for fp32."""
+
+
+@runtime_checkable
+class EngineFormat(Exporter, Protocol):
+    """A format whose files fit certain machines and sizes, and carry the proof made there.
+
+    Files that `write` puts beside its path, named by it and a further suffix, are published too.
+    Where its result has an entry `unverified`, a reason, the file is published without having
+    been run: that must have been asked for in the options.
+    """
+
+    def require(self, options: object | None) -> None:
+        """Refuse what cannot be made or verified here before anything takes time."""
+
+    def shapes(self, path: Path) -> tuple[tuple[int, ...], ...]:
+        """Input shapes it is verified at."""
+
+    def verified(self, path: Path, report: "Report") -> None:
+        """Record a verification that passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """A file that was verified before it got its name."""
@@ -154,6 +185,8 @@ class Artifact:
     report: "Report"
     details: dict[str, Any]
     """What `Exporter.write` told."""
+    companions: tuple[Path, ...] = ()
+    """Files that belong to it and lie beside it."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the report in full."""
@@ -166,6 +199,7 @@ class Artifact:
             "variant": self.variant,
             "interface": self.interface,
             "details": self.details,
+            "companions": [str(path) for path in self.companions],
             "report": self.report.to_dict(),
         }
 

@@ -1,0 +1,56 @@
+"""What a user may ask of an engine beyond the model, its precision and its interface."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unifmir.errors import ExportError
+
+LEVELS = range(6)
+TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+"""Compute capabilities that tensorrt-rtx 1.7 builds for. Hopper (9.0) is not among them."""
+RTX_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
+"""What tensorrt-rtx builds for when no target is named: these and, says NVIDIA, later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Options of the `tensorrt` format."""
+
+    profile: str = ""
+    """`MIN,OPT,MAX`, three shapes of the whole input; the task's own when empty."""
+    builder_level: int = 3
+    """0 to 5: how long kernels are searched for. 3 is TensorRT's own choice."""
+    timing_cache: Path | None = None
+    """Kernel timings to start from, and to write back: a second build takes a fraction of the
+    time. Of `tensorrt`; `tensorrt-rtx` has none."""
+    workspace_mib: int | None = None
+    """Most memory a kernel may use beside its data; the GPU's when None."""
+    targets: tuple[str, ...] = ()
+    """Compute capabilities to build for, such as `8.6`, on any machine: `tensorrt-rtx` only."""
+    unverified: bool = False
+    """Publish an engine that was not run: it is verified where it is first loaded."""
+
+    def __post_init__(self) -> None:
+        if self.builder_level not in LEVELS:
+            raise ExportError(
+                f"builder level {self.builder_level}: expected {LEVELS[0]} to {LEVELS[-1]}"
+            )
+        if self.workspace_mib is not None and self.workspace_mib < 1:
+            raise ExportError(f"workspace {self.workspace_mib} MiB: expected 1 or more")
+        for target in self.targets:
+            if target not in TARGETS:
+                raise ExportError(
+                    f"target {target!r}: tensorrt-rtx builds for compute capability "
+                    f"{', '.join(TARGETS)}"
+                )
+
+    def arguments(self) -> list[str]:
+        """The options of `unifmir export` that ask for the same, without the profile."""
+        found = ["--builder-level", str(self.builder_level)]
+        if self.workspace_mib is not None:
+            found += ["--workspace", str(self.workspace_mib)]
+        if self.timing_cache is not None:
+            found += ["--timing-cache", str(self.timing_cache)]
+        for target in self.targets:
+            found += ["--target", target]
+        return [*found, "--unverified-engine"] if self.unverified else found

@@ -1,0 +1,140 @@
+"""The sizes an engine takes: smallest, the one it is tuned for, and largest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from unifmir.config import SingleConfig
+from unifmir.errors import ExportError
+from unifmir.export.base import Lineage
+from unifmir.export.cases import verified_shapes
+from unifmir.export.interfaces import FIXED, reads_stacks, shape_of
+
+Shape = tuple[int, ...]
+
+_LATERAL = (8, 128, 256)
+"""Pixels. A tile of 128 is where GPUs are busy; memory is taken for the largest."""
+_BATCH = (1, 1, 4)
+_DEPTH = (1, 8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Shapes of the one input, batch first."""
+
+    smallest: Shape
+    tuned: Shape
+    """The shape kernels are chosen for."""
+    largest: Shape
+
+    @property
+    def text(self) -> str:
+        """As `--profile` takes it: `1x1x8x8,1x1x128x128,4x1x256x256`."""
+        return ",".join("x".join(map(str, shape)) for shape in self.shapes)
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape, Shape]:
+        """Smallest, tuned, largest."""
+        return self.smallest, self.tuned, self.largest
+
+    def takes(self, shape: Shape) -> bool:
+        """Whether an input of that shape can be run."""
+        return len(shape) == len(self.smallest) and all(
+            low <= n <= high
+            for low, n, high in zip(self.smallest, shape, self.largest, strict=True)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"min": list(self.smallest), "opt": list(self.tuned), "max": list(self.largest)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`."""
+        smallest, tuned, largest = (tuple(map(int, data[key])) for key in ("min", "opt", "max"))
+        return cls(smallest, tuned, largest)
+
+
+def default_profile(config: SingleConfig, interface: str) -> Profile:
+    """The sizes that an engine is for if none are asked for.
+
+    They include every size the other formats are verified at. The largest are what the restoring
+    of large images by tiles needs; memory on the GPU is taken for them, so they differ by task.
+    """
+    batch, depth, lateral = _BATCH, _DEPTH, _LATERAL
+    if config.task == "projection":
+        # A whole stack at full resolution passes the first layers.
+        batch, lateral = (1, 1, 3), (8, 128, 192)
+    elif config.task == "volume":
+        # In views: the network works at 11 times their sampling.
+        batch, lateral = (1, 1, 3), (2, 16, 32)
+    elif config.task == "isotropic" and interface == "image":
+        # A stack is height + width slices for the network.
+        batch, depth, lateral = (1, 1, 3), (1, 64, 64), (4, 64, 96)
+    elif reads_stacks(config) or config.signature.volumetric:
+        batch = (1, 1, 3)
+    shapes = [
+        shape_of(config, interface, batch=b, size=(d, n, n))
+        for b, d, n in zip(batch, depth, lateral, strict=True)
+    ]
+    return Profile(*shapes)
+
+
+def read_profile(text: str, lineage: Lineage) -> Profile:
+    """A profile as a user writes it: three shapes of the whole input, `MIN,OPT,MAX`.
+
+    Raises
+    ------
+    ExportError
+        Not three shapes, not in order, or not what the artifact takes.
+    """
+    try:
+        shapes = [tuple(int(n) for n in part.split("x")) for part in text.split(",")]
+    except ValueError:
+        shapes = []
+    example = " x ".join(lineage.input_axes)
+    if len(shapes) != 3:
+        raise ExportError(
+            f"profile {text!r}: expected three shapes MIN,OPT,MAX of {example}, "
+            "such as 1x1x8x8,1x1x128x128,4x1x256x256"
+        )
+    profile = Profile(*shapes)
+    for shape in shapes:
+        _check_axes(shape, lineage, text)
+    if not (profile.takes(profile.tuned) and profile.takes(profile.largest)):
+        raise ExportError(f"profile {text!r}: expected MIN <= OPT <= MAX along every axis")
+    return profile
+
+
+def _check_axes(shape: Shape, lineage: Lineage, text: str) -> None:
+    if len(shape) != len(lineage.input_axes):
+        raise ExportError(
+            f"profile {text!r}: {len(shape)} axes, expected {' x '.join(lineage.input_axes)}"
+        )
+    rule = lineage.size_rule
+    for size, axis in zip(shape, lineage.input_axes, strict=True):
+        name, _, fixed = axis.partition(FIXED)
+        if fixed and size != int(fixed):
+            raise ExportError(f"profile {text!r}: {name} is {size}, it is always {fixed}")
+        lateral = name in ("height", "width")
+        step = rule["multiple_of"] if lateral else 1
+        if size < (rule["minimum"] if lateral else 1) or size % step:
+            raise ExportError(
+                f"profile {text!r}: {name} {size}, expected a multiple of {step} from "
+                f"{max(step, 1)} on"
+            )
+
+
+def shapes_within(config: SingleConfig, interface: str, profile: Profile) -> tuple[Shape, ...]:
+    """What an engine is verified at.
+
+    The sizes of all formats, moved into the profile, and the one its kernels were chosen for.
+    """
+    moved = [
+        tuple(
+            min(max(n, low), high)
+            for low, n, high in zip(profile.smallest, shape, profile.largest, strict=True)
+        )
+        for shape in verified_shapes(config, interface)
+    ]
+    return tuple(dict.fromkeys([*moved, profile.tuned]))
