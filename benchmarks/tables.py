@@ -20,6 +20,8 @@ REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
 README = REPO / "README.md"
 COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
+QUANTISED = REPO / "docs" / "openvino.md"
+RESTORE = REPO / "docs" / "restore.md"
 EMBEDDED = REPO / "zoo" / "weights" / "unifmir-small-sim.evaluation.json"
 EXPORTS = RESULTS / "export-full-size-fp32.json"
 
@@ -110,6 +112,46 @@ def paper_table(document: dict[str, Any]) -> str:
     return f"{markdown(shown.columns, shown.rows)}\n\n{listed}\n\n`{document['command']}`"
 
 
+def fast_table(document: dict[str, Any]) -> str:
+    """Quality and speed of the embedded model without its middle group."""
+    rows = []
+    for row in document["rows"]:
+        whole, fast = row["whole"], row["fast"]
+        rows.append(
+            [
+                f"`{row['task']}`",
+                f"{whole['psnr_db']:.1f}",
+                f"{fast['psnr_db']:.1f}",
+                f"{fast['psnr_db'] - whole['psnr_db']:+.1f}",
+                f"{whole['ssim']:.3f}",
+                f"{fast['ssim']:.3f}",
+                f"{row['cpu_ratio']:.2f}",
+            ]
+        )
+    columns = ["task", "PSNR, dB", "fast, dB", "cost, dB", "SSIM", "fast", "times as fast"]
+    origin = f"{document['images']} images per task; {_origin(document)}"
+    return f"{markdown(columns, rows)}\n\n{origin}"
+
+
+def quantisation_table(document: dict[str, Any]) -> str:
+    """What fewer bits leave of the embedded model's pictures."""
+    tasks = list(dict.fromkeys(row["task"] for row in document["rows"]))
+    kinds = ("arithmetic", "scope", "runtime")
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in document["rows"]:
+        figure = f"{row['image_psnr_db']:.1f} / {row['psnr_db']:.1f}"
+        cell = f"**{figure}**" if row["passed"] else figure
+        found.setdefault(tuple(row[kind] for kind in kinds), {})[row["task"]] = cell
+    rows = [[*key, *(cells[task] for task in tasks)] for key, cells in found.items()]
+    columns = ["arithmetic", "layers", "runtime", *(f"`{task}`" for task in tasks)]
+    passed = sum(row["passed"] for row in document["rows"])
+    bar = document["tolerance"]["psnr_db"]
+    return (
+        f"{markdown(columns, rows)}\n\n{passed} of {len(document['rows'])} pass, which takes "
+        f"{bar:g} dB on every input and intensities within a thousandth. {_origin(document)}"
+    )
+
+
 def references_table(_document: dict[str, Any]) -> str:
     """The rows of `REFERENCES`."""
     rows = [
@@ -155,6 +197,8 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "paper-costs": (RESULTS / "paper-tables.json", paper_table),
         "references": (RESULTS / "macs.json", references_table),
     },
+    QUANTISED: {"quantisation": (_result("quantisation"), quantisation_table)},
+    RESTORE: {"fast": (_result("fast"), fast_table)},
     MEASURED: {
         "trained": (_result("benchmark-trained"), results_table("latency", "quality")),
         "full-size": (_result("benchmark-full-size"), results_table("latency", "cost")),

@@ -9,7 +9,16 @@ import typer
 from typer.core import TyperGroup
 
 import unifmir
-from unifmir.cli import benchmark, checkpoints, exporting, output, training, zoo
+from unifmir.cli import (
+    benchmark,
+    checkpoints,
+    doctor,
+    exporting,
+    output,
+    restoring,
+    training,
+    zoo,
+)
 
 
 class Commands(TyperGroup):
@@ -63,12 +72,14 @@ def root(
     ctx.with_resource(output.logging_on_stderr(verbose))
 
 
+app.command("restore")(restoring.restore)
 app.command("inspect")(checkpoints.inspect)
 app.command("prune")(checkpoints.prune)
 app.command("export")(exporting.export)
 app.command("verify")(exporting.verify)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 

@@ -1,7 +1,8 @@
 """unifmir: fluorescence microscopy restoration models, from a checkpoint to files that labs run.
 
-`load` a checkpoint or a zoo model, `prune` it to one task, `export` it, and `verify` that the
-files compute the same picture. Names are imported when first used: `import unifmir` stays light.
+`restore` an image; or `load` a checkpoint or a zoo model, `prune` it to one task, `export` it, and
+`verify` that the files compute the same picture. Names are imported when first used: `import
+unifmir` stays light.
 """
 
 from importlib import import_module
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
     from unifmir.export.verification import verify
     from unifmir.pruning import prune
     from unifmir.zoo.loading import load
+    from unifmir.zoo.restoring import restore
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "export", "load", "prune", "verify"]
+__all__ = ["__version__", "export", "load", "prune", "restore", "verify"]
 
 # The facade is the one place where the core knows the layers above it.
 _LAZY = {
     "load": "unifmir.zoo.loading",
     "prune": "unifmir.pruning",
+    "restore": "unifmir.zoo.restoring",
     "verify": "unifmir.export.verification",
 }
 

@@ -38,3 +38,11 @@ class MissingExtraError(UnifmirError, ImportError):
 
 class BenchmarkError(UnifmirError, RuntimeError):
     """A benchmark cannot be run as asked, or a file is no result of one."""
+
+
+class ClusterError(UnifmirError, RuntimeError):
+    """Workers cannot be reached, or fail again and again."""
+
+
+class TooLittleMemoryError(UnifmirError, MemoryError):
+    """Not even the smallest part of an image can be restored in the memory there is."""

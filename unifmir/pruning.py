@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from unifmir import model as models
-from unifmir.config import MultiTaskConfig, SingleConfig
+from unifmir.config import MultiTaskConfig, ReferenceConfig, SingleConfig, UniFMIRConfig
 from unifmir.detect import candidate_tasks
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.model import PruneCertificate, Source
 from unifmir.networks.base import Network
+from unifmir.networks.swin import SwinBody
 from unifmir.serialization import tensors_sha256
 from unifmir.tasks import task_named
 
@@ -98,6 +99,73 @@ def prune(model: Network, task: str) -> Network:
         comparisons=comparisons,
     )
     return child
+
+
+def without_middle_group(network: Network) -> Network:
+    """The network with its middle residual group left out: faster, and another picture.
+
+    The "fast inference" of the official demo, which skips the middle one of three groups. Unlike
+    `prune` it is an approximation, whose picture is nobody's but its own.
+
+    Parameters
+    ----------
+    network : Network
+        Multi-task or single-task UniFMIR network with two residual groups or more. Of an even
+        number the first one after the middle is left out. It is not changed.
+
+    Returns
+    -------
+    Network
+        In eval mode, with the weights of `network` themselves, not copies, and its task and
+        source. Later groups take the number before theirs. No certificate: that is about a
+        picture that stayed the same.
+
+    Raises
+    ------
+    CheckpointError
+        If it is a reference model, has fewer than two residual groups, or no configuration.
+    """
+    config = _config_with_groups(network)
+    middle = len(config.body.depths) // 2
+    keep = [index for index in range(len(config.body.depths)) if index != middle]
+    body = replace(
+        config.body,
+        depths=tuple(config.body.depths[index] for index in keep),
+        num_heads=tuple(config.body.num_heads[index] for index in keep),
+    )
+    child = models.build(replace(config, body=body))
+    child.to(next(network.parameters()).device)
+    (start,) = (name for name, part in network.named_modules() if isinstance(part, SwinBody))
+    layers = f"{start}.layers." if start else "layers."
+    state = {}
+    for key, tensor in network.state_dict().items():
+        if not key.startswith(layers):
+            state[key] = tensor
+            continue
+        index, _, rest = key.removeprefix(layers).partition(".")
+        if int(index) != middle:
+            state[f"{layers}{keep.index(int(index))}.{rest}"] = tensor
+    child.load_state_dict(state, assign=True)
+    child.source = network.source
+    return child
+
+
+def _config_with_groups(network: Network) -> UniFMIRConfig:
+    config = network.config
+    if config is None:
+        raise CheckpointError("this network has no configuration: load it with unifmir.load")
+    if isinstance(config, ReferenceConfig):
+        raise CheckpointError(
+            f"{config.model} has no residual groups to leave out: only UniFMIR networks have a "
+            "fast variant; run it as it is"
+        )
+    known: UniFMIRConfig = config
+    if len(known.body.depths) < 2:
+        raise CheckpointError(
+            f"expected two residual groups or more, found {len(known.body.depths)}: without its "
+            "only one a network has no body; run it as it is"
+        )
+    return known
 
 
 def _child_config(model: Network, task: str) -> SingleConfig:

@@ -19,7 +19,17 @@ from unifmir.cli import output
 from unifmir.cli.main import Commands, app
 from unifmir.errors import CheckpointError
 
-COMMANDS = ("inspect", "prune", "export", "verify", "train", "evaluate", "zoo")
+COMMANDS = (
+    "restore",
+    "inspect",
+    "prune",
+    "export",
+    "verify",
+    "train",
+    "evaluate",
+    "doctor",
+    "zoo",
+)
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "scipy", "skimage", "bioimageio", "pooch")
 HELP_THEN_MODULES = """
 import sys

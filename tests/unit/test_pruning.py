@@ -11,13 +11,19 @@ import torch
 from tests.golden.weights import filled
 from unifmir import pruning
 from unifmir.checkpoint import load_file, save
-from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
+from unifmir.config import (
+    BodyConfig,
+    MultiTaskConfig,
+    ProjectorConfig,
+    ReferenceConfig,
+    ViewUNetConfig,
+)
 from unifmir.detect import detect, expected_shapes
 from unifmir.errors import CheckpointError, ExportError, UnknownNameError
 from unifmir.model import PruneCertificate, build
 from unifmir.networks.base import Network
 from unifmir.official import official_state_dict
-from unifmir.pruning import prune
+from unifmir.pruning import prune, without_middle_group
 from unifmir.serialization import tensors_sha256
 from unifmir.tasks import TASKS
 
@@ -173,6 +179,59 @@ def test_every_key_of_the_official_multi_task_network_has_its_place():
         assert set(kept.values()) == set(expected_shapes(config.single(task)))
         used |= set(kept)
     assert used == set(parent.state_dict())
+
+
+def deeper(config: MultiTaskConfig, groups: int) -> MultiTaskConfig:
+    """The same with groups that are all unlike, so that none can stand for another."""
+    depths = tuple(1 + index % 3 for index in range(groups))
+    heads = tuple((4, 2, 8)[index % 3] for index in range(groups))
+    return replace(config, body=replace(config.body, depths=depths, num_heads=heads))
+
+
+@pytest.mark.parametrize(("groups", "kept"), [(2, [0]), (3, [0, 2]), (4, [0, 1, 3])])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_fast_variant_skips_the_middle_group(task, groups, kept, tiny_config, monkeypatch):
+    network = build(deeper(tiny_config, groups).single(task))
+    network.load_state_dict(filled(network.state_dict(), seed=0))
+    fast = without_middle_group(network)
+    assert (fast.kind, fast.task, fast.certificate) == ("single", task, None)
+    before = network.config.body
+    assert fast.config.body.depths == tuple(before.depths[index] for index in kept)
+    assert fast.config.body.num_heads == tuple(before.num_heads[index] for index in kept)
+    x = images(fast, seed=5)
+    with torch.inference_mode():
+        actual = fast(x)
+        whole = network(x)
+        body = network.denoise if task == "projection" else network
+        # The middle group as one that gives back what it gets.
+        monkeypatch.setattr(body.layers[groups // 2], "forward", lambda y, _place: y)
+        assert torch.equal(actual, network(x))
+    assert not torch.equal(actual, whole)
+
+
+def test_the_fast_variant_shares_weights_and_can_be_saved(tiny_multitask, tmp_path):
+    save(tiny_multitask, tmp_path / "all.safetensors")
+    network = load_file(tmp_path / "all.safetensors")
+    before = set(network.state_dict())
+    fast = without_middle_group(network)
+    assert fast.kind == "multitask"
+    assert fast.source == network.source
+    assert set(network.state_dict()) == before
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    assert all(parameter.data_ptr() in own for parameter in fast.parameters())
+    save(prune(fast, "sr"), tmp_path / "fast.safetensors")
+    assert load_file(tmp_path / "fast.safetensors").config.body.depths == (2,)
+
+
+def test_what_has_no_middle_group_is_refused(tiny_single, tiny_config):
+    with pytest.raises(CheckpointError, match="care has no residual groups"):
+        without_middle_group(build(ReferenceConfig("care", "denoise")))
+    with pytest.raises(CheckpointError, match="found 1"):
+        without_middle_group(build(deeper(tiny_config, 1).single("sr")))
+    network = tiny_single("sr")
+    network.config = None
+    with pytest.raises(CheckpointError, match="no configuration"):
+        without_middle_group(network)
 
 
 @pytest.mark.slow

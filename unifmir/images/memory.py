@@ -15,6 +15,9 @@ from unifmir.images.base import (
 )
 from unifmir.images.layout import layout, real
 
+_CHUNK = 1024
+"""Pixels along y and x that are read at once."""
+
 
 class ArraySource:
     """A NumPy array as a source.
@@ -38,7 +41,8 @@ class ArraySource:
         found = layout(axes, values.shape)
         self.dtype = real(values.dtype)
         self.shape: Shape = found.five
-        self.chunks: Shape = found.five
+        height, width = found.five[3:]
+        self.chunks: Shape = (1, 1, 1, min(height, _CHUNK), min(width, _CHUNK))
         known = info or ImageInfo(name="array", axes=found.named)
         self.info = ImageInfo(
             name=known.name,

@@ -98,9 +98,11 @@ class Workshop:
         ExportError
             The precision is not the same picture as fp32.
         """
-        row_format = RUNNERS[runtime].format
-        kind, variant = split(precision)
-        plan = None if kind == "fp32" else self._plan(model, precision)
+        row, (kind, variant) = RUNNERS[runtime], split(precision)
+        row_format = row.format
+        plan = None
+        if kind != "fp32" and not row.own_arithmetic:
+            plan = self._plan(model, precision)
         start = f"{model.file.stem}.{precision}"
         path = model.file
         if row_format is not None:
@@ -132,6 +134,9 @@ class Workshop:
             logger.info("writing %s", name)
             with writing(path) as aside:
                 make(aside)
+                # What a format puts beside its file, such as an engine's passport, keeps to it.
+                for beside in self.folder.glob(f"{aside.name}.*"):
+                    beside.replace(path.with_name(beside.name.replace(aside.name, name, 1)))
         return path
 
     def _network(self, model: Model) -> Network:

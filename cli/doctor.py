@@ -1,0 +1,112 @@
+"""`unifmir doctor`: what this machine has, what would be used, what is missing, what is fastest."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unifmir.cli import output
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from unifmir.zoo.doctor import Diagnosis, Speed
+
+Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # mypy reads only literal enums; the table is the one list of tasks
+
+
+def doctor(
+    task: Annotated[
+        Task | None,
+        typer.Option(help="Time the runtimes for this task, for half a minute or so."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the runtimes; for sr if no task is named.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Say what this machine has, what each path would use, and what is missing or mismatched.
+
+    Exits with 1 if no model can run here.
+    """
+    from rich.console import Console
+
+    from unifmir.zoo.doctor import diagnose
+
+    wanted = task.value if task else ("sr" if measure else None)
+    with Console(stderr=True).status("measuring" if wanted else "looking"):
+        found = diagnose(measure=wanted)
+    output.print_result(found.to_dict(), _told(found), as_json=as_json)
+    if not found.usable:
+        output.check_failed("no model can run here; the rows above say what is missing")
+
+
+def _told(found: "Diagnosis") -> str:
+    parts = [
+        _hardware(found),
+        ", ".join(f"{name} {version}" for name, version in found.versions.items()),
+        output.table(
+            ("what restoring would use for", "device", "runtime", "provider", "precisions"),
+            [
+                (one.source, one.device, one.runtime, one.provider, ", ".join(one.precisions))
+                for one in found.routes
+            ],
+        ),
+        output.table(
+            ("kind", "name", "state", "detail"),
+            [(one.kind, one.name, one.state, one.detail) for one in found.findings],
+        ),
+    ]
+    remedies = [f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy]
+    if remedies:
+        parts.append("\n".join(["to do, where you need it:", *remedies]))
+    if found.speeds:
+        parts.append(_speeds(found))
+    return "\n\n".join(parts)
+
+
+def _hardware(found: "Diagnosis") -> str:
+    facts = found.hardware
+    gib = 2**30
+    rows = [
+        ("processor", f"{facts['processor']}, {facts['usable_cores']} of {facts['cores']} cores"),
+        ("instructions", " ".join(facts["instructions"]) or "not said by the system"),
+        (
+            "memory",
+            f"{facts['memory_bytes'] / gib:.1f} GiB, {facts['available_bytes'] / gib:.1f} free",
+        ),
+        *(("GPU", f"{_gpu(gpu)}, driver {facts['driver']}") for gpu in facts["gpus"]),
+        ("system", facts["system"]),
+    ]
+    if not facts["gpus"]:
+        rows.append(("GPU", "none that NVIDIA's library knows"))
+    return "\n".join(f"{name.ljust(12)}  {value}" for name, value in rows)
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    memory = f"{gpu['memory_bytes'] / 2**30:.0f} GiB"
+    return f"{gpu['name']}, {memory}, compute capability {gpu['compute_capability']}"
+
+
+def _speeds(found: "Diagnosis") -> str:
+    columns = ("device", "runtime", "precision", "ms", "times eager fp32", "same picture", "")
+    table = output.table(columns, [_speed(one) for one in found.speeds])
+    best = found.fastest
+    verdict = "nothing gave the same picture"
+    if best is not None:
+        verdict = f"fastest for {found.task}: {best.runtime} in {best.precision} on {best.device}"
+    if any(one.problems and one.median_ms is not None for one in found.speeds):
+        verdict += "\n~ rough: the machine was busy or unsteady; --json says how"
+    return f"{table}\n\n{verdict}"
+
+
+def _speed(one: "Speed") -> tuple[str, ...]:
+    same = {True: "yes", False: "NO", None: "-"}[one.same_picture]
+    return (
+        one.device,
+        one.runtime,
+        one.precision,
+        "-" if one.median_ms is None else f"{'~' if one.problems else ''}{one.median_ms:.1f}",
+        "-" if one.ratio is None else f"{one.ratio:.2f}",
+        same,
+        "; ".join(one.problems) if one.median_ms is None or one.same_picture is False else "",
+    )

@@ -1,0 +1,84 @@
+"""`unifmir doctor` on the command line."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from unifmir.cli.main import app
+from unifmir.export.runners import RUNNERS
+from unifmir.zoo import doctor
+from unifmir.zoo.checkups import Finding
+from unifmir.zoo.doctor import MODULES, Diagnosis, Route, Speed
+
+HARDWARE = {
+    "processor": "a processor",
+    "instructions": ["avx2"],
+    "cores": 8,
+    "usable_cores": 4,
+    "memory_bytes": 2**34,
+    "available_bytes": 2**33,
+    "system": "a system",
+    "gpus": [{"name": "a GPU", "memory_bytes": 2**36, "compute_capability": "9.0"}],
+    "driver": "580",
+}
+ROUTE = Route(MODULES, "cuda:0", "eager", "cuda", ("fp32", "fp16"))
+FINDINGS = (
+    Finding("runtime", "eager", "usable", "fp32"),
+    Finding("library", "torch", "mismatched", "finds no GPU", "install the build for CUDA"),
+)
+SPEEDS = (
+    Speed("cpu", "broken", "fp32", 1.0, 8.0, same_picture=False, problems=("another picture",)),
+    Speed("cuda:0", "eager", "fp32", 2.0, 4.0, same_picture=True),
+    Speed("cpu", "openvino", "fp32", None, None, None, problems=("does not load",)),
+)
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str | None]:
+    """Tasks that were measured; the diagnosis is made up."""
+    tasks: list[str | None] = []
+
+    def diagnose(*, measure: str | None = None) -> Diagnosis:
+        tasks.append(measure)
+        speeds = SPEEDS if measure else ()
+        return Diagnosis(HARDWARE, {"torch": "2.13"}, FINDINGS, (ROUTE,), measure, speeds)
+
+    monkeypatch.setattr(doctor, "diagnose", diagnose)
+    return tasks
+
+
+def test_this_machine_can_run_models():
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["usable"]
+    assert {one["name"] for one in document["findings"] if one["kind"] == "runtime"} == set(RUNNERS)
+    assert any(route["device"] == "cpu" for route in document["routes"])
+
+
+def test_hardware_routes_findings_and_remedies_are_told(asked):
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0, done.stderr
+    for told in ("a processor, 4 of 8 cores", "a GPU, 64 GiB, compute capability 9.0, driver 580"):
+        assert told in done.stdout
+    assert "mismatched" in done.stdout
+    assert "torch: install the build for CUDA" in done.stdout
+    assert "fastest" not in done.stdout
+    assert asked == [None]
+
+
+def test_the_fastest_runtime_that_gives_the_picture_is_named(asked):
+    done = CliRunner().invoke(app, ["doctor", "--task", "denoise"])
+    assert "fastest for denoise: eager in fp32 on cuda:0" in done.stdout
+    assert "another picture" in done.stdout
+    assert "does not load" in done.stdout
+    CliRunner().invoke(app, ["doctor", "--measure"])
+    assert asked == ["denoise", "sr"]
+
+
+def test_a_machine_where_nothing_runs_is_exit_1(monkeypatch):
+    monkeypatch.setattr(doctor, "diagnose", lambda **_: Diagnosis(HARDWARE, {}, FINDINGS, ()))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "no model can run here" in done.stderr

@@ -1,0 +1,85 @@
+"""Twenty gigapixels stream through, and go on after a kill; a stand-in is the network."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.restoration_cases import SMALL, ChecksumSink, CountingSource
+from unifmir.restoration.base import Predictor
+from unifmir.restoration.engine import Progress, restore
+from unifmir.restoration.journal import Journal
+from unifmir.restoration.plan import Options, Plan
+
+SIDE = 142_000
+"""20.2 gigapixels, 40 GB of uint16."""
+BOUND = 4 * 2**30
+
+
+class StatisticsSink(ChecksumSink):
+    """What a sink on disk keeps, without the disk: a kill leaves what was flushed."""
+
+    resumed = True
+
+
+def run(folder: Path, die_at: int | None) -> None:
+    """Restore; die after so many tiles. Writes what was done, and the largest memory."""
+    peak, sinks = 0, []
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal peak
+        peak = max(peak, psutil.Process().memory_info().rss)
+        if progress.tiles_done - before[0] == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def sink_of(plan: Plan) -> StatisticsSink:
+        sinks.append(StatisticsSink(plan.out_shape))
+        return sinks[-1]
+
+    journal = Journal(folder / "journal", source="generated", model="stand-in")
+    before = [0]
+    config = replace(SMALL.single("denoise"), in_channels=1)
+    summary = restore(
+        CountingSource((1, 1, 1, SIDE, SIDE)),
+        sink_of,
+        Predictor(lambda image: image, config),
+        Options(tile=4096, halo=32),
+        journal=journal,
+        on_progress=on_progress,
+    )
+    figures = {
+        "peak": peak,
+        "pixels": sinks[0].pixels,
+        "tiles": summary.tiles,
+        "resumed": summary.tiles_resumed,
+    }
+    (folder / "figures.json").write_text(json.dumps(figures))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_twenty_gigapixels_take_little_memory_and_survive_a_kill(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+
+    def start(die_at: int | None) -> int:
+        script = (
+            "from pathlib import Path\n"
+            "from tests.property.test_restoration_memory import run\n"
+            f"run(Path({str(tmp_path)!r}), {die_at})\n"
+        )
+        return subprocess.run([sys.executable, "-c", script], cwd=root).returncode
+
+    assert start(die_at=300) == -signal.SIGKILL
+    assert start(die_at=None) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["peak"] < BOUND
+    # The last two seconds before the kill are lost, no more.
+    assert 0 < figures["resumed"] <= 300
+    per_tile = SIDE * SIDE / figures["tiles"]
+    assert figures["pixels"] > SIDE * SIDE - 1.1 * figures["resumed"] * per_tile

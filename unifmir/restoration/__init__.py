@@ -1,0 +1,1 @@
+"""Restoring whole images of any size with a network that runs on tiles."""

@@ -1,0 +1,127 @@
+"""Which tiles are finished, on disk, so that an interrupted run goes on where it stopped.
+
+A text file: one line of JSON that says for what work it holds, then one line a finished tile,
+appended and synchronised after the tile's pixels are. A kill can only cut the last line short.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifmir.atomic import writing
+from unifmir.images.base import Sink
+
+if TYPE_CHECKING:
+    from unifmir.restoration.plan import Options, Plan
+
+VERSION = 1
+_MAX_HEADER = 2**26
+"""Bytes. Scalings of a long time series fit; a file without a line end is not read whole."""
+
+
+class Journal:
+    """Finished tiles of one output. Give it to `restore`; lies beside the output.
+
+    Parameters
+    ----------
+    path : Path
+        Created when the work begins; deleted once the output is published.
+    source : str
+        Identifies the source's content: name, size and modification time of its file.
+    model : str
+        Identifies what computes: SHA-256 of the weights or artifact, precision, runtime.
+    """
+
+    def __init__(self, path: Path, *, source: str, model: str) -> None:
+        self.path = path
+        self.ignored: str | None = None
+        """Why an older journal at this path was not used; None if it was, or there was none."""
+        self._identity = {"version": VERSION, "source": source, "model": model}
+        self._options = ""
+        self._finished: set[int] = set()
+
+    def recorded(self, options: "Options") -> dict[str, Any] | None:
+        """`Plan.recorded` of the run that was interrupted; None where its work was another."""
+        header, _ = self._read()
+        self._options = options.identity()
+        wanted = {**self._identity, "options": self._options}
+        if header is None:
+            return None
+        changed = [name for name, value in wanted.items() if header.get(name) != value]
+        if changed:
+            self.ignored = f"{self.path.name} is of another {' and '.join(changed)}"
+            return None
+        recorded: dict[str, Any] | None = header.get("plan")
+        return recorded
+
+    def begin(self, plan: "Plan", sink: Sink) -> frozenset[int]:
+        """Finished tiles of this very work, if its output is still there; begun anew otherwise."""
+        header, finished = self._read()
+        mine = {**self._identity, "digest": plan.digest()}
+        if header is not None:
+            changed = [name for name, value in mine.items() if header.get(name) != value]
+            if changed:
+                what = ["plan" if name == "digest" else name for name in changed]
+                # `recorded` may have said more exactly what is another.
+                self.ignored = (
+                    self.ignored or f"{self.path.name} is of another {' and '.join(what)}"
+                )
+            elif not sink.resumed:
+                self.ignored = f"the unfinished output that {self.path.name} speaks of is gone"
+            else:
+                self._finished = {index for index in finished if index < len(plan.tiles)}
+                self._rewrite(header)
+                return self.finished()
+        header = {**mine, "options": self._options, "plan": plan.recorded()}
+        self._finished = set()
+        self._rewrite(header)
+        return self.finished()
+
+    def finished(self) -> frozenset[int]:
+        """Indices of finished tiles, since `begin`."""
+        return frozenset(self._finished)
+
+    def record(self, *indices: int) -> None:
+        """Append finished tiles; on disk when this returns. Call `sink.flush()` before."""
+        if not indices:
+            return
+        with self.path.open("ab") as file:
+            file.write("".join(f"{index}\n" for index in indices).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._finished.update(indices)
+
+    def delete(self) -> None:
+        """The output is published: nothing is left to resume."""
+        self.path.unlink(missing_ok=True)
+
+    def _rewrite(self, header: dict[str, Any]) -> None:
+        """Without a line that was cut short, which the next one would be appended to."""
+        with writing(self.path) as aside:
+            lines = [json.dumps(header), *(str(index) for index in sorted(self._finished))]
+            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _read(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """The first line and the finished tiles; (None, []) where there is no journal."""
+        try:
+            with self.path.open("rb") as file:
+                first = file.readline(_MAX_HEADER)
+                rest = file.read()
+        except FileNotFoundError:
+            return None, []
+        try:
+            header = json.loads(first)
+            if not isinstance(header, dict):
+                raise ValueError("no JSON object")
+        except ValueError:
+            self.ignored = f"{self.path.name} is damaged"
+            return None, []
+        complete, _, _ = rest.rpartition(b"\n")
+        finished = []
+        for line in complete.split(b"\n"):
+            # From the first line on that is no number the disk has lost what was written.
+            if not line.isdigit():
+                break
+            finished.append(int(line))
+        return header, finished

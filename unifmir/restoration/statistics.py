@@ -1,0 +1,226 @@
+"""Percentiles of a whole image that does not fit in memory, exactly, and the scaling they give.
+
+Numbers are selected digit by digit: their bits are mapped to unsigned integers of the same order,
+and each pass over the image counts one 16-bit digit of those that share the digits found so far.
+One pass for 8 and 16 bit, two for 32, four for 64, whatever the image holds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import ImageError
+from unifmir.normalize import FloatImage, Scaling
+from unifmir.restoration.sampling import StackView
+from unifmir.tasks import Normalization
+
+_DIGIT = 16
+_EPSILON = 1e-20
+"""As in `unifmir.normalize`."""
+
+Reread = Callable[[], Iterable[NDArray[Any]]]
+"""Gives the blocks of an image, any number of times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the scaling of an image is computed from."""
+
+    minimum: float
+    maximum: float
+    percentiles: tuple[float, ...]
+
+
+def scaling_of(stack: StackView, normalization: Normalization) -> Scaling:
+    """The scaling `unifmir.normalize.normalize` finds for the whole stack, read in blocks.
+
+    For `light_field`, `low` is 0 and `span` the stack's maximum (1 for an empty light field).
+
+    Raises
+    ------
+    ImageError
+        As `normalize`.
+    """
+    if stack.source.dtype.kind not in "biuf":
+        raise ImageError(
+            f"pixels are {stack.source.dtype}, expected integers or real floating-point numbers"
+        )
+    if normalization.method == "light_field":
+        brightest = statistics(stack.blocks, ()).maximum
+        return Scaling(0.0, brightest if brightest > 0 else 1.0)
+    wanted = (normalization.low_percent, normalization.high_percent)
+    found = statistics(stack.blocks, wanted)
+    low, high = found.percentiles
+    if high <= low and found.maximum > found.minimum:
+        raise ImageError(
+            f"percentiles {wanted[0]:g} and {wanted[1]:g} of the image are both {low:g}, although "
+            f"its values run from {found.minimum:g} to {found.maximum:g}: too little of it is "
+            "signal to scale by. Crop to the part with signal"
+        )
+    span = high - low + _EPSILON
+    with np.errstate(over="ignore"):
+        ends = (np.array([found.minimum, found.maximum]) - low) / span
+        fits = np.isfinite(ends.astype(np.float32)).all()
+    if not fits:
+        raise ImageError(
+            f"values from {found.minimum:g} to {found.maximum:g} span too far for float32; divide "
+            "the image by a constant first"
+        )
+    return Scaling(low, span, normalization.clip)
+
+
+def apply(scaling: Scaling, image: NDArray[Any]) -> FloatImage:
+    """A part of an image as the network reads it: what `normalize` does to each pixel."""
+    values = image.astype(np.result_type(image.dtype, np.float32))
+    scaled: FloatImage = ((values - scaling.low) / scaling.span).astype(np.float32)
+    return scaled.clip(0.0, 1.0) if scaling.clip else scaled
+
+
+def statistics(reread: Reread, percents: Sequence[float]) -> Statistics:
+    """Least, largest and percentiles of an image, equal to `numpy.percentile`.
+
+    Raises
+    ------
+    ImageError
+        The image is empty, or holds NaN or Inf.
+    """
+    summary = _first_pass(reread)
+    count, dtype = summary.count, summary.dtype
+    # As numpy computes the place of a percentile between two ranks.
+    places = [(count - 1) * (percent / 100) for percent in percents]
+    ranks = {r for place in places for r in (int(place), min(int(place) + 1, count - 1))}
+    values = _select(reread, summary, sorted(ranks))
+    floating = np.result_type(dtype, np.float32)
+    found = []
+    for place in places:
+        below = int(place)
+        low = values[below].astype(floating)
+        high = values[min(below + 1, count - 1)].astype(floating)
+        found.append(_between(low, high, place - below))
+    return Statistics(float(summary.minimum), float(summary.maximum), tuple(found))
+
+
+def _between(low: Any, high: Any, part: float) -> float:
+    """The interpolation of two ranks as numpy does it, which is exact at both ends."""
+    difference = high - low
+    if part >= 0.5:
+        return float(np.float64(high) - np.float64(difference) * (1 - part))
+    return float(np.float64(low) + np.float64(difference) * part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    count: int
+    dtype: np.dtype[Any]
+    minimum: Any
+    maximum: Any
+    digits: NDArray[np.int64]
+    """How often each first digit occurs."""
+
+
+def _first_pass(reread: Reread) -> _Summary:
+    count = nan = infinite = 0
+    digits: NDArray[np.int64] | None = None
+    minimum = maximum = dtype = None
+    for block in reread():
+        dtype = block.dtype
+        count += block.size
+        if dtype.kind == "f":
+            finite = int(np.count_nonzero(np.isfinite(block)))
+            missing = int(np.count_nonzero(np.isnan(block))) if finite < block.size else 0
+            nan, infinite = nan + missing, infinite + block.size - finite - missing
+        keys = _keys(block)
+        counted = np.bincount(_digit(keys, 0), minlength=2 ** min(_DIGIT, keys.itemsize * 8))
+        digits = counted if digits is None else digits + counted
+        low, high = block.min(), block.max()
+        minimum = low if minimum is None else min(minimum, low)
+        maximum = high if maximum is None else max(maximum, high)
+    if dtype is None or digits is None or not count:
+        raise ImageError("the image is empty")
+    if nan or infinite:
+        raise ImageError(
+            f"{nan} pixels are NaN and {infinite} are infinite, of {count}; "
+            "replace them (for example by the image's median) and try again"
+        )
+    return _Summary(count, dtype, minimum, maximum, digits)
+
+
+def _select(reread: Reread, summary: _Summary, ranks: Sequence[int]) -> dict[int, Any]:
+    """The values at ranks, 0 the least."""
+    bits = _unsigned(summary.dtype).itemsize * 8
+    state = {rank: _digit_at(summary.digits, rank) for rank in ranks}
+    prefixes = {rank: digit for rank, (digit, _) in state.items()}
+    rests = {rank: rest for rank, (_, rest) in state.items()}
+    for number in range(1, -(-bits // _DIGIT)):
+        counts = _count_digits(reread, number, sorted(set(prefixes.values())))
+        for rank in ranks:
+            digit, rests[rank] = _digit_at(counts[prefixes[rank]], rests[rank])
+            prefixes[rank] = (prefixes[rank] << _DIGIT) | digit
+    return {rank: _value(key, summary.dtype) for rank, key in prefixes.items()}
+
+
+def _count_digits(
+    reread: Reread, number: int, prefixes: Sequence[int]
+) -> dict[int, NDArray[np.int64]]:
+    """How often each digit occurs after each of the prefixes."""
+    counts = {prefix: np.zeros(2**_DIGIT, dtype=np.int64) for prefix in prefixes}
+    for block in reread():
+        keys = _keys(block)
+        start = keys >> keys.dtype.type(keys.itemsize * 8 - _DIGIT * number)
+        for prefix in prefixes:
+            counts[prefix] += np.bincount(
+                _digit(keys[start == prefix], number), minlength=2**_DIGIT
+            )
+    return counts
+
+
+def _digit_at(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The digit of the value at a rank, and its rank among those with that digit."""
+    totals = counts.cumsum()
+    digit = int(np.searchsorted(totals, rank, side="right"))
+    return digit, rank - (int(totals[digit - 1]) if digit else 0)
+
+
+def _digit(keys: NDArray[Any], number: int) -> NDArray[Any]:
+    if keys.itemsize * 8 <= _DIGIT:
+        return keys
+    shift = keys.itemsize * 8 - _DIGIT * (number + 1)
+    digits: NDArray[Any] = (keys >> keys.dtype.type(shift)) & keys.dtype.type(2**_DIGIT - 1)
+    return digits
+
+
+def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{min(8, dtype.itemsize)}")
+
+
+def _keys(block: NDArray[Any]) -> NDArray[Any]:
+    """Unsigned integers in the order of the block's values, flat."""
+    if block.dtype.itemsize > np.dtype(np.float64).itemsize:
+        block = block.astype(np.float64)
+    block = np.ascontiguousarray(block.ravel(), dtype=block.dtype.newbyteorder("="))
+    unsigned = _unsigned(block.dtype)
+    bits = block.view(unsigned)
+    if block.dtype.kind in "bu":
+        return bits
+    sign = unsigned.type(2 ** (unsigned.itemsize * 8 - 1))
+    if block.dtype.kind == "i":
+        flipped: NDArray[Any] = np.bitwise_xor(bits, sign)
+        return flipped
+    ordered: NDArray[Any] = np.where(bits & sign, ~bits, bits | sign)
+    return ordered
+
+
+def _value(key: int, dtype: np.dtype[Any]) -> Any:
+    """The inverse of `_keys` for one value."""
+    unsigned = _unsigned(dtype)
+    sign = 2 ** (unsigned.itemsize * 8 - 1)
+    everything = 2 ** (unsigned.itemsize * 8) - 1
+    if dtype.kind == "i":
+        key ^= sign
+    elif dtype.kind == "f":
+        key = key ^ sign if key & sign else key ^ everything
+    bits = np.array([key], dtype=unsigned)
+    return bits.view(f"{dtype.kind}{unsigned.itemsize}")[0]

@@ -1,0 +1,198 @@
+"""How large tiles are: the largest that fit the memory, so that the least is read twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from unifmir.errors import ImageError
+from unifmir.normalize import Scaling
+from unifmir.restoration.base import Predictor
+from unifmir.restoration.blocks import geometry_of
+from unifmir.restoration.geometry import Geometry, Size, X, Y, Z, fitting_pitch, largest_read
+from unifmir.restoration.levels import Level
+from unifmir.restoration.memory import run_bytes_per_pixel, usable_bytes
+from unifmir.restoration.receptive import Reach, exact_reach, reach_of
+from unifmir.restoration.sampling import View
+
+if TYPE_CHECKING:
+    from unifmir.restoration.plan import Options
+
+RAMP_STEPS = 4
+"""Grid steps over which tiles of a network with whole-image statistics are blended."""
+RUN_PIXELS = {"cpu": 2**16, "cuda": 2**20}
+"""Small images are run in batches up to so many pixels; more gains nothing."""
+TILE_PIXELS = 2**20
+"""Small planes are put together in tiles up to so many pixels."""
+LEAST_TILE = 3
+"""Overlaps: what is kept of the smallest tile that can be asked for is as wide as one."""
+VOXEL_BYTES = 16
+"""Of a block, held beside the run: raw, normalised, and what is restored of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """What was decided."""
+
+    geometry: Geometry
+    reach: Reach
+    pitch: Size
+    """From one tile to the next, in pixels of the image (isotropic, where the task wants that)."""
+
+    @property
+    def ramp(self) -> int:
+        """Pixels of the result over which tiles are blended; 0: they are cropped."""
+        return ramp_of(self.geometry, self.reach)
+
+
+def ramp_of(geometry: Geometry, reach: Reach) -> int:
+    """Pixels of the result over which tiles are blended; 0: they are cropped."""
+    return RAMP_STEPS * geometry.steps()[X] if reach.is_global else 0
+
+
+def choose_tiles(
+    predictor: Predictor,
+    size: Size,
+    levels: tuple[Level, ...],
+    options: "Options",
+    view: View,
+    scaling: Scaling,
+) -> Tiling:
+    """Decide overlap and tile size for an image of `size`.
+
+    Parameters
+    ----------
+    view : View
+        The image at the first level's sampling, on which the reach is measured if it is needed.
+    """
+    grid = geometry_of(predictor.config, 0).grid[X]
+    exact = exact_reach(predictor.config)
+    # Where the layers do not bound the reach it is measured in any case: sums over the tile show.
+    given = options.halo is not None and exact.bound is not None
+    if given or _fits_whole(predictor, size, levels, options):
+        reach = exact
+    else:
+        reach = reach_of(predictor, view, scaling)
+    if options.halo is not None:
+        reach = replace(reach, halo=-(-options.halo // grid) * grid)
+    return _tiling(predictor, size, levels, options, reach)
+
+
+def batch_for(predictor: Predictor, geometry: Geometry, read: Size, options: "Options") -> int:
+    """Network inputs in one run for tiles that read so much."""
+    if options.batch is not None:
+        return options.batch
+    kind = "cuda" if predictor.device.startswith("cuda") else "cpu"
+    pixels = _run_pixels(
+        predictor, geometry, (1, read[Y], read[X]) if _by_plane(geometry) else read
+    )
+    fitting = _budget(predictor, options) / (run_bytes_per_pixel(predictor) * pixels)
+    return max(1, min(RUN_PIXELS[kind] // max(1, int(pixels)), int(fitting)))
+
+
+def largest_tile_read(geometry: Geometry, size: Size, pitch: Size, ramp: int = 0) -> Size:
+    """What the largest tile reads. Pixels of the image."""
+    halo = _halo(geometry, ramp)
+    z, y, x = (largest_read(size[a], pitch[a], halo[a]) for a in (Z, Y, X))
+    return z, y, x
+
+
+def _tiling(
+    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: "Options", reach: Reach
+) -> Tiling:
+    geometry = geometry_of(predictor.config, reach.halo)
+    ramp = ramp_of(geometry, reach)
+    length = _cut_size(geometry, size)
+    if _fits_whole(predictor, size, levels, options):
+        pitch = length
+    else:
+        cut, halo = _cuttable(predictor, geometry), _halo(geometry, ramp)
+        if not cut:
+            raise ImageError(
+                f"the light field of {size[X]} x {size[Y]} pixels must be restored whole, because "
+                "this model cannot be told where a tile lies, and it does not fit the tile or the "
+                "memory; use a checkpoint instead of an exported file"
+            )
+        fits = _fitting(predictor, geometry, size, levels, options, halo)
+        pitch = fitting_pitch(length, geometry.grid, halo, cut, fits)
+    if _by_plane(geometry):
+        read = largest_tile_read(geometry, length, pitch, ramp)
+        batch = batch_for(predictor, geometry, read, options)
+        together = max(1, TILE_PIXELS // (read[Y] * read[X]) // batch) * batch
+        pitch = (min(size[Z], together), pitch[Y], pitch[X])
+    return Tiling(geometry, reach, pitch)
+
+
+def _fits_whole(
+    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: "Options"
+) -> bool:
+    """Whether nothing is cut."""
+    geometry = geometry_of(predictor.config, 0)
+    fits = _fitting(predictor, geometry, size, levels, options, (0, 0, 0))
+    return fits(_cut_size(geometry, size))
+
+
+def _cut_size(geometry: Geometry, size: Size) -> Size:
+    """What is cut: where planes are restored one by one, one of them."""
+    return (1, size[Y], size[X]) if _by_plane(geometry) else size
+
+
+def _fitting(
+    predictor: Predictor,
+    geometry: Geometry,
+    size: Size,
+    levels: tuple[Level, ...],
+    options: "Options",
+    halo: Size,
+) -> Callable[[Size], bool]:
+    """Function that says whether a tile that reads so much fits the memory, or the options."""
+    # A finer sampling has more pixels for the same part of the image.
+    stretch = max(1.0, *(level.size[X] / size[X] for level in levels))
+    deep = stretch if geometry.grid[Z] > 1 else 1.0
+    budget = _budget(predictor, options)
+    per_pixel = run_bytes_per_pixel(predictor)
+    lateral = (Z, Y, X) if geometry.grid[Z] > 1 else (Y, X)
+
+    def fits(read: Size) -> bool:
+        if options.tile is not None:
+            return all(read[a] <= max(options.tile, LEAST_TILE * halo[a]) for a in lateral)
+        z, y, x = (int(n * f) for n, f in zip(read, (deep, stretch, stretch), strict=True))
+        needed = per_pixel * _run_pixels(predictor, geometry, (z, y, x))
+        return needed + VOXEL_BYTES * z * y * x <= budget
+
+    return fits
+
+
+def _halo(geometry: Geometry, ramp: int) -> Size:
+    half = ramp // (2 * geometry.scale)
+    z, y, x = geometry.halo
+    return z, y + half, x + half
+
+
+def _by_plane(geometry: Geometry) -> bool:
+    """Whether planes are restored one by one."""
+    return not geometry.whole_depth and geometry.planes is None and geometry.grid[Z] == 1
+
+
+def _cuttable(predictor: Predictor, geometry: Geometry) -> tuple[int, ...]:
+    if predictor.config.task == "volume":
+        placed = predictor.interface == "network" and predictor.run_placed is not None
+        return (Y, X) if placed else ()
+    return (Z, Y, X) if geometry.grid[Z] > 1 else (Y, X)
+
+
+def _run_pixels(predictor: Predictor, geometry: Geometry, read: Size) -> float:
+    """Pixels of the image (voxels, for networks with a depth) that one run reads, at least."""
+    z, y, x = read
+    if predictor.config.signature.volumetric:
+        return float(prod(read))
+    if geometry.grid[Z] > 1:
+        # Slices one by one; a file takes the whole block.
+        return float(z * max(y, x)) if predictor.interface == "network" else 2.0 * z * y * x
+    return float(y * x)
+
+
+def _budget(predictor: Predictor, options: "Options") -> float:
+    if options.max_memory_bytes is not None:
+        return float(options.max_memory_bytes)
+    return float(usable_bytes(predictor.device))

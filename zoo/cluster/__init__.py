@@ -1,0 +1,1 @@
+"""Restoring with Dask, on several processes, GPUs or machines."""
