@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format compat tables wheel
+.PHONY: help setup demo test test-all gpu-check lint format compat tables wheel
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	[ -x $(BIN)/pip ] || { echo "no Python 3.11 or newer on PATH: make PYTHON=/path/to/python"; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[train,benchmark,keras,openvino,dev]'
+	  --editable '.[train,benchmark,keras,openvino,zarr,tensorrt-rtx,dev]'
 	@touch $@
 
 demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/, and try it
@@ -38,6 +38,9 @@ test: $(READY)  ## The quick tests, without slow ones and those that need a GPU
 
 test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 	$(BIN)/python -m pytest
+
+gpu-check: $(READY)  ## On a machine with an NVIDIA GPU: every check that needs one, and its timings
+	$(BIN)/python -m benchmarks.gpu_check
 
 lint: $(READY)  ## Style, formatting and types
 	$(BIN)/ruff check .

@@ -63,7 +63,20 @@ def example(config: SingleConfig, interface: str) -> "Tensor":
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def cases(config: SingleConfig, interface: str, real: np.ndarray) -> list[Case]:
+def verified_shapes(config: SingleConfig, interface: str) -> tuple[tuple[int, ...], ...]:
+    """`SIZES` as shapes of an artifact's input."""
+    return tuple(
+        shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
+        for batch, size in SIZES
+    )
+
+
+def cases(
+    config: SingleConfig,
+    interface: str,
+    real: np.ndarray,
+    shapes: tuple[tuple[int, ...], ...] = (),
+) -> list[Case]:
     """Inputs for an artifact of `config`.
 
     Parameters
@@ -72,14 +85,15 @@ def cases(config: SingleConfig, interface: str, real: np.ndarray) -> list[Case]:
     interface : {"network", "image"}
     real : ndarray
         A raw image in the task's input axes.
+    shapes : tuple of shapes
+        Of the inputs, where an artifact does not take those of `SIZES`.
     """
     rng = np.random.default_rng(SEED)
     low, high = (-1.0, 1.0) if _wants_views(config, interface) else RANDOM_RANGE
     if config.task == "volume" and interface == "image":
         low, high = 0.0, 4095.0
     found = []
-    for batch, size in SIZES:
-        shape = shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
+    for shape in shapes or verified_shapes(config, interface):
         noise = low + (high - low) * rng.random(shape, dtype=np.float32)
         found.append(Case("random", noise.astype(np.float32)))
         found.append(Case("real", real_input(config, interface, real, shape, rng)))

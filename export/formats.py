@@ -13,7 +13,10 @@ FORMATS: "Registry[Exporter]" = Registry(
     [
         ("safetensors", "unifmir.export.safetensors:SAFETENSORS"),
         ("onnx", "unifmir.export.onnx:ONNX"),
+        ("openvino", "unifmir.export.openvino:OPENVINO_FORMAT"),
+        ("tensorrt", "unifmir.export.tensorrt.exporter:TENSORRT"),
         ("torchscript", "unifmir.export.torchscript:TORCHSCRIPT"),
+        ("aotinductor", "unifmir.export.aotinductor:AOTINDUCTOR"),
         ("bioimageio", "unifmir.export.bioimageio.exporter:BIOIMAGEIO"),
     ],
 )

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converter
 
 from unifmir.errors import ExportError
 from unifmir.export.base import IMAGE, RESTORED, ExportJob, Lineage, Runner, Variant
 from unifmir.export.interfaces import FIXED, dynamic_axes
+from unifmir.export.shaping import patched_for_export
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ DEFAULT_OPSET = 17
 LayerNormalization node, whose decomposed form overflows in fp16."""
 OPSETS = range(17, 21)
 """Opsets the tracing exporter writes. 20 has one Gelu node."""
+BF16_OPSET, BF16_IR = 22, 10
+"""For arithmetic in bf16, which no runtime on the CPU has: for TensorRT."""
 SLIM_GROWTH = 1.05
 """A simplifier that folds constants may inflate a file (onnxsim issues 101, 178): keep the
 traced graph if the simplified file is larger by more than this factor."""
@@ -37,23 +41,14 @@ class OnnxExporter:
     wrapped_only = False
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
-        """Trace, simplify, store weights in the precision, name the axes, add the lineage."""
-        if job.opset not in OPSETS:
-            raise ExportError(
-                f"opset {job.opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}; "
-                f"{DEFAULT_OPSET} is what Fiji reads"
-            )
-        model = _simplified(_traced(job))
-        if job.lineage.variant == "stored" and job.plan.precision != "fp32":
-            _store_initializers(model, job.plan.precision)
-        _name_axes(model, job.lineage)
-        helper.set_model_props(model, job.lineage.to_strings())
-        model.producer_name, model.producer_version = "unifmir", job.lineage.versions["unifmir"]
-        model.doc_string = ""
-        onnx.checker.check_model(model, full_check=True)
-        assert_symbolic(model, job.lineage)
+        """Write the graph; see `graph`."""
+        model = graph(job)
         path.write_bytes(model.SerializeToString(deterministic=True))
-        return {"opset": job.opset, "ir_version": model.ir_version, "nodes": len(model.graph.node)}
+        return {
+            "opset": model.opset_import[0].version,
+            "ir_version": model.ir_version,
+            "nodes": len(model.graph.node),
+        }
 
     def runner(self, path: Path) -> Runner:
         """ONNX Runtime on the CPU, and nothing else: other providers fall back silently."""
@@ -88,12 +83,40 @@ class OnnxExporter:
         return Lineage.from_strings({p.key: p.value for p in model.metadata_props}, path.name)
 
 
+def graph(job: ExportJob) -> ModelProto:
+    """Trace, simplify, store weights in the precision, name the axes, add the lineage.
+
+    Raises
+    ------
+    ExportError
+        The opset is not supported, or a size was fixed while tracing.
+    """
+    if job.opset not in OPSETS:
+        raise ExportError(
+            f"opset {job.opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}; "
+            f"{DEFAULT_OPSET} is what Fiji reads"
+        )
+    bf16_compute = (job.lineage.precision, job.lineage.variant) == ("bf16", "computing")
+    traced = _traced(replace(job, opset=OPSETS[-1]) if bf16_compute else job)
+    model = _simplified(_with_bf16_convolutions(traced) if bf16_compute else traced)
+    if job.lineage.variant == "stored" and job.lineage.precision != "fp32":
+        _store_initializers(model, job.lineage.precision)
+    _name_axes(model, job.lineage)
+    helper.set_model_props(model, job.lineage.to_strings())
+    model.producer_name, model.producer_version = "unifmir", job.lineage.versions["unifmir"]
+    model.doc_string = ""
+    onnx.checker.check_model(model, full_check=True)
+    assert_symbolic(model, job.lineage)
+    return model
+
+
 def _traced(job: ExportJob) -> ModelProto:
     lineage = job.lineage
     with (
         tempfile.TemporaryDirectory(prefix="unifmir-") as folder,
         warnings.catch_warnings(),
         torch.no_grad(),
+        patched_for_export(job.module),
     ):
         file = Path(folder, "traced.onnx")
         # Tracing warns where it fixes a Python value, and that it is the older exporter. It is
@@ -114,6 +137,13 @@ def _traced(job: ExportJob) -> ModelProto:
             },
         )
         return onnx.load(file)
+
+
+def _with_bf16_convolutions(model: ModelProto) -> ModelProto:
+    """The graph in the first opset that has convolutions in bf16; tracing ends at 20."""
+    converted: ModelProto = version_converter.convert_version(model, BF16_OPSET)
+    converted.ir_version = BF16_IR
+    return converted
 
 
 def _simplified(model: ModelProto) -> ModelProto:

@@ -5,8 +5,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,15 @@ from unifmir import checkpoint
 from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.base import Artifact, Credit, Exporter, ExportJob, Variant
+from unifmir.export.base import (
+    Artifact,
+    Credit,
+    EngineFormat,
+    Exporter,
+    ExportJob,
+    Variant,
+    VariesByPrecision,
+)
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.interfaces import lineage_of
@@ -48,10 +56,17 @@ class _Wanted:
     opset: int
     calibration: tuple[str | Path | np.ndarray, ...]
     credit: Credit
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def variants(self, exporter: Exporter) -> tuple[Variant, ...]:
-        """Which variants a format writes; no CPU runtime computes in bf16, to verify one with."""
-        return exporter.variants if self.precision == "fp16" else ("stored",)
+        """Which variants a format writes; most have no CPU runtime that computes in bf16."""
+        if self.precision == "fp32":
+            return ("stored",)
+        if isinstance(exporter, VariesByPrecision):
+            return exporter.variants_of(self.precision)
+        if self.precision == "bf16" and "stored" in exporter.variants:
+            return ("stored",)
+        return exporter.variants
 
     def all_variants(self) -> set[Variant]:
         """Those of all wanted formats."""
@@ -82,6 +97,7 @@ def export(
     opset: int = DEFAULT_OPSET,
     calibration: Sequence[str | Path | np.ndarray] = (),
     credit: Credit | None = None,
+    options: Mapping[str, object] | None = None,
     on_step: Step | None = None,
 ) -> tuple[Artifact, ...]:
     """Export a model to verified artifacts.
@@ -109,6 +125,9 @@ def export(
         Raw images to measure value ranges on; the shipped sample of the task when empty.
     credit : Credit, optional
         What a BioImage.IO package says of its authors, licence and training.
+    options : mapping, optional
+        Format -> what is asked of it alone, such as a
+        `unifmir.export.tensorrt.options.EngineOptions`.
     on_step : callable, optional
         Told what is being done.
 
@@ -132,7 +151,14 @@ def export(
     if not (chosen := task or model.task):
         raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
     wanted = _Wanted(
-        chosen, exporters, precision, interface, opset, tuple(calibration), credit or Credit()
+        chosen,
+        exporters,
+        precision,
+        interface,
+        opset,
+        tuple(calibration),
+        credit or Credit(),
+        _checked_options(options or {}, exporters),
     )
     step = on_step or logger.info
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
@@ -146,6 +172,22 @@ def export(
             ]
         step("publishing")
         return _publish(bench, made, out_dir)
+
+
+def _checked_options(
+    options: Mapping[str, object], exporters: Sequence[Exporter]
+) -> Mapping[str, object]:
+    """The options as given, once each is for a wanted format and nothing else stands in its way."""
+    names = [exporter.name for exporter in exporters]
+    if unused := set(options) - set(names):
+        raise ExportError(
+            f"options for {', '.join(sorted(unused))}, which is not among the formats asked for: "
+            f"{', '.join(names)}"
+        )
+    for exporter in exporters:
+        if isinstance(exporter, EngineFormat):
+            exporter.require(options.get(exporter.name))
+    return options
 
 
 def _prepare(model: Network, wanted: _Wanted, folder: Path, step: Step) -> _Bench:
@@ -185,26 +227,18 @@ def _make(
         opset=wanted.opset,
         credit=wanted.credit,
         reports=reports,
+        options=wanted.options.get(exporter.name),
+        calibration=tuple(_named(item) for item in wanted.calibration),
     )
     path = bench.folder / _file_name(exporter, job)
     step(f"writing {path.name}")
     details = exporter.write(job, path)
-    step(f"verifying {path.name}")
     sha256 = sha256_of(path)
-    report = check(
-        exporter.runner(path),
-        bench.reference,
-        job.lineage,
-        artifact=path.name,
-        format_name=exporter.name,
-        sha256=sha256,
-    )
-    if not report.passed:
-        shown = "\n  ".join(report.failures[:5])
-        raise ExportError(
-            f"{path.name} is not the same picture as the fp32 PyTorch module "
-            f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
-        )
+    if reason := details.get("unverified"):
+        step(f"{path.name} is {reason}")
+        report = Report(path.name, exporter.name, sha256, job.lineage, "values", "", (), (reason,))
+    else:
+        report = _proved(exporter, path, sha256, bench.reference, job, step)
     return Artifact(
         format=exporter.name,
         path=path,
@@ -215,7 +249,38 @@ def _make(
         interface=interface,
         report=report,
         details=details,
+        companions=tuple(sorted(path.parent.glob(f"{path.name}.*"))),
     )
+
+
+def _proved(
+    exporter: Exporter,
+    path: Path,
+    sha256: str,
+    reference: Reference,
+    job: ExportJob,
+    step: Step,
+) -> Report:
+    """The report of a file that is the same picture; ExportError if it is not."""
+    step(f"verifying {path.name}")
+    report = check(
+        exporter.runner(path),
+        reference,
+        job.lineage,
+        artifact=path.name,
+        format_name=exporter.name,
+        sha256=sha256,
+        shapes=exporter.shapes(path) if isinstance(exporter, EngineFormat) else (),
+    )
+    if not report.passed:
+        shown = "\n  ".join(report.failures[:5])
+        raise ExportError(
+            f"{path.name} is not the same picture as the fp32 PyTorch module "
+            f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
+        )
+    if isinstance(exporter, EngineFormat):
+        exporter.verified(path, report)
+    return report
 
 
 def _file_name(exporter: Exporter, job: ExportJob) -> str:
@@ -241,9 +306,12 @@ def _publish(bench: _Bench, made: list[Artifact], out_dir: Path) -> tuple[Artifa
         aside = bench.folder / (target.name + REPORT_SUFFIX)
         aside.write_text(json.dumps(report, indent=1), "utf-8")
         _place(aside, out_dir / aside.name)
+        for companion in artifact.companions:
+            _place(companion, out_dir / companion.name)
         if artifact.path != parent:
             _place(artifact.path, target)
-        published.append(replace(artifact, path=target))
+        companions = tuple(out_dir / companion.name for companion in artifact.companions)
+        published.append(replace(artifact, path=target, companions=companions))
     return tuple(published)
 
 
@@ -257,6 +325,13 @@ def _place(source: Path, target: Path) -> None:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _named(item: str | Path | np.ndarray) -> str:
+    """A calibration image as a command would name it."""
+    if isinstance(item, np.ndarray):
+        return f"ARRAY-{'x'.join(map(str, item.shape))}.tif"
+    return str(item)
 
 
 def _calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:

@@ -42,7 +42,7 @@ class TorchScriptExporter:
             warnings.simplefilter("ignore")
             module = job.module
             if job.plan.precision != "fp32":
-                module = _narrow_storage(module, DTYPES[job.plan.precision])
+                module = narrow_storage(module, DTYPES[job.plan.precision])
             # Twice: a class traced for the first time in a process keeps its plain name, and
             # every later one is numbered; see `_reproducible`.
             torch.jit.trace(module, job.example, check_trace=False)
@@ -82,7 +82,7 @@ class _Upcast(nn.Module):
         return weight.float()
 
 
-def _narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+def narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy that holds parameters in `dtype` and casts each one where it is used.
 
     Only those that `dtype` holds exactly: the others belong to the precision's islands.

@@ -13,7 +13,13 @@ from torch import nn
 from unifmir import checkpoint
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
-from unifmir.export.base import Lineage, Runner, library_versions, machine
+from unifmir.export.base import (
+    EngineFormat,
+    Lineage,
+    Runner,
+    library_versions,
+    machine,
+)
 from unifmir.export.cases import Case, cases
 from unifmir.export.formats import FORMATS
 from unifmir.hashing import sha256_of
@@ -27,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 REPORT_SUFFIX = ".report.json"
 REPORT_SCHEMA = 1
+Shapes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +132,22 @@ class Reference:
     def __init__(self, network: Network, real: np.ndarray) -> None:
         self.network = network
         self.real = real
-        self._done: dict[str, list[Expected]] = {}
+        self._done: dict[tuple[str, Shapes], list[Expected]] = {}
 
-    def outputs(self, interface: str) -> list[Expected]:
-        """Each verification case with what the fp32 module makes of it."""
-        if interface not in self._done:
+    def outputs(self, interface: str, shapes: Shapes = ()) -> list[Expected]:
+        """Each verification case with what the fp32 module makes of it.
+
+        Parameters
+        ----------
+        interface : {"network", "image"}
+        shapes : tuple of shapes
+            Of the inputs; those that every format takes when empty.
+        """
+        if (interface, shapes) not in self._done:
             module = image_interface(self.network) if interface == "image" else self.network
-            found = cases(self.network.config, interface, self.real)
-            self._done[interface] = [_expected(module, case) for case in found]
-        return self._done[interface]
+            found = cases(self.network.config, interface, self.real, shapes)
+            self._done[interface, shapes] = [_expected(module, case) for case in found]
+        return self._done[interface, shapes]
 
 
 def _expected(module: nn.Module, case: Case) -> Expected:
@@ -154,10 +168,14 @@ def check(
     artifact: str,
     format_name: str,
     sha256: str,
+    shapes: Shapes = (),
 ) -> Report:
-    """Run an artifact on every case and compare with the reference."""
+    """Run an artifact on every case and compare with the reference.
+
+    `shapes` are the inputs' where the artifact does not take those of `cases.SIZES`.
+    """
     tolerance: Tolerance = FP32 if lineage.precision == "fp32" else LOW_PRECISION
-    expected = reference.outputs(lineage.interface)
+    expected = reference.outputs(lineage.interface, shapes)
     results = tuple(_result(one, run(one.case.image), tolerance) for one in expected)
     squares = tolerance is FP32 and any(one.deviation is not None for one in expected)
     return Report(
@@ -258,12 +276,16 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
             artifact=path.name,
             format_name=name,
             sha256=sha256,
+            shapes=exporter.shapes(path) if isinstance(exporter, EngineFormat) else (),
         )
     except ExportError as error:
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())
         problems = (*problems, str(error))
-    return replace(report, problems=problems)
+    report = replace(report, problems=problems)
+    if report.passed and isinstance(exporter, EngineFormat):
+        exporter.verified(path, report)
+    return report
 
 
 def format_of(path: Path) -> str:

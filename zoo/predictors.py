@@ -40,7 +40,7 @@ PREFERRED: dict[str, tuple[str, ...]] = {
 module, or files of one format), has the precision, and is installed. Those not named come after."""
 
 ASKED_FOR = ("plain", "compiled")
-"""Never chosen: slow, and compiled anew for every size of tile."""
+"""Never chosen: the first is slow, the second compiles anew for every size of tile."""
 
 PLACED = ("native", "eager")
 """Runtimes whose light-field network can be told where its tile lies."""

@@ -15,9 +15,14 @@ RUNNERS: "Registry[Runtime]" = Registry(
     "runtime",
     [
         ("eager", "unifmir.export.runners.pytorch:EAGER"),
+        ("plain", "unifmir.export.runners.pytorch:PLAIN"),
+        ("native", "unifmir.export.runners.native:NATIVE"),
+        ("native-bf16", "unifmir.export.runners.native:NATIVE_BF16"),
         ("compiled", "unifmir.export.runners.pytorch:COMPILED"),
         ("torchscript", "unifmir.export.runners.pytorch:TORCHSCRIPT"),
+        ("aotinductor", "unifmir.export.runners.pytorch:AOTINDUCTOR"),
         ("onnxruntime", "unifmir.export.runners.onnxruntime:ONNXRUNTIME"),
+        ("tensorrt", "unifmir.export.runners.tensorrt:TENSORRT"),
         ("openvino", "unifmir.export.runners.openvino:OPENVINO"),
     ],
 )

@@ -61,6 +61,8 @@ class Runtime(Protocol):
     name: str
     format: str | None
     """Row of `unifmir.export.formats.FORMATS` whose files it reads; None: it runs a module."""
+    own_arithmetic: bool
+    """Whether it computes in its precision by itself, from a module in fp32, and proves it."""
 
     def precisions(self, device: str) -> tuple[str, ...]:
         """What it can do there: `fp16` stores weights so, `fp16-compute` computes so too."""

@@ -30,6 +30,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
     format = "onnx"
+    own_arithmetic = False
 
     def precisions(self, device: str) -> tuple[str, ...]:
         """No provider computes in bf16 everywhere; weights may be stored so."""

@@ -1,4 +1,4 @@
-"""PyTorch: eager, compiled, and TorchScript files."""
+"""PyTorch: eager, compiled, TorchScript files and AOTInductor packages."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export.aotinductor import AOTINDUCTOR as PACKAGES
+from unifmir.export.aotinductor import loaded
 from unifmir.export.runners.base import Clock, HostSession, Image, Session, Timing, is_cuda
 
 _EVERYWHERE = ("fp32", "fp16", "bf16", "bf16-compute")
@@ -21,6 +23,7 @@ class ModuleRuntime:
     """A module as it is, or compiled."""
 
     format = None
+    own_arithmetic = False
 
     def __init__(self, name: str, prepare: Callable[[nn.Module], nn.Module]) -> None:
         self.name = name
@@ -48,6 +51,7 @@ class TorchScriptRuntime:
 
     name = "torchscript"
     format = "torchscript"
+    own_arithmetic = False
 
     def precisions(self, device: str) -> tuple[str, ...]:
         """The format stores weights in a precision and computes in fp32."""
@@ -71,6 +75,33 @@ class TorchScriptRuntime:
             raise ExportError(f"{source.name}: not a TorchScript file ({error})") from error
         kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
         return _session(module, device, {"element_type": "+".join(kinds)})
+
+
+class AotInductorRuntime:
+    """A file of `unifmir export --format aotinductor`."""
+
+    name = "aotinductor"
+    format = "aotinductor"
+    own_arithmetic = False
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """The format stores weights in a precision and computes in fp32; nothing on CUDA."""
+        return () if is_cuda(device) else ("fp32", "fp16", "bf16")
+
+    def require(self) -> None:
+        """Nothing more: importing the row imported it."""
+
+    def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
+        """Load the package, on the machine it was compiled on."""
+        if not isinstance(source, Path):
+            raise BenchmarkError("aotinductor runs a file, not a module: export it first")
+        if is_cuda(device):
+            raise BenchmarkError(
+                f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
+            )
+        settle(device, threads)
+        precision = PACKAGES.lineage(source).precision
+        return _session(loaded(source), device, {"element_type": f"{precision} stored"})
 
 
 def settle(device: str, threads: int) -> None:
@@ -173,6 +204,23 @@ def _as_it_is(module: nn.Module) -> nn.Module:
     return module
 
 
+class _WrittenOut(nn.Module):
+    """Operations one by one, as exports trace them: where gradients may be wanted they are so."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.requires_grad_(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As the module."""
+        with torch.inference_mode(False), torch.enable_grad():
+            restored: Tensor = self.module(image)
+        return restored
+
+
 EAGER = ModuleRuntime("eager", _as_it_is)
+PLAIN = ModuleRuntime("plain", _WrittenOut)
+"""The reference that faster ways are measured against."""
 COMPILED = ModuleRuntime("compiled", _compile)
 TORCHSCRIPT = TorchScriptRuntime()
+AOTINDUCTOR = AotInductorRuntime()

@@ -22,6 +22,7 @@ class TensorRt:
 
     name = "tensorrt"
     format = "tensorrt"
+    own_arithmetic = False
 
     def precisions(self, device: str) -> tuple[str, ...]:
         """It computes in what it is called by; nothing on the CPU."""

@@ -11,9 +11,10 @@ import pytest
 
 import unifmir
 from unifmir import checkpoint
-from unifmir.errors import ExportError, UnifmirError
+from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
+from unifmir.export.tensorrt.library import library
 from unifmir.export.verification import REPORT_SUFFIX
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -103,8 +104,56 @@ class TestOnnx(ExporterContract):
     format = "onnx"
 
 
+class TestOpenVino(ExporterContract):
+    format = "openvino"
+
+    @pytest.fixture(autouse=True)
+    def _library(self):
+        pytest.importorskip("openvino", reason="an extra, not installed here")
+
+
+@pytest.mark.gpu
+class TestTensorRt(ExporterContract):
+    """On a machine that can run an engine; what can be tested elsewhere is in tests/unit."""
+
+    format = "tensorrt"
+
+    @pytest.fixture(autouse=True)
+    def _library(self):
+        try:
+            library()
+        except MissingExtraError as error:
+            pytest.skip(str(error))
+
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, tiny_single: Single, tmp_path: Path
+    ):
+        # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
+        graphs = set()
+        for name in ("here", "there"):
+            (artifact,) = exported(tiny_single("sr"), tmp_path / name, self.format)
+            graphs.add(artifact.companions[0].read_bytes())
+        assert len(graphs) == 1
+
+
 class TestTorchScript(ExporterContract):
     format = "torchscript"
+
+
+@pytest.mark.slow  # each network is compiled, which takes a minute
+class TestAotInductor(ExporterContract):
+    format = "aotinductor"
+
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, tiny_single: Single, tmp_path: Path
+    ):
+        # The compiler names what it builds by its folder and options: the files differ, and each
+        # is verified by itself.
+        reports = [
+            exported(tiny_single("sr"), tmp_path / name, self.format)[0].report
+            for name in ("here", "there")
+        ]
+        assert reports[0].results == reports[1].results
 
 
 class TestSafetensors(ExporterContract):

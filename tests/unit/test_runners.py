@@ -17,7 +17,7 @@ from unifmir.export.runners.onnxruntime import CPU, CUDA
 from unifmir.model import image_interface
 
 FILES = {"torchscript": "torchscript", "onnxruntime": "onnx"}
-MODULES = ("eager",)
+MODULES = ("eager", "plain")
 FACTS = {"library", "version", "provider", "device", "threads", "tf32", "element_type"}
 
 
@@ -51,7 +51,9 @@ def test_a_row_leads_to_a_runtime_of_that_name(name):
     row = RUNNERS[name]
     assert row.name == name
     assert row.format is None or row.format in FORMATS
-    assert set(row.precisions("cpu")) >= {"fp32"}
+    found = {*row.precisions("cpu"), *row.precisions("cuda:0")}
+    assert "fp32" in found or row.own_arithmetic
+    assert found
     with pytest.raises(BenchmarkError, match="unknown device 'gpu'"):
         row.precisions("gpu")
 
@@ -144,7 +146,10 @@ def test_openvino_gives_the_picture(made, image):
     with torch.inference_mode():
         expected = image_interface(made[0])(torch.from_numpy(image)).numpy()
     assert not FP32.failures(compare(expected, session.run(image)))
+    assert set(session.ran) >= FACTS
     assert session.ran["element_type"] == "f32"
+    assert session.ran["threads"] == 1
+    assert session.fallbacks == ()
 
 
 def test_low_precision_on_the_cpu_is_offered_only_where_it_has_kernels():

@@ -11,6 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
+from unifmir.networks.windows import (
+    IMAGE,
+    REGULAR,
+    SHIFTED,
+    ReadyAttention,
+    WindowOrders,
+    few_windows,
+    through,
+    written_out,
+)
 
 MASKED = -100.0
 """Added to the attention between pixels that the cyclic shift made neighbours. In fp16's range."""
@@ -28,9 +38,12 @@ def reflect_index(size: int, multiple: int, device: torch.device) -> Tensor:
     Tensor, shape (ceil(size / multiple) * multiple,), int64
     """
     padded = (size + multiple - 1) // multiple * multiple
-    period = 2 * size - 2 + (size == 1)
+    # Compilers of one graph for every size would take the answer to `size == 1` for its own.
+    compiling = torch.compiler.is_compiling()
+    period = torch.sym_max(2 * size - 2, 1) if compiling else 2 * size - 2 + (size == 1)
     index = torch.arange(padded, device=device) % period
-    return (size - 1) - (index - (size - 1)).abs()
+    # Not by abs of a difference: OpenVINO 2026.4 leaves an integer abs out where sizes are fixed.
+    return torch.minimum(index, period - index)
 
 
 def reflect_pad(x: Tensor, multiple: int) -> Tensor:
@@ -89,24 +102,34 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None, ready: ReadyAttention | None = None
+    ) -> Tensor:
         """Attend within each window.
 
         Parameters
         ----------
-        x : Tensor, shape (N, windows, pixels, embed_dim)
+        x : Tensor, shape (N, windows, pixels, embed_dim); (windows, pixels, embed_dim) if `ready`
         mask : Tensor, shape (windows, 1, pixels, pixels), or None
+            One of `ready.biases` if that is given.
+        ready : ReadyAttention, optional
+            The fast way is taken; see `unifmir.networks.windows.written_out`.
         """
+        if ready is not None and mask is not None:
+            return ready.attended(x, mask)
         qkv = self.qkv(x)
         qkv = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).permute(3, 0, 1, 4, 2, 5)
         query, key, value = qkv[0] * self.head_dim**-0.5, qkv[1], qkv[2]
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
-        scores = query @ key.transpose(-2, -1) + bias.to(query.dtype)
+        scores = query @ key.transpose(-2, -1) + self.bias().to(query.dtype)
         if mask is not None:
             scores = scores + mask.to(scores.dtype)
         attended: Tensor = scores.softmax(dim=-1) @ value
         out: Tensor = self.proj(attended.transpose(2, 3).flatten(-2))
         return out
+
+    def bias(self) -> Tensor:
+        """What the relative position adds to each pair of pixels, (heads, pixels, pixels)."""
+        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
 
 
 class Mlp(nn.Module):
@@ -120,8 +143,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., embed_dim)."""
-        out: Tensor = self.fc2(self.act(self.fc1(x)))
-        return out
+        return through(self.fc2, self.act(through(self.fc1, x)))
 
 
 class SwinBlock(nn.Module):
@@ -138,11 +160,41 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(embed_dim)
         self.mlp = Mlp(embed_dim, mlp_hidden)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: (N, H, W, embed_dim), H and W multiples of the window."""
-        x = x + self._attend(self.norm1(x), mask)
+    def forward(self, x: Tensor, place: Tensor | WindowOrders) -> Tensor:
+        """Restore tokens.
+
+        Parameters
+        ----------
+        x : Tensor
+            Shape (N, H, W, embed_dim), H and W multiples of the window, with a mask as `place`;
+            shape (windows, pixels, embed_dim) in the order `self.order` otherwise.
+        place : Tensor or WindowOrders
+            The mask of shifted windows; or the orders of the tokens: then the fast way is taken,
+            and `x` changed in place.
+        """
+        if isinstance(place, WindowOrders):
+            return self._in_windows(x, place)
+        x = x + self._attend(self.norm1(x), place)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
+
+    @property
+    def order(self) -> str:
+        """Order of the tokens that the fast way takes."""
+        return SHIFTED if self.shift else REGULAR
+
+    def _in_windows(self, x: Tensor, orders: WindowOrders) -> Tensor:
+        attention, window = self.attn, self.window_size
+        # Of an image of two by two windows: no mask, last column, last row, corner.
+        mask = shift_mask(2 * window, 2 * window, window, x.device) if self.shift else None
+        ready = ReadyAttention(
+            attention.qkv, attention.proj, attention.head_dim, attention.bias(), mask
+        )
+        for part, start, stop in orders.runs(self.order):
+            run = x[start:stop]
+            run += attention(self.norm1(run), ready.biases[part : part + 1], ready)
+            run += self.mlp(self.norm2(run))
+        return x
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         window, shift = self.window_size, self.shift
@@ -181,11 +233,16 @@ class ResidualGroup(nn.Module):
         )
         self.conv = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: (N, H, W, embed_dim)."""
-        y = x
+    def forward(self, x: Tensor, place: Tensor | WindowOrders) -> Tensor:
+        """x: (N, H, W, embed_dim); `place` as for the blocks."""
+        y, order = x, IMAGE
         for block in self.residual_group.blocks:
-            y = block(y, mask)
+            if isinstance(place, WindowOrders):
+                wanted = str(block.order)
+                y, order = place.move(y, order, wanted), wanted
+            y = block(y, place)
+        if isinstance(place, WindowOrders):
+            y = place.move(y, order, IMAGE)
         result: Tensor = x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return result
 
@@ -229,10 +286,15 @@ class SwinBody(Network):
         residual : bool
             Add `features` to the result.
         """
-        mask = shift_mask(features.shape[-2], features.shape[-1], self.window_size, features.device)
+        height, width, window = features.shape[-2], features.shape[-1], self.window_size
+        place: Tensor | WindowOrders
+        if written_out(features) or few_windows(features, window):
+            place = shift_mask(height, width, window, features.device)
+        else:
+            place = WindowOrders(features.shape[0], height, width, window, features.device)
         x = self.patch_embed.norm(features.permute(0, 2, 3, 1))
         for group in self.layers:
-            x = group(x, mask)
+            x = group(x, place)
         enhanced: Tensor = self.conv_after_body(self.norm(x).permute(0, 3, 1, 2))
         return enhanced + features if residual else enhanced
 
