@@ -1,14 +1,16 @@
 """Whether a whole stack costs what its pixels cost: denoise of 41 x 626 x 1015, full size.
 
-    python -m benchmarks.whole_image [--precision fp32] [--threads N] [--runtime NAME]
+    python -m benchmarks.whole_image [--precision fp32 ...] [--threads N]
 
-writes benchmarks/results/whole-image-RUNTIME-PRECISION.json: the time of `unifmir.restore` on a
-stack of the size of the paper's Planaria images, over the time its pixels take at the best rate of
-patches in the same run, and the largest resident set. A process of its own for each.
+writes benchmarks/results/whole-image.json: for each precision the time of restoring a stack of the
+size of the paper's Planaria images, over the time its pixels take at the best rate of patches in
+the same process, and the largest resident set of that process.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -35,17 +37,40 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Measure and write the result."""
+    """One process for each precision; write what they found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--runtime", default=None)
+    parser.add_argument("--precision", action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--child", default=None, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.child is not None:
+        print(json.dumps(measured(chosen.child, chosen.threads)))
+        return
+    rows = []
+    for precision in chosen.precision or ["fp32"]:
+        command = [sys.executable, "-m", "benchmarks.whole_image", "--child", precision]
+        command += ["--threads", str(chosen.threads)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout))
+        print(json.dumps(rows[-1]))
+    asked = " ".join(f"--precision {precision}" for precision in chosen.precision)
+    document = {
+        "command": f"python -m benchmarks.whole_image {asked} --threads {chosen.threads}",
+        "commit": commit(),
+        "machine": machine.description(),
+        "versions": library_versions(),
+        "shape": list(SHAPE),
+        "rows": rows,
+    }
+    with writing(RESULTS / "whole-image.json") as aside:
+        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def measured(precision: str, threads: int) -> dict[str, Any]:
+    """One row."""
     network = build(SingleTaskConfig("denoise", BodyConfig(), in_channels=SLICES))
     network.load_state_dict(filled(network.state_dict(), seed=SEED))
-    choice = ModelChoice(
-        precision=chosen.precision, device="cpu", runtime=chosen.runtime, threads=chosen.threads
-    )
+    choice = ModelChoice(precision=precision, device="cpu", threads=threads)
     predictor = predictor_for(choice, network)
     stack = stack_of(SHAPE)
     before = patch_seconds(predictor)
@@ -57,29 +82,18 @@ def main() -> None:
     if restored.shape != SHAPE or not np.isfinite(restored).all():
         raise SystemExit(f"the restored stack is {restored.shape}, or holds NaN or Inf")
     best = {kind: min(before[kind], after[kind]) for kind in before}
-    pixels = stack.size
-    document = {
-        "command": f"python -m benchmarks.whole_image --precision {chosen.precision} "
-        f"--threads {chosen.threads}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
-        "shape": list(SHAPE),
+    return {
         "runtime": predictor.ran["runtime"],
-        "precision": chosen.precision,
-        "threads": chosen.threads,
+        "precision": precision,
+        "threads": threads,
         "seconds": {"wall": wall, "cpu": cpu},
         "best_patch_seconds_per_pixel": best,
         "over_pixels_at_best_patch_rate": {
-            "wall": wall / (pixels * best["wall"]),
-            "cpu": cpu / (pixels * best["cpu"]),
+            "wall": wall / (stack.size * best["wall"]),
+            "cpu": cpu / (stack.size * best["cpu"]),
         },
         "peak_memory_bytes": peak,
     }
-    name = f"whole-image-{predictor.ran['runtime']}-{chosen.precision}.json"
-    with writing(RESULTS / name) as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    print(json.dumps(document["over_pixels_at_best_patch_rate"]), f"{peak / 2**30:.2f} GiB")
 
 
 def stack_of(shape: tuple[int, ...]) -> np.ndarray:

@@ -93,7 +93,12 @@ def test_sizes_are_compiled_once_and_few_are_kept(files, monkeypatch):
     session = opened(files["openvino", "fp32"])
     compiled = []
     honest = session._compiled
-    monkeypatch.setattr(session, "_compiled", lambda model: compiled.append(model) or honest(model))
+
+    def counted(model):
+        compiled.append(model)
+        return honest(model)
+
+    monkeypatch.setattr(session, "_compiled", counted)
     for side in (8, 16, 8):
         session.run(random_image(side, 8))
     assert len(compiled) == 2

@@ -9,7 +9,7 @@
 
 #include "vectors.h"
 
-#define TILE 64 /* columns and, where memory allows, up to 16 rows */
+#define TILE 64 /* columns and, where memory allows, up to 32 rows */
 #define TAPS 9
 
 enum { NOTHING = 0, LEAKY = 1 };
@@ -24,12 +24,13 @@ typedef struct {
 
 typedef struct {
     int64_t height, width, top, left, rows, columns;
+    int64_t in_plane, out_plane; /* floats between two channels */
 } Area;
 
 static int64_t rows_of(const Conv *c) {
     /* A tile of half a megabyte stays in the second-level cache beside the weights of six rows. */
     int64_t row = c->in * (TILE + 2) * (c->bf16 ? 2 : 4), rows = (1 << 19) / row - 2;
-    return rows < 4 ? 4 : rows > 16 ? 16 : rows;
+    return rows < 4 ? 4 : rows > 32 ? 32 : rows;
 }
 
 static int64_t positions(int64_t rows, int64_t columns) {
@@ -57,7 +58,7 @@ static void copy_row(const float *image, Area a, int64_t row, float *to) {
 static void copy_tile(const float *image, int64_t channels, Area a, int64_t plane, float *out) {
     for (int64_t c = 0; c < channels; c++) {
         for (int64_t y = 0; y < a.rows + 2; y++)
-            copy_row(image + c * a.height * a.width, a, a.top + y - 1,
+            copy_row(image + c * a.in_plane, a, a.top + y - 1,
                      out + c * plane + y * (a.columns + 2));
         memset(out + c * plane + (a.rows + 2) * (a.columns + 2), 0,
                (plane - (a.rows + 2) * (a.columns + 2)) * sizeof(float));
@@ -144,7 +145,7 @@ static void place(const Conv *c, Area a, const float *computed, int64_t step, in
     for (int64_t r = 0; r < ROWS && first + r < c->out; r++)
         for (int64_t y = 0; y < a.rows; y++) {
             const float *from = computed + r * step + y * (a.columns + 2);
-            int64_t where = ((first + r) * a.height + a.top + y) * a.width + a.left;
+            int64_t where = (first + r) * a.out_plane + (a.top + y) * a.width + a.left;
             if (add)
                 for (int64_t x = 0; x < a.columns; x++)
                     image[where + x] = after(c, from[x]) + add[where + x];
@@ -165,7 +166,7 @@ static void conv_tile(const Conv *c, const float *image, Area a, const float *ad
     if (c->bf16)
         for (int64_t i = 0; i < c->in; i += 2) {
             int64_t two = i + 1 < c->in ? 2 : 1;
-            copy_tile(image + i * a.height * a.width, two, a, plane, rows);
+            copy_tile(image + i * a.in_plane, two, a, plane, rows);
             pair_planes(rows, two, plane, pairs + i / 2 * plane);
         }
 #endif
@@ -187,20 +188,23 @@ static void conv_tile(const Conv *c, const float *image, Area a, const float *ad
 }
 
 /* out = after(convolution(images)) + add, (n, channels, height, width) each; add may be null.
+ * Planes: floats between two channels of images, and of out and add.
  * next: shared by the threads that work on the same images; 0 at the start.
  */
-void conv_images(const Conv *c, const float *images, int64_t n, int64_t height, int64_t width,
-                 const float *add, float *out, _Atomic int64_t *next, float *work) {
+void conv_images(const Conv *c, const float *images, int64_t in_plane, int64_t n, int64_t height,
+                 int64_t width, const float *add, float *out, int64_t out_plane,
+                 _Atomic int64_t *next, float *work) {
     const int64_t high = rows_of(c), down = (height + high - 1) / high;
     const int64_t across = (width + TILE - 1) / TILE;
     for (;;) {
         int64_t index = atomic_fetch_add(next, 1);
         if (index >= n * down * across) return;
-        int64_t image = index / across / down, size = height * width;
-        Area a = {height, width, index / across % down * high, index % across * TILE, high, TILE};
+        int64_t image = index / across / down, size = c->out * out_plane;
+        Area a = {height, width,    index / across % down * high, index % across * TILE, high,
+                  TILE,   in_plane, out_plane};
         if (a.top + a.rows > height) a.rows = height - a.top;
         if (a.left + a.columns > width) a.columns = width - a.left;
-        conv_tile(c, images + image * c->in * size, a, add ? add + image * c->out * size : 0,
-                  out + image * c->out * size, work);
+        conv_tile(c, images + image * c->in * in_plane, a, add ? add + image * size : 0,
+                  out + image * size, work);
     }
 }

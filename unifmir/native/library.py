@@ -168,14 +168,16 @@ def _compile(command: list[str]) -> None:
 
 def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     """Types of the functions, so that calls cannot pass something else."""
-    images = (c_void_p, c_int64, c_int64, c_int64)  # pointer, n, height, width
+    images = (c_void_p, c_int64, c_int64, c_int64, c_int64)  # pointer, plane, n, height, width
     lib.swin_work.argtypes = (POINTER(Block),)
     lib.conv_work.argtypes = (POINTER(Conv),)
     lib.swin_work.restype = lib.conv_work.restype = lib.has_bf16.restype = c_int64
     lib.swin_block.argtypes = (POINTER(Block), *images, c_int64, c_void_p, c_void_p, c_void_p)
     lib.norm_images.argtypes = (
-        c_void_p, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_void_p,
+        c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p,
     )  # fmt: skip
-    lib.conv_images.argtypes = (POINTER(Conv), *images, c_void_p, c_void_p, c_void_p, c_void_p)
+    lib.conv_images.argtypes = (
+        POINTER(Conv), *images, c_void_p, c_void_p, c_int64, c_void_p, c_void_p,
+    )  # fmt: skip
     lib.swin_block.restype = lib.norm_images.restype = lib.conv_images.restype = None
     return lib

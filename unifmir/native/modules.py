@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import cast
@@ -15,6 +15,8 @@ from unifmir.native.library import Block, Conv, Matrix, library
 from unifmir.native.rounding import Moments
 from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
 
+GAP = 272
+"""Floats between two channels of an image: 17 lines of a cache."""
 _memory = threading.local()
 
 
@@ -56,7 +58,7 @@ class NativeBlock(_Packed):
         self.bf16 = bf16
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) contiguous float32, sides multiples of 8; changed and returned."""
+        """(N, C, H, W) float32 from `planes`, sides multiples of 8; changed and returned."""
         block = Block(
             self.heads * self.width,
             self.heads,
@@ -75,7 +77,16 @@ class NativeBlock(_Packed):
         def work() -> None:
             memory = _floats(need)
             lib.swin_block(
-                block, at, n, height, width, self.shift, masks, ctypes.addressof(count), memory
+                block,
+                at,
+                images.stride(1),
+                n,
+                height,
+                width,
+                self.shift,
+                masks,
+                ctypes.addressof(count),
+                memory,
             )
 
         _on_all_threads(work)
@@ -90,8 +101,8 @@ class NativeNorm(_Packed):
         self.channels = layer.normalized_shape[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) contiguous float32, H * W a multiple of 64 -> the same shape."""
-        out = torch.empty_like(images)
+        """(N, C, H, W) float32 as `planes` lays it out, H * W a multiple of 64 -> the same."""
+        out = planes(images.shape)
         lib, count, pixels = library(), ctypes.c_int64(0), images.shape[2] * images.shape[3]
 
         def work() -> None:
@@ -99,9 +110,11 @@ class NativeNorm(_Packed):
                 self.pointer("norm"),
                 self.channels,
                 images.data_ptr(),
+                images.stride(1),
                 images.shape[0],
                 pixels,
                 out.data_ptr(),
+                out.stride(1),
                 ctypes.addressof(count),
             )
 
@@ -141,10 +154,14 @@ class NativeConv(_Packed):
         self.slope = slope
 
     def forward(self, images: Tensor, add: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) float32 -> (N, C', H, W); `add`, of the same shape, is added at the end."""
-        images = images.contiguous()
+        """(N, C, H, W) float32 -> (N, C', H, W), contiguous.
+
+        `add`, of the shape of the result, is added at the end; the result lies as it does.
+        """
+        images = images if in_planes(images) else images.contiguous()
         n, _, height, width = images.shape
-        out = torch.empty(n, self.channels[1], height, width)
+        shape = (n, self.channels[1], height, width)
+        out = torch.empty(shape) if add is None or add.is_contiguous() else planes(shape)
         after, slope = (0, 0.0) if self.slope is None else (1, self.slope)
         conv = Conv(
             *self.channels,
@@ -162,11 +179,13 @@ class NativeConv(_Packed):
             lib.conv_images(
                 conv,
                 images.data_ptr(),
+                images.stride(1),
                 n,
                 height,
                 width,
                 more,
                 out.data_ptr(),
+                out.stride(1),
                 ctypes.addressof(count),
                 _floats(need),
             )
@@ -191,7 +210,7 @@ class NativeGroup(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        out: Tensor = self.conv(self.blocks(images.clone()), images)
+        out: Tensor = self.conv(self.blocks(planes(images.shape).copy_(images)), images)
         return out
 
 
@@ -216,6 +235,25 @@ class NativeBody(nn.Module):
         x = self.norm(self.groups(self.first_norm(features)))
         enhanced: Tensor = self.conv(x, features if residual else None)
         return enhanced
+
+
+def planes(shape: Sequence[int]) -> Tensor:
+    """An empty image (N, C, H, W), with a gap between two channels.
+
+    Without it, at sides that are powers of two, the channels of a pixel fall into the same few
+    lines of a cache, which then holds none of them.
+    """
+    n, channels, height, width = shape
+    plane = height * width + GAP
+    flat = torch.empty(n * channels * plane)
+    return flat.as_strided((n, channels, height, width), (channels * plane, plane, width, 1))
+
+
+def in_planes(image: Tensor) -> bool:
+    """Whether an image lies as the C code reads it: channels at equal distances, rows joined."""
+    n, channels, _, width = image.shape
+    plane = image.stride(1)
+    return image.stride() == (channels * plane, plane, width, 1) and n > 0
 
 
 def inside(moments: Mapping[str, Tensor], part: str) -> Moments:

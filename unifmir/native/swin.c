@@ -71,9 +71,9 @@ INLINE void linear(Matrix m, const float *x, int64_t rows, int64_t columns, floa
                  kind);
 }
 
-/* Over the channels of 64 pixels; `plane` floats lie between two channels of x and of out. */
-INLINE void layer_norm(const float *x, const float *norm, int64_t channels, int64_t plane,
-                       float *out) {
+/* Over the channels of 64 pixels; `plane` floats lie between two channels. */
+INLINE void layer_norm(const float *x, int64_t plane, const float *norm, int64_t channels,
+                       float *out, int64_t out_plane) {
     const vec share = all(1.0f / (float)channels);
     for (int at = 0; at < PIXELS; at += LANES) {
         vec sum = all(0), square = all(0);
@@ -87,7 +87,7 @@ INLINE void layer_norm(const float *x, const float *norm, int64_t channels, int6
         for (int l = 0; l < LANES; l++) scale[l] = 1.0f / __builtin_sqrtf(variance[l]);
         for (int64_t c = 0; c < channels; c++) {
             vec d = (load(x + c * plane + at) - mean) * scale;
-            store(out + c * plane + at, d * all(norm[c]) + all(norm[channels + c]));
+            store(out + c * out_plane + at, d * all(norm[c]) + all(norm[channels + c]));
         }
     }
 }
@@ -179,7 +179,7 @@ static void attend(const float *q, const float *k, const float *v, const float *
 
 /* Where a window lies in the image: its rows and columns go round the image's edges. */
 typedef struct {
-    int64_t height, width, top, left;
+    int64_t plane, height, width, top, left; /* plane: floats between two channels */
 } Place;
 
 INLINE void gather(const float *image, Place at, int64_t channels, float *out) {
@@ -187,7 +187,7 @@ INLINE void gather(const float *image, Place at, int64_t channels, float *out) {
         for (int y = 0; y < WINDOW; y++) {
             int64_t row = at.top + y;
             if (row >= at.height) row -= at.height;
-            const float *from = image + (c * at.height + row) * at.width;
+            const float *from = image + c * at.plane + row * at.width;
             float *to = out + c * PIXELS + y * WINDOW;
             if (at.left + WINDOW <= at.width)
                 memcpy(to, from + at.left, WINDOW * sizeof(float));
@@ -203,7 +203,7 @@ INLINE void scatter(float *image, Place at, int64_t channels, const float *in) {
         for (int y = 0; y < WINDOW; y++) {
             int64_t row = at.top + y;
             if (row >= at.height) row -= at.height;
-            float *to = image + (c * at.height + row) * at.width;
+            float *to = image + c * at.plane + row * at.width;
             const float *from = in + c * PIXELS + y * WINDOW;
             if (at.left + WINDOW <= at.width)
                 memcpy(to + at.left, from, WINDOW * sizeof(float));
@@ -214,12 +214,22 @@ INLINE void scatter(float *image, Place at, int64_t channels, const float *in) {
         }
 }
 
+/* Ask for a window's lines before they are needed: images are too large for the cache. */
+INLINE void expect(const float *image, Place at, int64_t channels) {
+    for (int64_t c = 0; c < channels; c++)
+        for (int y = 0; y < WINDOW; y++) {
+            int64_t row = at.top + y;
+            if (row >= at.height) row -= at.height;
+            __builtin_prefetch(image + c * at.plane + row * at.width + at.left, 1, 2);
+        }
+}
+
 static void window_block(const Block *b, const float *mask, float *x, float *work) {
     const int64_t c = b->channels;
     float *normed = work, *qkv = normed + c * PIXELS;
     float *heads = qkv + (3 * c + ROWS) * PIXELS, *scores = heads + c * PIXELS;
     float *hidden = qkv; /* queries, keys and values are done with by then */
-    layer_norm(x, b->norm1, c, PIXELS, normed);
+    layer_norm(x, PIXELS, b->norm1, c, normed, PIXELS);
     linear(b->qkv, normed, 3 * c, c, qkv, PLAIN);
     for (int64_t h = 0; h < b->heads; h++) {
         const float *q = qkv + h * b->width * PIXELS;
@@ -227,7 +237,7 @@ static void window_block(const Block *b, const float *mask, float *x, float *wor
                b->width, scores, heads + h * b->width * PIXELS);
     }
     linear(b->proj, heads, c, c, x, ADD);
-    layer_norm(x, b->norm2, c, PIXELS, normed);
+    layer_norm(x, PIXELS, b->norm2, c, normed, PIXELS);
     linear(b->fc1, normed, b->hidden, c, hidden, GELU);
     linear(b->fc2, hidden, c, b->hidden, x, ADD);
 }
@@ -246,11 +256,11 @@ int64_t swin_work(const Block *b) {
 
 /* Restore every window of images (n, channels, height, width) in place.
  *
- * shift: 0 or 4. masks: [3][key][query], for windows in the last row, the last column, both.
+ * plane: floats between two channels. shift: 0 or 4. masks: [3][key][query], for windows in the last row, the last column, both.
  * next: shared by the threads that work on the same images; 0 at the start.
  */
-void swin_block(const Block *b, float *images, int64_t n, int64_t height, int64_t width,
-                int64_t shift, const float *masks, _Atomic int64_t *next, float *work) {
+void swin_block(const Block *b, float *images, int64_t plane, int64_t n, int64_t height,
+                int64_t width, int64_t shift, const float *masks, _Atomic int64_t *next, float *work) {
     const int64_t down = height / WINDOW, across = width / WINDOW, many = n * down * across;
     float *x = work, *rest = work + (b->channels + ROWS) * PIXELS;
     for (;;) {
@@ -258,11 +268,16 @@ void swin_block(const Block *b, float *images, int64_t n, int64_t height, int64_
         if (first >= many) return;
         for (int64_t index = first; index < first + 4 && index < many; index++) {
             int64_t row = index / across % down, column = index % across;
-            float *image = images + index / across / down * b->channels * height * width;
-            Place at = {height, width, row * WINDOW + shift, column * WINDOW + shift};
+            float *image = images + index / across / down * b->channels * plane;
+            Place at = {plane, height, width, row * WINDOW + shift, column * WINDOW + shift};
             int edge = shift ? (row == down - 1) + 2 * (column == across - 1) : 0;
             const float *mask = edge ? masks + (edge - 1) * PIXELS * PIXELS : 0;
             gather(image, at, b->channels, x);
+            if (column + 1 < across) {
+                Place next_at = at;
+                next_at.left += WINDOW;
+                expect(image, next_at, b->channels);
+            }
 #ifdef HAS_BF16
             if (b->bf16)
                 window_block_bf16(b, mask, x, rest);
@@ -275,15 +290,16 @@ void swin_block(const Block *b, float *images, int64_t n, int64_t height, int64_
 }
 
 /* LayerNorm over the channels of images (n, channels, pixels), pixels a multiple of 64. */
-void norm_images(const float *norm, int64_t channels, const float *images, int64_t n,
-                 int64_t pixels, float *out, _Atomic int64_t *next) {
+void norm_images(const float *norm, int64_t channels, const float *images, int64_t plane,
+                 int64_t n, int64_t pixels, float *out, int64_t out_plane, _Atomic int64_t *next) {
     const int64_t blocks = pixels / PIXELS;
     for (;;) {
         int64_t first = atomic_fetch_add(next, 16);
         if (first >= n * blocks) return;
         for (int64_t index = first; index < first + 16 && index < n * blocks; index++) {
-            int64_t start = index / blocks * channels * pixels + index % blocks * PIXELS;
-            layer_norm(images + start, norm, channels, pixels, out + start);
+            int64_t first_channel = index / blocks * channels, at = index % blocks * PIXELS;
+            layer_norm(images + first_channel * plane + at, plane, norm, channels,
+                       out + first_channel * out_plane + at, out_plane);
         }
     }
 }

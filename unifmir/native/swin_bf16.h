@@ -123,6 +123,16 @@ static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const f
     for (; d < width; d++) some_values_bf16(1, v + d * PIXELS, shares, total, out + d * PIXELS);
 }
 
+/* GELU of rows of fp32, as pairs. */
+INLINE void activate(const float *rows, int64_t count, pair *out) {
+    for (int64_t r = 0; r < count; r += 2)
+        for (int at = 0; at < PIXELS; at += LANES) {
+            const float *even = rows + r * PIXELS + at;
+            vec odd = r + 1 < count ? gelu_roughly(load(even + PIXELS)) : all(0);
+            store_pairs(out + r / 2 * PIXELS + at, gelu_roughly(load(even)), odd);
+        }
+}
+
 static void window_block_bf16(const Block *b, const float *mask, float *x, float *work) {
     const int64_t c = b->channels, pairs = (b->width + 1) / 2, plane = PIXELS * PIXELS;
     const int64_t wide = 3 * c > b->hidden ? 3 * c : b->hidden;
@@ -131,7 +141,7 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
     pair *shares = (pair *)(scores + plane), *in = shares + plane / 2;
     pair *q = in + (wide + ROWS) * PIXELS / 2, *k = q + pairs * PIXELS;
     uint16_t *v = (uint16_t *)(k + pairs * PIXELS);
-    layer_norm(x, b->norm1, c, PIXELS, normed);
+    layer_norm(x, PIXELS, b->norm1, c, normed, PIXELS);
     pair_rows(normed, c, in);
     linear_bf16(b->qkv, in, 3 * c, c, qkv, PLAIN);
     for (int64_t h = 0; h < b->heads; h++) {
@@ -144,10 +154,9 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
     }
     pair_rows(heads, c, in);
     linear_bf16(b->proj, in, c, c, x, ADD);
-    layer_norm(x, b->norm2, c, PIXELS, normed);
+    layer_norm(x, PIXELS, b->norm2, c, normed, PIXELS);
     pair_rows(normed, c, in);
     linear_bf16(b->fc1, in, b->hidden, c, qkv, PLAIN);
-    for (int64_t i = 0; i < b->hidden * PIXELS; i += LANES) store(qkv + i, gelu_of(load(qkv + i)));
-    pair_rows(qkv, b->hidden, in);
+    activate(qkv, b->hidden, in);
     linear_bf16(b->fc2, in, c, b->hidden, x, ADD);
 }

@@ -6,7 +6,7 @@ shifted blocks only the last row and column of windows are masked; they are put 
 so that a mask belongs to a run of windows and no window has one of its own.
 
 Nothing is kept from one call to the next: indices, masks and rearranged weights are computed per
-call, which takes about a hundredth of it, so that there is nothing to go stale when weights are
+call, which takes little of it, so that there is nothing to go stale when weights are
 loaded or moved, and nothing that threads or copies could share.
 """
 
