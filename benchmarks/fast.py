@@ -21,9 +21,9 @@ from unifmir.networks.base import Network
 from unifmir.pruning import prune, without_middle_group
 from unifmir.tasks import TASKS
 from unifmir.training.evaluation import Runner, quality, runner_of
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.benchmark.measure import commit, library_versions
 from unifmir.zoo.benchmark.workloads import image_of, input_shape, sizes
-from unifmir.zoo.refresh import EMBEDDED
 
 ROUNDS = 7
 SEED = 0

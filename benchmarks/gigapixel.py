@@ -35,9 +35,9 @@ from unifmir.pruning import prune
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.engine import Progress
 from unifmir.restoration.plan import Options
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.benchmark.measure import commit, library_versions
 from unifmir.zoo.outputs import Job, journal_path
-from unifmir.zoo.refresh import EMBEDDED
 from unifmir.zoo.restoring import restore_file
 
 CHUNK = 1024

@@ -21,11 +21,11 @@ from unifmir.atomic import writing
 from unifmir.images.base import ImageInfo
 from unifmir.images.opening import create_sink
 from unifmir.restoration.plan import Options
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.benchmark.measure import commit, library_versions
 from unifmir.zoo.cluster.running import restore_on_cluster
 from unifmir.zoo.outputs import Job
 from unifmir.zoo.predictors import ModelChoice
-from unifmir.zoo.refresh import EMBEDDED
 
 TASK, TILE = "sr", 256
 SEED = 0

@@ -194,37 +194,6 @@ def whole_image_table(document: dict[str, Any]) -> str:
     return f"{markdown(columns, rows)}\n\n{_origin(document)}"
 
 
-def gigapixel_table(document: dict[str, Any]) -> str:
-    """Runs of a huge image, the last of them to the end."""
-    rows = []
-    for index, run in enumerate(document["runs"], 1):
-        if run["killed"]:
-            rows.append([str(index), "killed", str(run["tiles_finished"]), "-", "-"])
-            continue
-        peak = f"{run['peak_memory_bytes'] / 2**30:.2f}"
-        rows.append([str(index), "complete", str(run["tiles"]), str(run["tiles_resumed"]), peak])
-    columns = ["run", "ended", "tiles finished", "of them by earlier runs", "peak, GiB"]
-    return (
-        f"{markdown(columns, rows)}\n\n{document['gigapixels']:.1f} gigapixels; largest difference "
-        f"from what was expected {document['largest_difference']:.2g}. {_origin(document)}"
-    )
-
-
-def scaling_table(document: dict[str, Any]) -> str:
-    """Two workers against one."""
-    rows = [
-        [str(index), f"{one['1'] / one['2']:.2f}", f"{efficiency:.2f}"]
-        for index, (one, efficiency) in enumerate(
-            zip(document["seconds_by_workers"], document["efficiencies"], strict=True), 1
-        )
-    ]
-    columns = ["round", "times as fast", "efficiency"]
-    return (
-        f"{markdown(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
-        f"{_origin(document)}"
-    )
-
-
 def _result(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
@@ -250,10 +219,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     RESTORE: {"fast": (_result("fast"), fast_table)},
     SPEED: {
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
-        "speed-tasks": (_result("benchmark-speed-tasks"), results_table("latency", "cost")),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
-        "gigapixel": (RESULTS / "gigapixel.json", gigapixel_table),
-        "scaling": (RESULTS / "scaling.json", scaling_table),
     },
     MEASURED: {
         "trained": (_result("benchmark-trained"), results_table("latency", "quality")),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.exporting import EMBEDDED
 from unifmir.export.runners import RUNNERS
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
+from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
     from unifmir.zoo.benchmark.plan import Plan

@@ -9,6 +9,7 @@ import typer
 from unifmir.cli import output
 from unifmir.export.formats import FORMATS
 from unifmir.tasks import TASKS
+from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from unifmir.export.base import Artifact, Credit
     from unifmir.export.verification import Report
-
-EMBEDDED = "unifmir-small-sim"
-"""The zoo model that ships in the wheel, taken when none is named."""
 
 
 class Precision(StrEnum):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.exporting import EMBEDDED
 from unifmir.export.runners import RUNNERS
 from unifmir.tasks import TASKS
+from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
     from unifmir.restoration.engine import Progress

@@ -12,14 +12,13 @@ from unifmir import machine
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runners import RUNNERS
-from unifmir.zoo import checkups
+from unifmir.zoo import EMBEDDED, checkups
 from unifmir.zoo.benchmark.measure import benchmark, library_versions
 from unifmir.zoo.benchmark.plan import Plan, available_cores
 from unifmir.zoo.benchmark.preparing import readable_formats
 from unifmir.zoo.benchmark.results import Results, Row
 from unifmir.zoo.checkups import Finding
 from unifmir.zoo.predictors import ModelChoice, candidates, opened, predictor_for
-from unifmir.zoo.refresh import EMBEDDED
 
 CPU_INFORMATION = Path("/proc/cpuinfo")
 INSTRUCTIONS = (

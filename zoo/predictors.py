@@ -22,10 +22,10 @@ from unifmir.pruning import prune
 from unifmir.restoration.base import Placement, Predictor
 from unifmir.serialization import tensors_sha256
 from unifmir.tasks import task_named
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.benchmark.plan import available_cores
 from unifmir.zoo.loading import load
 from unifmir.zoo.memory import with_memory_errors
-from unifmir.zoo.refresh import EMBEDDED
 
 if TYPE_CHECKING:
     from torch import nn

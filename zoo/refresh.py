@@ -11,13 +11,12 @@ from typing import Any
 
 from unifmir.atomic import writing
 from unifmir.inspection import inspect_file
-from unifmir.zoo import places
+from unifmir.zoo import EMBEDDED, places
 from unifmir.zoo.catalogue import read_entry
 from unifmir.zoo.schema import ZooEntry, entry_text, parse_entry
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED = "unifmir-small-sim"
 METRICS = (
     ("psnr_db", "PSNR", "dB"),
     ("ssim", "SSIM", None),

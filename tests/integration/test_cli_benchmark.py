@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 from tests.benchmark_results import around, results, row, subject
 from unifmir import checkpoint
 from unifmir.cli.benchmark import default_models
-from unifmir.cli.exporting import EMBEDDED
 from unifmir.cli.main import app
 from unifmir.reference import REFERENCES
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.benchmark import measure, rounds
 from unifmir.zoo.benchmark.results import Results, read_results
 from unifmir.zoo.benchmark.workloads import WORKLOADS

@@ -11,12 +11,11 @@ from tests.benchmark_results import around, results, row, subject
 from unifmir import machine
 from unifmir.errors import MissingExtraError
 from unifmir.export.runners import RUNNERS
-from unifmir.zoo import checkups, doctor
+from unifmir.zoo import EMBEDDED, checkups, doctor
 from unifmir.zoo.benchmark import measure, rounds
 from unifmir.zoo.benchmark.results import Results
 from unifmir.zoo.benchmark.workloads import WORKLOADS
 from unifmir.zoo.doctor import MODULES, Diagnosis, Route, Speed
-from unifmir.zoo.refresh import EMBEDDED
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,8 @@ from unifmir.export.runners import RUNNERS
 from unifmir.export.runners.base import HostSession
 from unifmir.model import image_interface
 from unifmir.restoration.base import Placement
-from unifmir.zoo import predictors
+from unifmir.zoo import EMBEDDED, predictors
 from unifmir.zoo.predictors import ModelChoice, candidates, predictor_for, task_of
-from unifmir.zoo.refresh import EMBEDDED
 
 EAGER = ModelChoice(device="cpu", runtime="eager", threads=1)
 

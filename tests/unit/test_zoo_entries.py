@@ -13,9 +13,9 @@ from unifmir.hashing import sha256_of
 from unifmir.inspection import inspect_file
 from unifmir.model import build
 from unifmir.tasks import TASKS, Normalization
-from unifmir.zoo import places
+from unifmir.zoo import EMBEDDED, places
 from unifmir.zoo.catalogue import entries, find
-from unifmir.zoo.refresh import EMBEDDED, refreshed
+from unifmir.zoo.refresh import refreshed
 from unifmir.zoo.schema import (
     MULTITASK,
     Normalisation,
