@@ -190,7 +190,7 @@ import sys, time
 from unifmir.restoration import engine
 
 def slow(*arguments):
-    time.sleep(0.2)
+    time.sleep(0.8)
     return restore_tile(*arguments)
 
 restore_tile, engine.restore_tile, engine.COMMIT_SECONDS = engine.restore_tile, slow, 0

@@ -79,6 +79,13 @@ def test_any_partition_in_any_order_is_read_back(
             assert np.array_equal(source.read(region), image[region])
 
 
+def test_a_channel_called_by_a_number_keeps_its_name(tmp_path: Any) -> None:
+    info = ImageInfo("a", "cyx", channels=tuple(Channel(name) for name in ("0", "1e2", "00")))
+    create_sink(tmp_path / "a.ome.tif", (1, 3, 1, 4, 5), np.dtype("f4"), info).publish()
+    found = open_source(tmp_path / "a.ome.tif").info
+    assert [channel.name for channel in found.channels] == ["0", "1e2", "00"]
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.zarr"])
 @settings(max_examples=25, deadline=None)
 @given(

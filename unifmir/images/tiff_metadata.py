@@ -3,6 +3,7 @@
 import struct
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import tifffile
@@ -105,7 +106,7 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
     found = listed if isinstance(listed, list) else [listed]
     channels: tuple[Channel, ...] = ()
     if len(found) == count and all(isinstance(channel, dict) for channel in found):
-        names = [str(channel["Name"]) if "Name" in channel else None for channel in found]
+        names = _names_of_ome(xml, index, count)
         colors = [_color_of_ome(channel.get("Color")) for channel in found]
         channels = _channels(names, colors, [None] * count)
     return replace(
@@ -115,6 +116,15 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         frame_interval_s=seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")),
         channels=channels,
     )
+
+
+def _names_of_ome(xml: str, index: int, count: int) -> list[str | None]:
+    """Names of an image's channels as text: `xml2dict` makes numbers of what looks like one."""
+    root = ET.fromstring(xml)  # noqa: S314 - xml2dict parsed it before, as untrusted
+    images = [element for element in root if element.tag.rpartition("}")[2] == "Image"]
+    parts = images[index].iter() if index < len(images) else ()
+    names = [part.get("Name") for part in parts if part.tag.rpartition("}")[2] == "Channel"]
+    return names if len(names) == count else [None] * count
 
 
 def _color_of_ome(value: Any) -> str | None:
