@@ -194,6 +194,21 @@ def whole_image_table(document: dict[str, Any]) -> str:
     return f"{markdown(columns, rows)}\n\n{_origin(document)}"
 
 
+def scaling_table(document: dict[str, Any]) -> str:
+    """Two workers against one."""
+    rows = [
+        [str(index), f"{one['1'] / one['2']:.2f}", f"{efficiency:.2f}"]
+        for index, (one, efficiency) in enumerate(
+            zip(document["seconds_by_workers"], document["efficiencies"], strict=True), 1
+        )
+    ]
+    columns = ["round", "times as fast", "efficiency"]
+    return (
+        f"{markdown(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
+        f"{_origin(document)}"
+    )
+
+
 def _result(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
@@ -220,6 +235,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     SPEED: {
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
+        "scaling": (RESULTS / "scaling.json", scaling_table),
     },
     MEASURED: {
         "trained": (_result("benchmark-trained"), results_table("latency", "quality")),
