@@ -186,11 +186,14 @@ def test_an_existing_result_is_kept_unless_told_otherwise(image, model):
 
 
 SLOWLY = """
-import sys, time
+import signal, sys, time
 from unifmir.restoration import engine
 
+# A process that was started in the background ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def slow(*arguments):
-    time.sleep(0.8)
+    time.sleep(0.3)
     return restore_tile(*arguments)
 
 restore_tile, engine.restore_tile, engine.COMMIT_SECONDS = engine.restore_tile, slow, 0
