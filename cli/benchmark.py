@@ -233,6 +233,12 @@ def default_models(tasks: tuple[str, ...]) -> tuple[str, ...]:
     return (EMBEDDED, *others)
 
 
+def _without_folder(word: str) -> str:
+    """A word of the command; of a file only its name: where it lay is nobody else's business."""
+    path = Path(word)
+    return path.name if path.is_absolute() or path.exists() else word
+
+
 def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -247,8 +253,7 @@ def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
         def tell(step: Step) -> None:
             bar.update(task, completed=step.done, total=step.total, description=step.text)
 
-        # Where files lie is nobody else's business.
-        command = " ".join(["unifmir", *(Path(word).name or word for word in sys.argv[1:])])
+        command = " ".join(["unifmir", *map(_without_folder, sys.argv[1:])])
         return run(plan, out, overwrite=overwrite, command=command, on_progress=tell)
 
 

@@ -1,9 +1,9 @@
 """The Swin body written the plain way: the reference that the fast one is held against.
 
 One operation after the other as the paper and the facts of the official files describe them, with
-nothing done for speed. Tests compare pictures and gradients with it, and
-`benchmarks/pytorch_paths.py` times it. The keys are those of `unifmir.networks.swin`, so that
-weights go over as they are.
+nothing done for speed. Tests compare pictures and gradients with it; the runtime `plain` computes
+in the same way, and is what benchmarks compare with. The keys are those of `unifmir.networks.swin`,
+so that weights go over as they are.
 
 Sources: Ma et al., Nature Methods 2024, Methods ("Network architectures", equation 1) and
 Extended Data Fig. 2; Liu et al., ICCV 2021 (shifted windows).

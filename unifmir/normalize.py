@@ -87,26 +87,45 @@ def normalize(image: NDArray[Any], normalization: Normalization) -> tuple[FloatI
         float(p)
         for p in np.percentile(values, [normalization.low_percent, normalization.high_percent])
     )
+    extremes = float(values.min()), float(values.max())
+    scaling = scaling_between(low, high, extremes, normalization)
+    if not normalization.invertible:
+        return scaled(values, scaling), Scaling(clip=normalization.clip)
+    return scaled(values, scaling), scaling
+
+
+def scaling_between(
+    low: float, high: float, extremes: tuple[float, float], normalization: Normalization
+) -> Scaling:
+    """The scaling of an image whose two percentiles and least and largest values are known.
+
+    Raises
+    ------
+    ImageError
+        As `normalize`.
+    """
+    minimum, maximum = extremes
     span = high - low + _EPSILON
-    if high <= low and float(values.max()) > float(values.min()):
+    if high <= low and maximum > minimum:
         raise ImageError(
             f"percentiles {normalization.low_percent:g} and {normalization.high_percent:g} of the "
-            f"image are both {low:g}, although its values run from {float(values.min()):g} to "
-            f"{float(values.max()):g}: too little of it is signal to scale by. "
-            "Crop to the part with signal"
+            f"image are both {low:g}, although its values run from {minimum:g} to {maximum:g}: too "
+            "little of it is signal to scale by. Crop to the part with signal"
         )
     with np.errstate(over="ignore"):
-        scaled = ((values - low) / span).astype(np.float32)
-    if not np.isfinite(scaled).all():
+        ends = ((np.array(extremes) - low) / span).astype(np.float32)
+    if not np.isfinite(ends).all():
         raise ImageError(
-            f"values from {float(values.min()):g} to {float(values.max()):g} span too far for "
-            "float32; divide the image by a constant first"
+            f"values from {minimum:g} to {maximum:g} span too far for float32; divide the image "
+            "by a constant first"
         )
-    if normalization.clip:
-        scaled = np.clip(scaled, 0.0, 1.0)
-    if not normalization.invertible:
-        return scaled, Scaling(clip=normalization.clip)
-    return scaled, Scaling(low, span, normalization.clip)
+    return Scaling(low, span, normalization.clip)
+
+
+def scaled(values: NDArray[np.floating[Any]], scaling: Scaling) -> FloatImage:
+    """(values - low) / span as float32, limited to [0, 1] where the scaling says so."""
+    image: FloatImage = ((values - scaling.low) / scaling.span).astype(np.float32)
+    return image.clip(0.0, 1.0) if scaling.clip else image
 
 
 def checked(image: NDArray[Any]) -> NDArray[np.floating[Any]]:

@@ -1,7 +1,11 @@
-/* The products of a Swin block in bf16 with sums in fp32; included by swin.c, see there.
+/* The products of a Swin block in bf16 with sums in fp32. See swin.c.
  *
  * The image, LayerNorm, softmax and GELU stay fp32.
  */
+
+#pragma once
+
+#include "block.h"
 
 INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t pairs, float *out,
                           int kind) {

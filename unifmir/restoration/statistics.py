@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.normalize import FloatImage, Scaling
+from unifmir.normalize import FloatImage, Scaling, scaled, scaling_between
 from unifmir.restoration.sampling import StackView
 from unifmir.tasks import Normalization
 
 _DIGIT = 16
-_EPSILON = 1e-20
-"""As in `unifmir.normalize`."""
 
 Reread = Callable[[], Iterable[NDArray[Any]]]
 """Gives the blocks of an image, any number of times."""
@@ -54,29 +52,12 @@ def scaling_of(stack: StackView, normalization: Normalization) -> Scaling:
     wanted = (normalization.low_percent, normalization.high_percent)
     found = statistics(stack.blocks, wanted)
     low, high = found.percentiles
-    if high <= low and found.maximum > found.minimum:
-        raise ImageError(
-            f"percentiles {wanted[0]:g} and {wanted[1]:g} of the image are both {low:g}, although "
-            f"its values run from {found.minimum:g} to {found.maximum:g}: too little of it is "
-            "signal to scale by. Crop to the part with signal"
-        )
-    span = high - low + _EPSILON
-    with np.errstate(over="ignore"):
-        ends = (np.array([found.minimum, found.maximum]) - low) / span
-        fits = np.isfinite(ends.astype(np.float32)).all()
-    if not fits:
-        raise ImageError(
-            f"values from {found.minimum:g} to {found.maximum:g} span too far for float32; divide "
-            "the image by a constant first"
-        )
-    return Scaling(low, span, normalization.clip)
+    return scaling_between(low, high, (found.minimum, found.maximum), normalization)
 
 
 def apply(scaling: Scaling, image: NDArray[Any]) -> FloatImage:
     """A part of an image as the network reads it: what `normalize` does to each pixel."""
-    values = image.astype(np.result_type(image.dtype, np.float32))
-    scaled: FloatImage = ((values - scaling.low) / scaling.span).astype(np.float32)
-    return scaled.clip(0.0, 1.0) if scaling.clip else scaled
+    return scaled(image.astype(np.result_type(image.dtype, np.float32)), scaling)
 
 
 def statistics(reread: Reread, percents: Sequence[float]) -> Statistics:
