@@ -40,7 +40,7 @@ test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 	$(BIN)/python -m pytest
 
 gpu-check: $(READY)  ## On a machine with an NVIDIA GPU: every check that needs one, and its timings
-	$(BIN)/python -m benchmarks.gpu_check
+	$(BIN)/python -m benchmarks.studies.gpu_check
 
 lint: $(READY)  ## Style, formatting and types
 	$(BIN)/ruff check .
@@ -55,7 +55,7 @@ compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
 	bash tests/compat/run.sh
 
 tables: $(READY)  ## Write the tables of the README from the result files
-	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.studies.document_tables
 
 wheel: $(READY)  ## Build the wheel in dist/
 	rm -rf build  # setuptools would pack files left there by an earlier build

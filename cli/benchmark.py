@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.export.runners import RUNNERS
+from unifmir.export.runtimes import RUNNERS
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
-    from unifmir.zoo.benchmark.plan import Plan
-    from unifmir.zoo.benchmark.results import Results
+    from unifmir.benchmarks.plan.benchmark_plan import Plan
+    from unifmir.benchmarks.report.results import Results
 
 Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
 Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
@@ -162,8 +162,8 @@ def benchmark(
     if paper_tables:
         _paper_tables(as_json=as_json)
         return
-    from unifmir.zoo.benchmark.measure import default_name
-    from unifmir.zoo.benchmark.plan import Plan
+    from unifmir.benchmarks.measure.benchmark import default_name
+    from unifmir.benchmarks.plan.benchmark_plan import Plan
 
     chosen = tuple(task.value for task in tasks or ())
     default = ("onnxruntime",) if quick else ("eager", "onnxruntime")
@@ -200,7 +200,7 @@ def show(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Print the tables of a results file again, in any format, and draw its plots."""
-    from unifmir.zoo.benchmark.results import read_results
+    from unifmir.benchmarks.report.results import read_results
 
     _shown(read_results(results), form, views, plots, as_json=as_json)
 
@@ -215,9 +215,9 @@ def diff(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Say what changed between two results, with significance; exit 1 on a regression."""
-    from unifmir.zoo.benchmark.compare import compare
-    from unifmir.zoo.benchmark.results import read_results
-    from unifmir.zoo.benchmark.tables import comparison_text
+    from unifmir.benchmarks.report.changes import compare
+    from unifmir.benchmarks.report.results import read_results
+    from unifmir.benchmarks.report.tables import comparison_text
 
     found = compare(read_results(before), read_results(after), threshold=threshold)
     output.print_result(found.to_dict(), comparison_text(found), as_json=as_json)
@@ -243,8 +243,8 @@ def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from unifmir.zoo.benchmark.measure import Progress as Step
-    from unifmir.zoo.benchmark.measure import benchmark as run
+    from unifmir.benchmarks.measure.benchmark import Progress as Step
+    from unifmir.benchmarks.measure.benchmark import benchmark as run
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -260,7 +260,7 @@ def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
 def _shown(
     results: "Results", form: Form, views: list[View] | None, plots: Path | None, *, as_json: bool
 ) -> None:
-    from unifmir.zoo.benchmark.tables import VIEWS, rendered, terminal
+    from unifmir.benchmarks.report.tables import VIEWS, rendered, terminal
 
     if plots is not None:
         _draw(results, plots)
@@ -278,7 +278,7 @@ def _shown(
 
 
 def _draw(results: "Results", folder: Path) -> None:
-    from unifmir.zoo.benchmark.plots import draw
+    from unifmir.benchmarks.report.plots import draw
 
     drawn = draw(results, folder)
     for path in drawn.paths:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.onnx import ONNX
+from unifmir.export.formats.onnx import ONNX
 from unifmir.export.verification import REPORT_SUFFIX
 from unifmir.normalize import normalize
 from unifmir.samples import Sample, sample

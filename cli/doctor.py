@@ -9,7 +9,7 @@ from unifmir.cli import output
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from unifmir.zoo.doctor import Diagnosis, Speed
+    from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
 
 Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # mypy reads only literal enums; the table is the one list of tasks
 
@@ -30,7 +30,7 @@ def doctor(
     """
     from rich.console import Console
 
-    from unifmir.zoo.doctor import diagnose
+    from unifmir.zoo.doctor.diagnose import diagnose
 
     wanted = task.value if task else ("sr" if measure else None)
     with Console(stderr=True).status("measuring" if wanted else "looking"):

@@ -9,16 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 import unifmir
-from unifmir.cli import (
-    benchmark,
-    checkpoints,
-    doctor,
-    exporting,
-    output,
-    restoring,
-    training,
-    zoo,
-)
+from unifmir.cli import benchmark, doctor, output, zoo
+from unifmir.cli import export as exporting
+from unifmir.cli import prune as checkpoints
+from unifmir.cli import restore as restoring
+from unifmir.cli import train as training
 
 
 class Commands(TyperGroup):

@@ -10,9 +10,9 @@ from unifmir.cli import output
 from unifmir.reference import REFERENCES
 
 if TYPE_CHECKING:
-    from unifmir.zoo.adding import Description
-    from unifmir.zoo.schema import ZooEntry
-    from unifmir.zoo.verifying import Verdict
+    from unifmir.zoo.catalogue.adding import Description
+    from unifmir.zoo.catalogue.schema import ZooEntry
+    from unifmir.zoo.catalogue.verifying import Verdict
 
 app = typer.Typer(
     name="zoo",
@@ -27,8 +27,8 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id of a model.")]
 @app.command("list")
 def list_models(as_json: output.JsonFlag = False) -> None:
     """Show the models there are, and which of them are on this machine."""
-    from unifmir.zoo.catalogue import entries
-    from unifmir.zoo.pull import place_of
+    from unifmir.zoo.catalogue.index import entries
+    from unifmir.zoo.catalogue.pull import place_of
 
     rows = [
         {
@@ -56,7 +56,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
 @app.command("show")
 def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
     """Show everything a model's entry says, or what a reference model is."""
-    from unifmir.zoo.catalogue import find
+    from unifmir.zoo.catalogue.index import find
 
     if model_id in REFERENCES:
         facts = asdict(REFERENCES[model_id])
@@ -108,8 +108,8 @@ def add(
     FILE --title TEXT --dataset TEXT --author NAME.
     """
     from unifmir.errors import ZooError
-    from unifmir.zoo import adding
-    from unifmir.zoo.pull import place_of
+    from unifmir.zoo.catalogue import adding
+    from unifmir.zoo.catalogue.pull import place_of
 
     about: Description = {
         "id": model_id,
@@ -154,8 +154,8 @@ def pull(
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     from unifmir.hashing import sha256_of
-    from unifmir.zoo.catalogue import find
-    from unifmir.zoo.pull import local_file
+    from unifmir.zoo.catalogue.index import find
+    from unifmir.zoo.catalogue.pull import local_file
 
     entry = find(model_id)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -189,14 +189,14 @@ def verify(
 
     Uses no network. Exits with 1 if a file is not what was recorded.
     """
-    from unifmir.zoo.catalogue import entries, find
-    from unifmir.zoo.verifying import verify_local
+    from unifmir.zoo.catalogue.index import entries, find
+    from unifmir.zoo.catalogue.verifying import verify_local
 
     chosen = [find(model_id)] if model_id else list(entries().values())
     verdicts = [verify_local(entry) for entry in chosen]
     if model_id and verdicts[0].path is None and verdicts[0].passed:
         from unifmir.errors import ZooError
-        from unifmir.zoo.pull import how_to_get
+        from unifmir.zoo.catalogue.pull import how_to_get
 
         raise ZooError(f"{model_id} has no file on this machine to verify. {how_to_get(chosen[0])}")
     output.print_result(

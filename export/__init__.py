@@ -1,7 +1,7 @@
 """From a module to files other programs run, and the proof that they are right.
 
 The package is callable: `unifmir.export(model, "out", formats=("onnx",))` is
-`unifmir.export.pipeline.export`, and `unifmir.export.onnx` is still the module.
+`unifmir.export.pipeline.export`, and `unifmir.export.formats.onnx` is still the module.
 """
 
 import sys

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from unifmir import checkpoint
 from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.pruning import prune
 from unifmir.errors import ExportError
 from unifmir.export.base import (
     Artifact,
@@ -27,15 +28,14 @@ from unifmir.export.base import (
 )
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
+from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.interfaces import lineage_of
-from unifmir.export.onnx import DEFAULT_OPSET
 from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
 from unifmir.model import Source, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
-from unifmir.pruning import prune
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -127,7 +127,7 @@ def export(
         What a BioImage.IO package says of its authors, licence and training.
     options : mapping, optional
         Format -> what is asked of it alone, such as a
-        `unifmir.export.tensorrt.options.EngineOptions`.
+        `unifmir.export.formats.tensorrt.options.EngineOptions`.
     on_step : callable, optional
         Told what is being done.
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
 from unifmir.export.base import (
@@ -27,7 +28,6 @@ from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
 from unifmir.samples import sample
-from unifmir.serialization import tensors_sha256
 
 logger = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # What calling the package `unifmir.export` does.
+    from unifmir.checkpoint.pruning import prune
     from unifmir.export.pipeline import export
     from unifmir.export.verification import verify
-    from unifmir.pruning import prune
-    from unifmir.zoo.loading import load
-    from unifmir.zoo.restoring import restore
+    from unifmir.zoo.catalogue.load import load
+    from unifmir.zoo.restore.files import restore
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "export", "load", "prune", "restore", "verify"]
 
 # The facade is the one place where the core knows the layers above it.
 _LAZY = {
-    "load": "unifmir.zoo.loading",
-    "prune": "unifmir.pruning",
-    "restore": "unifmir.zoo.restoring",
+    "load": "unifmir.zoo.catalogue.load",
+    "prune": "unifmir.checkpoint.pruning",
+    "restore": "unifmir.zoo.restore.files",
     "verify": "unifmir.export.verification",
 }
 

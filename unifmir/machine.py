@@ -3,9 +3,13 @@
 import importlib
 import os
 import platform
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+STATUS = Path("/proc/self/status")
 
 
 def processor() -> str:
@@ -21,6 +25,35 @@ def processor() -> str:
 def cores() -> int:
     """Logical processors of the machine."""
     return os.cpu_count() or 1
+
+
+def available_cores() -> int:
+    """Physical cores this process may use."""
+    psutil = importlib.import_module("psutil")
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(allowed, int(psutil.cpu_count(logical=False) or allowed))
+
+
+def resident_bytes(field: str) -> int:
+    """`VmRSS`, the resident set, or `VmHWM`, its largest so far.
+
+    Not getrusage: its ru_maxrss starts with that of the process that started this one.
+    """
+    with suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    psutil = importlib.import_module("psutil")
+    memory = psutil.Process().memory_info()
+    if field == "VmHWM":
+        if hasattr(memory, "peak_wset"):
+            return int(memory.peak_wset)
+        resource = importlib.import_module("resource")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return int(peak if sys.platform == "darwin" else peak * 1024)
+    return int(memory.rss)
 
 
 def memory_bytes() -> int:

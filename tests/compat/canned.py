@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.compat.packages import inputs
-from unifmir.export.bioimageio import PackageInputs, PackageResult, build_package
-from unifmir.export.bioimageio.package import WEIGHT_FORMATS
-from unifmir.export.bioimageio.testing import TestSummary
+from unifmir.export.formats.bioimageio import PackageInputs, PackageResult, build_package
+from unifmir.export.formats.bioimageio.package import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.testing import TestSummary
 
 PASSED = TestSummary(
     status="passed",
@@ -23,7 +23,7 @@ PASSED = TestSummary(
 def untested_package(given: PackageInputs, path: Path) -> PackageResult:
     """`build_package` with the library's test, 5 s of its 6, taken as passed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unifmir.export.bioimageio.package.run_test", lambda *_: PASSED)
+        patch.setattr("unifmir.export.formats.bioimageio.package.run_test", lambda *_: PASSED)
         return build_package(given, path)
 
 

@@ -14,11 +14,11 @@ from scipy.ndimage import gaussian_filter
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.base import Credit, ExportJob
-from unifmir.export.bioimageio import PackageInputs, build_package, default_card
 from unifmir.export.cases import example
+from unifmir.export.formats.bioimageio import PackageInputs, build_package, default_card
+from unifmir.export.formats.onnx import ONNX
+from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.interfaces import lineage_of
-from unifmir.export.onnx import ONNX
-from unifmir.export.torchscript import TORCHSCRIPT
 from unifmir.model import Source, build, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision

@@ -21,12 +21,12 @@ from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, ne
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
 from unifmir.export.base import Lineage
-from unifmir.export.bioimageio import PackageResult, build_package, read_lineage
-from unifmir.export.bioimageio.lint import read_package
-from unifmir.export.bioimageio.package import WEIGHT_FORMATS
-from unifmir.export.bioimageio.rdf import FILES
-from unifmir.export.bioimageio.score import TARGET, axes_order
-from unifmir.export.bioimageio.testing import (
+from unifmir.export.formats.bioimageio import PackageResult, build_package, read_lineage
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.package import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.rdf import FILES
+from unifmir.export.formats.bioimageio.score import TARGET, axes_order
+from unifmir.export.formats.bioimageio.testing import (
     quiet_library,
     require_passed,
     restored_global_state,

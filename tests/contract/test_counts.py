@@ -12,19 +12,19 @@ import pytest
 import torch
 from torch import nn
 
+from unifmir.benchmarks.studies.oracles.agreement import compare_counts
+from unifmir.benchmarks.studies.oracles.analytic import count_analytic
+from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.cost import (
     DispatchCount,
-    compare_counts,
     count,
-    count_analytic,
     count_bops,
     count_dispatched,
 )
 from unifmir.cost.meta import meta_network
-from unifmir.cost.paper_recipes import FULL
+from unifmir.cost.paper.recipes import FULL
 from unifmir.export.interfaces import axes, dynamic_axes, shape_of
-from unifmir.export.onnx_macs import count_onnx
 from unifmir.model import build, image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import unifmir
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
-from unifmir.export.tensorrt.library import library
+from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.verification import REPORT_SUFFIX
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -172,7 +172,7 @@ def test_every_format_inherits_the_contract():
 def test_one_failing_format_publishes_nothing(
     tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from unifmir.export.torchscript import TorchScriptExporter
+    from unifmir.export.formats.torchscript import TorchScriptExporter
 
     def constant(self, path):
         return lambda image: 0 * image[..., :1, :1]
@@ -186,7 +186,7 @@ def test_one_failing_format_publishes_nothing(
 def test_a_wrong_picture_is_refused_with_the_figures(
     tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from unifmir.export.onnx import OnnxExporter
+    from unifmir.export.formats.onnx import OnnxExporter
 
     honest = OnnxExporter.runner
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import unifmir
-from tests.reference_models import OPTIONS, small
-from unifmir import checkpoint
+from tests.helpers.reference_models import OPTIONS, small
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.inspection import inspect_file
 from unifmir.config import ReferenceConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError
-from unifmir.export.bioimageio.architecture import bundle
+from unifmir.export.formats.bioimageio.architecture import bundle
 from unifmir.export.interfaces import shape_of
-from unifmir.inspection import inspect_file
 from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS

@@ -15,10 +15,10 @@ from unifmir.cli.main import app
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.errors import MissingExtraError
 from unifmir.export.cases import calibration_inputs, cases
-from unifmir.export.runners import RUNNERS
-from unifmir.export.runners.base import is_cuda
-from unifmir.export.tensorrt import passport as passports
-from unifmir.export.tensorrt.library import library
+from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes.base import is_cuda
+from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.model import image_interface
 from unifmir.samples import sample
 from unifmir.tasks import TASKS

@@ -12,17 +12,19 @@ import psutil
 import pytest
 
 import unifmir
-from unifmir import checkpoint
 from unifmir.atomic import PREFIX
+from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure import same_picture as picture
+from unifmir.benchmarks.measure.benchmark import Progress, benchmark, default_name
+from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.benchmarks.report.results import read_results
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError
 from unifmir.export.formats import FORMATS
 from unifmir.tasks import TASKS
-from unifmir.zoo.benchmark import measure, picture, rounds
-from unifmir.zoo.benchmark.measure import Progress, benchmark, default_name
-from unifmir.zoo.benchmark.plan import Plan
-from unifmir.zoo.benchmark.results import read_results
-from unifmir.zoo.benchmark.workloads import WORKLOADS
 
 TINY = {
     "sr": ((1, 16, 16),),

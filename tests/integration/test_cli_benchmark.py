@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.benchmark_results import around, results, row, subject
-from unifmir import checkpoint
+from tests.helpers.benchmark_results import around, results, row, subject
+from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.benchmarks.report.results import Results, read_results
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.benchmark import default_models
 from unifmir.cli.main import app
 from unifmir.reference import REFERENCES
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.benchmark import measure, rounds
-from unifmir.zoo.benchmark.results import Results, read_results
-from unifmir.zoo.benchmark.workloads import WORKLOADS
 
 
 def run(*arguments: str | Path | int | float) -> Result:

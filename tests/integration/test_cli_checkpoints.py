@@ -11,11 +11,11 @@ from safetensors.torch import load_file as load_safetensors
 from typer.testing import CliRunner, Result
 
 from unifmir import atomic
-from unifmir.checkpoint import load_file
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.official import official_state_dict
 from unifmir.cli.main import app
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
-from unifmir.official import official_state_dict
 from unifmir.tasks import TASKS
 
 
@@ -182,7 +182,7 @@ def test_a_failure_while_writing_leaves_the_old_files(failing, checkpoint, tmp_p
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device", "disk")
 
-    target = "unifmir.checkpoint.write_safetensors"
+    target = "unifmir.checkpoint.loading.write_safetensors"
     if failing == "weights":
         monkeypatch.setattr(target, full)
     else:

@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from unifmir.cli.main import app
-from unifmir.export.runners import RUNNERS
-from unifmir.zoo import doctor
-from unifmir.zoo.checkups import Finding
-from unifmir.zoo.doctor import MODULES, Diagnosis, Route, Speed
+from unifmir.export.runtimes import RUNNERS
+from unifmir.zoo.doctor import diagnose as doctor
+from unifmir.zoo.doctor.checkups import Finding
+from unifmir.zoo.doctor.diagnose import MODULES, Diagnosis, Route, Speed
 
 HARDWARE = {
     "processor": "a processor",

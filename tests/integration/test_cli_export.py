@@ -14,7 +14,7 @@ import tifffile
 from typer.testing import CliRunner
 
 import unifmir
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.main import app
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS

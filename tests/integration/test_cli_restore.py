@@ -14,10 +14,10 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 import unifmir
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.main import app
 from unifmir.images.opening import open_source
-from unifmir.restoration.plan import Options
+from unifmir.restoration.tile_plan import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -187,7 +187,7 @@ def test_an_existing_result_is_kept_unless_told_otherwise(image, model):
 
 SLOWLY = """
 import signal, sys, time
-from unifmir.restoration import engine
+from unifmir.restoration import executor as engine
 
 # A process that was started in the background ignores Ctrl-C, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

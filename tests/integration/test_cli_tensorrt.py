@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.main import app
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.main import app
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS

@@ -7,14 +7,15 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.integration.zoo_server import PLANARIA, serving
-from unifmir.checkpoint import save
+from tests.helpers.zoo_server import PLANARIA, serving
+from unifmir.checkpoint.loading import save
 from unifmir.cli.zoo import app
 from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of
-from unifmir.zoo import places, transfer
-from unifmir.zoo.catalogue import find
-from unifmir.zoo.remote import ZENODO_VARIABLE
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.remote import ZENODO_VARIABLE
 
 
 def zoo(*arguments: object) -> Result:

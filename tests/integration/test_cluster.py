@@ -13,17 +13,18 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
 from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
 from unifmir.images.opening import open_source
-from unifmir.restoration.engine import Progress
-from unifmir.restoration.plan import Options
-from unifmir.zoo.cluster import local, running, worker
-from unifmir.zoo.cluster.running import restore_on_cluster
-from unifmir.zoo.outputs import Job, jobs_of
-from unifmir.zoo.predictors import ModelChoice, predictor_for
-from unifmir.zoo.restoring import restore_file
+from unifmir.restoration.executor import Progress
+from unifmir.restoration.tile_plan import Options
+from unifmir.zoo.restore.cluster import local, running
+from unifmir.zoo.restore.cluster import tile_worker as worker
+from unifmir.zoo.restore.cluster.running import restore_on_cluster
+from unifmir.zoo.restore.files import restore_file
+from unifmir.zoo.restore.outputs import Job, jobs_of
+from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
 
 distributed = pytest.importorskip("distributed", reason="an extra")
 pytest.importorskip("zarr", reason="an extra")

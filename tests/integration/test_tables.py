@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.tables import DOCUMENTS, rendered
+from unifmir.benchmarks.studies.document_tables import DOCUMENTS, rendered
 
 SOURCES = sorted({source for tables in DOCUMENTS.values() for source, _ in tables.values()})
 

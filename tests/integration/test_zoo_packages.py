@@ -5,15 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.zoo_server import PLANARIA, Server, left, serving, zipped
-from unifmir.checkpoint import save
+from tests.helpers.zoo_server import PLANARIA, Server, left, serving, zipped
+from unifmir.checkpoint.loading import save
 from unifmir.errors import ZooError
-from unifmir.zoo import archive, places, transfer
-from unifmir.zoo.catalogue import find
-from unifmir.zoo.loading import load
-from unifmir.zoo.pull import cached_file, local_file
-from unifmir.zoo.remote import ZENODO_VARIABLE
-from unifmir.zoo.schema import ZooEntry
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import package_weights as archive
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.pull import cached_file, local_file
+from unifmir.zoo.catalogue.remote import ZENODO_VARIABLE
+from unifmir.zoo.catalogue.schema import ZooEntry
 
 BIG = bytes(range(256)) * 12_000
 

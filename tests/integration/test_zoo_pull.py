@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.zoo_server import (
+from tests.helpers.zoo_server import (
     FILE,
     PLANARIA,
     RECORD,
@@ -17,16 +17,17 @@ from tests.integration.zoo_server import (
     serving,
     zipped,
 )
-from unifmir.checkpoint import save
+from unifmir.checkpoint.loading import save
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.hashing import sha256_of
-from unifmir.zoo import pins, places, transfer
-from unifmir.zoo.catalogue import find
-from unifmir.zoo.loading import load
-from unifmir.zoo.pull import local_file
-from unifmir.zoo.remote import ZENODO_VARIABLE, safe_name
-from unifmir.zoo.schema import ZooEntry, parse_entry
-from unifmir.zoo.verifying import verify_local
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import pins, transfer
+from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.pull import local_file
+from unifmir.zoo.catalogue.remote import ZENODO_VARIABLE, safe_name
+from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
+from unifmir.zoo.catalogue.verifying import verify_local
 
 BIG = bytes(range(256)) * 12_000
 """3 MB: three pieces of a transfer."""

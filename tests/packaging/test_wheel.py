@@ -14,7 +14,10 @@ import pytest
 
 import unifmir
 
-FOLDERS = {"unifmir": "unifmir", **{name: f"unifmir/{name}" for name in ("export", "zoo", "cli")}}
+FOLDERS = {
+    "unifmir": "unifmir",
+    **{name: f"unifmir/{name}" for name in ("export", "zoo", "benchmarks", "cli")},
+}
 """Folder of the checkout -> folder of the wheel."""
 LEFT_OUT = shutil.ignore_patterns(
     ".git",

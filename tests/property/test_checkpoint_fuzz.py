@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unifmir.checkpoint import load_file, save
+from unifmir.checkpoint.inspection import inspect_file
+from unifmir.checkpoint.loading import load_file, save
+from unifmir.checkpoint.official import official_state_dict
 from unifmir.config import BodyConfig, ProjectorConfig, SingleTaskConfig
 from unifmir.errors import CheckpointError, UnifmirError
 from unifmir.hashing import sha256_of
-from unifmir.inspection import inspect_file
 from unifmir.model import build
 from unifmir.networks.base import Network
-from unifmir.official import official_state_dict
 
 BODY = BodyConfig(embed_dim=8, depths=(2,), num_heads=(2,), window_size=2, mlp_hidden=8)
 PROJECTOR = ProjectorConfig(planes=3, features=4, blocks=1, match_features=2, random_features=4)

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.restoration_cases import SMALL, ChecksumSink, CountingSource
+from tests.helpers.restoration_cases import SMALL, ChecksumSink, CountingSource
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.engine import Progress, restore
+from unifmir.restoration.executor import Progress, restore
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.plan import Options, Plan
+from unifmir.restoration.tile_plan import Options, Plan
 
 SIDE = 142_000
 """20.2 gigapixels, 40 GB of uint16."""

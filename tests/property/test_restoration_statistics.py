@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.restoration_cases import CountingSource
+from tests.helpers.restoration_cases import CountingSource
 from unifmir.errors import ImageError
-from unifmir.images.memory import ArraySource
+from unifmir.images.arrays import ArraySource
 from unifmir.normalize import Scaling, normalize
 from unifmir.restoration import sampling
+from unifmir.restoration.percentiles import apply, scaling_of, statistics
 from unifmir.restoration.sampling import StackView, block_boxes
-from unifmir.restoration.statistics import apply, scaling_of, statistics
 from unifmir.tasks import TASKS
 
 

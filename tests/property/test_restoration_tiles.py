@@ -5,12 +5,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.restoration_cases import SMALL, picture, predictor_of, small
-from unifmir.images.memory import ArraySource
+from tests.helpers.restoration_cases import SMALL, picture, predictor_of, small
+from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.engine import restore_array, seam_over_range
+from unifmir.restoration.executor import restore_array, seam_over_range
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
-from unifmir.restoration.plan import Options, plan_restoration
+from unifmir.restoration.tile_plan import Options, plan_restoration
 
 BAR = 1e-4
 """Of the result's range."""

@@ -14,8 +14,8 @@ from tests.golden.weights import filled
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.cases import SIZES, case_size, example
+from unifmir.export.formats.onnx import ONNX
 from unifmir.export.interfaces import shape_of
-from unifmir.export.onnx import ONNX
 from unifmir.model import build
 from unifmir.networks.swin import reflect_pad, shift_mask
 from unifmir.tasks import TASKS

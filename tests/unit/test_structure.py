@@ -10,7 +10,7 @@ import pytest
 from unifmir.export.formats import FORMATS
 
 REPO = Path(__file__).resolve().parents[2]
-LAYERS = ("core", "export", "zoo", "cli")
+LAYERS = ("core", "export", "zoo", "benchmarks", "cli")
 """From the bottom up: each may import itself and those before it."""
 FACADE = (REPO / "unifmir" / "__init__.py", REPO / "unifmir" / "__main__.py")
 """`import unifmir` and `python -m unifmir`: they stand before the layers and name those above."""

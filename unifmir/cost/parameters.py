@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from unifmir.cost.conventions import leaf_parameters
-from unifmir.official import is_unused, official_state_dict
+from unifmir.checkpoint.official import is_unused, official_state_dict
+from unifmir.cost.paper.conventions import leaf_parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Microscopy images from and to files, whole and by regions. Nothing here imports torch."""
 
+from unifmir.images.arrays import ArraySink, ArraySource
 from unifmir.images.base import AXES, Channel, ImageInfo, Region, Shape, Sink, Source, whole_region
-from unifmir.images.memory import ArraySink, ArraySource
 from unifmir.images.opening import create_sink, open_source
 from unifmir.images.whole import Image, read, read_image, write_tiff
 

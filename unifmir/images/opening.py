@@ -8,7 +8,7 @@ import numpy as np
 
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape, Sink, Source
-from unifmir.images.other import BioioSource, has_reader, looks_like
+from unifmir.images.bioio import BioioSource, has_reader, looks_like
 from unifmir.images.planes import Request
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource

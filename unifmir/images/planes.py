@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unifmir.images.aside import Aside, check_space, plan_of, written_out
 from unifmir.images.base import ImageInfo, Region, Shape, check_output, check_values
 from unifmir.images.layout import Layout
+from unifmir.images.staging import Aside, check_space, plan_of, written_out
 
 _CHUNK_BYTES = 4 * 2**20
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from unifmir.atomic import writing
 from unifmir.errors import ImageError
+from unifmir.images.arrays import ArraySource
 from unifmir.images.base import ImageInfo, Region, Shape, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import layout, real
-from unifmir.images.memory import ArraySource
 from unifmir.images.planes import PlanesSink
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError, MissingExtraError
-from unifmir.images.aside import Aside, plan_of
 from unifmir.images.base import (
     AXES,
     ImageInfo,
@@ -24,6 +23,7 @@ from unifmir.images.layout import Layout, layout, real
 from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
 from unifmir.images.planes import Request
 from unifmir.images.pyramid import build_pyramid, create_level
+from unifmir.images.staging import Aside, plan_of
 
 if TYPE_CHECKING:
     from zarr import Array, Group

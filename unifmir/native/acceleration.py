@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.errors import ExportError
-from unifmir.native.library import require
+from unifmir.native.compilation import require
 from unifmir.native.modules import NativeBody, NativeConv, inside
 from unifmir.native.packing import WINDOW
 from unifmir.native.rounding import Moments, measured_moments

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.native import packing
-from unifmir.native.library import Block, Conv, Matrix, library
+from unifmir.native.compilation import Block, Conv, Matrix, library
 from unifmir.native.rounding import Moments
 from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
 

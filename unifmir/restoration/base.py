@@ -35,10 +35,10 @@ class Predictor:
     interface: Literal["network", "image"] = "network"
     device: str = "cpu"
     ran: Mapping[str, Any] = field(default_factory=dict)
-    """What really runs, as `unifmir.export.runners` says it."""
+    """What really runs, as `unifmir.export.runtimes` says it."""
     run_placed: Callable[[FloatImage, Placement], FloatImage] | None = None
     """As `run`, for a network that must know where its tile lies in the whole image: those of
-    light fields, `unifmir.restoration.lightfield.placed`. None: it cannot be told, as a file
+    light fields, `unifmir.restoration.placed_network.placed`. None: it cannot be told, as a file
     cannot, and a light field is then restored untiled."""
     bytes_per_pixel: float | None = None
     """Memory that a run needs for each pixel of the image it reads (voxel, for networks with a

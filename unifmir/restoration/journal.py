@@ -13,7 +13,7 @@ from unifmir.atomic import writing
 from unifmir.images.base import Sink
 
 if TYPE_CHECKING:
-    from unifmir.restoration.plan import Options, Plan
+    from unifmir.restoration.tile_plan import Options, Plan
 
 VERSION = 1
 _MAX_HEADER = 2**26

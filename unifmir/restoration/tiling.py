@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from unifmir.errors import ImageError
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.blocks import geometry_of
 from unifmir.restoration.geometry import Geometry, Size, X, Y, Z, fitting_pitch, largest_read
-from unifmir.restoration.levels import Level
-from unifmir.restoration.memory import run_bytes_per_pixel, usable_bytes
-from unifmir.restoration.receptive import Reach, exact_reach, reach_of
+from unifmir.restoration.memory_budget import run_bytes_per_pixel, usable_bytes
+from unifmir.restoration.receptive_field import Reach, exact_reach, reach_of
 from unifmir.restoration.sampling import View
+from unifmir.restoration.sampling_levels import Level
+from unifmir.restoration.tile_inference import geometry_of
 
 if TYPE_CHECKING:
-    from unifmir.restoration.plan import Options
+    from unifmir.restoration.tile_plan import Options
 
 RAMP_STEPS = 4
 """Grid steps over which tiles of a network with whole-image statistics are blended."""

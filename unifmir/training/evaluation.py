@@ -18,12 +18,12 @@ from skimage.metrics import (
 )
 from skimage.transform import resize
 
+from unifmir.checkpoint.pruning import prune
 from unifmir.compare import compare
 from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
-from unifmir.pruning import prune
 from unifmir.simulate import Pair, generator, lightfield, pair
 from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits

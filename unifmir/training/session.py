@@ -12,15 +12,16 @@ from types import FrameType
 
 import torch
 
-from unifmir import checkpoint
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.pruning import kept_keys
 from unifmir.config import MultiTaskConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.model import Source, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.pruning import kept_keys
 from unifmir.simulate.scenes import VOLUME_PLANES
 from unifmir.tasks import TASKS
+from unifmir.training.initialization import lit, renew
 from unifmir.training.pool import check_fits, simulated
 from unifmir.training.recipe import (
     PAPER_LEARNING_RATE,
@@ -29,7 +30,6 @@ from unifmir.training.recipe import (
     SMALL_CONFIG,
     Schedule,
 )
-from unifmir.training.start import lit, renew
 from unifmir.training.trainer import Training
 
 logger = logging.getLogger(__name__)

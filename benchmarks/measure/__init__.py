@@ -1,0 +1,1 @@
+"""Measuring: each subject in a process of its own, in interleaved rounds."""

@@ -1,0 +1,287 @@
+"""The main job: prepare, measure group by group, and save after each."""
+
+import logging
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import unifmir
+from unifmir import machine
+from unifmir.atomic import PREFIX
+from unifmir.benchmarks.measure.preparation import ExportedFile, Model, Workshop, exported_file
+from unifmir.benchmarks.measure.process import WorkerError, WorkerProcess
+from unifmir.benchmarks.measure.rounds import GroupRun
+from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.plan.subjects import Group, groups_of
+from unifmir.benchmarks.report.results import Peak, Results, read_results
+from unifmir.errors import BenchmarkError
+from unifmir.hashing import sha256_of
+
+logger = logging.getLogger(__name__)
+
+PEAK_S, QUICK_PEAK_S = 1.0, 0.2
+"""For each figure of the machine's peaks."""
+PEAKS_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a benchmark is."""
+
+    done: int
+    total: int
+    """Steps: models and files loaded, subjects opened, visits made. Grows once, when the models
+    are loaded and the subjects known."""
+    text: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class _Steps:
+    """Counts steps and tells of them."""
+
+    def __init__(self, total: int, tell: OnProgress | None) -> None:
+        self.total = total
+        self._done = 0
+        self._tell = tell
+
+    def __call__(self, text: str, count: int = 1) -> None:
+        self._done += count
+        if self._tell is not None:
+            self._tell(Progress(self._done, self.total, text))
+
+
+def benchmark(
+    plan: Plan,
+    out: Path,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    command: str = "",
+    on_progress: OnProgress | None = None,
+) -> Results:
+    """Measure what a plan says and write the results, after every group of subjects.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : Path
+        JSON file. What is prepared lies beside it in a hidden folder until the run is complete.
+    resume : bool
+        Go on with an interrupted run of the same plan in `out`.
+    overwrite : bool
+        Begin anew whatever `out` holds.
+    command : str
+        For the record.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    BenchmarkError
+        The plan makes no sense, or `out` holds something that must not be replaced.
+    UnifmirError
+        A model cannot be had. What fails later is told in its row, and the others go on.
+    """
+    plan = plan.settled()
+    out = Path(out)
+    fresh = _blank(plan, command)
+    previous = None if overwrite else _previous(out, fresh, resume)
+    steps = _Steps(len(plan.models) + len(plan.artifacts) + 1, on_progress)
+    folder = out.parent / f"{PREFIX}{out.stem}"
+    if previous is None and folder.exists():
+        shutil.rmtree(folder)
+    workshop = Workshop(folder)
+    models, files = _loaded(plan, workshop, steps)
+    groups, left_out = groups_of(plan, models, files)
+    settings = {**fresh.settings, "weights": _digests(models, files), "left_out": left_out}
+    results = replace(fresh, settings=settings)
+    if previous is not None:
+        _check_same(out, previous, results)
+        results = replace(previous, complete=False)
+    results = _measured(results, groups, plan, workshop, out, steps)
+    results.save(out)
+    shutil.rmtree(folder, ignore_errors=True)
+    return results
+
+
+def default_name(device: str = "cpu") -> str:
+    """A file name that says which machine and versions the results come from."""
+    versions, facts = library_versions(), machine.description()
+    chip = facts["processor"] if device == "cpu" else facts["gpu"] or device
+    parts = [_slug(chip)]
+    if device == "cpu":
+        parts.append(f"{facts['cores']}c")
+    for short, name in (("torch", "torch"), ("ort", "onnxruntime")):
+        if name in versions:
+            parts.append(short + versions[name].partition("+")[0])
+    return f"benchmark-{'-'.join(parts)}.json"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of everything that decides how fast a model is."""
+    found = {"unifmir": unifmir.__version__, "python": python_version()}
+    for name in ("torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "openvino"):
+        try:
+            found[name.removesuffix("-gpu")] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """Of the checkout this runs from, with `+` if it has changes; empty if it is none."""
+    root = Path(unifmir.__file__).resolve().parents[1]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return ""
+
+    def told(*arguments: str) -> str:
+        done = subprocess.run(
+            [git, "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    changed = told("status", "--porcelain", "--untracked-files=no")
+    return told("rev-parse", "HEAD") + ("+" if changed else "")
+
+
+def _blank(plan: Plan, command: str) -> Results:
+    """Results without rows: what is known before anything is loaded."""
+    return Results(
+        command=command,
+        commit=commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine.description(),
+        versions=library_versions(),
+        settings={"plan": plan.to_dict(), "quick": plan.quick, "threads": plan.threads},
+        complete=False,
+    )
+
+
+def _previous(out: Path, fresh: Results, resume: bool) -> Results | None:
+    """An interrupted run to go on with; BenchmarkError if the file is something to keep."""
+    if not out.exists():
+        return None
+    found = read_results(out)
+    if found.complete:
+        raise BenchmarkError(
+            f"{out} holds complete results of {found.created}: choose another name, or ask to "
+            "overwrite it (--overwrite)"
+        )
+    if not resume:
+        raise BenchmarkError(
+            f"{out} holds an interrupted run with {len(found.rows)} rows: resume it, or ask to "
+            "overwrite it (--overwrite)"
+        )
+    _check_same(out, found, fresh)
+    return found
+
+
+def _check_same(out: Path, old: Results, new: Results) -> None:
+    """BenchmarkError if rows of two runs would not be comparable, with what differs."""
+    wanted, found = _identity(new), _identity(old)
+    differing = [
+        f"{name} is {found.get(name)!r} there and {value!r} now"
+        for name, value in wanted.items()
+        # What is only known once the models are loaded is compared then.
+        if name in found and found[name] != value
+    ]
+    if differing:
+        raise BenchmarkError(
+            f"{out} holds an interrupted run of something else: {'; '.join(differing)}. Choose "
+            "another name, or ask to overwrite it (--overwrite)"
+        )
+
+
+def _identity(results: Results) -> dict[str, Any]:
+    parts: dict[str, Mapping[str, Any]] = {
+        "plan": results.settings["plan"],
+        "machine": results.machine,
+        "version of": results.versions,
+        "weights of": results.settings.get("weights", {}),
+    }
+    flat = {f"{part} {name}": value for part, of in parts.items() for name, value in of.items()}
+    return {**flat, "commit": results.commit}
+
+
+def _loaded(
+    plan: Plan, workshop: Workshop, steps: _Steps
+) -> tuple[list[Model], list[ExportedFile]]:
+    models: list[Model] = []
+    for name in plan.models:
+        models += workshop.models(name, plan.tasks)
+        steps(f"{name}: loaded")
+    files = []
+    for path in plan.artifacts:
+        files.append(exported_file(path))
+        steps(f"{path.name}: read")
+    return models, files
+
+
+def _digests(models: Sequence[Model], files: Sequence[ExportedFile]) -> dict[str, str]:
+    """SHA-256 of what is measured: of the fp32 checkpoint of each task, and of files."""
+    found = {f"{model.name}/{model.task}": model.origin.sha256 for model in models}
+    return found | {file.path.name: sha256_of(file.path) for file in files}
+
+
+def _measured(
+    results: Results,
+    groups: Sequence[Group],
+    plan: Plan,
+    workshop: Workshop,
+    out: Path,
+    steps: _Steps,
+) -> Results:
+    """The results with peaks and every group, saved whenever something was added."""
+    visits = 1 + (plan.rounds or 1)
+    steps.total += visits * sum(len(group.candidates) for group in groups)
+    results.save(out)
+    if not results.peaks:
+        results = replace(results, peaks=_peaks(plan, workshop))
+        results.save(out)
+    steps("the machine's peaks")
+    for group in groups:
+        keys = {candidate.subject.key for candidate in group.candidates}
+        if keys <= {row.subject.key for row in results.rows}:
+            steps(f"{group.title}: measured before", visits * len(keys))
+            continue
+        found = GroupRun(group, plan, workshop, steps).rows()
+        kept = tuple(row for row in results.rows if row.subject.key not in keys)
+        results = replace(results, rows=(*kept, *found))
+        results.save(out)
+    return replace(results, complete=True)
+
+
+def _peaks(plan: Plan, workshop: Workshop) -> tuple[Peak, ...]:
+    """What the machine reaches; nothing if that cannot be measured, which fails no benchmark."""
+    with WorkerProcess(workshop.folder / "peaks", plan.threads or 1) as worker:
+        try:
+            answer = worker.ask(
+                "peaks",
+                timeout_s=PEAKS_TIMEOUT_S,
+                device=plan.device,
+                threads=plan.threads,
+                seconds=QUICK_PEAK_S if plan.quick else PEAK_S,
+            )
+        except WorkerError as error:
+            logger.warning("the machine's peaks are not known: %s", error)
+            return ()
+    return tuple(Peak(**peak) for peak in answer["peaks"])
+
+
+def _slug(text: str) -> str:
+    """Letters, digits and single hyphens, of what a processor or GPU is called."""
+    kept = "".join(c if c.isalnum() else " " for c in text.lower())
+    noise = {"r", "tm", "cpu", "processor", "with", "corporation"}
+    return "-".join(word for word in kept.split() if word not in noise)

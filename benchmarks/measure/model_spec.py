@@ -1,0 +1,95 @@
+"""What a worker is told to load, and the modules it makes of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unifmir.export.base import Variant
+    from unifmir.precision import PrecisionPlan
+
+COMPUTE = "-compute"
+"""End of a precision that is computed in, not only stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, and what is to be made of it."""
+
+    path: Path
+    """For a module, a checkpoint of one task; else what the runtime reads."""
+    precision: str = "fp32"
+    """As in `results.Subject`."""
+    task: str = ""
+    """Of a checkpoint whose weights fit several."""
+    plan: Path | None = None
+    """Which modules stay in fp32, from `save_plan`; None in fp32, and for files of the user."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = asdict(self)
+        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Source":
+        """Inverse of `to_dict`."""
+        plan = data["plan"]
+        return cls(
+            Path(data["path"]),
+            data["precision"],
+            data["task"],
+            None if plan is None else Path(plan),
+        )
+
+
+def module_of(source: Source) -> "nn.Module":
+    """The network of a checkpoint with the image interface around it, in its precision.
+
+    Weights that are stored in two bytes were rounded when the checkpoint was written.
+    """
+    from unifmir.checkpoint.loading import load_file
+    from unifmir.model import image_interface
+    from unifmir.precision import computing
+
+    module = image_interface(load_file(source.path, task=source.task or None))
+    _, variant = split(source.precision)
+    if source.plan is None or variant == "stored":
+        return module
+    return computing(module, read_plan(source.plan))
+
+
+def split(precision: str) -> tuple[str, "Variant"]:
+    """`fp16-compute` is `fp16`, `computing`; `fp16` is `fp16`, `stored`."""
+    if precision.endswith(COMPUTE):
+        return precision.removesuffix(COMPUTE), "computing"
+    return precision, "stored"
+
+
+def save_plan(plan: "PrecisionPlan", path: Path) -> None:
+    """Write what making a variant needs of a plan; not its proof, which was done."""
+    rows = [[row.name, row.kind, row.caller] for row in plan.ranges.rows]
+    values = {"precision": plan.precision, "islands": dict(plan.islands), "rows": rows}
+    path.write_text(json.dumps(values), "utf-8")
+
+
+def read_plan(path: Path) -> "PrecisionPlan":
+    """A plan that says what is fp32 and what is not: its figures are blank."""
+    from unifmir.compare import LOW_PRECISION
+    from unifmir.precision import ModuleRange, PrecisionPlan, RangeReport
+
+    values = json.loads(path.read_text("utf-8"))
+    blank = (0.0, "", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+    rows = tuple(ModuleRange(name, kind, caller, *blank) for name, kind, caller in values["rows"])
+    return PrecisionPlan(
+        precision=values["precision"],
+        islands=values["islands"],
+        ranges=RangeReport(rows, ()),
+        acceptance={},
+        missed={},
+        tolerance=LOW_PRECISION,
+        low_share=1.0,
+    )

@@ -1,0 +1,256 @@
+"""From the names in a plan to what workers load: checkpoints and exported files."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import unifmir
+from unifmir import precision as precisions
+from unifmir.atomic import writing
+from unifmir.benchmarks.measure.model_spec import COMPUTE, Source, read_plan, save_plan, split
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.serialization import tensors_sha256
+from unifmir.compare import FP32
+from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.errors import BenchmarkError, ExportError, UnifmirError
+from unifmir.export.base import Credit, ExportJob, Lineage
+from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.formats import FORMATS
+from unifmir.export.formats.onnx import DEFAULT_OPSET
+from unifmir.export.interfaces import lineage_of
+from unifmir.export.runtimes import RUNNERS
+from unifmir.model import Source as Origin
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+from unifmir.precision import PrecisionPlan, RangeReport
+from unifmir.reference import REFERENCES
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+
+logger = logging.getLogger(__name__)
+
+_FP32 = PrecisionPlan("fp32", {}, RangeReport((), ()), {}, {}, FP32, 0.0)
+"""Nothing to settle, so nothing is measured: that takes as long as timing a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model for one task, saved where workers find it."""
+
+    name: str
+    """As in `results.Subject`."""
+    task: str
+    config: SingleConfig
+    origin: Origin
+    """The fp32 checkpoint in the work folder; its digest is the parent's in exported files."""
+    file: Path
+    """Where that is."""
+    trained: bool
+    """Whether the weights come from a file; those of a reference model that is named do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """A file that the user gave."""
+
+    path: Path
+    format: str
+    lineage: Lineage
+    config: SingleConfig
+
+    @property
+    def precision(self) -> str:
+        """As in `results.Subject`."""
+        computing = self.lineage.variant == "computing"
+        return self.lineage.precision + (COMPUTE if computing else "")
+
+
+class Workshop:
+    """Makes what is timed, each thing once, in a folder that a resumed run finds again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._refused: dict[str, ExportError] = {}
+
+    def models(self, name: str, tasks: Sequence[str]) -> list[Model]:
+        """A model for each of the tasks that it has, of all tasks if none is named.
+
+        Raises
+        ------
+        UnifmirError
+            There is no such model, it cannot be had, or it has none of the tasks.
+        """
+        found = [self._saved(name, network) for network in _networks(name, tasks)]
+        if not found:
+            raise BenchmarkError(f"{name} is for none of the tasks asked for: {', '.join(tasks)}")
+        return found
+
+    def source(self, model: Model, runtime: str, precision: str) -> Source:
+        """What a worker loads to run a model in a runtime and a precision.
+
+        Raises
+        ------
+        ExportError
+            The precision is not the same picture as fp32.
+        """
+        row, (kind, variant) = RUNNERS[runtime], split(precision)
+        row_format = row.format
+        plan = None
+        if kind != "fp32" and not row.own_arithmetic:
+            plan = self._plan(model, precision)
+        start = f"{model.file.stem}.{precision}"
+        path = model.file
+        if row_format is not None:
+            path = self._once(
+                start + FORMATS[row_format].suffix,
+                lambda aside: self._export(model, row_format, precision, plan, aside),
+            )
+        elif plan is not None and variant == "stored":
+            path = self._once(
+                f"{start}.safetensors", lambda aside: self._rounded(model, plan, aside)
+            )
+        return Source(path, precision, model.task, plan)
+
+    def _saved(self, name: str, network: Network) -> Model:
+        digest = tensors_sha256(network.state_dict())
+        short = Path(name).name
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", short)
+        key = hashlib.sha256(f"{digest} {network.config.to_dict()}".encode()).hexdigest()[:12]
+        path = self.folder / f"{slug}-{network.task}-{key}.safetensors"
+        origin = checkpoint.save(network, path)
+        certificate = network.certificate
+        trained = certificate is not None and bool(certificate.parent.sha256)
+        return Model(short, network.task, network.config, origin, path, trained)
+
+    def _once(self, name: str, make: Callable[[Path], object]) -> Path:
+        """A file of the folder, made if it is not there: names hold the digest of the weights."""
+        path = self.folder / name
+        if not path.exists():
+            logger.info("writing %s", name)
+            with writing(path) as aside:
+                make(aside)
+                # What a format puts beside its file, such as an engine's passport, keeps to it.
+                for beside in self.folder.glob(f"{aside.name}.*"):
+                    beside.replace(path.with_name(beside.name.replace(aside.name, name, 1)))
+        return path
+
+    def _network(self, model: Model) -> Network:
+        return checkpoint.load_file(model.file, task=model.task)
+
+    def _plan(self, model: Model, precision: str) -> Path:
+        """Which modules stay in fp32, settled once; refused once too, because that takes longer."""
+        name = f"{model.file.stem}.{precision}.json"
+        if name in self._refused:
+            raise self._refused[name]
+        try:
+            return self._once(name, lambda aside: self._settle(model, precision, aside))
+        except ExportError as error:
+            self._refused[name] = error
+            raise
+
+    def _settle(self, model: Model, precision: str, path: Path) -> None:
+        kind, variant = split(precision)
+        network = self._network(model)
+        inputs = calibration_inputs(network.config, "network", [sample(model.task).image])
+        plan = precisions.plan_precision(network, kind, inputs, variants=(variant,))
+        if not plan.passed:
+            raise ExportError(
+                f"{model.name} in {precision} is not the same picture as in fp32: "
+                + "; ".join(plan.failures[:3])
+            )
+        save_plan(plan, path)
+
+    def _rounded(self, model: Model, plan: Path, path: Path) -> None:
+        """The checkpoint with weights in two bytes."""
+        network, chosen = self._network(model), read_plan(plan)
+        stored = precisions.stored(network, chosen)
+        checkpoint.save(stored, path, dtype=precisions.stored_dtypes(network, chosen))
+
+    def _export(
+        self, model: Model, format_name: str, precision: str, plan: Path | None, path: Path
+    ) -> None:
+        """One file of a format; that it is the same picture is seen on the timed image."""
+        kind, variant = split(precision)
+        network = self._network(model)
+        module, chosen = image_interface(network), _FP32
+        if plan is not None:
+            chosen = read_plan(plan)
+            make = {"stored": precisions.stored, "computing": precisions.computing}[variant]
+            module = make(module, chosen.fitted(module))
+        job = ExportJob(
+            network=network,
+            module=module,
+            example=example(network.config, "image"),
+            lineage=lineage_of(network.config, "image", kind, variant, model.origin),
+            plan=chosen,
+            opset=DEFAULT_OPSET,
+            credit=Credit(),
+        )
+        try:
+            FORMATS[format_name].write(job, path)
+        except UnifmirError:
+            raise
+        except Exception as error:  # what tracing and its libraries raise shares no base
+            raise ExportError(
+                f"{model.name} cannot be written as {format_name} ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _networks(name: str, tasks: Sequence[str]) -> Iterator[Network]:
+    """A network for one task each; one after the other, because the full-size ones are large."""
+    if name in REFERENCES and not Path(name).is_file():
+        for task in REFERENCES[name].tasks:
+            if not tasks or task in tasks:
+                yield unifmir.prune(unifmir.load(name, task=task), task)
+        return
+    network = unifmir.load(name, task=tasks[0] if len(tasks) == 1 else None)
+    if isinstance(network.config, MultiTaskConfig):
+        for task in tasks or TASKS:
+            yield unifmir.prune(network, task)
+    elif not tasks or network.task in tasks:
+        # A copy, as `unifmir export` makes one: then its files name this checkpoint as parent.
+        yield unifmir.prune(network, network.task)
+
+
+def exported_file(path: Path) -> ExportedFile:
+    """A file of `unifmir export`, with what it says of itself.
+
+    Raises
+    ------
+    BenchmarkError
+        No runtime reads such files, or it takes no images.
+    ExportError
+        It is not one of ours.
+    """
+    formats = readable_formats()
+    for name, suffix in formats.items():
+        if path.name.endswith(suffix):
+            lineage = FORMATS[name].lineage(path)
+            if lineage.interface != "image":
+                raise BenchmarkError(
+                    f"{path.name} takes the plain network's input; expected a file that takes "
+                    "images: export it with --interface image"
+                )
+            return ExportedFile(path, name, lineage, _single(lineage.config, path))
+    raise BenchmarkError(
+        f"{path.name}: no runtime reads such a file; expected a name that ends in "
+        f"{' or '.join(formats.values())}. Checkpoints are given as models"
+    )
+
+
+def readable_formats() -> dict[str, str]:
+    """Export format -> suffix, of those that some runtime reads."""
+    found = {row.format for row in RUNNERS.values()}
+    return {name: FORMATS[name].suffix for name in FORMATS if name in found}
+
+
+def _single(config: Mapping[str, Any], path: Path) -> SingleConfig:
+    parsed = config_from_dict(dict(config))
+    if isinstance(parsed, MultiTaskConfig):
+        raise BenchmarkError(f"{path.name} says it holds every task; expected one")
+    return parsed

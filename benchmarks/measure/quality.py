@@ -1,0 +1,48 @@
+"""Quality beside cost: held-out images through the very process that was timed."""
+
+import json
+from pathlib import Path
+
+from unifmir.atomic import writing
+from unifmir.benchmarks.measure.process import WorkerProcess
+from unifmir.benchmarks.plan.subjects import Candidate
+from unifmir.benchmarks.report.results import Quality
+
+TIMEOUT_S = 7200.0
+"""For all images of one subject."""
+SEED = 0
+"""Of the held-out images, as in `unifmir evaluate`."""
+DATASET = "held-out simulated images, seed 0"
+
+
+class Qualities:
+    """Measured once a model, runtime and precision, and kept where a resumed run finds it."""
+
+    def __init__(self, folder: Path, images: int) -> None:
+        self.images = images
+        self._file = folder / "quality.json"
+        self._known: dict[str, dict[str, float]] = {}
+        if self._file.exists():
+            self._known = json.loads(self._file.read_text("utf-8"))
+
+    def of(self, candidate: Candidate, worker: WorkerProcess) -> Quality | None:
+        """The quality of a subject; None if it is not wanted, or there is nothing to be judged.
+
+        A reference model that is only named has fresh weights, and no quality.
+        """
+        if not self.images or (candidate.model is not None and not candidate.model.trained):
+            return None
+        subject = candidate.subject
+        name = f"{subject.task}/{subject.model}/{subject.runtime}/{subject.precision}"
+        if name not in self._known:
+            answer = worker.ask(
+                "quality",
+                timeout_s=TIMEOUT_S,
+                config=candidate.config.to_dict(),
+                images=self.images,
+                seed=SEED,
+            )
+            self._known[name] = {key: answer[key] for key in ("psnr_db", "ssim", "nrmse", "slope")}
+            with writing(self._file) as aside:
+                aside.write_text(json.dumps(self._known), "utf-8")
+        return Quality(**self._known[name], images=self.images, dataset=DATASET)

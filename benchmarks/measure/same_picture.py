@@ -1,0 +1,102 @@
+"""Whether what is timed computes the same picture as the model in fp32 eager."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unifmir.benchmarks.measure.model_spec import Source
+from unifmir.benchmarks.measure.process import WorkerProcess
+from unifmir.benchmarks.plan.subjects import Candidate
+from unifmir.benchmarks.plan.workloads import image_of
+from unifmir.compare import FP32, LOW_PRECISION, Tolerance, compare
+from unifmir.errors import ImageError
+
+TIMEOUT_S = 3600.0
+"""For one run of a model, loading included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The comparison of one subject."""
+
+    figures: Mapping[str, Any]
+    """`max_abs_over_std`, `psnr_db`, `tolerance`, `passed`."""
+    problems: tuple[str, ...]
+
+
+class Pictures:
+    """Outputs of the subjects of one group, and of their models in fp32 eager."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._taken: dict[str, Path] = {}
+        self._expected: dict[str, Path] = {}
+
+    def take(self, candidate: Candidate, worker: WorkerProcess) -> None:
+        """Have a subject's output saved."""
+        path = self._folder / f"output-{len(self._taken):03d}.npy"
+        worker.ask("save", timeout_s=TIMEOUT_S, path=str(path))
+        subject = candidate.subject
+        self._taken[subject.key] = path
+        if candidate.model and subject.runtime == "eager" and subject.precision == "fp32":
+            self._expected.setdefault(candidate.model.origin.sha256, path)
+
+    def compared(self, candidate: Candidate) -> Picture | None:
+        """A subject's output with that of fp32 eager; None if the model is not at hand."""
+        expected = self._expectation(candidate)
+        path = self._taken[candidate.subject.key]
+        if expected is None:
+            return None
+        tolerance = _tolerance(candidate)
+        try:
+            found = compare(np.load(expected), np.load(path))
+        except ImageError as error:
+            return Picture({"tolerance": tolerance.name, "passed": False}, (str(error),))
+        failures = tolerance.failures(found)
+        values = found.to_dict()
+        figures = {name: values[name] for name in ("max_abs_over_std", "psnr_db", "identical")}
+        return Picture(
+            {**figures, "tolerance": tolerance.name, "passed": not failures},
+            tuple(f"not the same picture as fp32 eager: {text}" for text in failures),
+        )
+
+    def _expectation(self, candidate: Candidate) -> Path | None:
+        """The output of fp32 eager, run for this alone if it is not a subject itself."""
+        if candidate.model is None:
+            parent = candidate.file.lineage.parent["sha256"] if candidate.file else ""
+            return self._expected.get(parent)
+        key = candidate.model.origin.sha256
+        if key not in self._expected:
+            subject = candidate.subject
+            folder = self._folder / f"expected-{len(self._expected):03d}"
+            with WorkerProcess(folder, self._threads) as worker:
+                image = folder / "input.npy"
+                np.save(image, image_of(subject.task, subject.input_shape))
+                worker.ask(
+                    "open",
+                    timeout_s=TIMEOUT_S,
+                    runtime="eager",
+                    source=Source(candidate.model.file, task=subject.task).to_dict(),
+                    image=str(image),
+                    device="cpu",
+                    threads=self._threads,
+                )
+                worker.ask("save", timeout_s=TIMEOUT_S, path=str(folder / "output.npy"))
+            self._expected[key] = folder / "output.npy"
+        return self._expected[key]
+
+
+def _tolerance(candidate: Candidate) -> Tolerance:
+    """fp32 is held to the fp32 bar, except behind the square root of isotropic.
+
+    Its slope is infinite at 0: equal passes may differ by any part of the standard deviation
+    there. `unifmir verify` compares the squares; here the low-precision bar tells a wrong
+    picture from a right one.
+    """
+    if candidate.subject.precision != "fp32" or candidate.subject.task == "isotropic":
+        return LOW_PRECISION
+    return FP32

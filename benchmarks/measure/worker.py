@@ -1,0 +1,176 @@
+"""The process in which one model is timed: `python -m unifmir.benchmarks.measure.worker`.
+
+One JSON object a line comes in, one goes out. Nothing but what the model needs is imported, so
+that memory and cold start are the runtime's own.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, TextIO
+
+import numpy as np
+
+from unifmir.benchmarks.measure.model_spec import Source, module_of
+from unifmir.errors import BenchmarkError, UnifmirError
+from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes.base import Clock, Session
+from unifmir.machine import resident_bytes
+
+SETTLED = 0.02
+"""Warm-up ends when the last `LAST` runs differ by less than this part of the fastest."""
+LAST = 5
+MIN_WARM_UP = 2
+"""Runs, even where there is no time for more. With the first one and the one whose output is
+saved there are four: TorchScript makes its fused graph in the second."""
+
+Answer = dict[str, Any]
+
+
+class Worker:
+    """What the process holds between commands."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._image = np.empty(0, dtype=np.float32)
+        self._before_load = 0
+        self.commands: Mapping[str, Callable[..., Answer]] = {
+            "open": self.open,
+            "warm_up": self.warm_up,
+            "visit": self.visit,
+            "save": self.save,
+            "memory": self.memory,
+            "quality": self.quality,
+            "peaks": self.peaks,
+        }
+
+    def open(
+        self, runtime: str, source: Mapping[str, Any], image: str, device: str, threads: int
+    ) -> Answer:
+        """Import the runtime, load the model, run it once."""
+        started = Clock()
+        row = RUNNERS[runtime]
+        row.require()
+        if row.format is None:
+            for name in ("checkpoint", "model", "precision.variants"):
+                importlib.import_module(f"unifmir.{name}")
+        import_ms, _ = started.read()
+        self._before_load = resident_bytes("VmRSS")
+        self._image = np.load(image)
+        clock, wanted = Clock(), Source.from_dict(source)
+        what = module_of(wanted) if row.format is None else wanted.path
+        self._session = row.open(what, device=device, threads=threads)
+        load_ms, _ = clock.read()
+        clock = Clock()
+        output = self._session.run(self._image)
+        first_run_ms, _ = clock.read()
+        return {
+            "import_ms": import_ms,
+            "load_ms": load_ms,
+            "first_run_ms": first_run_ms,
+            "ran": dict(self._session.ran),
+            "fallbacks": list(self._session.fallbacks),
+            "output_shape": list(output.shape),
+        }
+
+    def warm_up(self, runs: int, seconds: float) -> Answer:
+        """Run until the times settle, at most so many runs and seconds."""
+        taken: list[float] = []
+        clock = Clock()
+        while len(taken) < MIN_WARM_UP or (
+            len(taken) < runs and clock.read()[0] < seconds * 1e3 and not settled(taken)
+        ):
+            taken.append(self._opened().timed(self._image).wall_ms)
+        return {"wall_ms": taken, "settled": settled(taken)}
+
+    def visit(self, runs: int, settling: bool) -> Answer:
+        """Run so many times under the clock; one more before, if the caches are to be filled."""
+        session, clock = self._opened(), Clock()
+        if settling:
+            session.run(self._image)
+        timings = [session.timed(self._image) for _ in range(runs)]
+        on_device = timings[0].device_ms is not None
+        return {
+            "wall_ms": [t.wall_ms for t in timings],
+            "cpu_ms": [t.cpu_ms for t in timings],
+            "device_ms": [t.device_ms for t in timings] if on_device else [],
+            "copy_ms": [t.copy_ms for t in timings] if on_device else [],
+            "process_cpu_ms": clock.read()[1],
+        }
+
+    def save(self, path: str) -> Answer:
+        """Write the output as .npy."""
+        np.save(path, self._opened().run(self._image))
+        return {}
+
+    def memory(self) -> Answer:
+        """Largest resident set so far, and what the device says."""
+        return {
+            "peak_rss_bytes": resident_bytes("VmHWM"),
+            "before_load_bytes": self._before_load,
+            "device_bytes": None if self._session is None else self._session.device_bytes(),
+        }
+
+    def quality(self, config: dict[str, Any], images: int, seed: int) -> Answer:
+        """What it makes of held-out images."""
+        from unifmir.config import MultiTaskConfig, config_from_dict
+        from unifmir.training.evaluation import quality
+
+        chosen = config_from_dict(config)
+        if isinstance(chosen, MultiTaskConfig):
+            raise BenchmarkError("a multi-task model is judged one task at a time")
+        return asdict(quality(self._opened().run, chosen, images=images, seed=seed))
+
+    def peaks(self, device: str, threads: int, seconds: float) -> Answer:
+        """What the machine reaches at most."""
+        from unifmir.benchmarks.measure.peaks import measured
+
+        return {"peaks": measured(device, threads, seconds)}
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise BenchmarkError("nothing is open: send 'open' first")
+        return self._session
+
+
+def settled(taken: list[float]) -> bool:
+    """Whether the last runs took the same time."""
+    last = taken[-LAST:]
+    return len(last) == LAST and max(last) - min(last) < SETTLED * min(last)
+
+
+def answer(worker: Worker, line: str) -> Answer:
+    """Do what one line says; errors are answers too."""
+    try:
+        request = json.loads(line)
+        command = worker.commands[request.pop("command")]
+        return {"ok": True, **command(**request)}
+    except UnifmirError as error:
+        return {"ok": False, "error": str(error)}
+    except Exception as error:  # noqa: BLE001  # what libraries raise shares no base
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+
+
+def serve(lines: TextIO, out: TextIO) -> None:
+    """Answer line by line until the other side closes."""
+    worker = Worker()
+    for line in lines:
+        out.write(json.dumps(answer(worker, line)) + "\n")
+        out.flush()
+
+
+def main() -> None:
+    """Keep standard output for answers: whatever libraries print goes to standard error."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, own)
+    own.flush()
+    # Without the libraries' own endings, which may take seconds or crash (CUDA, OpenMP).
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

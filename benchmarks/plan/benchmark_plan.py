@@ -1,0 +1,117 @@
+"""What a benchmark is asked to do."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.errors import BenchmarkError
+from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes.base import is_cuda
+from unifmir.machine import available_cores
+from unifmir.registry import nearest_name
+from unifmir.tasks import task_named
+
+PRECISIONS = ("fp32", "fp16", "bf16", "fp16-compute", "bf16-compute")
+"""`fp16` and `bf16` store weights so and compute in fp32; `-compute` computes so too."""
+
+ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
+"""At least so many rounds, seconds and samples a subject: 30 samples and 10 s are what
+OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds give the bootstrap something
+to draw from."""
+QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared, and how thoroughly. None: the default, or that of `quick`."""
+
+    models: tuple[str, ...] = ()
+    """Zoo ids, names of reference models, checkpoint files. The first is the baseline."""
+    artifacts: tuple[Path, ...] = ()
+    """Files of `unifmir export`, run as they are."""
+    tasks: tuple[str, ...] = ()
+    """Empty: every task of every model."""
+    runtimes: tuple[str, ...] = ("eager", "onnxruntime")
+    """Names in `unifmir.export.runtimes.RUNNERS`."""
+    precisions: tuple[str, ...] = ("fp32",)
+    device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:N`."""
+    threads: int | None = None
+    """On the CPU; the cores of the machine by default."""
+    keep_memory: bool = True
+    """Whether processes keep what a run frees for the next (`process.KEPT_MEMORY`): times are
+    then steady, and on Linux PyTorch is up to 2.6 times as fast as in a plain process."""
+    workloads: tuple[str, ...] | None = None
+    rounds: int | None = None
+    seconds: float | None = None
+    """Of measurement a subject and image, warm-up not counted."""
+    samples: int | None = None
+    seed: int = 0
+    """Of the order within each round."""
+    baseline: str = ""
+    """`model`, `model/runtime` or `model/runtime/precision`; the first model in fp32 eager."""
+    images: int = 0
+    """Held-out images that the quality is measured on; 0: it is not measured."""
+    quick: bool = False
+    """An answer in about a minute: fewer rounds, patches only."""
+
+    def settled(self) -> "Plan":
+        """With every default filled in.
+
+        Raises
+        ------
+        BenchmarkError
+            Something in it is unknown or makes no sense.
+        """
+        quick = self.quick
+        plan = replace(
+            self,
+            device="cuda:0" if self.device == "cuda" else self.device,
+            models=tuple(dict.fromkeys(self.models)),
+            artifacts=tuple(Path(path) for path in dict.fromkeys(self.artifacts)),
+            threads=self.threads or available_cores(),
+            workloads=self.workloads or (("patch",) if quick else ("patch", "image")),
+            rounds=self.rounds or (QUICK_ROUNDS if quick else ROUNDS),
+            seconds=self.seconds or (QUICK_SECONDS if quick else SECONDS),
+            samples=self.samples or (QUICK_SAMPLES if quick else SAMPLES),
+        )
+        plan.check()
+        return plan
+
+    def check(self) -> None:
+        """BenchmarkError if something is unknown or makes no sense."""
+        if not self.models and not self.artifacts:
+            raise BenchmarkError("nothing to benchmark: give a model, or an exported file")
+        is_cuda(self.device)
+        for task in self.tasks:
+            task_named(task)
+        _known("runtime", self.runtimes, list(RUNNERS))
+        _known("precision", self.precisions, list(PRECISIONS))
+        _known("workload", self.workloads or (), list(WORKLOADS))
+        for path in self.artifacts:
+            if not path.is_file():
+                raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")
+        for what in ("threads", "rounds", "seconds", "samples"):
+            value = getattr(self, what)
+            if value is not None and value <= 0:
+                raise BenchmarkError(f"{what} is {value}: expected more than 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; files by name, because where they lie is nobody else's business."""
+        values = asdict(self)
+        values["models"] = [_shown(model) for model in self.models]
+        values["artifacts"] = [path.name for path in self.artifacts]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _shown(model: str) -> str:
+    return Path(model).name
+
+
+def _known(what: str, names: tuple[str, ...], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise BenchmarkError(
+                f"unknown {what} {name!r}{nearest_name(name, known)} known: {', '.join(known)}"
+            )

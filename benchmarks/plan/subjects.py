@@ -1,0 +1,139 @@
+"""Which subjects a plan has, and which of them are compared: groups that read the same image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from unifmir.benchmarks.measure.preparation import ExportedFile, Model
+from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.plan.workloads import Size, image_shape, input_shape, sizes
+from unifmir.benchmarks.report.results import Subject
+from unifmir.config import SingleConfig
+from unifmir.errors import BenchmarkError
+from unifmir.export.runtimes import RUNNERS
+from unifmir.tasks import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject, and what it is made of."""
+
+    subject: Subject
+    config: SingleConfig
+    model: Model | None = None
+    file: ExportedFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Subjects that read the same image, timed in turn."""
+
+    task: str
+    workload: str
+    image_shape: tuple[int, ...]
+    candidates: tuple[Candidate, ...]
+    baseline: str
+    """Key of the subject that the others are compared with."""
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.task} {self.workload} {'x'.join(map(str, self.image_shape))}"
+
+
+def groups_of(
+    plan: Plan, models: Sequence[Model], files: Sequence[ExportedFile]
+) -> tuple[list[Group], list[str]]:
+    """The groups of a plan, and a sentence for each combination that no runtime has.
+
+    Raises
+    ------
+    BenchmarkError
+        Nothing is left, or two subjects cannot be told apart.
+    """
+    left_out: dict[str, None] = {}
+    members: dict[tuple[str, str, tuple[int, ...]], list[Candidate]] = {}
+    tasks = [task for task in TASKS if any(task == m.task for m in models)]
+    tasks += [f.lineage.task for f in files if f.lineage.task not in tasks]
+    for task in dict.fromkeys(tasks):
+        for workload in plan.workloads or ():
+            for name, size in sizes(workload, task):
+                for candidate in _candidates(plan, task, name, size, models, files, left_out):
+                    shape = image_shape(task, candidate.subject.input_shape)
+                    members.setdefault((task, name, shape), []).append(candidate)
+    if not members:
+        raise BenchmarkError(f"nothing is left to benchmark: {'; '.join(left_out)}")
+    groups = [Group(*key, tuple(found), baseline_of(plan, found)) for key, found in members.items()]
+    _check_distinct(groups)
+    return groups, list(left_out)
+
+
+def baseline_of(plan: Plan, candidates: Sequence[Candidate]) -> str:
+    """Key of the wanted baseline, else of the first model in fp32 eager, else of the first."""
+    if plan.baseline:
+        wanted = plan.baseline.split("/")
+        for candidate in candidates:
+            s = candidate.subject
+            if [s.model, s.runtime, s.precision][: len(wanted)] == wanted:
+                return s.key
+    for candidate in candidates:
+        if candidate.subject.runtime == "eager" and candidate.subject.precision == "fp32":
+            return candidate.subject.key
+    return candidates[0].subject.key
+
+
+def _candidates(
+    plan: Plan,
+    task: str,
+    workload: str,
+    size: Size,
+    models: Sequence[Model],
+    files: Sequence[ExportedFile],
+    left_out: dict[str, None],
+) -> Iterator[Candidate]:
+    for model in models:
+        for runtime in plan.runtimes if model.task == task else ():
+            for precision in plan.precisions:
+                if precision not in RUNNERS[runtime].precisions(plan.device):
+                    left_out[f"{runtime} has no {precision} on {plan.device}"] = None
+                    continue
+                subject = _subject(
+                    plan, model.name, model.config, runtime, precision, workload, size
+                )
+                yield Candidate(subject, model.config, model=model)
+    for file in files:
+        for runtime in _runtimes(plan, file) if file.lineage.task == task else ():
+            subject = _subject(
+                plan, file.path.name, file.config, runtime, file.precision, workload, size
+            )
+            yield Candidate(subject, file.config, file=file)
+
+
+def _runtimes(plan: Plan, file: ExportedFile) -> list[str]:
+    """Those of the plan that read the file; where there is none, the first that does."""
+    able = [name for name in RUNNERS if RUNNERS[name].format == file.format]
+    return [name for name in plan.runtimes if name in able] or able[:1]
+
+
+def _subject(
+    plan: Plan,
+    name: str,
+    config: SingleConfig,
+    runtime: str,
+    precision: str,
+    workload: str,
+    size: Size,
+) -> Subject:
+    shape = input_shape(config, size)
+    return Subject(name, config.task, runtime, precision, plan.device, workload, shape)
+
+
+def _check_distinct(groups: Sequence[Group]) -> None:
+    seen: set[str] = set()
+    for group in groups:
+        for candidate in group.candidates:
+            key = candidate.subject.key
+            if key in seen:
+                raise BenchmarkError(
+                    f"two subjects are both {key}: files are told apart by their names; rename one"
+                )
+            seen.add(key)

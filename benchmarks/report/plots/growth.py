@@ -1,0 +1,114 @@
+"""How latency grows with the number of pixels."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from unifmir.benchmarks.measure.statistics import PowerLaw, power_law
+from unifmir.benchmarks.report.plots.style import (
+    colours,
+    finish,
+    how,
+    marks,
+    panels,
+    point,
+    short,
+    untrusted_note,
+    write_out,
+)
+from unifmir.benchmarks.report.results import Results, Row
+from unifmir.benchmarks.report.tables.derived import SWEEP
+from unifmir.benchmarks.report.tables.numbers import supported_decimals, with_interval
+
+
+def plot(results: Results) -> dict[str, Figure] | str:
+    """One figure with a panel for each task, a line for each model and way of running it."""
+    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+    for row in results.rows:
+        if row.subject.workload.startswith(SWEEP) and _timed(row):
+            lines = found.setdefault(row.subject.task, {})
+            lines.setdefault((row.subject.model, how(row)), []).append(row)
+    found = {
+        task: {who: rows for who, rows in lines.items() if len(_sizes(rows)) > 1}
+        for task, lines in found.items()
+    }
+    found = {task: lines for task, lines in found.items() if lines}
+    return (
+        {"growth": _figure(found, results)} if found else "no model was timed on a sweep of sizes"
+    )
+
+
+def _figure(tasks: dict[str, dict[tuple[str, str], list[Row]]], results: Results) -> Figure:
+    most = max(map(len, tasks.values()))
+    figure, axes = panels(len(tasks), width=4.6, height=3.1 + 0.2 * most)
+    for panel, (task, lines) in zip(axes, tasks.items(), strict=True):
+        _panel(panel, task, lines, results)
+    everything = [row for lines in tasks.values() for rows in lines.values() for row in rows]
+    notes = untrusted_note(everything, "hollow, not fitted")
+    notes.insert(
+        0,
+        "Lines: least squares on the logarithms; in the legend the exponent and its 95 % interval.",
+    )
+    finish(figure, "Growth of latency with the number of pixels", results, notes=notes)
+    return figure
+
+
+def _panel(
+    axes: Axes, task: str, lines: dict[tuple[str, str], list[Row]], results: Results
+) -> None:
+    colour, mark = colours(results), marks(results)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    write_out(axes.xaxis)
+    write_out(axes.yaxis)
+    axes.set_title(task)
+    axes.set_xlabel("pixels")
+    axes.set_ylabel("latency, ms")
+    entries = []
+    for (model, way), rows in lines.items():
+        trusted = [row for row in rows if row.ranked]
+        law = growth(rows)
+        shade, sign = colour[model], mark[way]
+        if law is not None:
+            ends = [min(_sizes(trusted)), max(_sizes(trusted))]
+            line = [law.factor * pixels**law.exponent for pixels in ends]
+            axes.plot(ends, line, color=shade, lw=1.2)
+        for row in rows:
+            point(axes, row.subject.pixels, _ms(row), row, shade, sign)
+        label = f"{short(model)}, {way}: {_told(law)}"
+        face = shade if trusted else "white"
+        entries.append(Line2D([], [], color=shade, marker=sign, mfc=face, lw=1.2, label=label))
+    axes.legend(
+        handles=entries, loc="upper left", bbox_to_anchor=(-0.12, -0.2), fontsize=8,
+        handlelength=1.6, borderaxespad=0,
+    )  # fmt: skip
+
+
+def growth(rows: Sequence[Row]) -> PowerLaw | None:
+    """The power law of the rows that can be trusted; None for fewer than three sizes."""
+    trusted = [row for row in rows if row.ranked]
+    if len(_sizes(trusted)) < 3:
+        return None
+    return power_law([row.subject.pixels for row in trusted], [_ms(row) for row in trusted])
+
+
+def _told(law: PowerLaw | None) -> str:
+    if law is None:
+        return "not fitted"
+    decimals = supported_decimals(law.exponent, law.interval)
+    return with_interval(law.exponent, law.interval, decimals)
+
+
+def _sizes(rows: Sequence[Row]) -> set[int]:
+    return {row.subject.pixels for row in rows}
+
+
+def _timed(row: Row) -> bool:
+    return row.latency is not None and row.latency.median_ms > 0
+
+
+def _ms(row: Row) -> float:
+    return row.latency.median_ms if row.latency is not None else math.nan

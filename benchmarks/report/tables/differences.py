@@ -1,0 +1,119 @@
+"""A comparison of two results files as text."""
+
+from collections.abc import Sequence
+
+from unifmir.benchmarks.report.changes import Change, Comparison, Pair
+from unifmir.benchmarks.report.tables.building import Notes, Table, printable
+from unifmir.benchmarks.report.tables.numbers import (
+    NOTHING,
+    significant,
+    supported_decimals,
+    with_interval,
+)
+from unifmir.benchmarks.report.tables.rendering import plain
+
+_COLUMNS = ("task", "workload", "shape", "model", "runtime", "precision", "device")
+_TIMES = ("ratio [95 %]", "p", "verdict")
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A table of all rows in both files, what else changed, and what it comes to."""
+    blocks = [_remarks(comparison), _times(comparison), _others(comparison.pairs)]
+    blocks += [
+        _listed("only before", comparison.only_before),
+        _listed("only after", comparison.only_after),
+        _summary(comparison),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _remarks(comparison: Comparison) -> str:
+    return "\n".join(printable(remark) for remark in comparison.remarks)
+
+
+def _times(comparison: Comparison) -> str:
+    if not comparison.pairs:
+        return "no row is in both files"
+    notes = Notes()
+    rows = [(*_who(pair), *_cells(pair, notes)) for pair in comparison.pairs]
+    unit = "/baseline" if comparison.relative else ", ms"
+    return plain(
+        Table(
+            title="after / before; below 1 is faster",
+            columns=(*_COLUMNS, f"before{unit}", f"after{unit}", *_TIMES),
+            rows=tuple(tuple(map(printable, row)) for row in rows),
+            words=(*(True,) * len(_COLUMNS), False, False, False, False, True),
+            doubtful=tuple(pair.verdict == "not comparable" for pair in comparison.pairs),
+            notes=tuple(notes.lines()),
+        )
+    )
+
+
+def _who(pair: Pair) -> tuple[str, ...]:
+    subject = pair.subject
+    shape = "x".join(map(str, subject.input_shape))
+    how = (subject.model, subject.runtime, subject.precision, subject.device)
+    return subject.task, subject.workload, shape, *how
+
+
+def _cells(pair: Pair, notes: Notes) -> tuple[str, ...]:
+    verdict = f"{pair.verdict} {notes(pair.reason)}" if pair.reason else str(pair.verdict)
+    if pair.regression:
+        verdict = f"{verdict}: REGRESSION"
+    if pair.broken:
+        verdict = f"{verdict}: BROKEN"
+    before, after = (significant(value) for value in (pair.before, pair.after))
+    return before, after, _ratio(pair), _chance(pair.p_value), verdict
+
+
+def _ratio(pair: Pair) -> str:
+    if pair.ratio is None or pair.interval is None:
+        return NOTHING
+    return with_interval(pair.ratio, pair.interval, supported_decimals(pair.ratio, pair.interval))
+
+
+def _chance(p_value: float | None) -> str:
+    if p_value is None:
+        return NOTHING
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _others(pairs: Sequence[Pair]) -> str:
+    lines = [
+        printable(f"  {pair.subject.key}: {', '.join(map(_change, pair.changes))}")
+        for pair in pairs
+        if pair.changes
+    ]
+    return "\n".join(["other changes", *lines]) if lines else ""
+
+
+def _change(change: Change) -> str:
+    told = f"{change.what} {_shown(change.before)} -> {_shown(change.after)}"
+    numbers = all(
+        isinstance(value, int | float) and not isinstance(value, bool)
+        for value in (change.before, change.after)
+    )
+    if not numbers:
+        return told
+    if change.what.endswith("_db"):
+        return f"{told} ({change.after - change.before:+.2f} dB)"
+    return f"{told} ({change.after / change.before - 1:+.1%})" if change.before else told
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return NOTHING if value is None else str(value)
+
+
+def _listed(title: str, keys: Sequence[str]) -> str:
+    return "\n".join([title, *(f"  {printable(key)}" for key in keys)]) if keys else ""
+
+
+def _summary(comparison: Comparison) -> str:
+    limit = f"{comparison.threshold:.3g}"
+    verdicts = [str(pair.verdict) for pair in comparison.pairs]
+    names = ("faster", "slower", "same", "not comparable")
+    counted = ", ".join(f"{verdicts.count(name)} {name}" for name in names)
+    told = f"{counted}; regressions past {limit}: {len(comparison.regressions)}"
+    return f"{told}; broken: {len(comparison.broken)}" if comparison.broken else told

@@ -1,0 +1,108 @@
+"""Count the multiply-accumulates of every full-size network in three ways, and the paper's tables.
+
+    python -m benchmarks.studies.count_macs
+
+writes benchmarks/results/macs.json: torch's dispatcher, the closed form, and the file that
+`unifmir export` writes; and benchmarks/results/paper-tables.json, which is
+`unifmir benchmark --paper-tables --json`. `make tables` then writes docs/costs.md.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from unifmir.benchmarks.studies.oracles.agreement import compare_counts
+from unifmir.benchmarks.studies.oracles.analytic import count_analytic
+from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.cost import count_dispatched, paper_rows
+from unifmir.cost.paper.recipes import FULL
+from unifmir.export.base import Credit, ExportJob, library_versions, machine
+from unifmir.export.cases import example
+from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
+from unifmir.export.interfaces import lineage_of, shape_of
+from unifmir.machine import processor
+from unifmir.model import build
+from unifmir.precision import plan_precision
+from unifmir.reference import REFERENCES
+from unifmir.tasks import TASKS
+
+RESULTS = Path(__file__).parents[1] / "results"
+SIZE = (16, 128, 128)
+"""Depth, height and width; light fields have a quarter as many lenses."""
+
+
+def networks() -> dict[str, SingleConfig]:
+    """Every full-size network by name."""
+    found: dict[str, SingleConfig] = {f"UniFMIR {task}": FULL.single(task) for task in TASKS}
+    for name, row in REFERENCES.items():
+        found |= {f"{name} {task}": ReferenceConfig(name, task) for task in row.tasks}
+    return found
+
+
+def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
+    """One row."""
+    network = build(config)
+    source = checkpoint.save(network, folder / "parent.safetensors")
+    inputs = [example(config, "network")]
+    job = ExportJob(
+        network=network,
+        module=network,
+        example=inputs[0],
+        lineage=lineage_of(config, "network", "fp32", "stored", source),
+        plan=plan_precision(network, "fp32", inputs),
+        opset=DEFAULT_OPSET,
+        credit=Credit(),
+    )
+    file = folder / "network.onnx"
+    ONNX.write(job, file)
+    depth, height, width = SIZE
+    if config.task == "volume":
+        height, width = height // 4, width // 4
+    shape = shape_of(config, "network", batch=1, size=(depth, height, width))
+    agreement = compare_counts(
+        {
+            "dispatcher": count_dispatched(network, shape),
+            "closed form": count_analytic(config, shape),
+            "ONNX": count_onnx(file, shape),
+        }
+    )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {
+        "network": name,
+        "input_shape": list(shape),
+        "parameters": parameters,
+        **agreement.to_dict(),
+        "sentence": agreement.sentence(),
+    }
+
+
+def main() -> None:
+    """Count and write."""
+    about = {
+        "machine": {**machine(), "processor": processor()},
+        "versions": library_versions(),
+    }
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+        for title, config in track(networks().items(), "counting"):
+            rows.append(counted(title, config, Path(name)))
+    _write(
+        "macs.json",
+        {"command": "python -m benchmarks.studies.count_macs", **about, "rows": rows},
+    )
+    tables = {"rows": [row.to_dict() for row in paper_rows()]}
+    command = "unifmir benchmark --paper-tables --json"
+    _write("paper-tables.json", {"command": command, **about, **tables})
+
+
+def _write(name: str, document: dict[str, Any]) -> None:
+    (RESULTS / name).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""Write the tables of the documents from the result files.
+
+    python -m benchmarks.studies.document_tables [--check]
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written
+and the exit code is 1 if a table differs from its result file.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unifmir.benchmarks.report.results import Results
+from unifmir.benchmarks.report.tables import rendered as rendered_results
+from unifmir.cost import as_table
+from unifmir.reference import REFERENCES
+
+REPO = Path(__file__).resolve().parents[2]
+RESULTS = REPO / "benchmarks" / "results"
+README = REPO / "README.md"
+COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
+QUANTISED = REPO / "docs" / "openvino.md"
+RESTORE = REPO / "docs" / "restore.md"
+SPEED = REPO / "docs" / "speed.md"
+EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluation.json"
+EXPORTS = RESULTS / "export-full-size-fp32.json"
+
+
+Render = Callable[[dict[str, Any]], str]
+"""From a result file's document to Markdown."""
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines: list[Sequence[str]] = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def export_table(document: dict[str, Any]) -> str:
+    """Wall time and peak memory of full-size exports."""
+    rows = []
+    for row in document["rows"]:
+        sizes = {a["format"]: f"{a['size_bytes'] / 1e6:.1f}" for a in row.get("artifacts", [])}
+        worst = max((a["max_abs_over_std"] for a in row.get("artifacts", [])), default=None)
+        scores = [
+            a["details"]["expected_score"]["total"]
+            for a in row.get("artifacts", [])
+            if "expected_score" in a["details"]
+        ]
+        rows.append(
+            [
+                f"`{row['task']}`",
+                f"{row['cpu_s']:.0f}",
+                f"{row['wall_s']:.0f}",
+                f"{row['peak_memory_mib'] / 1024:.1f}",
+                sizes.get("onnx", "-"),
+                sizes.get("bioimageio", "-"),
+                "-" if worst is None else f"{worst:.1e}",
+                f"{scores[0]:.3f}" if scores else "-",
+            ]
+        )
+    columns = ["task", "CPU s", "wall s", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
+    table = markdown([*columns, "expected zoo score"], rows)
+    machine, versions = document["machine"], document["versions"]
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{table}\n\n{machine['processor']}, {machine['cores']} cores; {told}."
+
+
+def embedded_table(document: dict[str, Any]) -> str:
+    """PSNR of the embedded model beside the best simple method."""
+    rows = []
+    for task, result in document["tasks"].items():
+        best = result["baselines"][result["best_baseline"]]
+        rows.append(
+            [
+                f"`{task}`",
+                f"{result['model']['psnr_db']:.1f}",
+                f"{best['psnr_db']:.1f}",
+                result["best_baseline"],
+                f"{result['gain_db']:+.1f}",
+                f"{result['model']['ssim']:.3f}",
+                f"{best['ssim']:.3f}",
+            ]
+        )
+    columns = ["task", "PSNR, dB", "simple method, dB", "which", "gain, dB", "SSIM", "simple"]
+    table = markdown(columns, rows)
+    images = next(iter(document["tasks"].values()))["images"]
+    machine = document["machine"]
+    return (
+        f"{table}\n\n{images} images per task, `{document['command']}`; {machine['processor']}, "
+        f"torch {document['versions']['torch']}."
+    )
+
+
+def macs_table(document: dict[str, Any]) -> str:
+    """Three counts of every full-size network."""
+    methods = ["dispatcher", "closed form", "ONNX"]
+    rows = []
+    for row in document["rows"]:
+        shape = "x".join(map(str, row["input_shape"]))
+        totals = [f"{row['totals'][method] / 1e9:.6g}" for method in methods]
+        verdict = "identical" if row["spread"] == 0 else f"{row['spread']:+.1%}, itemised below"
+        rows.append([row["network"], shape, f"{row['parameters']:,}", *totals, verdict])
+    columns = ["network", "input", "parameters", *(f"{method}, GMAC" for method in methods), ""]
+    return f"{markdown(columns, rows)}\n\n{_origin(document)}"
+
+
+def paper_table(document: dict[str, Any]) -> str:
+    """The paper's cost tables, as printed and as counted now."""
+    shown = as_table(document["rows"])
+    listed = "\n".join(f"- {note}" for note in shown.notes)
+    return f"{markdown(shown.columns, shown.rows)}\n\n{listed}\n\n`{document['command']}`"
+
+
+def fast_table(document: dict[str, Any]) -> str:
+    """Quality and speed of the embedded model without its middle group."""
+    rows = []
+    for row in document["rows"]:
+        whole, fast = row["whole"], row["fast"]
+        rows.append(
+            [
+                f"`{row['task']}`",
+                f"{whole['psnr_db']:.1f}",
+                f"{fast['psnr_db']:.1f}",
+                f"{fast['psnr_db'] - whole['psnr_db']:+.1f}",
+                f"{whole['ssim']:.3f}",
+                f"{fast['ssim']:.3f}",
+                f"{row['cpu_ratio']:.2f}",
+            ]
+        )
+    columns = ["task", "PSNR, dB", "fast, dB", "cost, dB", "SSIM", "fast", "times as fast"]
+    origin = f"{document['images']} images per task; {_origin(document)}"
+    return f"{markdown(columns, rows)}\n\n{origin}"
+
+
+def quantisation_table(document: dict[str, Any]) -> str:
+    """What fewer bits leave of the embedded model's pictures."""
+    tasks = list(dict.fromkeys(row["task"] for row in document["rows"]))
+    kinds = ("arithmetic", "scope", "runtime")
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in document["rows"]:
+        figure = f"{row['image_psnr_db']:.1f} / {row['psnr_db']:.1f}"
+        cell = f"**{figure}**" if row["passed"] else figure
+        found.setdefault(tuple(row[kind] for kind in kinds), {})[row["task"]] = cell
+    rows = [[*key, *(cells[task] for task in tasks)] for key, cells in found.items()]
+    columns = ["arithmetic", "layers", "runtime", *(f"`{task}`" for task in tasks)]
+    passed = sum(row["passed"] for row in document["rows"])
+    bar = document["tolerance"]["psnr_db"]
+    return (
+        f"{markdown(columns, rows)}\n\n{passed} of {len(document['rows'])} pass, which takes "
+        f"{bar:g} dB on every input and intensities within a thousandth. {_origin(document)}"
+    )
+
+
+def references_table(_document: dict[str, Any]) -> str:
+    """The rows of `REFERENCES`."""
+    rows = [
+        [
+            f"`{name}`",
+            row.title,
+            ", ".join(row.tasks),
+            f"{row.parameters:,}",
+            f"{row.citation}. doi:{row.doi}",
+        ]
+        for name, row in REFERENCES.items()
+    ]
+    return markdown(["name", "model", "tasks", "parameters", "source"], rows)
+
+
+def results_table(*views: str) -> Render:
+    """Writer of results of `unifmir benchmark`, in these views."""
+
+    def render(document: dict[str, Any]) -> str:
+        return rendered_results(Results.from_dict(document), "markdown", views=views)
+
+    return render
+
+
+def whole_image_table(document: dict[str, Any]) -> str:
+    """A whole stack against its pixels at the best rate of patches."""
+    rows = [
+        [
+            row["runtime"],
+            row["precision"],
+            str(row["threads"]),
+            f"{row['over_pixels_at_best_patch_rate']['cpu']:.2f}",
+            f"{row['over_pixels_at_best_patch_rate']['wall']:.2f}",
+            f"{row['peak_memory_bytes'] / 2**30:.2f}",
+        ]
+        for row in document["rows"]
+    ]
+    columns = ["runtime", "precision", "threads", "times its pixels, CPU time", "wall", "peak, GiB"]
+    return f"{markdown(columns, rows)}\n\n{_origin(document)}"
+
+
+def scaling_table(document: dict[str, Any]) -> str:
+    """Two workers against one."""
+    rows = [
+        [str(index), f"{one['1'] / one['2']:.2f}", f"{efficiency:.2f}"]
+        for index, (one, efficiency) in enumerate(
+            zip(document["seconds_by_workers"], document["efficiencies"], strict=True), 1
+        )
+    ]
+    columns = ["round", "times as fast", "efficiency"]
+    return (
+        f"{markdown(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
+        f"{_origin(document)}"
+    )
+
+
+def _result(start: str) -> Path:
+    """The results whose names start so; machine and versions follow."""
+    (found,) = RESULTS.glob(f"{start}-*.json")
+    return found
+
+
+def _origin(document: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    return f"`{document['command']}`; {versions}."
+
+
+DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
+    README: {
+        "embedded": (EMBEDDED, embedded_table),
+        "export-full-size": (EXPORTS, export_table),
+    },
+    COSTS: {
+        "macs": (RESULTS / "macs.json", macs_table),
+        "paper-costs": (RESULTS / "paper-tables.json", paper_table),
+        "references": (RESULTS / "macs.json", references_table),
+    },
+    QUANTISED: {"quantisation": (_result("quantisation"), quantisation_table)},
+    RESTORE: {"fast": (_result("fast"), fast_table)},
+    SPEED: {
+        "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
+        "whole-image": (RESULTS / "whole-image.json", whole_image_table),
+        "scaling": (RESULTS / "scaling.json", scaling_table),
+    },
+    MEASURED: {
+        "trained": (_result("benchmark-trained"), results_table("latency", "quality")),
+        "full-size": (_result("benchmark-full-size"), results_table("latency", "cost")),
+        "growth": (_result("benchmark-growth"), results_table("latency")),
+    },
+}
+"""Document -> name of a table in it -> result file, and what writes it."""
+
+
+def rendered(document: Path) -> str:
+    """A document with every table made anew."""
+    text = document.read_text("utf-8")
+    for name, (source, render) in DOCUMENTS[document].items():
+        table = render(json.loads(source.read_text("utf-8")))
+        pattern = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
+        found = list(re.finditer(pattern, text, re.DOTALL))
+        if len(found) != 1:
+            raise ValueError(f"{document} has {len(found)} places for {name!r}, expected 1")
+        text = f"{text[: found[0].end(1)]}{table}\n{text[found[0].start(2) :]}"
+    return text
+
+
+def main() -> int:
+    """Write or check."""
+    stale = [path for path in DOCUMENTS if rendered(path) != path.read_text("utf-8")]
+    if "--check" in sys.argv[1:]:
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(rendered(path), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

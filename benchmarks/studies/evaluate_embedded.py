@@ -1,0 +1,45 @@
+"""Evaluate the embedded model and bring everything that quotes the figures up to date.
+
+    python -m benchmarks.studies.evaluate_embedded
+
+writes zoo/weights/unifmir-small-sim.evaluation.json and the model's zoo entry; `make tables`
+then writes the README.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from unifmir.machine import processor
+from unifmir.zoo.catalogue import refresh
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "zoo" / "catalogue" / "weights"
+IMAGES = 12
+SEED = 0
+
+
+def main() -> None:
+    """Evaluate in a process of its own, add how it was trained, refresh the entry."""
+    arguments = ["evaluate", "unifmir-small-sim", "--images", str(IMAGES), "--seed", str(SEED)]
+    done = subprocess.run(
+        [sys.executable, "-m", "unifmir", *arguments, "--json"], check=True, stdout=subprocess.PIPE
+    )
+    training = WEIGHTS / "unifmir-small-sim.training.json"
+    document = {
+        "command": " ".join(["unifmir", *arguments]),
+        "seed": SEED,
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-image")},
+        "training": json.loads(training.read_text("utf-8")),
+        **json.loads(done.stdout),
+    }
+    target = WEIGHTS / "unifmir-small-sim.evaluation.json"
+    target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    refresh.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What leaving out the middle group costs: the embedded model with and without it.
+
+    python -m benchmarks.studies.fast [--images N]
+
+writes benchmarks/results/fast-MODEL.json; `make tables` then writes docs/restore.md.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+import unifmir
+from unifmir import machine
+from unifmir.atomic import writing
+from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.plan.workloads import image_of, input_shape, sizes
+from unifmir.benchmarks.studies.document_tables import RESULTS
+from unifmir.checkpoint.pruning import prune, without_middle_group
+from unifmir.networks.base import Network
+from unifmir.tasks import TASKS
+from unifmir.training.evaluation import Runner, quality, runner_of
+from unifmir.zoo import EMBEDDED
+
+ROUNDS = 7
+SEED = 0
+
+
+def main() -> None:
+    """Measure every task and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=12, help="held-out images per task")
+    images = parser.parse_args().images
+    network = unifmir.load(EMBEDDED)
+    rows = [measured(prune(network, task), images) for task in TASKS]
+    document = {
+        "command": f"python -m benchmarks.studies.fast --images {images}",
+        "commit": commit(),
+        "machine": machine.description(),
+        "versions": library_versions(),
+        "model": EMBEDDED,
+        "images": images,
+        "seed": SEED,
+        "rows": rows,
+    }
+    path = RESULTS / f"fast-{EMBEDDED}.json"
+    with writing(path) as aside:
+        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def measured(single: Network, images: int) -> dict[str, Any]:
+    """One task: quality and parameters of both, and how many times as fast the smaller one is."""
+    short = without_middle_group(single)
+    runs = [runner_of(network) for network in (single, short)]
+    scores = [quality(run, single.config, images=images, seed=SEED) for run in runs]
+    ratios = speed_ratios(runs, single)
+    return {
+        "task": single.task,
+        "groups": len(single.config.body.depths),
+        "parameters": [sum(p.numel() for p in n.parameters()) for n in (single, short)],
+        "whole": asdict(scores[0]),
+        "fast": asdict(scores[1]),
+        "cpu_ratio": float(np.median(ratios)),
+        "cpu_ratios": ratios,
+    }
+
+
+def speed_ratios(runs: list[Runner], single: Network) -> list[float]:
+    """CPU time with over CPU time without, of runs in turn on one image."""
+    _, size = next(iter(sizes("patch", single.task)))
+    image = image_of(single.task, input_shape(single.config, size))
+    found = []
+    for run in runs:
+        run(image)
+    for _ in range(ROUNDS):
+        taken = []
+        for run in runs:
+            began = time.process_time()
+            run(image)
+            taken.append(time.process_time() - began)
+        found.append(taken[0] / taken[1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""How much faster two workers are than one, one thread each, on one OME-Zarr image.
+
+    python -m benchmarks.studies.scaling [--side PIXELS] [--rounds N]
+
+writes benchmarks/results/scaling.json. Rounds alternate, so that a machine that slows down does
+so for both; starting the workers is not counted, as a run of hours does not notice it.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from unifmir import machine
+from unifmir.atomic import writing
+from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.studies.document_tables import RESULTS
+from unifmir.images.base import ImageInfo
+from unifmir.images.opening import create_sink
+from unifmir.restoration.tile_plan import Options
+from unifmir.zoo import EMBEDDED
+from unifmir.zoo.restore.cluster.running import restore_on_cluster
+from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.predictors import ModelChoice
+
+TASK, TILE = "sr", 256
+SEED = 0
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=1536, help="pixels of the image along y and x")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="unifmir-scaling-") as folder:
+        source = Path(folder, "in.ome.zarr")
+        write_image(source, chosen.side)
+        rounds = [
+            {str(workers): seconds(source, workers) for workers in (1, 2)}
+            for _ in range(chosen.rounds)
+        ]
+    efficiencies = [one["1"] / one["2"] / 2 for one in rounds]
+    document = {
+        "command": "python -m benchmarks.studies.scaling "
+        f"--side {chosen.side} --rounds {chosen.rounds}",
+        "commit": commit(),
+        "machine": machine.description(),
+        "versions": library_versions(),
+        "model": EMBEDDED,
+        "task": TASK,
+        "side": chosen.side,
+        "tile": TILE,
+        "seconds_by_workers": rounds,
+        "efficiencies": efficiencies,
+        "efficiency": median(efficiencies),
+    }
+    with writing(RESULTS / "scaling.json") as aside:
+        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    print(f"efficiency {document['efficiency']:.3f}")
+
+
+def write_image(path: Path, side: int) -> None:
+    """Noise: what a network computes does not depend on what it sees."""
+    values = np.random.default_rng(SEED).integers(100, 4000, (1, 1, 1, side, side))
+    shape = (1, 1, 1, side, side)
+    sink = create_sink(path, shape, np.dtype(np.uint16), ImageInfo(path.name, "yx"))
+    one, full = slice(0, 1), slice(0, side)
+    sink.write((one, one, one, full, full), values.astype(np.uint16))
+    sink.publish()
+
+
+def seconds(source: Path, workers: int) -> float:
+    """From the plan to the published image, with so many workers of one thread."""
+    target = source.with_name("out.ome.zarr")
+    choice = ModelChoice(task=TASK, device="cpu", threads=1)
+    done = list(
+        restore_on_cluster([Job(source, target)], choice, Options(tile=TILE), workers=workers)
+    )
+    shutil.rmtree(target)
+    return done[0].seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""`unifmir export` and `unifmir verify`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unifmir.cli import output
+from unifmir.export.formats import FORMATS
+from unifmir.tasks import TASKS
+from unifmir.zoo import EMBEDDED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from unifmir.export.base import Artifact, Credit
+    from unifmir.export.verification import Report
+
+
+class Precision(StrEnum):
+    """Choices of --precision."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class Interface(StrEnum):
+    """Choices of --interface."""
+
+    image = "image"
+    network = "network"
+
+
+Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # mypy reads only literal enums; the registry is the one list of formats
+Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # as above
+
+
+def export(
+    task: Annotated[Task | None, typer.Option(help="Task to export.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint file: .pt, .pth or .safetensors.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"Zoo model; {EMBEDDED} if nothing is named.")
+    ] = None,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option("--format", "-f", help="Repeatable; onnx and bioimageio if none is named."),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Type the weights are stored in; refused where unsafe.")
+    ] = Precision.fp32,
+    interface: Annotated[
+        Interface,
+        typer.Option(help="image: takes a user's image. network: the plain (N, C, H, W) network."),
+    ] = Interface.image,
+    opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
+    out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image to measure value ranges on; repeatable."),
+    ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="Author of the weights, for a BioImage.IO package; repeatable."),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, SPDX.")] = "",
+    github_user: Annotated[
+        str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
+    ] = "unifmir",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="tensorrt: MIN,OPT,MAX shapes of the input, such as "
+            "1x1x8x8,1x1x128x128,4x1x256x256; the task's own if not given."
+        ),
+    ] = "",
+    builder_level: Annotated[
+        int | None,
+        typer.Option(help="tensorrt: 0 to 5, how long kernels are searched for; 3 if not given."),
+    ] = None,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="tensorrt: file of kernel timings, made or taken up and added to."),
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(help="tensorrt: MiB that a kernel may use; all if not given.")
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="tensorrt-rtx: compute capability to build for, such as 8.6; repeatable.",
+        ),
+    ] = None,
+    unverified_engine: Annotated[
+        bool,
+        typer.Option(
+            "--unverified-engine",
+            help="tensorrt-rtx: build an engine without running it, on any machine. It is "
+            "verified when it is first loaded on the GPU.",
+        ),
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Export a model to verified files: prune, choose the precision, write, prove, publish."""
+    from rich.console import Console
+
+    from unifmir import load
+    from unifmir.errors import UnifmirError
+    from unifmir.export.pipeline import export as run
+
+    if checkpoint is not None and model is not None:
+        raise UnifmirError("give either --checkpoint or --model, not both")
+    if checkpoint is not None and not checkpoint.exists():
+        raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
+    chosen = [f.value for f in formats] if formats else ["onnx", "bioimageio"]
+    options = _engine_options(
+        chosen, profile, builder_level, timing_cache, workspace, targets, unverified_engine
+    )
+    source = checkpoint if checkpoint is not None else (model or EMBEDDED)
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        network = load(source, task=task.value if task else None)
+        artifacts = run(
+            network,
+            out,
+            formats=chosen,
+            precision=precision.value,
+            task=task.value if task else None,
+            interface=interface.value,
+            opset=opset,
+            calibration=calibration or (),
+            options=options,
+            credit=_credit(network.source.zoo_id, author, licence, github_user),
+            on_step=lambda text: _say(console, status, text),
+        )
+    document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
+    output.print_result(document, _artifact_table(artifacts), as_json=as_json)
+    for artifact in artifacts:
+        if "unverified" in artifact.details:
+            output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="A file made by `unifmir export`.")],
+    parent: Annotated[
+        Path | None,
+        typer.Option(help="The fp32 safetensors it was made from, if it lies elsewhere."),
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
+    from rich.console import Console
+
+    from unifmir.export.verification import verify as run
+
+    with Console(stderr=True).status(f"verifying {artifact.name}"):
+        report = run(artifact, parent=parent)
+    output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
+    if not report.passed:
+        output.check_failed("\n  ".join([artifact.name, *report.failures]))
+
+
+def _engine_options(
+    formats: list[str],
+    profile: str,
+    builder_level: int | None,
+    timing_cache: Path | None,
+    workspace: int | None,
+    targets: list[str] | None,
+    unverified: bool,
+) -> dict[str, object]:
+    """What was asked of an engine, by format; nothing if nothing was."""
+    level = {} if builder_level is None else {"builder_level": builder_level}
+    given = profile, timing_cache, workspace, targets, level
+    if not unverified and all(value is None or not value for value in given):
+        return {}
+    from unifmir.errors import UnifmirError
+    from unifmir.export.formats.tensorrt.options import EngineOptions
+
+    if "tensorrt" not in formats:
+        raise UnifmirError(
+            "--profile, --builder-level, --timing-cache, --workspace, --target and "
+            "--unverified-engine are for --format tensorrt, which is not among the formats"
+        )
+    options = EngineOptions(
+        profile=profile,
+        timing_cache=timing_cache,
+        workspace_mib=workspace,
+        targets=tuple(targets or ()),
+        unverified=unverified,
+        **level,
+    )
+    return {"tensorrt": options}
+
+
+def _credit(
+    zoo_id: str | None, author: list[str] | None, licence: str, github_user: str
+) -> "Credit":
+    """What the user says of the weights, else what the zoo entry does."""
+    from unifmir.export.base import Credit
+    from unifmir.zoo.catalogue.index import find
+
+    authors, known, data = tuple(author or ()), "", ""
+    if zoo_id is not None:
+        entry = find(zoo_id)
+        authors, known = authors or entry.authors, entry.licence or ""
+        data = f"{entry.dataset}. {entry.notes}"
+    return Credit(authors, licence or known, data, github_user)
+
+
+def _say(console: "Console", status: "Status", text: str) -> None:
+    """Show a step on the moving line, or as a line of its own where there is no terminal."""
+    if console.is_terminal:
+        status.update(text)
+    else:
+        output.note(text)
+
+
+def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
+    rows = []
+    for a in artifacts:
+        unverified = "unverified" in a.details
+        worst = "" if unverified else f"{a.report.worst.max_abs_over_std:.1e}"
+        verdict = "passed" if a.report.passed else "not verified" if unverified else "failed"
+        rows.append(
+            (
+                a.format,
+                a.precision if a.variant == "stored" else f"{a.precision} compute",
+                f"{a.size_bytes / 1e6:.2f}",
+                worst,
+                verdict,
+                a.path,
+            )
+        )
+    columns = ("format", "precision", "MB", "max diff / std", "same picture", "file")
+    scores = [_score_line(a.details["expected_score"]) for a in artifacts if _scored(a)]
+    return "\n".join([output.table(columns, rows), *scores])
+
+
+def _scored(artifact: "Artifact") -> bool:
+    return "expected_score" in artifact.details
+
+
+def _score_line(score: dict[str, Any]) -> str:
+    parts = ("metadata_format", "metadata_completeness", "core", "partner")
+    told = " + ".join(f"{name} {score[name]:.3f}" for name in parts)
+    return (
+        f"\nexpected zoo score {score['total']:.3f} = ({told}) / 4"
+        f"; target {score['target']}, {score['with_deepimagej']:.3f} if deepImageJ's check passes"
+    )
+
+
+def _case_table(report: "Report") -> str:
+    rows = []
+    for case in report.results:
+        c = case.comparison
+        psnr = "exact" if c.identical else f"{c.psnr_db:.1f}"
+        shape = "x".join(map(str, case.shape))
+        verdict = "passed" if not case.failures else "failed"
+        difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
+        rows.append((case.source, shape, difference, psnr, slope, verdict))
+    table = output.table(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
+    verdict = "passed" if report.passed else "failed"
+    return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

@@ -1,0 +1,258 @@
+"""`unifmir restore`: images in, restored images out."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unifmir.cli import output
+from unifmir.export.runtimes import RUNNERS
+from unifmir.tasks import TASKS
+from unifmir.zoo import EMBEDDED
+
+if TYPE_CHECKING:
+    from unifmir.restoration.executor import Progress
+    from unifmir.zoo.restore.files import Restored
+    from unifmir.zoo.restore.outputs import Job
+
+Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # mypy reads only literal enums; the table is the one list of tasks
+Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
+
+
+LINE_EVERY_S = 30.0
+"""Where no terminal shows the bars."""
+
+
+class Precision(StrEnum):
+    """Choices of --precision."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class Form(StrEnum):
+    """Choices of --format."""
+
+    tiff = "tiff"
+    zarr = "zarr"
+
+
+def restore(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...", help="TIFF, PNG or OME-Zarr images, folders of them, or patterns."
+        ),
+    ],
+    task: Annotated[
+        Task | None, typer.Option(help="What to restore; needed where the model has several.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"Zoo id, reference model or checkpoint; {EMBEDDED} if not given."),
+    ] = None,
+    artifact: Annotated[
+        Path | None, typer.Option(help="File that `unifmir export` made, in place of a model.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; that of each image if not given.")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="Of the images, as zyx, where the files say them wrongly or not at all."),
+    ] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="Of the results; as the image if not given.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or cuda:N.")
+    ] = "auto",
+    tile: Annotated[
+        str,
+        typer.Option(help="Pixels at a side that are restored at once; auto: what memory allows."),
+    ] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Of the arithmetic; refused where the picture would change.")
+    ] = Precision.fp32,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Micrometres a pixel of the images the model was trained on: images are "
+            "resampled to it before and back after.",
+        ),
+    ] = None,
+    z_factor: Annotated[
+        float | None,
+        typer.Option(min=0, help="isotropic: z step over pixel size, where files do not say it."),
+    ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Leave out the middle group of the network: less quality."),
+    ] = False,
+    runtime: Annotated[
+        Runtime | None, typer.Option(help="What runs the model; `unifmir doctor` shows them.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="On the CPU, of each process.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes on this machine; for several files one a GPU or core if not given.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler: tcp://host:8786.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out images whose result exists.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Restore images of any size, tile by tile, to NAME.TASK.tif or NAME.TASK.ome.zarr.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    from unifmir.restoration.tile_plan import Options
+    from unifmir.zoo.restore.files import restore_files
+    from unifmir.zoo.restore.outputs import jobs_of
+    from unifmir.zoo.restore.predictors import ModelChoice, task_of
+
+    options = Options(tile=_tile(tile), pixel_size_um=pixel_size, z_factor=z_factor)
+    choice = ModelChoice(
+        model=_model(model, artifact),
+        task=task.value if task else None,
+        device=device,
+        precision=precision.value,
+        fast=fast,
+        runtime=runtime.value if runtime else None,
+        threads=threads,
+    )
+    jobs = jobs_of(
+        inputs,
+        task_of(choice),
+        out=out,
+        kind=form.value if form else None,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        axes=axes,
+    )
+    if choice.model is None:
+        output.note(f"model: {EMBEDDED}, which ships with unifmir; --model names another")
+    with _watched() as tell:
+        done = list(
+            restore_files(
+                jobs,
+                choice,
+                options,
+                scheduler=scheduler,
+                workers=workers,
+                on_progress=tell,
+            )
+        )
+    output.print_result([one.to_dict() for one in done], _table(done), as_json=as_json)
+
+
+def _model(model: str | None, artifact: Path | None) -> str | Path | None:
+    """What is run; UnifmirError if both are given or the file is not there."""
+    from unifmir.errors import UnifmirError
+    from unifmir.zoo.restore.predictors import exported_path
+
+    if artifact is None:
+        return model
+    if model is not None:
+        raise UnifmirError("give either --model or --artifact, not both")
+    if not artifact.is_file():
+        raise UnifmirError(f"{artifact}: no such file; `unifmir export` makes one")
+    if exported_path(artifact) is None:
+        raise UnifmirError(
+            f"{artifact}: not a name that `unifmir export` gives; a checkpoint goes after --model"
+        )
+    return artifact
+
+
+def _tile(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise typer.BadParameter(f"{text!r}: expected auto, or a number of pixels")
+    return int(text)
+
+
+@contextmanager
+def _watched() -> "Iterator[Callable[[Job, Progress], None]]":
+    """A bar for each image, or now and then a line where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        watch = _Watch(bars, lines=not console.is_terminal)
+        try:
+            yield watch.tell
+        except KeyboardInterrupt:
+            output.note("what is finished is kept: give the same command again to go on")
+            raise
+
+
+class _Watch:
+    """Shows progress."""
+
+    def __init__(self, bars: Any, *, lines: bool) -> None:
+        self._bars = bars
+        self._lines = lines
+        self._shown: dict[Path, Any] = {}
+        self._said = time.monotonic()
+
+    def tell(self, job: "Job", progress: "Progress") -> None:
+        """Update the image's bar."""
+        name = job.source.name
+        if job.source not in self._shown:
+            self._shown[job.source] = self._bars.add_task(name, total=progress.pixels, told="")
+            if progress.pixels_resumed:
+                part = progress.pixels_resumed / max(1, progress.pixels)
+                output.note(f"{name}: going on with an interrupted run, {part:.0%} is finished")
+        told = _rate(progress)
+        bar = self._shown[job.source]
+        self._bars.update(bar, completed=progress.pixels_done, total=progress.pixels, told=told)
+        if self._lines and time.monotonic() - self._said > LINE_EVERY_S:
+            self._said = time.monotonic()
+            part = progress.pixels_done / max(1, progress.pixels)
+            output.note(f"{name}: {part:.0%}, {told}")
+
+
+def _rate(progress: "Progress") -> str:
+    left = progress.seconds_left
+    told = f"{progress.megapixels_per_second:.3g} MP/s"
+    if left is None:
+        return told
+    minutes, seconds = divmod(round(left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{told}, {hours}:{minutes:02}:{seconds:02} left"
+
+
+def _table(done: "Sequence[Restored]") -> str:
+    rows = [
+        (
+            str(one.job.target),
+            "x".join(map(str, one.out_shape)),
+            one.ran["model"],
+            f"{one.ran['runtime']} on {one.ran['device']}",
+            one.tiles,
+            one.tiles_resumed,
+            f"{one.megapixels_per_second:.3g}",
+        )
+        for one in done
+    ]
+    columns = ("result", "t x c x z x y x x", "model", "ran", "tiles", "resumed", "MP/s")
+    return output.table(columns, rows)

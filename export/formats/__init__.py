@@ -1,0 +1,22 @@
+"""The export formats: one row each, imported when used."""
+
+from typing import TYPE_CHECKING
+
+from unifmir.registry import Registry
+
+if TYPE_CHECKING:
+    # The command line lists the formats: importing them must stay light.
+    from unifmir.export.base import Exporter
+
+FORMATS: "Registry[Exporter]" = Registry(
+    "format",
+    [
+        ("safetensors", "unifmir.export.formats.safetensors:SAFETENSORS"),
+        ("onnx", "unifmir.export.formats.onnx:ONNX"),
+        ("openvino", "unifmir.export.formats.openvino:OPENVINO_FORMAT"),
+        ("tensorrt", "unifmir.export.formats.tensorrt.engine_format:TENSORRT"),
+        ("torchscript", "unifmir.export.formats.torchscript:TORCHSCRIPT"),
+        ("aotinductor", "unifmir.export.formats.aotinductor:AOTINDUCTOR"),
+        ("bioimageio", "unifmir.export.formats.bioimageio.package_format:BIOIMAGEIO"),
+    ],
+)

@@ -1,0 +1,31 @@
+"""BioImage.IO packages: one zip that Fiji, ilastik, BiaPy, QuPath and BioEngine read."""
+
+from unifmir.export.formats.bioimageio.card import (
+    Citation,
+    Evaluation,
+    ModelCard,
+    Person,
+    Training,
+    default_card,
+    paper_training,
+)
+from unifmir.export.formats.bioimageio.package import (
+    PackageInputs,
+    PackageResult,
+    build_package,
+    read_lineage,
+)
+
+__all__ = [
+    "Citation",
+    "Evaluation",
+    "ModelCard",
+    "PackageInputs",
+    "PackageResult",
+    "Person",
+    "Training",
+    "build_package",
+    "default_card",
+    "paper_training",
+    "read_lineage",
+]

@@ -1,0 +1,122 @@
+"""How far the package's three weight formats are from the fp32 network."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio.card import Evaluation
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+
+TOLERANCE = 1e-3
+"""The zoo's: |difference| <= 1e-3 + 1e-3 |expected|."""
+
+
+def measure_agreement(
+    network: Network,
+    image: np.ndarray,
+    restored: np.ndarray,
+    *,
+    torchscript_file: Path,
+    onnx_file: Path,
+) -> dict[str, dict[str, float]]:
+    """Run each format on the normalised test input.
+
+    Parameters
+    ----------
+    network : Network
+        The fp32 network.
+    image : ndarray
+        Normalised test input.
+    restored : ndarray
+        What the module with the stored weights makes of it: the state dict's result.
+
+    Returns
+    -------
+    dict
+        Per weight format: largest and root-mean-square deviation from the fp32 network, as
+        fractions of its output's range.
+
+    Raises
+    ------
+    ExportError
+        A format does not reproduce the test output.
+    """
+    outputs = {
+        "pytorch_state_dict": restored,
+        "torchscript": _torchscript(torchscript_file, image),
+        "onnx": _onnx(onnx_file, image),
+    }
+    for name, output in outputs.items():
+        # NaN is close to nothing, so it counts as different.
+        same_shape = output.shape == restored.shape
+        if not same_shape or not np.isclose(output, restored, TOLERANCE, TOLERANCE).all():
+            raise ExportError(
+                f"the {name} file does not reproduce the test output of shape {restored.shape}; "
+                "was it exported from the same network?"
+            )
+    with torch.inference_mode():
+        reference = image_interface(network)(torch.from_numpy(image)).numpy()
+    extent = float(reference.max() - reference.min()) or 1.0
+    measured = {}
+    for name, output in outputs.items():
+        difference = (output - reference).astype(np.float64)
+        measured[name] = {
+            "max_deviation": _rounded(float(np.abs(difference).max()) / extent),
+            "rms_deviation": _rounded(float(np.sqrt(np.square(difference).mean())) / extent),
+        }
+    return measured
+
+
+def as_evaluation(
+    measured: Mapping[str, Mapping[str, float]], data_source: str, image_note: str
+) -> tuple[Evaluation, ...]:
+    """The measurement as a row of the model card; none without an address for the image."""
+    if not data_source:
+        return ()
+    short = {"pytorch_state_dict": "state dict"}
+    return (
+        Evaluation(
+            dataset_id="unifmir-samples",
+            dataset_source=data_source,
+            dataset_role="unknown",
+            sample_count=1,
+            factors=tuple(short.get(name, name) for name in measured),
+            factors_long=tuple(f"weights as {name}" for name in measured),
+            metrics=("max deviation", "rms deviation"),
+            metrics_long=(
+                "largest deviation from the fp32 PyTorch network, as a fraction of its range",
+                "root-mean-square deviation, likewise",
+            ),
+            results=tuple(
+                tuple(values[key] for values in measured.values())
+                for key in ("max_deviation", "rms_deviation")
+            ),
+            summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
+        ),
+    )
+
+
+def _rounded(value: float) -> float:
+    """One digit: the others depend on the machine, and packages are byte-identical."""
+    return float(f"{value:.0e}")
+
+
+def _torchscript(path: Path, image: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
+        warnings.simplefilter("ignore")
+        output: np.ndarray = torch.jit.load(path, "cpu")(torch.from_numpy(image)).numpy()
+    return output
+
+
+def _onnx(path: Path, image: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    output: np.ndarray = session.run(None, {session.get_inputs()[0].name: image})[0]
+    return output

@@ -1,0 +1,328 @@
+"""What the zoo and its consumers expect of a package and the library does not check."""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio import lint_weights
+from unifmir.export.formats.bioimageio import rdf as names
+from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES
+from unifmir.export.formats.bioimageio.score import axes_order
+from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
+
+Severity = Literal["error", "warning"]
+Problem = tuple[Severity, str, str]
+"""Severity, field or file, sentence."""
+
+_NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
+_DOI = re.compile(r"10\.[0-9]{4}.+")
+_LATER_FIELDS = {"strict", "pad", "output_of"}
+"""Came after format 0.5.7 (found by running core 0.9.6)."""
+_HEADINGS = ("## Description", "## Intended Use", "## Validation", "## Citation")
+_DIMENSIONS = {"2d", "3d"}
+_TASKS = {"denoising", "super-resolution", "image-restoration", "image-reconstruction"}
+_MODALITIES = {"fluorescence-light-microscopy", "super-resolution-microscopy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule."""
+
+    severity: Severity
+    """`error`: the package must not be published; `warning`: it loses reach or score."""
+    where: str
+    """Field of the description or file."""
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package's description and files in memory."""
+
+    rdf: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def lint(path: Path) -> tuple[Finding, ...]:
+    """Check a package against the whole list.
+
+    Parameters
+    ----------
+    path : Path
+        The zip.
+
+    Returns
+    -------
+    tuple of Finding
+        Empty if nothing is wrong.
+    """
+    package = read_package(path)
+    return tuple(Finding(*problem) for check in CHECKS for problem in check(package))
+
+
+def read_package(path: Path) -> Package:
+    """Read a package; ExportError if it is no zip with a readable rdf.yaml."""
+    from ruyaml import YAML
+    from ruyaml.error import YAMLError
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        rdf = YAML(typ="safe").load(files[names.RDF].decode("utf-8"))
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, YAMLError) as error:
+        raise ExportError(
+            f"{path.name}: expected a zip with a readable {names.RDF}, found {error!r}"
+        ) from error
+    if not isinstance(rdf, dict):
+        raise ExportError(f"{path.name}: {names.RDF} is not a mapping")
+    return Package(rdf, files)
+
+
+def referenced_files(rdf: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> declared sha256 (or nothing) of every file the description refers to."""
+    found: dict[str, str] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, dict):
+            source = value.get("source")
+            if isinstance(source, str) and "://" not in source:
+                found[source] = str(value.get("sha256", ""))
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item)
+
+    # `config` is free: a `source` in it names anything.
+    visit({key: value for key, value in rdf.items() if key != "config"})
+    for name in [rdf.get("documentation"), *rdf.get("covers", [])]:
+        if isinstance(name, str):
+            found[name] = ""
+    return found
+
+
+def check_text(package: Package) -> Iterator[Problem]:
+    """Name, description, citation, licence."""
+    rdf = package.rdf
+    if not _NAME.fullmatch(str(rdf.get("name", ""))):
+        yield "error", "name", "5 to 64 letters, digits, spaces and _ + - ( ) are allowed"
+    if not 50 <= len(str(rdf.get("description", ""))) <= 512:
+        yield "warning", "description", "should have 50 to 512 characters"
+    if not any(_DOI.fullmatch(c.get("doi") or "") for c in rdf.get("cite") or []):
+        yield "error", "cite", "no entry has a DOI of the form 10.1234/..."
+    for field in ("license", "version", "timestamp"):
+        if rdf.get(field) is None:
+            yield "error", field, "missing"
+    if not isinstance(rdf.get("license", ""), str):
+        yield "error", "license", "must be an SPDX identifier: Fiji and QuPath read no file there"
+    if not rdf.get("git_repo"):
+        yield "warning", "git_repo", "missing"
+    if rdf.get("id"):
+        yield "error", "id", "must be unset: the zoo gives it, and refuses uploads with one"
+
+
+def check_people(package: Package) -> Iterator[Problem]:
+    """Authors, packagers, maintainers."""
+    rdf = package.rdf
+    authors = rdf.get("authors") or []
+    if not authors:
+        yield "error", "authors", "at least one is needed"
+    if not any(a.get("affiliation") for a in authors):
+        yield "warning", "authors", "none has an affiliation"
+    if any(set("/\\") & set(a["name"]) for a in authors):
+        yield "error", "authors", "a name must not contain a slash"
+    if not any(m.get("github_user") for m in rdf.get("maintainers") or []):
+        yield "warning", "maintainers", "none has a GitHub user: nobody can be asked"
+    if not rdf.get("packaged_by"):
+        yield "warning", "packaged_by", "missing"
+
+
+def check_tags(package: Package) -> Iterator[Problem]:
+    """One tag at least of each category the zoo filters by."""
+    tags = set(package.rdf.get("tags") or [])
+    categories = {"task": _TASKS, "dimension": _DIMENSIONS, "modality": _MODALITIES}
+    for meaning, wanted in categories.items():
+        if not wanted & tags:
+            yield "warning", "tags", f"no {meaning} tag: one of {sorted(wanted)}"
+
+
+def check_dialect(package: Package) -> Iterator[Problem]:
+    """What older readers understand."""
+    rdf = package.rdf
+    version = tuple(int(part) for part in str(rdf.get("format_version", "0")).split("."))
+    if not (0, 5) <= version < (0, 5, 11):
+        yield "error", "format_version", "must be 0.5.0 to 0.5.10: Fiji and ilastik read no later"
+    if not isinstance(rdf.get("documentation"), str):
+        yield "error", "documentation", "must be a plain string for core up to 0.10.4"
+    if not all(isinstance(cover, str) for cover in rdf.get("covers") or []):
+        yield "error", "covers", "must be plain strings for core up to 0.10.4"
+    later = {f"weights.{name}": entry for name, entry in (rdf.get("weights") or {}).items()}
+    later |= {tensor["id"]: tensor for tensor in (*rdf["inputs"], *rdf["outputs"])}
+    for where, node in later.items():
+        for field in sorted(_LATER_FIELDS & set(node)):
+            yield "error", f"{where}.{field}", "is newer than format 0.5.7: core 0.9.6 refuses it"
+
+
+def check_files(package: Package) -> Iterator[Problem]:
+    """Members and hashes."""
+    declared = referenced_files(package.rdf)
+    for name in sorted(set(package.files) - set(declared) - {names.RDF}):
+        yield "error", name, "is in the zip, but the description does not refer to it"
+    for name, sha256 in declared.items():
+        if name not in package.files:
+            yield "error", name, "is referred to, but not in the zip"
+        elif sha256 and hashlib.sha256(package.files[name]).hexdigest() != sha256:
+            yield "error", name, "does not have the declared sha256"
+        elif not sha256 and name not in _plain_strings(package.rdf):
+            yield "error", name, "has no sha256 in the description"
+
+
+def check_documentation(package: Package) -> Iterator[Problem]:
+    """README and covers."""
+    documentation = package.rdf.get("documentation")
+    if not isinstance(documentation, str) or not documentation.endswith(".md"):
+        yield "error", "documentation", "must be a .md file"
+    else:
+        text = package.files.get(documentation, b"").decode("utf-8", errors="replace")
+        for heading in _HEADINGS:
+            if heading not in text.splitlines():
+                yield "error", documentation, f"has no heading '{heading}'"
+    covers = package.rdf.get("covers") or []
+    if not 1 <= len(covers) <= 2:
+        yield "error", "covers", "one or two are needed"
+    for cover in covers:
+        yield from _cover_problems(str(cover), package.files.get(str(cover), b""))
+
+
+def _plain_strings(rdf: Mapping[str, Any]) -> set[str]:
+    return {str(name) for name in [rdf.get("documentation"), *(rdf.get("covers") or [])]}
+
+
+def _cover_problems(name: str, data: bytes) -> Iterator[Problem]:
+    from PIL import Image, UnidentifiedImageError
+
+    if len(data) >= LIMIT_BYTES:
+        yield "error", name, f"has {len(data)} bytes, the zoo takes less than {LIMIT_BYTES}"
+    try:
+        width, height = Image.open(io.BytesIO(data)).size
+    except UnidentifiedImageError:
+        yield "error", name, "is not an image"
+        return
+    if width not in (height, 2 * height):
+        yield "error", name, f"is {width} x {height}, the zoo shows 2:1 and 1:1"
+
+
+def check_axes(package: Package) -> Iterator[Problem]:
+    """Sizes, halos and scales that every consumer reads the same way."""
+    rdf = package.rdf
+    if len(rdf["inputs"]) != 1 or len(rdf["outputs"]) != 1:
+        yield "error", "inputs", "one input and one output: ilastik and deepImageJ take no more"
+        return
+    given, made = rdf["inputs"][0], rdf["outputs"][0]
+    for kind, tensor in (("inputs", given), ("outputs", made)):
+        if axes_order(tensor) not in ("bcyx", "bczyx"):
+            yield "error", kind, f"axes {axes_order(tensor)}: expected bcyx or bczyx"
+    by_id = {axis.get("id", axis["type"]): axis for axis in given["axes"]}
+    for axis in given["axes"]:
+        size = axis.get("size")
+        if isinstance(size, dict) and size["min"] % size["step"]:
+            yield "error", f"inputs.{axis['id']}", f"min {size['min']} is no multiple of the step"
+    for axis in made["axes"]:
+        if isinstance(axis.get("size"), dict):
+            yield from _output_axis_problems(axis, by_id, given["id"])
+
+
+def _output_axis_problems(
+    axis: Mapping[str, Any], inputs: Mapping[str, Any], input_id: str
+) -> Iterator[Problem]:
+    where, size = f"outputs.{axis['id']}", axis["size"]
+    if size.get("axis_id") != axis["id"] or size.get("tensor_id") != input_id:
+        yield "error", where, "must refer to the input axis of the same id: core finds halos by it"
+        return
+    if size.get("offset", 0):
+        yield "error", where, "offset must be 0: consumers read others differently"
+    reference = inputs[axis["id"]]
+    factor = reference["scale"] / axis["scale"]
+    if factor != axis["scale"] or factor != int(factor):
+        yield "error", where, "input scale must be the square of the output scale, a whole number"
+        return
+    halo_in = axis.get("halo", 0) / factor
+    if halo_in != int(halo_in):
+        yield "error", where, f"halo {axis.get('halo')} is no whole number of input pixels"
+    if not isinstance(reference["size"], dict):
+        return
+    minimum, step = reference["size"]["min"], reference["size"]["step"]
+    if (2 * halo_in) % step:
+        yield "error", where, "twice the input halo must be a multiple of the step"
+    if minimum - 2 * halo_in < 1:
+        yield "error", where, f"the smallest tile of {minimum} pixels is all halo"
+
+
+def check_processing(package: Package) -> Iterator[Problem]:
+    """Normalisation that means the same everywhere."""
+    operations = package.rdf["inputs"][0].get("preprocessing") or []
+    for operation in operations:
+        axes = (operation.get("kwargs") or {}).get("axes")
+        if operation["id"] not in ("scale_range", "zero_mean_unit_variance"):
+            continue
+        if not axes:
+            yield "error", "preprocessing", f"{operation['id']} without axes is per data set"
+        elif "batch" in axes:
+            yield "error", "preprocessing", f"{operation['id']} over the batch mixes images"
+    for operation in package.rdf["outputs"][0].get("postprocessing") or []:
+        if operation["id"] in ("scale_mean_variance", "scale_range", "zero_mean_unit_variance"):
+            yield "error", "postprocessing", f"{operation['id']} fails in bioimageio.core"
+
+
+def check_tensors(package: Package) -> Iterator[Problem]:
+    """Test tensors, and sample tensors with the same numbers."""
+    import tifffile
+
+    for tensor in (*package.rdf["inputs"], *package.rdf["outputs"]):
+        name = (tensor.get("test_tensor") or {}).get("source", "")
+        if name not in package.files:
+            yield "error", f"{tensor['id']}.test_tensor", "missing"
+            continue
+        test = np.load(io.BytesIO(package.files[name]), allow_pickle=False)
+        if test.dtype != np.float32:
+            yield "error", name, f"is {test.dtype}, expected float32"
+        if not np.isfinite(test).all() or np.abs(test).max() <= SMALLEST_MAXIMUM:
+            yield "error", name, f"must be finite and exceed {SMALLEST_MAXIMUM:g} somewhere"
+        sample = (tensor.get("sample_tensor") or {}).get("source")
+        if sample is None:
+            yield "warning", f"{tensor['id']}.sample_tensor", "missing"
+        elif sample in package.files:
+            shown = tifffile.imread(io.BytesIO(package.files[sample]))
+            if not np.array_equal(shown, np.squeeze(test)):
+                yield "error", sample, "must hold the test tensor's numbers: deepImageJ mixes them"
+
+
+def check_weights(package: Package) -> Iterator[Problem]:
+    """Formats, lineage, and what each file holds."""
+    yield from lint_weights.problems(package.rdf, package.files)
+
+
+CHECKS: tuple[Callable[[Package], Iterator[Problem]], ...] = (
+    check_text,
+    check_people,
+    check_tags,
+    check_dialect,
+    check_files,
+    check_documentation,
+    check_axes,
+    check_processing,
+    check_tensors,
+    check_weights,
+)

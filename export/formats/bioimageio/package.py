@@ -1,0 +1,280 @@
+"""From a verified network to a BioImage.IO package: files, description, lint, test, score."""
+
+import json
+import logging
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from unifmir.atomic import writing
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
+from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio import provenance, rdf, tensors
+from unifmir.export.formats.bioimageio.agreement import as_evaluation, measure_agreement
+from unifmir.export.formats.bioimageio.architecture import FILE_NAME, bundle
+from unifmir.export.formats.bioimageio.card import ModelCard
+from unifmir.export.formats.bioimageio.cover import cover_png
+from unifmir.export.formats.bioimageio.halo import HaloMeasurement, measure_halo
+from unifmir.export.formats.bioimageio.lint import Finding, lint, read_package
+from unifmir.export.formats.bioimageio.package_axes import Layout, layout, tile_rule
+from unifmir.export.formats.bioimageio.readme import ReadmeFacts, readme
+from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
+from unifmir.export.formats.bioimageio.testing import TestSummary, require_passed, run_test
+from unifmir.hashing import sha256_of
+from unifmir.networks.base import Network
+from unifmir.tasks import TASKS
+from unifmir.zip_archive import write_zip
+
+logger = logging.getLogger(__name__)
+
+Storage = Literal["float32", "float16", "bfloat16"]
+WEIGHT_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageInputs:
+    """Everything a package is made of."""
+
+    network: Network
+    """The fp32 single-task network."""
+    module: nn.Module
+    """Its image interface with the weights rounded to `storage`, computing in float32."""
+    onnx_file: Path
+    """Of `module`: opset 17, IR 8, float32 in and out, one file."""
+    torchscript_file: Path
+    """Of `module`, traced."""
+    image: np.ndarray
+    """A real image: raw intensities in the task's input axes."""
+    card: ModelCard
+    storage: Storage = "float32"
+    image_note: str = "see the repository."
+    """Name and licence of the image."""
+    image_source: str = ""
+    """Web address of the image; the card's repository when empty."""
+    lineage: dict[str, Any] = field(default_factory=dict)
+    """`asdict` of the export's Lineage; `read_lineage` finds it again in the package."""
+    reports: tuple[dict[str, Any], ...] = ()
+    """Verification reports as JSON values."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageResult:
+    """A finished, tested package."""
+
+    path: Path
+    sha256: str
+    files: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    """Of our own lint; no errors among them, or the package would not exist."""
+    score: ExpectedScore
+    halo: HaloMeasurement
+    summary: TestSummary
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "files": list(self.files),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "expected_score": self.score.to_dict(),
+            "halo": self.halo.to_dict(),
+            "status": self.summary.status,
+            "core": self.summary.core_version,
+            "reproduced": list(self.summary.reproduced),
+        }
+
+
+def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
+    """Build a package, lint it, run the library's test on it, and only then give it its name.
+
+    The same inputs give the same bytes.
+
+    Parameters
+    ----------
+    inputs : PackageInputs
+    path : Path
+        The zip to write.
+
+    Raises
+    ------
+    ExportError
+        The lint finds an error, or the library's test does not pass with all three formats.
+    """
+    config: ModelConfig = inputs.network.config
+    if isinstance(config, MultiTaskConfig):
+        raise ExportError("a package holds one task: prune the network first (unifmir prune)")
+    halo = measure_halo(inputs.network, config, inputs.image)
+    logger.info("halo %d px, measured %d px", halo.halo_px, halo.measured_px)
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as name, writing(path) as aside:
+        folder = Path(name)
+        description = _write_files(inputs, config, halo, folder)
+        files = {file.name: file.read_bytes() for file in folder.iterdir()}
+        write_zip(files, aside)
+        findings = lint(aside)
+        if errors := [f for f in findings if f.severity == "error"]:
+            listed = "\n".join(f"  {f.where}: {f.message}" for f in errors)
+            raise ExportError(f"the package breaks {len(errors)} rules of the zoo:\n{listed}")
+        users = [p.github_user for p in (*inputs.card.authors, *inputs.card.packaged_by)]
+        users += [p.github_user for p in inputs.card.maintainers]
+        summary = run_test(aside, users)
+        require_passed(summary, WEIGHT_FORMATS)
+    score = expected_score(description, summary)
+    logger.info("expected zoo score %.3f", score.total)
+    return PackageResult(
+        path, sha256_of(path), tuple(sorted(files)), findings, score, halo, summary
+    )
+
+
+def read_lineage(path: Path) -> dict[str, str]:
+    """The lineage a package was built with, one string per field as `Lineage.to_strings` gives.
+
+    Raises
+    ------
+    ExportError
+        The file is no package, or not one of unifmir's.
+    """
+    config = read_package(path).rdf.get("config") or {}
+    lineage = (config.get("unifmir") or {}).get("lineage")
+    if not lineage:
+        raise ExportError(f"{path.name}: a BioImage.IO package, but not one that unifmir made")
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for key, value in lineage.items()
+    }
+
+
+def _write_files(
+    inputs: PackageInputs, config: SingleConfig, halo: HaloMeasurement, folder: Path
+) -> dict[str, Any]:
+    """Write every file of the package; returns the description."""
+    from bioimageio.spec import save_bioimageio_yaml_only
+
+    axes = layout(config, halo.halo_px)
+    raw, restored = _write_tensors(inputs, config, axes, folder)
+    _write_weights(inputs, folder)
+    _write(folder, "cover", cover_png(inputs.module, config, inputs.image))
+    measured = _measure(inputs, config, halo, (raw, restored), folder)
+    contents = _contents(inputs, config, axes, measured, provenance.tolerance(restored))
+    (folder / FILE_NAME).write_text(contents.architecture.source, encoding="utf-8")
+    verification = {
+        "agreement": measured.agreement,
+        "halo": halo.to_dict(),
+        "reports": [_without_machine_paths(report) for report in inputs.reports],
+    }
+    _write(folder, "verification", json.dumps(verification, indent=1, sort_keys=True).encode())
+    facts = ReadmeFacts(
+        config=config,
+        card=inputs.card,
+        layout=axes,
+        halo=halo,
+        storage=inputs.storage,
+        parameter_count=contents.parameter_count,
+        image_note=inputs.image_note,
+        evaluations=contents.evaluations,
+        reports=inputs.reports,
+        origin=provenance.origin(inputs.network, inputs.lineage),
+    )
+    _write(folder, "readme", readme(facts).encode("utf-8"))
+    description = rdf.describe(contents, folder)
+    save_bioimageio_yaml_only(description, folder / rdf.RDF)
+    return description
+
+
+def _write_tensors(
+    inputs: PackageInputs, config: SingleConfig, axes: Layout, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test and sample tensors: the same numbers as .npy and as TIFF."""
+    task = TASKS[config.task]
+    lens = tile_rule(config).step if config.task == "volume" else 1
+    raw = tensors.test_image(inputs.image, axes.test_sizes, multiple_of=lens)
+    restored = tensors.restore(inputs.module, raw, task.normalization)
+    tensors.check_testable(restored)
+    for kind, array in (("input", raw), ("output", restored)):
+        _write(folder, f"test_{kind}", tensors.npy_bytes(array))
+        _write(folder, f"sample_{kind}", tensors.tiff_bytes(array))
+    return raw, restored
+
+
+def _write_weights(inputs: PackageInputs, folder: Path) -> None:
+    dtype: torch.dtype = getattr(torch, inputs.storage)
+    _write(folder, "state_dict", tensors.state_dict_bytes(inputs.module, dtype))
+    _write(folder, "torchscript", inputs.torchscript_file.read_bytes())
+    _write(folder, "onnx", inputs.onnx_file.read_bytes())
+
+
+def _measure(
+    inputs: PackageInputs,
+    config: SingleConfig,
+    halo: HaloMeasurement,
+    tested: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> provenance.Measured:
+    """What the package says of itself in numbers; the weight files are in `folder` already."""
+    raw, restored = tested
+    keys = ("state_dict", "torchscript", "onnx")
+    files = {n: folder / rdf.FILES[k] for n, k in zip(WEIGHT_FORMATS, keys, strict=True)}
+    return provenance.Measured(
+        halo=halo,
+        costs=provenance.costs(inputs.network, inputs.module, raw, files),
+        agreement=measure_agreement(
+            inputs.network,
+            tensors.preprocess(raw, TASKS[config.task].normalization),
+            restored,
+            torchscript_file=files["torchscript"],
+            onnx_file=files["onnx"],
+        ),
+        ranges={
+            name: [float(f"{value:.3g}") for value in (tensor.min(), tensor.max())]
+            for name, tensor in (("input", raw), ("output", restored))
+        },
+    )
+
+
+def _contents(
+    inputs: PackageInputs,
+    config: SingleConfig,
+    axes: Layout,
+    measured: provenance.Measured,
+    tolerance: dict[str, float],
+) -> rdf.Contents:
+    card = inputs.card
+    time, memory = provenance.cost_sentences(measured.costs)
+    fidelity = as_evaluation(
+        measured.agreement, inputs.image_source or card.git_repo, inputs.image_note
+    )
+    return rdf.Contents(
+        config=config,
+        card=card,
+        layout=axes,
+        architecture=bundle(config, card.unifmir_version),
+        architecture_file=FILE_NAME,
+        parameter_count=measured.costs["parameters"],
+        evaluations=(*card.evaluations, *fidelity),
+        inference_time=card.inference_time or time,
+        memory=card.memory or memory,
+        tolerance=tolerance,
+        provenance=provenance.provenance(
+            inputs.network,
+            card,
+            measured,
+            storage=inputs.storage,
+            image_note=inputs.image_note,
+            lineage=inputs.lineage,
+            reports=inputs.reports,
+        ),
+    )
+
+
+def _write(folder: Path, key: str, data: bytes) -> None:
+    (folder / rdf.FILES[key]).write_bytes(data)
+
+
+def _without_machine_paths(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without what names the machine's folders."""
+    return {key: value for key, value in report.items() if key not in ("path", "source_path")}

@@ -1,0 +1,114 @@
+"""The `bioimageio` row of the formats: a package with all three weight formats inside."""
+
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import unifmir
+from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.export.base import Credit, ExportJob, Lineage, Runner, Variant
+from unifmir.export.formats.bioimageio.card import (
+    ModelCard,
+    Person,
+    Training,
+    default_card,
+    reference_card,
+)
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.package import (
+    PackageInputs,
+    Storage,
+    build_package,
+    read_lineage,
+)
+from unifmir.export.formats.bioimageio.rdf import FILES
+from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
+from unifmir.export.formats.torchscript import TORCHSCRIPT
+from unifmir.export.interfaces import reads_stacks
+from unifmir.reference import REFERENCES
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+
+STORAGE: dict[str, Storage] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+TIMESTAMP = "2026-11-22T00:00:00+00:00"
+"""Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
+
+
+class BioimageioExporter:
+    """A BioImage.IO package in the dialect that all its consumers read."""
+
+    name = "bioimageio"
+    suffix = ".bioimageio.zip"
+    variants: tuple[Variant, ...] = ("stored",)
+    wrapped_only = True
+
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
+        """Make the weight files by their own exporters, then the package around them."""
+        job = replace(job, opset=DEFAULT_OPSET)
+        task, config = TASKS[job.lineage.task], job.network.config
+        taken = sample(task.name)
+        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+            onnx_file, torchscript_file = Path(name, "w.onnx"), Path(name, "w.pt")
+            ONNX.write(job, onnx_file)
+            TORCHSCRIPT.write(job, torchscript_file)
+            inputs = PackageInputs(
+                network=job.network,
+                module=job.module,
+                onnx_file=onnx_file,
+                torchscript_file=torchscript_file,
+                image=_shown(taken.image, config),
+                card=_card(config, job.credit),
+                storage=STORAGE[job.plan.precision],
+                image_note=f"{taken.name} ({taken.licence}): {taken.description}",
+                lineage=asdict(job.lineage),
+                reports=tuple(report.to_dict() for report in job.reports),
+            )
+            result = build_package(inputs, path)
+        told = result.to_dict()
+        told["parameters"] = sum(p.numel() for p in job.network.parameters())
+        told["config"] = config.to_dict()
+        return {key: value for key, value in told.items() if key not in ("path", "sha256")}
+
+    def runner(self, path: Path) -> Runner:
+        """Run the package's ONNX file; that the other two agree is tested while it is built."""
+        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
+            inside = Path(name, FILES["onnx"])
+            inside.write_bytes(read_package(path).files[FILES["onnx"]])
+            return ONNX.runner(inside)
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the description's own section."""
+        return Lineage.from_strings(read_lineage(path), path.name)
+
+
+def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
+    """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
+    if config.task == "denoise" and not reads_stacks(config):
+        plane: np.ndarray = image[len(image) // 2]
+        return plane
+    return image
+
+
+def _card(config: SingleConfig, credit: Credit) -> ModelCard:
+    """The task's card, with what is known of these weights."""
+    task = TASKS[config.task]
+    training = Training(data=credit.training_data) if credit.training_data else None
+    card = default_card(
+        task.name,
+        name=f"UniFMIR {task.title}",
+        github_user=credit.github_user,
+        git_repo="",
+        timestamp=TIMESTAMP,
+        unifmir_version=unifmir.__version__,
+        training=training,
+    )
+    if isinstance(config, ReferenceConfig):
+        card = reference_card(card, REFERENCES[config.model], task.title)
+    authors = tuple(Person(name) for name in credit.authors)
+    return replace(card, authors=authors or card.authors, licence=credit.licence or card.licence)
+
+
+BIOIMAGEIO = BioimageioExporter()

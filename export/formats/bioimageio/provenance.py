@@ -1,0 +1,206 @@
+"""What a package knows of its own making: parent, configuration, costs, halo, verification.
+
+Goes into `config.unifmir` of the description as data, and into the README as sentences.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from unifmir.config import SingleConfig
+from unifmir.cost import count
+from unifmir.export.formats.bioimageio.card import ModelCard
+from unifmir.export.formats.bioimageio.halo import HaloMeasurement
+from unifmir.export.formats.bioimageio.package_axes import tile_rule
+from unifmir.networks.base import Network
+from unifmir.tasks import TASKS
+
+RELATIVE_TOLERANCE = 1e-3
+"""The zoo's default, stated instead of widened: all formats hold the same rounded weights."""
+MISMATCHES_PER_MILLION = 100
+LARGEST_ABSOLUTE_SHARE = 0.01
+"""The zoo refuses an absolute tolerance above this share of the test output's maximum."""
+
+
+_BUILDERS = ("bioimageio.spec", "bioimageio.core", "torch")
+"""Whose versions decide what a package looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Numbers measured while the package was made."""
+
+    halo: HaloMeasurement
+    costs: dict[str, Any]
+    agreement: dict[str, dict[str, float]]
+    ranges: dict[str, list[float]]
+    """Least and largest value of the test tensors: what to expect of one's own image."""
+
+
+def provenance(
+    network: Network,
+    card: ModelCard,
+    measured: Measured,
+    *,
+    storage: str,
+    image_note: str,
+    lineage: Mapping[str, Any],
+    reports: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """JSON values for `config.unifmir`."""
+    config: SingleConfig = network.config
+    task, rule = TASKS[config.task], tile_rule(config)
+    facts: dict[str, Any] = {
+        "version": card.unifmir_version,
+        "network": task.network,
+        "storage": storage,
+        "arithmetic": "float32",
+        "tiles": {**asdict(rule), "largest_halo": rule.largest_halo},
+        "halo": measured.halo.to_dict(),
+        "ranges": measured.ranges,
+        "costs": measured.costs,
+        "agreement": measured.agreement,
+        "built_with": {name: version(name) for name in _BUILDERS},
+        "training_data": card.training.data,
+        "test_image": image_note,
+    }
+    if lineage:
+        facts["lineage"] = dict(lineage)
+    else:
+        facts["configuration"] = _without_none(config.to_dict())
+        facts["normalization"] = asdict(task.normalization)
+    if network.source is not None:
+        facts["source"] = _source(network.source)
+    if network.certificate is not None:
+        facts["pruning"] = _certificate(network.certificate)
+    if reports:
+        facts["verification"] = {_report_name(r): _report(r) for r in reports}
+        facts["versions"] = dict(reports[0].get("versions", {}))
+        facts["machine"] = dict(reports[0].get("machine", {}))
+    return facts
+
+
+def origin(network: Network, lineage: Mapping[str, Any]) -> tuple[str, ...]:
+    """Sentences on the parent files and the pruning certificate."""
+    lines = []
+    if parent := lineage.get("parent"):
+        lines.append(
+            f"Made from the fp32 single-task file `{parent['name']}`, SHA-256 {parent['sha256']}."
+        )
+    if network.source is not None and network.source.sha256:
+        lines.append(f"Weights from `{network.source.name}`, SHA-256 {network.source.sha256}.")
+    if network.certificate is not None:
+        made = network.certificate
+        same = sum(bool(row.get("identical")) for row in made.comparisons)
+        lines.append(
+            f"Pruned to {made.task} from `{made.parent.name}` (SHA-256 "
+            f"{made.parent.sha256 or 'of no file'}): {made.parameters_before:,} parameters became "
+            f"{made.parameters_after:,}; outputs were identical bit for bit on {same} of "
+            f"{len(made.comparisons)} inputs. SHA-256 over the kept tensors: {made.child_sha256}."
+        )
+    return tuple(lines)
+
+
+def costs(
+    network: nn.Module, module: nn.Module, image: np.ndarray, files: Mapping[str, Path]
+) -> dict[str, Any]:
+    """What the model costs, counted, so the same on every machine.
+
+    Parameters
+    ----------
+    network, module : module
+        The network, and its image interface.
+    image : ndarray
+        The test input.
+    files : mapping
+        Weight format -> file.
+    """
+    parameters = sum(p.numel() for p in network.parameters())
+    return {
+        "gmac": float(f"{count(module, image.shape).macs / 1e9:.3g}"),
+        "image_px": list(image.shape[2:]),
+        "parameters": parameters,
+        "float32_bytes": 4 * parameters,
+        "file_bytes": {name: path.stat().st_size for name, path in files.items()},
+    }
+
+
+def cost_sentences(counted: Mapping[str, Any]) -> tuple[str, str]:
+    """Inference time and memory in words, for want of measurements."""
+    size = " x ".join(str(n) for n in counted["image_px"])
+    megabytes = counted["float32_bytes"] / 1e6
+    return (
+        f"Not timed. {counted['gmac']:g} GMac (counted) for one image of {size} pixels.",
+        f"At least {megabytes:.3g} MB for the weights in float32; the rest grows with the tile.",
+    )
+
+
+def tolerance(test_output: np.ndarray) -> dict[str, float]:
+    """What a consumer's result may differ by."""
+    allowed = LARGEST_ABSOLUTE_SHARE * float(test_output.max())
+    return {
+        "relative_tolerance": RELATIVE_TOLERANCE,
+        "absolute_tolerance": min(1e-3, float(f"{0.9 * max(allowed, 0.0):.1g}")),
+        "mismatched_elements_per_million": MISMATCHES_PER_MILLION,
+    }
+
+
+def _source(source: Any) -> dict[str, Any]:
+    values = {
+        "name": source.name,
+        "sha256": source.sha256,
+        "size_bytes": source.size_bytes,
+        "zoo_id": source.zoo_id,
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _certificate(certificate: Any) -> dict[str, Any]:
+    return {
+        "parent": _source(certificate.parent),
+        "parameters_before": certificate.parameters_before,
+        "parameters_after": certificate.parameters_after,
+        "bytes_before": certificate.bytes_before,
+        "bytes_after": certificate.bytes_after,
+        "keys_kept": len(certificate.kept),
+        "keys_dropped": len(certificate.dropped),
+        "child_sha256": certificate.child_sha256,
+        "inputs_compared": len(certificate.comparisons),
+    }
+
+
+def _report_name(report: Mapping[str, Any]) -> str:
+    parts = (report.get("format"), report.get("precision"), report.get("variant"))
+    return "-".join(str(part) for part in parts if part)
+
+
+def _report(report: Mapping[str, Any]) -> dict[str, Any]:
+    cases = report.get("cases", [])
+    values = {
+        "artifact": report.get("artifact"),
+        "passed": report.get("passed"),
+        "tolerance": report.get("tolerance"),
+        "cases": len(cases),
+        "largest_difference": _extreme(max, cases, "max_abs"),
+        "largest_difference_over_std": _extreme(max, cases, "max_abs_over_std"),
+        "least_psnr_db": _extreme(min, cases, "psnr_db"),
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _extreme(choose: Any, cases: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    found = [float(c[key]) for c in cases if isinstance(c.get(key), int | float)]
+    return float(f"{choose(found):.3g}") if found else None
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

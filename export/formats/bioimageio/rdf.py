@@ -1,0 +1,337 @@
+"""The resource description: built with bioimageio.spec's classes, written in the older dialect.
+
+Fields from format 0.5.11 on (`documentation` and `covers` as objects) cannot be read by
+bioimageio.core up to 0.10.4, ilastik, deepImageJ and QuPath, and no released library writes the
+earlier form: `portable` does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bioimageio.spec import ValidationContext, dump_description
+from bioimageio.spec.common import Sha256
+from bioimageio.spec.model import v0_5 as spec
+
+from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.export.formats.bioimageio.architecture import Bundle
+from unifmir.export.formats.bioimageio.card import Evaluation, ModelCard, Person, Training
+from unifmir.export.formats.bioimageio.package_axes import Layout, SpaceAxis
+from unifmir.hashing import sha256_of
+from unifmir.model import title_of
+from unifmir.tasks import TASKS
+
+PORTABLE_FORMAT = "0.5.7"
+"""The last format before the break that the zoo already holds models of."""
+PYTORCH_VERSION = "2.5.1"
+"""Not the version the files were made with: the one the zoo can build. Its CI makes a conda
+environment with exactly this version and the torchvision that goes with it, which is known up to
+2.9.1; 2.5.1 is what BioEngine runs. The architecture needs nothing newer, and a trace made by
+2.13 loads in 2.0."""
+OPSET = 17
+INPUT_ID, OUTPUT_ID = "raw", "restored"
+FILES = {
+    "readme": "README.md",
+    "cover": "cover.png",
+    "state_dict": "weights.pt",
+    "torchscript": "weights.torchscript.pt",
+    "onnx": "weights.onnx",
+    "test_input": "test_input.npy",
+    "test_output": "test_output.npy",
+    "sample_input": "sample_input.tif",
+    "sample_output": "sample_output.tif",
+    "verification": "verification.json",
+}
+RDF = "rdf.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the description is about, besides the files in the folder."""
+
+    config: SingleConfig
+    card: ModelCard
+    layout: Layout
+    architecture: Bundle
+    architecture_file: str
+    parameter_count: int
+    evaluations: tuple[Evaluation, ...]
+    inference_time: str
+    memory: str
+    tolerance: dict[str, float]
+    """Entry of `reproducibility_tolerance`."""
+    provenance: dict[str, Any]
+    """For `config.unifmir`: parent, configuration, halo, verification; JSON values."""
+
+
+def describe(contents: Contents, folder: Path) -> dict[str, Any]:
+    """The description as YAML values in the portable dialect.
+
+    Parameters
+    ----------
+    contents : Contents
+    folder : Path
+        Holds every file of the package; the library reads and hashes them.
+    """
+    # Reading the files is left to the test on the finished zip, where a wrong hash must show.
+    with ValidationContext(root=folder, file_name=RDF, perform_io_checks=False):
+        description = spec.ModelDescr(**_fields(contents, folder))
+        return portable(dump_description(description, exclude_unset=True))
+
+
+def portable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Down-level a dumped description: plain strings, format 0.5.7."""
+    plain = dict(content)
+    plain["format_version"] = PORTABLE_FORMAT
+    plain["documentation"] = _source(plain["documentation"])
+    plain["covers"] = [_source(cover) for cover in plain["covers"]]
+    # The library adds a cast to float32 before and after, here and again whenever it loads a
+    # description; consumers that count the operations (BiaPy takes one) need not see them.
+    plain["inputs"] = [_without_casts(tensor) for tensor in plain["inputs"]]
+    plain["outputs"] = [_without_casts(tensor) for tensor in plain["outputs"]]
+    return plain
+
+
+def _without_casts(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(tensor)
+    for steps in ("preprocessing", "postprocessing"):
+        remaining = [step for step in kept.pop(steps, []) if step["id"] != "ensure_dtype"]
+        if remaining:
+            kept[steps] = remaining
+    return kept
+
+
+def _source(file: Any) -> str:
+    return str(file["source"] if isinstance(file, Mapping) else file)
+
+
+def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
+    card = contents.card
+    fields: dict[str, Any] = {
+        "name": card.name,
+        "description": card.description,
+        "authors": [_person(author) for author in card.authors],
+        "packaged_by": [_person(person) for person in card.packaged_by],
+        "maintainers": [_person(person) for person in card.maintainers],
+        "cite": [_citation(c.text, c.doi, c.url) for c in card.cite],
+        "license": card.licence,
+        "tags": list(dict.fromkeys(card.tags)),
+        "version": card.version,
+        "version_comment": card.version_comment,
+        "timestamp": card.timestamp,
+        "id_emoji": card.emoji,
+        "icon": card.emoji,
+        "documentation": _file(folder, FILES["readme"]),
+        "covers": [_file(folder, FILES["cover"])],
+        "attachments": [_file(folder, FILES["verification"])],
+        "links": ["ilastik/ilastik"],
+        "inputs": [_input(contents, folder)],
+        "outputs": [_output(contents, folder)],
+        "weights": _weights(contents, folder),
+        "config": {"bioimageio": _config(contents), "unifmir": contents.provenance},
+    }
+    if card.git_repo:
+        fields["git_repo"] = card.git_repo
+    if card.training.dataset_id:
+        fields["training_data"] = {"id": card.training.dataset_id}
+    return fields
+
+
+def _file(folder: Path, name: str) -> dict[str, str]:
+    return {"source": name, "sha256": str(Sha256(sha256_of(folder / name)))}
+
+
+def _person(person: Person) -> dict[str, str]:
+    values = {
+        "name": person.name,
+        "affiliation": person.affiliation,
+        "orcid": person.orcid,
+        "github_user": person.github_user,
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _citation(text: str, doi: str, url: str) -> dict[str, str]:
+    return {"text": text, **({"doi": doi} if doi else {}), **({"url": url} if url else {})}
+
+
+def _input(contents: Contents, folder: Path) -> dict[str, Any]:
+    spatial = [_input_axis(axis) for axis in contents.layout.inputs]
+    return {
+        "id": INPUT_ID,
+        "description": "Raw intensities of one channel, as acquired.",
+        "axes": [{"type": "batch"}, _channel("intensity"), *spatial],
+        "data": {"type": "float32", "unit": "arbitrary unit"},
+        "optional": False,
+        "preprocessing": _preprocessing(contents),
+        "test_tensor": _file(folder, FILES["test_input"]),
+        "sample_tensor": _file(folder, FILES["sample_input"]),
+    }
+
+
+def _output(contents: Contents, folder: Path) -> dict[str, Any]:
+    spatial = [_output_axis(axis) for axis in contents.layout.outputs]
+    return {
+        "id": OUTPUT_ID,
+        "description": "Restored image in normalised units.",
+        "axes": [{"type": "batch"}, _channel("restored"), *spatial],
+        "data": {"type": "float32", "unit": "arbitrary unit"},
+        "test_tensor": _file(folder, FILES["test_output"]),
+        "sample_tensor": _file(folder, FILES["sample_output"]),
+    }
+
+
+def _channel(name: str) -> dict[str, Any]:
+    # On both sides: without it core 0.11 cannot predict blockwise.
+    return {"type": "channel", "id": "channel", "channel_names": [name]}
+
+
+def _input_axis(axis: SpaceAxis) -> dict[str, Any]:
+    size: Any = axis.fixed or {"min": axis.minimum, "step": axis.step}
+    return {"type": "space", "id": axis.id, "size": size, "scale": axis.scale}
+
+
+def _output_axis(axis: SpaceAxis) -> dict[str, Any]:
+    plain = {"type": "space", "id": axis.id, "scale": axis.scale}
+    if axis.fixed:
+        return {**plain, "size": axis.fixed}
+    reference = {"tensor_id": INPUT_ID, "axis_id": axis.id, "offset": 0}
+    return {**plain, "size": reference, **({"halo": axis.halo} if axis.halo else {})}
+
+
+def _preprocessing(contents: Contents) -> list[dict[str, Any]]:
+    """The task's normalisation as declared operations, over all axes but the batch.
+
+    A light field's is inside the network: `scale_range` would subtract the minimum, which the
+    official inference does not. Clipping to [0, 1] after the 0 and 100 percentiles could change
+    nothing and is left out, because BiaPy takes one operation at most.
+    """
+    normalization = TASKS[contents.config.task].normalization
+    if normalization.method != "percentile":
+        return []
+    percentiles = (normalization.low_percent, normalization.high_percent)
+    kwargs = {
+        "axes": ["channel", *(axis.id for axis in contents.layout.inputs)],
+        "min_percentile": percentiles[0],
+        "max_percentile": percentiles[1],
+        "eps": 1e-6,
+    }
+    operations: list[dict[str, Any]] = [{"id": "scale_range", "kwargs": kwargs}]
+    if normalization.clip and percentiles != (0.0, 100.0):
+        operations.append({"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}})
+    return operations
+
+
+def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
+    card, bundle = contents.card, contents.architecture
+    packagers = [_person(person) for person in card.packaged_by]
+    derived = {"parent": "pytorch_state_dict", "authors": packagers}
+    return {
+        "pytorch_state_dict": {
+            **_file(folder, FILES["state_dict"]),
+            "authors": [_person(author) for author in card.authors],
+            "architecture": {
+                **_file(folder, contents.architecture_file),
+                "callable": bundle.callable,
+                "kwargs": bundle.kwargs,
+            },
+            "pytorch_version": PYTORCH_VERSION,
+            "comment": "Pure tensors; read with weights_only=True.",
+        },
+        "torchscript": {
+            **_file(folder, FILES["torchscript"]),
+            **derived,
+            "pytorch_version": PYTORCH_VERSION,
+            "comment": "Traced, with free batch and image sizes.",
+        },
+        "onnx": {
+            **_file(folder, FILES["onnx"]),
+            **derived,
+            "opset_version": OPSET,
+            "comment": "IR 8, float32 in and out, one file, free batch and image sizes.",
+        },
+    }
+
+
+def _config(contents: Contents) -> dict[str, Any]:
+    card = contents.card
+    reference = isinstance(contents.config, ReferenceConfig)
+    values: dict[str, Any] = {
+        "architecture_type": "Convolutional network" if reference else "Swin transformer",
+        "architecture_description": (
+            f"{title_of(contents.config)}, {contents.architecture.callable} in "
+            f"{contents.architecture_file}; all hyper-parameters are its keyword arguments."
+        ),
+        "modality": "fluorescence microscopy",
+        "task": TASKS[contents.config.task].title.lower(),
+        "out_of_scope_use": card.out_of_scope,
+        "bias_risks_limitations": {
+            "known_biases": "Structures, labels and microscopes that the training data lack.",
+            "risks": "Restored images look convincing where they are wrong.",
+            "limitations": card.limitations,
+            "recommendations": "Restore images whose truth you know before trusting others.",
+        },
+        "model_parameter_count": contents.parameter_count,
+        "inference_time": contents.inference_time,
+        "memory_requirements_inference": contents.memory,
+        "memory_requirements_training": card.training.memory,
+        "reproducibility_tolerance": [contents.tolerance],
+        "training": _training(card.training),
+        "environmental_impact": _environment(card.training),
+    }
+    optional = {
+        "evaluations": [_evaluation(row) for row in contents.evaluations],
+        "funded_by": card.funded_by,
+        "target_structure": list(card.target_structure),
+    }
+    return {**values, **{key: value for key, value in optional.items() if value}}
+
+
+def _training(training: Training) -> dict[str, Any]:
+    return _known(
+        {
+            "training_preprocessing": training.preprocessing,
+            "training_epochs": training.epochs,
+            "training_batch_size": training.batch_size,
+            "initial_learning_rate": training.initial_learning_rate,
+            "learning_rate_schedule": training.learning_rate_schedule,
+            "loss_function": training.loss_function,
+            "loss_function_kwargs": training.loss_function_kwargs,
+            "optimizer": training.optimizer,
+            "optimizer_kwargs": training.optimizer_kwargs,
+            "regularization": training.regularization,
+            "training_duration": training.duration_hours,
+        }
+    )
+
+
+def _environment(training: Training) -> dict[str, Any]:
+    return _known(
+        {
+            "hardware_type": training.hardware,
+            "hours_used": training.duration_hours,
+            "cloud_provider": training.cloud_provider,
+            "compute_region": training.compute_region,
+            "co2_emitted": training.co2_kg,
+        }
+    )
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _evaluation(row: Evaluation) -> dict[str, Any]:
+    return {
+        "dataset_id": row.dataset_id,
+        "dataset_source": row.dataset_source,
+        "dataset_role": row.dataset_role,
+        "sample_count": row.sample_count,
+        "evaluation_factors": list(row.factors),
+        "evaluation_factors_long": list(row.factors_long),
+        "metrics": list(row.metrics),
+        "metrics_long": list(row.metrics_long),
+        "results": [list(values) for values in row.results],
+        **({"results_summary": row.summary} if row.summary else {}),
+    }

@@ -1,0 +1,214 @@
+"""The package's README: what it is for, how well it was checked, and what it cannot do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unifmir.config import SingleConfig
+from unifmir.export.formats.bioimageio.card import UNRECORDED, Evaluation, ModelCard
+from unifmir.export.formats.bioimageio.halo import HaloMeasurement
+from unifmir.export.formats.bioimageio.package_axes import Layout, SpaceAxis
+from unifmir.tasks import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class ReadmeFacts:
+    """What the README states as measured."""
+
+    config: SingleConfig
+    card: ModelCard
+    layout: Layout
+    halo: HaloMeasurement
+    storage: str
+    parameter_count: int
+    image_note: str
+    evaluations: tuple[Evaluation, ...]
+    reports: tuple[Mapping[str, Any], ...]
+    origin: tuple[str, ...]
+    """Sentences on where the weights came from."""
+
+
+def readme(facts: ReadmeFacts) -> str:
+    """The README as Markdown."""
+    card, task = facts.card, TASKS[facts.config.task]
+    sections = {
+        "Description": f"{card.description}\n\n{_tensors(facts)}",
+        "Intended Use": f"{card.intended_use}\n\n### Out of scope\n\n{card.out_of_scope}",
+        "How to Run": _how_to_run(facts),
+        "Validation": _validation(facts),
+        "Limitations": _limitations(facts),
+        "Training": _training(card),
+        "Provenance": _provenance(facts),
+        "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
+        "Licence": (
+            f"Weights: {card.licence}. Architecture file: BSD-3-Clause. Test image: "
+            f"{facts.image_note}"
+        ),
+    }
+    body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
+    return f"# {card.name}\n\n{task.title}. {task.summary}\n\n{body}\n"
+
+
+def _tensors(facts: ReadmeFacts) -> str:
+    task = TASKS[facts.config.task]
+    rows = [("input", *_axis_row(axis)) for axis in facts.layout.inputs]
+    rows += [("output", *_axis_row(axis)) for axis in facts.layout.outputs]
+    rule = task.normalization
+    if rule.method == "percentile":
+        normalisation = (
+            f"Normalisation (declared, done by the consumer): percentiles {rule.low_percent:g} and "
+            f"{rule.high_percent:g} of the whole image are mapped to 0 and 1 ({rule.source})."
+        )
+    else:
+        normalisation = (
+            "Normalisation (inside the network): intensities are divided by 0.55 of the image's "
+            f"maximum and shifted by -1 ({rule.source})."
+        )
+    table = _table(("tensor", "axis", "size", "halo (output px)"), rows)
+    return (
+        f"{facts.parameter_count:,} parameters, stored as {facts.storage}, computed in float32. "
+        f"One channel, any batch size.\n\n{table}\n\n{normalisation}"
+    )
+
+
+def _axis_row(axis: SpaceAxis) -> tuple[str, str, str]:
+    size = str(axis.fixed) if axis.fixed else f"{axis.minimum} + n * {axis.step}"
+    return axis.id, size, str(axis.halo or "-")
+
+
+def _how_to_run(facts: ReadmeFacts) -> str:
+    whole = (
+        "Run it on whole images: it depends on the brightest pixel of what it is given."
+        if facts.config.task == "volume"
+        else "Images larger than memory allows are restored in overlapping blocks with "
+        "`--blockwise`; percentiles are still those of the whole image."
+    )
+    return (
+        "```bash\npip install bioimageio.core torch\n"
+        "bioimageio test package.zip\n"
+        "bioimageio predict package.zip --inputs image.tif --outputs restored.tif\n```\n\n"
+        f"{whole} unifmir itself also pads odd sizes and maps the result back to intensities: "
+        "`pip install unifmir`."
+    )
+
+
+def _validation(facts: ReadmeFacts) -> str:
+    intro = (
+        "Before this package was written, each weight format was run by its own runtime and "
+        "compared with the float32 PyTorch module it was made from. The package was then tested "
+        "with `bioimageio test`, which reproduces the test output with every format and runs "
+        "it at three sizes and two batch sizes."
+    )
+    parts = [intro]
+    parts += [_evaluation_table(row) for row in facts.evaluations]
+    if facts.reports:
+        parts.append("### Same picture\n\n" + _report_table(facts.reports))
+    parts.append("### Halo\n\n" + _halo_text(facts))
+    parts.append(
+        "### On your own data\n\nRestore images of which you have a high-quality counterpart, "
+        "align and scale both, and compare PSNR and SSIM with those of the raw image. Look at "
+        "the difference image: structure in it is structure the network added or lost."
+    )
+    return "\n\n".join(parts)
+
+
+def _evaluation_table(row: Evaluation) -> str:
+    table = _table(
+        ("metric", *row.factors),
+        [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],
+    )
+    legend = "; ".join(
+        f"{short}: {long}"
+        for short, long in zip(
+            (*row.metrics, *row.factors), (*row.metrics_long, *row.factors_long), strict=True
+        )
+    )
+    return (
+        f"### {row.dataset_id}\n\n"
+        f"Images: {row.sample_count}; role of the data: {row.dataset_role}.\n\n"
+        f"{table}\n\n{legend}.{' ' + row.summary if row.summary else ''}"
+    )
+
+
+def _report_table(reports: Iterable[Mapping[str, Any]]) -> str:
+    rows = []
+    for report in reports:
+        cases = report.get("cases", [])
+        worst = max((c.get("max_abs_over_std", 0.0) for c in cases), default=0.0)
+        psnr = min((c.get("psnr_db") or float("inf") for c in cases), default=float("inf"))
+        rows.append(
+            (
+                str(report.get("format", "")),
+                str(report.get("precision", "")),
+                str(len(cases)),
+                f"{worst:.2g}",
+                f"{psnr:.1f}" if psnr != float("inf") else "-",
+                "yes" if report.get("passed") else "NO",
+            )
+        )
+    heads = ("format", "precision", "images", "largest difference / std", "least PSNR (dB)")
+    return _table((*heads, "within tolerance"), rows)
+
+
+def _halo_text(facts: ReadmeFacts) -> str:
+    halo = facts.halo
+    if facts.config.task == "volume":
+        return (
+            "None is declared: the network works on the whole image's maximum and extent, so it "
+            f"must be given whole images. Measured for the record: {halo.measured_px} input pixels "
+            f"from a cut the output still changes by {halo.curve[-1]:.2g} of its range."
+        )
+    text = (
+        f"Measured on the network: beyond {halo.measured_px} input pixels from a tile's edge the "
+        f"output changes by less than {halo.limit:.2g} of its range, whether the image there is "
+        f"replaced or missing. Rounded up to {halo.halo_px} input pixels, a multiple of the tile "
+        f"step. The curve is in verification.json."
+    )
+    if halo.capped:
+        text += (
+            f" The network reaches further than the largest halo that a minimal tile leaves room "
+            f"for, {halo.largest_halo_px} pixels: seams of up to {halo.curve[-1]:.2g} of the "
+            "range remain. Prefer whole images."
+        )
+    if halo.limit > halo.threshold:
+        text += (
+            f" Whole-image statistics change every pixel by up to {halo.floor:.2g} of the range "
+            "when a tile is cut; no halo removes that."
+        )
+    return text
+
+
+def _limitations(facts: ReadmeFacts) -> str:
+    return (
+        f"{facts.card.limitations}\n\nRestoration can invent or remove structure, most of all on "
+        "images unlike the training data. Keep the raw images."
+    )
+
+
+def _training(card: ModelCard) -> str:
+    known = card.training
+    rows = [
+        ("optimizer", known.optimizer),
+        ("epochs", known.epochs),
+        ("batch size", known.batch_size),
+        ("initial learning rate", known.initial_learning_rate),
+        ("loss", known.loss_function),
+    ]
+    stated = [(name, f"{value}") for name, value in rows if value not in (None, UNRECORDED)]
+    table = "\n\n" + _table(("", ""), stated) if stated else ""
+    return f"Data: {known.data}.\n\nPreprocessing: {known.preprocessing}.{table}"
+
+
+def _provenance(facts: ReadmeFacts) -> str:
+    lines = [f"Packaged by unifmir {facts.card.unifmir_version}.", *facts.origin]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _link(doi: str, url: str) -> str:
+    return f"<https://doi.org/{doi}>" if doi else f"<{url}>" if url else ""
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)

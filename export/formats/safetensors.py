@@ -1,0 +1,68 @@
+"""safetensors: the single-task weights themselves, no code. The parent of every other artifact."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.config import MultiTaskConfig
+from unifmir.errors import ExportError
+from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.interfaces import lineage_of
+from unifmir.hashing import sha256_of
+from unifmir.model import Source, image_interface
+from unifmir.precision import stored_dtypes
+
+
+class SafetensorsExporter:
+    """Weights in the precision's type, but for its islands; loading casts them to fp32 again."""
+
+    name = "safetensors"
+    suffix = ".safetensors"
+    variants: tuple[Variant, ...] = ("stored",)
+    wrapped_only = False
+
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
+        """Write the weights with the lineage beside the configuration.
+
+        In fp32 and without an interface around it that is the parent of all artifacts, which
+        lies in place already.
+        """
+        if not path.exists():
+            dtypes = stored_dtypes(job.network, job.plan)
+            checkpoint.save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
+        return {}
+
+    def runner(self, path: Path) -> Runner:
+        """PyTorch on the CPU, in fp32."""
+        lineage = self.lineage(path)
+        network = checkpoint.load_file(path, task=lineage.task)
+        module = image_interface(network) if lineage.interface == "image" else network
+
+        def run(image: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                restored: np.ndarray = module(torch.from_numpy(image)).numpy()
+            return restored
+
+        return run
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the file's metadata; a pruned fp32 file is its own parent."""
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise ExportError(f"{path.name}: not a safetensors file ({error})") from error
+        if "parent" in metadata:
+            return Lineage.from_strings(metadata, path.name)
+        config = checkpoint.load_file(path).config
+        if isinstance(config, MultiTaskConfig):
+            raise ExportError(f"{path.name} is a multi-task model; expected one that is pruned")
+        parent = Source(path.name, sha256_of(path))
+        return lineage_of(config, "image", "fp32", "stored", parent)
+
+
+SAFETENSORS = SafetensorsExporter()

@@ -1,0 +1,186 @@
+"""The `tensorrt` format: an engine, its passport, and the ONNX graph it was built from."""
+
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING, Any
+
+from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.errors import ExportError
+from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.formats.onnx import ONNX
+from unifmir.export.formats.tensorrt.builder import Built, build
+from unifmir.export.formats.tensorrt.options import RTX_DEFAULT, EngineOptions
+from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.export.runtimes.tensorrt.certificate import require_graph
+from unifmir.export.runtimes.tensorrt.engine import load
+from unifmir.export.runtimes.tensorrt.host import Host, host
+from unifmir.export.runtimes.tensorrt.library import FULL, RTX, Library, library
+from unifmir.export.runtimes.tensorrt.passport import Passport, Verification
+from unifmir.export.runtimes.tensorrt.profiles import (
+    Profile,
+    Shape,
+    default_profile,
+    read_profile,
+    shapes_within,
+)
+from unifmir.hashing import sha256_of
+
+if TYPE_CHECKING:
+    from unifmir.export.verification import Report
+
+UNVERIFIED = (
+    "not verified: it was built without running it. It is verified when it is first loaded on "
+    "the machine that runs it, or there with `unifmir verify`"
+)
+
+
+class TensorRtExporter:
+    """Types come from the ONNX graph, so one way of building serves every version."""
+
+    name = "tensorrt"
+    suffix = ".engine"
+    variants: tuple[Variant, ...] = ("computing",)
+    wrapped_only = False
+
+    def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
+        """Write the graph, build the engine from it, and write the passport.
+
+        Raises
+        ------
+        BenchmarkError, ExportError, MissingExtraError
+            There is no GPU to verify it on and `unverified` was not asked for; no library; the
+            graph is not in the precision.
+        """
+        options, here = _options(job.options), host()
+        found = _library(options, here)
+        profile = _profile(job.lineage, options)
+        graph = path.with_name(path.name + passports.GRAPH_SUFFIX)
+        details = ONNX.write(job, graph)
+        built = build(found, graph.read_bytes(), profile, options)
+        if job.lineage.precision != "fp32":
+            require_graph(built.types, job.lineage.precision, path.name)
+        path.write_bytes(built.engine)
+        passport = _passport(job, path, graph, found, here, profile, options, built)
+        passports.write(passport, path)
+        return {
+            "library": f"{found.name} {found.version}",
+            "profile": profile.to_dict(),
+            "targets": list(passport.targets),
+            "network_types": built.types.to_dict(),
+            "onnx": details,
+            **({"unverified": UNVERIFIED} if options.unverified else {}),
+        }
+
+    def require(self, options: object | None) -> None:
+        """Refuse early where there is no library, or no GPU to verify an engine on."""
+        _library(_options(options), host())
+
+    def runner(self, path: Path) -> Runner:
+        """The engine on the first GPU, whether it was verified before or not."""
+        return load(path).run
+
+    def lineage(self, path: Path) -> Lineage:
+        """From the passport."""
+        return Lineage.from_strings(dict(passports.read(path).lineage), path.name)
+
+    def shapes(self, path: Path) -> tuple[Shape, ...]:
+        """What the engine can be verified at."""
+        lineage, profile = self.lineage(path), passports.read(path).profile
+        return shapes_within(_config(lineage), lineage.interface, profile)
+
+    def verified(self, path: Path, report: "Report") -> None:
+        """Put a verification that passed into the passport, with what the inspector counted."""
+        engine = load(path)
+        verification = Verification(
+            host=host(),
+            tolerance=report.tolerance,
+            cases=len(report.results),
+            max_abs_over_std=report.worst.max_abs_over_std,
+        )
+        passports.write(engine.passport.verified(verification, engine.certificate), path)
+
+
+def _options(options: object | None) -> EngineOptions:
+    if options is None:
+        return EngineOptions()
+    if not isinstance(options, EngineOptions):
+        raise ExportError(f"options of tensorrt: expected EngineOptions, found {options!r}")
+    return options
+
+
+def _library(options: EngineOptions, here: Host) -> Library:
+    if options.unverified:
+        return library(RTX)
+    if here.gpu is None:
+        raise ExportError(
+            "no CUDA device here, and an engine is verified by running it: export on the machine "
+            "that will run it. To build here with tensorrt-rtx and have it verified there when it "
+            "is first loaded, add --unverified-engine"
+        )
+    if options.targets:
+        raise ExportError(
+            "--target builds for GPUs that are not here, which cannot be verified here: leave it "
+            "away, or add --unverified-engine"
+        )
+    return library(FULL, RTX)
+
+
+def _profile(lineage: Lineage, options: EngineOptions) -> Profile:
+    if options.profile:
+        return read_profile(options.profile, lineage)
+    return default_profile(_config(lineage), lineage.interface)
+
+
+def _config(lineage: Lineage) -> SingleConfig:
+    config = config_from_dict(lineage.config)
+    if isinstance(config, MultiTaskConfig):
+        raise ExportError("an engine is of one task, its passport says it holds every one")
+    return config
+
+
+def _passport(
+    job: ExportJob,
+    path: Path,
+    graph: Path,
+    found: Library,
+    here: Host,
+    profile: Profile,
+    options: EngineOptions,
+    built: Built,
+) -> Passport:
+    return Passport(
+        engine_sha256=sha256_of(path),
+        onnx_sha256=sha256_of(graph),
+        parent=job.lineage.parent,
+        lineage=job.lineage.to_strings(),
+        library={"name": found.name, "version": found.version},
+        built_on=here,
+        targets=options.targets or (RTX_DEFAULT if found.rtx else ()),
+        profile=profile,
+        options={
+            "builder_level": options.builder_level,
+            "workspace_mib": options.workspace_mib,
+            "timing_cache": options.timing_cache is not None,
+            "tf32": False,
+        },
+        network_types=built.types.to_dict(),
+        rebuild=_rebuild(job, profile, options),
+    )
+
+
+def _rebuild(job: ExportJob, profile: Profile, options: EngineOptions) -> str:
+    """The command that makes this engine again from the parent beside it.
+
+    In a folder of its own: other artifacts may name the parent, which exporting writes anew.
+    """
+    lineage = job.lineage
+    command = ["unifmir", "export", "--task", lineage.task, "--format", "tensorrt"]
+    command += ["--checkpoint", lineage.parent["name"], "--precision", lineage.precision]
+    command += ["--interface", lineage.interface, "--opset", str(job.opset)]
+    for image in job.calibration:
+        command += ["--calibration", image]
+    command += ["--profile", profile.text, *options.arguments(), "--out", "rebuilt"]
+    return join(command)
+
+
+TENSORRT = TensorRtExporter()

@@ -1,0 +1,154 @@
+"""What the runtimes have in common. Nothing here imports one: a process pays for what it runs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unifmir.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Image = np.ndarray
+"""float32, batch first, in the shape of the image interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One run, from a NumPy array to a NumPy array. Milliseconds."""
+
+    wall_ms: float
+    cpu_ms: float
+    """CPU time of the whole process meanwhile, all its threads."""
+    device_ms: float | None = None
+    """Between events on the device, without the copies; None on the CPU."""
+    copy_ms: float | None = None
+    """Copies to and from the device; None on the CPU."""
+
+
+class Session(Protocol):
+    """A model that is loaded and can run."""
+
+    @property
+    def ran(self) -> Mapping[str, Any]:
+        """What really runs, as JSON values.
+
+        `library`, `version`, `provider`, `device`, `threads`, `tf32`, `element_type` of the
+        weights, and what the runtime adds.
+        """
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What was asked for and did not happen, a sentence each."""
+
+    def run(self, image: Image) -> Image:
+        """Restore an image, end to end."""
+
+    def timed(self, image: Image) -> Timing:
+        """Run once under the clock; the result is dropped."""
+
+    def device_bytes(self) -> int | None:
+        """Most memory of the device that was in use; None if the runtime does not say."""
+
+
+class Runtime(Protocol):
+    """One way to run a model. A row of `unifmir.export.runtimes.RUNNERS`."""
+
+    name: str
+    format: str | None
+    """Row of `unifmir.export.formats.FORMATS` whose files it reads; None: it runs a module."""
+    own_arithmetic: bool
+    """Whether it computes in its precision by itself, from a module in fp32, and proves it."""
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """What it can do there: `fp16` stores weights so, `fp16-compute` computes so too."""
+
+    def require(self) -> None:
+        """Import what it needs; MissingExtraError with what to install where that is missing."""
+
+    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
+        """Load a model.
+
+        Parameters
+        ----------
+        source : module or Path
+            A module with the image interface, in the wanted precision; a file where the runtime
+            has a `format`.
+        device : str
+            `cpu` or `cuda:N`.
+        threads : int
+            On the CPU.
+
+        Raises
+        ------
+        BenchmarkError
+            The device is not there.
+        ExportError
+            The file cannot be loaded.
+        MissingExtraError
+            The library is not installed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class HostSession:
+    """A model that computes on the CPU: wall time and CPU time are all there is."""
+
+    compute: Callable[[Image], Image]
+    ran: Mapping[str, Any]
+    fallbacks: tuple[str, ...] = ()
+
+    def run(self, image: Image) -> Image:
+        """Restore an image."""
+        return self.compute(image)
+
+    def timed(self, image: Image) -> Timing:
+        """Run once under the clock."""
+        clock = Clock()
+        self.compute(image)
+        return Timing(*clock.read())
+
+    def device_bytes(self) -> int | None:
+        """The CPU has no memory of its own."""
+        return None
+
+
+class Clock:
+    """Wall time and CPU time of the process since it was made. Milliseconds."""
+
+    def __init__(self) -> None:
+        self._cpu = time.process_time_ns()
+        self._wall = time.perf_counter_ns()
+
+    def read(self) -> tuple[float, float]:
+        """Wall and CPU time."""
+        wall = time.perf_counter_ns() - self._wall
+        return wall / 1e6, (time.process_time_ns() - self._cpu) / 1e6
+
+
+def is_cuda(device: str) -> bool:
+    """Whether a device name means a GPU; BenchmarkError if it is neither that nor the CPU."""
+    kind, _, index = device.partition(":")
+    if device != "cpu" and (kind != "cuda" or not index.isdigit()):
+        raise BenchmarkError(f"unknown device {device!r}: expected 'cpu' or 'cuda:0'")
+    return kind == "cuda"
+
+
+def provider_fallbacks(wanted: str, used: Sequence[str]) -> tuple[str, ...]:
+    """What fell back: ONNX Runtime goes on without a provider that cannot load, and lists it.
+
+    Parameters
+    ----------
+    wanted : str
+        Provider that was asked for.
+    used : sequence of str
+        `InferenceSession.get_providers()`: what the session really has, the preferred one first.
+    """
+    if used and used[0] == wanted:
+        return ()
+    found = used[0] if used else "nothing"
+    return (f"{wanted} was asked for, {found} was used: see what it needs with `unifmir doctor`",)

@@ -1,0 +1,200 @@
+"""ONNX Runtime, on the CPU or a CUDA device, and nothing it was not asked for."""
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+
+from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export.runtimes.base import (
+    Clock,
+    HostSession,
+    Image,
+    Session,
+    Timing,
+    is_cuda,
+    provider_fallbacks,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+class OnnxRuntime:
+    """A file of `unifmir export --format onnx`."""
+
+    name = "onnxruntime"
+    format = "onnx"
+    own_arithmetic = False
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """No provider computes in bf16 everywhere; weights may be stored so."""
+        is_cuda(device)
+        return ("fp32", "fp16", "bf16", "fp16-compute")
+
+    def require(self) -> None:
+        """Nothing more: importing the row imported it."""
+
+    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
+        """An inference session on one provider."""
+        if not isinstance(source, Path):
+            raise BenchmarkError("onnxruntime runs a file, not a module: export it first")
+        if not is_cuda(device):
+            return _host(_loaded(source, (CPU, {}), threads), CPU, threads)
+        return _on_cuda(source, device, threads)
+
+
+def _loaded(
+    path: Path, provider: tuple[str, dict[str, str]], threads: int
+) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the cores from whoever shares the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        with warnings.catch_warnings():
+            # Of a provider that this build lacks; the fallback is told by what the session has.
+            warnings.simplefilter("ignore", UserWarning)
+            session = onnxruntime.InferenceSession(path, options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+        raise ExportError(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        raise ExportError(f"{path.name}: expected one input and one output")
+    return session
+
+
+def _host(session: onnxruntime.InferenceSession, wanted: str, threads: int) -> HostSession:
+    used = list(session.get_providers())
+    ran = _facts(session, "cpu", threads)
+    return HostSession(_compute(session), ran, provider_fallbacks(wanted, used))
+
+
+def _compute(session: onnxruntime.InferenceSession) -> Callable[[Image], Image]:
+    name = session.get_inputs()[0].name
+
+    def compute(image: Image) -> Image:
+        restored: Image = session.run(None, {name: image})[0]
+        return restored
+
+    return compute
+
+
+def _facts(session: onnxruntime.InferenceSession, device: str, threads: int) -> dict[str, Any]:
+    used = list(session.get_providers())
+    ours = session.get_modelmeta().custom_metadata_map
+    kinds = f"{ours['precision']} {ours['variant']}" if "variant" in ours else ""
+    return {
+        "library": "onnxruntime",
+        "version": onnxruntime.__version__,
+        "provider": used[0],
+        "providers": used,
+        "device": device,
+        "threads": threads,
+        "tf32": False,
+        "element_type": kinds or session.get_inputs()[0].type,
+    }
+
+
+def _on_cuda(path: Path, device: str, threads: int) -> Session:
+    """A session bound to a GPU; one on the CPU that says so if the provider does not load."""
+    index = device.partition(":")[2]
+    stream = _stream(device)
+    # TF32 is on by default, and then "fp32" is not what other runtimes compute.
+    options = {"device_id": index, "use_tf32": "0"}
+    if stream is not None:
+        options["user_compute_stream"] = str(stream.cuda_stream)
+    session = _loaded(path, (CUDA, options), threads)
+    if provider_fallbacks(CUDA, session.get_providers()):
+        return _host(session, CUDA, threads)
+    facts = _facts(session, device, threads)
+    facts["device_clock"] = "cuda events" if stream is not None else "synchronised host clock"
+    return CudaSession(session, int(index), stream, facts)
+
+
+def _stream(device: str) -> Any:
+    """A stream of PyTorch's, whose events time ONNX Runtime's work; None without CUDA in torch.
+
+    Importing torch also loads the CUDA libraries that ONNX Runtime needs and does not carry.
+    """
+    torch = importlib.import_module("torch")
+    return torch.cuda.Stream(device) if torch.cuda.is_available() else None
+
+
+class CudaSession:
+    """Input and output bound to the GPU, so that copies are seen and timed apart."""
+
+    fallbacks: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        index: int,
+        stream: Any,
+        ran: Mapping[str, Any],
+    ) -> None:
+        self.ran = ran
+        self._session = session
+        self._index = index
+        self._stream = stream
+        self._input = session.get_inputs()[0].name
+        self._output = session.get_outputs()[0].name
+
+    def run(self, image: Image) -> Image:
+        """Copy there, compute, copy back."""
+        binding = self._bound(image)
+        binding.synchronize_inputs()
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        restored: Image = binding.copy_outputs_to_cpu()[0]
+        return restored
+
+    def timed(self, image: Image) -> Timing:
+        """Run once; inputs are complete before, outputs inside the device's time."""
+        clock = Clock()
+        # Binding begins the copy to the device, synchronising completes it: without that the
+        # session's own stream may read what is not there yet.
+        binding = self._bound(image)
+        binding.synchronize_inputs()
+        there_ms, _ = clock.read()
+        device_ms = self._computed(binding)
+        done_ms, _ = clock.read()
+        binding.copy_outputs_to_cpu()
+        wall, cpu = clock.read()
+        return Timing(wall, cpu, device_ms, there_ms + wall - done_ms)
+
+    def device_bytes(self) -> int | None:
+        """ONNX Runtime does not say what its arena took."""
+        return None
+
+    def _bound(self, image: Image) -> Any:
+        binding = self._session.io_binding()
+        there = onnxruntime.OrtValue.ortvalue_from_numpy(image, "cuda", self._index)
+        binding.bind_ortvalue_input(self._input, there)
+        binding.bind_output(self._output, "cuda", self._index)
+        return binding
+
+    def _computed(self, binding: Any) -> float:
+        """Milliseconds on the device, between events where PyTorch has them."""
+        if self._stream is None:
+            clock = Clock()
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return clock.read()[0]
+        torch = importlib.import_module("torch")
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record(self._stream)
+        self._session.run_with_iobinding(binding)
+        last.record(self._stream)
+        binding.synchronize_outputs()
+        last.synchronize()
+        return float(first.elapsed_time(last))
+
+
+ONNXRUNTIME = OnnxRuntime()

@@ -1,0 +1,233 @@
+"""OpenVINO on the CPU: its own files and ONNX files, compiled for each size that comes."""
+
+import importlib
+import logging
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
+from unifmir.export.runtimes.base import Clock, Image, Session, Timing, is_cuda
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".openvino.zip"
+GRAPH, WEIGHTS = "model.xml", "model.bin"
+"""Files of an archive."""
+LINEAGE = "unifmir"
+"""Key of the run-time information that holds the lineage."""
+KEPT_SIZES = 4
+"""Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
+
+
+class OpenVino:
+    """A file of `unifmir export --format openvino`; one of `--format onnx` as well."""
+
+    name = "openvino"
+    format = "openvino"
+    own_arithmetic = False
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """fp16 is how weights are stored, bf16 how is computed; nothing on CUDA devices."""
+        return () if is_cuda(device) else ("fp32", "fp16", "bf16-compute")
+
+    def require(self) -> None:
+        """Import OpenVINO."""
+        imported()
+
+    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
+        """Read the file; it is compiled when the first image comes."""
+        if not isinstance(source, Path):
+            raise BenchmarkError("openvino runs a file, not a module: export it first")
+        if is_cuda(device):
+            raise BenchmarkError(f"openvino does not run on {device}: use --device cpu")
+        return OpenVinoSession(read_model(source), threads, source.name)
+
+
+class OpenVinoSession:
+    """A graph, compiled anew for each shape: with sizes known it runs faster than with free ones.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        With free sizes.
+    threads : int
+    name : str
+        Of the file, for errors.
+    """
+
+    def __init__(self, model: Any, threads: int, name: str) -> None:
+        self._model = model
+        self._name = name
+        self._core = imported().Core()
+        wanted = "bf16" if _says(model, "variant") == "computing" else "f32"
+        if wanted == "bf16" and not computes_in_bf16():
+            raise ExportError(
+                f"{name} computes in bf16 and this processor does not: use the fp32 or fp16 file"
+            )
+        self._wanted = wanted
+        self._settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # By default it computes in bf16 where the processor can: 46 to 56 dB on the embedded
+            # models, not the same picture.
+            "INFERENCE_PRECISION_HINT": wanted,
+        }
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._last: Any = None
+
+    @property
+    def ran(self) -> Mapping[str, Any]:
+        """What ran last; before any image, what would run for free sizes."""
+        compiled = self._last or self._compiled(self._model)
+        return {
+            "library": "openvino",
+            "version": imported().__version__,
+            "provider": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
+            "device": "cpu",
+            "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+            "tf32": False,
+            "element_type": _precision(compiled),
+        }
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Arithmetic other than what the file asks for."""
+        found = self.ran["element_type"]
+        return () if found == self._wanted else (f"{self._wanted} was asked for, {found} was used",)
+
+    def run(self, image: Image) -> Image:
+        """Restore an image."""
+        # A copy: OpenVINO gives its own buffer, which the next run overwrites.
+        restored: Image = self._request(image.shape).infer([image], share_inputs=True)[0].copy()
+        return restored
+
+    def timed(self, image: Image) -> Timing:
+        """Run once under the clock."""
+        clock = Clock()
+        self.run(image)
+        return Timing(*clock.read())
+
+    def device_bytes(self) -> int | None:
+        """The CPU has no memory of its own."""
+        return None
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._requests:
+            model = self._model.clone()
+            try:
+                model.reshape(list(shape))
+            except RuntimeError as error:
+                raise ExportError(
+                    f"{self._name} does not take an image of shape {shape}: {error}"
+                ) from error
+            compiled = self._compiled(model)
+            if len(self._requests) == KEPT_SIZES:
+                self._requests.popitem(last=False)
+            self._requests[shape] = (compiled, compiled.create_infer_request())
+        self._requests.move_to_end(shape)
+        self._last, request = self._requests[shape]
+        return request
+
+    def _compiled(self, model: Any) -> Any:
+        try:
+            return self._core.compile_model(model, "CPU", self._settings)
+        except RuntimeError as error:
+            raise ExportError(f"{self._name}: OpenVINO cannot compile it: {error}") from error
+
+
+def imported() -> Any:
+    """The library; MissingExtraError where it is not installed."""
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise MissingExtraError(
+            "OpenVINO is not installed: pip install 'unifmir[openvino]' (or openvino itself)"
+        ) from error
+
+
+def computes_in_bf16() -> bool:
+    """Whether OpenVINO finds that this processor has arithmetic in bf16."""
+    return "BF16" in imported().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def read_model(source: Path | bytes) -> Any:
+    """A graph with free sizes, safe to be given fixed ones.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        An archive of ours or an ONNX file; the content of an ONNX file.
+
+    Returns
+    -------
+    openvino.Model
+
+    Raises
+    ------
+    ExportError
+        It is neither.
+    """
+    openvino = imported()
+    name = source.name if isinstance(source, Path) else "the ONNX graph"
+    core = openvino.Core()
+    try:
+        if isinstance(source, Path) and source.name.endswith(SUFFIX):
+            text, weights = _unpacked(source)
+            # Copied, so that the graph does not depend on the life of these bytes.
+            model = core.read_model(text, openvino.Tensor(np.frombuffer(weights, np.uint8).copy()))
+        else:
+            content = source.read_bytes() if isinstance(source, Path) else source
+            model = core.read_model(content)
+    except (RuntimeError, OSError, zipfile.BadZipFile, KeyError) as error:
+        raise ExportError(f"{name}: OpenVINO cannot read it: {error}") from error
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ExportError(f"{name}: expected one input and one output")
+    _without_integer_abs(openvino, model)
+    return model
+
+
+def _unpacked(path: Path) -> tuple[bytes, bytes]:
+    """Graph and weights. Both are stored as they are, so neither can be larger than the archive."""
+    with zipfile.ZipFile(path) as archive:
+        found = {member.filename: member for member in archive.infolist()}
+        if set(found) != {GRAPH, WEIGHTS} or any(m.compress_type for m in found.values()):
+            raise ExportError(
+                f"{path.name}: expected {GRAPH} and {WEIGHTS}, not compressed, and nothing else; "
+                f"found {', '.join(sorted(found)) or 'nothing'}"
+            )
+        return archive.read(GRAPH), archive.read(WEIGHTS)
+
+
+def _without_integer_abs(openvino: Any, model: Any) -> None:
+    """Write |x| of integers as max(x, -x).
+
+    With fixed sizes OpenVINO (2026.4.1) takes every index computed from them for non-negative, and
+    drops the Abs: where an image is continued by reflection it then reads other pixels, 13 dB.
+    """
+    ops = openvino.opset13
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Abs" and node.get_output_element_type(0).is_integral():
+            x = node.input_value(0)
+            node.output(0).replace(ops.maximum(x, ops.negative(x)).output(0))
+
+
+def _says(model: Any, key: str) -> str:
+    """A field of the lineage; empty where there is none, as in ONNX files."""
+    path = [LINEAGE, key]
+    return str(model.get_rt_info(path).astype(str)) if model.has_rt_info(path) else ""
+
+
+def _precision(compiled: Any) -> str:
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT")
+    return str(kind.get_type_name())
+
+
+OPENVINO = OpenVino()

@@ -1,0 +1,1 @@
+"""TensorRT: engines that are checked before they are loaded, and their sessions."""

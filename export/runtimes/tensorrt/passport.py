@@ -1,0 +1,207 @@
+"""The record beside every engine: what it is, where it runs, and how it is built again.
+
+An engine is native code that fits one library, and one GPU or a list of them. Without a passport
+that says so, and that fits the file and the machine, none is loaded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from shlex import quote
+from typing import Any, Self
+
+from unifmir.atomic import writing
+from unifmir.errors import ExportError
+from unifmir.export.base import Lineage
+from unifmir.export.formats.tensorrt.options import RTX_DEFAULT
+from unifmir.export.runtimes.tensorrt.certificate import TypeCount
+from unifmir.export.runtimes.tensorrt.host import Host
+from unifmir.export.runtimes.tensorrt.library import RTX, Library
+from unifmir.export.runtimes.tensorrt.profiles import Profile
+
+SUFFIX = ".passport.json"
+GRAPH_SUFFIX = ".onnx"
+"""After the engine's whole name: the graph it was built from."""
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """That the engine was the same picture as fp32 PyTorch, TF32 off, and on which machine."""
+
+    host: Host
+    tolerance: str
+    cases: int
+    max_abs_over_std: float
+    """Largest difference, in standard deviations of the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """Everything that decides whether an engine may be loaded."""
+
+    engine_sha256: str
+    onnx_sha256: str
+    parent: Mapping[str, str]
+    """`name` and `sha256` of the fp32 weights."""
+    lineage: Mapping[str, str]
+    """`Lineage.to_strings()`."""
+    library: Mapping[str, str]
+    """`name`, `version`."""
+    built_on: Host
+    targets: tuple[str, ...]
+    """Compute capabilities it was built for on any machine; empty: for the GPU of `built_on`."""
+    profile: Profile
+    options: Mapping[str, Any]
+    network_types: Mapping[str, int]
+    """Type -> how many convolutions and products of the graph, as the parser read it."""
+    rebuild: str
+    """Command for the folder of the engine and its parent."""
+    engine_types: Mapping[str, int] | None = None
+    """The same of the engine, from its inspector; None until it was loaded."""
+    verification: Verification | None = None
+    """None: it was never run."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values["built_on"] = asdict(self.built_on)
+        values["profile"] = self.profile.to_dict()
+        values["verification"] = self.verification and asdict(self.verification)
+        return values
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema {data['schema']}, this unifmir reads {SCHEMA}")
+        values = {f.name: data[f.name] for f in fields(cls)}
+        verification = values["verification"]
+        if verification is not None:
+            verification = Verification(**{**verification, "host": Host(**verification["host"])})
+        values["built_on"] = Host(**values["built_on"])
+        values["profile"] = Profile.from_dict(values["profile"])
+        values["targets"] = tuple(values["targets"])
+        values["verification"] = verification
+        return cls(**values)
+
+    def verified_on(self, here: Host) -> bool:
+        """Whether it was verified on this very card, with this driver."""
+        return self.verification is not None and self.verification.host == here
+
+    def verified(self, verification: Verification, types: TypeCount) -> Self:
+        """The passport after a verification that passed."""
+        return replace(self, verification=verification, engine_types=types.to_dict())
+
+
+def passport_path(engine: Path) -> Path:
+    """Where an engine's passport lies."""
+    return engine.with_name(engine.name + SUFFIX)
+
+
+def write(passport: Passport, engine: Path) -> None:
+    """Put a passport beside an engine."""
+    with writing(passport_path(engine)) as aside:
+        aside.write_text(json.dumps(passport.to_dict(), indent=1) + "\n", "utf-8")
+
+
+def read(engine: Path) -> Passport:
+    """The passport beside an engine.
+
+    Raises
+    ------
+    ExportError
+        There is none, or it is not one of ours.
+    """
+    path = passport_path(engine)
+    if not path.is_file():
+        raise ExportError(
+            f"{engine.name}: no passport ({path.name}) beside it. An engine is native code and is "
+            "not loaded on trust; build it here with `unifmir export --format tensorrt`"
+        )
+    try:
+        passport = Passport.from_dict(json.loads(path.read_text("utf-8")))
+        Lineage.from_strings(dict(passport.lineage), path.name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(
+            f"{path.name}: not a passport of this unifmir ({type(error).__name__}: {error}); "
+            "build the engine again with `unifmir export --format tensorrt`"
+        ) from error
+    return passport
+
+
+def check(passport: Passport, engine: Path, sha256: str, library: Library, here: Host) -> None:
+    """Refuse an engine that is not the one of its passport, or not for this machine.
+
+    Parameters
+    ----------
+    passport : Passport
+    engine : Path
+        For the message.
+    sha256 : str
+        Of the bytes that are to be loaded.
+    library : Library
+    here : Host
+
+    Raises
+    ------
+    ExportError
+        Names what was expected, what was found, and the command that builds it here.
+    """
+    problems = [
+        f"{what}: expected {expected}, found {found}"
+        for what, expected, found in _mismatches(passport, sha256, library, here)
+    ]
+    if problems:
+        raise ExportError(
+            f"{engine.name} is not loaded:\n  "
+            + "\n  ".join(problems)
+            + f"\nbuild it again: {rebuild_command(passport, engine.parent)}"
+        )
+
+
+def rebuild_command(passport: Passport, folder: Path) -> str:
+    """The command that builds the engine again, wherever one is."""
+    return f"cd {quote(str(folder))} && {passport.rebuild}"
+
+
+def _mismatches(
+    passport: Passport, sha256: str, library: Library, here: Host
+) -> Iterator[tuple[str, str, str]]:
+    """What does not fit: what, expected, found."""
+    built = passport.built_on
+    if sha256 != passport.engine_sha256:
+        yield "sha256 of the engine", passport.engine_sha256, sha256
+    wanted = f"{passport.library['name']} {passport.library['version']}"
+    if wanted != (have := f"{library.name} {library.version}"):
+        yield "library", wanted, have
+    if not _fits(passport, here):
+        capability = built.compute_capability
+        expected = " or ".join(passport.targets) or str(capability)
+        yield "compute capability", expected, f"{here.compute_capability} ({here.gpu})"
+    if passport.library["name"] == RTX:
+        # Its engines are portable between systems and compiled for the GPU where they run.
+        return
+    if built.system != here.system:
+        yield "operating system", built.system, here.system
+    for what in ("cuda", "driver"):
+        expected, found = (_major(getattr(one, what)) for one in (built, here))
+        if expected and found and expected != found:
+            yield f"{what} version", f"{expected}.x", str(getattr(here, what))
+
+
+def _fits(passport: Passport, here: Host) -> bool:
+    capability = here.compute_capability
+    if not passport.targets:
+        return capability == passport.built_on.compute_capability
+    if capability in passport.targets:
+        return True
+    # Of the default targets NVIDIA says "and later".
+    newest = tuple(map(int, RTX_DEFAULT[-1].split(".")))
+    numbers = tuple(map(int, (capability or "0.0").split(".")))
+    return passport.targets == RTX_DEFAULT and numbers > newest
+
+
+def _major(version: str | None) -> str:
+    return (version or "").partition(".")[0]

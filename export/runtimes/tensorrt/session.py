@@ -1,0 +1,127 @@
+"""TensorRT engines, on the GPU they were verified on."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export.runtimes.base import Clock, Image, Session, Timing, is_cuda
+from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.export.runtimes.tensorrt.host import host, require_gpu
+from unifmir.export.runtimes.tensorrt.library import library
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unifmir.export.runtimes.tensorrt.engine import CudaMemory, Engine
+
+
+class TensorRt:
+    """A file of `unifmir export --format tensorrt`."""
+
+    name = "tensorrt"
+    format = "tensorrt"
+    own_arithmetic = False
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """It computes in what it is called by; nothing on the CPU."""
+        return ("fp32", "fp16-compute", "bf16-compute") if is_cuda(device) else ()
+
+    def require(self) -> None:
+        """Import a TensorRT."""
+        library()
+
+    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
+        """Load an engine; one that was not verified on this GPU is verified first.
+
+        Raises
+        ------
+        ExportError
+            Also when that verification fails.
+        """
+        if not isinstance(source, Path):
+            raise BenchmarkError("tensorrt runs a file, not a module: export it first")
+        if not is_cuda(device):
+            raise BenchmarkError(f"tensorrt does not run on {device}: use --device cuda:0")
+        if device != "cuda:0":
+            raise BenchmarkError(
+                f"tensorrt runs on cuda:0, not {device}: choose the card by CUDA_VISIBLE_DEVICES"
+            )
+        passport = passports.read(source)
+        here = host()
+        require_gpu(here, f"{source.name} on {device}: a TensorRT engine")
+        if not passport.verified_on(here):
+            _verify(source)
+        from unifmir.export.runtimes.tensorrt.engine import CudaMemory, load
+
+        engine = load(source)
+        assert isinstance(engine.memory, CudaMemory)  # noqa: S101 - what `load` makes
+        return CudaSession(engine, engine.memory, device)
+
+
+def _verify(path: Path) -> None:
+    """Verify an engine that arrived unverified; what passed is then in its passport."""
+    from unifmir.export.verification import verify
+
+    report = verify(path)
+    if not report.passed:
+        raise ExportError(
+            f"{path.name} was not verified on this GPU, and it is not the same picture as fp32 "
+            "PyTorch here, so it is not run:\n  " + "\n  ".join(report.failures[:5])
+        )
+
+
+class CudaSession:
+    """An engine whose copies and computation are told apart by events."""
+
+    fallbacks: tuple[str, ...] = ()
+
+    def __init__(self, engine: "Engine", memory: "CudaMemory", device: str) -> None:
+        self._engine = engine
+        self._memory = memory
+        self.ran: Mapping[str, Any] = {
+            "library": engine.library.name,
+            "version": engine.library.version,
+            "provider": engine.library.name,
+            "device": device,
+            "threads": 1,
+            "tf32": False,
+            "element_type": engine.certificate.text,
+            "profile": engine.passport.profile.text,
+            "gpu": engine.passport.built_on.gpu,
+        }
+
+    def run(self, image: Image) -> Image:
+        """Copy there, compute, copy back."""
+        return self._engine.run(image)
+
+    def timed(self, image: Image) -> Timing:
+        """Run once between events on the engine's stream."""
+        import torch
+
+        stream = self._memory.torch_stream
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
+        self._memory.finish()
+        clock = Clock()
+        marks[0].record(stream)
+        there = self._memory.there(image)
+        marks[1].record(stream)
+        restored = self._engine.enqueue(there)
+        marks[2].record(stream)
+        with torch.cuda.stream(stream):
+            restored.cpu()
+        marks[3].record(stream)
+        self._memory.finish()
+        wall, cpu = clock.read()
+        there_ms, device_ms, back_ms = (
+            first.elapsed_time(second) for first, second in pairwise(marks)
+        )
+        return Timing(wall, cpu, device_ms, there_ms + back_ms)
+
+    def device_bytes(self) -> int | None:
+        """TensorRT's own memory is not PyTorch's, and it does not say how much it took."""
+        return None
+
+
+TENSORRT = TensorRt()

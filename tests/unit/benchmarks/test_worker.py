@@ -1,0 +1,177 @@
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from unifmir import machine
+from unifmir.benchmarks.measure import process
+from unifmir.benchmarks.measure.model_spec import Source
+from unifmir.benchmarks.measure.process import (
+    KEPT_MEMORY,
+    WorkerError,
+    WorkerProcess,
+    ending,
+    environment,
+)
+from unifmir.benchmarks.measure.worker import Worker, answer, serve, settled
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.machine import resident_bytes
+
+LONG_S = 120.0
+"""For one answer on a busy machine."""
+
+
+@pytest.fixture
+def opened(tiny_single, tmp_path):
+    """Values of an `open` command for the tiny sr network."""
+    model, image = tmp_path / "model.safetensors", tmp_path / "input.npy"
+    checkpoint.save(tiny_single("sr"), model)
+    np.save(image, np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32))
+    return {
+        "runtime": "eager",
+        "source": Source(model).to_dict(),
+        "image": str(image),
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Put a few lines in the worker's place."""
+
+    def install(code: str) -> None:
+        (tmp_path / "stand_in_worker.py").write_text(code)
+        monkeypatch.setattr(process, "MODULE", "stand_in_worker")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return install
+
+
+def test_the_commands_in_their_order(opened, tmp_path):
+    with WorkerProcess(tmp_path / "worker", 1) as worker:
+        told = worker.ask("open", timeout_s=LONG_S, **opened)
+        assert told["output_shape"] == [1, 1, 32, 32]
+        assert told["fallbacks"] == []
+        assert told["ran"]["threads"] == 1
+        assert told["import_ms"] > 100  # torch
+        assert told["load_ms"] > 0
+        assert told["first_run_ms"] > 0
+        warm = worker.ask("warm_up", timeout_s=LONG_S, runs=20, seconds=0.5)
+        assert 2 <= len(warm["wall_ms"]) <= 20
+        visit = worker.ask("visit", timeout_s=LONG_S, runs=3, settling=True)
+        assert len(visit["wall_ms"]) == len(visit["cpu_ms"]) == 3
+        assert visit["device_ms"] == visit["copy_ms"] == []
+        assert visit["process_cpu_ms"] >= sum(visit["cpu_ms"])
+        worker.ask("save", timeout_s=LONG_S, path=str(tmp_path / "output.npy"))
+        memory = worker.ask("memory", timeout_s=LONG_S)
+        assert memory["peak_rss_bytes"] > memory["before_load_bytes"] > 50e6
+        assert memory["device_bytes"] is None
+    assert np.load(tmp_path / "output.npy").shape == (1, 1, 32, 32)
+
+
+def test_an_error_is_an_answer_and_the_worker_goes_on(opened, tmp_path):
+    missing = {**opened, "source": Source(tmp_path / "none.safetensors").to_dict()}
+    with WorkerProcess(tmp_path / "worker", 1) as worker:
+        with pytest.raises(WorkerError, match=r"none\.safetensors"):
+            worker.ask("open", timeout_s=LONG_S, **missing)
+        with pytest.raises(WorkerError, match="nothing is open"):
+            worker.ask("visit", timeout_s=LONG_S, runs=1, settling=False)
+        worker.ask("open", timeout_s=LONG_S, **opened)
+
+
+def test_what_libraries_print_does_not_reach_the_answers(script, tmp_path):
+    script(
+        "import os, sys\n"
+        "from unifmir.zoo.benchmark import worker\n"
+        "class Loud(worker.Worker):\n"
+        "    def memory(self):\n"
+        "        print('a library speaks'); os.write(1, b'and a native one\\n')\n"
+        "        return {'peak': 1}\n"
+        "worker.Worker = Loud\n"
+        "worker.main()\n"
+    )
+    with WorkerProcess(tmp_path / "worker", 1) as worker:
+        assert worker.ask("memory", timeout_s=LONG_S) == {"peak": 1}
+    messages = (tmp_path / "worker" / "stderr.txt").read_text()
+    assert "and a native one" in messages
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "want of memory"),
+        ("import os; os.abort()", "SIGABRT"),
+        ("raise RuntimeError('the library is broken')", "the library is broken"),
+        ("import sys; sys.exit(3)", "status 3"),
+    ],
+)
+def test_how_a_worker_died_is_told(script, tmp_path, code, told):
+    script(f"import sys\nsys.stdin.readline()\n{code}\n")
+    with (
+        WorkerProcess(tmp_path / "worker", 1) as worker,
+        pytest.raises(WorkerError, match=told) as caught,
+    ):
+        worker.ask("visit", timeout_s=LONG_S)
+    assert "died during 'visit'" in str(caught.value)
+
+
+def test_a_worker_that_hangs_is_ended(script, tmp_path):
+    script("import time\ntime.sleep(600)\n")
+    with WorkerProcess(tmp_path / "worker", 1) as worker:
+        with pytest.raises(WorkerError, match="no answer to 'visit' within 1 s"):
+            worker.ask("visit", timeout_s=1)
+        with pytest.raises(WorkerError, match="died"):
+            worker.ask("visit", timeout_s=1)
+
+
+def test_a_worker_ends_when_nobody_asks_any_more():
+    out = io.StringIO()
+    serve(io.StringIO(json.dumps({"command": "memory"}) + "\n"), out)
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line)["ok"] is True
+
+
+@pytest.mark.parametrize("line", ["not json", '{"command": "dance"}', '{"command": "visit"}'])
+def test_nonsense_is_answered(line):
+    told = answer(Worker(), line)
+    assert told["ok"] is False
+    assert told["error"]
+
+
+def test_warm_up_has_settled_when_the_last_five_agree():
+    assert not settled([1.0, 1.0, 1.0])
+    assert not settled([1.0, 1.0, 1.05, 1.0, 1.0])
+    assert settled([9.0, 1.0, 1.01, 1.0, 1.0, 1.01])
+
+
+def test_the_resident_set_is_read():
+    assert 0 < resident_bytes("VmRSS") <= resident_bytes("VmHWM")
+
+
+def test_the_resident_set_is_read_where_there_is_no_proc(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "STATUS", tmp_path / "missing")
+    assert resident_bytes("VmRSS") > 0
+    assert resident_bytes("VmHWM") > 0
+
+
+def test_a_worker_has_its_threads_and_does_not_spin(tmp_path):
+    values = environment(tmp_path, 3)
+    assert values["OMP_NUM_THREADS"] == values["MKL_NUM_THREADS"] == "3"
+    assert values["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert values["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+def test_memory_is_kept_unless_a_plain_process_is_wanted(tmp_path, monkeypatch):
+    for name in KEPT_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    assert KEPT_MEMORY.items() <= environment(tmp_path, 1).items()
+    assert not KEPT_MEMORY.keys() & environment(tmp_path, 1, keep_memory=False).keys()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_endings_in_words():
+    assert "SIGSEGV" in ending(-11)
+    assert ending(1) == "ended with status 1"

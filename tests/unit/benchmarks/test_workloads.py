@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+
+from unifmir.benchmarks.plan.workloads import (
+    WORKLOADS,
+    image_of,
+    image_shape,
+    input_shape,
+    sizes,
+)
+from unifmir.config import ReferenceConfig
+from unifmir.errors import BenchmarkError
+from unifmir.model import image_interface
+from unifmir.tasks import TASKS
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_workload_names_sizes_for_every_task(task):
+    for workload in WORKLOADS:
+        found = dict(sizes(workload, task))
+        assert found
+        assert all(name.startswith(workload) for name in found)
+    assert len(dict(sizes("sweep", task))) >= 4
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_sweep_grows(task):
+    pixels = [np.prod(size) for _, size in sizes("sweep", task)]
+    assert pixels == sorted(set(pixels))
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_smallest_image_of_a_task_runs_through_its_model(task, tiny_single):
+    network = tiny_single(task)
+    _, size = next(iter(sizes("sweep", task)))
+    shape = input_shape(network.config, size)
+    image = image_of(task, shape)
+    assert image.dtype == np.float32
+    assert image.shape == shape
+    assert image.std() > 0
+    with torch.inference_mode():
+        restored = image_interface(network)(torch.from_numpy(image))
+    assert bool(torch.isfinite(restored).all())
+
+
+def test_planes_follow_the_model(tiny_single):
+    network = tiny_single("projection")
+    assert input_shape(network.config, (50, 48, 48)) == (1, 1, 6, 48, 48)
+
+
+def test_lenses_follow_the_model(tiny_single):
+    # 9 views are 3 x 3 pixels behind a lens.
+    assert input_shape(tiny_single("volume").config, (1, 15, 15)) == (1, 1, 45, 45)
+
+
+def test_a_model_of_single_planes_reads_the_same_stack_as_a_batch(tiny_single):
+    plane, size = ReferenceConfig("unet", "denoise"), (8, 32, 24)
+    flat, deep = input_shape(plane, size), input_shape(tiny_single("denoise").config, size)
+    assert flat == (8, 1, 32, 24)
+    assert deep == (1, 1, 8, 32, 24)
+    assert image_shape("denoise", flat) == image_shape("denoise", deep) == (8, 32, 24)
+    one, other = image_of("denoise", flat), image_of("denoise", deep)
+    assert np.array_equal(one[:, 0], other[0, 0])
+
+
+def test_an_image_larger_than_the_sample_is_continued_by_reflection():
+    image = image_of("sr", (1, 1, 256, 256))
+    # The sample has 160 x 160 pixels.
+    assert np.array_equal(image[0, 0, 160:], image[0, 0, 64:160][::-1])
+
+
+def test_an_unknown_workload_names_the_nearest():
+    with pytest.raises(BenchmarkError, match="did you mean 'patch'"):
+        list(sizes("patches", "sr"))

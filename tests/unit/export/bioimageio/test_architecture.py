@@ -1,0 +1,102 @@
+"""The generated architecture file stands alone and computes the same."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.compat.packages import TINY, network
+from unifmir.config import SingleTaskConfig
+from unifmir.export.cases import example
+from unifmir.export.formats.bioimageio.architecture import bundle, image_wrapper
+from unifmir.export.formats.bioimageio.lint_weights import imported_packages
+from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
+from unifmir.model import build, image_interface
+from unifmir.tasks import TASKS
+
+ALLOWED = {"torch", "math", "collections", "typing"}
+LOADER = """
+import json, sys
+import torch
+sys.modules["unifmir"] = None  # any import of it fails
+import architecture
+call = json.loads(open("call.json").read())
+module = getattr(architecture, call["callable"])(**call["kwargs"]).eval()
+module.load_state_dict(torch.load("weights.pt", weights_only=True), strict=True)
+with torch.no_grad():
+    torch.save(module(torch.load("input.pt", weights_only=True)), "output.pt")
+"""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_file_alone_loads_the_weights_strictly_and_gives_the_same_output(
+    task: str, tmp_path: Path
+):
+    model = network(task)
+    module = image_interface(model)
+    generated = bundle(model.config, "0.1.0")
+    image = example(model.config, "image")
+    (tmp_path / "architecture.py").write_text(generated.source, "utf-8")
+    (tmp_path / "weights.pt").write_bytes(state_dict_bytes(module, torch.float32))
+    (tmp_path / "call.json").write_text(
+        json.dumps({"callable": generated.callable, "kwargs": generated.kwargs}), "utf-8"
+    )
+    torch.save(image, tmp_path / "input.pt")
+    environment = {"PATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with torch.inference_mode():
+        expected = module(image)
+    actual = torch.load(tmp_path / "output.pt", weights_only=True)
+    # Another process may choose another number of threads, and with it another order of sums.
+    assert np.allclose(actual.numpy(), expected.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_file_imports_torch_and_the_standard_library_only(task: str):
+    source = bundle(TINY.single(task), "0.1.0").source
+    assert imported_packages(source) <= ALLOWED
+    assert "unifmir" not in {line.split()[1] for line in source.splitlines() if "import " in line}
+    assert source.startswith("# SPDX-License-Identifier: BSD-3-Clause")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_arguments_are_explicit_plain_values(task: str):
+    kwargs = bundle(TINY.single(task), "0.1.0").kwargs
+    assert kwargs == json.loads(json.dumps(kwargs))
+    assert kwargs == TINY.single(task).network_kwargs()
+
+
+def every_config() -> list[SingleTaskConfig]:
+    configs = [TINY.single(task) for task in TASKS]
+    return [*configs, replace(TINY.single("denoise"), in_channels=1)]
+
+
+@pytest.mark.parametrize("config", every_config(), ids=lambda c: f"{c.task}{c.in_channels}")
+def test_the_wrapper_is_the_one_the_eager_path_uses(config: SingleTaskConfig):
+    name, _ = image_wrapper(config)
+    assert type(image_interface(build(config))).__name__ == name
+
+
+def test_a_task_takes_only_the_definitions_it_needs():
+    source = bundle(TINY.single("sr"), "0.1.0").source
+    assert "class SwinRestoration" in source
+    assert "class ViewUNet" not in source
+    assert "class StackInterface" not in source
+
+
+def test_comments_and_documentation_survive():
+    source = bundle(TINY.single("projection"), "0.1.0").source
+    assert "# The upsampler is empty at scale 1" in source
+    assert '"""Keeps the random features positive."""' in source

@@ -1,0 +1,219 @@
+"""Each rule of the lint: a good package breaks none, and a spoilt one breaks that rule."""
+
+import copy
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.compat.canned import PASSED, untested
+from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio.lint import CHECKS, Package, lint, read_package
+from unifmir.export.formats.bioimageio.score import biapy_refusals, expected_score
+
+Rdf = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sr")
+    return untested("sr", folder).path
+
+
+@pytest.fixture
+def package(good: Path) -> Package:
+    read = read_package(good)
+    return Package(copy.deepcopy(read.rdf), dict(read.files))
+
+
+def broken(package: Package) -> set[str]:
+    return {where for check in CHECKS for severity, where, _ in check(package)}
+
+
+def test_a_good_package_breaks_no_rule(good: Path):
+    assert lint(good) == ()
+
+
+def axis(rdf: Rdf, tensor: str, name: str) -> Rdf:
+    found: Rdf = next(a for a in rdf[tensor][0]["axes"] if a.get("id") == name)
+    return found
+
+
+SPOILT: dict[str, tuple[Callable[[Rdf], Any], str]] = {
+    "name with a dot": (lambda r: r.update(name="UniFMIR x2.0"), "name"),
+    "short description": (lambda r: r.update(description="short"), "description"),
+    "an id": (lambda r: r.update(id="happy-ant"), "id"),
+    "no licence": (lambda r: r.pop("license"), "license"),
+    "no doi": (lambda r: r.update(cite=[{"text": "t", "url": "https://example.org"}]), "cite"),
+    "doi as address": (lambda r: r["cite"][0].update(doi="https://doi.org/10.1038/x"), "cite"),
+    "no author": (lambda r: r.update(authors=[]), "authors"),
+    "slash in a name": (lambda r: r["authors"][0].update(name="A/B"), "authors"),
+    "no maintainer": (lambda r: r.pop("maintainers"), "maintainers"),
+    "no packager": (lambda r: r.pop("packaged_by"), "packaged_by"),
+    "no repository": (lambda r: r.pop("git_repo"), "git_repo"),
+    "no task tag": (lambda r: r.update(tags=["2d", "fluorescence-light-microscopy"]), "tags"),
+    "newer format": (lambda r: r.update(format_version="0.5.12"), "format_version"),
+    "documentation as object": (
+        lambda r: r.update(documentation={"source": "README.md"}),
+        "documentation",
+    ),
+    "cover as object": (lambda r: r.update(covers=[{"source": "cover.png"}]), "covers"),
+    "two inputs": (lambda r: r["inputs"].append(r["inputs"][0]), "inputs"),
+    "min no multiple": (lambda r: axis(r, "inputs", "y")["size"].update(min=33), "inputs.y"),
+    "offset": (lambda r: axis(r, "outputs", "y")["size"].update(offset=1), "outputs.y"),
+    "wrong scales": (lambda r: axis(r, "inputs", "x").update(scale=1.0), "outputs.x"),
+    "odd halo": (lambda r: axis(r, "outputs", "x").update(halo=3), "outputs.x"),
+    "all halo": (lambda r: axis(r, "outputs", "x").update(halo=64), "outputs.x"),
+    "statistics without axes": (
+        lambda r: r["inputs"][0]["preprocessing"][0]["kwargs"].pop("axes"),
+        "preprocessing",
+    ),
+    "statistics over the batch": (
+        lambda r: r["inputs"][0]["preprocessing"][0]["kwargs"]["axes"].append("batch"),
+        "preprocessing",
+    ),
+    "denormalisation that fails": (
+        lambda r: r["outputs"][0].update(postprocessing=[{"id": "scale_mean_variance"}]),
+        "postprocessing",
+    ),
+    "two roots": (lambda r: r["weights"]["onnx"].pop("parent"), "weights"),
+    "no kwargs": (
+        lambda r: r["weights"]["pytorch_state_dict"]["architecture"].pop("kwargs"),
+        "weights.pytorch_state_dict",
+    ),
+    "a format missing": (lambda r: r["weights"].pop("torchscript"), "weights.torchscript"),
+    "field of a later format": (
+        lambda r: r["weights"]["pytorch_state_dict"].update(strict=True),
+        "weights.pytorch_state_dict.strict",
+    ),
+    "wrong opset": (lambda r: r["weights"]["onnx"].update(opset_version=18), "weights.onnx"),
+    "wrong hash": (lambda r: r["weights"]["onnx"].update(sha256="0" * 64), "weights.onnx"),
+    "no hash": (lambda r: r["weights"]["onnx"].pop("sha256"), "weights.onnx"),
+    "missing file": (lambda r: r["weights"]["onnx"].update(source="no.onnx"), "no.onnx"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_description_breaks_its_rule(name: str, package: Package):
+    spoil, where = SPOILT[name]
+    spoil(package.rdf)
+    assert where in broken(package)
+
+
+def replaced(package: Package, name: str, data: bytes) -> Package:
+    """The package with another file, and with the hash that goes with it."""
+    old = hashlib.sha256(package.files[name]).hexdigest()
+    package.files[name] = data
+
+    def visit(node: Any) -> None:
+        for value in node.values() if isinstance(node, dict) else node:
+            if isinstance(value, dict | list):
+                visit(value)
+        if isinstance(node, dict) and node.get("sha256") == old:
+            node["sha256"] = hashlib.sha256(data).hexdigest()
+
+    visit(package.rdf)
+    return package
+
+
+def saved(value: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("cover.png", png(300, 200)),
+        ("cover.png", png(20, 10) + bytes(500_000)),
+        ("cover.png", b"no image"),
+        ("README.md", b"# Model\n\n## Description\n"),
+        ("weights.pt", saved([1, 2])),
+        ("weights.pt", b"no archive"),
+        ("weights.onnx", b"\xff\xff\xff"),
+        ("weights.torchscript.pt", b"no archive"),
+        ("architecture.py", b"import timm\n"),
+        ("test_input.npy", npy(np.ones((1, 1, 32, 32)))),
+        ("test_output.npy", npy(np.zeros((1, 1, 64, 64), np.float32))),
+    ],
+)
+def test_a_spoilt_file_breaks_its_rule(name: str, data: bytes, package: Package):
+    assert name in broken(replaced(package, name, data))
+
+
+def test_a_sample_that_is_not_the_test_tensor_is_found(package: Package):
+    changed = npy(np.load(io.BytesIO(package.files["test_input.npy"])) + 1)
+    assert "sample_input.tif" in broken(replaced(package, "test_input.npy", changed))
+
+
+def test_scripted_torchscript_with_control_flow_is_found(package: Package):
+    class Branch(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.sum() > 0:
+                return x
+            return -x
+
+    file = io.BytesIO()
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.script(Branch()), file)
+    name = "weights.torchscript.pt"
+    assert name in broken(replaced(package, name, file.getvalue()))
+
+
+def test_a_file_nobody_refers_to_is_found(package: Package):
+    package.files["notes.txt"] = b""
+    assert "notes.txt" in broken(package)
+
+
+def test_a_file_that_is_no_package_is_refused_with_what_was_expected(tmp_path: Path):
+    path = tmp_path / "no.zip"
+    path.write_bytes(b"no zip")
+    with pytest.raises(ExportError, match="expected a zip with a readable rdf"):
+        lint(path)
+
+
+def test_the_score_is_the_formula_of_the_zoo(package: Package):
+    score = expected_score(package.rdf, PASSED)
+    assert score.total == pytest.approx(0.25 * (1 + 0.9 + 1 + 2 / 3), abs=1e-4)
+    assert score.with_deepimagej == pytest.approx(0.25 * (1 + 0.9 + 1 + 2.9 / 3), abs=1e-4)
+
+
+BIAPY: dict[str, Callable[[Rdf], Any]] = {
+    "no state dict": lambda r: r["weights"].pop("pytorch_state_dict"),
+    "no kwargs": lambda r: r["weights"]["pytorch_state_dict"]["architecture"].pop("kwargs"),
+    "no tag": lambda r: r.update(tags=["2d"]),
+    "segmentation tag": lambda r: r["tags"].append("instance-segmentation"),
+    "two operations": lambda r: r["inputs"][0]["preprocessing"].append({"id": "clip"}),
+    "unknown operation": lambda r: r["inputs"][0].update(preprocessing=[{"id": "binarize"}]),
+    "other axes": lambda r: r["inputs"][0]["axes"].pop(),
+}
+
+
+@pytest.mark.parametrize("reason", BIAPY)
+def test_what_biapy_refuses_costs_a_third_of_a_quarter(reason: str, package: Package):
+    assert biapy_refusals(package.rdf) == []
+    before = expected_score(package.rdf, PASSED)
+    BIAPY[reason](package.rdf)
+    assert biapy_refusals(package.rdf)
+    assert expected_score(package.rdf, PASSED).total == pytest.approx(
+        before.total - 1 / 12, abs=1e-3
+    )

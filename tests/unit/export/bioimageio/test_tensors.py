@@ -1,0 +1,93 @@
+"""Test images, the declared preprocessing, files that hold the numbers, covers."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.compat.packages import TINY, image, network
+from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio import tensors
+from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES, cover_png
+from unifmir.model import image_interface
+from unifmir.normalize import normalize
+from unifmir.tasks import TASKS
+from unifmir.zip_archive import write_zip
+
+
+def test_the_crop_with_most_contrast_is_taken():
+    picture = np.zeros((100, 100), np.float32)
+    picture[60:80, 60:80] = np.random.default_rng(0).random((20, 20)) * 100
+    crop = tensors.test_image(picture, (32, 32))
+    assert crop.shape == (1, 1, 32, 32)
+    assert crop.max() > 50
+
+
+def test_a_small_image_is_continued_by_reflection():
+    picture = np.arange(12, dtype=np.float32).reshape(3, 4)
+    crop = tensors.test_image(picture, (4, 4))[0, 0]
+    assert np.array_equal(crop[3], crop[2])
+
+
+def test_light_field_crops_start_with_a_whole_lens():
+    rows = np.repeat(np.arange(90, dtype=np.float32)[:, None] % 3, 90, axis=1)
+    crop = tensors.test_image(rows, (48, 48), multiple_of=3)[0, 0]
+    assert np.array_equal(crop[:3, 0], [0, 1, 2])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_declared_preprocessing_is_the_normalisation_of_the_task(task: str):
+    raw, rule = image(task), TASKS[task].normalization
+    expected, _ = normalize(raw, rule)
+    # 1e-6 is added to a span of some thousands.
+    assert np.allclose(tensors.preprocess(raw, rule), expected, rtol=0, atol=1e-6)
+
+
+def test_tiff_and_npy_hold_the_same_numbers():
+    array = np.random.default_rng(0).random((1, 1, 3, 8, 9), dtype=np.float32)
+    assert np.array_equal(np.load(io.BytesIO(tensors.npy_bytes(array))), array)
+    assert np.array_equal(tifffile.imread(io.BytesIO(tensors.tiff_bytes(array))), array[0, 0])
+
+
+def test_weights_are_narrowed_only_where_nothing_is_lost():
+    layer = nn.Linear(2, 1)
+    layer.load_state_dict({"weight": torch.tensor([[0.5, 0.25]]), "bias": torch.tensor([0.1])})
+    state = torch.load(io.BytesIO(tensors.state_dict_bytes(layer, torch.float16)))
+    assert state["weight"].dtype == torch.float16
+    assert state["bias"].dtype == torch.float32
+    assert type(state) is dict
+
+
+def test_an_output_too_small_to_test_is_refused():
+    with pytest.raises(ExportError, match="trained"):
+        tensors.check_testable(np.full((1, 1, 4, 4), 1e-5, np.float32))
+
+
+class Broken(nn.Module):
+    """Gives NaN."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.nan
+
+
+def test_an_output_with_nan_is_refused():
+    with pytest.raises(ExportError, match="NaN"):
+        tensors.restore(Broken(), np.ones((1, 1, 4, 4), np.float32), TASKS["volume"].normalization)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_covers_are_two_to_one_and_small(task: str):
+    data = cover_png(image_interface(network(task)), TINY.single(task), image(task))
+    width, height = Image.open(io.BytesIO(data)).size
+    assert width == 2 * height
+    assert len(data) < LIMIT_BYTES
+
+
+def test_the_archive_depends_on_its_contents_alone(tmp_path):
+    write_zip({"b.txt": b"2", "a.pt": b"1"}, tmp_path / "one.zip")
+    write_zip({"a.pt": b"1", "b.txt": b"2"}, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()

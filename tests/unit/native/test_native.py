@@ -1,0 +1,311 @@
+"""unifmir.native: the same picture as the eager network, and what is refused."""
+
+import copy
+import pickle
+import platform
+import shutil
+import stat
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.golden.weights import filled
+from unifmir import native
+from unifmir.compare import FP32, LOW_PRECISION, compare
+from unifmir.config import BodyConfig, SingleTaskConfig
+from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
+from unifmir.export.cases import calibration_inputs
+from unifmir.export.interfaces import shape_of
+from unifmir.export.runtimes import RUNNERS
+from unifmir.model import build, image_interface
+from unifmir.native import compilation as library
+from unifmir.native import packing, rounding
+from unifmir.native.modules import NativeConv, NativeNorm
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+from unifmir.zoo.catalogue.load import load
+
+HAS_COMPILER = any(shutil.which(name) for name in library.COMPILERS)
+HAS_BF16 = HAS_COMPILER and bool(library.library().has_bf16())
+needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="no C compiler on PATH")
+needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="no AVX512_BF16, or no C compiler")
+ARCHITECTURES = ["native"]
+if platform.machine() == "x86_64":
+    # What processors without AVX-512, and without AVX, run.
+    ARCHITECTURES += ["x86-64-v3", "x86-64"]
+
+
+def random_input(network, size, batch, seed=0):
+    shape = shape_of(network.config, "network", batch=batch, size=(1, *size))
+    return torch.from_numpy(np.random.default_rng(seed).random(shape, dtype=np.float32))
+
+
+def difference(network, fast, image):
+    """Largest difference over the standard deviation."""
+    with torch.inference_mode():
+        return compare(network(image).numpy(), fast(image).numpy())
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request, monkeypatch):
+    """Kernels compiled for another processor; they run on this one."""
+    compiled = library.library(request.param)
+    monkeypatch.setattr("unifmir.native.modules.library", lambda: compiled)
+    return request.param
+
+
+@needs_compiler
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize(("size", "batch"), [((8, 8), 1), ((21, 40), 2)])
+def test_every_task_is_the_same_picture(tiny_single, task, size, batch):
+    network = tiny_single(task)
+    fast = native.accelerate(network)
+    found = difference(network, fast, random_input(network, size, batch))
+    assert not FP32.failures(found)
+    assert type(fast).forward is type(network).forward, "only the parts are replaced"
+    assert fast.config is not None
+
+
+@needs_compiler
+@pytest.mark.usefixtures("architecture")
+@pytest.mark.parametrize(
+    "body",
+    [
+        BodyConfig(90, (2,), (6,), 8, 180),
+        # Nothing here is a multiple of six rows or of five channels of a head.
+        BodyConfig(28, (2, 1), (4, 2), 8, 50),
+    ],
+)
+def test_every_processor_is_the_same_picture(body):
+    network = build(SingleTaskConfig("sr", body, scale=2))
+    network.load_state_dict(filled(network.state_dict(), seed=3))
+    found = difference(network, native.accelerate(network), random_input(network, (24, 72), 1))
+    assert not FP32.failures(found)
+
+
+@needs_compiler
+@settings(max_examples=20, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 150),
+    channels=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    batch=st.integers(1, 3),
+    slope=st.sampled_from([None, 0.0, 0.01]),
+)
+def test_a_convolution_of_any_size_is_pytorchs(height, width, channels, batch, slope):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels[0], channels[1], 3, padding=1)
+    image = torch.randn(batch, channels[0], height, width)
+    add = torch.randn(batch, channels[1], height, width)
+    with torch.inference_mode():
+        wanted = conv(image)
+        if slope is not None:
+            wanted = torch.where(wanted > 0, wanted, wanted * slope)
+        found = NativeConv(conv, False, slope=slope)(image, add)
+    torch.testing.assert_close(found, wanted + add, rtol=1e-5, atol=1e-5)
+
+
+@needs_bf16
+@settings(max_examples=10, deadline=None)
+@given(height=st.integers(1, 20), width=st.integers(1, 80), channels=st.integers(1, 7))
+def test_a_bf16_convolution_multiplies_rounded_numbers_and_sums_in_fp32(height, width, channels):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels, 3, 3, padding=1)
+    image = torch.randn(1, channels, height, width)
+    narrow = copy.deepcopy(conv)
+    narrow.weight.data = conv.weight.bfloat16().float()
+    with torch.inference_mode():
+        wanted = narrow(image.bfloat16().float())
+        found = NativeConv(conv, True)(image)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
+def test_a_norm_over_channels_is_pytorchs():
+    layer = nn.LayerNorm(13)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    image = torch.randn(2, 13, 8, 24) * 3 + 1
+    with torch.inference_mode():
+        wanted = layer(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        torch.testing.assert_close(NativeNorm(layer)(image), wanted, rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
+def test_the_number_of_threads_does_not_change_a_bit(tiny_single):
+    network = tiny_single("denoise")
+    fast, image = native.accelerate(network), random_input(network, (64, 70), 2)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                results.append(fast(image))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@needs_compiler
+def test_the_network_itself_stays_as_it_was_and_copies_work(tiny_single):
+    network = tiny_single("volume")
+    before = copy.deepcopy(network.state_dict())
+    fast = native.accelerate(network)
+    assert network.state_dict().keys() == before.keys()
+    image = random_input(network, (8, 8), 1)
+    again = pickle.loads(pickle.dumps(fast))
+    with torch.inference_mode():
+        wanted = fast(image)
+        assert torch.equal(again(image), wanted)
+        assert torch.equal(copy.deepcopy(fast)(image), wanted)
+    assert not any(p.requires_grad for p in fast.parameters())
+
+
+@needs_compiler
+def test_not_a_number_stays_not_a_number(tiny_single):
+    network = tiny_single("denoise")
+    image = random_input(network, (16, 16), 1)
+    image[0, 0, 3, 3] = torch.nan
+    with torch.inference_mode():
+        assert torch.isnan(native.accelerate(network)(image)).any()
+
+
+@needs_bf16
+@pytest.mark.parametrize("task", list(TASKS))
+def test_bf16_of_the_embedded_model_is_the_same_picture(task):
+    import unifmir
+
+    network = unifmir.prune(load("unifmir-small-sim"), task)
+    session = RUNNERS["native-bf16"].open(network, device="cpu", threads=1)
+    image = calibration_inputs(network.config, "network", [sample(task).image])[0]
+    with torch.inference_mode():
+        found = compare(network(image).numpy(), session.run(image.numpy()))
+    assert not LOW_PRECISION.failures(found)
+    assert not found.identical
+    assert session.ran["element_type"] == "bf16"
+
+
+@needs_bf16
+def test_bf16_that_is_another_picture_is_refused(tiny_single):
+    network = tiny_single("denoise")
+    with torch.no_grad():
+        # Large activations that cancel: nothing is left after rounding.
+        network.conv_last.weight.mul_(1e3)
+        network.conv_last.weight[:, 1::2] = -network.conv_last.weight[:, ::2]
+        network.conv_before_upsample[0].weight[1::2] = network.conv_before_upsample[0].weight[::2]
+    with pytest.raises(ExportError, match="denoise in bf16 is not the same picture as in fp32"):
+        RUNNERS["native-bf16"].open(network, device="cpu", threads=1)
+
+
+def test_rounding_for_real_inputs_errs_less_on_them_than_to_nearest():
+    rng = np.random.default_rng(0)
+    # Mostly one direction, as the pixels of a dark background are.
+    inputs = torch.from_numpy(rng.normal(size=(500, 24)) * 0.2 + rng.normal(size=24))
+    weight = torch.from_numpy(rng.normal(size=(30, 24)))
+    fitted = rounding.rounded(weight, inputs.T @ inputs)
+    assert torch.equal(fitted, fitted.bfloat16().double()), "elements are bf16 numbers"
+    wanted = inputs @ weight.T
+    nearest = (inputs @ weight.bfloat16().double().T - wanted).square().mean()
+    assert (inputs @ fitted.T - wanted).square().mean() < 0.5 * nearest
+
+
+@needs_compiler
+def test_moments_are_those_of_what_matrices_and_convolutions_read(tiny_single):
+    network = tiny_single("sr")
+    image = random_input(network, (16, 16), 1)
+    moments = rounding.measured_moments(network, image)
+    assert {"layers.0.residual_group.blocks.0.norm1", "layers.0.conv", "conv_last"} <= set(moments)
+    patches = nn.functional.unfold(image, 3, padding=1)[0].double()
+    torch.testing.assert_close(moments["conv_first"], patches @ patches.T)
+    norm = moments["layers.0.residual_group.blocks.0.norm1"]
+    assert norm.shape == (25, 25)
+    assert norm[-1, -1] == 16 * 16, "one for each pixel"
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(6, 4), (7, 5), (1, 1), (24, 30)])
+def test_packing_keeps_every_weight_in_its_place(rows, columns, bf16):
+    weight = torch.arange(1.0, rows * columns + 1).reshape(rows, columns)
+    packed = packing.matrix(weight, bf16).float()
+    if bf16:
+        packed = packed.transpose(2, 3).flatten(1, 2)
+        weight = weight.bfloat16().float()
+    found = packed.transpose(1, 2).reshape(-1, packed.shape[1])
+    assert torch.equal(found[:rows, :columns], weight)
+    assert found.sum() == weight.sum(), "the rest is zeros"
+
+
+def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    library.library.cache_clear()
+    try:
+        with pytest.raises(MissingExtraError, match=r"need a C compiler.*apt install gcc"):
+            RUNNERS["native"].require()
+    finally:
+        library.library.cache_clear()
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(monkeypatch, tmp_path):
+    broken = tmp_path / "brokencc"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho too old >&2; exit 1\n')
+    broken.chmod(broken.stat().st_mode | stat.S_IEXEC)
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("CC", str(broken))
+    monkeypatch.setenv(library.CACHE, str(cache))
+    library.library.cache_clear()
+    try:
+        with pytest.raises(ExportError, match=r"brokencc cannot compile.*\ntoo old"):
+            native.require()
+    finally:
+        library.library.cache_clear()
+    assert list(cache.iterdir()) == []
+
+
+@needs_compiler
+def test_a_compiled_library_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv(library.CACHE, str(tmp_path))
+    library.library.cache_clear()
+    try:
+        native.require()
+        (made,) = tmp_path.iterdir()
+        before = made.stat().st_mtime_ns
+        library.library.cache_clear()
+        native.require()
+        assert [p.stat().st_mtime_ns for p in tmp_path.iterdir()] == [before]
+    finally:
+        library.library.cache_clear()
+
+
+def test_what_the_kernels_cannot_do_is_refused(tiny_multitask, tiny_single):
+    with pytest.raises(ExportError, match="prune it first"):
+        native.accelerate(tiny_multitask)
+    with pytest.raises(ExportError, match="windows of 8 pixels, this network 4"):
+        native.accelerate(build(SingleTaskConfig("sr", BodyConfig(8, (1,), (2,), 4, 8))))
+    with pytest.raises(ExportError, match=r"found torch\.float16 on cpu"):
+        native.accelerate(tiny_single("sr").half())
+    with pytest.raises(ExportError, match="fp32 or bf16, not in fp16"):
+        native.accelerate(tiny_single("sr"), precision="fp16")
+
+
+@needs_compiler
+def test_the_runtime_takes_images_and_refuses_files_and_gpus(tiny_single, tmp_path):
+    network = tiny_single("isotropic")
+    row = RUNNERS["native"]
+    volume = np.random.default_rng(0).random((1, 1, 9, 10, 11), dtype=np.float32)
+    with torch.inference_mode():
+        wanted = image_interface(network)(torch.from_numpy(volume)).numpy()
+    session = row.open(image_interface(network), device="cpu", threads=1)
+    np.testing.assert_allclose(session.run(volume), wanted, atol=1e-4 * wanted.std())
+    assert session.ran["library"] == "unifmir.native"
+    assert row.precisions("cuda:0") == ()
+    with pytest.raises(BenchmarkError, match="runs a module, not a file"):
+        row.open(tmp_path / "model.onnx", device="cpu", threads=1)
+    with pytest.raises(BenchmarkError, match="use --device cpu"):
+        row.open(network, device="cuda:0", threads=1)

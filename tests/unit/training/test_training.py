@@ -1,0 +1,309 @@
+"""The trainer: batches by seed and step, exact resumption, losses, starts and evaluation."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unifmir.checkpoint import loading as checkpoint
+from unifmir.config import MultiTaskConfig
+from unifmir.errors import CheckpointError, ImageError
+from unifmir.model import build
+from unifmir.networks.base import Network
+from unifmir.networks.multitask import UniFMIR
+from unifmir.simulate import generator, lightfield, pair
+from unifmir.tasks import TASKS
+from unifmir.training import evaluation, session
+from unifmir.training.initialization import DARK, OWN_LAYERS, lit, renew
+from unifmir.training.pool import Pool, batch, simulated
+from unifmir.training.recipe import SMALL_CONFIG, WARM_UP_STEPS, Schedule, TaskRecipe
+from unifmir.training.trainer import Training, restoration_loss
+
+RECIPES = {
+    "sr": TaskRecipe(scene_size=24, scenes=2, patch=16, batch=2),
+    "denoise": TaskRecipe(scene_size=24, scenes=2, patch=16, batch=2),
+    "isotropic": TaskRecipe(scene_size=24, scenes=1, patch=16, batch=2),
+    "projection": TaskRecipe(scene_size=20, scenes=1, patch=16, batch=1),
+    "volume": TaskRecipe(scene_size=3, scenes=1, patch=2, batch=1),
+}
+PLANAR = ("sr", "denoise", "isotropic")
+"""Tasks whose inputs do not depend on the number of planes or views of a configuration."""
+
+
+@pytest.fixture(scope="module")
+def pools() -> dict[str, Pool]:
+    return {task: simulated(task, recipe, 0) for task, recipe in RECIPES.items()}
+
+
+def training(
+    config: MultiTaskConfig, pools: dict[str, Pool], *, steps: int = 6, seed: int = 0
+) -> Training:
+    torch.manual_seed(5)
+    return Training(build(config), pools, RECIPES, Schedule(1e-3, steps), seed, PLANAR)
+
+
+def same_weights(one: Network, two: Network) -> bool:
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class TestBatches:
+    @pytest.mark.parametrize("task", list(TASKS))
+    def test_have_the_shapes_the_network_takes_and_gives(
+        self, task: str, pools: dict[str, Pool]
+    ) -> None:
+        network = build(SMALL_CONFIG)
+        assert isinstance(network, UniFMIR)
+        inputs, targets = batch(pools[task], SMALL_CONFIG, RECIPES[task], 0, 0)
+        assert inputs.dtype == targets.dtype == torch.float32
+        with torch.inference_mode():
+            assert network(inputs, task).shape == targets.shape
+
+    def test_depend_on_the_seed_and_the_step_only(self, pools: dict[str, Pool]) -> None:
+        def cut(seed: int, step: int) -> torch.Tensor:
+            return batch(pools["sr"], SMALL_CONFIG, RECIPES["sr"], seed, step)[0]
+
+        assert torch.equal(cut(1, 2), cut(1, 2))
+        assert not torch.equal(cut(1, 2), cut(1, 3))
+        assert not torch.equal(cut(1, 2), cut(2, 2))
+
+    def test_turned_light_fields_stay_with_their_volumes(self) -> None:
+        rng = np.random.default_rng(0)
+        volume = np.zeros((31, 66, 66), dtype=np.float32)
+        volume[20, 8:19, 30:41] = volume[20, 40:51, 8:19] = 1
+        raw = lightfield.interleave(lightfield.views_of(volume)) + 1e-3 * rng.random((66, 66))
+        pool = Pool("volume", (raw.astype(np.float32),), (volume,))
+        recipe = TaskRecipe(scene_size=6, scenes=1, patch=6, batch=1)
+        seen = set()
+        for step in range(24):
+            inputs, targets = batch(pool, SMALL_CONFIG, recipe, 0, step)
+            views = inputs[0].numpy().reshape(11, 11, 6, 6)
+            found = lightfield.refocus(lightfield.interleave(views), planes=31)
+            truth = targets[0, 20].numpy()
+            turns = [np.rot90(t, k) for t in (truth, truth[:, ::-1]) for k in range(4)]
+            likeness = [np.corrcoef(found[20].ravel(), turn.ravel())[0, 1] for turn in turns]
+            assert likeness[0] == max(likeness), f"step {step}"
+            seen.add(targets.numpy().tobytes())
+        assert len(seen) == 8, "all eight turns and flips occur"
+
+    def test_beyond_the_ends_of_a_stack_the_slice_itself_is_repeated(self) -> None:
+        stack = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None, None], (6, 16, 16))
+        pool = Pool("denoise", (stack,), (stack,))
+        windows = set()
+        for step in range(40):
+            inputs, targets = batch(pool, SMALL_CONFIG, RECIPES["denoise"], 0, step)
+            for window, centre in zip(inputs[:, :, 0, 0], targets[:, 0, 0, 0], strict=True):
+                assert window[2] == centre
+                windows.add(tuple(window.int().tolist()))
+        assert (0, 0, 0, 1, 2) in windows
+        assert (1, 0, 1, 2, 3) in windows
+        assert (3, 4, 5, 5, 5) in windows
+
+    def test_a_patch_larger_than_the_image_is_refused(self, pools: dict[str, Pool]) -> None:
+        recipe = replace(RECIPES["sr"], patch=64)
+        with pytest.raises(ImageError, match="does not fit"):
+            batch(pools["sr"], SMALL_CONFIG, recipe, 0, 0)
+
+
+class TestTraining:
+    def test_six_steps_are_three_and_three_more_bit_for_bit(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], tmp_path: Path
+    ) -> None:
+        straight = training(tiny_config, pools)
+        straight.run()
+        first = training(tiny_config, pools)
+        first.run(until=3)
+        first.save(tmp_path / "state.pt")
+        second = training(tiny_config, pools)
+        second.resume(tmp_path / "state.pt")
+        assert second.step == 3
+        second.run()
+        assert same_weights(straight.network, second.network)
+        assert same_weights(straight.average, second.average)
+        assert straight.losses == second.losses
+
+    def test_a_state_of_another_training_is_refused(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], tmp_path: Path
+    ) -> None:
+        one = training(tiny_config, pools)
+        one.save(tmp_path / "state.pt")
+        with pytest.raises(CheckpointError, match="steps = 6, this training has 7"):
+            training(tiny_config, pools, steps=7).resume(tmp_path / "state.pt")
+        with pytest.raises(CheckpointError, match="seed = 0, this training has 1"):
+            training(tiny_config, pools, seed=1).resume(tmp_path / "state.pt")
+
+    def test_a_broken_state_is_refused(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], tmp_path: Path
+    ) -> None:
+        (tmp_path / "state.pt").write_bytes(b"not a state")
+        with pytest.raises(CheckpointError, match="not a training state"):
+            training(tiny_config, pools).resume(tmp_path / "state.pt")
+
+    def test_the_loss_falls(self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]) -> None:
+        torch.manual_seed(5)
+        run = Training(build(tiny_config), pools, RECIPES, Schedule(5e-3, 60), 0, ("sr",))
+        run.run()
+        losses = run.losses["sr"]
+        assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+
+    def test_it_ends_after_the_step_at_which_it_is_stopped(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]
+    ) -> None:
+        run = training(tiny_config, pools)
+
+        def stop(step: int, _task: str, _loss: float) -> None:
+            run.stopping = step == 2
+
+        run.run(on_step=stop)
+        assert run.step == 2
+
+    def test_the_learning_rate_warms_up_and_ends_at_a_hundredth(self) -> None:
+        schedule = Schedule(1e-3, 1000)
+        assert schedule.rate(0) == pytest.approx(1e-3 / WARM_UP_STEPS, rel=1e-3)
+        assert schedule.rate(WARM_UP_STEPS) > 0.97e-3
+        assert schedule.rate(1000) == pytest.approx(1e-5)
+        rates = [schedule.rate(step) for step in range(WARM_UP_STEPS, 1000)]
+        assert rates == sorted(rates, reverse=True)
+
+    def test_the_loss_is_the_paper_s_mixture(self) -> None:
+        restored, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 1.0])
+        assert restoration_loss(restored, target, l1_share=1.0) == 2
+        assert restoration_loss(restored, target, l1_share=0.5) == 0.5 * 2 + 0.5 * 5
+
+
+class TestStart:
+    def test_a_volume_starts_dark_and_every_plane_is_alive(self) -> None:
+        torch.manual_seed(0)
+        network = lit(build(SMALL_CONFIG))
+        assert isinstance(network, UniFMIR)
+        first, last = network.train().stages(torch.randn(1, 121, 8, 8), "volume")
+        assert float(first.detach().mean()) == pytest.approx(DARK, abs=0.03)
+        assert float(last.detach().mean()) == pytest.approx(DARK, abs=0.3)
+        assert float(first.detach().std(dim=(0, 2, 3)).min()) > 0
+
+    def test_renewing_a_task_changes_its_own_layers_and_no_other_task(
+        self, tiny_config: MultiTaskConfig
+    ) -> None:
+        torch.manual_seed(0)
+        network, fresh = build(tiny_config), build(tiny_config)
+        assert isinstance(network, UniFMIR)
+        assert isinstance(fresh, UniFMIR)
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        renew(network, fresh, ["projection"])
+        changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+        assert changed
+        assert all(key.split(".")[0] in OWN_LAYERS["projection"] for key in changed)
+
+    def test_fine_tuning_one_task_leaves_the_others_as_they_are(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]
+    ) -> None:
+        torch.manual_seed(0)
+        network = build(tiny_config)
+        image = torch.rand(1, 1, 16, 16)
+        with torch.inference_mode():
+            before = network(image, "isotropic")
+        session.freeze_others(network, ["sr"])
+        run = Training(network, pools, RECIPES, Schedule(1e-2, 3), 0, ("sr",))
+        weights = {key: value.clone() for key, value in network.state_dict().items()}
+        run.run()
+        assert any(not torch.equal(v, weights[k]) for k, v in network.state_dict().items())
+        with torch.inference_mode():
+            assert torch.equal(network(image, "isotropic"), before)
+
+
+class TestSession:
+    @pytest.fixture(autouse=True)
+    def _tiny(self, monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig) -> None:
+        monkeypatch.setattr(session, "SMALL", RECIPES)
+        monkeypatch.setattr(session, "SMALL_CONFIG", tiny_config)
+        monkeypatch.setattr(session, "SAVE_EVERY", 2)
+
+    def request_for(self, folder: Path, *, resume: bool = False) -> session.Request:
+        return session.Request(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
+
+    def watch(self, on_step: object = None) -> session.Watch:
+        def nothing(*_: object) -> None:
+            pass
+
+        return session.Watch(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
+
+    def test_it_writes_a_model_that_loads_and_removes_the_state(self, tmp_path: Path) -> None:
+        source = session.train(self.request_for(tmp_path), self.watch())
+        assert source.path is not None
+        network = checkpoint.load_file(source.path)
+        assert network.kind == "multitask"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors"]
+
+    def test_an_interrupt_ends_after_a_step_and_resuming_gives_the_same_model(
+        self, tmp_path: Path
+    ) -> None:
+        straight, broken = tmp_path / "straight", tmp_path / "broken"
+        expected = session.train(self.request_for(straight), self.watch())
+
+        def interrupt(step: int, _task: str, _loss: float) -> None:
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            session.train(self.request_for(broken), self.watch(interrupt))
+        assert not (broken / "model.safetensors").exists()
+        with pytest.raises(CheckpointError, match="--resume"):
+            session.train(self.request_for(broken), self.watch())
+        resumed = session.train(self.request_for(broken, resume=True), self.watch())
+        assert resumed.sha256 == expected.sha256
+
+    def test_a_single_task_model_is_not_trained_for_another(
+        self, tmp_path: Path, tiny_config: MultiTaskConfig
+    ) -> None:
+        network = build(tiny_config.single("denoise"))
+        request = replace(self.request_for(tmp_path), init=network)
+        with pytest.raises(CheckpointError, match="restores 'denoise'"):
+            session.train(request, self.watch())
+
+    @pytest.mark.parametrize("task", ["projection", "volume"])
+    def test_a_model_of_other_planes_than_simulated_is_refused(
+        self, tmp_path: Path, task: str
+    ) -> None:
+        request = replace(self.request_for(tmp_path), tasks=[task])
+        with pytest.raises(CheckpointError, match="simulated"):
+            session.train(request, self.watch())
+
+
+class TestEvaluation:
+    def test_scale_and_offset_are_granted(self) -> None:
+        rng = np.random.default_rng(0)
+        truth = rng.random((32, 32)).astype(np.float32)
+        noisy = truth + 0.01 * rng.standard_normal((32, 32)).astype(np.float32)
+        plain, scaled = evaluation.score(noisy, truth), evaluation.score(7 * noisy + 100, truth)
+        assert plain.psnr_db == pytest.approx(40, abs=1)
+        assert scaled.psnr_db == pytest.approx(plain.psnr_db, abs=0.01)
+
+    def test_a_constant_candidate_scores_what_the_mean_does(self) -> None:
+        truth = np.random.default_rng(0).random((32, 32)).astype(np.float32)
+        found = evaluation.score(np.zeros_like(truth), truth)
+        spread = float(np.ptp(truth))
+        assert found.psnr_db == pytest.approx(-20 * np.log10(truth.std() / spread), abs=0.01)
+
+    @pytest.mark.parametrize("task", ["sr", "denoise", "isotropic"])
+    def test_the_gain_is_over_the_best_simple_method(
+        self, task: str, tiny_config: MultiTaskConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(evaluation, "SIZES", {task: 24})
+        done: list[int] = []
+        found = evaluation.evaluate(
+            build(tiny_config), task, images=2, on_image=lambda: done.append(1)
+        )
+        best = max(score.psnr_db for score in found.baselines.values())
+        assert found.gain_db == pytest.approx(found.model.psnr_db - best)
+        assert len(done) == found.to_dict()["images"] == 2
+        assert any(name.startswith("input") for name in found.baselines)
+
+    def test_refocusing_beats_the_central_view(self) -> None:
+        scene = pair("volume", generator("volume", 0, "test", 0), 6)
+        found = evaluation.BASELINES["volume"](scene)
+        scores = {k: evaluation.score(v, scene.target).psnr_db for k, v in found.items()}
+        assert scores["refocused"] > scores["central view"]

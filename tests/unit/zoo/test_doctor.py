@@ -1,0 +1,225 @@
+"""What `unifmir doctor` finds: each state, and what it says to do."""
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.helpers.benchmark_results import around, results, row, subject
+from unifmir import machine
+from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.benchmarks.report.results import Results
+from unifmir.errors import MissingExtraError
+from unifmir.export.runtimes import RUNNERS
+from unifmir.zoo import EMBEDDED
+from unifmir.zoo.doctor import checkups
+from unifmir.zoo.doctor import diagnose as doctor
+from unifmir.zoo.doctor.diagnose import MODULES, Diagnosis, Route, Speed
+
+
+@pytest.fixture(scope="module")
+def found() -> Diagnosis:
+    return doctor.diagnose()
+
+
+def test_every_runtime_and_format_is_looked_at(found):
+    assert {one.name for one in found.findings if one.kind == "runtime"} == set(RUNNERS)
+    eager = next(one for one in found.findings if one.name == "eager")
+    assert eager.state == "usable"
+    assert "fp32" in eager.detail
+
+
+def test_what_is_missing_or_mismatched_says_what_to_do(found):
+    assert all(one.remedy for one in found.findings if one.state != "usable")
+
+
+def test_models_and_files_have_a_route_on_the_cpu(found):
+    routes = {one.source: one for one in found.routes if one.device == "cpu"}
+    assert found.usable
+    assert routes[MODULES].runtime in RUNNERS
+    assert routes[".onnx files"].provider == "CPUExecutionProvider"
+    assert routes[".torchscript.pt files"].runtime == "torchscript"
+
+
+def test_nothing_is_usable_without_a_route_for_models(found):
+    only_files = Route(".onnx files", "cpu", "onnxruntime", "CPUExecutionProvider", ("fp32",))
+    assert not Diagnosis({}, {}, (), (only_files,)).usable
+
+
+def test_the_fastest_gives_the_same_picture(found):
+    speeds = (
+        Speed("cpu", "wrong", "fp32", 1.0, 9.0, same_picture=False),
+        Speed("cpu", "unknown", "fp32", 2.0, 4.5, same_picture=None),
+        Speed("cpu", "right", "fp32", 3.0, 3.0, same_picture=True),
+        Speed("cpu", "slower", "fp32", 9.0, 1.0, same_picture=True),
+    )
+    diagnosis = Diagnosis({}, {}, (), (), "sr", speeds)
+    assert diagnosis.fastest == speeds[2]
+    assert diagnosis.to_dict()["fastest"]["runtime"] == "right"
+
+
+def test_a_library_that_is_not_installed_is_missing(monkeypatch):
+    def require() -> None:
+        raise MissingExtraError("OpenVINO is not installed: pip install openvino")
+
+    monkeypatch.setattr(RUNNERS["openvino"], "require", require, raising=False)
+    (one,) = (f for f in checkups.runtimes() if f.name == "openvino")
+    assert (one.state, one.remedy) == ("missing", "OpenVINO is not installed: pip install openvino")
+    assert not checkups.runs_here("openvino")
+
+
+def test_a_library_whose_own_parts_do_not_load_is_mismatched(monkeypatch):
+    def require() -> None:
+        raise ImportError("libnvonnxparser.so.11: cannot open shared object file")
+
+    monkeypatch.setattr(RUNNERS["openvino"], "require", require, raising=False)
+    (one,) = (f for f in checkups.runtimes() if f.name == "openvino")
+    assert one.state == "mismatched"
+    assert "libnvonnxparser" in one.detail
+
+
+@pytest.mark.parametrize(
+    ("built", "visible", "state", "remedy"),
+    [
+        (None, None, "mismatched", "build for CUDA"),
+        ("13.0", "", "mismatched", "CUDA_VISIBLE_DEVICES hides"),
+        ("13.0", None, "mismatched", "driver is too old"),
+    ],
+)
+def test_a_gpu_that_pytorch_cannot_use_is_a_mismatch(monkeypatch, built, visible, state, remedy):
+    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    one = checkups.torch_build(has_gpu=True)
+    assert one.state == state
+    assert remedy in one.remedy
+    assert checkups.torch_build(has_gpu=False).state == "usable"
+
+
+@pytest.mark.parametrize(
+    ("installed", "has_gpu", "state", "remedy"),
+    [
+        ({"onnxruntime": "1.31"}, False, "usable", ""),
+        ({"onnxruntime": "1.31"}, True, "missing", "pip install onnxruntime-gpu"),
+        ({"onnxruntime": "1.31", "onnxruntime-gpu": "1.30"}, False, "mismatched", "=="),
+        # Listed, but its CUDA libraries do not load: here because there is no GPU.
+        ({"onnxruntime-gpu": "1.31"}, True, "mismatched", "CUDA and cuDNN"),
+    ],
+)
+def test_onnxruntime_is_there_once_and_for_the_gpu(monkeypatch, installed, has_gpu, state, remedy):
+    if torch.cuda.is_available():
+        pytest.skip("the provider loads on this machine")
+    monkeypatch.setattr(checkups, "_installed", installed.get)
+    one = checkups.onnxruntime_build(has_gpu)
+    assert one.state == state
+    assert remedy in one.remedy
+
+
+def test_a_torch_built_for_another_numpy_is_a_mismatch(monkeypatch):
+    def from_numpy(_):
+        raise RuntimeError("Numpy is not available")
+
+    assert checkups.numpy_bridge().state == "usable"
+    monkeypatch.setattr(torch, "from_numpy", from_numpy)
+    assert checkups.numpy_bridge().state == "mismatched"
+
+
+def test_a_torchvision_that_does_not_load_is_told(monkeypatch):
+    monkeypatch.setattr(checkups, "find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    one = next(f for f in checkups.libraries([]) if f.name == "torchvision")
+    assert one.state == "mismatched"
+    assert "uninstall" in one.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f amx_bf16\n", ["avx2", "avx512f", "amx_bf16"]),
+        ("Features\t: fp asimd bf16\n", ["asimd", "bf16"]),
+        ("model name: x\n", []),
+    ],
+)
+def test_instructions_are_read_from_the_system(tmp_path, text, expected):
+    path = tmp_path / "cpuinfo"
+    path.write_text(text)
+    assert doctor.instructions(path) == expected
+    assert doctor.instructions(tmp_path / "missing") == []
+
+
+def test_gpus_are_described(monkeypatch):
+    library = SimpleNamespace(
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetCudaComputeCapability=lambda _: (9, 0),
+        nvmlDeviceGetName=lambda _: b"NVIDIA H100",
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80 * 2**30),
+        nvmlSystemGetDriverVersion=lambda: "580.1",
+    )
+    monkeypatch.setattr(machine, "nvml", lambda: library)
+    (gpu,) = doctor.described_hardware()["gpus"]
+    assert gpu == {
+        "name": "NVIDIA H100",
+        "memory_bytes": 80 * 2**30,
+        "compute_capability": "9.0",
+    }
+
+
+def measured(**medians_ms: float) -> Results:
+    """A benchmark of these runtimes, all right but `wrong`."""
+    rows = [
+        replace(
+            row(
+                replace(subject(EMBEDDED), runtime=runtime),
+                latency=around(ms, rounds=3),
+            ),
+            same_picture={"passed": runtime != "wrong"},
+        )
+        for runtime, ms in medians_ms.items()
+    ]
+    return results(*rows)
+
+
+def test_a_measurement_ranks_the_runtimes(monkeypatch):
+    monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])
+    monkeypatch.setattr(doctor, "_routes", lambda _: ())
+    plans = []
+
+    def benchmark(plan, _out):
+        plans.append(plan)
+        return measured(eager=20.0, onnxruntime=10.0, wrong=5.0)
+
+    monkeypatch.setattr(doctor, "benchmark", benchmark)
+    found = doctor.diagnose(measure="sr")
+    assert [one.runtime for one in found.speeds] == ["wrong", "onnxruntime", "eager"]
+    assert found.fastest is not None
+    assert found.fastest.runtime == "onnxruntime"
+    assert found.fastest.ratio == pytest.approx(2.0)
+    assert plans[0].models == (EMBEDDED,)
+    assert "eager" in plans[0].runtimes
+    assert "compiled" not in plans[0].runtimes
+
+
+@pytest.mark.slow  # each runtime is timed in a process of its own
+def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
+    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
+    monkeypatch.setattr(measure, "_peaks", lambda *_: ())
+    monkeypatch.setitem(WORKLOADS["patch"], "sr", ((1, 16, 16),))
+    monkeypatch.setattr(doctor, "SECONDS", 0.02)
+    monkeypatch.setattr(doctor, "instructions", list)
+    monkeypatch.setattr(checkups, "runs_here", lambda name: name in ("eager", "onnxruntime"))
+    monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])
+    found = doctor.diagnose(measure="sr")
+    assert {one.runtime for one in found.speeds} == {"eager", "onnxruntime"}
+    assert all(one.same_picture for one in found.speeds)
+    assert found.fastest == found.speeds[0]
+    eager = next(one for one in found.speeds if one.runtime == "eager")
+    assert eager.ratio == 1.0

@@ -1,0 +1,246 @@
+"""The entries of the zoo: their schema, the packaged ones, and where each number comes from."""
+
+import csv
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from unifmir.checkpoint.inspection import inspect_file
+from unifmir.checkpoint.loading import save
+from unifmir.errors import ZooError
+from unifmir.hashing import sha256_of
+from unifmir.model import build
+from unifmir.tasks import TASKS, Normalization
+from unifmir.zoo import EMBEDDED
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue.index import entries, find
+from unifmir.zoo.catalogue.refresh import refreshed
+from unifmir.zoo.catalogue.schema import (
+    MULTITASK,
+    Normalisation,
+    ZooEntry,
+    entry_text,
+    parse_entry,
+    schema_text,
+)
+
+OFFICIAL = {
+    "unifmir-sr-ccps": ("sr", None),
+    "unifmir-sr-er": ("sr", None),
+    "unifmir-sr-microtubules": ("sr", 8420081),
+    "unifmir-sr-f-actin": ("sr", 8420100),
+    "unifmir-denoise-planaria": ("denoise", 10579778),
+    "unifmir-denoise-tribolium": ("denoise", 10579822),
+    "unifmir-isotropic-liver": ("isotropic", 10595460),
+    "unifmir-projection-flywing": ("projection", 10577218),
+    "unifmir-volume-vcd": ("volume", 10595428),
+}
+"""Task and Zenodo record of the nine official models (Ma et al. 2024, references 57 to 63)."""
+WEIGHTS = places.packaged("weights", f"{EMBEDDED}.safetensors")
+EVALUATION = WEIGHTS.with_suffix(".evaluation.json")
+
+
+@pytest.fixture(autouse=True)
+def _no_user_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+
+
+def changed(**values: object) -> str:
+    """The text of a packaged entry with other values."""
+    document = find("unifmir-sr-er").model_dump(mode="json")
+    return json.dumps({**document, **values})
+
+
+def test_the_frozen_schema_is_the_models():
+    assert places.packaged("schema", "v1.json").read_text("utf-8") == schema_text()
+
+
+def test_the_nine_official_models_and_the_embedded_one_are_there():
+    assert set(entries()) == {*OFFICIAL, EMBEDDED}
+
+
+@pytest.mark.parametrize("name", sorted([*OFFICIAL, EMBEDDED]))
+def test_a_packaged_entry_is_written_as_the_schema_writes_it(name):
+    path = places.packaged("entries", f"{name}.json")
+    assert path.read_text("utf-8") == entry_text(find(name))
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_an_official_entry_names_its_record_and_invents_no_hash(name):
+    entry, (task, record) = find(name), OFFICIAL[name]
+    assert entry.task == task
+    assert (entry.source.sha256, entry.source.size_bytes, entry.configuration) == (None,) * 3
+    assert entry.source.note
+    if record is None:
+        assert (entry.source.kind, entry.licence) == ("file", None)
+        assert f"unifmir zoo add --from {name}" in entry.notes
+    else:
+        assert entry.source.kind == "zenodo"
+        assert (entry.source.record, entry.source.doi) == (record, f"10.5281/zenodo.{record}")
+        assert entry.licence == "CC-BY-4.0"
+        assert "BioImage.IO" in str(entry.licence_note)
+
+
+@pytest.mark.parametrize("name", sorted([*OFFICIAL, EMBEDDED]))
+def test_normalisation_is_that_of_the_tasks(name):
+    entry = find(name)
+    assert {k: v.model_dump() for k, v in entry.normalisation.items()} == {
+        task: asdict(TASKS[task].normalization) for task in entry.tasks
+    }
+
+
+def test_normalisation_has_the_fields_of_the_core():
+    assert set(Normalisation.model_fields) == {field.name for field in fields(Normalization)}
+
+
+def test_measured_values_of_official_models_are_the_papers(shared_dir):
+    with (shared_dir / "facts" / "paper_quality.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "prune-UniFMIR"]
+    printed = {
+        (row["task"], row["dataset"], row["precision"], metric, float(row[key]), row["table"])
+        for row in rows
+        for metric, key in (("PSNR", "psnr_db"), ("SSIM", "ssim"))
+    }
+    declared = {
+        (
+            entry.task,
+            value.dataset,
+            value.precision,
+            value.metric,
+            value.value,
+            value.source.partition("Extended Data Table ")[2][:1],
+        )
+        for name in OFFICIAL
+        for entry in [find(name)]
+        for value in entry.measured
+    }
+    assert declared == printed
+
+
+def test_each_printed_value_belongs_to_one_model():
+    rows = [(v.dataset, v.metric, v.precision) for n in OFFICIAL for v in find(n).measured]
+    assert len(rows) == len(set(rows))
+
+
+def test_the_embedded_entry_is_what_its_files_say():
+    if not WEIGHTS.is_file():
+        pytest.skip("the embedded weights are not in this checkout yet")
+    entry = find(EMBEDDED)
+    assert entry == refreshed(entry, WEIGHTS, EVALUATION)
+    assert entry.source.sha256 == sha256_of(WEIGHTS)
+    assert entry.configuration == inspect_file(WEIGHTS).config
+
+
+def test_the_embedded_configuration_builds_the_network_of_that_size():
+    config = find(EMBEDDED).config
+    if config is None:
+        pytest.skip("the embedded weights are not in this checkout yet")
+    network = build(config)
+    assert sum(p.numel() for p in network.parameters()) == find(EMBEDDED).parameters
+
+
+def test_the_embedded_model_says_it_is_not_for_science():
+    entry = find(EMBEDDED)
+    assert (entry.task, entry.tasks, entry.licence) == (MULTITASK, tuple(TASKS), "BSD-3-Clause")
+    assert "not for science" in entry.notes
+
+
+def test_refreshing_fills_in_the_evaluation(tmp_path):
+    result = {
+        "model": {"psnr_db": 30.5, "ssim": 0.9, "nrmse": 0.1, "slope": 0.9},
+        "baselines": {"bicubic": {"psnr_db": 29.0, "ssim": 0.8, "nrmse": 0.2}},
+        "best_baseline": "bicubic",
+        "gain_db": 1.5,
+        "images": 16,
+    }
+    report = {
+        "command": "unifmir evaluate",
+        "seed": 7,
+        "training": {"steps": 100, "minutes": 2.5, "seed": 1, "machine": "a machine"},
+        "tasks": {"sr": result},
+    }
+    (tmp_path / "e.json").write_text(json.dumps(report), encoding="utf-8")
+    entry = refreshed(find(EMBEDDED), tmp_path / "missing", tmp_path / "e.json")
+    assert [(m.metric, m.value, m.unit) for m in entry.measured] == [
+        ("PSNR", 30.5, "dB"),
+        ("SSIM", 0.9, None),
+        ("NRMSE", 0.1, None),
+        ("intensity slope", 0.9, None),
+        ("PSNR above the best simple method, bicubic", 1.5, "dB"),
+    ]
+    assert "16 simulated" in entry.measured[0].dataset
+    assert "seed 7" in entry.measured[0].source
+    assert entry.training == {"steps": "100", "minutes": "2.5", "seed": "1", "machine": "a machine"}
+    assert (entry.source.sha256, entry.configuration, entry.parameters) == (None, None, None)
+
+
+def test_refreshing_reads_the_weights(tiny_multitask, tmp_path):
+    source = save(tiny_multitask, tmp_path / "w.safetensors")
+    entry = refreshed(find(EMBEDDED), tmp_path / "w.safetensors", tmp_path / "missing")
+    assert (entry.source.sha256, entry.source.size_bytes) == (source.sha256, source.size_bytes)
+    assert entry.config == tiny_multitask.config
+    assert entry.parameters == sum(p.numel() for p in tiny_multitask.parameters())
+    assert (entry.measured, entry.training) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"schema_version": 2}, "schema_version"),
+        ({"id": "Not An Id"}, "id: String should match"),
+        ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+        ({"task": "segmentation"}, "unknown task 'segmentation'"),
+        ({"task": "denoise"}, "normalisation is not what unifmir does"),
+        ({"title": ""}, "title"),
+        ({"authors": []}, "authors"),
+        ({"licence": None, "licence_note": ""}, "say why in licence_note"),
+        ({"parameters": 3}, "known together"),
+        ({"configuration": {}, "parameters": 3}, "configuration of no network"),
+        ({"source": {"kind": "ftp"}}, "source"),
+        ({"source": {"kind": "embedded", "filename": "../x"}}, "filename"),
+        ({"source": {"kind": "url", "url": "file:///etc/passwd"}}, "url"),
+        ({"source": {"kind": "file", "sha256": "ABC"}}, "sha256"),
+        ({"source": {"kind": "file", "size_bytes": "12"}}, "size_bytes"),
+        ({"measured": [{"metric": "PSNR", "value": float("nan")}]}, "measured"),
+    ],
+)
+def test_a_malformed_entry_is_refused_with_the_field(values, told):
+    with pytest.raises(ZooError, match="is not a zoo entry") as caught:
+        parse_entry(changed(**values), "x.json")
+    assert told in str(caught.value)
+    assert "zoo show" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": 1}', "\0"])
+def test_text_that_is_no_entry_is_refused(text):
+    with pytest.raises(ZooError, match="is not a zoo entry"):
+        parse_entry(text, "x.json")
+
+
+def test_the_configuration_must_be_for_the_entrys_task(tiny_config):
+    config = tiny_config.single("denoise").to_dict()
+    with pytest.raises(ZooError, match="task is 'sr', but the configuration's 'denoise'"):
+        parse_entry(changed(configuration=config, parameters=1), "x.json")
+
+
+def test_an_entry_survives_being_written_and_read(tiny_config):
+    config = tiny_config.single("sr").to_dict()
+    entry = parse_entry(changed(configuration=config, parameters=5), "x.json")
+    assert parse_entry(entry_text(entry), "x.json") == entry
+    assert entry.config == tiny_config.single("sr")
+
+
+def test_an_entry_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        find(EMBEDDED).title = "other"
+
+
+def test_no_entry_names_a_path_of_a_machine():
+    for path in Path(places.packaged("entries")).glob("*.json"):
+        text = path.read_text("utf-8")
+        assert isinstance(parse_entry(text, path.name), ZooEntry)
+        assert "/home/" not in text
+        assert str(Path(__file__).resolve().parents[3]) not in text

@@ -1,0 +1,90 @@
+"""Which images an input names, what their results are called, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from unifmir.errors import ImageError
+from unifmir.zoo.restore.outputs import Job, jobs_of, target_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.tif", "a.ome.tiff", "c.png", "notes.txt", "a.sr.tif", ".hidden.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "z.ome.zarr").mkdir()
+    return tmp_path
+
+
+def names(jobs: list[Job]) -> list[str]:
+    return [job.source.name for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "target"),
+    [
+        ("cell.tif", None, "cell.sr.tif"),
+        ("cell.OME.TIFF", None, "cell.sr.tif"),
+        ("a.b.png", None, "a.b.sr.tif"),
+        ("cell.ome.zarr", None, "cell.sr.ome.zarr"),
+        ("cell.zarr", None, "cell.sr.ome.zarr"),
+        ("cell.tif", "zarr", "cell.sr.ome.zarr"),
+        ("cell.ome.zarr", "tiff", "cell.sr.tif"),
+    ],
+)
+def test_a_result_is_called_after_its_image_and_task(source, kind, target):
+    assert target_of(Path("in", source), "sr", kind=kind) == Path("in", target)
+    assert target_of(Path("in", source), "sr", kind=kind, out=Path("o")) == Path("o", target)
+
+
+def test_a_folder_gives_its_images_without_results_and_hidden_files(folder):
+    jobs = jobs_of([str(folder)], "denoise")
+    assert names(jobs) == ["a.ome.tiff", "b.tif", "c.png", "z.ome.zarr"]
+
+
+def test_a_pattern_gives_what_fits_it_and_an_ome_zarr_folder_is_one_image(folder):
+    assert names(jobs_of([str(folder / "*.tif")], "denoise")) == ["b.tif"]
+    assert names(jobs_of([str(folder / "z.ome.zarr")], "denoise")) == ["z.ome.zarr"]
+
+
+def test_an_image_that_is_named_twice_is_restored_once(folder):
+    jobs = jobs_of([str(folder / "b.tif"), str(folder / "?.tif")], "denoise")
+    assert names(jobs) == ["b.tif"]
+
+
+def test_a_result_is_restored_when_it_is_named(folder):
+    (job,) = jobs_of([str(folder / "a.sr.tif")], "denoise")
+    assert job.target.name == "a.sr.denoise.tif"
+
+
+def test_a_result_that_exists_is_refused_replaced_or_left_out(folder):
+    inputs = [str(folder / "a.ome.tiff"), str(folder / "b.tif")]
+    with pytest.raises(ImageError, match=r"a\.sr\.tif exists: .*--overwrite"):
+        jobs_of(inputs, "sr")
+    assert len(jobs_of(inputs, "sr", overwrite=True)) == 2
+    assert names(jobs_of(inputs, "sr", skip_existing=True)) == ["b.tif"]
+
+
+def test_two_images_never_become_one_result(folder):
+    (folder / "b.png").touch()
+    with pytest.raises(ImageError, match=r"would both become b\.sr\.tif"):
+        jobs_of([str(folder / "b.png"), str(folder / "b.tif")], "sr")
+
+
+def test_a_source_is_never_replaced(folder):
+    inputs = [str(folder / "a.ome.tiff"), str(folder / "a.sr.tif")]
+    with pytest.raises(ImageError, match="would replace it"):
+        jobs_of(inputs, "sr", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("missing.tif", "no such file"),
+        ("*.nothing", "no file fits"),
+        ("*.txt", "no image that is not"),
+    ],
+)
+def test_an_input_without_images_is_refused(folder, text, told):
+    with pytest.raises(ImageError, match=told):
+        jobs_of([str(folder / text)], "sr")

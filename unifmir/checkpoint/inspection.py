@@ -1,0 +1,124 @@
+"""What a checkpoint file is: everything that can be said without building its network."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unifmir import model
+from unifmir.checkpoint.detect import candidate_tasks
+from unifmir.checkpoint.loading import Checkpoint, configuration, read_checkpoint
+from unifmir.config import ModelConfig, MultiTaskConfig, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One checkpoint file, described."""
+
+    name: str
+    format: str
+    """torch-zip, torch-legacy or safetensors."""
+    kind: str
+    """single or multitask."""
+    task: str
+    """Recorded in the file, or the one taken by default; empty for a multi-task network."""
+    candidate_tasks: tuple[str, ...]
+    """Tasks the shapes fit."""
+    config: dict[str, Any]
+    parameters: int
+    """Trainable values in the file, counted as the official code does: with `unused` ones."""
+    scalars: int
+    """Elements of all tensors in the file, buffers included."""
+    tensors: int
+    size_bytes: int
+    sha256: str
+    dtypes: dict[str, int]
+    """Element type -> tensors."""
+    nest: str
+    """Where the weights lie in the file; empty if the file is the state dict."""
+    prefix: str
+    """Taken off every key."""
+    derivable: tuple[str, ...]
+    """Keys that follow from the configuration; checked against it."""
+    unused: tuple[str, ...]
+    """Keys that no network reads."""
+    parent: dict[str, Any] | None
+    """Name and hash of the file this one was made from, if it says so."""
+    pruned: bool
+    """Whether it carries a pruning certificate."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
+    """Describe a checkpoint file.
+
+    Parameters
+    ----------
+    path : Path
+        .pt, .pth or .safetensors.
+    task : str, optional
+        As for `unifmir.checkpoint.loading.load_file`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint of a UniFMIR network; the message says what it is.
+    """
+    checkpoint = read_checkpoint(path)
+    config = configuration(checkpoint, task)
+    record = checkpoint.record
+    return Inspection(
+        name=checkpoint.source.name,
+        format=checkpoint.format,
+        kind=kind_of(config),
+        task="" if isinstance(config, MultiTaskConfig) else config.task,
+        candidate_tasks=candidate_tasks(config),
+        config=config.to_dict(),
+        parameters=parameter_count(config) + sum(t.numel() for t in checkpoint.unused.values()),
+        scalars=checkpoint.scalars,
+        tensors=sum(checkpoint.dtypes.values()),
+        size_bytes=checkpoint.source.size_bytes,
+        sha256=checkpoint.source.sha256,
+        dtypes=checkpoint.dtypes,
+        nest=checkpoint.nest,
+        prefix=checkpoint.prefix,
+        derivable=tuple(sorted(checkpoint.derivable)),
+        unused=tuple(sorted(checkpoint.unused)),
+        parent=record.parent.to_dict() if record.parent else None,
+        pruned=record.certificate is not None,
+        notes=_notes(checkpoint, config),
+    )
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Trainable values of a configuration's network, without allocating it."""
+    with torch.device("meta"):
+        network = model.build(config)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _notes(checkpoint: Checkpoint, config: ModelConfig) -> tuple[str, ...]:
+    notes = []
+    other = [name for name in checkpoint.dtypes if name in ("float16", "bfloat16", "float64")]
+    if other:
+        notes.append(f"weights stored as {', '.join(other)} are converted to float32 when loaded")
+    if checkpoint.unused:
+        notes.append("sub_mean and add_mean are never read; official files hold garbage in them")
+    candidates = candidate_tasks(config)
+    if checkpoint.record.config is None and not isinstance(config, MultiTaskConfig):
+        if len(candidates) > 1:
+            notes.append(
+                f"the shapes fit {' and '.join(candidates)}; taken as {config.task}: choose "
+                "with --task"
+            )
+        if config.task == "projection":
+            notes.append(
+                "body residual taken to be that of the official single-task network; "
+                "a projection network cut out of the multi-task one has none"
+            )
+    return tuple(notes)

@@ -1,0 +1,226 @@
+"""Reading tensors from files that nobody vouches for, and writing them deterministically.
+
+Nothing that is loaded is trusted: PyTorch files are read with `weights_only=True`, sizes are
+compared with the file before memory is touched, and every failure is a CheckpointError.
+"""
+
+import hashlib
+import json
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from unifmir.checkpoint.sniffing import Format, sniff
+from unifmir.errors import CheckpointError
+
+SAFETENSORS_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+MAX_HEADER_BYTES = 100_000_000
+"""Limit of the safetensors format."""
+
+# torch.load on files that are not what they claim: UnpicklingError (bad opcodes, refused globals),
+# RuntimeError (storages, zip reader, memory; includes NotImplementedError and RecursionError),
+# EOFError and struct.error (short reads), KeyError, IndexError and AttributeError (the unpickler's
+# memo and stack), ValueError with UnicodeDecodeError (strings, numbers), TypeError and
+# AssertionError (arguments of rebuild functions), OverflowError and MemoryError (declared sizes),
+# OSError (mapping the file), ImportError (names of modules in old pickles).
+_TORCH_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    OSError,
+    ImportError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """What a file holds, before anything is made of it."""
+
+    content: Any
+    """Of a safetensors file a dict of tensors, of a PyTorch file any plain value."""
+    metadata: dict[str, str]
+    format: Format
+
+
+def read_raw(path: Path) -> RawFile:
+    """Read a .pt, .pth or .safetensors file without running anything that is in it.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, dangerous, or something else.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, not a checkpoint: name the file inside it")
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file; check the name and the folder")
+    try:
+        if path.stat().st_size == 0:
+            raise CheckpointError(
+                f"{path.name} is empty: the download or copy failed, get it again"
+            )
+        found = sniff(path)
+        if found == "safetensors":
+            tensors, metadata = _read_safetensors(path)
+            return RawFile(tensors, metadata, found)
+        return RawFile(_read_torch(path, found), {}, found)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _read_torch(path: Path, found: Format) -> Any:
+    with warnings.catch_warnings():
+        # Notices about torch's own typed storages, which are none of the user's business.
+        warnings.simplefilter("ignore")
+        try:
+            # Mapped, a storage cannot reach beyond the file whatever size it declares; read into
+            # memory, torch 2.13 believes the declared size. Old files cannot be mapped, but there
+            # torch compares each storage's size with the one stored beside it.
+            return torch.load(
+                str(path), map_location="cpu", weights_only=True, mmap=found == "torch-zip"
+            )
+        except _TORCH_ERRORS as error:
+            raise _why_not_loaded(path, error) from error
+
+
+def _why_not_loaded(path: Path, error: Exception) -> CheckpointError:
+    text = str(error)
+    refused = re.search(r"GLOBAL ([\w.]+)|(?:Trying to \w+|unsupported class) ([\w.]+)", text)
+    if isinstance(error, pickle.UnpicklingError) and refused:
+        name = refused.group(1) or refused.group(2)
+        return CheckpointError(
+            f"{path.name} is refused: it is a pickle that refers to {name}, and loading it could "
+            "run code. It was not loaded. If you trust where it came from, convert it there:\n"
+            '  python -c "import torch; from safetensors.torch import save_file; '
+            f"m = torch.load('{path.name}', map_location='cpu', weights_only=False); "
+            "s = m if isinstance(m, dict) else m.state_dict(); "
+            "save_file({k: v.clone() for k, v in s.items()}, 'model.safetensors')\"\n"
+            "and use model.safetensors here (that command runs whatever the pickle holds)"
+        )
+    first = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+    return CheckpointError(
+        f"{path.name} is damaged or incomplete: PyTorch cannot read it ({first}); get it again"
+    )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    metadata = _safetensors_metadata(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118 - no mapping
+    # KeyError, AttributeError: element types torch has no name for. MemoryError, OverflowError,
+    # ValueError, TypeError, RuntimeError: shapes beyond what torch can hold.
+    except (
+        SafetensorError,
+        KeyError,
+        AttributeError,
+        MemoryError,
+        OverflowError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:
+        raise CheckpointError(
+            f"{path.name} is a damaged safetensors file ({error}): get it again"
+        ) from error
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str]:
+    """The header's free text, after checks that the safetensors library leaves out."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > MAX_HEADER_BYTES:
+            raise CheckpointError(
+                f"{path.name} declares a header of {length} bytes; safetensors allows "
+                f"{MAX_HEADER_BYTES}"
+            )
+        text = file.read(length)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise CheckpointError(f"{path.name} is damaged: its header names {twice!r} twice")
+        return dict(pairs)
+
+    try:
+        header = json.loads(text, object_pairs_hook=unique)
+    # UnicodeDecodeError and JSONDecodeError are ValueErrors; deep nesting ends the recursion.
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{path.name} is a damaged safetensors file: its header is not JSON ({error})"
+        ) from error
+    found = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        return {}
+    return found
+
+
+def write_safetensors(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Write a safetensors file whose bytes depend on nothing but the arguments.
+
+    The library's own writer puts the metadata in the random order of a hash map.
+    Names are sorted; larger elements come first, so that every tensor is aligned.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
+    for key, tensor in ordered:
+        begin, end = end, end + tensor.nbytes
+        header[key] = {
+            "dtype": SAFETENSORS_DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)))
+        file.write(text)
+        for _, tensor in ordered:
+            file.write(_bytes(tensor))
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over sorted keys, element types, shapes and bytes: the weights and nothing else."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        tensor = tensors[key]
+        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    # Through uint8, because NumPy has no bfloat16; a view, so that nothing is copied.
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

@@ -1,0 +1,337 @@
+"""Restoring an image tile by tile, from a source to a sink."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.errors import TooLittleMemoryError
+from unifmir.images.arrays import ArraySink, ArraySource
+from unifmir.images.base import AXES, ImageInfo, Sink, Source
+from unifmir.normalize import FloatImage
+from unifmir.restoration.base import Predictor
+from unifmir.restoration.geometry import size_of
+from unifmir.restoration.journal import Journal
+from unifmir.restoration.lazy import Restored, TileLimit
+from unifmir.restoration.sampling import Resampled, View
+from unifmir.restoration.sampling_levels import Level, level_view
+from unifmir.restoration.tile_plan import Options, Plan, Tile, box_of, plan_restoration
+from unifmir.restoration.tiling import largest_tile_read
+from unifmir.tasks import TASKS
+
+logger = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 2.0
+"""Between two synchronisations with the disk: what a kill costs at most, beside one tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a restoration is. Pixels are the source's; those of resumed tiles count as done."""
+
+    tiles: int
+    tiles_done: int
+    pixels: int
+    pixels_done: int
+    pixels_resumed: int
+    """Done by an earlier run."""
+    seconds: float
+    """Since this run began to restore."""
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Of this run; 0 before the first tile."""
+        done = self.pixels_done - self.pixels_resumed
+        return done / 1e6 / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this rate; None before the first tile."""
+        rate = self.megapixels_per_second
+        return (self.pixels - self.pixels_done) / 1e6 / rate if rate > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done."""
+
+    plan: Plan
+    tiles: int
+    tiles_resumed: int
+    """Already finished by an earlier run."""
+    pixels: int
+    """Of the source."""
+    seconds: float
+    """Restoring, without planning."""
+    splits: int
+    """Times the tile or batch was halved because memory did not suffice."""
+
+
+def restore_tile(
+    plan: Plan, tile: Tile, source: Source, predictor: Predictor, limit: TileLimit | None = None
+) -> FloatImage:
+    """Restore one tile.
+
+    Parameters
+    ----------
+    limit : TileLimit, optional
+        One for all tiles of a process, so that what did not fit the memory is not tried again.
+
+    Returns
+    -------
+    array, float32, shape of `tile.write`
+        In the source's intensities; in [0, 1] for volume.
+
+    Raises
+    ------
+    TooLittleMemoryError
+        The smallest part of the tile does not fit the memory; of a network with whole-image
+        statistics: the tile.
+    """
+    limit = limit if limit is not None else TileLimit()
+    t, c = tile.write[0].start, tile.write[1].start
+    box = box_of(tile.write)
+    total = np.zeros(1, dtype=np.float32)
+    for level in plan.levels:
+        total = total + _result(plan, level, (t, c), source, predictor, limit).read(box)
+    mean: FloatImage = total / np.float32(len(plan.levels)) if len(plan.levels) > 1 else total
+    if TASKS[plan.config.task].normalization.method != "light_field":
+        mean = plan.scalings[t][c].invert(mean)
+    return mean[None, None]
+
+
+def restore(
+    source: Source,
+    sink_of: Callable[[Plan], Sink],
+    predictor: Predictor,
+    options: Options | None = None,
+    *,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Restore an image to a sink and publish it.
+
+    On any exception, KeyboardInterrupt included: with a journal what is finished is kept for the
+    next run, without one the sink is discarded.
+
+    Parameters
+    ----------
+    sink_of : callable
+        Opens the sink for a plan.
+    journal : Journal, optional
+        Needs a sink that survives this process.
+    on_progress : callable, optional
+        Called after every tile, and once before the first.
+
+    Raises
+    ------
+    ImageError
+        The image does not fit the task, or cannot be normalised.
+    TooLittleMemoryError
+        The smallest tile does not fit the memory.
+    """
+    options = options or Options()
+    while True:
+        recorded = journal.recorded(options) if journal is not None else None
+        plan = plan_restoration(source, predictor, options, recorded=recorded)
+        try:
+            return _restore(plan, source, sink_of(plan), predictor, journal, on_progress)
+        except TooLittleMemoryError:
+            # Windows of another size give another result where they are global: all anew.
+            smaller = _smaller_tile(plan) if plan.ramp else None
+            if smaller is None:
+                raise
+            logger.warning("memory does not suffice: begun anew with tiles of %d pixels", smaller)
+            options = replace(options, tile=smaller)
+
+
+def restore_array(
+    image: NDArray[Any],
+    predictor: Predictor,
+    *,
+    axes: str | None = None,
+    options: Options | None = None,
+    pixel_size_um: float | None = None,
+    z_step_um: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FloatImage:
+    """Restore an image in memory.
+
+    Parameters
+    ----------
+    image : array
+        Raw intensities, integers or floating point.
+    axes : str, optional
+        Those of the image, some of `tczyx` in that order; its last ones where not given.
+    pixel_size_um, z_step_um : float, optional
+        Of the image: needed for `Options.pixel_size_um`, and for isotropic's interpolation.
+
+    Returns
+    -------
+    array, float32
+        Axes of the image, without z for projection, with z for volume.
+    """
+    image = np.asarray(image)
+    if axes is None:
+        axes = AXES[-image.ndim :] if image.ndim else ""
+    info = ImageInfo(
+        name="array",
+        axes=axes,
+        pixel_size_um=(pixel_size_um, pixel_size_um),
+        z_step_um=z_step_um,
+    )
+    sinks: list[ArraySink] = []
+
+    def sink_of(plan: Plan) -> Sink:
+        sinks.append(ArraySink(plan.out_shape, np.dtype(np.float32), plan.out_info))
+        return sinks[-1]
+
+    restore(ArraySource(image, axes, info), sink_of, predictor, options, on_progress=on_progress)
+    restored: FloatImage = sinks[-1].array()
+    return restored
+
+
+def seam_over_range(whole: NDArray[Any], tiled: NDArray[Any]) -> float:
+    """How far a tiled result is from the untiled one: largest difference over the range.
+
+    The difference itself where the untiled result is constant.
+    """
+    extent = float(whole.max() - whole.min())
+    return float(np.abs(whole - tiled).max()) / (extent if extent > 0 else 1.0)
+
+
+def _result(
+    plan: Plan,
+    level: Level,
+    stack: tuple[int, int],
+    source: Source,
+    predictor: Predictor,
+    limit: TileLimit,
+) -> View:
+    """The result at one sampling, brought to the wanted one; normalised."""
+    t, c = stack
+    restored: View = Restored(
+        image=level_view(source, t, c, plan.base, level),
+        geometry=plan.geometry,
+        scaling=plan.scalings[t][c],
+        predictor=predictor,
+        limit=limit,
+        batch=plan.batch,
+        ramp=plan.ramp,
+        pitch=(plan.tile_shape[2], plan.tile_shape[3], plan.tile_shape[4]),
+        key=(plan.digest(), level.size, t, c) if plan.ramp else None,
+    )
+    return restored if level.back is None else Resampled(restored, level.back)
+
+
+def _smaller_tile(plan: Plan) -> int | None:
+    """Half of what a tile reads now; None if it cannot be smaller."""
+    size = plan.levels[0].size
+    _, y, x = largest_tile_read(plan.geometry, size, plan.pitch, plan.ramp)
+    at_least = all(
+        pitch <= step for pitch, step in zip(plan.pitch[1:], plan.geometry.grid[1:], strict=True)
+    )
+    return None if at_least else max(1, max(y, x) // 2)
+
+
+def _restore(
+    plan: Plan,
+    source: Source,
+    sink: Sink,
+    predictor: Predictor,
+    journal: Journal | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> Summary:
+    done = journal.begin(plan, sink) if journal is not None else frozenset()
+    work = _Work(plan, sink, journal, on_progress, done)
+    limit = TileLimit()
+    try:
+        work.tell()
+        for tile in plan.tiles:
+            if tile.index not in done:
+                sink.write(tile.write, restore_tile(plan, tile, source, predictor, limit))
+                work.finished(tile)
+        work.commit()
+        sink.publish()
+    except BaseException:
+        if journal is None:
+            sink.discard()
+        else:
+            work.commit()
+        raise
+    if journal is not None:
+        journal.delete()
+    return Summary(
+        plan=plan,
+        tiles=len(plan.tiles),
+        tiles_resumed=len(done),
+        pixels=prod(plan.shape),
+        seconds=work.seconds,
+        splits=limit.splits,
+    )
+
+
+class _Work:
+    """Counts what is finished, tells it, and brings it to the disk."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sink: Sink,
+        journal: Journal | None,
+        on_progress: Callable[[Progress], None] | None,
+        done: frozenset[int],
+    ) -> None:
+        self._plan, self._sink, self._journal = plan, sink, journal
+        self._on_progress = on_progress
+        self._voxels = self._resumed = sum(_voxels(plan.tiles[index]) for index in done)
+        self._tiles = len(done)
+        self._pending: list[int] = []
+        self._began = self._committed = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the work began."""
+        return time.monotonic() - self._began
+
+    def finished(self, tile: Tile) -> None:
+        """A tile is in the sink."""
+        self._tiles += 1
+        self._voxels += _voxels(tile)
+        self._pending.append(tile.index)
+        if time.monotonic() - self._committed >= COMMIT_SECONDS:
+            self.commit()
+        self.tell()
+
+    def commit(self) -> None:
+        """What is finished survives a kill from here on."""
+        if self._journal is not None and self._pending:
+            self._sink.flush()
+            self._journal.record(*self._pending)
+            self._pending = []
+        self._committed = time.monotonic()
+
+    def tell(self) -> None:
+        """Call back."""
+        if self._on_progress is None:
+            return
+        pixels, voxels = prod(self._plan.shape), prod(self._plan.out_shape)
+        self._on_progress(
+            Progress(
+                tiles=len(self._plan.tiles),
+                tiles_done=self._tiles,
+                pixels=pixels,
+                pixels_done=round(pixels * self._voxels / voxels),
+                pixels_resumed=round(pixels * self._resumed / voxels),
+                seconds=self.seconds,
+            )
+        )
+
+
+def _voxels(tile: Tile) -> int:
+    return prod(size_of(box_of(tile.write)))

@@ -1,0 +1,280 @@
+"""How a whole image will be restored: which tiles, with which scaling."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from math import isfinite, prod
+from typing import Any, overload
+
+from unifmir.config import SingleConfig
+from unifmir.errors import ImageError
+from unifmir.images.base import ImageInfo, Region, Shape, Source
+from unifmir.normalize import Scaling
+from unifmir.restoration.base import Predictor
+from unifmir.restoration.geometry import Box, Geometry, Size, X, Y, Z
+from unifmir.restoration.percentiles import scaling_of
+from unifmir.restoration.receptive_field import Reach
+from unifmir.restoration.sampling import Axes, Resampled, StackView, needs
+from unifmir.restoration.sampling_levels import (
+    Level,
+    base_axes,
+    info_of_result,
+    level_view,
+    levels_of,
+)
+from unifmir.restoration.tile_inference import check_size, geometry_of
+from unifmir.restoration.tiling import (
+    Tiling,
+    batch_for,
+    choose_tiles,
+    largest_tile_read,
+)
+from unifmir.tasks import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may decide. ImageError for values that cannot be."""
+
+    tile: int | None = None
+    """Side of what the network reads at once, overlap included, in pixels of the image; None:
+    the largest that fits the memory. At least three overlaps are taken."""
+    batch: int | None = None
+    """Network inputs in one run; None: from the tile."""
+    halo: int | None = None
+    """Overlap on each side, in pixels of the image; None: measured on the image."""
+    max_memory_bytes: int | None = None
+    """For a run of the network; None: a share of what is free on the device."""
+    pixel_size_um: float | None = None
+    """The model's: the image is resampled to it before, and back after."""
+    correct_sampling: bool = False
+    """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
+    z_factor: float | None = None
+    """isotropic: planes of isotropic sampling per plane of the image. None: z step over pixel
+    size, where the image says both, and 1 where it does not."""
+
+    def __post_init__(self) -> None:
+        for name in ("tile", "batch", "max_memory_bytes", "pixel_size_um", "z_factor"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise ImageError(f"{name} is {value}, expected more than 0")
+        if self.halo is not None and self.halo < 0:
+            raise ImageError(f"the overlap (halo) is {self.halo} pixels, expected 0 or more")
+
+    def identity(self) -> str:
+        """What decides the result, as text; how much is done at once does not."""
+        return repr(replace(self, batch=None, max_memory_bytes=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of the work. Can be pickled."""
+
+    index: int
+    read: Region
+    """Of the source: what the result depends on."""
+    write: Region
+    """Of the output. Tiles write every pixel exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole work. Can be pickled; tiles are computed when asked for."""
+
+    config: SingleConfig
+    shape: Shape
+    """Of the source."""
+    out_shape: Shape
+    out_info: ImageInfo
+    tile_shape: Shape
+    """Of the output: tiles start at its multiples, so sinks may choose chunks that divide it."""
+    pitch: Size
+    """The same in pixels of the image."""
+    scalings: tuple[tuple[Scaling, ...], ...]
+    """By time point and channel."""
+    geometry: Geometry
+    reach: Reach
+    batch: int
+    base: Axes
+    """Along z, isotropic sampling."""
+    levels: tuple[Level, ...]
+    """The samplings at which the image is restored; their results are averaged."""
+    ramp: int
+    """Pixels of the result over which tiles are blended; 0: they are cropped."""
+
+    @property
+    def tiles(self) -> Sequence[Tile]:
+        """All tiles, in the order they are best worked on."""
+        return Tiles(self)
+
+    def digest(self) -> str:
+        """SHA-256 over everything that decides what is written where."""
+        facts = {
+            "config": self.config.to_dict(),
+            "shapes": (self.shape, self.out_shape, self.tile_shape),
+            "halo": self.geometry.halo,
+            "ramp": self.ramp,
+            "sampling": repr((self.base, self.levels)),
+            "scalings": repr(self.scalings),
+        }
+        return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def recorded(self) -> dict[str, Any]:
+        """What a later run needs to make the same plan, as JSON values."""
+        return {
+            "pitch": list(self.pitch),
+            "reach": asdict(self.reach),
+            "scalings": [[asdict(scaling) for scaling in row] for row in self.scalings],
+        }
+
+    def read_box(self, write: Box) -> Box:
+        """What the part `write` of the result depends on, of a stack of the source."""
+        boxes = []
+        for level in self.levels:
+            box = write if level.back is None else needs(level.back, write)
+            size_out = self.geometry.size_out(level.size)
+            box = _grown(box, self.ramp // 2, size_out) if self.ramp else box
+            box = self.geometry.read(box, level.size)
+            boxes.append(needs(self.base, needs(level.forward, box)))
+        z, y, x = (
+            (min(box[axis][0] for box in boxes), max(box[axis][1] for box in boxes))
+            for axis in (Z, Y, X)
+        )
+        return z, y, x
+
+
+class Tiles(Sequence[Tile]):
+    """The tiles of a plan, made when asked for."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._counts = tuple(
+            -(-length // step) for length, step in zip(plan.out_shape, plan.tile_shape, strict=True)
+        )
+
+    def __len__(self) -> int:
+        return prod(self._counts)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Tile: ...
+    @overload
+    def __getitem__(self, index: slice) -> "tuple[Tile, ...]": ...
+    def __getitem__(self, index: int | slice) -> "Tile | tuple[Tile, ...]":
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"tile {index} of {len(self)}")
+        rest = index = index % len(self)
+        starts = []
+        for count, step in zip(
+            reversed(self._counts), reversed(self._plan.tile_shape), strict=True
+        ):
+            rest, place = divmod(rest, count)
+            starts.append(place * step)
+        write = tuple(
+            slice(start, min(start + step, length))
+            for start, step, length in zip(
+                reversed(starts), self._plan.tile_shape, self._plan.out_shape, strict=True
+            )
+        )
+        t, c, z, y, x = write
+        box = self._plan.read_box(box_of((t, c, z, y, x)))
+        read = tuple(slice(*interval) for interval in box)
+        return Tile(index, (t, c, read[Z], read[Y], read[X]), (t, c, z, y, x))
+
+
+def box_of(region: Region) -> Box:
+    """The box of a region, without time and channel."""
+    z, y, x = ((part.start, part.stop) for part in region[2:])
+    return z, y, x
+
+
+def _grown(box: Box, by: int, size: Size) -> Box:
+    y, x = (
+        (max(0, start - by), min(length, stop + by))
+        for (start, stop), length in zip(box[Y:], size[Y:], strict=True)
+    )
+    return box[Z], y, x
+
+
+def plan_restoration(
+    source: Source,
+    predictor: Predictor,
+    options: Options | None = None,
+    *,
+    recorded: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Plan the restoration of an image.
+
+    Reads the source (whole-image percentiles, in blocks) and runs the network on a piece of it
+    (overlap), where they are needed.
+
+    Parameters
+    ----------
+    recorded : mapping, optional
+        `Plan.recorded` of an earlier run with the same source, model and options, whose finished
+        tiles are to be kept: nothing is measured again.
+
+    Raises
+    ------
+    ImageError
+        The image does not fit the task, or cannot be normalised.
+    """
+    options = options or Options()
+    config, info = predictor.config, source.info
+    base = base_axes(config, info, options.z_factor, source.shape[2])
+    size = Resampled(StackView(source, 0, 0), base).size
+    levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)
+    for level in levels:
+        check_size(config, level.size)
+    if recorded is None:
+        scalings = _scalings(source, config)
+        view = level_view(source, 0, 0, base, levels[0])
+        tiling = choose_tiles(predictor, size, levels, options, view, scalings[0][0])
+    else:
+        scalings, tiling = _recalled(recorded, config)
+    geometry, pitch = tiling.geometry, tiling.pitch
+    final = geometry.size_out(size)
+    steps = (pitch[Z], pitch[Y] * geometry.scale, pitch[X] * geometry.scale)
+    depth = final[Z] if geometry.whole_depth or geometry.planes is not None else steps[Z]
+    read = largest_tile_read(geometry, size, pitch, tiling.ramp)
+    return Plan(
+        config=config,
+        shape=source.shape,
+        out_shape=(*source.shape[:2], *final),
+        out_info=info_of_result(config, info, base),
+        tile_shape=(1, 1, depth, steps[Y], steps[X]),
+        pitch=pitch,
+        scalings=scalings,
+        geometry=geometry,
+        reach=tiling.reach,
+        batch=batch_for(predictor, geometry, read, options),
+        base=base,
+        levels=levels,
+        ramp=tiling.ramp,
+    )
+
+
+def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...], ...]:
+    """Of every time point and channel: the official inference sees one stack at a time."""
+    normalization = TASKS[config.task].normalization
+    if 0 in source.shape:
+        raise ImageError(f"the image is empty: its shape (t, c, z, y, x) is {source.shape}")
+    return tuple(
+        tuple(scaling_of(StackView(source, t, c), normalization) for c in range(source.shape[1]))
+        for t in range(source.shape[0])
+    )
+
+
+def _recalled(
+    recorded: Mapping[str, Any], config: SingleConfig
+) -> tuple[tuple[tuple[Scaling, ...], ...], Tiling]:
+    """What `Plan.recorded` wrote."""
+    reach = Reach(**recorded["reach"])
+    z, y, x = recorded["pitch"]
+    scalings = tuple(tuple(Scaling(**s) for s in row) for row in recorded["scalings"])
+    return scalings, Tiling(geometry_of(config, reach.halo), reach, (z, y, x))

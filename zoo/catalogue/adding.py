@@ -1,0 +1,207 @@
+"""Models of the user's own, and files for models that cannot be downloaded."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+from unifmir.atomic import writing
+from unifmir.checkpoint.inspection import Inspection, inspect_file
+from unifmir.errors import ZooError
+from unifmir.hashing import sha256_of
+from unifmir.reference import REFERENCES
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue.index import entries, find, read_any_entry, user_folder
+from unifmir.zoo.catalogue.pins import Pin
+from unifmir.zoo.catalogue.remote import safe_name
+from unifmir.zoo.catalogue.schema import (
+    MULTITASK,
+    EmbeddedSource,
+    FileSource,
+    ZooEntry,
+    entry_text,
+    normalisation_of,
+    parse_entry,
+)
+
+
+class Description(TypedDict):
+    """What people say of a new model; the rest is read off its file."""
+
+    id: str | None
+    task: str | None
+    title: str | None
+    dataset: str | None
+    authors: list[str] | None
+    licence: str | None
+    notes: str | None
+
+
+def add_entry(path: Path, file: Path | None = None) -> ZooEntry:
+    """Add the entry in a JSON file, with the model's checkpoint if there is one.
+
+    What the entry leaves null of the checkpoint is filled in; what it says must be true.
+
+    Raises
+    ------
+    ZooError
+        If the entry is malformed, its id is taken, or the file is not the one it describes.
+    CheckpointError
+        If the file is no checkpoint of a UniFMIR network.
+    """
+    entry = read_any_entry(path)
+    _check_new(entry.id)
+    if isinstance(entry.source, EmbeddedSource):
+        raise ZooError(
+            f"{path}: source kind 'embedded' is for files inside the unifmir package; use "
+            "'file' and give the checkpoint with --file"
+        )
+    if file is None:
+        if isinstance(entry.source, FileSource):
+            raise ZooError(f"{entry.id} has source kind 'file': give its checkpoint with --file")
+    else:
+        entry = _completed(entry, file)
+        _keep(entry.id, file)
+    return _written(entry)
+
+
+def add_checkpoint(file: Path, about: Description) -> ZooEntry:
+    """Add a model made from a checkpoint and a description.
+
+    Raises
+    ------
+    ZooError
+        If the description lacks something, or the id is taken.
+    CheckpointError
+        If the file is no checkpoint of a UniFMIR network.
+    """
+    needed = {"--id": "id", "--title": "title", "--dataset": "dataset", "--author": "authors"}
+    given: dict[str, Any] = {**about}
+    if missing := [option for option, name in needed.items() if not given[name]]:
+        raise ZooError(f"a new model needs {', '.join(missing)}")
+    model_id = str(about["id"])
+    found = inspect_file(file, task=about["task"])
+    task = found.task or MULTITASK
+    document = {
+        "schema_version": 1,
+        "id": model_id,
+        "version": "1.0.0",
+        "task": task,
+        "title": about["title"],
+        "dataset": about["dataset"],
+        "source": {"kind": "file", "filename": safe_name(file.name)},
+        "licence": about["licence"],
+        "licence_note": None if about["licence"] else "Not stated when the model was added.",
+        "authors": about["authors"],
+        "cite": [],
+        "configuration": None,
+        "parameters": None,
+        "normalisation": {k: v.model_dump() for k, v in normalisation_of(task).items()},
+        "pixel_size_um": None,
+        "measured": [],
+        "training": None,
+        "notes": about["notes"] or "Added by the user; nothing more is known of it.",
+    }
+    entry = parse_entry(json.dumps(document), "the new model")
+    _check_new(entry.id)
+    entry = _completed(entry, file)
+    _keep(entry.id, file)
+    return _written(entry)
+
+
+def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
+    """Give the checkpoint of a model of the catalogue: it is used from then on.
+
+    Parameters
+    ----------
+    replace : bool
+        In place of a file given before.
+
+    Raises
+    ------
+    ZooError
+        If the model has a file already, or this is not one of its kind.
+    CheckpointError
+        If the file is no checkpoint of a UniFMIR network.
+    """
+    entry = find(model_id)
+    if isinstance(entry.source, EmbeddedSource):
+        raise ZooError(f"the file of {model_id} is part of unifmir; add a model with another --id")
+    old = pins.pin_of(model_id, "file")
+    if old is not None and not replace:
+        raise ZooError(
+            f"{model_id} was given the file {old.filename} on {old.added}; use --replace to put "
+            "this one in its place"
+        )
+    _completed(entry, file)
+    kept = _keep(model_id, file)
+    if old is not None and old.filename != kept.name:
+        kept.with_name(old.filename).unlink(missing_ok=True)
+    return entry
+
+
+def _check_new(model_id: str) -> None:
+    if model_id in REFERENCES:
+        raise ZooError(f"{model_id!r} is the name of a reference model; choose another id")
+    if model_id in entries() or (user_folder() / f"{model_id}.json").exists():
+        raise ZooError(
+            f"there is a zoo model {model_id!r} already; choose another id, or give its file "
+            f"with `unifmir zoo add --from {model_id} --file FILE`"
+        )
+
+
+def _completed(entry: ZooEntry, file: Path) -> ZooEntry:
+    """The entry with what its checkpoint says of itself; ZooError where they contradict."""
+    found = inspect_file(file, task=None if entry.task == MULTITASK else entry.task)
+    task = found.task or MULTITASK
+    if task != entry.task:
+        hint = (
+            f": cut the task out first with `unifmir prune {file} --task {entry.task}`"
+            if task == MULTITASK
+            else ""
+        )
+        raise ZooError(f"{file.name} holds a {task} network, {entry.id} is {entry.task}{hint}")
+    expected: dict[str, Any] = {
+        "configuration": entry.configuration,
+        "parameters": entry.parameters,
+    }
+    actual: dict[str, Any] = {"configuration": found.config, "parameters": found.parameters}
+    own = isinstance(entry.source, FileSource)
+    if own:
+        expected |= {"sha256": entry.source.sha256, "size_bytes": entry.source.size_bytes}
+        actual |= {"sha256": found.sha256, "size_bytes": found.size_bytes}
+    for name, value in expected.items():
+        if value is not None and value != actual[name]:
+            raise ZooError(
+                f"{file.name} is not the file of {entry.id}: its {name} is {actual[name]}, "
+                f"the entry says {value}"
+            )
+    return _filled(entry, found, own=own)
+
+
+def _filled(entry: ZooEntry, found: Inspection, *, own: bool) -> ZooEntry:
+    document = entry.model_dump(mode="json")
+    document |= {"configuration": found.config, "parameters": found.parameters}
+    if own:
+        document["source"] |= {"sha256": found.sha256, "size_bytes": found.size_bytes}
+    return parse_entry(json.dumps(document), entry.id)
+
+
+def _keep(model_id: str, file: Path) -> Path:
+    """Copy a checkpoint into the user's folder, and pin it."""
+    place = places.home() / "files" / model_id / safe_name(file.name)
+    with writing(place) as aside:
+        shutil.copyfile(file, aside)
+    today = datetime.now(UTC).date().isoformat()
+    pin = Pin(place.name, sha256_of(place), place.stat().st_size, file.name, today)
+    pins.record(model_id, "file", pin)
+    return place
+
+
+def _written(entry: ZooEntry) -> ZooEntry:
+    # Last of all: a model is listed only when its file is there.
+    with writing(user_folder() / f"{entry.id}.json") as aside:
+        aside.write_text(entry_text(entry), encoding="utf-8")
+    return entry

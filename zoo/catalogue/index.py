@@ -1,0 +1,112 @@
+"""The models there are: the entries of the package, and those the user added."""
+
+import logging
+from pathlib import Path
+
+from unifmir.errors import UnknownNameError, ZooError
+from unifmir.reference import REFERENCES
+from unifmir.registry import nearest_name
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
+
+logger = logging.getLogger(__name__)
+
+MAX_ENTRY_BYTES = 1_000_000
+"""An entry has about 5,000; a checkpoint given by mistake must not be read as text."""
+
+
+def entries() -> dict[str, ZooEntry]:
+    """All models by id, the package's first.
+
+    An entry in the user's folder that cannot be read is left out with a warning: one broken
+    file must not hide the others.
+
+    Raises
+    ------
+    ZooError
+        If an entry of the package itself is damaged.
+    """
+    found = {path.stem: read_entry(path) for path in _files(places.packaged("entries"))}
+    for path in _files(user_folder()):
+        try:
+            entry = read_entry(path)
+        except (ZooError, OSError) as error:
+            logger.warning("left out: %s", error)
+            continue
+        if entry.id in found:
+            logger.warning("left out: %s repeats the id of a packaged model", path)
+            continue
+        found[entry.id] = entry
+    return found
+
+
+def find(model_id: str) -> ZooEntry:
+    """The entry of an id.
+
+    Raises
+    ------
+    UnknownNameError
+        With the known ids and the nearest, if there is none.
+    ZooError
+        If the entry's file is damaged.
+    """
+    known = _paths()
+    if model_id in REFERENCES:
+        raise UnknownNameError(
+            f"{model_id} is a reference model: it comes with fresh weights and has neither a file "
+            f"nor an entry; `unifmir zoo show {model_id}` says what it is"
+        )
+    if model_id not in known:
+        names = list(known)
+        raise UnknownNameError(
+            f"unknown zoo model {model_id!r}{nearest_name(model_id, names)} "
+            f"known: {', '.join(names)}"
+        )
+    return read_entry(known[model_id])
+
+
+def read_entry(path: Path) -> ZooEntry:
+    """The entry in a JSON file named after its id.
+
+    Raises
+    ------
+    ZooError
+        With what is wrong in it.
+    """
+    entry = read_any_entry(path)
+    if entry.id != path.stem:
+        raise ZooError(
+            f"{path} holds the entry {entry.id!r}; name the file {entry.id}.json, or change the id"
+        )
+    return entry
+
+
+def read_any_entry(path: Path) -> ZooEntry:
+    """As `read_entry`, from a file of any name."""
+    if path.stat().st_size > MAX_ENTRY_BYTES:
+        raise ZooError(
+            f"{path} has {path.stat().st_size} bytes, an entry at most {MAX_ENTRY_BYTES}: "
+            "give the JSON file of an entry; a checkpoint goes after --file"
+        )
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ZooError(f"{path} is not text; give the JSON file of an entry") from error
+    return parse_entry(text, str(path))
+
+
+def user_folder() -> Path:
+    """Where the user's own entries lie."""
+    return places.home() / "entries"
+
+
+def _paths() -> dict[str, Path]:
+    user = {path.stem: path for path in _files(user_folder())}
+    packaged = {path.stem: path for path in _files(places.packaged("entries"))}
+    # As in `entries`: the package's order first, and its entry where both have one.
+    return {**packaged, **{name: path for name, path in user.items() if name not in packaged}}
+
+
+def _files(folder: Path) -> list[Path]:
+    # Names that start with a dot are unfinished writes.
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))

@@ -1,0 +1,111 @@
+"""`unifmir.load`: a checkpoint file, a zoo model or a reference model, as a network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from unifmir.checkpoint.loading import load_file
+from unifmir.config import ReferenceConfig
+from unifmir.errors import CheckpointError, ZooError
+from unifmir.model import Source, build
+from unifmir.networks.base import Network
+from unifmir.reference import REFERENCES
+from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.pull import local_file
+from unifmir.zoo.catalogue.schema import MULTITASK, FileSource
+
+SUFFIXES = (
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".ckpt",
+    ".bin",
+    ".onnx",
+    ".zip",
+    ".tif",
+    ".tiff",
+)
+"""Of files people give: a name that ends so is a file's, never a zoo id."""
+
+
+def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
+    """The network of a checkpoint file or of a zoo model, in eval mode, fp32, on the CPU.
+
+    Parameters
+    ----------
+    path_or_zoo_id : str or Path
+        A .pt, .pth or .safetensors file, a Keras .h5 file of CARE, an id that `unifmir zoo list`
+        shows, or the name of a reference model, which comes with fresh weights, always the same.
+        A file that exists goes before an id. A zoo model that is not on this machine is
+        downloaded.
+    task : str, optional
+        Where the weights fit several tasks, which one they are for. A multi-task network is
+        returned whole whatever the task.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or is no checkpoint of a UniFMIR network.
+    UnknownNameError
+        If there is no such zoo model.
+    ZooError
+        If the model's file cannot be had, or is for another task.
+    """
+    path = Path(path_or_zoo_id)
+    if path.is_file():
+        return load_file(path, task=task)
+    if isinstance(path_or_zoo_id, Path) or _looks_like_a_path(path_or_zoo_id):
+        raise CheckpointError(
+            f"{path}: no such file; give a checkpoint (.pt, .pth or .safetensors), or the id of a "
+            "zoo model: `unifmir zoo list` shows them"
+        )
+    if path_or_zoo_id in REFERENCES:
+        return untrained(path_or_zoo_id, task=task)
+    return load_model(path_or_zoo_id, task=task)
+
+
+def untrained(name: str, *, task: str | None = None) -> Network:
+    """A reference model as published, with fresh weights, the same ones in every process.
+
+    Raises
+    ------
+    CheckpointError
+        If the model is no reference for `task`.
+    """
+    row = REFERENCES[name]
+    if task is not None and task not in row.tasks:
+        raise CheckpointError(
+            f"{name} is a reference model for {' and '.join(row.tasks)}, not for {task}"
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(ReferenceConfig(name, task or row.tasks[0]))
+    network.source = Source(name=name, sha256="")
+    return network
+
+
+def load_model(model_id: str, *, task: str | None = None) -> Network:
+    """As `load`, for a zoo model only."""
+    entry = find(model_id)
+    if task is not None and task not in entry.tasks:
+        raise ZooError(
+            f"{entry.id} is a model for {entry.task}, not for {task}; leave the task out, or "
+            "choose another model: `unifmir zoo list` shows them"
+        )
+    file = local_file(entry)
+    try:
+        network = load_file(file, task=None if entry.task == MULTITASK else entry.task)
+    except CheckpointError as error:
+        if isinstance(entry.source, FileSource):
+            raise
+        raise CheckpointError(f"{error} (zoo model {entry.id}: {entry.notes})") from error
+    network.source = replace(network.source, zoo_id=entry.id)
+    return network
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name.lower().endswith(SUFFIXES)

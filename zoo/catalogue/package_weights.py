@@ -1,0 +1,102 @@
+"""Weights inside a downloaded BioImage.IO package."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from unifmir.atomic import working_folder
+from unifmir.errors import ZooError
+from unifmir.zoo.catalogue.remote import choose, safe_name
+
+MAX_MEMBERS = 1_000
+"""A package has about ten files."""
+MAX_BYTES = 4_000_000_000
+"""Unpacked: ten times the largest official checkpoint."""
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The weights file of a download."""
+
+    path: Path
+    filename: str
+
+
+@contextmanager
+def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator[Found]:
+    """The weights of a download: the file itself, or the member of a package, unpacked.
+
+    What is unpacked is removed after the block, unless it was moved away.
+
+    Raises
+    ------
+    ZooError
+        If the archive is damaged or dangerous, or it is not clear which member is meant.
+    """
+    if not _is_package(path):
+        yield Found(path, filename)
+        return
+    with working_folder(path.parent) as folder:
+        yield _unpacked(path, filename, patterns, folder)
+
+
+def _is_package(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False  # whatever reads it next says what is wrong
+    # torch.save writes zip files too.
+    return not any(PurePosixPath(name).name == "data.pkl" for name in names)
+
+
+def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> Found:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_members(members, filename)
+            names = [member.filename for member in members if not member.is_dir()]
+            name = choose(names, patterns, f"the package {filename}")
+            # One stream to a name of our own: no path of the archive ever reaches the disk.
+            target = folder / safe_name(name)
+            _copy(archive, archive.getinfo(name), target)
+    # RuntimeError: encrypted. NotImplementedError: unknown compression. The others: damage.
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
+        if isinstance(error, ZooError):
+            raise
+        raise ZooError(
+            f"the package {filename} cannot be unpacked ({error}); pull again"
+        ) from error
+    return Found(target, target.name)
+
+
+def _check_members(members: list[zipfile.ZipInfo], filename: str) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise ZooError(f"the package {filename} has {len(members)} members: refused")
+    for member in members:
+        # A ZipInfo's own name has lost what the archive really says after a null byte.
+        name = member.orig_filename.replace("\\", "/")
+        outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
+        if outside or "\0" in name:
+            raise ZooError(
+                f"the package {filename} has a member {name[:80]!r} that would be written outside "
+                "its folder: it was made to do harm, and is refused"
+            )
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    if member.file_size > MAX_BYTES:
+        raise ZooError(f"{member.filename} unpacks to {member.file_size} bytes: refused")
+    written = 0
+    with archive.open(member) as packed, target.open("wb") as file:
+        while piece := packed.read(_PIECE_BYTES):
+            written += len(piece)
+            if written > member.file_size:
+                raise ZooError(f"{member.filename} unpacks to more than it declares: refused")
+            file.write(piece)

@@ -1,0 +1,67 @@
+"""What this user's files were when they first came: enforced ever after.
+
+Most hashes of the official files are printed nowhere, so the first pull cannot be checked against
+anything but the server's own checksum. It is recorded, and every later file must be that one.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from unifmir.atomic import writing
+from unifmir.errors import ZooError
+from unifmir.zoo.catalogue import directories as places
+
+Origin = Literal["download", "file"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One file as it was when it first came."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    source: str
+    """Address, or the name of the user's file."""
+    added: str
+    """Date, ISO 8601."""
+
+
+def pins_file(model_id: str) -> Path:
+    """Where the pins of a model are recorded: a file each, so that two pulls do not meet."""
+    return places.home() / "pins" / f"{model_id}.json"
+
+
+def pin_of(model_id: str, origin: Origin) -> Pin | None:
+    """The pin of a model's file, or None if there was none yet."""
+    return _read(model_id).get(origin)
+
+
+def record(model_id: str, origin: Origin, pin: Pin) -> None:
+    """Add a pin; a model's earlier one of the same origin is replaced."""
+    pins = {**_read(model_id), origin: pin}
+    document = {"schema": SCHEMA, "pins": {name: asdict(kept) for name, kept in pins.items()}}
+    with writing(pins_file(model_id)) as aside:
+        aside.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read(model_id: str) -> dict[Origin, Pin]:
+    path = pins_file(model_id)
+    if not path.exists():
+        return {}
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ZooError(
+                f"{path} has schema {document['schema']!r}, this unifmir reads {SCHEMA}: "
+                "update unifmir"
+            )
+        return {origin: Pin(**pin) for origin, pin in document["pins"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ZooError(
+            f"{path} is damaged ({error}); move it away: the file is then pinned anew at the next "
+            "pull"
+        ) from error

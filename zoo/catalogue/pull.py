@@ -1,0 +1,199 @@
+"""From an entry to a file on this machine whose hash is the recorded one."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unifmir.errors import ZooError
+from unifmir.hashing import sha256_of
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue.pins import Pin
+from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource, ZooEntry
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all; 0 in all where the server does not say."""
+
+
+def local_file(entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None) -> Path:
+    """The model's file on this machine, downloaded if it is not there yet.
+
+    A file the user gave with `unifmir zoo add` goes before the entry's own source. The SHA-256 is
+    compared on every call with the entry's, or else with that of the first pull; a file in the
+    cache that differs is downloaded again.
+
+    Parameters
+    ----------
+    entry : ZooEntry
+        From `unifmir.zoo.catalogue.index.find`.
+    offline : bool
+        Never touch the network.
+    progress : callable, optional
+        Told about the download.
+
+    Raises
+    ------
+    ZooError
+        If the file cannot be had or is not the recorded one; says how to get it.
+    """
+    if (given := given_file(entry)) is not None:
+        return _checked_given(entry, given)
+    source = entry.source
+    if isinstance(source, EmbeddedSource):
+        return _embedded(entry, source)
+    if not isinstance(source, ZenodoSource | UrlSource):
+        raise ZooError(f"{entry.id} has no file on this machine. {how_to_get(entry)}")
+    cached = cached_file(entry)
+    if cached is not None:
+        if sha256_of(cached) == expected_sha256(entry):
+            return cached
+        logger.warning("%s is not the file that was recorded: it is got again", cached)
+    if offline:
+        state = "is damaged" if cached else "is not on this machine"
+        raise ZooError(f"the file of {entry.id} {state}, and offline is set. {how_to_get(entry)}")
+    return _download(entry, source, progress)
+
+
+def how_to_get(entry: ZooEntry) -> str:
+    """What to do to have the file of a model, in a sentence or two."""
+    add = f"`unifmir zoo add --from {entry.id} --file FILE`"
+    source = entry.source
+    if isinstance(source, EmbeddedSource):
+        return "It is part of unifmir: install the package again"
+    if isinstance(source, ZenodoSource):
+        return (
+            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
+            f"https://doi.org/{source.doi} and give it with {add}"
+        )
+    if isinstance(source, UrlSource):
+        return (
+            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
+            f"{source.url} and give it with {add}"
+        )
+    return f"It cannot be downloaded: give a checkpoint file with {add}"
+
+
+def given_file(entry: ZooEntry) -> Path | None:
+    """Where the file that the user gave for a model lies, or None; it may have been removed."""
+    pin = pins.pin_of(entry.id, "file")
+    return None if pin is None else places.home() / "files" / entry.id / pin.filename
+
+
+def cached_file(entry: ZooEntry) -> Path | None:
+    """The file of an earlier download, unchecked, or None."""
+    pin = pins.pin_of(entry.id, "download")
+    if pin is None:
+        return None
+    path = download_folder(entry) / pin.filename
+    return path if path.is_file() else None
+
+
+def place_of(entry: ZooEntry) -> Path | None:
+    """Where the model's file lies on this machine, unchecked, or None; never a download."""
+    if (given := given_file(entry)) is not None:
+        return given if given.is_file() else None
+    if isinstance(entry.source, EmbeddedSource):
+        path = places.packaged("weights", entry.source.filename)
+        return path if path.is_file() else None
+    return cached_file(entry)
+
+
+def download_folder(entry: ZooEntry) -> Path:
+    """Where the download of a model lies."""
+    return places.cache() / "zoo" / entry.id
+
+
+def expected_sha256(entry: ZooEntry) -> str | None:
+    """Of the downloaded file: the entry's own, else that of the first pull."""
+    pin = pins.pin_of(entry.id, "download")
+    return entry.source.sha256 or (pin.sha256 if pin else None)
+
+
+def _checked_given(entry: ZooEntry, path: Path) -> Path:
+    pin = pins.pin_of(entry.id, "file")
+    if not path.is_file():
+        raise ZooError(
+            f"{path}, given for {entry.id}, is no longer there; give it again with "
+            f"`unifmir zoo add --from {entry.id} --file FILE --replace`"
+        )
+    if pin is not None and (found := sha256_of(path)) != pin.sha256:
+        raise ZooError(
+            f"{path} has changed since it was given for {entry.id}: its SHA-256 is {found}, "
+            f"recorded was {pin.sha256}; give it again with "
+            f"`unifmir zoo add --from {entry.id} --file FILE --replace`"
+        )
+    return path
+
+
+def _embedded(entry: ZooEntry, source: EmbeddedSource) -> Path:
+    path = places.packaged("weights", source.filename)
+    if not path.is_file():
+        raise ZooError(f"{source.filename} is missing in this installation. {how_to_get(entry)}")
+    if source.sha256 is not None and (found := sha256_of(path)) != source.sha256:
+        raise ZooError(
+            f"{path} is damaged: its SHA-256 is {found}, expected {source.sha256}. "
+            f"{how_to_get(entry)}"
+        )
+    return path
+
+
+def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: Progress | None) -> Path:
+    # Imported here: most uses find the file on this machine, and requests takes 0.1 s to import.
+    from unifmir.zoo.catalogue import package_weights as archive
+    from unifmir.zoo.catalogue import remote, transfer
+
+    folder = download_folder(entry)
+    with transfer.only_one(folder):
+        offer = remote.offered(source)
+        limit = None if offer.is_archive else source.size_bytes
+        partial = transfer.download(
+            offer.url,
+            folder,
+            size_bytes=offer.size_bytes or limit,
+            checksum=offer.checksum,
+            maximum_bytes=limit or transfer.MAX_BYTES,
+            progress=progress or _silent,
+        )
+        try:
+            with archive.weights_of(partial, offer.filename, remote.patterns_of(source)) as found:
+                digest, size = sha256_of(found.path), found.path.stat().st_size
+                expected = expected_sha256(entry)
+                if expected is not None and digest != expected:
+                    raise ZooError(_changed(entry, offer.url, digest, expected))
+                place = folder / found.filename
+                found.path.replace(place)
+        finally:
+            # Complete but unusable, or unpacked: nothing of it helps the next pull.
+            partial.unlink(missing_ok=True)
+        _pin(entry, place, digest, size, offer.url)
+    logger.info("%s: %d bytes from %s, SHA-256 %s", entry.id, size, offer.url, digest)
+    return place
+
+
+def _pin(entry: ZooEntry, place: Path, digest: str, size: int, url: str) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    old = pins.pin_of(entry.id, "download")
+    if old is None or (old.sha256, old.filename) != (digest, place.name):
+        pins.record(entry.id, "download", Pin(place.name, digest, size, url, today))
+
+
+def _changed(entry: ZooEntry, url: str, found: str, expected: str) -> str:
+    pin = pins.pin_of(entry.id, "download")
+    if entry.source.sha256:
+        return (
+            f"{url} is not the file of {entry.id} that the zoo entry names: its SHA-256 is "
+            f"{found}, expected {expected}. Nothing was kept"
+        )
+    return (
+        f"{url} is not the file of {entry.id} that was recorded at the first pull, "
+        f"{pin and pin.added}: its SHA-256 is {found}, expected {expected}. Nothing was kept. "
+        "If the authors have published a new version and "
+        f"you want it, remove {pins.pins_file(entry.id)} and pull again"
+    )
+
+
+def _silent(_done: int, _total: int) -> None:
+    """For callers who do not want to know."""

@@ -1,0 +1,81 @@
+"""Write the embedded model's entry from its weights and their evaluation.
+
+`python -m unifmir.zoo.catalogue.refresh`, after training: no number of the entry is typed by
+hand, and a test computes them again.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from unifmir.atomic import writing
+from unifmir.checkpoint.inspection import inspect_file
+from unifmir.zoo import EMBEDDED
+from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue.index import read_entry
+from unifmir.zoo.catalogue.schema import ZooEntry, entry_text, parse_entry
+
+logger = logging.getLogger(__name__)
+
+METRICS = (
+    ("psnr_db", "PSNR", "dB"),
+    ("ssim", "SSIM", None),
+    ("nrmse", "NRMSE", None),
+    ("slope", "intensity slope", None),
+)
+"""Key in the evaluation, metric, unit."""
+
+
+def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
+    """The entry with everything that follows from its files; null where a file is missing."""
+    document = entry.model_dump(mode="json")
+    found = inspect_file(weights) if weights.is_file() else None
+    document["source"] |= {
+        "sha256": found and found.sha256,
+        "size_bytes": found and found.size_bytes,
+    }
+    document |= {
+        "configuration": found and found.config,
+        "parameters": found and found.parameters,
+        "measured": [],
+        "training": None,
+    }
+    if evaluation.is_file():
+        report = json.loads(evaluation.read_text("utf-8"))
+        document["measured"] = _measured(report)
+        document["training"] = {name: str(value) for name, value in report["training"].items()}
+    return parse_entry(json.dumps(document), entry.id)
+
+
+def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
+    by = f"`{report['command']}`, seed {report['seed']}"
+    rows = []
+    for task, result in report["tasks"].items():
+        common = {
+            "dataset": f"{result['images']} simulated test images for {task}",
+            "precision": "float32",
+            "source": by,
+        }
+        rows += [
+            {"metric": metric, "value": result["model"][key], "unit": unit, **common}
+            for key, metric, unit in METRICS
+        ]
+        gain = f"PSNR above the best simple method, {result['best_baseline']}"
+        rows.append({"metric": gain, "value": result["gain_db"], "unit": "dB", **common})
+    return rows
+
+
+def main() -> None:
+    """Refresh the entry in this checkout."""
+    path = places.packaged("entries", f"{EMBEDDED}.json")
+    weights = places.packaged("weights", f"{EMBEDDED}.safetensors")
+    entry = refreshed(read_entry(path), weights, weights.with_suffix(".evaluation.json"))
+    with writing(path) as aside:
+        aside.write_text(entry_text(entry), encoding="utf-8")
+    logger.info("%s: sha256 %s, %d measured", path.name, entry.source.sha256, len(entry.measured))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main()

@@ -1,0 +1,100 @@
+"""Whether the files on this machine are what the entries and pins say."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unifmir.checkpoint.inspection import inspect_file
+from unifmir.errors import CheckpointError
+from unifmir.hashing import sha256_of
+from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue.pull import given_file, place_of
+from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One declared value, computed again."""
+
+    name: str
+    expected: Any
+    """As recorded; None where nothing was, which passes."""
+    found: Any
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is what was recorded."""
+        return self.expected is None or self.expected == self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks of one model."""
+
+    id: str
+    path: Path | None
+    """None: there is no file here."""
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing contradicts; a model whose file was never here passes."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "id": self.id,
+            "path": self.path and str(self.path),
+            "passed": self.passed,
+            "checks": [{**asdict(check), "passed": check.passed} for check in self.checks],
+        }
+
+
+def verify_local(entry: ZooEntry) -> Verdict:
+    """Read the file of a model again and compare hash, size, configuration and parameters.
+
+    Never touches the network. What the entry leaves null is reported and passes.
+    """
+    path = place_of(entry)
+    given = given_file(entry) is not None
+    if path is None:
+        recorded = given or _is_packaged(entry)
+        missing = (Check("file", "present", "missing"),) if recorded else ()
+        return Verdict(entry.id, None, missing)
+    return Verdict(entry.id, path, (*_stored(entry, path, given=given), *_network(entry, path)))
+
+
+def _is_packaged(entry: ZooEntry) -> bool:
+    return isinstance(entry.source, EmbeddedSource) and entry.source.sha256 is not None
+
+
+def _stored(entry: ZooEntry, path: Path, *, given: bool) -> list[Check]:
+    sha256, size_bytes = sha256_of(path), path.stat().st_size
+    checks = []
+    # A given file stands in for a download, whose hash it need not have.
+    if not given or isinstance(entry.source, FileSource):
+        checks += [
+            Check("sha256", entry.source.sha256, sha256),
+            Check("size_bytes", entry.source.size_bytes, size_bytes),
+        ]
+    pin = pins.pin_of(entry.id, "file" if given else "download")
+    if pin is not None:
+        checks += [
+            Check("pinned sha256", pin.sha256, sha256),
+            Check("pinned size_bytes", pin.size_bytes, size_bytes),
+        ]
+    return checks
+
+
+def _network(entry: ZooEntry, path: Path) -> list[Check]:
+    try:
+        found = inspect_file(path, task=None if entry.task == MULTITASK else entry.task)
+    except CheckpointError as error:
+        # The right file may still be one that cannot be loaded, such as TorchScript.
+        return [Check("configuration", entry.configuration, f"not readable: {error}")]
+    return [
+        Check("task", entry.task, found.task or MULTITASK),
+        Check("configuration", entry.configuration, found.config),
+        Check("parameters", entry.parameters, found.parameters),
+    ]

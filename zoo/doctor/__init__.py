@@ -1,0 +1,1 @@
+"""What this machine has, what is missing, and which way to run a model is fastest."""

@@ -1,0 +1,237 @@
+"""What is installed, what is missing, and what is there but does not fit together."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from unifmir.errors import UnifmirError
+from unifmir.export.formats import FORMATS
+from unifmir.export.runtimes import RUNNERS
+
+State = Literal["usable", "missing", "mismatched"]
+
+DRIVER = Path("/proc/driver/nvidia/version")
+"""There where NVIDIA's kernel driver is loaded, whatever is installed in Python."""
+
+EXTRAS = {
+    "zarr": ("OME-Zarr images", "pip install 'unifmir[zarr]'"),
+    "distributed": ("restoring on several processes or machines", "pip install 'unifmir[zarr]'"),
+    "h5py": ("CARE weights of csbdeep (.h5)", "pip install 'unifmir[keras]'"),
+}
+"""Module -> what it is for, and how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    kind: Literal["runtime", "format", "library"]
+    name: str
+    state: State
+    detail: str = ""
+    remedy: str = ""
+    """What to do; empty where nothing is to be done."""
+
+
+def runtimes() -> Iterator[Finding]:
+    """Each row of `RUNNERS`."""
+    for name in RUNNERS:
+        yield _tried("runtime", name, lambda name=name: _required(name))  # type: ignore[misc]  # a default argument binds the loop's value
+
+
+def formats() -> Iterator[Finding]:
+    """Each row of `FORMATS`: whether it can be written here."""
+    for name in FORMATS:
+        yield _tried("format", name, lambda name=name: FORMATS[name].suffix)  # type: ignore[misc]  # as above
+
+
+def runs_here(runtime: str) -> bool:
+    """Whether what a runtime needs is installed."""
+    return _tried("runtime", runtime, lambda: _required(runtime)).state == "usable"
+
+
+def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """What must fit together: PyTorch, NumPy, ONNX Runtime, pydantic, and the extras.
+
+    Parameters
+    ----------
+    gpus : sequence of mapping
+        NVIDIA's, as `described_hardware` gives them.
+    """
+    yield torch_build(bool(gpus) or DRIVER.is_file())
+    yield numpy_bridge()
+    yield onnxruntime_build(bool(gpus))
+    yield _tried("library", "bioimageio.spec", lambda: _imported("bioimageio.spec"))
+    if find_spec("torchvision") is not None:
+        yield _torchvision()
+    for name in ("tensorrt", "tensorrt_rtx"):
+        if _installed(name) or _installed(name.replace("_", "-")):
+            yield _tried("library", name, lambda name=name: _imported(name))  # type: ignore[misc]  # as above
+    for name, (purpose, remedy) in EXTRAS.items():
+        yield _extra(name, purpose, remedy)
+    if DRIVER.is_file() or gpus:
+        yield _extra("pynvml", "readings of the GPU", "pip install 'unifmir[benchmark]'")
+
+
+def torch_build(has_gpu: bool) -> Finding:
+    """Whether PyTorch is the build for what the machine has."""
+    import torch
+
+    built = torch.version.cuda
+    detail = f"{torch.__version__}, built for {f'CUDA {built}' if built else 'the CPU'}"
+    if not has_gpu or torch.cuda.is_available():
+        return Finding("library", "torch", "usable", detail)
+    if built is None:
+        remedy = "install PyTorch's build for CUDA: pytorch.org, Get started, says how"
+    elif os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        remedy = "CUDA_VISIBLE_DEVICES hides the GPU: unset it"
+    else:
+        remedy = f"the driver is too old for CUDA {built}, or the GPU is taken: run nvidia-smi"
+    return Finding("library", "torch", "mismatched", f"{detail}; it finds no GPU", remedy)
+
+
+def numpy_bridge() -> Finding:
+    """Whether PyTorch and NumPy understand each other: a torch built for NumPy 1 does not."""
+    import numpy as np
+    import torch
+
+    try:
+        torch.from_numpy(np.zeros(1, dtype=np.float32)).numpy()
+    except RuntimeError as error:
+        remedy = f"install a PyTorch that knows NumPy {np.__version__}, or an older NumPy"
+        return Finding("library", "numpy", "mismatched", str(error), remedy)
+    return Finding("library", "numpy", "usable", np.__version__)
+
+
+def onnxruntime_build(has_gpu: bool) -> Finding:
+    """Whether ONNX Runtime is there once, and computes on the GPU if there is one."""
+    cpu, gpu = _installed("onnxruntime"), _installed("onnxruntime-gpu")
+    name = "onnxruntime-gpu" if gpu else "onnxruntime"
+    if cpu and gpu:
+        return Finding(
+            "library",
+            name,
+            "mismatched",
+            f"onnxruntime {cpu} and onnxruntime-gpu {gpu} overwrite each other's files",
+            f"pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu=={gpu}",
+        )
+    if not has_gpu:
+        return Finding("library", name, "usable" if cpu or gpu else "missing", cpu or gpu or "")
+    if not gpu:
+        remedy = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        return Finding("library", name, "missing", f"{cpu}, without a provider for GPUs", remedy)
+    return _cuda_provider(name, gpu)
+
+
+def _cuda_provider(name: str, found: str) -> Finding:
+    """Open a session: that a provider is listed does not say that its libraries load."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
+        probe = probes(Path(folder))["onnx"]
+        session = RUNNERS["onnxruntime"].open(probe, device="cuda:0", threads=1)
+    if not session.fallbacks:
+        return Finding("library", name, "usable", f"{found}, CUDA provider loads")
+    remedy = (
+        "its CUDA and cuDNN must be those of its release, and installed: "
+        "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them"
+    )
+    detail = f"{found}, but its CUDA provider does not load: it would run on the CPU"
+    return Finding("library", name, "mismatched", detail, remedy)
+
+
+def probes(folder: Path) -> dict[str, Path]:
+    """By format, a file of one operation: what opens it opens the format.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are written.
+    """
+    return {"onnx": _onnx_probe(folder), "torchscript": _torchscript_probe(folder)}
+
+
+def _onnx_probe(folder: Path) -> Path:
+    from onnx import TensorProto, helper, save
+
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, None, None])
+        for name in ("image", "restored")
+    ]
+    node = helper.make_node("Relu", ["image"], ["restored"])
+    graph = helper.make_graph([node], "probe", [ends[0]], [ends[1]])
+    path = folder / f"probe{FORMATS['onnx'].suffix}"
+    opset = [helper.make_opsetid("", 17)]
+    save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+def _torchscript_probe(folder: Path) -> Path:
+    import warnings
+
+    import torch
+
+    path = folder / f"probe{FORMATS['torchscript'].suffix}"
+    with warnings.catch_warnings():
+        # Announced as deprecated; it is what the files are.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), path)
+    return path
+
+
+def _torchvision() -> Finding:
+    try:
+        detail = _imported("torchvision")
+    except Exception as error:  # noqa: BLE001 - what a broken build raises shares no base
+        remedy = "pip uninstall torchvision: unifmir does not need it, and others fail with it"
+        return Finding("library", "torchvision", "mismatched", _first_line(error), remedy)
+    return Finding("library", "torchvision", "usable", detail)
+
+
+def _tried(
+    kind: Literal["runtime", "format", "library"], name: str, look: Callable[[], str]
+) -> Finding:
+    """A finding from what a look gives or raises."""
+    try:
+        return Finding(kind, name, "usable", look())
+    except ModuleNotFoundError as error:
+        return Finding(
+            kind, name, "missing", f"no module {error.name}", f"pip install {error.name}"
+        )
+    except UnifmirError as error:
+        return Finding(kind, name, "missing", "not installed", str(error))
+    except Exception as error:  # noqa: BLE001 - what libraries raise at import shares no base
+        remedy = f"{name} is installed but cannot be loaded: install it again, whole"
+        return Finding(kind, name, "mismatched", _first_line(error), remedy)
+
+
+def _required(runtime: str) -> str:
+    row = RUNNERS[runtime]
+    row.require()
+    return ", ".join(row.precisions("cpu")) or "GPUs only"
+
+
+def _imported(name: str) -> str:
+    return str(getattr(importlib.import_module(name), "__version__", ""))
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _extra(name: str, purpose: str, remedy: str) -> Finding:
+    if find_spec(name) is None:
+        return Finding("library", name, "missing", f"for {purpose}", remedy)
+    return Finding("library", name, "usable", f"for {purpose}")
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

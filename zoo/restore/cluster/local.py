@@ -1,0 +1,125 @@
+"""Workers on this machine: one a GPU, or one a core."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from unifmir.machine import available_cores
+from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
+from unifmir.restoration.tile_plan import Options
+from unifmir.zoo.restore.predictors import ModelChoice, usable_device
+
+STARTING_AGAIN = "1 hour"
+"""That a killed worker may take to come back. After Dask's own 15 s it is given up for good, and a
+busy machine needs longer to load PyTorch."""
+ALLOWED_FAILURES = 100
+"""Workers that may die with a tile before Dask blames the tile: its own 3 would end a run on
+machines whose workers are taken away."""
+
+
+@contextmanager
+def local_cluster(
+    choice: ModelChoice, options: Options, workers: int
+) -> Iterator[tuple[Any, ModelChoice, Options]]:
+    """Start worker processes, which are started again when they die, and end them.
+
+    Parameters
+    ----------
+    choice, options
+        What the user chose.
+    workers : int
+        Processes.
+
+    Yields
+    ------
+    cluster
+        For `distributed.Client`.
+    ModelChoice, Options
+        With device, threads and memory of one worker.
+    """
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    device = usable_device(choice.device)
+    chosen, settled = shared(choice, options, device, workers)
+    environments = worker_environments(device, workers, chosen.threads or 1)
+    spec = {
+        number: {
+            "cls": Nanny,
+            "options": {
+                "nthreads": 1,
+                "env": environment,
+                # The tiles are as large as the memory allows: Dask need not watch it too.
+                "memory_limit": 0,
+                "dashboard": False,
+                "preload": ["unifmir.zoo.restore.cluster.tile_worker"],
+                "silence_logs": logging.CRITICAL,
+            },
+        }
+        for number, environment in enumerate(environments)
+    }
+    # Any free port for its pages too: several runs at once must not meet at the usual one.
+    own = {"port": 0, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": Scheduler, "options": own}
+    config = {
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+        "distributed.deploy.lost-worker-timeout": STARTING_AGAIN,
+        "distributed.worker.daemon": True,
+    }
+    with (
+        dask.config.set(config),
+        SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster,
+    ):
+        yield cluster, chosen, settled
+
+
+def worker_environments(
+    device: str, workers: int, threads: int, visible: str | None = None
+) -> list[dict[str, str]]:
+    """The environment of each worker: on GPUs it sees one of them.
+
+    Parameters
+    ----------
+    device : str
+        `cpu` or `cuda:N`.
+    workers : int
+        More workers than GPUs share them in turn.
+    threads : int
+        Of each worker.
+    visible : str, optional
+        `CUDA_VISIBLE_DEVICES`; that of this process where not given.
+    """
+    own = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    if device == "cpu":
+        return [{**own, "CUDA_VISIBLE_DEVICES": ""}] * workers
+    gpus = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible)
+    return [{**own, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(workers)]
+
+
+def visible_gpus(visible: str | None) -> list[str]:
+    """Names that CUDA_VISIBLE_DEVICES takes, of the GPUs that this process may use."""
+    if visible:
+        return [name for name in visible.split(",") if name]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def shared(
+    choice: ModelChoice, options: Options, device: str, workers: int
+) -> tuple[ModelChoice, Options]:
+    """The choices of one of several workers on this machine: cores and memory are divided."""
+    threads = choice.threads or max(1, available_cores() // workers)
+    if device != "cpu":
+        # Its one GPU is the first that it sees.
+        return replace(choice, device="cuda:0", threads=threads), options
+    chosen = replace(choice, device="cpu", threads=threads)
+    if options.max_memory_bytes is not None:
+        return chosen, options
+    free = int(psutil.virtual_memory().available * SHARE) // workers
+    return chosen, replace(options, max_memory_bytes=min(free, HOST_BYTES))

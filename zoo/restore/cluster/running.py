@@ -1,0 +1,239 @@
+"""Restoring with Dask: the same tiles, on several processes, GPUs or machines.
+
+The client computes nothing: it hands out tiles, a few at a time to each worker, writes down which
+are finished, and publishes each image when all of its tiles are. A worker writes its tiles into
+an OME-Zarr image itself; pixels of a TIFF travel to the client, which writes them, because a TIFF
+has no parts that several processes could write at once.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from unifmir.errors import ClusterError, MissingExtraError, UnifmirError
+from unifmir.restoration.executor import Progress
+from unifmir.restoration.journal import Journal
+from unifmir.restoration.tile_plan import Options
+from unifmir.zoo.restore.cluster import tile_worker as worker
+from unifmir.zoo.restore.cluster.local import local_cluster
+from unifmir.zoo.restore.cluster.tracking import Tracked, tracked
+from unifmir.zoo.restore.files import Restored, journal_of
+from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.predictors import ModelChoice
+
+logger = logging.getLogger(__name__)
+
+IN_FLIGHT = 2
+"""Tiles a worker: one that it computes and one that waits there, so that it never idles."""
+RETRIES = 5
+"""Of one tile, after its worker died or the system failed under it."""
+CONNECT_S = 20.0
+WAIT_FOR_WORKERS_S = 60.0
+KEPT = "What is finished is kept: the same command goes on with it"
+
+OnProgress = Callable[[Job, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What a future stands for: the plan of a file, or a tile of an image."""
+
+    job: Job
+    image: Tracked | None = None
+    tile: int = 0
+    tries: int = 1
+
+
+def restore_on_cluster(
+    jobs: Sequence[Job],
+    choice: ModelChoice,
+    options: Options,
+    *,
+    scheduler: str | None = None,
+    workers: int = 1,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Restored]:
+    """Restore files with Dask.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Their paths must be the same on every worker.
+    choice : ModelChoice
+        Each worker loads the model itself, with its own device and threads.
+    options : Options
+    scheduler : str, optional
+        Address of a scheduler, such as `tcp://host:8786`.
+    workers : int
+        Without a scheduler, processes on this machine: see `local_cluster`.
+    on_progress : callable, optional
+
+    Yields
+    ------
+    Restored
+        In the order in which they are finished.
+
+    Raises
+    ------
+    MissingExtraError
+        Dask is not installed.
+    ClusterError
+        No worker came, or a tile failed again and again. What is finished is kept: the same call
+        goes on with it.
+    UnifmirError
+        An image cannot be read or restored.
+    """
+    with _connected(choice, options, scheduler, workers) as (client, chosen, settled):
+        yield from _Run(client, jobs, chosen, settled, on_progress).results()
+
+
+@contextmanager
+def _connected(
+    choice: ModelChoice, options: Options, scheduler: str | None, workers: int
+) -> Iterator[tuple[Any, ModelChoice, Options]]:
+    """A client of the scheduler, and the choices that fit its workers."""
+    if find_spec("distributed") is None:
+        raise MissingExtraError(
+            "restoring on several processes needs Dask: pip install 'unifmir[zarr]'"
+        )
+    from distributed import Client
+
+    if scheduler is None:
+        with (
+            local_cluster(choice, options, workers) as (cluster, chosen, settled),
+            Client(cluster) as client,
+        ):
+            yield client, chosen, settled
+        return
+    try:
+        client = Client(scheduler, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no scheduler answers at {scheduler}: start one with `dask scheduler`, or leave "
+            f"--scheduler out ({error})"
+        ) from error
+    with client:
+        yield client, choice, options
+
+
+class _Run:
+    """Hands out tiles and gathers what becomes of them."""
+
+    def __init__(
+        self,
+        client: Any,
+        jobs: Sequence[Job],
+        choice: ModelChoice,
+        options: Options,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._client = client
+        # Workers run in other folders; an id of the zoo names no file here.
+        model = choice.model
+        if model is not None and Path(model).is_file():
+            model = Path(model).absolute()
+        self._choice = replace(choice, model=model)
+        self._options = options
+        self._tell = on_progress
+        self._coming = deque(jobs)
+        self._active: list[Tracked] = []
+        self._again: deque[_Task] = deque()
+        self._running: dict[str, _Task] = {}
+        self._journals: dict[Path, Journal] = {}
+        """Of files whose plan is being made."""
+        self._ran: dict[str, Any] = {}
+
+    def results(self) -> Iterator[Restored]:
+        """Each file when it is finished."""
+        from distributed import as_completed
+
+        self._wait_for_workers()
+        self._ran = self._client.submit(worker.identified, self._choice, pure=False).result()
+        futures = as_completed()
+        self._hand_out(futures)
+        for future in futures:
+            task = self._running.pop(future.key)
+            if future.status != "finished":
+                self._again.append(_once_more(task, future))
+            elif (image := self._gathered(task, future.result())) is not None:
+                yield image.published()
+            future.release()
+            self._hand_out(futures)
+
+    def _wait_for_workers(self) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS_S)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the scheduler has had no worker for {WAIT_FOR_WORKERS_S:.0f} s: start some with "
+                "`dask worker ADDRESS`"
+            ) from error
+
+    def _hand_out(self, futures: Any) -> None:
+        """Fill up the workers and no more: results that nobody took in would fill their memory."""
+        places = IN_FLIGHT * max(1, len(self._client.nthreads()))
+        while len(self._running) < places and (task := self._next()) is not None:
+            future = self._submitted(task)
+            self._running[future.key] = task
+            futures.add(future)
+
+    def _next(self) -> _Task | None:
+        if self._again:
+            return self._again.popleft()
+        for image in self._active:
+            if image.waiting:
+                return _Task(image.job, image, image.waiting.popleft())
+        return _Task(self._coming.popleft()) if self._coming else None
+
+    def _submitted(self, task: _Task) -> Any:
+        if task.image is not None:
+            return self._client.submit(worker.restored, task.image.work, task.tile, pure=False)
+        job = task.job
+        journal = self._journals[job.target] = journal_of(job, self._ran)
+        recorded = journal.recorded(self._options)
+        return self._client.submit(
+            worker.planned,
+            worker.absolute(job),
+            self._choice,
+            self._options,
+            recorded,
+            pure=False,
+        )
+
+    def _gathered(self, task: _Task, result: Any) -> Tracked | None:
+        """Take in what a worker gave; the image if that was the last of it."""
+        image = task.image
+        if image is None:
+            journal = self._journals.pop(task.job.target)
+            image = tracked(task.job, result, self._choice, journal, self._ran)
+            self._active.append(image)
+        else:
+            image.record(result)
+        if self._tell is not None:
+            self._tell(image.job, image.progress)
+        if image.unfinished:
+            return None
+        self._active.remove(image)
+        return image
+
+
+def _once_more(task: _Task, future: Any) -> _Task:
+    """The same task with one more try; an error where trying makes no sense, or no more."""
+    name = task.job.source.name
+    error = future.exception() if future.status == "error" else OSError("the worker was lost")
+    if isinstance(error, UnifmirError):
+        raise error
+    told = f"{type(error).__name__}: {error}"
+    if not isinstance(error, OSError) and not type(error).__module__.startswith("distributed"):
+        raise ClusterError(f"{name}: a worker failed with {told}. {KEPT}") from error
+    if task.tries > RETRIES:
+        raise ClusterError(
+            f"{name}: a tile failed {task.tries} times, the last time with {told}. {KEPT}"
+        ) from error
+    logger.info("%s: once more after %s", name, told)
+    return replace(task, tries=task.tries + 1)

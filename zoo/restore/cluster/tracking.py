@@ -1,0 +1,115 @@
+"""One image on a cluster: which of its tiles are handed out, finished, written down."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from unifmir.images.base import Shape, Sink, region_shape
+from unifmir.restoration.executor import Progress
+from unifmir.restoration.journal import Journal
+from unifmir.restoration.tile_plan import Plan
+from unifmir.zoo.restore.cluster.tile_worker import Finished, Planned, Work, work_of
+from unifmir.zoo.restore.files import Restored, sink_for, tell_ignored
+from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.predictors import ModelChoice
+
+
+@dataclass(slots=True, eq=False)
+class Tracked:
+    """An image that was planned. Made by `tracked`."""
+
+    job: Job
+    plan: Plan
+    shape: Shape
+    """Of the source."""
+    ran: dict[str, Any]
+    sink: Sink
+    journal: Journal
+    work: Work
+    waiting: deque[int]
+    """Tiles that were not handed out yet."""
+    unfinished: set[int]
+    resumed: int
+    """Tiles that an earlier run finished."""
+    written: int
+    """Pixels of the output."""
+    written_before: int
+    """Of them, those of the earlier run."""
+    started: float = field(default_factory=time.monotonic)
+    peak_memory_bytes: int = 0
+
+    def record(self, result: Finished) -> None:
+        """Take in a finished tile: the worker wrote it, or it is written here."""
+        region = self.plan.tiles[result.index].write
+        if result.values is not None:
+            self.sink.write(region, result.values)
+            self.sink.flush()
+        self.journal.record(result.index)
+        self.unfinished.discard(result.index)
+        self.written += prod(region_shape(region))
+        self.peak_memory_bytes = max(self.peak_memory_bytes, result.peak_memory_bytes)
+
+    @property
+    def seconds(self) -> float:
+        """Since the plan was there."""
+        return time.monotonic() - self.started
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        pixels, whole = prod(self.shape), prod(self.plan.out_shape)
+        tiles = len(self.plan.tiles)
+        return Progress(
+            tiles=tiles,
+            tiles_done=tiles - len(self.unfinished),
+            pixels=pixels,
+            pixels_done=pixels * self.written // whole,
+            pixels_resumed=pixels * self.written_before // whole,
+            seconds=self.seconds,
+        )
+
+    def published(self) -> Restored:
+        """Give the complete image its name."""
+        self.sink.publish()
+        self.journal.delete()
+        return Restored(
+            job=self.job,
+            shape=self.shape,
+            out_shape=self.plan.out_shape,
+            tile_shape=self.plan.tile_shape,
+            halo=self.plan.geometry.halo,
+            tiles=len(self.plan.tiles),
+            tiles_resumed=self.resumed,
+            pixels=prod(self.shape),
+            seconds=self.seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
+            ran=self.ran,
+        )
+
+
+def tracked(
+    job: Job, made: Planned, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
+) -> Tracked:
+    """Open the output of a planned image and see what an earlier run finished."""
+    plan = made.plan
+    sink = sink_for(job.target, plan)
+    done = journal.begin(plan, sink)
+    tell_ignored(job, journal)
+    waiting = deque(index for index in range(len(plan.tiles)) if index not in done)
+    before = sum(prod(region_shape(plan.tiles[index].write)) for index in done)
+    return Tracked(
+        job=job,
+        plan=plan,
+        shape=made.shape,
+        ran=ran,
+        sink=sink,
+        journal=journal,
+        work=work_of(job, plan, choice, sink if job.target.suffix == ".zarr" else None),
+        waiting=waiting,
+        unfinished=set(waiting),
+        resumed=len(done),
+        written=before,
+        written_before=before,
+    )

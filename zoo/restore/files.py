@@ -1,0 +1,311 @@
+"""Restoring arrays and files with a model by its name: `unifmir.restore`, `unifmir restore`."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unifmir.images.base import Shape, Sink, Source
+from unifmir.images.opening import create_sink, open_source
+from unifmir.machine import available_cores, resident_bytes
+from unifmir.networks.base import Network
+from unifmir.restoration.base import FloatImage, Predictor
+from unifmir.restoration.executor import Progress, Summary, restore_array
+from unifmir.restoration.executor import restore as restore_source
+from unifmir.restoration.journal import Journal
+from unifmir.restoration.tile_plan import Options, Plan
+from unifmir.zoo.restore.outputs import Job, journal_path
+from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_device
+
+logger = logging.getLogger(__name__)
+
+MAX_CHUNK: Shape = (1, 1, 64, 1024, 1024)
+"""Of an OME-Zarr image. Viewers load whole chunks."""
+
+OnProgress = Callable[[Job, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of one file."""
+
+    job: Job
+    shape: Shape
+    out_shape: Shape
+    """(T, C, Z, Y, X), as `shape`."""
+    tile_shape: Shape
+    """Of the output."""
+    halo: tuple[int, int, int]
+    """Overlap on each side along z, y and x, in pixels of the image."""
+    tiles: int
+    tiles_resumed: int
+    """Finished by an earlier run that was interrupted."""
+    pixels: int
+    seconds: float
+    """Restoring, without loading and planning."""
+    peak_memory_bytes: int
+    """Largest resident set of the process, or on a cluster of the largest worker."""
+    ran: dict[str, Any]
+    """What really ran: `model`, `runtime`, `library`, `device`, `provider`, `precision`..."""
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Source pixels restored by this run, over its time."""
+        fresh = self.pixels * (1 - self.tiles_resumed / max(1, self.tiles))
+        return fresh / 1e6 / self.seconds if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "input": str(self.job.source),
+            "output": str(self.job.target),
+            "shape": list(self.shape),
+            "out_shape": list(self.out_shape),
+            "tile_shape": list(self.tile_shape),
+            "halo": list(self.halo),
+            "tiles": self.tiles,
+            "tiles_resumed": self.tiles_resumed,
+            "pixels": self.pixels,
+            "seconds": round(self.seconds, 3),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "ran": self.ran,
+        }
+
+
+def restore(
+    image: NDArray[Any],
+    model: str | Path | Network | None = None,
+    *,
+    task: str | None = None,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    fast: bool = False,
+    runtime: str | None = None,
+    threads: int | None = None,
+    pixel_size_um: float | None = None,
+    z_step_um: float | None = None,
+    options: Options | None = None,
+) -> FloatImage:
+    """Restore an image of any size.
+
+    Parameters
+    ----------
+    image : array
+        Raw intensities, integers or floating point, NaN and Inf excluded.
+    model : str, Path or Network, optional
+        Id of a zoo model, name of a reference model, checkpoint, file of `unifmir export`, or a
+        network from `unifmir.load`. The model that ships with the package where not given.
+    task : str, optional
+        `sr`, `denoise`, `isotropic`, `projection` or `volume`; needed where the model has several.
+    axes : str, optional
+        Of the image, some of `tczyx` in that order; its last ones where not given.
+    device : str
+        `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+    precision : {"fp32", "fp16", "bf16"}
+        Of the arithmetic; refused where the picture would not be the same.
+    fast : bool
+        Leave out the middle group of the network's body: docs/restore.md says what that costs.
+    runtime : str, optional
+        A name in `unifmir.export.runtimes.RUNNERS`.
+    threads : int, optional
+        On the CPU; its physical cores where not given.
+    pixel_size_um, z_step_um : float, optional
+        Of the image. Micrometres.
+    options : Options, optional
+        Size and overlap of the tiles, memory, resampling.
+
+    Returns
+    -------
+    array, float32
+        In the intensities of the image; its axes, without z for projection, with z for volume.
+
+    Raises
+    ------
+    ImageError
+        The image does not fit the task, or cannot be normalised.
+    UnifmirError
+        The model cannot be had or run.
+    """
+    network = model if isinstance(model, Network) else None
+    choice = ModelChoice(
+        model=None if isinstance(model, Network) else model,
+        task=task,
+        device=device,
+        precision=precision,
+        fast=fast,
+        runtime=runtime,
+        threads=threads,
+    )
+    return restore_array(
+        image,
+        predictor_for(choice, network),
+        axes=axes,
+        options=options or Options(),
+        pixel_size_um=pixel_size_um,
+        z_step_um=z_step_um,
+    )
+
+
+def restore_files(
+    jobs: Sequence[Job],
+    choice: ModelChoice,
+    options: Options,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Restored]:
+    """Restore files, in this process or on several; each is there when it is yielded.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        From `jobs_of`.
+    choice : ModelChoice
+    options : Options
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers restore.
+    workers : int, optional
+        Processes on this machine; where not given, `own_workers` decides.
+    on_progress : callable, optional
+
+    Raises
+    ------
+    UnifmirError
+        As `restore_file` and `unifmir.zoo.restore.cluster.running.restore_on_cluster`.
+    """
+    count = workers or own_workers(len(jobs), usable_device(choice.device))
+    if scheduler is not None or workers is not None or count > 1:
+        from unifmir.zoo.restore.cluster.running import restore_on_cluster
+
+        yield from restore_on_cluster(
+            jobs, choice, options, scheduler=scheduler, workers=count, on_progress=on_progress
+        )
+        return
+    predictor = predictor_for(choice)
+    for job in jobs:
+        yield restore_file(job, predictor, options, on_progress=on_progress)
+
+
+def own_workers(files: int, device: str) -> int:
+    """Processes for so many files: one for one file, else one a GPU, or one a file and core."""
+    if files < 2 or find_spec("distributed") is None:
+        return 1
+    if device == "cpu":
+        return min(files, available_cores())
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def restore_file(
+    job: Job,
+    predictor: Predictor,
+    options: Options,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Restored:
+    """Restore a file to a file; an interrupted run of the same work goes on where it stopped.
+
+    Parameters
+    ----------
+    job : Job
+        Source and target; the target is replaced if it exists.
+    predictor : Predictor
+        From `predictor_for`.
+    options : Options
+    on_progress : callable, optional
+
+    Raises
+    ------
+    ImageError
+        The file is no image that the task takes.
+    UnifmirError
+        The image cannot be written, or not enough memory is there.
+    """
+    source = open_source(job.source, axes=job.axes)
+    try:
+        journal = journal_of(job, predictor.ran)
+        summary = restore_source(
+            source,
+            lambda plan: sink_for(job.target, plan),
+            predictor,
+            options,
+            journal=journal,
+            on_progress=None if on_progress is None else partial(on_progress, job),
+        )
+        tell_ignored(job, journal)
+    finally:
+        source.close()
+    return _restored(job, source, summary, predictor)
+
+
+def sink_for(target: Path, plan: Plan) -> Sink:
+    """The file that a plan is written to, in float32, in chunks that no two tiles share."""
+    return create_sink(
+        target,
+        plan.out_shape,
+        np.dtype(np.float32),
+        plan.out_info,
+        chunks=chunks_of(plan.tile_shape),
+    )
+
+
+def chunks_of(tile_shape: Shape) -> Shape:
+    """The largest chunks that divide a tile and are not too large to look at."""
+    t, c, z, y, x = (
+        next(length // n for n in range(1, length + 1) if length % n == 0 and length // n <= most)
+        for length, most in zip(tile_shape, MAX_CHUNK, strict=True)
+    )
+    return t, c, z, y, x
+
+
+def journal_of(job: Job, ran: Mapping[str, Any]) -> Journal:
+    """Which tiles of this very work are finished."""
+    return Journal(journal_path(job.target), source=identity_of(job), model=model_identity(ran))
+
+
+def tell_ignored(job: Job, journal: Journal) -> None:
+    """Say that an interrupted run was not gone on with, and why."""
+    if journal.ignored:
+        logger.warning("%s is begun anew: %s", job.target.name, journal.ignored)
+
+
+def identity_of(job: Job) -> str:
+    """Axes, name, size and modification time of a file, or of what describes an OME-Zarr image."""
+    path = job.source
+    described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
+    file = next((one for one in described if one.is_file()), path)
+    found = file.stat()
+    return f"{path.name} {job.axes or ''} {found.st_size} {found.st_mtime_ns}"
+
+
+def model_identity(ran: Mapping[str, Any]) -> str:
+    """What decides the numbers: weights, precision, runtime and what it computes with."""
+    names = ("weights", "task", "precision", "fast", "runtime", "library", "version", "provider")
+    return json.dumps({name: ran.get(name) for name in names}, sort_keys=True)
+
+
+def _restored(job: Job, source: Source, summary: Summary, predictor: Predictor) -> Restored:
+    plan = summary.plan
+    return Restored(
+        job=job,
+        shape=source.shape,
+        out_shape=plan.out_shape,
+        tile_shape=plan.tile_shape,
+        halo=plan.geometry.halo,
+        tiles=summary.tiles,
+        tiles_resumed=summary.tiles_resumed,
+        pixels=summary.pixels,
+        seconds=summary.seconds,
+        peak_memory_bytes=resident_bytes("VmHWM"),
+        ran=dict(predictor.ran),
+    )

@@ -1,0 +1,387 @@
+"""What restores an image: a model by its name or file, loaded into the runtime that fits."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.serialization import tensors_sha256
+from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
+from unifmir.export.base import Lineage
+from unifmir.export.formats import FORMATS
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.rdf import FILES
+from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
+from unifmir.export.verification import format_of
+from unifmir.hashing import sha256_of
+from unifmir.machine import available_cores
+from unifmir.networks.base import Network
+from unifmir.restoration.base import Placement, Predictor
+from unifmir.tasks import task_named
+from unifmir.zoo import EMBEDDED
+from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.restore.out_of_memory import with_memory_errors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+PREFERRED: dict[str, tuple[str, ...]] = {
+    "cpu": ("native", "native-bf16", "onnxruntime", "torchscript", "eager"),
+    "cuda": ("tensorrt", "onnxruntime", "torchscript", "eager"),
+}
+"""Runtimes in the order they are tried, by kind of device: the first that reads what is there (a
+module, or files of one format), has the precision, and is installed. Those not named come after."""
+
+ASKED_FOR = ("plain", "compiled")
+"""Never chosen: the first is slow, the second compiles anew for every size of tile."""
+
+PLACED = ("native", "eager")
+"""Runtimes whose light-field network can be told where its tile lies."""
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+"""Of the arithmetic. The low ones are refused where the picture is not the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model restores, and how it runs. Can be pickled: workers open it themselves."""
+
+    model: str | Path | None = None
+    """Zoo id, name of a reference model, checkpoint, or a file of `unifmir export`. None: the
+    model that ships with the package."""
+    task: str | None = None
+    """Needed where the model has several."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: str = "fp32"
+    """One of `PRECISIONS`; a file of `unifmir export` has its own."""
+    fast: bool = False
+    """Leave out the middle group of the network's body."""
+    runtime: str | None = None
+    """A name in `RUNNERS`; None: the first of `PREFERRED` that is usable."""
+    threads: int | None = None
+    """On the CPU; None: the physical cores this process may use."""
+
+
+def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predictor:
+    """Load a model into a runtime.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    network : Network, optional
+        A network that is loaded already, in place of `choice.model`. It is not changed.
+
+    Returns
+    -------
+    Predictor
+        With `ran` as the runtime says it, and `runtime`, `model`, `weights` (SHA-256 of the
+        weights or of the file), `task`, `precision`, `fast` and `fallbacks`.
+
+    Raises
+    ------
+    CheckpointError
+        The model has several tasks and none is named, or has not the one named.
+    ExportError
+        The precision is not the same picture, or a file cannot be loaded.
+    BenchmarkError
+        The device is not there, or the runtime cannot run this.
+    MissingExtraError
+        The runtime that was asked for is not installed.
+    """
+    device = usable_device(choice.device)
+    if choice.precision not in PRECISIONS:
+        raise UnifmirError(
+            f"unknown precision {choice.precision!r}: expected {', '.join(PRECISIONS)}"
+        )
+    path = None if network is not None else exported_path(choice.model)
+    if path is not None:
+        predictor = _of_file(choice, path, device)
+    else:
+        predictor = _of_network(choice, network or _loaded(choice), device)
+    _tell_fallbacks(choice, predictor)
+    return predictor
+
+
+def usable_device(device: str) -> str:
+    """`cpu` or `cuda:N` for `auto`, `cpu`, `cuda` or `cuda:N`: with `auto` a GPU if there is one.
+
+    Raises
+    ------
+    BenchmarkError
+        It is none of these.
+    """
+    if device == "auto":
+        import torch
+
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = "cuda:0" if device == "cuda" else device
+    is_cuda(device)
+    return device
+
+
+def exported_path(model: str | Path | None) -> Path | None:
+    """The file, if a model is given as one of `unifmir export` that is no checkpoint."""
+    if model is None or not Path(model).is_file():
+        return None
+    path = Path(model)
+    try:
+        name = format_of(path)
+    except ExportError:
+        return None
+    return None if name == "safetensors" else path
+
+
+def candidates(device: str, precision: str, *, file_format: str | None = None) -> Iterator[str]:
+    """Names of the runtimes that could run a module, or files of a format, the preferred first."""
+    preferred = PREFERRED["cuda" if is_cuda(device) else "cpu"]
+    others = (name for name in RUNNERS if name not in preferred and name not in ASKED_FOR)
+    for name in (*(name for name in preferred if name in RUNNERS), *others):
+        try:
+            row = RUNNERS[name]
+        except ImportError:  # of the library that the row is about
+            continue
+        if row.format == file_format and precision in row.precisions(device):
+            yield name
+
+
+def task_of(choice: ModelChoice) -> str:
+    """The task that a choice is for.
+
+    Raises
+    ------
+    UnifmirError
+        The model has several, and none is named.
+    """
+    if choice.task is not None:
+        return task_named(choice.task).name
+    path = exported_path(choice.model)
+    if path is not None:
+        return FORMATS[format_of(path)].lineage(path).task
+    network = _loaded(choice)
+    if network.kind == "multitask":
+        raise _several(network)
+    return network.task
+
+
+def _several(network: Network) -> UnifmirError:
+    name = network.source.name if network.source else "this network"
+    return UnifmirError(f"{name} has several tasks: name the one you want (--task sr)")
+
+
+def _loaded(choice: ModelChoice) -> Network:
+    if choice.model is None:
+        if choice.task is None:
+            raise UnifmirError(
+                "name the task, a model or an exported file (--task sr, for example)"
+            )
+        logger.info("no model was named: %s is taken", EMBEDDED)
+    return load(choice.model if choice.model is not None else EMBEDDED, task=choice.task)
+
+
+def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor:
+    single = _single(choice, network)
+    source = network.source
+    name = (source.zoo_id or source.name) if source else "a network in memory"
+    weights = tensors_sha256(single.state_dict())
+    if choice.fast:
+        single = _without_middle_group(single)
+    precision = choice.precision if choice.precision == "fp32" else f"{choice.precision}-compute"
+
+    def source_of(row: Runtime) -> "nn.Module | Path":
+        # A runtime with arithmetic of its own proves that itself.
+        if row.own_arithmetic or choice.precision == "fp32":
+            return single
+        return _in_precision(single, choice.precision)
+
+    runtime, session = opened(choice, source_of, device, precision)
+    predictor = _predictor(
+        session,
+        single.config,
+        "network",
+        runtime=runtime,
+        model=name,
+        weights=weights,
+        precision=choice.precision,
+        fast=choice.fast,
+    )
+    if runtime not in PLACED or choice.precision != "fp32" or single.task != "volume":
+        return predictor
+    return replace(predictor, run_placed=_placed(single, runtime, predictor.device))
+
+
+def _placed(network: Network, runtime: str, device: str) -> Callable[[Image, Placement], Image]:
+    """The network on tiles of a light field; the session moved it to the device."""
+    import torch
+
+    from unifmir.native import accelerate
+    from unifmir.restoration.placed_network import PlacedNetwork
+
+    module = PlacedNetwork(network).eval()
+    if runtime == "native":
+        module = accelerate(module)
+
+    def run(views: Image, place: Placement) -> Image:
+        def there(image: Image) -> Image:
+            with torch.inference_mode():
+                volume = module(torch.from_numpy(image).to(device), place.start, place.whole)
+                restored: Image = volume.cpu().numpy()
+            return restored
+
+        return with_memory_errors(there, device)(views)
+
+    return run
+
+
+def _single(choice: ModelChoice, network: Network) -> Network:
+    """The network of the one task."""
+    if network.kind != "multitask":
+        if choice.task in (None, network.task):
+            return network
+        return prune(network, choice.task)
+    if choice.task is None:
+        raise _several(network)
+    return prune(network, choice.task)
+
+
+def _without_middle_group(network: Network) -> Network:
+    from unifmir.checkpoint.pruning import without_middle_group
+
+    return without_middle_group(network)
+
+
+def _in_precision(network: Network, precision: str) -> "nn.Module":
+    """The network computing in two bytes, once it is proven to be the same picture."""
+    from unifmir.export.cases import calibration_inputs
+    from unifmir.precision import computing, plan_precision
+    from unifmir.samples import sample
+
+    inputs = calibration_inputs(network.config, "network", [sample(network.task).image])
+    plan = plan_precision(network, precision, inputs, variants=("computing",))
+    if not plan.passed:
+        raise ExportError(
+            f"in {precision} this model is not the same picture as in fp32: "
+            f"{'; '.join(plan.failures[:3])}. Use --precision fp32"
+        )
+    return computing(network, plan)
+
+
+def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
+    name = format_of(path)
+    if name == "bioimageio":
+        return _of_package(choice, path, device)
+    lineage = FORMATS[name].lineage(path)
+    config = _config(lineage, path)
+    if choice.task not in (None, config.task):
+        raise UnifmirError(f"{path.name} is for {config.task}, not for {choice.task}")
+    if choice.fast:
+        raise UnifmirError(
+            f"{path.name} was exported whole: --fast goes with a model or a checkpoint"
+        )
+    if choice.precision not in ("fp32", lineage.precision):
+        raise UnifmirError(
+            f"{path.name} is {lineage.precision}: a file has its precision; export it again "
+            f"with --precision {choice.precision}"
+        )
+    computes = lineage.variant == "computing" and lineage.precision != "fp32"
+    precision = lineage.precision + ("-compute" if computes else "")
+    runtime, session = opened(choice, lambda _: path, device, precision, file_format=name)
+    return _predictor(
+        session,
+        config,
+        cast(Literal["network", "image"], lineage.interface),
+        runtime=runtime,
+        model=path.name,
+        weights=sha256_of(path),
+        precision=precision,
+        fast=False,
+    )
+
+
+def _of_package(choice: ModelChoice, path: Path, device: str) -> Predictor:
+    """A BioImage.IO package through the ONNX file in it."""
+    with TemporaryDirectory(prefix="unifmir-") as folder:
+        inside = Path(folder, path.stem + FORMATS["onnx"].suffix)
+        inside.write_bytes(read_package(path).files[FILES["onnx"]])
+        predictor = _of_file(choice, inside, device)
+    ran = {**predictor.ran, "model": path.name, "weights": sha256_of(path)}
+    return replace(predictor, ran=ran)
+
+
+def _config(lineage: Lineage, path: Path) -> SingleConfig:
+    config = config_from_dict(dict(lineage.config))
+    if isinstance(config, MultiTaskConfig):
+        raise ExportError(f"{path.name} says it holds every task; expected one")
+    return config
+
+
+def opened(
+    choice: ModelChoice,
+    source_of: "Callable[[Runtime], nn.Module | Path]",
+    device: str,
+    precision: str,
+    *,
+    file_format: str | None = None,
+) -> tuple[str, Session]:
+    """The runtime that was asked for, or the first that is usable, with the model in it.
+
+    Parameters
+    ----------
+    source_of : callable
+        What a runtime is given: a module, or a file.
+    device : str
+        `cpu` or `cuda:N`.
+    precision : str
+        As `Runtime.precisions` names them.
+    file_format : str, optional
+        Of the file.
+    """
+    threads = choice.threads or available_cores()
+    if choice.runtime is not None:
+        row = RUNNERS[choice.runtime]
+        row.require()
+        if precision not in row.precisions(device):
+            raise BenchmarkError(
+                f"{choice.runtime} does not run {precision} on {device}, but "
+                f"{', '.join(row.precisions(device)) or 'nothing'}"
+            )
+        return choice.runtime, row.open(source_of(row), device=device, threads=threads)
+    refused: list[str] = []
+    for name in candidates(device, precision, file_format=file_format):
+        try:
+            row = RUNNERS[name]
+            row.require()
+            return name, row.open(source_of(row), device=device, threads=threads)
+        except (MissingExtraError, ExportError) as error:
+            logger.info("%s is passed over: %s", name, error)
+            refused.append(f"{name}: {error}")
+    what = f"{file_format} files" if file_format else "this network"
+    reasons = "; ".join(refused) or "no runtime does"
+    raise ExportError(f"nothing here runs {what} in {precision} on {device}: {reasons}")
+
+
+def _predictor(
+    session: Session,
+    config: SingleConfig,
+    interface: Literal["network", "image"],
+    **more: Any,
+) -> Predictor:
+    ran = {**session.ran, **more, "task": config.task, "fallbacks": list(session.fallbacks)}
+    device = str(session.ran["device"])
+    return Predictor(with_memory_errors(session.run, device), config, interface, device, ran)
+
+
+def _tell_fallbacks(choice: ModelChoice, predictor: Predictor) -> None:
+    """Say what did not happen; an error where the device was named."""
+    fallbacks = predictor.ran["fallbacks"]
+    if fallbacks and choice.device != "auto":
+        raise BenchmarkError("; ".join(fallbacks))
+    for fallback in fallbacks:
+        logger.warning(fallback)
