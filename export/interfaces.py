@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.base import Lineage, Variant, library_versions
-from unifmir.tasks import TASKS, SizeRule
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import SizeRule
 
 if TYPE_CHECKING:
     from unifmir.model import Source

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
+from unifmir.reference.base import SIZE_MULTIPLE
 from unifmir.signature import Signature
 
 Option = int | bool | tuple[int, ...]
@@ -73,6 +74,11 @@ class SingleTaskConfig:
     body_residual: bool = True
     projector: ProjectorConfig | None = None
     view_unet: ViewUNetConfig | None = None
+
+    @property
+    def grid_px(self) -> int:
+        """Side of an attention window, in pixels of the network's input."""
+        return self.body.window_size
 
     @property
     def signature(self) -> Signature:
@@ -185,6 +191,11 @@ class ReferenceConfig:
     task: str
     options: tuple[tuple[str, Option], ...] = ()
     """Constructor arguments that differ from the published network's."""
+
+    @property
+    def grid_px(self) -> int:
+        """Pixels that the network's sides are padded to a multiple of, at most."""
+        return SIZE_MULTIPLE
 
     @property
     def signature(self) -> Signature:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.tasks import Normalization
+from unifmir.tasks.base import Normalization
 
 FloatImage = NDArray[np.float32]
 

@@ -1,6 +1,7 @@
 """Named rows that are imported only when they are used."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Generic, TypeVar
@@ -36,14 +37,18 @@ class Registry(Mapping[str, T], Generic[T]):
             self._targets[name] = target
 
     def __getitem__(self, name: str) -> T:
+        self.require(name)
+        module, _, attribute = self._targets[name].partition(":")
+        row: T = getattr(import_module(module), attribute)
+        return row
+
+    def require(self, name: str) -> None:
+        """UnknownNameError with the known names and the nearest, unless there is such a row."""
         if name not in self._targets:
             known = list(self._targets)
             raise UnknownNameError(
                 f"unknown {self.what} {name!r}{nearest_name(name, known)} known: {', '.join(known)}"
             )
-        module, _, attribute = self._targets[name].partition(":")
-        row: T = getattr(import_module(module), attribute)
-        return row
 
     def __contains__(self, name: object) -> bool:
         # Mapping's own version would import the row.
@@ -58,3 +63,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def target(self, name: str) -> str:
         """The `"module:attribute"` of a row, without importing it."""
         return self._targets[name]
+
+    @contextmanager
+    def extended(self, name: str, target: str) -> Iterator[None]:
+        """Have one more row inside the block: how tests add a toy of their own."""
+        if name in self._targets:
+            raise ValueError(f"{self.what} {name!r} is registered twice")
+        self._targets[name] = target
+        try:
+            yield
+        finally:
+            del self._targets[name]

@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.tasks import TASKS, task_named
+from unifmir.tasks import TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def sample(task: str) -> Sample:
     ImageError
         The installed file is not the one that was shipped.
     """
-    spec = task_named(task)
+    spec = TASKS[task]
     row = manifest()[spec.name]
     data = (files("unifmir") / "data" / row["file"]).read_bytes()
     if sha256(data).hexdigest() != row["sha256"]:

@@ -10,7 +10,7 @@ from unifmir.export.runtimes import RUNNERS
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.machine import available_cores
 from unifmir.registry import nearest_name
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 
 PRECISIONS = ("fp32", "fp16", "bf16", "fp16-compute", "bf16-compute")
 """`fp16` and `bf16` store weights so and compute in fp32; `-compute` computes so too."""
@@ -85,7 +85,7 @@ class Plan:
             raise BenchmarkError("nothing to benchmark: give a model, or an exported file")
         is_cuda(self.device)
         for task in self.tasks:
-            task_named(task)
+            TASKS.require(task)
         _known("runtime", self.runtimes, list(RUNNERS))
         _known("precision", self.precisions, list(PRECISIONS))
         _known("workload", self.workloads or (), list(WORKLOADS))

@@ -10,7 +10,7 @@ from unifmir.export.interfaces import shape_of
 from unifmir.normalize import normalize
 from unifmir.registry import nearest_name
 from unifmir.samples import sample
-from unifmir.tasks import TASKS, task_named
+from unifmir.tasks import TASKS
 
 Size = tuple[int, int, int]
 """(depth, height, width) in pixels; for light fields, height and width in lenses. A model with a
@@ -65,7 +65,7 @@ def sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
             f"unknown workload {workload!r}{nearest_name(workload, list(WORKLOADS))} known: "
             f"{', '.join(WORKLOADS)}"
         )
-    found = WORKLOADS[workload][task_named(task).name]
+    found = WORKLOADS[workload][TASKS[task].name]
     for number, size in enumerate(found, start=1):
         yield (workload if len(found) == 1 else f"{workload}-{number}"), size
 

@@ -5,7 +5,8 @@ import pytest
 
 from unifmir.errors import ImageError
 from unifmir.normalize import Scaling, normalize
-from unifmir.tasks import TASKS, Normalization
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import Normalization
 
 CARE = TASKS["denoise"].normalization
 MINMAX = TASKS["sr"].normalization

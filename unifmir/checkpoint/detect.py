@@ -29,7 +29,7 @@ from unifmir.config import (
 )
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
-from unifmir.tasks import TASKS, task_named
+from unifmir.tasks import TASKS
 
 Layout = Literal["multi-task", "projection", "volume", "restoration"]
 
@@ -68,7 +68,7 @@ def detect(shapes: Mapping[str, tuple[int, ...]], *, task: str | None = None) ->
         With a diagnosis key by key if the shapes fit no network, or not the task.
     """
     if task is not None:
-        task_named(task)
+        TASKS.require(task)
     weights = {k: tuple(s) for k, s in shapes.items() if not is_derivable(k) and not is_unused(k)}
     layout = _layout(weights)
     if layout is None:

@@ -28,7 +28,7 @@ from unifmir.hashing import sha256_of
 from unifmir.model import PruneCertificate, Source
 from unifmir.networks.base import Network
 from unifmir.reference.keras import read_keras
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def configuration(checkpoint: Checkpoint, task: str | None = None) -> ModelConfi
             config = detect.detect(checkpoint.shapes, task=task)
         else:
             if task is not None:
-                task_named(task)
+                TASKS.require(task)
             detect.check_fit(checkpoint.record.config, checkpoint.shapes)
             config = detect.chosen_task(checkpoint.record.config, task)
         if not isinstance(config, ReferenceConfig):

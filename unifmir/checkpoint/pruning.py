@@ -21,7 +21,7 @@ from unifmir.errors import CheckpointError, ExportError
 from unifmir.model import PruneCertificate, Source
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBody
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 
 SEED = 2024
 """Of the inputs on which parent and child are compared."""
@@ -74,7 +74,7 @@ def prune(model: Network, task: str) -> Network:
     ExportError
         If an output differs.
     """
-    task_named(task)
+    TASKS.require(task)
     config = _child_config(model, task)
     state = model.state_dict()
     kept = kept_keys(model, task)

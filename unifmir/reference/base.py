@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from unifmir.signature import Signature
 
+SIZE_MULTIPLE = 16
+"""Pixels: a multiple of what every reference model halves its images by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:

@@ -25,7 +25,7 @@ from unifmir.hashing import sha256_of
 from unifmir.model import Source, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 
 ORDINARY: dict[str, tuple[Any, ...]] = {
     "axes": ("YXC", "ZYXC", "TYXC"),
@@ -104,7 +104,7 @@ def read_keras(path: Path, *, task: str | None = None) -> Network:
     """
     path = Path(path)
     if task is not None:
-        task_named(task)
+        TASKS.require(task)
     try:
         content = _read(path)
         settings = _settings(path.with_name("config.json"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unifmir.errors import ImageError
 from unifmir.normalize import FloatImage, Scaling, scaled, scaling_between
 from unifmir.restoration.sampling import StackView
-from unifmir.tasks import Normalization
+from unifmir.tasks.base import Normalization
 
 _DIGIT = 16
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unifmir.simulate import lightfield, structures
 from unifmir.simulate.optics import Camera, Optics, blur, gaussian_kernel, psf
-from unifmir.tasks import TASKS, task_named
+from unifmir.tasks import TASKS
 
 Array = NDArray[np.float32]
 
@@ -63,7 +63,7 @@ def pair(task: str, rng: np.random.Generator, size: int) -> Pair:
     UnknownNameError
         No such task.
     """
-    task_named(task)
+    TASKS.require(task)
     while True:
         scene = _SCENES[task](rng, size)
         # Every structure of a small scene may lie outside it: an empty one teaches nothing.

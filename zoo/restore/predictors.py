@@ -22,7 +22,7 @@ from unifmir.hashing import sha256_of
 from unifmir.machine import available_cores
 from unifmir.networks.base import Network
 from unifmir.restoration.base import Placement, Predictor
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
 from unifmir.zoo.restore.out_of_memory import with_memory_errors
@@ -161,7 +161,7 @@ def task_of(choice: ModelChoice) -> str:
         The model has several, and none is named.
     """
     if choice.task is not None:
-        return task_named(choice.task).name
+        return TASKS[choice.task].name
     path = exported_path(choice.model)
     if path is not None:
         return FORMATS[format_of(path)].lineage(path).task

@@ -8,7 +8,7 @@ there, so none are given.
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from unifmir.tasks import task_named
+from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
     from unifmir.reference.base import Reference
@@ -256,7 +256,7 @@ def default_card(
     training : Training, optional
         What is known of the training.
     """
-    spec = task_named(task)
+    spec = TASKS[task]
     packager = Person("unifmir developers", github_user=github_user)
     dims = "3d" if "z" in spec.input_axes + spec.output_axes else "2d"
     care = (_CARE,) if task in ("denoise", "isotropic") else ()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unifmir.errors import ExportError
-from unifmir.tasks import Normalization
+from unifmir.tasks.base import Normalization
 
 EPSILON = 1e-6
 """What bioimageio.core adds to the span in `scale_range`, whatever the description says."""

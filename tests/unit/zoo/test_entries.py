@@ -12,7 +12,8 @@ from unifmir.checkpoint.loading import save
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.model import build
-from unifmir.tasks import TASKS, Normalization
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import Normalization
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories as places
 from unifmir.zoo.catalogue.index import entries, find

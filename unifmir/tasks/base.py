@@ -1,0 +1,223 @@
+"""Types of a task's row: `TaskSpec` and its parts, plain values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Size = tuple[int, int, int]
+"""Depth, height and width in pixels; for light fields, height and width in lenses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """How an image becomes the network's input, and how the output goes back.
+
+    `percentile`: (x - p_low) / (p_high - p_low), percentiles of the whole image or stack.
+    `light_field`: x / (0.55 * max) - 1, computed inside the image interface.
+    """
+
+    method: Literal["percentile", "light_field"]
+    low_percent: float = 0.0
+    high_percent: float = 100.0
+    clip: bool = False
+    """Clip the normalised input to [0, 1]."""
+    invertible: bool = True
+    """Whether the output is mapped back with the input's own percentiles."""
+    source: str = ""
+
+
+CARE_PERCENTILES = Normalization(
+    "percentile", 2.0, 99.8, source="Weigert et al. 2018 (CARE), as in the official inference"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    """Image sizes that a network takes. Pixels."""
+
+    minimum: int
+    multiple_of: int = 1
+    """1: any size from the minimum on, padded inside the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkShape:
+    """Shapes that tell a UniFMIR checkpoint of this task from those of others."""
+
+    layout: Literal["swin", "projection", "volume"] = "swin"
+    """Names and nesting of the keys."""
+    magnifies: bool = False
+    """Whether the Swin tail has a larger sampling than the image."""
+    slices: Literal["one", "odd"] = "one"
+    """Planes that the Swin head reads: one, or an odd number around the restored one."""
+
+
+SHARED_TAIL: Mapping[str, str] = {
+    "conv_before_upsample0.": "conv_before_upsample.",
+    "conv_last0.": "conv_last.",
+}
+"""Layers of the multi-task network that several tasks end in."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultiTaskPart:
+    """A task inside the official multi-task network: what pruning keeps, and its own settings."""
+
+    renamed: Mapping[str, str]
+    """Start of a multi-task key -> start of the official single-task key, beside the body's."""
+    first_stage: str = ""
+    """Start of the keys of a first network, which keep their names; empty if there is none."""
+    restoration: str = ""
+    """Put before the single-task keys of the Swin network where it is a part of another."""
+    channels: str = ""
+    """Field of `MultiTaskConfig` with the planes that the Swin head reads."""
+    scale: str = ""
+    """Field of `MultiTaskConfig` with the lateral magnification; empty for 1."""
+    stage: Literal["", "projector", "view_unet"] = ""
+    """Field of `MultiTaskConfig` with the configuration of the first network."""
+
+    @property
+    def own_layers(self) -> tuple[str, ...]:
+        """Layers of the multi-task network that no other task uses, as starts of keys."""
+        starts = (self.first_stage, *(key for key in self.renamed if key not in SHARED_TAIL))
+        return tuple(start for start in starts if start)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecipe:
+    """A task's share of a training on simulated images.
+
+    Sizes are those of an hour on one CPU core; the paper's assume a GPU.
+    """
+
+    scene_size: int
+    """Side of a simulated image: pixels, or lenses for light fields."""
+    scenes: int
+    """Simulated images in the pool."""
+    patch: int
+    """Side of a training patch: pixels of the network's input, or lenses."""
+    batch: int
+    paper_patch: int
+    """Side of a patch in the paper's fine-tuning (Ma et al. 2024, Methods)."""
+    paper_batch: int
+    """Patches of a batch in the paper's fine-tuning."""
+    l1_share: float = 0.5
+    """Weight of L1 in the mixed loss, the rest is L2. The paper has 0.5."""
+    first_stage_weight: float = 0.0
+    """Weight of the loss of a first network's output when fine-tuning; 0 if there is none."""
+    pretraining_first_stage_weight: float = 0.0
+    """Weight of the loss of a first network's output when training from random weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The simulated microscope of a task."""
+
+    scene: str
+    """`module:function` from a NumPy generator and a side in pixels (or lenses) to a scene."""
+    planes: int | None = None
+    """Planes of a simulated stack, for networks that read a fixed number; None: any."""
+    views: int | None = None
+    """Views of a simulated light field; None: it is none."""
+    result_planes: int | None = None
+    """Planes of the truth, for networks that give a fixed number; None: those of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecipe:
+    """How good a model is: test images, simple methods to beat, and metrics."""
+
+    size: int
+    """Side of the test images: pixels, or lenses for light fields."""
+    baselines: str
+    """`module:function` from a scene to the results of simple methods by name."""
+    metrics: tuple[str, ...] = ("psnr_db", "ssim", "nrmse", "slope")
+    """Names in `unifmir.metrics.METRICS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workloads:
+    """Image sizes that a benchmark times."""
+
+    patch: tuple[Size, ...]
+    """Seconds, not minutes, for the full-size UniFMIR on one CPU core."""
+    image: tuple[Size, ...]
+    """Whole images, as small as users have them."""
+    sweep: tuple[Size, ...]
+    """Sizes that grow by about two, for the exponent."""
+    paper: tuple[Size, ...]
+    """Patches of the paper's prediction table (Ma et al. 2024, Extended Data Table 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardText:
+    """Sentences of a model card that depend on the task alone."""
+
+    intended_use: str
+    limitations: str
+    cites_care: bool = False
+    """Whether the training data and method are those of CARE (Weigert et al. 2018)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFile:
+    """The real image that ships with the package for a task, and where it comes from."""
+
+    file: str
+    """File name in unifmir/data."""
+    sha256: str
+    shape: tuple[int, ...]
+    """Pixels, in the task's input axes."""
+    dtype: str
+    name: str
+    description: str
+    """Sentences on what it shows, and what was done to it."""
+    cut: str
+    """Part of the source that was taken."""
+    source: str
+    """Package, version and file it was cut from."""
+    licence: str
+    """SPDX identifier."""
+    authors: tuple[str, ...]
+    pixel_size_um: float | None = None
+    """Lateral; None where the source does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Everything that depends on a task alone. A row of `unifmir.tasks.TASKS`."""
+
+    name: str
+    title: str
+    summary: str
+    """One sentence for people."""
+    input_axes: str
+    """Axes of the image a user holds, one letter each of `z`, `y`, `x`."""
+    output_axes: str
+    """Axes of the result, as `input_axes`."""
+    normalization: Normalization
+    size: SizeRule
+    """Lateral sizes of the image interface."""
+    network: str
+    """`module:class` of the single-task network."""
+    interfaces: tuple[str, ...]
+    """Names in `unifmir.interfaces.INTERFACES`: the first that a network's signature fits."""
+    zoo_tags: tuple[str, ...]
+    """Task tags of BioImage.IO."""
+    training: TrainingRecipe
+    simulation: Simulation
+    evaluation: EvaluationRecipe
+    workloads: Workloads
+    card: CardText
+    sample: SampleFile
+    shape: NetworkShape = field(default_factory=NetworkShape)
+    multitask: MultiTaskPart | None = None
+    """Part of the official multi-task network; None for a task that it does not have."""
+
+
+NORMALISED_OUTPUT = (
+    "The output stays in normalised units: the file format cannot express the inverse of a "
+    "percentile normalisation. Multiply by (p_high - p_low) and add p_low of the input to go "
+    "back to intensities; unifmir does this by itself."
+)
+"""Limitation that packages of all tasks with an invertible normalisation state."""

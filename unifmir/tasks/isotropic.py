@@ -1,0 +1,71 @@
+"""Isotropic reconstruction."""
+
+from unifmir.tasks.base import (
+    CARE_PERCENTILES,
+    NORMALISED_OUTPUT,
+    SHARED_TAIL,
+    CardText,
+    EvaluationRecipe,
+    MultiTaskPart,
+    NetworkShape,
+    SampleFile,
+    Simulation,
+    SizeRule,
+    TaskSpec,
+    TrainingRecipe,
+    Workloads,
+)
+
+ISOTROPIC = TaskSpec(
+    name="isotropic",
+    title="Isotropic reconstruction",
+    summary="Restores the axial resolution of a stack interpolated to isotropic sampling.",
+    input_axes="zyx",
+    output_axes="zyx",
+    normalization=CARE_PERCENTILES,
+    size=SizeRule(minimum=1),
+    network="unifmir.networks.swin:SwinRestoration",
+    interfaces=("volumetric", "isotropic"),
+    zoo_tags=("image-restoration", "image-reconstruction"),
+    training=TrainingRecipe(
+        scene_size=64, scenes=120, patch=48, batch=4, paper_patch=64, paper_batch=32
+    ),
+    simulation=Simulation("unifmir.simulate.scenes:coarse_planes"),
+    evaluation=EvaluationRecipe(48, "unifmir.training.baselines:smoothed"),
+    workloads=Workloads(
+        patch=((24, 48, 48),),
+        image=((48, 96, 96),),
+        sweep=((16, 24, 24), (16, 32, 32), (24, 48, 48), (32, 64, 64)),
+        paper=((301, 188, 188),),
+    ),
+    card=CardText(
+        intended_use=(
+            "Fluorescence stacks whose axial axis has already been interpolated to the lateral "
+            "pixel size, one channel. Sections along both lateral axes are restored and combined."
+        ),
+        limitations=NORMALISED_OUTPUT
+        + " Interpolate z first: the package does not know your voxel size.",
+        cites_care=True,
+    ),
+    sample=SampleFile(
+        file="isotropic.tif",
+        sha256="34648d812f917df39831fb276113267e391fb916f6ea2de117a2902e1e457da4",
+        shape=(48, 64, 64),
+        dtype="uint16",
+        name="Pollen grain, z interpolated",
+        description=(
+            "The wall of a pollen grain, a real 3D stack whose z sampling is interpolated: linear,"
+            " 24 planes to 48. The package does not say the plane distance, so twofold is a choice"
+            " and the voxels are only roughly cubic."
+        ),
+        cut="planes 2 to 25, rows 60 to 123, columns 162 to 225; z resampled linearly to 48",
+        source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
+        licence="BSD-3-Clause",
+        authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
+        pixel_size_um=None,
+    ),
+    shape=NetworkShape(),
+    multitask=MultiTaskPart(
+        renamed={"conv_firstiso.": "conv_first.", **SHARED_TAIL}, channels="isotropic_channels"
+    ),
+)

@@ -1,0 +1,74 @@
+"""Super-resolution."""
+
+from unifmir.tasks.base import (
+    NORMALISED_OUTPUT,
+    SHARED_TAIL,
+    CardText,
+    EvaluationRecipe,
+    MultiTaskPart,
+    NetworkShape,
+    Normalization,
+    SampleFile,
+    Simulation,
+    SizeRule,
+    TaskSpec,
+    TrainingRecipe,
+    Workloads,
+)
+
+SR = TaskSpec(
+    name="sr",
+    title="Super-resolution",
+    summary="Doubles the sampling of a widefield image and restores detail.",
+    input_axes="yx",
+    output_axes="yx",
+    normalization=Normalization(
+        "percentile", 0.0, 100.0, clip=True, source="min-max, as in the official inference"
+    ),
+    size=SizeRule(minimum=1),
+    network="unifmir.networks.swin:SwinRestoration",
+    interfaces=("enlarged", "planes"),
+    zoo_tags=("super-resolution", "image-restoration"),
+    training=TrainingRecipe(
+        scene_size=96, scenes=400, patch=32, batch=4, paper_patch=128, paper_batch=4
+    ),
+    simulation=Simulation("unifmir.simulate.scenes:super_resolution"),
+    evaluation=EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),
+    workloads=Workloads(
+        patch=((1, 128, 128),),
+        image=((1, 256, 256),),
+        sweep=((1, 64, 64), (1, 96, 96), (1, 128, 128), (1, 192, 192), (1, 256, 256)),
+        paper=((1, 128, 128),),
+    ),
+    card=CardText(
+        intended_use=(
+            "Two-dimensional fluorescence images, one channel, of the kind the weights were "
+            "trained on. Each image is scaled by its own minimum and maximum."
+        ),
+        limitations="A hot pixel sets the maximum and darkens the rest: remove it first. "
+        + NORMALISED_OUTPUT,
+    ),
+    sample=SampleFile(
+        file="sr.tif",
+        sha256="3e7d159818a7683e43a29b55f56ad46fb5cc452e67814e06edf7de595de90b35",
+        shape=(160, 160),
+        dtype="uint8",
+        name="Microtubules, TIRF",
+        description=(
+            "Microtubules in a COS-7 cell, Alexa Fluor 647, TIRF microscope. 8 bit: the package "
+            "ships the picture as a JPEG thumbnail at full sampling, so compression and contrast "
+            "stretching are part of it; intensities are not photon counts."
+        ),
+        cut="rows 140 to 299, columns 100 to 259, values unchanged",
+        source="nanopyx 2.1.5 (PyPI), nanopyx/data/examples/Cell2_TIRF_COS7_IC/thumbnail.jpg",
+        licence="CC-BY-4.0",
+        authors=("Inês Cunha, Instituto Gulbenkian de Ciência, 2023",),
+        pixel_size_um=None,
+    ),
+    shape=NetworkShape(magnifies=True),
+    multitask=MultiTaskPart(
+        renamed={"conv_firstsr.": "conv_first.", "upsamplesr.": "upsample.", **SHARED_TAIL},
+        channels="sr_channels",
+        scale="sr_scale",
+    ),
+)
