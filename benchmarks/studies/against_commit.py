@@ -94,7 +94,7 @@ def times(tree: Path, model: str, tasks: list[str], out: Path) -> Times:
     return {
         (one["subject"]["task"], one["subject"]["runtime"], one["subject"]["precision"]): (
             one["latency"]["median_ms"],
-            median(cpu for round_ms in one["latency"]["cpu_ms"] for cpu in round_ms),
+            median(one["latency"]["cpu_ms"]),
         )
         for one in rows
         if one["latency"]
