@@ -3,14 +3,20 @@
 import os
 import shutil
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unifmir.cli import output
-from unifmir.export.runtimes import RUNNERS
+from unifmir.cli.choices import (
+    PrecisionChoice,
+    RuntimeChoice,
+    TableFormatChoice,
+    TaskChoice,
+    ViewChoice,
+    WorkloadChoice,
+)
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
@@ -19,49 +25,10 @@ if TYPE_CHECKING:
     from unifmir.benchmarks.plan.benchmark_plan import Plan
     from unifmir.benchmarks.report.results import Results
 
-Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
-Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
 
-
-class Precision(StrEnum):
-    """Choices of --precision."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-    fp16_compute = "fp16-compute"
-    bf16_compute = "bf16-compute"
-
-
-class Workload(StrEnum):
-    """Choices of --workload."""
-
-    patch = "patch"
-    image = "image"
-    sweep = "sweep"
-    paper = "paper"
-
-
-class Form(StrEnum):
-    """Choices of --format."""
-
-    text = "text"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-
-
-class View(StrEnum):
-    """Choices of --view."""
-
-    latency = "latency"
-    cost = "cost"
-    quality = "quality"
-
-
-FormOption = Annotated[Form, typer.Option("--format", help="How to print the tables.")]
+FormOption = Annotated[TableFormatChoice, typer.Option("--format", help="How to print the tables.")]
 ViewOption = Annotated[
-    list[View] | None, typer.Option("--view", help="Which tables; repeatable, all if none.")
+    list[ViewChoice] | None, typer.Option("--view", help="Which tables; repeatable, all if none.")
 ]
 PlotsOption = Annotated[
     Path | None, typer.Option("--plots", help="Folder for plots as PNG and SVG.")
@@ -88,24 +55,24 @@ def benchmark(
         typer.Option("--artifact", help="File that `unifmir export` made; repeatable."),
     ] = None,
     tasks: Annotated[
-        list[Task] | None,
+        list[TaskChoice] | None,
         typer.Option("--task", help="Repeatable; all that the models can do if none."),
     ] = None,
     runtimes: Annotated[
-        list[Runtime] | None,
+        list[RuntimeChoice] | None,
         typer.Option(
             "--runtime",
             help="Repeatable; eager and onnxruntime if none is named, with --quick onnxruntime.",
         ),
     ] = None,
     precisions: Annotated[
-        list[Precision] | None,
+        list[PrecisionChoice] | None,
         typer.Option(
             "--precision", help="Repeatable; fp16 stores weights so, fp16-compute also computes so."
         ),
     ] = None,
     workloads: Annotated[
-        list[Workload] | None,
+        list[WorkloadChoice] | None,
         typer.Option(
             "--workload", help="Image sizes; repeatable. patch and image, with --quick patch."
         ),
@@ -140,7 +107,7 @@ def benchmark(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure anew what is in the results file.")
     ] = False,
-    form: FormOption = Form.text,
+    form: FormOption = TableFormatChoice.text,
     views: ViewOption = None,
     plots: PlotsOption = None,
     paper_tables: Annotated[
@@ -194,7 +161,7 @@ def benchmark(
 @app.command("show")
 def show(
     results: Annotated[Path, typer.Argument(help="File that `unifmir benchmark` wrote.")],
-    form: FormOption = Form.text,
+    form: FormOption = TableFormatChoice.text,
     views: ViewOption = None,
     plots: PlotsOption = None,
     as_json: output.JsonFlag = False,
@@ -258,7 +225,12 @@ def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
 
 
 def _shown(
-    results: "Results", form: Form, views: list[View] | None, plots: Path | None, *, as_json: bool
+    results: "Results",
+    form: TableFormatChoice,
+    views: list[ViewChoice] | None,
+    plots: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     from unifmir.benchmarks.report.tables import VIEWS, rendered, terminal
 
@@ -268,7 +240,7 @@ def _shown(
         output.print_result(results.to_dict(), "", as_json=True)
         return
     names = [view.value for view in views] if views else list(VIEWS)
-    if form is Form.text and sys.stdout.isatty():
+    if form is TableFormatChoice.text and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         colour = "NO_COLOR" not in os.environ
         text = terminal(results, views=names, width=width, colour=colour)

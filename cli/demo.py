@@ -1,4 +1,4 @@
-"""What `make demo` shows after an export: a real image restored by the exported ONNX file.
+"""Demo after an export: a real image restored by the exported ONNX file.
 
     python -m unifmir.cli.demo OUT
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Shaped
 from PIL import Image
 
 from unifmir.cli import output
@@ -23,11 +24,13 @@ from unifmir.tasks import TASKS
 
 DISPLAY_PERCENT = (1.0, 99.8)
 """Percentiles shown as black and white: contrast as Fiji's automatic setting gives it."""
+Stack = Shaped[np.ndarray, "z y x"]
+"""Planes of an image, in any type."""
 ENLARGED = 3
 """Screen pixels per image pixel."""
 
 
-def restore(model: Path, image: np.ndarray, task: str) -> np.ndarray:
+def restore(model: Path, image: Stack, task: str) -> Float32[np.ndarray, "z y x"]:
     """Restore a raw image with an exported ONNX file.
 
     Parameters
@@ -35,19 +38,21 @@ def restore(model: Path, image: np.ndarray, task: str) -> np.ndarray:
     model : path
         An ONNX file with the image interface.
     image : ndarray
-        Raw intensities in the task's input axes.
+        Raw intensities.
 
     Returns
     -------
-    ndarray, float32
-        In the intensities of the input.
+    ndarray
+        Restored intensities, in the unit of the input.
     """
     normalized, scaling = normalize(image, TASKS[task].normalization)
     return scaling.invert(ONNX.runner(model)(normalized[None, None])[0, 0])
 
 
-def side_by_side(before: np.ndarray, after: np.ndarray) -> Image.Image:
-    """Two (Y, X) images in one picture, each with the contrast of its own percentiles."""
+def side_by_side(
+    before: Shaped[np.ndarray, "y x"], after: Shaped[np.ndarray, "y x"]
+) -> Image.Image:
+    """Two images in one picture, the intensities of each stretched between its own percentiles."""
     shown = []
     for plane in (before, after):
         low, high = np.percentile(plane, DISPLAY_PERCENT)
@@ -57,8 +62,8 @@ def side_by_side(before: np.ndarray, after: np.ndarray) -> Image.Image:
     return Image.fromarray(np.concatenate([shown[0], gap, shown[1]], axis=1))
 
 
-def noise_level(stack: np.ndarray) -> float:
-    """Standard deviation of white noise, mean over the planes (Immerkaer 1996, equation 4)."""
+def noise_level(stack: Stack) -> float:
+    """Standard deviation of white noise in intensities (Immerkaer 1996, equation 4)."""
     from scipy.ndimage import convolve
 
     second = np.array([1.0, -2.0, 1.0])
@@ -67,8 +72,8 @@ def noise_level(stack: np.ndarray) -> float:
     return float(np.sqrt(np.pi / 2) / 6 * response.mean())
 
 
-def summary(folder: Path, taken: Sample, before: np.ndarray, after: np.ndarray) -> str:
-    """The table that the demo leaves: artifacts and what the restoration did."""
+def summary(folder: Path, taken: Sample, before: Stack, after: Stack) -> str:
+    """The table that the demo leaves: artifacts, and the intensities before and after."""
     rows = []
     for path in sorted(folder.glob(f"*{REPORT_SUFFIX}")):
         report = json.loads(path.read_text("utf-8"))

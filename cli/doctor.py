@@ -1,22 +1,19 @@
 """`unifmir doctor`: what this machine has, what would be used, what is missing, what is fastest."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
-from unifmir.tasks import TASKS
+from unifmir.cli.choices import TaskChoice
 
 if TYPE_CHECKING:
     from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
 
-Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # mypy reads only literal enums; the table is the one list of tasks
-
 
 def doctor(
     task: Annotated[
-        Task | None,
+        TaskChoice | None,
         typer.Option(help="Time the runtimes for this task, for half a minute or so."),
     ] = None,
     measure: Annotated[

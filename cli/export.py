@@ -1,14 +1,12 @@
-"""`unifmir export` and `unifmir verify`."""
+"""`unifmir export`: verified files of a model."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
-from unifmir.export.formats import FORMATS
-from unifmir.tasks import TASKS
+from unifmir.cli.choices import ElementTypeChoice, FormatChoice, InterfaceChoice, TaskChoice
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -16,30 +14,10 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from unifmir.export.base import Artifact, Credit
-    from unifmir.export.verification import Report
-
-
-class Precision(StrEnum):
-    """Choices of --precision."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
-class Interface(StrEnum):
-    """Choices of --interface."""
-
-    image = "image"
-    network = "network"
-
-
-Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # mypy reads only literal enums; the registry is the one list of formats
-Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # as above
 
 
 def export(
-    task: Annotated[Task | None, typer.Option(help="Task to export.")] = None,
+    task: Annotated[TaskChoice | None, typer.Option(help="Task to export.")] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint file: .pt, .pth or .safetensors.")
     ] = None,
@@ -47,16 +25,17 @@ def export(
         str | None, typer.Option(help=f"Zoo model; {EMBEDDED} if nothing is named.")
     ] = None,
     formats: Annotated[
-        list[Format] | None,
+        list[FormatChoice] | None,
         typer.Option("--format", "-f", help="Repeatable; onnx and bioimageio if none is named."),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Type the weights are stored in; refused where unsafe.")
-    ] = Precision.fp32,
+        ElementTypeChoice,
+        typer.Option(help="Type the weights are stored in; refused where unsafe."),
+    ] = ElementTypeChoice["fp32"],
     interface: Annotated[
-        Interface,
+        InterfaceChoice,
         typer.Option(help="image: takes a user's image. network: the plain (N, C, H, W) network."),
-    ] = Interface.image,
+    ] = InterfaceChoice.image,
     opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
     out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
     calibration: Annotated[
@@ -145,26 +124,6 @@ def export(
             output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
 
 
-def verify(
-    artifact: Annotated[Path, typer.Argument(help="A file made by `unifmir export`.")],
-    parent: Annotated[
-        Path | None,
-        typer.Option(help="The fp32 safetensors it was made from, if it lies elsewhere."),
-    ] = None,
-    as_json: output.JsonFlag = False,
-) -> None:
-    """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
-    from rich.console import Console
-
-    from unifmir.export.verification import verify as run
-
-    with Console(stderr=True).status(f"verifying {artifact.name}"):
-        report = run(artifact, parent=parent)
-    output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
-    if not report.passed:
-        output.check_failed("\n  ".join([artifact.name, *report.failures]))
-
-
 def _engine_options(
     formats: list[str],
     profile: str,
@@ -201,7 +160,7 @@ def _engine_options(
 def _credit(
     zoo_id: str | None, author: list[str] | None, licence: str, github_user: str
 ) -> "Credit":
-    """What the user says of the weights, else what the zoo entry does."""
+    """Credit for the weights: the user's words, else those of the zoo entry."""
     from unifmir.export.base import Credit
     from unifmir.zoo.catalogue.index import find
 
@@ -253,17 +212,3 @@ def _score_line(score: dict[str, Any]) -> str:
         f"\nexpected zoo score {score['total']:.3f} = ({told}) / 4"
         f"; target {score['target']}, {score['with_deepimagej']:.3f} if deepImageJ's check passes"
     )
-
-
-def _case_table(report: "Report") -> str:
-    rows = []
-    for case in report.results:
-        c = case.comparison
-        psnr = "exact" if c.identical else f"{c.psnr_db:.1f}"
-        shape = "x".join(map(str, case.shape))
-        verdict = "passed" if not case.failures else "failed"
-        difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
-        rows.append((case.source, shape, difference, psnr, slope, verdict))
-    table = output.table(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
-    verdict = "passed" if report.passed else "failed"
-    return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

@@ -9,11 +9,15 @@ import typer
 from typer.core import TyperGroup
 
 import unifmir
-from unifmir.cli import benchmark, doctor, output, zoo
-from unifmir.cli import export as exporting
-from unifmir.cli import prune as checkpoints
-from unifmir.cli import restore as restoring
-from unifmir.cli import train as training
+from unifmir.cli import benchmark, output, zoo
+from unifmir.cli.doctor import doctor
+from unifmir.cli.evaluate import evaluate
+from unifmir.cli.export import export
+from unifmir.cli.inspect import inspect
+from unifmir.cli.prune import prune
+from unifmir.cli.restore import restore
+from unifmir.cli.train import train
+from unifmir.cli.verify import verify
 
 
 class Commands(TyperGroup):
@@ -67,14 +71,8 @@ def root(
     ctx.with_resource(output.logging_on_stderr(verbose))
 
 
-app.command("restore")(restoring.restore)
-app.command("inspect")(checkpoints.inspect)
-app.command("prune")(checkpoints.prune)
-app.command("export")(exporting.export)
-app.command("verify")(exporting.verify)
-app.command("train")(training.train)
-app.command("evaluate")(training.evaluate)
-app.command("doctor")(doctor.doctor)
+for command in (restore, inspect, prune, export, verify, train, evaluate, doctor):
+    app.command(command.__name__)(command)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 

@@ -1,4 +1,4 @@
-"""What the commands share: results on stdout, everything else on stderr, one way to fail.
+"""Output that the commands share: results on stdout, the rest on stderr, one way to fail.
 
 Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
 """
@@ -73,6 +73,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in cells
     ]
     return "\n".join(lines)
+
+
+def megabytes(size_bytes: int) -> str:
+    """A number of bytes in MB, with two decimals."""
+    return f"{size_bytes / 1e6:.2f} MB"
 
 
 @contextmanager

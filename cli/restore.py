@@ -3,15 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
-from unifmir.export.runtimes import RUNNERS
-from unifmir.tasks import TASKS
+from unifmir.cli.choices import ElementTypeChoice, ImageFormatChoice, RuntimeChoice, TaskChoice
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -19,27 +17,9 @@ if TYPE_CHECKING:
     from unifmir.zoo.restore.files import Restored
     from unifmir.zoo.restore.outputs import Job
 
-Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # mypy reads only literal enums; the table is the one list of tasks
-Runtime = StrEnum("Runtime", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
-
 
 LINE_EVERY_S = 30.0
-"""Where no terminal shows the bars."""
-
-
-class Precision(StrEnum):
-    """Choices of --precision."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
-class Form(StrEnum):
-    """Choices of --format."""
-
-    tiff = "tiff"
-    zarr = "zarr"
+"""Seconds between lines of progress, printed where no terminal shows the bars."""
 
 
 def restore(
@@ -50,7 +30,7 @@ def restore(
         ),
     ],
     task: Annotated[
-        Task | None, typer.Option(help="What to restore; needed where the model has several.")
+        TaskChoice | None, typer.Option(help="What to restore; needed where the model has several.")
     ] = None,
     model: Annotated[
         str | None,
@@ -67,7 +47,8 @@ def restore(
         typer.Option(help="Of the images, as zyx, where the files say them wrongly or not at all."),
     ] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="Of the results; as the image if not given.")
+        ImageFormatChoice | None,
+        typer.Option("--format", help="Of the results; as the image if not given."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or cuda:N.")
@@ -77,8 +58,9 @@ def restore(
         typer.Option(help="Pixels at a side that are restored at once; auto: what memory allows."),
     ] = "auto",
     precision: Annotated[
-        Precision, typer.Option(help="Of the arithmetic; refused where the picture would change.")
-    ] = Precision.fp32,
+        ElementTypeChoice,
+        typer.Option(help="Of the arithmetic; refused where the picture would change."),
+    ] = ElementTypeChoice["fp32"],
     pixel_size: Annotated[
         float | None,
         typer.Option(
@@ -96,7 +78,7 @@ def restore(
         typer.Option("--fast", help="Leave out the middle group of the network: less quality."),
     ] = False,
     runtime: Annotated[
-        Runtime | None, typer.Option(help="What runs the model; `unifmir doctor` shows them.")
+        RuntimeChoice | None, typer.Option(help="What runs the model; `unifmir doctor` shows them.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="On the CPU, of each process.")] = None,
     workers: Annotated[
@@ -162,7 +144,7 @@ def restore(
 
 
 def _model(model: str | None, artifact: Path | None) -> str | Path | None:
-    """What is run; UnifmirError if both are given or the file is not there."""
+    """The model or file to run; UnifmirError if both are given or the file is not there."""
     from unifmir.errors import UnifmirError
     from unifmir.zoo.restore.predictors import exported_path
 

@@ -1,41 +1,19 @@
-"""`unifmir train` and `unifmir evaluate`, on simulated images."""
+"""`unifmir train`: a model, on simulated images."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from unifmir.cli import output
+from unifmir.cli.choices import DeviceChoice, LossChoice, TaskChoice
 from unifmir.tasks import TASKS
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from unifmir.training.evaluation import Evaluation
-
-Task = StrEnum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # the one list of tasks; mypy reads only literal enums
-
-
-class Loss(StrEnum):
-    """Choices of --loss."""
-
-    mixed = "mixed"
-    l1 = "l1"
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def train(
     out: Annotated[Path, typer.Option(help="The trained model, .safetensors.")],
     tasks: Annotated[
-        list[Task] | None,
+        list[TaskChoice] | None,
         typer.Option(
             "--task", help="Repeatable, also to weight a task; all five if none is named."
         ),
@@ -52,17 +30,17 @@ def train(
         float | None, typer.Option(help="5e-5 (the paper's) with --init, 1e-3 without.")
     ] = None,
     loss: Annotated[
-        Loss | None,
+        LossChoice | None,
         typer.Option(help="mixed: 0.5 L1 + 0.5 L2, the default without --init. l1: with it."),
     ] = None,
     renew: Annotated[
-        list[Task] | None,
+        list[TaskChoice] | None,
         typer.Option(help="With --init: give this task's own layers random weights. Repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     device: Annotated[
-        Device, typer.Option(help="auto: a CUDA device if there is one.")
-    ] = Device.auto,
+        DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")
+    ] = DeviceChoice.auto,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train on simulated images: all five tasks in one model, or fine-tune some.
@@ -70,6 +48,7 @@ def train(
     Fine-tuning some tasks of a multi-task model leaves every weight that the others use as it is.
     """
     import torch
+    from rich.console import Console
     from rich.progress import Progress, TimeRemainingColumn
 
     from unifmir import load
@@ -84,10 +63,11 @@ def train(
     if renew and init is None:
         raise CheckpointError("--renew changes the model given with --init, and none is given")
     cuda = torch.cuda.is_available()
-    if device is Device.cuda and not cuda:
+    if device is DeviceChoice.cuda and not cuda:
         raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
-    with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=_stderr()) as bar:
+    console = Console(stderr=True)
+    with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
         scenes = bar.add_task("simulating", total=sum(SMALL[name].scenes for name in set(names)))
         training = bar.add_task("training", total=steps)
         recent: dict[str, float] = {}
@@ -104,10 +84,10 @@ def train(
             seed=seed,
             learning_rate=learning_rate,
             init=network,
-            mixed_loss=None if loss is None else loss is Loss.mixed,
+            mixed_loss=None if loss is None else loss is LossChoice.mixed,
             renew=[task.value for task in renew or ()],
             resume=resume,
-            device="cuda" if cuda and device is not Device.cpu else "cpu",
+            device="cuda" if cuda and device is not DeviceChoice.cpu else "cpu",
         )
         source = run(request, Watch(lambda _: bar.advance(scenes), on_step))
     document = {
@@ -120,53 +100,3 @@ def train(
     }
     text = f"{out}: {source.size_bytes / 1e6:.2f} MB, {steps} steps of {', '.join(names)}"
     output.print_result(document, text, as_json=as_json)
-
-
-def evaluate(
-    model: Annotated[str, typer.Argument(help="Checkpoint file or zoo id.")],
-    tasks: Annotated[
-        list[Task] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
-    ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Held-out images per task.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Of the held-out images.")] = 0,
-    as_json: output.JsonFlag = False,
-) -> None:
-    """Measure a model on held-out simulated images, beside the simple methods of each task."""
-    from rich.progress import Progress
-
-    from unifmir import load
-    from unifmir.training.evaluation import evaluate as run
-
-    network = load(model)
-    able = list(TASKS) if network.kind == "multitask" else [network.task]
-    names = [task.value for task in tasks] if tasks else able
-    with Progress(console=_stderr()) as bar:
-        progress = bar.add_task("evaluating", total=images * len(names))
-        results = [
-            run(network, name, images=images, seed=seed, on_image=lambda: bar.advance(progress))
-            for name in names
-        ]
-    document = {
-        "model": network.source.name,
-        "sha256": network.source.sha256,
-        "tasks": {result.task: result.to_dict() for result in results},
-    }
-    output.print_result(document, _table(results), as_json=as_json)
-
-
-def _table(results: "list[Evaluation]") -> str:
-    rows = []
-    for result in results:
-        best = result.baselines[result.best_baseline]
-        psnr, other = f"{result.model.psnr_db:.2f}", f"{best.psnr_db:.2f}"
-        ssim = f"{result.model.ssim:.3f} / {best.ssim:.3f}"
-        gain = f"{result.gain_db:+.2f}"
-        rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
-    columns = ("task", "PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
-    return output.table(columns, rows)
-
-
-def _stderr() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ import typer
 from typer.testing import CliRunner
 
 import unifmir
-from unifmir.cli import output
+from unifmir.benchmarks.report import tables
+from unifmir.cli import choices, output
 from unifmir.cli.main import Commands, app
 from unifmir.errors import CheckpointError
+from unifmir.interfaces import InputKind
 
 COMMANDS = (
     "restore",
@@ -85,6 +88,13 @@ def test_importing_the_package_imports_nothing_heavy():
     version, *loaded = result.stdout.split()
     assert version == unifmir.__version__
     assert not [name for name in (*HEAVY, "typer") if name in loaded]
+
+
+def test_choices_written_out_are_those_of_the_rooms():
+    # Importing the rooms for a name would make --help heavy.
+    assert set(choices.InterfaceChoice) == set(get_args(InputKind))
+    assert set(choices.TableFormatChoice) == set(tables.FORMATS)
+    assert set(choices.ViewChoice) == set(tables.VIEWS)
 
 
 def test_help_names_every_command():

@@ -1,0 +1,66 @@
+"""Choices of the commands' options, each once, from the lists they belong to.
+
+mypy reads only literal enums, hence the ignores. Nothing here imports more than names.
+"""
+
+from dataclasses import fields
+from enum import StrEnum
+
+from unifmir.export.formats import FORMATS
+from unifmir.export.runtimes import RUNNERS
+from unifmir.precision.element_types import ELEMENT_TYPES, PRECISIONS
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import Workloads
+
+TaskChoice = StrEnum("TaskChoice", {name: name for name in TASKS})  # type: ignore[misc]  # as above
+FormatChoice = StrEnum("FormatChoice", {name: name for name in FORMATS})  # type: ignore[misc]  # as above
+RuntimeChoice = StrEnum("RuntimeChoice", {name: name for name in RUNNERS})  # type: ignore[misc]  # as above
+PrecisionChoice = StrEnum("PrecisionChoice", {name: name for name in PRECISIONS})  # type: ignore[misc]  # as above
+ElementTypeChoice = StrEnum("ElementTypeChoice", {name: name for name in ELEMENT_TYPES})  # type: ignore[misc]  # as above
+WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields(Workloads)})  # type: ignore[misc]  # as above
+
+
+class InterfaceChoice(StrEnum):
+    """Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""
+
+    image = "image"
+    network = "network"
+
+
+class ImageFormatChoice(StrEnum):
+    """Formats of restored images."""
+
+    tiff = "tiff"
+    zarr = "zarr"
+
+
+class TableFormatChoice(StrEnum):
+    """Formats of result tables, as in `unifmir.benchmarks.report.tables`."""
+
+    text = "text"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+
+
+class ViewChoice(StrEnum):
+    """Result tables, as in `unifmir.benchmarks.report.tables`."""
+
+    latency = "latency"
+    cost = "cost"
+    quality = "quality"
+
+
+class LossChoice(StrEnum):
+    """Losses of a training."""
+
+    mixed = "mixed"
+    l1 = "l1"
+
+
+class DeviceChoice(StrEnum):
+    """Devices to train on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"

@@ -1,0 +1,57 @@
+"""`unifmir evaluate`: a model on held-out simulated images."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unifmir.cli import output
+from unifmir.cli.choices import TaskChoice
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from unifmir.training.evaluation import Evaluation
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Checkpoint file or zoo id.")],
+    tasks: Annotated[
+        list[TaskChoice] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Held-out images per task.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of the held-out images.")] = 0,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Measure a model on held-out simulated images, beside the simple methods of each task."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unifmir import load
+    from unifmir.training.evaluation import evaluate as run
+
+    network = load(model)
+    able = list(TASKS) if network.kind == "multitask" else [network.task]
+    names = [task.value for task in tasks] if tasks else able
+    with Progress(console=Console(stderr=True)) as bar:
+        progress = bar.add_task("evaluating", total=images * len(names))
+        results = [
+            run(network, name, images=images, seed=seed, on_image=lambda: bar.advance(progress))
+            for name in names
+        ]
+    document = {
+        "model": network.source.name,
+        "sha256": network.source.sha256,
+        "tasks": {result.task: result.to_dict() for result in results},
+    }
+    output.print_result(document, _table(results), as_json=as_json)
+
+
+def _table(results: "list[Evaluation]") -> str:
+    rows = []
+    for result in results:
+        best = result.baselines[result.best_baseline]
+        psnr, other = f"{result.model.psnr_db:.2f}", f"{best.psnr_db:.2f}"
+        ssim = f"{result.model.ssim:.3f} / {best.ssim:.3f}"
+        gain = f"{result.gain_db:+.2f}"
+        rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
+    columns = ("task", "PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
+    return output.table(columns, rows)

@@ -1,0 +1,45 @@
+"""`unifmir verify`: an exported file, proved again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unifmir.cli import output
+
+if TYPE_CHECKING:
+    from unifmir.export.verification import Report
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="A file made by `unifmir export`.")],
+    parent: Annotated[
+        Path | None,
+        typer.Option(help="The fp32 safetensors it was made from, if it lies elsewhere."),
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
+    from rich.console import Console
+
+    from unifmir.export.verification import verify as run
+
+    with Console(stderr=True).status(f"verifying {artifact.name}"):
+        report = run(artifact, parent=parent)
+    output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
+    if not report.passed:
+        output.check_failed("\n  ".join([artifact.name, *report.failures]))
+
+
+def _case_table(report: "Report") -> str:
+    rows = []
+    for case in report.results:
+        c = case.comparison
+        psnr = "exact" if c.identical else f"{c.psnr_db:.1f}"
+        shape = "x".join(map(str, case.shape))
+        verdict = "passed" if not case.failures else "failed"
+        difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
+        rows.append((case.source, shape, difference, psnr, slope, verdict))
+    table = output.table(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
+    verdict = "passed" if report.passed else "failed"
+    return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"
