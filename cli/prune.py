@@ -10,7 +10,7 @@ from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
 
 if TYPE_CHECKING:
-    from unifmir.model import PruneCertificate, Source
+    from unifmir.model import Provenance, PruneCertificate
     from unifmir.networks.base import Network
 
 
@@ -65,12 +65,12 @@ def _loaded(file: str, task: str) -> "Network":
     return network
 
 
-def _write(child: "Network", out: Path, certificate_file: Path) -> "Source":
+def _write(child: "Network", out: Path, certificate_file: Path) -> "Provenance":
     """Both files or neither."""
     from dataclasses import replace
 
     from unifmir.atomic import working_folder
-    from unifmir.checkpoint.loading import save
+    from unifmir.checkpoint.saving import save
 
     with working_folder(out.parent) as folder:
         source = replace(save(child, folder / out.name), path=out)
@@ -83,11 +83,11 @@ def _write(child: "Network", out: Path, certificate_file: Path) -> "Source":
     return source
 
 
-def _certificate_document(certificate: "PruneCertificate", source: "Source") -> dict[str, Any]:
+def _certificate_document(certificate: "PruneCertificate", source: "Provenance") -> dict[str, Any]:
     return {"schema": 1, "certificate": certificate.to_dict(), "file": source.to_dict()}
 
 
-def _told(certificate: "PruneCertificate", source: "Source", certificate_file: Path) -> str:
+def _told(certificate: "PruneCertificate", source: "Provenance", certificate_file: Path) -> str:
     before, after = certificate.parameters_before, certificate.parameters_after
     rows = len(certificate.comparisons)
     megabytes = output.megabytes

@@ -11,7 +11,7 @@ from unifmir.tasks import TASKS
 from unifmir.tasks.base import SizeRule
 
 if TYPE_CHECKING:
-    from unifmir.model import Source
+    from unifmir.model import Provenance
 
 FIXED = "="
 """Marks an axis of one size in the names below: `channel=1`."""
@@ -94,7 +94,7 @@ def dynamic_axes(names: tuple[str, ...]) -> dict[int, str]:
 
 
 def lineage_of(
-    config: SingleConfig, interface: str, precision: str, variant: Variant, parent: "Source"
+    config: SingleConfig, interface: str, precision: str, variant: Variant, parent: "Provenance"
 ) -> Lineage:
     """What an artifact of this network will say of itself."""
     task = TASKS[config.task]

@@ -14,8 +14,8 @@ from torch import nn
 
 from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
-from unifmir.checkpoint import loading as checkpoint
 from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
 from unifmir.export.base import (
     Artifact,
@@ -33,7 +33,7 @@ from unifmir.export.interfaces import lineage_of
 from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
-from unifmir.model import Source, image_interface
+from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
 from unifmir.samples import sample
@@ -79,7 +79,7 @@ class _Bench:
 
     wanted: _Wanted
     network: Network
-    parent: Source
+    parent: Provenance
     reference: Reference
     plan: PrecisionPlan
     modules: dict[tuple[str, Variant], nn.Module]
@@ -195,7 +195,7 @@ def _prepare(model: Network, wanted: _Wanted, folder: Path, step: Step) -> _Benc
     task, precision = wanted.task, wanted.precision
     step(f"pruning to {task}")
     network = prune(model, task)
-    parent = checkpoint.save(network, folder / f"unifmir-{task}.safetensors")
+    parent = save(network, folder / f"unifmir-{task}.safetensors")
     real = sample(task).image
     images = [_calibration_image(item, task) for item in wanted.calibration] or [real]
     step(f"settling the precision: {precision}")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
@@ -263,9 +263,7 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
             f"{found.name} has sha256 {found_sha256}, {path.name} was made from "
             f"{lineage.parent['name']} with {lineage.parent['sha256']}; give that one as --parent"
         )
-    reference = Reference(
-        checkpoint.load_file(found, task=lineage.task), sample(lineage.task).image
-    )
+    reference = Reference(load_file(found, task=lineage.task), sample(lineage.task).image)
     sha256 = sha256_of(path)
     problems = (*_altered(path, sha256), *_broken_certificate(reference.network))
     try:

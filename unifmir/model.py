@@ -2,25 +2,21 @@
 
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from math import isqrt
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from torch import nn
 
 from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, SingleConfig
-from unifmir.networks import interface
+from unifmir.interfaces import interface_of
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
-Interface = Literal["network", "image"]
-"""`network`: the plain network, (N, C, H, W). `image`: wrapped to take and give a user's image."""
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Provenance:
     """Where a model's weights came from."""
 
     name: str
@@ -48,7 +44,7 @@ class PruneCertificate:
     """What pruning kept and dropped, and that the picture stayed the same bit for bit."""
 
     task: str
-    parent: Source
+    parent: Provenance
     kept: dict[str, str]
     """Parent key -> child key."""
     dropped: tuple[str, ...]
@@ -79,7 +75,7 @@ class PruneCertificate:
         return cls(
             **{
                 **data,
-                "parent": Source(**data["parent"]),
+                "parent": Provenance(**data["parent"]),
                 "kept": dict(data["kept"]),
                 "dropped": tuple(data["dropped"]),
                 "comparisons": tuple(data["comparisons"]),
@@ -116,17 +112,4 @@ def build(config: ModelConfig) -> Network:
 def image_interface(network: Network) -> nn.Module:
     """Wrap a single-task network to take and give a user's image; the weights are shared."""
     config: SingleConfig = network.config
-    signature = config.signature
-    if signature.volumetric:
-        return interface.VolumetricInterface(network).eval()
-    if config.task == "isotropic":
-        return interface.IsotropicInterface(network).eval()
-    if config.task == "projection":
-        return interface.ProjectionInterface(network).eval()
-    if config.task == "volume":
-        return interface.LightFieldInterface(network, isqrt(signature.channels)).eval()
-    if config.task == "denoise" and signature.channels > 1:
-        return interface.StackInterface(network, signature.channels).eval()
-    if signature.enlarge > 1:
-        return interface.EnlargingInterface(network, signature.enlarge).eval()
-    return interface.PlaneInterface(network).eval()
+    return interface_of(config).wrap(network, config.signature)

@@ -12,7 +12,8 @@ import unifmir
 from unifmir import precision as precisions
 from unifmir.atomic import writing
 from unifmir.benchmarks.measure.model_spec import COMPUTE, Source, read_plan, save_plan, split
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
@@ -23,8 +24,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.interfaces import lineage_of
 from unifmir.export.runtimes import RUNNERS
-from unifmir.model import Source as Origin
-from unifmir.model import image_interface
+from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan, RangeReport
 from unifmir.reference import REFERENCES
@@ -45,7 +45,7 @@ class Model:
     """As in `results.Subject`."""
     task: str
     config: SingleConfig
-    origin: Origin
+    origin: Provenance
     """The fp32 checkpoint in the work folder; its digest is the parent's in exported files."""
     file: Path
     """Where that is."""
@@ -122,7 +122,7 @@ class Workshop:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", short)
         key = hashlib.sha256(f"{digest} {network.config.to_dict()}".encode()).hexdigest()[:12]
         path = self.folder / f"{slug}-{network.task}-{key}.safetensors"
-        origin = checkpoint.save(network, path)
+        origin = save(network, path)
         certificate = network.certificate
         trained = certificate is not None and bool(certificate.parent.sha256)
         return Model(short, network.task, network.config, origin, path, trained)
@@ -140,7 +140,7 @@ class Workshop:
         return path
 
     def _network(self, model: Model) -> Network:
-        return checkpoint.load_file(model.file, task=model.task)
+        return load_file(model.file, task=model.task)
 
     def _plan(self, model: Model, precision: str) -> Path:
         """Which modules stay in fp32, settled once; refused once too, because that takes longer."""
@@ -169,7 +169,7 @@ class Workshop:
         """The checkpoint with weights in two bytes."""
         network, chosen = self._network(model), read_plan(plan)
         stored = precisions.stored(network, chosen)
-        checkpoint.save(stored, path, dtype=precisions.stored_dtypes(network, chosen))
+        save(stored, path, dtype=precisions.stored_dtypes(network, chosen))
 
     def _export(
         self, model: Model, format_name: str, precision: str, plan: Path | None, path: Path

@@ -17,7 +17,7 @@ from rich.progress import track
 from unifmir.benchmarks.studies.oracles.agreement import compare_counts
 from unifmir.benchmarks.studies.oracles.analytic import count_analytic
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.cost import count_dispatched, paper_rows
 from unifmir.cost.paper.recipes import FULL
@@ -47,7 +47,7 @@ def networks() -> dict[str, SingleConfig]:
 def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
     """One row."""
     network = build(config)
-    source = checkpoint.save(network, folder / "parent.safetensors")
+    source = save(network, folder / "parent.safetensors")
     inputs = [example(config, "network")]
     job = ExportJob(
         network=network,

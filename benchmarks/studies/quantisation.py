@@ -44,7 +44,7 @@ from unifmir.export.runtimes.onnxruntime import ONNXRUNTIME
 from unifmir.export.runtimes.openvino import OPENVINO
 from unifmir.export.shaping import patched_for_export
 from unifmir.machine import processor
-from unifmir.model import Source
+from unifmir.model import Provenance
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision
 from unifmir.samples import sample
@@ -94,7 +94,7 @@ class Crops(CalibrationDataReader):  # type: ignore[misc]  # untyped in onnxrunt
 def job_of(network: Network, precision: str, variant: Variant) -> ExportJob:
     """What `unifmir export --interface network` asks of a format."""
     x = example(network.config, "network")
-    source = Source(MODEL, tensors_sha256(network.state_dict()))
+    source = Provenance(MODEL, tensors_sha256(network.state_dict()))
     return ExportJob(
         network=network,
         module=network,

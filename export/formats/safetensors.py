@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.saving import save
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import ExportError
 from unifmir.export.base import ExportJob, Lineage, Runner, Variant
 from unifmir.export.interfaces import lineage_of
 from unifmir.hashing import sha256_of
-from unifmir.model import Source, image_interface
+from unifmir.model import Provenance, image_interface
 from unifmir.precision import stored_dtypes
 
 
@@ -33,13 +34,13 @@ class SafetensorsExporter:
         """
         if not path.exists():
             dtypes = stored_dtypes(job.network, job.plan)
-            checkpoint.save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
+            save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
         return {}
 
     def runner(self, path: Path) -> Runner:
         """PyTorch on the CPU, in fp32."""
         lineage = self.lineage(path)
-        network = checkpoint.load_file(path, task=lineage.task)
+        network = load_file(path, task=lineage.task)
         module = image_interface(network) if lineage.interface == "image" else network
 
         def run(image: np.ndarray) -> np.ndarray:
@@ -58,10 +59,10 @@ class SafetensorsExporter:
             raise ExportError(f"{path.name}: not a safetensors file ({error})") from error
         if "parent" in metadata:
             return Lineage.from_strings(metadata, path.name)
-        config = checkpoint.load_file(path).config
+        config = load_file(path).config
         if isinstance(config, MultiTaskConfig):
             raise ExportError(f"{path.name} is a multi-task model; expected one that is pruned")
-        parent = Source(path.name, sha256_of(path))
+        parent = Provenance(path.name, sha256_of(path))
         return lineage_of(config, "image", "fp32", "stored", parent)
 
 

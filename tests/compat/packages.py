@@ -19,7 +19,7 @@ from unifmir.export.formats.bioimageio import PackageInputs, build_package, defa
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.interfaces import lineage_of
-from unifmir.model import Source, build, image_interface
+from unifmir.model import Provenance, build, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision
 from unifmir.tasks import TASKS
@@ -68,7 +68,7 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     folder.mkdir(parents=True, exist_ok=True)
     traced = example(model.config, "image")
     lineage = lineage_of(
-        model.config, "image", "fp32", "stored", Source("tiny.safetensors", "0" * 64)
+        model.config, "image", "fp32", "stored", Provenance("tiny.safetensors", "0" * 64)
     )
     plan = plan_precision(module, "fp32", [traced])
     job = ExportJob(model, module, traced, lineage, plan, 17, Credit(github_user=GITHUB_USER))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import unifmir
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
@@ -80,7 +80,7 @@ class ExporterContract:
         self, tiny_single: Single, tmp_path: Path
     ):
         source = tmp_path / "source.safetensors"
-        checkpoint.save(tiny_single("sr"), source)
+        save(tiny_single("sr"), source)
         (artifact,) = exported(unifmir.load(source), tmp_path / "here", self.format)
         command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
         command += ["--checkpoint", str(source), "--format", self.format]

@@ -9,8 +9,8 @@ import torch
 
 import unifmir
 from tests.helpers.reference_models import OPTIONS, small
-from unifmir.checkpoint import loading as checkpoint
 from unifmir.checkpoint.inspection import inspect_file
+from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError
 from unifmir.export.formats.bioimageio.architecture import bundle
@@ -70,7 +70,7 @@ def test_image_interface_takes_the_task_s_images(name: str, task: str):
 def test_a_saved_model_is_the_same_model_again(name: str, task: str, tmp_path: Path):
     network = small(name, task)
     path = tmp_path / "model.safetensors"
-    checkpoint.save(network, path)
+    save(network, path)
     again = unifmir.load(path)
     assert again.config == network.config
     assert again.task == task

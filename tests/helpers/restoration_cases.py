@@ -16,7 +16,8 @@ from unifmir.config import (
     ViewUNetConfig,
 )
 from unifmir.images.base import ImageInfo, Region, Shape
-from unifmir.model import Interface, build, image_interface
+from unifmir.interfaces import InputKind
+from unifmir.model import build, image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import PlaneInterface
 from unifmir.normalize import normalize
@@ -49,7 +50,7 @@ def weighted(config: SingleTaskConfig) -> Network:
     return network
 
 
-def predictor_of(network: Network, interface: Interface = "network") -> Predictor:
+def predictor_of(network: Network, interface: InputKind = "network") -> Predictor:
     """A predictor that runs the eager module."""
     module = network if interface == "network" else image_interface(network)
 

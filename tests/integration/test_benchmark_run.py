@@ -20,7 +20,7 @@ from unifmir.benchmarks.measure.benchmark import Progress, benchmark, default_na
 from unifmir.benchmarks.plan.benchmark_plan import Plan
 from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.benchmarks.report.results import read_results
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError
 from unifmir.export.formats import FORMATS
@@ -55,7 +55,7 @@ def no_peaks(monkeypatch):
 def sr(tiny_single, tmp_path):
     """A tiny sr checkpoint."""
     path = tmp_path / "tiny-sr.safetensors"
-    checkpoint.save(tiny_single("sr"), path)
+    save(tiny_single("sr"), path)
     return path
 
 
@@ -76,7 +76,7 @@ def plan_of(*models: Path, **changes: object) -> Plan:
 @pytest.mark.usefixtures("no_peaks")
 def test_every_task_of_a_multi_task_model_is_measured(tiny_multitask, tmp_path):
     model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
-    checkpoint.save(tiny_multitask, model)
+    save(tiny_multitask, model)
     told: list[Progress] = []
     results = benchmark(plan_of(model), out, on_progress=told.append, command="unifmir benchmark")
     assert [row.subject.task for row in results.rows] == list(TASKS)
@@ -238,7 +238,7 @@ def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path
         benchmark(plan_of(sr, workloads=("pair",)), out, resume=False)
     right, other = sr.read_bytes(), tiny_single("sr")
     other.conv_first.weight.data *= 2
-    checkpoint.save(other, sr)
+    save(other, sr)
     with pytest.raises(BenchmarkError, match=r"weights of tiny-sr\.safetensors/sr"):
         benchmark(plan_of(sr, workloads=("pair",)), out)
     sr.write_bytes(right)

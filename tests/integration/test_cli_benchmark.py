@@ -11,7 +11,7 @@ from unifmir.benchmarks.measure import benchmark as measure
 from unifmir.benchmarks.measure import rounds
 from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.benchmarks.report.results import Results, read_results
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.benchmark import default_models
 from unifmir.cli.main import app
 from unifmir.reference import REFERENCES
@@ -34,7 +34,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_short")
 def test_a_checkpoint_is_measured_and_written_down(tiny_single, tmp_path: Path):
     model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
-    checkpoint.save(tiny_single("sr"), model)
+    save(tiny_single("sr"), model)
     options = ("--model", model, "--runtime", "eager", "--workload", "patch", "--threads", 1)
     few = ("--rounds", 2, "--seconds", 0.02, "--samples", 2, "--images", 1)
     done = run(*options, *few, "--out", out, "--json")

@@ -182,7 +182,7 @@ def test_a_failure_while_writing_leaves_the_old_files(failing, checkpoint, tmp_p
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device", "disk")
 
-    target = "unifmir.checkpoint.loading.write_safetensors"
+    target = "unifmir.checkpoint.saving.write_safetensors"
     if failing == "weights":
         monkeypatch.setattr(target, full)
     else:

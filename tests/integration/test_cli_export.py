@@ -14,7 +14,7 @@ import tifffile
 from typer.testing import CliRunner
 
 import unifmir
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
@@ -25,7 +25,7 @@ Single = Callable[[str], Network]
 
 @pytest.fixture
 def multitask_file(tiny_multitask: Network, tmp_path: Path) -> Path:
-    checkpoint.save(tiny_multitask, tmp_path / "multi.safetensors")
+    save(tiny_multitask, tmp_path / "multi.safetensors")
     return tmp_path / "multi.safetensors"
 
 
@@ -145,7 +145,7 @@ def test_verify_names_the_missing_parent(multitask_file, tmp_path):
 
 
 def test_the_python_verbs_chain(tiny_multitask, tmp_path):
-    checkpoint.save(tiny_multitask, tmp_path / "multi.safetensors")
+    save(tiny_multitask, tmp_path / "multi.safetensors")
     model = unifmir.load(tmp_path / "multi.safetensors")
     assert model.kind == "multitask"
     child = unifmir.prune(model, "denoise")

@@ -14,7 +14,7 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 import unifmir
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.images.opening import open_source
 from unifmir.restoration.tile_plan import Options
@@ -33,7 +33,7 @@ def model(tiny_single, tmp_path: Path) -> Path:
     """A tiny sr checkpoint."""
     path = tmp_path / "model" / "tiny.safetensors"
     path.parent.mkdir()
-    checkpoint.save(tiny_single("sr"), path)
+    save(tiny_single("sr"), path)
     return path
 
 
@@ -50,7 +50,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_restores_a_tiff_with_its_intensities(task, tiny_single, tmp_path):
-    checkpoint.save(tiny_single(task), tmp_path / "tiny.safetensors")
+    save(tiny_single(task), tmp_path / "tiny.safetensors")
     raw = small_sample(task, planes=6)
     axes = TASKS[task].input_axes.upper()
     tifffile.imwrite(tmp_path / "in.tif", raw, imagej=True, metadata={"axes": axes})
@@ -122,7 +122,7 @@ def plane(path: Path) -> np.ndarray:
 
 
 def test_axes_that_the_file_says_wrongly_are_told(tiny_single, tmp_path):
-    checkpoint.save(tiny_single("projection"), tmp_path / "tiny.safetensors")
+    save(tiny_single("projection"), tmp_path / "tiny.safetensors")
     raw = small_sample("projection", planes=6)
     tifffile.imwrite(tmp_path / "in.tif", raw, imagej=True, metadata={"axes": "TYX"})
     options = ("--task", "projection", "--model", tmp_path / "tiny.safetensors")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 
 
 @pytest.fixture
 def source(tiny_single, tmp_path):
     path = tmp_path / "source.safetensors"
-    checkpoint.save(tiny_single("sr"), path)
+    save(tiny_single("sr"), path)
     return path
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -35,7 +36,7 @@ def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def model_file(tmp_path: Path, tiny_multitask: Network) -> Path:
     path = tmp_path / "start.safetensors"
-    checkpoint.save(tiny_multitask, path)
+    save(tiny_multitask, path)
     return path
 
 
@@ -49,10 +50,10 @@ def test_fine_tuning_writes_a_model_whose_other_tasks_are_unchanged(
     )
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
-    tuned = checkpoint.load_file(out)
+    tuned = load_file(out)
     assert document["sha256"] == tuned.source.sha256
     assert (document["tasks"], document["steps"]) == (["sr"], 2)
-    before = checkpoint.load_file(model_file).state_dict()
+    before = load_file(model_file).state_dict()
     changed = {k for k, v in tuned.state_dict().items() if not v.equal(before[k])}
     assert changed
     assert all(key.startswith(("conv_firstsr", "upsamplesr")) for key in changed)

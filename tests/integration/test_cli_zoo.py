@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.helpers.zoo_server import PLANARIA, serving
-from unifmir.checkpoint.loading import save
+from unifmir.checkpoint.saving import save
 from unifmir.cli.zoo import app
 from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of

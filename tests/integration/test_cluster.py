@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
 from unifmir.images.opening import open_source
@@ -37,7 +37,7 @@ def choice(tiny_single, tmp_path: Path) -> ModelChoice:
     """A tiny sr checkpoint."""
     path = tmp_path / "model" / "tiny.safetensors"
     path.parent.mkdir()
-    checkpoint.save(tiny_single("sr"), path)
+    save(tiny_single("sr"), path)
     return ModelChoice(model=path, task="sr", device="cpu", runtime="eager", threads=1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.zoo_server import PLANARIA, Server, left, serving, zipped
-from unifmir.checkpoint.loading import save
+from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import directories as places
 from unifmir.zoo.catalogue import package_weights as archive

@@ -17,7 +17,7 @@ from tests.helpers.zoo_server import (
     serving,
     zipped,
 )
-from unifmir.checkpoint.loading import save
+from unifmir.checkpoint.saving import save
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.hashing import sha256_of
 from unifmir.zoo.catalogue import directories as places

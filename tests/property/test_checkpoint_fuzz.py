@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unifmir.checkpoint.inspection import inspect_file
-from unifmir.checkpoint.loading import load_file, save
+from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
+from unifmir.checkpoint.saving import save
 from unifmir.config import BodyConfig, ProjectorConfig, SingleTaskConfig
 from unifmir.errors import CheckpointError, UnifmirError
 from unifmir.hashing import sha256_of

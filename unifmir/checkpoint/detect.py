@@ -31,7 +31,7 @@ from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
-Layout = Literal["multi-task", "projection", "volume", "restoration"]
+KeyLayout = Literal["multi-task", "projection", "volume", "restoration"]
 
 MAX_WIDTH = 65_536
 """Channels; the official networks have at most 512."""
@@ -218,7 +218,7 @@ def _check_channels(config: UniFMIRConfig) -> None:
             )
 
 
-def _layout(weights: Mapping[str, Shape]) -> Layout | None:
+def _layout(weights: Mapping[str, Shape]) -> KeyLayout | None:
     starts = {key.partition(".")[0] for key in weights}
     if any(_MULTI_TASK_ONLY.match(key) for key in weights):
         return "multi-task"
@@ -231,7 +231,7 @@ def _layout(weights: Mapping[str, Shape]) -> Layout | None:
     return None
 
 
-def _read(weights: Mapping[str, Shape], layout: Layout) -> UniFMIRConfig:
+def _read(weights: Mapping[str, Shape], layout: KeyLayout) -> UniFMIRConfig:
     """The configuration that the present keys imply; official values stand in for missing ones."""
     body = _read_body(weights, "denoise." if layout == "projection" else "")
     if layout == "multi-task":

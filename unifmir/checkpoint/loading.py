@@ -1,10 +1,9 @@
-"""Checkpoints: from a file to a network, and back.
+"""Checkpoints: from a file to a network.
 
 `read_checkpoint` gives clean fp32 weights of any readable file, `load_file` the network they
-belong to, `save` writes our own form: safetensors with the configuration beside the weights.
+belong to.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -16,16 +15,15 @@ import torch
 from torch import Tensor
 
 from unifmir import model
-from unifmir.atomic import writing
 from unifmir.checkpoint import detect
 from unifmir.checkpoint.official import check_derivable, is_derivable, is_optional, is_unused
 from unifmir.checkpoint.record import Record, read_record
-from unifmir.checkpoint.serialization import RawFile, read_raw, tensors_sha256, write_safetensors
+from unifmir.checkpoint.serialization import RawFile, read_raw, tensors_sha256
 from unifmir.checkpoint.sniffing import Format, is_hdf5
 from unifmir.config import ModelConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
-from unifmir.model import PruneCertificate, Source
+from unifmir.model import Provenance, PruneCertificate
 from unifmir.networks.base import Network
 from unifmir.reference.keras import read_keras
 from unifmir.tasks import TASKS
@@ -36,10 +34,7 @@ NESTS = ("state_dict", "model", "params", "params_ema", "net", "model_state_dict
 """Names under which training code puts the weights beside other things."""
 PREFIXES = ("module.", "network.", "_orig_mod.")
 """Of DataParallel, of unifmir's own image interface, and of torch.compile."""
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-"""Types that weights are written in."""
-
-_READ_DTYPES = (*DTYPES, torch.float64)
+_READ_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _INTEGERS = (torch.int64, torch.int32)
 _MAX_NESTING = 3
 
@@ -65,7 +60,7 @@ class Checkpoint:
     """What was taken off every key."""
     record: Record
     """unifmir's own metadata; empty in other files."""
-    source: Source
+    source: Provenance
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -119,8 +114,8 @@ def load_file(path: Path, *, task: str | None = None) -> Network:
     Parameters
     ----------
     path : Path
-        .pt, .pth or .safetensors; official or written by `save`. Or the .h5 of a CARE network
-        that csbdeep trained.
+        .pt, .pth or .safetensors; official or written by `saving.save`. Or the .h5 of a CARE
+        network that csbdeep trained.
     task : str, optional
         Needed where the weights fit several tasks: "denoise" is taken unless "isotropic" is
         named. A multi-task network is returned whole whatever the task.
@@ -143,85 +138,6 @@ def load_file(path: Path, *, task: str | None = None) -> Network:
     network.source = checkpoint.source
     network.certificate = _valid_certificate(checkpoint, state)
     return network
-
-
-def save(
-    network: Network,
-    path: Path,
-    *,
-    dtype: torch.dtype | Mapping[str, torch.dtype] | None = None,
-    metadata: dict[str, str] | None = None,
-) -> Source:
-    """Write a network as safetensors: the same bytes for the same network, everywhere.
-
-    Parameters
-    ----------
-    network : Network
-        From `load_file`, `prune` or `model.build`. Keeps its own precision.
-    path : Path
-        Replaced as a whole, or left as it was.
-    dtype : torch.dtype, or mapping from key to torch.dtype, optional
-        float32, float16 or bfloat16; by default the network's own. A mapping leaves the keys
-        that it lacks as they are.
-    metadata : dict, optional
-        More free text for the file's header; "unifmir" and "format" are taken.
-
-    Returns
-    -------
-    Source
-        Of the file written.
-
-    Raises
-    ------
-    CheckpointError
-        If a weight does not fit `dtype`, or is not finite.
-    """
-    path = Path(path)
-    keys = network.state_dict().keys()
-    wanted = dtype if isinstance(dtype, Mapping) else dict.fromkeys(keys, dtype) if dtype else {}
-    if unknown := set(wanted.values()) - set(DTYPES):
-        raise CheckpointError(
-            f"cannot save as {unknown.pop()}: expected float32, float16 or bfloat16"
-        )
-    extra = dict(metadata or {})
-    if taken := {"unifmir", "format"} & set(extra):
-        raise CheckpointError(f"metadata {sorted(taken)} is written by unifmir itself")
-    state = {k: _stored(k, tensor, wanted.get(k)) for k, tensor in network.state_dict().items()}
-    record = _record_of(network, state)
-    header = {**extra, "format": "pt", "unifmir": json.dumps(record.to_dict(), sort_keys=True)}
-    with writing(path) as aside:
-        write_safetensors(state, header, aside)
-        digest, size = sha256_of(aside), aside.stat().st_size
-    return Source(path.name, digest, size, path)
-
-
-def _stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    tensor = tensor.detach()
-    if not tensor.is_floating_point():
-        return tensor
-    stored = tensor if dtype is None else tensor.to(dtype)
-    if not _is_finite(stored):
-        raise CheckpointError(
-            f"{key} cannot be saved as {stored.dtype}: its largest magnitude is "
-            f"{tensor.abs().max().item():.4g}; keep float32, or bfloat16 for its wider range"
-        )
-    return stored
-
-
-def _record_of(network: Network, state: Mapping[str, Tensor]) -> Record:
-    """What the file says of itself. A certificate goes along only with the weights it is for."""
-    if network.config is None:
-        raise CheckpointError("this network has no configuration: make it with model.build")
-    certificate: PruneCertificate | None = network.certificate
-    parent: Source | None = network.source
-    if certificate is not None:
-        if parent is None or not parent.sha256:
-            parent = certificate.parent
-        if tensors_sha256(state) != certificate.child_sha256:
-            logger.info("the weights have changed since pruning: the certificate is left out")
-            certificate = None
-    dtypes = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
-    return Record(network.config, "+".join(sorted(dtypes)), parent, certificate)
 
 
 def _valid_certificate(
@@ -260,7 +176,7 @@ def _cleaned(path: Path, raw: RawFile) -> Checkpoint:
         nest=nest,
         prefix=prefix,
         record=read_record(raw.metadata),
-        source=Source(
+        source=Provenance(
             path.name,
             sha256_of(path),
             path.stat().st_size,
@@ -355,7 +271,7 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
     wrong = [
         key
         for key, tensor in weights.items()
-        if tensor.is_floating_point() and not _is_finite(tensor)
+        if tensor.is_floating_point() and not is_finite(tensor)
     ]
     if wrong:
         shown = ", ".join(key[:80] for key in wrong[:6]) + (", ..." if len(wrong) > 6 else "")
@@ -365,7 +281,8 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
         )
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no value of a float tensor of any shape is NaN or infinite."""
     # NaN is carried into both ends; one pass without a mask, 5 times as fast as isfinite().all().
     return tensor.numel() == 0 or all(end.isfinite().item() for end in tensor.aminmax())
 

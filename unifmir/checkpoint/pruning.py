@@ -18,7 +18,7 @@ from unifmir.checkpoint.detect import candidate_tasks
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import MultiTaskConfig, ReferenceConfig, SingleConfig, UniFMIRConfig
 from unifmir.errors import CheckpointError, ExportError
-from unifmir.model import PruneCertificate, Source
+from unifmir.model import Provenance, PruneCertificate
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBody
 from unifmir.tasks import TASKS
@@ -83,8 +83,8 @@ def prune(model: Network, task: str) -> Network:
     child.to(device=weight.device, dtype=weight.dtype)
     child.load_state_dict({new: state[old] for old, new in kept.items()})
     comparisons = _compared(model, child, config)
-    parent = model.source or Source(name=model.kind, sha256="")
-    child.source = Source(name=f"{PurePath(parent.name).stem}-{task}", sha256="")
+    parent = model.source or Provenance(name=model.kind, sha256="")
+    child.source = Provenance(name=f"{PurePath(parent.name).stem}-{task}", sha256="")
     after = child.state_dict()
     child.certificate = PruneCertificate(
         task=task,

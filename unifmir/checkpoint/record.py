@@ -13,7 +13,7 @@ from unifmir.config import (
     kind_of,
 )
 from unifmir.errors import CheckpointError
-from unifmir.model import PruneCertificate, Source
+from unifmir.model import Provenance, PruneCertificate
 from unifmir.tasks import TASKS
 
 SCHEMA = 1
@@ -26,7 +26,7 @@ class Record:
     config: ModelConfig | None = None
     dtype: str = ""
     """Element types of the floating-point weights in the file, joined by `+`."""
-    parent: Source | None = None
+    parent: Provenance | None = None
     """The file the network was loaded from, or pruned from."""
     certificate: PruneCertificate | None = None
 
@@ -70,7 +70,7 @@ def read_record(metadata: dict[str, str]) -> Record:
         return Record(
             config,
             str(data["dtype"]),
-            Source(**data["parent"]) if data.get("parent") else None,
+            Provenance(**data["parent"]) if data.get("parent") else None,
             PruneCertificate.from_dict(data["certificate"]) if data.get("certificate") else None,
         )
     except CheckpointError:

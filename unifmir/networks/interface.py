@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+BRIGHTEST_FRACTION = 0.55
+"""Share of a light field's maximum that becomes 0 in [-1, 1], as in the official inference."""
+
 
 class PlaneInterface(nn.Module):
     """sr, and denoise of single planes: the network's own input is the image."""
@@ -132,9 +135,9 @@ class ProjectionInterface(nn.Module):
 class LightFieldInterface(nn.Module):
     """volume: a raw light field with n x n pixels behind each lens.
 
-    The input is divided by 0.55 of its maximum and shifted to [-1, 1], and the result mapped
-    back to [0, 1], as in the official inference. The maximum is the whole image's: restored in
-    tiles, a light field gives another result.
+    The input is divided by `BRIGHTEST_FRACTION` of its maximum and shifted to [-1, 1], and the
+    result mapped back to [0, 1], as in the official inference. The maximum is the whole image's:
+    restored in tiles, a light field gives another result.
     """
 
     def __init__(self, network: nn.Module, views_per_side: int) -> None:
@@ -147,7 +150,7 @@ class LightFieldInterface(nn.Module):
         brightest = light_field.amax(dim=(1, 2, 3), keepdim=True)
         # An empty light field has no maximum to divide by; it maps to -1 whatever the divisor.
         brightest = torch.where(brightest > 0, brightest, torch.ones_like(brightest))
-        scaled = light_field / (brightest * 0.55) - 1
+        scaled = light_field / (brightest * BRIGHTEST_FRACTION) - 1
         # pixel_unshuffle gives channel i * n + j the pixels [i::n, j::n]: the official view order.
         volume: Tensor = self.network(F.pixel_unshuffle(scaled, self.views_per_side))
         return ((volume.clamp(-1, 1) + 1) / 2).unsqueeze(1)

@@ -10,9 +10,9 @@ from unifmir.registry import Registry
 
 if TYPE_CHECKING:
     # The command line lists the models: importing them must stay light.
-    from unifmir.reference.base import Reference
+    from unifmir.reference.base import ReferenceModel
 
-REFERENCES: "Registry[Reference]" = Registry(
+REFERENCES: "Registry[ReferenceModel]" = Registry(
     "reference model",
     [
         ("care", "unifmir.reference.care:CARE"),

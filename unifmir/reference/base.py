@@ -10,7 +10,7 @@ SIZE_MULTIPLE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceModel:
     """One row of `REFERENCES`."""
 
     name: str

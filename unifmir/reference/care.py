@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.reference.layers import CONVOLUTIONS, initialise, reflect_pad_axes
 from unifmir.signature import Signature
 
@@ -110,7 +110,7 @@ _CITATION = (
 )
 _DOI = "10.1038/s41592-018-0216-7"
 
-CARE = Reference(
+CARE = ReferenceModel(
     name="care",
     title="CARE",
     tasks=("denoise", "isotropic"),
@@ -128,7 +128,7 @@ CARE = Reference(
     ),
 )
 
-CARE_2D = Reference(
+CARE_2D = ReferenceModel(
     name="care-2d",
     title="CARE 2D (XTC)",
     tasks=("sr", "denoise", "isotropic"),

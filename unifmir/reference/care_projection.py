@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.reference.care import CareUNet, conv_relu
 from unifmir.reference.layers import initialise, reflect_pad_axes
 from unifmir.signature import Signature
@@ -98,7 +98,7 @@ class CareProjection(Network):
         return out[..., : x.shape[-2], : x.shape[-1]]
 
 
-CARE_PROJECTION = Reference(
+CARE_PROJECTION = ReferenceModel(
     name="care-projection",
     title="CARE (projection)",
     tasks=("projection",),

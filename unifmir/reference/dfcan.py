@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.reference.layers import initialise
 from unifmir.signature import Signature
 
@@ -189,7 +189,7 @@ class DfcanNetwork(Network):
         return out
 
 
-DFCAN = Reference(
+DFCAN = ReferenceModel(
     name="dfcan",
     title="DFCAN",
     tasks=("sr",),

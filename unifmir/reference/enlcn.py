@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from unifmir.networks.base import Network
 from unifmir.networks.projection import Projector
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.signature import Signature
 
 
@@ -63,7 +63,7 @@ class EnlcnNetwork(Network):
         return out
 
 
-ENLCN = Reference(
+ENLCN = ReferenceModel(
     name="enlcn",
     title="ENLCN",
     tasks=("sr",),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.reference.layers import CONVOLUTIONS, initialise, reflect_pad_axes
 from unifmir.signature import Signature
 
@@ -252,7 +252,7 @@ class GVTNet(Network):
         return out
 
 
-GVTNETS = Reference(
+GVTNETS = ReferenceModel(
     name="gvtnets",
     title="GVTNets",
     tasks=("denoise",),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.reference.gvtnets import (
     GlobalAttention,
     GVTNet,
@@ -120,7 +120,7 @@ class GVTNetProjection(Network):
         return self.stages(x)[1]
 
 
-GVTNETS_PROJECTION = Reference(
+GVTNETS_PROJECTION = ReferenceModel(
     name="gvtnets-projection",
     title="GVTNets, projection",
     tasks=("projection",),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from unifmir.config import Option, ReferenceConfig
 from unifmir.errors import CheckpointError, MissingExtraError
 from unifmir.hashing import sha256_of
-from unifmir.model import Source, build
+from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
@@ -113,7 +113,7 @@ def read_keras(path: Path, *, task: str | None = None) -> Network:
         network = _filled(config, content.convolutions)
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from error
-    network.source = Source(path.name, sha256_of(path), path.stat().st_size, path)
+    network.source = Provenance(path.name, sha256_of(path), path.stat().st_size, path)
     return network
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unifmir.networks.base import Network
 from unifmir.networks.swin import reflect_pad
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.signature import Signature
 
 
@@ -92,7 +92,7 @@ class UNet(Network):
         return self.restore_padded(reflect_pad(x, self.multiple))[..., :height, :width]
 
 
-UNET = Reference(
+UNET = ReferenceModel(
     name="unet",
     title="U-Net",
     tasks=("denoise",),

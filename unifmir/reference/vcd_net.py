@@ -12,7 +12,7 @@ from torch import Tensor
 from unifmir.networks.base import Network
 from unifmir.networks.swin import reflect_index
 from unifmir.networks.volume import ViewUNet
-from unifmir.reference.base import Reference
+from unifmir.reference.base import ReferenceModel
 from unifmir.signature import Signature
 
 
@@ -69,7 +69,7 @@ class VCDNet(Network):
         return volume[..., :height, :width]
 
 
-VCD_NET = Reference(
+VCD_NET = ReferenceModel(
     name="vcd-net",
     title="VCD-Net",
     tasks=("volume",),

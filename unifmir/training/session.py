@@ -12,11 +12,11 @@ from types import FrameType
 
 import torch
 
-from unifmir.checkpoint import loading as checkpoint
 from unifmir.checkpoint.pruning import kept_keys
+from unifmir.checkpoint.saving import save
 from unifmir.config import MultiTaskConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
-from unifmir.model import Source, build
+from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.simulate.scenes import VOLUME_PLANES
@@ -68,7 +68,7 @@ class Watch:
     on_step: Callable[[int, str, float], None]
 
 
-def train(request: Request, watch: Watch) -> Source:
+def train(request: Request, watch: Watch) -> Provenance:
     """Train, and write the averaged weights to `request.out`.
 
     An interrupt (Ctrl-C) saves the state first; `resume` then goes on from it.
@@ -94,7 +94,7 @@ def train(request: Request, watch: Watch) -> Source:
             training.save(state)
             if training.stopping:
                 raise KeyboardInterrupt
-    source = checkpoint.save(training.average.cpu(), request.out)
+    source = save(training.average.cpu(), request.out)
     state.unlink(missing_ok=True)
     return source
 

@@ -8,7 +8,7 @@ import torch
 from unifmir.checkpoint.loading import load_file
 from unifmir.config import ReferenceConfig
 from unifmir.errors import CheckpointError, ZooError
-from unifmir.model import Source, build
+from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue.index import find
@@ -84,7 +84,7 @@ def untrained(name: str, *, task: str | None = None) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build(ReferenceConfig(name, task or row.tasks[0]))
-    network.source = Source(name=name, sha256="")
+    network.source = Provenance(name=name, sha256="")
     return network
 
 

@@ -26,14 +26,14 @@ from unifmir.config import (
     SingleTaskConfig,
     ViewUNetConfig,
 )
-from unifmir.model import Interface
+from unifmir.interfaces import InputKind
 
 
 def count_analytic(
     config: SingleConfig,
     shape: Sequence[int],
     *,
-    interface: Interface = "network",
+    interface: InputKind = "network",
     exported: bool = False,
 ) -> AnalyticCount:
     """Multiply-accumulates of a single-task network.

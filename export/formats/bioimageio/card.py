@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from unifmir.reference.base import Reference
+    from unifmir.reference.base import ReferenceModel
 
 FUDAN = (
     "School of Computer Science, Shanghai Key Laboratory of Intelligent Information Processing, "
@@ -290,7 +290,7 @@ def default_card(
     )
 
 
-def reference_card(card: ModelCard, row: "Reference", task_title: str) -> ModelCard:
+def reference_card(card: ModelCard, row: "ReferenceModel", task_title: str) -> ModelCard:
     """The card of a task for a reference model: not UniFMIR's architecture, authors or grants."""
     return replace(
         card,

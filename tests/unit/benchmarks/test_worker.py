@@ -16,7 +16,7 @@ from unifmir.benchmarks.measure.process import (
     environment,
 )
 from unifmir.benchmarks.measure.worker import Worker, answer, serve, settled
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.machine import resident_bytes
 
 LONG_S = 120.0
@@ -27,7 +27,7 @@ LONG_S = 120.0
 def opened(tiny_single, tmp_path):
     """Values of an `open` command for the tiny sr network."""
     model, image = tmp_path / "model.safetensors", tmp_path / "input.npy"
-    checkpoint.save(tiny_single("sr"), model)
+    save(tiny_single("sr"), model)
     np.save(image, np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32))
     return {
         "runtime": "eager",

@@ -44,7 +44,7 @@ def test_an_official_file_of_every_task_loads_with_its_weights(task, tiny_single
     assert loaded.task == task
     assert loaded.config == network.config
     assert same_weights(loaded, network)
-    assert loaded.source == model.Source(
+    assert loaded.source == model.Provenance(
         "model.pt", sha256_of(path), path.stat().st_size, path, left_out=loaded.source.left_out
     )
     assert not any(module.training for module in loaded.modules())

@@ -11,9 +11,10 @@ import torch
 from tests.golden.weights import filled
 from unifmir.checkpoint import pruning
 from unifmir.checkpoint.detect import detect, expected_shapes
-from unifmir.checkpoint.loading import load_file, save
+from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
 from unifmir.checkpoint.pruning import prune, without_middle_group
+from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import (
     BodyConfig,

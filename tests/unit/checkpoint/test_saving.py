@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 
 from tests.helpers.checkpoint_files import refusal, same_weights, saved, written
 from unifmir import model
-from unifmir.checkpoint.loading import load_file, read_checkpoint, save
+from unifmir.checkpoint.loading import load_file, read_checkpoint
 from unifmir.checkpoint.official import official_state_dict
 from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256, write_safetensors
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of

@@ -18,13 +18,13 @@ from unifmir.export.formats import aotinductor
 from unifmir.export.formats.aotinductor import AOTINDUCTOR, RECORD, loaded, made_here
 from unifmir.export.interfaces import lineage_of
 from unifmir.export.runtimes import RUNNERS
-from unifmir.model import Source, image_interface
+from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision, stored
 from unifmir.tasks import TASKS
 
 Single = Callable[[str], Network]
-PARENT = Source("parent.safetensors", "0" * 64)
+PARENT = Provenance("parent.safetensors", "0" * 64)
 
 
 @pytest.fixture

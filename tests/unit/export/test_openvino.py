@@ -17,7 +17,7 @@ from unifmir.export.formats.openvino import OPENVINO_FORMAT
 from unifmir.export.interfaces import lineage_of
 from unifmir.export.runtimes import openvino as runner
 from unifmir.export.verification import Reference, check
-from unifmir.model import Source, build, image_interface
+from unifmir.model import Provenance, build, image_interface
 from unifmir.precision import plan_precision
 from unifmir.samples import sample
 
@@ -132,7 +132,7 @@ def bf16_job(network):
         network=network,
         module=image_interface(network),
         example=x,
-        lineage=lineage_of(network.config, "image", "bf16", "computing", Source("p", "0" * 64)),
+        lineage=lineage_of(network.config, "image", "bf16", "computing", Provenance("p", "0" * 64)),
         plan=plan_precision(network, "fp32", [x]),
         opset=DEFAULT_OPSET,
         credit=Credit(),

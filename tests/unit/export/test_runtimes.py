@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import unifmir
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
 from unifmir.export.formats import FORMATS
@@ -195,6 +195,6 @@ def test_a_gpu_gives_the_picture_and_tells_device_time_from_copies(name, made, i
 
 def test_the_shared_checkpoint_is_not_touched_by_running(made, tmp_path, image):
     network, _ = made
-    before = checkpoint.save(network, tmp_path / "before.safetensors").sha256
+    before = save(network, tmp_path / "before.safetensors").sha256
     RUNNERS["eager"].open(image_interface(network), device="cpu", threads=1).run(image)
-    assert checkpoint.save(network, tmp_path / "after.safetensors").sha256 == before
+    assert save(network, tmp_path / "after.safetensors").sha256 == before

@@ -9,7 +9,7 @@ import torch
 from tests.helpers.restoration_cases import SMALL, picture, predictor_of, small, weighted
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.images.arrays import ArraySource
-from unifmir.model import Interface
+from unifmir.interfaces import InputKind
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.memory_budget import estimated_bytes_per_pixel
@@ -23,7 +23,7 @@ from unifmir.tasks import TASKS
 PAPER = MultiTaskConfig(BodyConfig(), ProjectorConfig(), ViewUNetConfig())
 
 
-def measured(task: str, shape: tuple[int, ...], interface: Interface = "network"):
+def measured(task: str, shape: tuple[int, ...], interface: InputKind = "network"):
     image = picture(shape)
     stack = StackView(ArraySource(image, "zyx"[-image.ndim :]), 0, 0)
     scaling = scaling_of(stack, TASKS[task].normalization)

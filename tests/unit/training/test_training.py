@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.loading import load_file
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.model import build
@@ -234,7 +234,7 @@ class TestSession:
     def test_it_writes_a_model_that_loads_and_removes_the_state(self, tmp_path: Path) -> None:
         source = session.train(self.request_for(tmp_path), self.watch())
         assert source.path is not None
-        network = checkpoint.load_file(source.path)
+        network = load_file(source.path)
         assert network.kind == "multitask"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors"]
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unifmir import atomic
-from unifmir.checkpoint.loading import load_file, save
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.saving import save
 from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.hashing import sha256_of
 from unifmir.zoo.catalogue import directories as places

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unifmir.checkpoint.inspection import inspect_file
-from unifmir.checkpoint.loading import save
+from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.model import build

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import unifmir
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.errors import (
     BenchmarkError,
     ExportError,
@@ -46,7 +46,7 @@ def image(*shape: int) -> np.ndarray:
 
 def test_a_checkpoint_becomes_the_plain_network(tiny_single, tmp_path):
     network = tiny_single("sr")
-    checkpoint.save(network, tmp_path / "tiny.safetensors")
+    save(network, tmp_path / "tiny.safetensors")
     found = predictor_for(replace(EAGER, model=tmp_path / "tiny.safetensors"))
     assert (found.interface, found.device, found.config.task) == ("network", "cpu", "sr")
     x = image(1, 1, 16, 24)

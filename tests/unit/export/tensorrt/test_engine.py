@@ -16,7 +16,7 @@ import unifmir
 from tests.golden.weights import filled
 from tests.helpers import fake_tensorrt
 from unifmir.benchmarks.measure.preparation import Workshop
-from unifmir.checkpoint import loading as checkpoint
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError
@@ -315,7 +315,7 @@ def test_a_benchmark_keeps_the_passport_beside_the_engine_it_makes(
     installed, card, tiny_single, tmp_path
 ):
     installed()
-    checkpoint.save(tiny_single("sr"), tmp_path / "sr.safetensors")
+    save(tiny_single("sr"), tmp_path / "sr.safetensors")
     workshop = Workshop(tmp_path / "work")
     (model,) = workshop.models(str(tmp_path / "sr.safetensors"), ["sr"])
     made = workshop.source(model, "tensorrt", "fp32")

@@ -13,7 +13,7 @@ from unifmir.export.runtimes.tensorrt.library import Library
 from unifmir.export.runtimes.tensorrt.passport import Passport, Verification
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.hashing import sha256_of
-from unifmir.model import Source
+from unifmir.model import Provenance
 
 HERE = Host("Linux", "A card", "GPU-1", "8.6", "13.0", "580.65.06")
 LIBRARY = Library("tensorrt", "10.13.3.9", None)
@@ -29,7 +29,7 @@ def engine(tmp_path):
 
 @pytest.fixture
 def passport(engine, tiny_config):
-    parent = Source("unifmir-sr.safetensors", "1" * 64)
+    parent = Provenance("unifmir-sr.safetensors", "1" * 64)
     lineage = lineage_of(tiny_config.single("sr"), "image", "fp16", "computing", parent)
     return Passport(
         engine_sha256=sha256_of(engine),

@@ -10,7 +10,7 @@ from unifmir.export.runtimes.tensorrt.profiles import (
     read_profile,
     shapes_within,
 )
-from unifmir.model import Source
+from unifmir.model import Provenance
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
@@ -18,7 +18,7 @@ INTERFACES = ("network", "image")
 
 
 def lineage(config, interface="image"):
-    return lineage_of(config, interface, "fp32", "stored", Source("x.safetensors", "0" * 64))
+    return lineage_of(config, interface, "fp32", "stored", Provenance("x.safetensors", "0" * 64))
 
 
 @pytest.mark.parametrize("interface", INTERFACES)

@@ -18,14 +18,14 @@ from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.certificate import NAMES
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.runtimes.tensorrt.profiles import Profile, default_profile
-from unifmir.model import Source, image_interface
+from unifmir.model import Provenance, image_interface
 from unifmir.model import build as build_network
 from unifmir.precision import PrecisionPlan, measure_ranges
 from unifmir.precision.islands import island_rules
 from unifmir.tasks import TASKS
 
 pytest.importorskip("tensorrt_rtx", reason="an extra, not installed here")
-PARENT = Source("unifmir.safetensors", "1" * 64)
+PARENT = Provenance("unifmir.safetensors", "1" * 64)
 ALONE = Profile((1, 1, 8, 8), (1, 1, 16, 16), (2, 1, 32, 32))
 
 
