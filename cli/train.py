@@ -54,7 +54,7 @@ def train(
     from unifmir import load
     from unifmir.errors import CheckpointError
     from unifmir.training.recipe import SMALL
-    from unifmir.training.session import Request, Watch
+    from unifmir.training.session import TrainingCallbacks, TrainingRequest
     from unifmir.training.session import train as run
 
     if out.suffix != ".safetensors":
@@ -77,7 +77,7 @@ def train(
             told = " ".join(f"{name} {value:.4f}" for name, value in recent.items())
             bar.update(training, completed=step, description=f"training {told}")
 
-        request = Request(
+        request = TrainingRequest(
             out=out,
             tasks=names,
             steps=steps,
@@ -89,7 +89,7 @@ def train(
             resume=resume,
             device="cuda" if cuda and device is not DeviceChoice.cpu else "cpu",
         )
-        source = run(request, Watch(lambda _: bar.advance(scenes), on_step))
+        source = run(request, TrainingCallbacks(lambda _: bar.advance(scenes), on_step))
     document = {
         "path": out,
         "sha256": source.sha256,

@@ -20,7 +20,7 @@ from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.training import recipe
 from unifmir.training.evaluation import evaluate
-from unifmir.training.session import Request, Watch, train
+from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
 
 PAIRS = [(name, task) for name, row in REFERENCES.items() for task in row.tasks]
 PUBLISHED = {
@@ -110,8 +110,8 @@ def test_it_is_trained_and_evaluated(
     network = small(name, task)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     out = tmp_path / "trained.safetensors"
-    request = Request(out=out, tasks=[task], steps=2, seed=0, init=network)
-    train(request, Watch(lambda _: None, lambda *_: None))
+    request = TrainingRequest(out=out, tasks=[task], steps=2, seed=0, init=network)
+    train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
     trained = unifmir.load(out)
     changed = [k for k, v in trained.state_dict().items() if not torch.equal(v, before[k])]
     assert changed

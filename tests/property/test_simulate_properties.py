@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unifmir.simulate import generator, lightfield, normalized, pair
+from unifmir.simulate import generator, lightfield, normalize_pair, simulate_pair
 from unifmir.simulate.scenes import SR_SCALE, SURFACE_PLANES, VOLUME_PLANES
 from unifmir.tasks import TASKS
 
@@ -31,14 +31,14 @@ SHAPES = {
 def test_a_scene_has_its_shape_and_finite_values_in_range(task: str, data: st.DataObject) -> None:
     side = data.draw(SIDES[task], label="side")
     seed = data.draw(st.integers(0, 2**32 - 1), label="seed")
-    scene = pair(task, generator(task, seed, "train", 0), side)
+    scene = simulate_pair(task, generator(task, seed, "train", 0), side)
     shapes = SHAPES[task](side)
     assert (scene.image.shape, scene.target.shape) == shapes
     assert scene.image.dtype == np.float32
     assert len(scene.image.shape) == len(TASKS[task].input_axes)
     assert len(scene.target.shape) == len(TASKS[task].output_axes)
     assert scene.image.min() >= 0
-    image, target = normalized(scene)
+    image, target = normalize_pair(scene)
     assert (image.shape, target.shape) == shapes
     assert np.isfinite(image).all()
     assert np.isfinite(target).all()

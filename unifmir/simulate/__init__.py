@@ -5,6 +5,15 @@ seeded: the same seed gives the same arrays.
 """
 
 from unifmir.simulate.optics import Camera, Optics, blur, psf
-from unifmir.simulate.scenes import Pair, generator, normalized, pair
+from unifmir.simulate.scenes import SimulatedPair, generator, normalize_pair, simulate_pair
 
-__all__ = ["Camera", "Optics", "Pair", "blur", "generator", "normalized", "pair", "psf"]
+__all__ = [
+    "Camera",
+    "Optics",
+    "SimulatedPair",
+    "blur",
+    "generator",
+    "normalize_pair",
+    "psf",
+    "simulate_pair",
+]

@@ -25,7 +25,7 @@ DARK = Camera(read_noise=0.5, offset=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SimulatedPair:
     """A recorded image and the truth, both before normalisation.
 
     Photons, but for the light field's truth, which is the emitted density in [0, 1].
@@ -47,7 +47,7 @@ def generator(task: str, seed: int, split: str, index: int) -> np.random.Generat
     )
 
 
-def pair(task: str, rng: np.random.Generator, size: int) -> Pair:
+def simulate_pair(task: str, rng: np.random.Generator, size: int) -> SimulatedPair:
     """Simulate one scene.
 
     Parameters
@@ -71,7 +71,7 @@ def pair(task: str, rng: np.random.Generator, size: int) -> Pair:
             return scene
 
 
-def _super_resolution(rng: np.random.Generator, size: int) -> Pair:
+def _super_resolution(rng: np.random.Generator, size: int) -> SimulatedPair:
     """Widefield at 62 nm pixels, and a truth of twice its resolution at 31 nm."""
     pixel = 0.031
     margin = 16
@@ -114,7 +114,7 @@ def _super_resolution(rng: np.random.Generator, size: int) -> Pair:
     camera = Camera()
     image = camera.expose(recorded * peak, rng)
     truth = target * peak + camera.offset
-    return Pair("sr", image, truth, truth)
+    return SimulatedPair("sr", image, truth, truth)
 
 
 def _tissue(rng: np.random.Generator, shape: tuple[int, int, int], feature: float) -> Array:
@@ -159,7 +159,7 @@ def _stack_psf(optics: Optics, planes: int, size: int) -> Array:
     return psf(optics, planes=planes, size=size)
 
 
-def _denoise(rng: np.random.Generator, size: int) -> Pair:
+def _denoise(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A confocal stack at few photons, and its expectation."""
     optics = Optics(numerical_aperture=1.1, pixel_um=0.15, z_step_um=0.5, confocal=True)
     planes = 10
@@ -170,10 +170,10 @@ def _denoise(rng: np.random.Generator, size: int) -> Pair:
     camera = Camera(read_noise=rng.uniform(0.5, 2.0))
     image = camera.expose(clean, rng)
     truth = clean + np.float32(camera.offset)
-    return Pair("denoise", image, truth, truth)
+    return SimulatedPair("denoise", image, truth, truth)
 
 
-def _isotropic(rng: np.random.Generator, size: int) -> Pair:
+def _isotropic(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A light-sheet stack of coarse planes, interpolated, and the same sharp along z too."""
     optics = Optics(numerical_aperture=0.8, pixel_um=0.2, z_step_um=0.2)
     density = _tissue(rng, (size, size, size), feature=rng.uniform(7, 13))
@@ -191,7 +191,7 @@ def _isotropic(rng: np.random.Generator, size: int) -> Pair:
     where = (np.arange(size) - first) / AXIAL_STEP
     image = _linear_planes(coarse, where)
     truth = target * np.float32(peak) + np.float32(camera.offset)
-    return Pair("isotropic", image, truth, truth)
+    return SimulatedPair("isotropic", image, truth, truth)
 
 
 def _linear_planes(stack: Array, where: NDArray[np.float64]) -> Array:
@@ -203,7 +203,7 @@ def _linear_planes(stack: Array, where: NDArray[np.float64]) -> Array:
     return result
 
 
-def _projection(rng: np.random.Generator, size: int) -> Pair:
+def _projection(rng: np.random.Generator, size: int) -> SimulatedPair:
     """An epithelium on a curved surface, with tissue under it, and the surface laid flat."""
     optics = Optics(numerical_aperture=0.9, pixel_um=0.2, z_step_um=0.8, confocal=True)
     shape = (SURFACE_PLANES, size, size)
@@ -235,10 +235,10 @@ def _projection(rng: np.random.Generator, size: int) -> Pair:
     image = camera.expose(clean, rng)
     offset = np.float32(camera.offset)
     truth = surface * np.float32(gain) + offset
-    return Pair("projection", image, truth, clean + offset)
+    return SimulatedPair("projection", image, truth, clean + offset)
 
 
-def _volume(rng: np.random.Generator, size: int) -> Pair:
+def _volume(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A light field of a sparse volume."""
     lens = lightfield.VIEWS_PER_SIDE
     margin = 2
@@ -271,10 +271,10 @@ def _volume(rng: np.random.Generator, size: int) -> Pair:
     raw = raw + np.float32(rng.uniform(0.005, 0.03)) * raw.max()
     peak = np.exp(rng.uniform(np.log(200), np.log(2000)))
     image = DARK.expose(raw * np.float32(peak / (float(raw.max()) or 1.0)), rng)
-    return Pair("volume", image, truth, truth)
+    return SimulatedPair("volume", image, truth, truth)
 
 
-_SCENES: dict[str, Callable[[np.random.Generator, int], Pair]] = {
+_SCENES: dict[str, Callable[[np.random.Generator, int], SimulatedPair]] = {
     "sr": _super_resolution,
     "denoise": _denoise,
     "isotropic": _isotropic,
@@ -291,7 +291,7 @@ def _rescaled(image: Array, reference: Array, task: str) -> Array:
     return np.clip(out, 0, 1) if rule.clip else out
 
 
-def normalized(scene: Pair) -> tuple[Array, Array]:
+def normalize_pair(scene: SimulatedPair) -> tuple[Array, Array]:
     """A scene in the network's units, whole: windows, slices and views are cut from it.
 
     Returns

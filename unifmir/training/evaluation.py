@@ -24,7 +24,7 @@ from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
-from unifmir.simulate import Pair, generator, lightfield, pair
+from unifmir.simulate import SimulatedPair, generator, lightfield, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits
 
@@ -147,10 +147,10 @@ def quality(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) ->
     )
 
 
-def held_out(task: str, *, images: int, seed: int) -> Iterator[Pair]:
+def held_out(task: str, *, images: int, seed: int) -> Iterator[SimulatedPair]:
     """Test scenes; their random numbers are never used in training."""
     for index in range(images):
-        yield pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
+        yield simulate_pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
 
 
 def reads_planes(config: SingleConfig) -> bool:
@@ -171,7 +171,7 @@ def runner_of(single: Network) -> Runner:
     return run
 
 
-def restored(run: Runner, scene: Pair, *, planes: bool) -> Array:
+def restored(run: Runner, scene: SimulatedPair, *, planes: bool) -> Array:
     """What a model makes of a scene's whole image, mapped back to the image's intensities."""
     image, scaling = normalize(scene.image, TASKS[scene.task].normalization)
     image = np.ascontiguousarray(image, dtype=np.float32)
@@ -223,7 +223,7 @@ def _smoothed(image: Array) -> dict[str, Array]:
     return found
 
 
-def _enlarged(scene: Pair) -> dict[str, Array]:
+def _enlarged(scene: SimulatedPair) -> dict[str, Array]:
     shape = scene.target.shape
     return {
         f"{name}, bicubic": resize(image, shape, order=3, anti_aliasing=False)
@@ -231,7 +231,7 @@ def _enlarged(scene: Pair) -> dict[str, Array]:
     }
 
 
-def _projected(scene: Pair) -> dict[str, Array]:
+def _projected(scene: SimulatedPair) -> dict[str, Array]:
     found = {}
     for name, stack in _smoothed(scene.image).items():
         found[f"{name}, maximum"] = stack.max(axis=0)
@@ -239,7 +239,7 @@ def _projected(scene: Pair) -> dict[str, Array]:
     return found
 
 
-def _refocused(scene: Pair) -> dict[str, Array]:
+def _refocused(scene: SimulatedPair) -> dict[str, Array]:
     """Shift and add the views with the simulated optics' own shear; and the central view."""
     planes = len(scene.target)
     middle = lightfield.VIEWS_PER_SIDE // 2
@@ -251,7 +251,7 @@ def _refocused(scene: Pair) -> dict[str, Array]:
     }
 
 
-BASELINES: dict[str, Callable[[Pair], dict[str, Array]]] = {
+BASELINES: dict[str, Callable[[SimulatedPair], dict[str, Array]]] = {
     "sr": _enlarged,
     "denoise": lambda scene: _smoothed(scene.image),
     "isotropic": lambda scene: _smoothed(scene.image),

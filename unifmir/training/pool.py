@@ -18,7 +18,7 @@ from torch import Tensor
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.signature import Signature
-from unifmir.simulate import generator, lightfield, normalized, pair
+from unifmir.simulate import generator, lightfield, normalize_pair, simulate_pair
 from unifmir.simulate.scenes import SURFACE_PLANES, VOLUME_PLANES
 from unifmir.training.recipe import TaskRecipe
 
@@ -91,8 +91,8 @@ def simulated(
     """
     images, targets = [], []
     for index in range(recipe.scenes):
-        scene = pair(task, generator(task, seed, split, index), recipe.scene_size)
-        image, target = normalized(scene)
+        scene = simulate_pair(task, generator(task, seed, split, index), recipe.scene_size)
+        image, target = normalize_pair(scene)
         images.append(np.ascontiguousarray(image, dtype=np.float32))
         targets.append(np.ascontiguousarray(target, dtype=np.float32))
         if on_scene is not None:

@@ -40,7 +40,7 @@ STATE_SUFFIX = ".state.pt"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TrainingRequest:
     """What to train."""
 
     out: Path
@@ -61,14 +61,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class TrainingCallbacks:
     """Called while a training runs."""
 
     on_scene: Callable[[str], None]
     on_step: Callable[[int, str, float], None]
 
 
-def train(request: Request, watch: Watch) -> Provenance:
+def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     """Train, and write the averaged weights to `request.out`.
 
     An interrupt (Ctrl-C) saves the state first; `resume` then goes on from it.
@@ -121,7 +121,7 @@ def _interrupted_between_steps(training: Training) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _prepared(request: Request, watch: Watch) -> Training:
+def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
     torch.manual_seed(request.seed)
     network = request.init
     # A reference model that is named comes with random weights, and from no file.

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from unifmir.errors import UnknownNameError
-from unifmir.simulate import Camera, Optics, blur, generator, lightfield, normalized, pair, psf
+from unifmir.simulate import (
+    Camera,
+    Optics,
+    blur,
+    generator,
+    lightfield,
+    normalize_pair,
+    psf,
+    simulate_pair,
+)
 from unifmir.simulate import structures as st
 from unifmir.tasks import TASKS
 
@@ -138,7 +147,9 @@ class TestLightField:
 class TestScenes:
     @pytest.mark.parametrize("task", list(TASKS))
     def test_the_same_seed_gives_the_same_arrays(self, task: str) -> None:
-        one, two = (pair(task, generator(task, 3, "train", 1), SMALLEST[task]) for _ in range(2))
+        one, two = (
+            simulate_pair(task, generator(task, 3, "train", 1), SMALLEST[task]) for _ in range(2)
+        )
         assert np.array_equal(one.image, two.image)
         assert np.array_equal(one.target, two.target)
 
@@ -146,8 +157,8 @@ class TestScenes:
     def test_seed_split_and_index_each_give_another_scene(
         self, other: tuple[int, str, int]
     ) -> None:
-        one = pair("sr", generator("sr", 3, "train", 1), 24)
-        two = pair("sr", generator("sr", *other), 24)
+        one = simulate_pair("sr", generator("sr", 3, "train", 1), 24)
+        two = simulate_pair("sr", generator("sr", *other), 24)
         assert not np.array_equal(one.image, two.image)
 
     def test_tasks_do_not_share_random_numbers(self) -> None:
@@ -156,11 +167,11 @@ class TestScenes:
 
     def test_an_unknown_task_is_refused_with_the_nearest_name(self) -> None:
         with pytest.raises(UnknownNameError, match="did you mean 'denoise'"):
-            pair("denose", np.random.default_rng(0), 24)
+            simulate_pair("denose", np.random.default_rng(0), 24)
 
     def test_isotropic_images_are_blurred_along_z_only(self) -> None:
-        scene = pair("isotropic", generator("isotropic", 0, "train", 1), 48)
-        image, target = normalized(scene)
+        scene = simulate_pair("isotropic", generator("isotropic", 0, "train", 1), 48)
+        image, target = normalize_pair(scene)
 
         def roughness(volume: np.ndarray, axis: int) -> float:
             return float(np.abs(np.diff(volume, 2, axis=axis)).mean())
@@ -169,6 +180,6 @@ class TestScenes:
         assert roughness(target, 0) > 0.5 * roughness(target, 1)
 
     def test_the_surface_is_brightest_near_its_own_height(self) -> None:
-        scene = pair("projection", generator("projection", 0, "train", 0), 48)
+        scene = simulate_pair("projection", generator("projection", 0, "train", 0), 48)
         maximum = scene.image.max(axis=0)
         assert np.corrcoef(maximum.ravel(), scene.target.ravel())[0, 1] > 0.3

@@ -15,7 +15,7 @@ from unifmir.errors import CheckpointError, ImageError
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.simulate import generator, lightfield, pair
+from unifmir.simulate import generator, lightfield, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.training import evaluation, session
 from unifmir.training.initialization import DARK, OWN_LAYERS, lit, renew
@@ -222,14 +222,14 @@ class TestSession:
         monkeypatch.setattr(session, "SMALL_CONFIG", tiny_config)
         monkeypatch.setattr(session, "SAVE_EVERY", 2)
 
-    def request_for(self, folder: Path, *, resume: bool = False) -> session.Request:
-        return session.Request(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
+    def request_for(self, folder: Path, *, resume: bool = False) -> session.TrainingRequest:
+        return session.TrainingRequest(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
 
-    def watch(self, on_step: object = None) -> session.Watch:
+    def watch(self, on_step: object = None) -> session.TrainingCallbacks:
         def nothing(*_: object) -> None:
             pass
 
-        return session.Watch(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
+        return session.TrainingCallbacks(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
 
     def test_it_writes_a_model_that_loads_and_removes_the_state(self, tmp_path: Path) -> None:
         source = session.train(self.request_for(tmp_path), self.watch())
@@ -303,7 +303,7 @@ class TestEvaluation:
         assert any(name.startswith("input") for name in found.baselines)
 
     def test_refocusing_beats_the_central_view(self) -> None:
-        scene = pair("volume", generator("volume", 0, "test", 0), 6)
+        scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
         found = evaluation.BASELINES["volume"](scene)
         scores = {k: evaluation.score(v, scene.target).psnr_db for k, v in found.items()}
         assert scores["refocused"] > scores["central view"]
