@@ -28,7 +28,7 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id of a model.")]
 def list_models(as_json: output.JsonFlag = False) -> None:
     """Show the models there are, and which of them are on this machine."""
     from unifmir.zoo.catalogue.index import entries
-    from unifmir.zoo.catalogue.pull import place_of
+    from unifmir.zoo.catalogue.pull import present_file
 
     rows = [
         {
@@ -39,7 +39,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
             "source": entry.source.kind,
             "licence": entry.licence,
             "size_bytes": entry.source.size_bytes,
-            "local": place_of(entry),
+            "local": present_file(entry),
         }
         for entry in entries().values()
     ]
@@ -109,7 +109,7 @@ def add(
     """
     from unifmir.errors import ZooError
     from unifmir.zoo.catalogue import adding
-    from unifmir.zoo.catalogue.pull import place_of
+    from unifmir.zoo.catalogue.pull import present_file
 
     about: Description = {
         "id": model_id,
@@ -135,7 +135,7 @@ def add(
         added = adding.give_file(existing, file, replace=replace)
     else:
         added = adding.add_checkpoint(file, about)
-    place = place_of(added)
+    place = present_file(added)
     document = {"id": added.id, "task": added.task, "path": place}
     text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")
     output.print_result(document, text, as_json=as_json)

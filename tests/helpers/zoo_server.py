@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import directories
 
 PLANARIA = "unifmir-denoise-planaria"
 RECORD = "/api/records/10579778"
@@ -151,5 +151,5 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 def left() -> list[str]:
     """Names of what lies in the cache, without the lock."""
-    files = [path for path in places.cache().rglob("*") if path.is_file()]
+    files = [path for path in directories.cache().rglob("*") if path.is_file()]
     return sorted(path.name for path in files if path.name != ".lock")

@@ -12,8 +12,7 @@ from unifmir.checkpoint.saving import save
 from unifmir.cli.zoo import app
 from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.catalogue import directories, transfer
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.remote import ZENODO_VARIABLE
 
@@ -32,8 +31,8 @@ def document(*arguments: object):
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path):
     """A user's folder and cache of the test's own, and no network."""
-    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(ZENODO_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)

@@ -8,9 +8,7 @@ import pytest
 from tests.helpers.zoo_server import PLANARIA, Server, left, serving, zipped
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import package_weights as archive
-from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.catalogue import directories, package_weights, transfer
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.load import load
 from unifmir.zoo.catalogue.pull import cached_file, local_file
@@ -23,8 +21,8 @@ BIG = bytes(range(256)) * 12_000
 @pytest.fixture
 def server(monkeypatch, tmp_path) -> Iterator[Server]:
     """A server in place of Zenodo; the user's folder and cache are the test's own."""
-    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
     with serving() as script:
@@ -75,10 +73,10 @@ def test_a_package_without_weights_or_with_too_much_is_refused(server, entry, mo
     with pytest.raises(ZooError, match=r"no file like \*\.pt"):
         local_file(entry)
     server.record({"package.zip": zipped({"w.pt": bytes(2_000_000)})})
-    monkeypatch.setattr(archive, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(package_weights, "MAX_BYTES", 1_000_000)
     with pytest.raises(ZooError, match="unpacks to 2000000 bytes: refused"):
         local_file(entry)
-    monkeypatch.setattr(archive, "MAX_MEMBERS", 1)
+    monkeypatch.setattr(package_weights, "MAX_MEMBERS", 1)
     server.record({"package.zip": zipped({"w.pt": b"", "v": b""})})
     with pytest.raises(ZooError, match="has 2 members"):
         local_file(entry)

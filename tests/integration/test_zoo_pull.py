@@ -20,8 +20,7 @@ from tests.helpers.zoo_server import (
 from unifmir.checkpoint.saving import save
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.hashing import sha256_of
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import pins, transfer
+from unifmir.zoo.catalogue import directories, pins, transfer
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.load import load
 from unifmir.zoo.catalogue.pull import local_file
@@ -36,8 +35,8 @@ BIG = bytes(range(256)) * 12_000
 @pytest.fixture
 def server(monkeypatch, tmp_path) -> Iterator[Server]:
     """A server in place of Zenodo; the user's folder and cache are the test's own."""
-    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
     with serving() as script:
@@ -132,7 +131,7 @@ def test_a_server_without_ranges_starts_again(server, entry):
 
 def test_a_complete_file_of_a_killed_run_is_not_transferred_again(server, entry):
     server.record({"model_best.pt": BIG})
-    folder = places.cache() / "zoo" / PLANARIA
+    folder = directories.cache() / "zoo" / PLANARIA
     folder.mkdir(parents=True)
     (folder / ".partial").write_bytes(BIG)
     assert local_file(entry).read_bytes() == BIG
@@ -141,7 +140,7 @@ def test_a_complete_file_of_a_killed_run_is_not_transferred_again(server, entry)
 
 def test_bytes_of_unknown_origin_are_not_continued(server, entry):
     server.record({"model_best.pt": BIG})
-    folder = places.cache() / "zoo" / PLANARIA
+    folder = directories.cache() / "zoo" / PLANARIA
     folder.mkdir(parents=True)
     (folder / ".partial").write_bytes(b"something else")
     assert local_file(entry).read_bytes() == BIG
@@ -303,7 +302,7 @@ def test_two_files_that_fit_are_not_guessed_between(server, entry):
 def test_a_second_pull_of_the_same_model_waits_its_turn(server, entry):
     server.record({"model_best.pt": BIG})
     with (
-        transfer.only_one(places.cache() / "zoo" / PLANARIA),
+        transfer.lock_folder(directories.cache() / "zoo" / PLANARIA),
         pytest.raises(ZooError, match="another process is downloading"),
     ):
         local_file(entry)
@@ -353,8 +352,10 @@ def test_the_embedded_model_needs_no_network(server, monkeypatch, tmp_path):
     entry = find("unifmir-small-sim")
     weights = tmp_path / "weights" / "unifmir-small-sim.safetensors"
     weights.parent.mkdir()
-    real: Callable[..., Path] = places.packaged
-    monkeypatch.setattr(places, "packaged", lambda *p: weights if p[0] == "weights" else real(*p))
+    real: Callable[..., Path] = directories.packaged
+    monkeypatch.setattr(
+        directories, "packaged", lambda *p: weights if p[0] == "weights" else real(*p)
+    )
     with pytest.raises(ZooError, match="missing in this installation"):
         local_file(entry)
     weights.write_bytes(b"weights")

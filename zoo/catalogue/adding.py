@@ -11,8 +11,7 @@ from unifmir.checkpoint.inspection import Inspection, inspect_file
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.index import entries, find, read_any_entry, user_folder
 from unifmir.zoo.catalogue.pins import Pin
 from unifmir.zoo.catalogue.remote import safe_name
@@ -191,7 +190,7 @@ def _filled(entry: ZooEntry, found: Inspection, *, own: bool) -> ZooEntry:
 
 def _keep(model_id: str, file: Path) -> Path:
     """Copy a checkpoint into the user's folder, and pin it."""
-    place = places.home() / "files" / model_id / safe_name(file.name)
+    place = directories.home() / "files" / model_id / safe_name(file.name)
     with writing(place) as aside:
         shutil.copyfile(file, aside)
     today = datetime.now(UTC).date().isoformat()

@@ -6,7 +6,7 @@ from pathlib import Path
 from unifmir.errors import UnknownNameError, ZooError
 from unifmir.reference import REFERENCES
 from unifmir.registry import nearest_name
-from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def entries() -> dict[str, ZooEntry]:
     ZooError
         If an entry of the package itself is damaged.
     """
-    found = {path.stem: read_entry(path) for path in _files(places.packaged("entries"))}
+    found = {path.stem: read_entry(path) for path in _files(directories.packaged("entries"))}
     for path in _files(user_folder()):
         try:
             entry = read_entry(path)
@@ -97,12 +97,12 @@ def read_any_entry(path: Path) -> ZooEntry:
 
 def user_folder() -> Path:
     """Where the user's own entries lie."""
-    return places.home() / "entries"
+    return directories.home() / "entries"
 
 
 def _paths() -> dict[str, Path]:
     user = {path.stem: path for path in _files(user_folder())}
-    packaged = {path.stem: path for path in _files(places.packaged("entries"))}
+    packaged = {path.stem: path for path in _files(directories.packaged("entries"))}
     # As in `entries`: the package's order first, and its entry where both have one.
     return {**packaged, **{name: path for name, path in user.items() if name not in packaged}}
 

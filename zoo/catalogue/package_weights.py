@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from unifmir.atomic import working_folder
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue.remote import choose, safe_name
+from unifmir.zoo.catalogue.remote import choose_name, safe_name
 
 MAX_MEMBERS = 1_000
 """A package has about ten files."""
@@ -19,7 +19,7 @@ _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class WeightsFile:
     """The weights file of a download."""
 
     path: Path
@@ -27,7 +27,7 @@ class Found:
 
 
 @contextmanager
-def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator[Found]:
+def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator[WeightsFile]:
     """The weights of a download: the file itself, or the member of a package, unpacked.
 
     What is unpacked is removed after the block, unless it was moved away.
@@ -38,7 +38,7 @@ def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator
         If the archive is damaged or dangerous, or it is not clear which member is meant.
     """
     if not _is_package(path):
-        yield Found(path, filename)
+        yield WeightsFile(path, filename)
         return
     with working_folder(path.parent) as folder:
         yield _unpacked(path, filename, patterns, folder)
@@ -56,13 +56,13 @@ def _is_package(path: Path) -> bool:
     return not any(PurePosixPath(name).name == "data.pkl" for name in names)
 
 
-def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> Found:
+def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> WeightsFile:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_members(members, filename)
             names = [member.filename for member in members if not member.is_dir()]
-            name = choose(names, patterns, f"the package {filename}")
+            name = choose_name(names, patterns, f"the package {filename}")
             # One stream to a name of our own: no path of the archive ever reaches the disk.
             target = folder / safe_name(name)
             _copy(archive, archive.getinfo(name), target)
@@ -73,7 +73,7 @@ def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path
         raise ZooError(
             f"the package {filename} cannot be unpacked ({error}); pull again"
         ) from error
-    return Found(target, target.name)
+    return WeightsFile(target, target.name)
 
 
 def _check_members(members: list[zipfile.ZipInfo], filename: str) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from unifmir.atomic import writing
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import directories
 
 Origin = Literal["download", "file"]
 SCHEMA = 1
@@ -32,7 +32,7 @@ class Pin:
 
 def pins_file(model_id: str) -> Path:
     """Where the pins of a model are recorded: a file each, so that two pulls do not meet."""
-    return places.home() / "pins" / f"{model_id}.json"
+    return directories.home() / "pins" / f"{model_id}.json"
 
 
 def pin_of(model_id: str, origin: Origin) -> Pin | None:

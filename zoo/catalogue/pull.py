@@ -7,18 +7,17 @@ from pathlib import Path
 
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.pins import Pin
 from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource, ZooEntry
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
+OnBytes = Callable[[int, int], None]
 """Called with bytes done and bytes in all; 0 in all where the server does not say."""
 
 
-def local_file(entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None) -> Path:
+def local_file(entry: ZooEntry, *, offline: bool = False, progress: OnBytes | None = None) -> Path:
     """The model's file on this machine, downloaded if it is not there yet.
 
     A file the user gave with `unifmir zoo add` goes before the entry's own source. The SHA-256 is
@@ -79,7 +78,7 @@ def how_to_get(entry: ZooEntry) -> str:
 def given_file(entry: ZooEntry) -> Path | None:
     """Where the file that the user gave for a model lies, or None; it may have been removed."""
     pin = pins.pin_of(entry.id, "file")
-    return None if pin is None else places.home() / "files" / entry.id / pin.filename
+    return None if pin is None else directories.home() / "files" / entry.id / pin.filename
 
 
 def cached_file(entry: ZooEntry) -> Path | None:
@@ -91,19 +90,19 @@ def cached_file(entry: ZooEntry) -> Path | None:
     return path if path.is_file() else None
 
 
-def place_of(entry: ZooEntry) -> Path | None:
+def present_file(entry: ZooEntry) -> Path | None:
     """Where the model's file lies on this machine, unchecked, or None; never a download."""
     if (given := given_file(entry)) is not None:
         return given if given.is_file() else None
     if isinstance(entry.source, EmbeddedSource):
-        path = places.packaged("weights", entry.source.filename)
+        path = directories.packaged("weights", entry.source.filename)
         return path if path.is_file() else None
     return cached_file(entry)
 
 
 def download_folder(entry: ZooEntry) -> Path:
     """Where the download of a model lies."""
-    return places.cache() / "zoo" / entry.id
+    return directories.cache() / "zoo" / entry.id
 
 
 def expected_sha256(entry: ZooEntry) -> str | None:
@@ -129,7 +128,7 @@ def _checked_given(entry: ZooEntry, path: Path) -> Path:
 
 
 def _embedded(entry: ZooEntry, source: EmbeddedSource) -> Path:
-    path = places.packaged("weights", source.filename)
+    path = directories.packaged("weights", source.filename)
     if not path.is_file():
         raise ZooError(f"{source.filename} is missing in this installation. {how_to_get(entry)}")
     if source.sha256 is not None and (found := sha256_of(path)) != source.sha256:
@@ -140,14 +139,13 @@ def _embedded(entry: ZooEntry, source: EmbeddedSource) -> Path:
     return path
 
 
-def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: Progress | None) -> Path:
+def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnBytes | None) -> Path:
     # Imported here: most uses find the file on this machine, and requests takes 0.1 s to import.
-    from unifmir.zoo.catalogue import package_weights as archive
-    from unifmir.zoo.catalogue import remote, transfer
+    from unifmir.zoo.catalogue import package_weights, remote, transfer
 
     folder = download_folder(entry)
-    with transfer.only_one(folder):
-        offer = remote.offered(source)
+    with transfer.lock_folder(folder):
+        offer = remote.find_remote_file(source)
         limit = None if offer.is_archive else source.size_bytes
         partial = transfer.download(
             offer.url,
@@ -158,7 +156,9 @@ def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: Progr
             progress=progress or _silent,
         )
         try:
-            with archive.weights_of(partial, offer.filename, remote.patterns_of(source)) as found:
+            with package_weights.weights_of(
+                partial, offer.filename, remote.patterns_of(source)
+            ) as found:
                 digest, size = sha256_of(found.path), found.path.stat().st_size
                 expected = expected_sha256(entry)
                 if expected is not None and digest != expected:

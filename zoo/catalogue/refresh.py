@@ -12,7 +12,7 @@ from typing import Any
 from unifmir.atomic import writing
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.index import read_entry
 from unifmir.zoo.catalogue.schema import ZooEntry, entry_text, parse_entry
 
@@ -68,8 +68,8 @@ def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Refresh the entry in this checkout."""
-    path = places.packaged("entries", f"{EMBEDDED}.json")
-    weights = places.packaged("weights", f"{EMBEDDED}.safetensors")
+    path = directories.packaged("entries", f"{EMBEDDED}.json")
+    weights = directories.packaged("weights", f"{EMBEDDED}.safetensors")
     entry = refreshed(read_entry(path), weights, weights.with_suffix(".evaluation.json"))
     with writing(path) as aside:
         aside.write_text(entry_text(entry), encoding="utf-8")

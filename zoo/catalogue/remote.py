@@ -23,7 +23,7 @@ _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):[0-9a-f]{32,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class RemoteFile:
     """One file on a server."""
 
     url: str
@@ -39,7 +39,7 @@ class Offer:
         return self.filename.lower().endswith(".zip")
 
 
-def offered(source: ZenodoSource | UrlSource) -> Offer:
+def find_remote_file(source: ZenodoSource | UrlSource) -> RemoteFile:
     """The file a source leads to. Asks the record's listing where it is one of Zenodo.
 
     Raises
@@ -49,15 +49,17 @@ def offered(source: ZenodoSource | UrlSource) -> Offer:
     """
     if isinstance(source, UrlSource):
         name = unquote(urlsplit(source.url).path)
-        return Offer(source.url, safe_name(name))
+        return RemoteFile(source.url, safe_name(name))
     # The address of a file is built here and not taken from the listing, which names zenodo.org
     # also when a mirror serves it.
     api = f"{os.environ.get(ZENODO_VARIABLE) or ZENODO_URL}".rstrip("/")
     record = f"{api}/api/records/{source.record}"
     files = _listing(transfer.get_json(record), record)
-    key = choose(list(files), source.patterns, f"record {source.record} ({record})")
+    key = choose_name(list(files), source.patterns, f"record {source.record} ({record})")
     size, checksum = files[key]
-    return Offer(f"{record}/files/{quote(key, safe='')}/content", safe_name(key), size, checksum)
+    return RemoteFile(
+        f"{record}/files/{quote(key, safe='')}/content", safe_name(key), size, checksum
+    )
 
 
 def patterns_of(source: ZenodoSource | UrlSource) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ def patterns_of(source: ZenodoSource | UrlSource) -> tuple[str, ...]:
     return tuple(pattern for pattern in named if not pattern.endswith(".zip")) or WEIGHTS
 
 
-def choose(names: Collection[str], patterns: tuple[str, ...], where: str) -> str:
+def choose_name(names: Collection[str], patterns: tuple[str, ...], where: str) -> str:
     """The one name that fits the first pattern that any fits."""
     for pattern in patterns:
         fits = [n for n in names if fnmatchcase(PurePosixPath(n).name.lower(), pattern.lower())]

@@ -25,13 +25,13 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_l
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Part(BaseModel):
+class EntryPart(BaseModel):
     """Base of everything in an entry: no unknown fields, no silent conversions, no changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Stored(Part):
+class StoredFile(EntryPart):
     """What is known of the file itself; null until somebody had it in hands."""
 
     sha256: Sha256 | None = None
@@ -41,7 +41,7 @@ class Stored(Part):
     """Why something is null, or what to know before getting the file."""
 
 
-class ZenodoSource(Stored):
+class ZenodoSource(StoredFile):
     """A file of a Zenodo record."""
 
     kind: Literal["zenodo"]
@@ -51,14 +51,14 @@ class ZenodoSource(Stored):
     """Shell patterns of the file's name, the preferred first."""
 
 
-class UrlSource(Stored):
+class UrlSource(StoredFile):
     """A file at an address."""
 
     kind: Literal["url"]
     url: Url
 
 
-class EmbeddedSource(Stored):
+class EmbeddedSource(StoredFile):
     """A file inside the unifmir package."""
 
     kind: Literal["embedded"]
@@ -66,19 +66,19 @@ class EmbeddedSource(Stored):
     """In `unifmir/zoo/weights/`."""
 
 
-class FileSource(Stored):
+class FileSource(StoredFile):
     """A file that the user gives with `unifmir zoo add`."""
 
     kind: Literal["file"]
     filename: FileName | None = None
 
 
-Source = Annotated[
+EntrySource = Annotated[
     ZenodoSource | UrlSource | EmbeddedSource | FileSource, Field(discriminator="kind")
 ]
 
 
-class Normalisation(Part):
+class Normalisation(EntryPart):
     """How images are normalised for a task: the same fields as in `unifmir.tasks`."""
 
     method: Literal["percentile", "light_field"]
@@ -89,7 +89,7 @@ class Normalisation(Part):
     source: str
 
 
-class Measurement(Part):
+class Measurement(EntryPart):
     """One number, and where it is printed or how it was made."""
 
     metric: Text
@@ -101,7 +101,7 @@ class Measurement(Part):
     source: Text
 
 
-class ZooEntry(Part):
+class ZooEntry(EntryPart):
     """One model of the zoo."""
 
     schema_version: Literal[1]
@@ -112,7 +112,7 @@ class ZooEntry(Part):
     """Name of a task, or "multitask"."""
     title: Text
     dataset: Text
-    source: Source
+    source: EntrySource
     licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] | None
     """SPDX identifier of the weights' licence."""
     licence_note: str | None

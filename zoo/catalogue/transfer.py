@@ -80,7 +80,7 @@ def download(
     url : str
         http or https.
     folder : Path
-        Of this file alone, held with `only_one`.
+        Of this file alone, held with `lock_folder`.
     size_bytes, checksum : optional
         What the file must have, where known; the checksum as in `"md5:0123..."`.
     progress : callable
@@ -137,7 +137,7 @@ def get_json(url: str) -> Any:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a folder: two processes must not write into one partial file.
 
     Raises

@@ -8,7 +8,7 @@ from unifmir.checkpoint.inspection import inspect_file
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
 from unifmir.zoo.catalogue import pins
-from unifmir.zoo.catalogue.pull import given_file, place_of
+from unifmir.zoo.catalogue.pull import given_file, present_file
 from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
 
 
@@ -56,7 +56,7 @@ def verify_local(entry: ZooEntry) -> Verdict:
 
     Never touches the network. What the entry leaves null is reported and passes.
     """
-    path = place_of(entry)
+    path = present_file(entry)
     given = given_file(entry) is not None
     if path is None:
         recorded = given or _is_packaged(entry)

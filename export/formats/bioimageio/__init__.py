@@ -2,10 +2,10 @@
 
 from unifmir.export.formats.bioimageio.card import (
     Citation,
-    Evaluation,
     ModelCard,
     Person,
-    Training,
+    QuantitativeEvaluation,
+    TrainingRecord,
     default_card,
     paper_training,
 )
@@ -18,12 +18,12 @@ from unifmir.export.formats.bioimageio.package import (
 
 __all__ = [
     "Citation",
-    "Evaluation",
     "ModelCard",
     "PackageInputs",
     "PackageResult",
     "Person",
-    "Training",
+    "QuantitativeEvaluation",
+    "TrainingRecord",
     "build_package",
     "default_card",
     "paper_training",

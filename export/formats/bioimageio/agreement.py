@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio.card import Evaluation
+from unifmir.export.formats.bioimageio.card import QuantitativeEvaluation
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 
@@ -74,13 +74,13 @@ def measure_agreement(
 
 def as_evaluation(
     measured: Mapping[str, Mapping[str, float]], data_source: str, image_note: str
-) -> tuple[Evaluation, ...]:
+) -> tuple[QuantitativeEvaluation, ...]:
     """The measurement as a row of the model card; none without an address for the image."""
     if not data_source:
         return ()
     short = {"pytorch_state_dict": "state dict"}
     return (
-        Evaluation(
+        QuantitativeEvaluation(
             dataset_id="unifmir-samples",
             dataset_source=data_source,
             dataset_role="unknown",

@@ -40,7 +40,7 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class QuantitativeEvaluation:
     """One quantitative evaluation: metrics are rows, factors are columns."""
 
     dataset_id: str
@@ -64,7 +64,7 @@ UNRECORDED = "not recorded in the checkpoint this package was made from"
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingRecord:
     """How the weights were trained. Numbers that are not known are left out of the package."""
 
     data: str = UNRECORDED
@@ -120,8 +120,8 @@ class ModelCard:
     """Icon, until the zoo gives the package an animal."""
     funded_by: str = ""
     target_structure: tuple[str, ...] = ()
-    training: Training = field(default_factory=Training)
-    evaluations: tuple[Evaluation, ...] = ()
+    training: TrainingRecord = field(default_factory=TrainingRecord)
+    evaluations: tuple[QuantitativeEvaluation, ...] = ()
     inference_time: str = ""
     """Measured, with machine and image size; when empty the counted operations are stated."""
     memory: str = ""
@@ -208,7 +208,7 @@ _FINE_TUNING = {
 }
 
 
-def paper_training(task: str, data: str) -> Training:
+def paper_training(task: str, data: str) -> TrainingRecord:
     """Training of the official fine-tuned checkpoints (Ma et al. 2024, Methods).
 
     Not for weights of other origin: nothing in a checkpoint says how it was trained.
@@ -221,7 +221,7 @@ def paper_training(task: str, data: str) -> Training:
         The data set it was fine-tuned on, in words.
     """
     batch, patch = _FINE_TUNING[task]
-    return Training(
+    return TrainingRecord(
         data=data,
         preprocessing=f"patches of {patch} pixels; percentile or min-max normalisation",
         epochs=500,
@@ -242,7 +242,7 @@ def default_card(
     git_repo: str,
     timestamp: str,
     unifmir_version: str,
-    training: Training | None = None,
+    training: TrainingRecord | None = None,
     target_structure: tuple[str, ...] = ("fluorescently labelled structures",),
 ) -> ModelCard:
     """The card of a task with everything that does not depend on the weights filled in.
@@ -253,7 +253,7 @@ def default_card(
         Name of a task.
     github_user : str
         Who answers for the package on GitHub.
-    training : Training, optional
+    training : TrainingRecord, optional
         What is known of the training.
     """
     spec = TASKS[task]
@@ -286,7 +286,7 @@ def default_card(
         unifmir_version=unifmir_version,
         funded_by=PAPER_FUNDING,
         target_structure=target_structure,
-        training=training or Training(),
+        training=training or TrainingRecord(),
     )
 
 

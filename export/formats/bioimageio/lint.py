@@ -13,8 +13,8 @@ import numpy as np
 
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import lint_weights
-from unifmir.export.formats.bioimageio import rdf as names
 from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES
+from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
 
@@ -33,7 +33,7 @@ _MODALITIES = {"fluorescence-light-microscopy", "super-resolution-microscopy"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One broken rule."""
 
     severity: Severity
@@ -55,7 +55,7 @@ class Package:
     files: dict[str, bytes]
 
 
-def lint(path: Path) -> tuple[Finding, ...]:
+def lint(path: Path) -> tuple[LintFinding, ...]:
     """Check a package against the whole list.
 
     Parameters
@@ -65,11 +65,11 @@ def lint(path: Path) -> tuple[Finding, ...]:
 
     Returns
     -------
-    tuple of Finding
+    tuple of LintFinding
         Empty if nothing is wrong.
     """
     package = read_package(path)
-    return tuple(Finding(*problem) for check in CHECKS for problem in check(package))
+    return tuple(LintFinding(*problem) for check in CHECKS for problem in check(package))
 
 
 def read_package(path: Path) -> Package:
@@ -80,13 +80,13 @@ def read_package(path: Path) -> Package:
     try:
         with zipfile.ZipFile(path) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
-        rdf = YAML(typ="safe").load(files[names.RDF].decode("utf-8"))
+        rdf = YAML(typ="safe").load(files[RDF].decode("utf-8"))
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, YAMLError) as error:
         raise ExportError(
-            f"{path.name}: expected a zip with a readable {names.RDF}, found {error!r}"
+            f"{path.name}: expected a zip with a readable {RDF}, found {error!r}"
         ) from error
     if not isinstance(rdf, dict):
-        raise ExportError(f"{path.name}: {names.RDF} is not a mapping")
+        raise ExportError(f"{path.name}: {RDF} is not a mapping")
     return Package(rdf, files)
 
 
@@ -178,7 +178,7 @@ def check_dialect(package: Package) -> Iterator[Problem]:
 def check_files(package: Package) -> Iterator[Problem]:
     """Members and hashes."""
     declared = referenced_files(package.rdf)
-    for name in sorted(set(package.files) - set(declared) - {names.RDF}):
+    for name in sorted(set(package.files) - set(declared) - {RDF}):
         yield "error", name, "is in the zip, but the description does not refer to it"
     for name, sha256 in declared.items():
         if name not in package.files:

@@ -20,8 +20,8 @@ from unifmir.export.formats.bioimageio.architecture import FILE_NAME, bundle
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.cover import cover_png
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement, measure_halo
-from unifmir.export.formats.bioimageio.lint import Finding, lint, read_package
-from unifmir.export.formats.bioimageio.package_axes import Layout, layout, tile_rule
+from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
+from unifmir.export.formats.bioimageio.package_axes import PackageAxes, axes_of, tile_rule
 from unifmir.export.formats.bioimageio.readme import ReadmeFacts, readme
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
 from unifmir.export.formats.bioimageio.testing import TestSummary, require_passed, run_test
@@ -69,7 +69,7 @@ class PackageResult:
     path: Path
     sha256: str
     files: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
     """Of our own lint; no errors among them, or the package would not exist."""
     score: ExpectedScore
     halo: HaloMeasurement
@@ -155,7 +155,7 @@ def _write_files(
     """Write every file of the package; returns the description."""
     from bioimageio.spec import save_bioimageio_yaml_only
 
-    axes = layout(config, halo.halo_px)
+    axes = axes_of(config, halo.halo_px)
     raw, restored = _write_tensors(inputs, config, axes, folder)
     _write_weights(inputs, folder)
     _write(folder, "cover", cover_png(inputs.module, config, inputs.image))
@@ -171,7 +171,7 @@ def _write_files(
     facts = ReadmeFacts(
         config=config,
         card=inputs.card,
-        layout=axes,
+        axes=axes,
         halo=halo,
         storage=inputs.storage,
         parameter_count=contents.parameter_count,
@@ -187,7 +187,7 @@ def _write_files(
 
 
 def _write_tensors(
-    inputs: PackageInputs, config: SingleConfig, axes: Layout, folder: Path
+    inputs: PackageInputs, config: SingleConfig, axes: PackageAxes, folder: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
     task = TASKS[config.task]
@@ -239,7 +239,7 @@ def _measure(
 def _contents(
     inputs: PackageInputs,
     config: SingleConfig,
-    axes: Layout,
+    axes: PackageAxes,
     measured: provenance.Measured,
     tolerance: dict[str, float],
 ) -> rdf.Contents:
@@ -251,7 +251,7 @@ def _contents(
     return rdf.Contents(
         config=config,
         card=card,
-        layout=axes,
+        axes=axes,
         architecture=bundle(config, card.unifmir_version),
         architecture_file=FILE_NAME,
         parameter_count=measured.costs["parameters"],

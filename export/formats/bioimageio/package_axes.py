@@ -57,7 +57,7 @@ class SpaceAxis:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PackageAxes:
     """Spatial axes in order; batch and one channel come before them."""
 
     inputs: tuple[SpaceAxis, ...]
@@ -88,7 +88,7 @@ def tile_rule(config: SingleConfig) -> TileRule:
     return TileRule(step=window, smallest=8 * window, largest=16 * window)
 
 
-def layout(config: SingleConfig, halo: int) -> Layout:
+def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
     """Axes for a halo, given in image pixels of the input.
 
     Notes
@@ -126,7 +126,7 @@ def layout(config: SingleConfig, halo: int) -> Layout:
                 halo=reach,
             )
         )
-    return Layout(inputs, tuple(outputs))
+    return PackageAxes(inputs, tuple(outputs))
 
 
 def _input_axis(

@@ -13,7 +13,7 @@ from unifmir.export.base import Credit, ExportJob, Lineage, Runner, Variant
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
     Person,
-    Training,
+    TrainingRecord,
     default_card,
     reference_card,
 )
@@ -95,7 +95,7 @@ def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
 def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     """The task's card, with what is known of these weights."""
     task = TASKS[config.task]
-    training = Training(data=credit.training_data) if credit.training_data else None
+    training = TrainingRecord(data=credit.training_data) if credit.training_data else None
     card = default_card(
         task.name,
         name=f"UniFMIR {task.title}",

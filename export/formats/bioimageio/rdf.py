@@ -16,8 +16,13 @@ from bioimageio.spec.model import v0_5 as spec
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.formats.bioimageio.architecture import Bundle
-from unifmir.export.formats.bioimageio.card import Evaluation, ModelCard, Person, Training
-from unifmir.export.formats.bioimageio.package_axes import Layout, SpaceAxis
+from unifmir.export.formats.bioimageio.card import (
+    ModelCard,
+    Person,
+    QuantitativeEvaluation,
+    TrainingRecord,
+)
+from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
 from unifmir.tasks import TASKS
@@ -52,11 +57,11 @@ class Contents:
 
     config: SingleConfig
     card: ModelCard
-    layout: Layout
+    axes: PackageAxes
     architecture: Bundle
     architecture_file: str
     parameter_count: int
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[QuantitativeEvaluation, ...]
     inference_time: str
     memory: str
     tolerance: dict[str, float]
@@ -157,7 +162,7 @@ def _citation(text: str, doi: str, url: str) -> dict[str, str]:
 
 
 def _input(contents: Contents, folder: Path) -> dict[str, Any]:
-    spatial = [_input_axis(axis) for axis in contents.layout.inputs]
+    spatial = [_input_axis(axis) for axis in contents.axes.inputs]
     return {
         "id": INPUT_ID,
         "description": "Raw intensities of one channel, as acquired.",
@@ -171,7 +176,7 @@ def _input(contents: Contents, folder: Path) -> dict[str, Any]:
 
 
 def _output(contents: Contents, folder: Path) -> dict[str, Any]:
-    spatial = [_output_axis(axis) for axis in contents.layout.outputs]
+    spatial = [_output_axis(axis) for axis in contents.axes.outputs]
     return {
         "id": OUTPUT_ID,
         "description": "Restored image in normalised units.",
@@ -212,7 +217,7 @@ def _preprocessing(contents: Contents) -> list[dict[str, Any]]:
         return []
     percentiles = (normalization.low_percent, normalization.high_percent)
     kwargs = {
-        "axes": ["channel", *(axis.id for axis in contents.layout.inputs)],
+        "axes": ["channel", *(axis.id for axis in contents.axes.inputs)],
         "min_percentile": percentiles[0],
         "max_percentile": percentiles[1],
         "eps": 1e-6,
@@ -288,7 +293,7 @@ def _config(contents: Contents) -> dict[str, Any]:
     return {**values, **{key: value for key, value in optional.items() if value}}
 
 
-def _training(training: Training) -> dict[str, Any]:
+def _training(training: TrainingRecord) -> dict[str, Any]:
     return _known(
         {
             "training_preprocessing": training.preprocessing,
@@ -306,7 +311,7 @@ def _training(training: Training) -> dict[str, Any]:
     )
 
 
-def _environment(training: Training) -> dict[str, Any]:
+def _environment(training: TrainingRecord) -> dict[str, Any]:
     return _known(
         {
             "hardware_type": training.hardware,
@@ -322,7 +327,7 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _evaluation(row: Evaluation) -> dict[str, Any]:
+def _evaluation(row: QuantitativeEvaluation) -> dict[str, Any]:
     return {
         "dataset_id": row.dataset_id,
         "dataset_source": row.dataset_source,

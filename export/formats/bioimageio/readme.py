@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifmir.config import SingleConfig
-from unifmir.export.formats.bioimageio.card import UNRECORDED, Evaluation, ModelCard
+from unifmir.export.formats.bioimageio.card import UNRECORDED, ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
-from unifmir.export.formats.bioimageio.package_axes import Layout, SpaceAxis
+from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.tasks import TASKS
 
 
@@ -17,12 +17,12 @@ class ReadmeFacts:
 
     config: SingleConfig
     card: ModelCard
-    layout: Layout
+    axes: PackageAxes
     halo: HaloMeasurement
     storage: str
     parameter_count: int
     image_note: str
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[QuantitativeEvaluation, ...]
     reports: tuple[Mapping[str, Any], ...]
     origin: tuple[str, ...]
     """Sentences on where the weights came from."""
@@ -51,8 +51,8 @@ def readme(facts: ReadmeFacts) -> str:
 
 def _tensors(facts: ReadmeFacts) -> str:
     task = TASKS[facts.config.task]
-    rows = [("input", *_axis_row(axis)) for axis in facts.layout.inputs]
-    rows += [("output", *_axis_row(axis)) for axis in facts.layout.outputs]
+    rows = [("input", *_axis_row(axis)) for axis in facts.axes.inputs]
+    rows += [("output", *_axis_row(axis)) for axis in facts.axes.outputs]
     rule = task.normalization
     if rule.method == "percentile":
         normalisation = (
@@ -112,7 +112,7 @@ def _validation(facts: ReadmeFacts) -> str:
     return "\n\n".join(parts)
 
 
-def _evaluation_table(row: Evaluation) -> str:
+def _evaluation_table(row: QuantitativeEvaluation) -> str:
     table = _table(
         ("metric", *row.factors),
         [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],

@@ -13,9 +13,7 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.hashing import sha256_of
-from unifmir.zoo.catalogue import directories as places
-from unifmir.zoo.catalogue import index as catalogue
-from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue import directories, index, pins
 from unifmir.zoo.catalogue.adding import Description, add_checkpoint, add_entry, give_file
 from unifmir.zoo.catalogue.index import entries, find
 from unifmir.zoo.catalogue.load import load
@@ -27,8 +25,8 @@ from unifmir.zoo.catalogue.verifying import verify_local
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path):
     """A user's folder and cache of the test's own."""
-    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "home"
 
 
@@ -219,11 +217,11 @@ def test_an_entry_without_the_file_it_needs_is_refused(file_of, tmp_path):
 @pytest.mark.parametrize("model_id", ["my-model", "unifmir-small-sim"])
 def test_a_duplicate_is_refused_and_changes_nothing(model_id, file_of, tiny_single, tmp_path):
     add_checkpoint(file_of("sr"), about())
-    before = {p: p.read_bytes() for p in places.home().rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in directories.home().rglob("*") if p.is_file()}
     save(tiny_single("sr"), tmp_path / "b.safetensors", dtype=torch.float16)
     with pytest.raises(ZooError, match="already"):
         add_checkpoint(tmp_path / "b.safetensors", about(id=model_id))
-    assert {p: p.read_bytes() for p in places.home().rglob("*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in directories.home().rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.parametrize("missing", ["id", "title", "dataset", "authors"])
@@ -266,7 +264,7 @@ def test_a_file_under_another_name_is_refused(file_of, home):
 
 
 def test_a_checkpoint_given_as_an_entry_is_not_read(file_of, monkeypatch):
-    monkeypatch.setattr(catalogue, "MAX_ENTRY_BYTES", 100)
+    monkeypatch.setattr(index, "MAX_ENTRY_BYTES", 100)
     with pytest.raises(ZooError, match="a checkpoint goes after --file"):
         add_entry(file_of("sr"))
 

@@ -15,7 +15,7 @@ from unifmir.model import build
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Normalization
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.catalogue import directories as places
+from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.index import entries, find
 from unifmir.zoo.catalogue.refresh import refreshed
 from unifmir.zoo.catalogue.schema import (
@@ -39,14 +39,14 @@ OFFICIAL = {
     "unifmir-volume-vcd": ("volume", 10595428),
 }
 """Task and Zenodo record of the nine official models (Ma et al. 2024, references 57 to 63)."""
-WEIGHTS = places.packaged("weights", f"{EMBEDDED}.safetensors")
+WEIGHTS = directories.packaged("weights", f"{EMBEDDED}.safetensors")
 EVALUATION = WEIGHTS.with_suffix(".evaluation.json")
 
 
 @pytest.fixture(autouse=True)
 def _no_user_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def changed(**values: object) -> str:
@@ -56,7 +56,7 @@ def changed(**values: object) -> str:
 
 
 def test_the_frozen_schema_is_the_models():
-    assert places.packaged("schema", "v1.json").read_text("utf-8") == schema_text()
+    assert directories.packaged("schema", "v1.json").read_text("utf-8") == schema_text()
 
 
 def test_the_nine_official_models_and_the_embedded_one_are_there():
@@ -65,7 +65,7 @@ def test_the_nine_official_models_and_the_embedded_one_are_there():
 
 @pytest.mark.parametrize("name", sorted([*OFFICIAL, EMBEDDED]))
 def test_a_packaged_entry_is_written_as_the_schema_writes_it(name):
-    path = places.packaged("entries", f"{name}.json")
+    path = directories.packaged("entries", f"{name}.json")
     assert path.read_text("utf-8") == entry_text(find(name))
 
 
@@ -240,7 +240,7 @@ def test_an_entry_cannot_be_changed():
 
 
 def test_no_entry_names_a_path_of_a_machine():
-    for path in Path(places.packaged("entries")).glob("*.json"):
+    for path in Path(directories.packaged("entries")).glob("*.json"):
         text = path.read_text("utf-8")
         assert isinstance(parse_entry(text, path.name), ZooEntry)
         assert "/home/" not in text

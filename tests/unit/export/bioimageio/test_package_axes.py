@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.compat.packages import TINY, image, network
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.formats.bioimageio.halo import measure_halo
-from unifmir.export.formats.bioimageio.package_axes import layout, tile_rule
+from unifmir.export.formats.bioimageio.package_axes import axes_of, tile_rule
 from unifmir.export.interfaces import lateral_scale
 from unifmir.tasks import TASKS
 
@@ -23,7 +23,7 @@ def test_every_allowed_halo_gives_valid_axes(task: str, config: MultiTaskConfig)
     single = config.single(task)
     rule = tile_rule(single)
     for halo in range(rule.step, rule.largest_halo + 1, rule.step):
-        axes = layout(single, halo)
+        axes = axes_of(single, halo)
         by_id = {axis.id: axis for axis in axes.inputs}
         for axis in axes.outputs:
             if axis.fixed:
@@ -46,30 +46,30 @@ def test_the_smallest_tiles_of_the_paper_size():
 
 
 def test_a_light_field_has_no_halo_because_it_must_be_restored_whole():
-    assert [axis.halo for axis in layout(PAPER.single("volume"), 55).outputs] == [0, 0, 0]
+    assert [axis.halo for axis in axes_of(PAPER.single("volume"), 55).outputs] == [0, 0, 0]
 
 
 def test_super_resolution_has_the_scale_pair_that_all_consumers_read_alike():
-    axes = layout(PAPER.single("sr"), 16)
+    axes = axes_of(PAPER.single("sr"), 16)
     assert [axis.scale for axis in axes.inputs] == [4.0, 4.0]
     assert [axis.scale for axis in axes.outputs] == [2.0, 2.0]
     assert [axis.halo for axis in axes.outputs] == [32, 32]
 
 
 def test_a_denoising_stack_has_free_depth_and_half_a_window_of_halo_along_it():
-    z, *_ = layout(PAPER.single("denoise"), 16).inputs
+    z, *_ = axes_of(PAPER.single("denoise"), 16).inputs
     assert (z.id, z.minimum, z.step) == ("z", 5, 1)
-    assert layout(PAPER.single("denoise"), 16).outputs[0].halo == 2
+    assert axes_of(PAPER.single("denoise"), 16).outputs[0].halo == 2
 
 
 def test_planes_without_neighbours_have_no_depth():
     config = replace(PAPER.single("denoise"), in_channels=1)
-    assert [axis.id for axis in layout(config, 16).inputs] == ["y", "x"]
+    assert [axis.id for axis in axes_of(config, 16).inputs] == ["y", "x"]
 
 
 def test_a_projection_loses_the_depth_and_a_volume_gains_it():
-    assert [axis.id for axis in layout(PAPER.single("projection"), 8).outputs] == ["y", "x"]
-    depth, *_ = layout(PAPER.single("volume"), 11).outputs
+    assert [axis.id for axis in axes_of(PAPER.single("projection"), 8).outputs] == ["y", "x"]
+    depth, *_ = axes_of(PAPER.single("volume"), 11).outputs
     assert (depth.id, depth.fixed) == ("z", 61)
 
 
