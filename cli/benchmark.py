@@ -22,8 +22,8 @@ from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
-    from unifmir.benchmarks.plan.benchmark_plan import Plan
-    from unifmir.benchmarks.report.results import Results
+    from unifmir.benchmarks.measure.results import Results
+    from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 
 
 FormOption = Annotated[TableFormatChoice, typer.Option("--format", help="How to print the tables.")]
@@ -129,12 +129,12 @@ def benchmark(
     if paper_tables:
         _paper_tables(as_json=as_json)
         return
-    from unifmir.benchmarks.measure.benchmark import default_name
-    from unifmir.benchmarks.plan.benchmark_plan import Plan
+    from unifmir.benchmarks.measure.benchmark_run import default_name
+    from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 
     chosen = tuple(task.value for task in tasks or ())
     default = ("onnxruntime",) if quick else ("eager", "onnxruntime")
-    plan = Plan(
+    plan = BenchmarkPlan(
         models=tuple(models or ()) if models or artifacts else default_models(chosen),
         artifacts=tuple(artifacts or ()),
         tasks=chosen,
@@ -167,7 +167,7 @@ def show(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Print the tables of a results file again, in any format, and draw its plots."""
-    from unifmir.benchmarks.report.results import read_results
+    from unifmir.benchmarks.measure.results import read_results
 
     _shown(read_results(results), form, views, plots, as_json=as_json)
 
@@ -182,8 +182,8 @@ def diff(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Say what changed between two results, with significance; exit 1 on a regression."""
-    from unifmir.benchmarks.report.changes import compare
-    from unifmir.benchmarks.report.results import read_results
+    from unifmir.benchmarks.measure.results import read_results
+    from unifmir.benchmarks.report.results_comparison import compare
     from unifmir.benchmarks.report.tables import comparison_text
 
     found = compare(read_results(before), read_results(after), threshold=threshold)
@@ -206,18 +206,18 @@ def _without_folder(word: str) -> str:
     return path.name if path.is_absolute() or path.exists() else word
 
 
-def _measured(plan: "Plan", out: Path, *, overwrite: bool) -> "Results":
+def _measured(plan: "BenchmarkPlan", out: Path, *, overwrite: bool) -> "Results":
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from unifmir.benchmarks.measure.benchmark import Progress as Step
-    from unifmir.benchmarks.measure.benchmark import benchmark as run
+    from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress
+    from unifmir.benchmarks.measure.benchmark_run import benchmark as run
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("benchmark", total=None)
 
-        def tell(step: Step) -> None:
+        def tell(step: BenchmarkProgress) -> None:
             bar.update(task, completed=step.done, total=step.total, description=step.text)
 
         command = " ".join(["unifmir", *map(_without_folder, sys.argv[1:])])
@@ -260,7 +260,7 @@ def _draw(results: "Results", folder: Path) -> None:
 
 
 def _paper_tables(*, as_json: bool) -> None:
-    from unifmir.cost import as_table, paper_rows
+    from unifmir.cost.paper.paper_tables import as_table, paper_rows
 
     rows = [row.to_dict() for row in paper_rows()]
     shown = as_table(rows)

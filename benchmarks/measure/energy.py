@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unifmir.benchmarks.measure.gpu import Gpu, gpu_of
-from unifmir.benchmarks.report.results import Energy
+from unifmir.benchmarks.measure.results import Energy
 
 POWERCAP = Path("/sys/class/powercap")
 

@@ -17,7 +17,7 @@ COMPUTE = "-compute"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSpec:
     """A file, and what is to be made of it."""
 
     path: Path
@@ -35,7 +35,7 @@ class Source:
         return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Source":
+    def from_dict(cls, data: Mapping[str, Any]) -> "ModelSpec":
         """Inverse of `to_dict`."""
         plan = data["plan"]
         return cls(
@@ -46,7 +46,7 @@ class Source:
         )
 
 
-def module_of(source: Source) -> "nn.Module":
+def module_of(source: ModelSpec) -> "nn.Module":
     """The network of a checkpoint with the image interface around it, in its precision.
 
     Weights that are stored in two bytes were rounded when the checkpoint was written.

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.process import WorkerProcess
+from unifmir.benchmarks.measure.results import Quality
+from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.subjects import Candidate
-from unifmir.benchmarks.report.results import Quality
 
 TIMEOUT_S = 7200.0
 """For all images of one subject."""
@@ -15,7 +15,7 @@ SEED = 0
 DATASET = "held-out simulated images, seed 0"
 
 
-class Qualities:
+class QualityCache:
     """Measured once a model, runtime and precision, and kept where a resumed run finds it."""
 
     def __init__(self, folder: Path, images: int) -> None:

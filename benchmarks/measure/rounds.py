@@ -14,24 +14,24 @@ import psutil
 
 from unifmir.benchmarks.measure.energy import energy_of, meter_for
 from unifmir.benchmarks.measure.gpu import gpu_of
-from unifmir.benchmarks.measure.model_spec import Source
-from unifmir.benchmarks.measure.preparation import Workshop
-from unifmir.benchmarks.measure.process import WorkerProcess
-from unifmir.benchmarks.measure.quality import Qualities
+from unifmir.benchmarks.measure.model_spec import ModelSpec
+from unifmir.benchmarks.measure.output_check import OutputCheck, OutputChecker
+from unifmir.benchmarks.measure.prepared_files import PreparedFiles
+from unifmir.benchmarks.measure.quality import QualityCache
+from unifmir.benchmarks.measure.results import ColdStart, Latency, MemoryUse, Quality, Row
 from unifmir.benchmarks.measure.row_counts import counts_of
-from unifmir.benchmarks.measure.same_picture import Picture, Pictures
 from unifmir.benchmarks.measure.stability import (
-    Counters,
-    Watch,
+    MachineCounters,
+    MachineWatch,
     busiest_process,
     process_times,
     timing_problems,
 )
 from unifmir.benchmarks.measure.statistics import latency, ratio
-from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.measure.worker_process import WorkerProcess
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.subjects import Candidate, Group
 from unifmir.benchmarks.plan.workloads import image_of
-from unifmir.benchmarks.report.results import ColdStart, Latency, Memory, Quality, Row
 from unifmir.errors import BenchmarkError, UnifmirError
 
 logger = logging.getLogger(__name__)
@@ -53,15 +53,15 @@ RUN_TIMEOUT_S, RUN_TIMEOUT_FACTOR = 120.0, 20.0
 
 
 @dataclass(slots=True)
-class _Live:
+class _TimedSubject:
     """A subject with its process."""
 
     candidate: Candidate
-    source: Source
+    source: ModelSpec
     worker: WorkerProcess
     opened: dict[str, Any]
     counts: dict[str, Any]
-    watch: Watch
+    watch: MachineWatch
     runs: int = 1
     settling: bool = False
     expected_s: float = 0.0
@@ -70,9 +70,9 @@ class _Live:
     device_ms: list[float] = field(default_factory=list)
     copy_ms: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
-    picture: Picture | None = None
+    picture: OutputCheck | None = None
     quality: Quality | None = None
-    memory: Memory | None = None
+    memory: MemoryUse | None = None
     error: str = ""
 
     @property
@@ -93,22 +93,24 @@ class GroupRun:
     Parameters
     ----------
     group : Group
-    plan : Plan
+    plan : BenchmarkPlan
         Settled.
-    workshop : Workshop
+    prepared : PreparedFiles
     step : callable
         Called once for each subject that is opened, and once for each visit.
     """
 
-    def __init__(self, group: Group, plan: Plan, workshop: Workshop, step: Step) -> None:
+    def __init__(
+        self, group: Group, plan: BenchmarkPlan, prepared: PreparedFiles, step: Step
+    ) -> None:
         self.group = group
         self.plan = plan
-        self.workshop = workshop
+        self.prepared = prepared
         self.step = step
-        self.folder = workshop.folder / "workers"
+        self.folder = prepared.folder / "workers"
         self._gpu = gpu_of(plan.device)
         self._meter, self._no_meter = meter_for(plan.device)
-        self._qualities = Qualities(workshop.folder, plan.images)
+        self._qualities = QualityCache(prepared.folder, plan.images)
         self._failed: dict[str, Row] = {}
         self._busiest = ""
 
@@ -131,7 +133,7 @@ class GroupRun:
             for key in (candidate.subject.key for candidate in self.group.candidates)
         ]
 
-    def _opened(self, candidate: Candidate, stack: ExitStack) -> _Live | None:
+    def _opened(self, candidate: Candidate, stack: ExitStack) -> _TimedSubject | None:
         """The subject loaded and run once, or None and a row that says why not."""
         subject = candidate.subject
         try:
@@ -167,26 +169,28 @@ class GroupRun:
             return None
         opened["ran"]["keeps_memory"] = self.plan.keep_memory
         self.step(f"{subject.model} in {subject.runtime}: loaded")
-        return _Live(candidate, source, worker, opened, counts, Watch(psutil.cpu_count() or 1))
+        return _TimedSubject(
+            candidate, source, worker, opened, counts, MachineWatch(psutil.cpu_count() or 1)
+        )
 
-    def _source(self, candidate: Candidate) -> Source:
+    def _source(self, candidate: Candidate) -> ModelSpec:
         if candidate.file is not None:
-            return Source(candidate.file.path, candidate.subject.precision)
+            return ModelSpec(candidate.file.path, candidate.subject.precision)
         subject, model = candidate.subject, candidate.model
         if model is None:
             raise BenchmarkError(f"{subject.key} is neither of a model nor of a file")
-        return self.workshop.source(model, subject.runtime, subject.precision)
+        return self.prepared.source(model, subject.runtime, subject.precision)
 
-    def _look_at_pictures(self, live: Sequence[_Live]) -> None:
+    def _look_at_pictures(self, live: Sequence[_TimedSubject]) -> None:
         """Compare each output with fp32 eager's on the same image."""
-        pictures = Pictures(self.folder, self.plan.threads or 1)
+        pictures = OutputChecker(self.folder, self.plan.threads or 1)
         for one in live:
             self._guarded(one, lambda one: pictures.take(one.candidate, one.worker))
         for one in live:
             if not one.error:
                 one.picture = _compared(pictures, one.candidate)
 
-    def _warm_up(self, one: _Live) -> None:
+    def _warm_up(self, one: _TimedSubject) -> None:
         """Run until the times settle, and size the visits."""
         plan = self.plan
         first_s = one.opened["first_run_ms"] / 1e3
@@ -207,11 +211,11 @@ class GroupRun:
         one.settling = one.runs >= SETTLING_RUNS
         one.expected_s = (one.runs + one.settling) * expected_ms / 1e3
 
-    def _run_rounds(self, live: Sequence[_Live]) -> None:
+    def _run_rounds(self, live: Sequence[_TimedSubject]) -> None:
         """Every subject once a round, in an order that is drawn anew for each."""
         rng = np.random.default_rng(self.plan.seed)
         own = {one.worker.pid for one in live}
-        before, started = process_times(), Counters.read()
+        before, started = process_times(), MachineCounters.read()
         for number in range(self.plan.rounds or 1):
             for index in rng.permutation(len(live)):
                 one = live[int(index)]
@@ -223,17 +227,17 @@ class GroupRun:
                     f"{self.group.title}: round {number + 1} of {self.plan.rounds}, "
                     f"{subject.model} in {subject.runtime} {subject.precision}"
                 )
-        elapsed = Counters.read().at_s - started.at_s
+        elapsed = MachineCounters.read().at_s - started.at_s
         self._busiest = busiest_process(before, process_times(), own, elapsed)
 
-    def _visit(self, one: _Live) -> None:
+    def _visit(self, one: _TimedSubject) -> None:
         if self._meter is not None:
             self._meter.lap()
-        before = Counters.read()
+        before = MachineCounters.read()
         answer = one.worker.ask(
             "visit", timeout_s=one.timeout_s, runs=one.runs, settling=one.settling
         )
-        after = Counters.read()
+        after = MachineCounters.read()
         if self._meter is not None:
             one.joules.append(self._meter.lap())
         one.watch.add(before, after, answer["process_cpu_ms"] / 1e3)
@@ -242,20 +246,20 @@ class GroupRun:
         one.device_ms += answer["device_ms"]
         one.copy_ms += answer["copy_ms"]
 
-    def _read_memory(self, one: _Live) -> None:
+    def _read_memory(self, one: _TimedSubject) -> None:
         """After the first run: later ones find memory that was kept in pieces that do not fit."""
         answer = one.worker.ask("memory", timeout_s=RUN_TIMEOUT_S)
         device = answer["device_bytes"]
         if self._gpu is not None:
             # What the driver counts includes the CUDA context, for every runtime alike.
             device = self._gpu.memory_by_process().get(one.worker.pid) or device
-        one.memory = Memory(answer["peak_rss_bytes"], answer["before_load_bytes"], device)
+        one.memory = MemoryUse(answer["peak_rss_bytes"], answer["before_load_bytes"], device)
 
-    def _judge(self, one: _Live) -> None:
+    def _judge(self, one: _TimedSubject) -> None:
         """How good its pictures are, after all times and memory were taken."""
         one.quality = self._qualities.of(one.candidate, one.worker)
 
-    def _guarded(self, one: _Live, do: Callable[[_Live], object]) -> None:
+    def _guarded(self, one: _TimedSubject, do: Callable[[_TimedSubject], object]) -> None:
         """Do it unless the subject has failed; if it fails now, the others go on."""
         if one.error:
             return
@@ -265,7 +269,7 @@ class GroupRun:
             one.error = str(error)
             logger.warning("%s: %s", one.candidate.subject.key, error)
 
-    def _row(self, one: _Live, latencies: dict[str, Latency]) -> Row:
+    def _row(self, one: _TimedSubject, latencies: dict[str, Latency]) -> Row:
         subject, opened = one.candidate.subject, one.opened
         cold = ColdStart(opened["import_ms"], opened["load_ms"], opened["first_run_ms"])
         if one.error:
@@ -286,7 +290,7 @@ class GroupRun:
             problems=tuple(self._problems(one, own)),
         )
 
-    def _problems(self, one: _Live, own: Latency) -> Iterator[str]:
+    def _problems(self, one: _TimedSubject, own: Latency) -> Iterator[str]:
         yield from one.opened["fallbacks"]
         if one.picture is not None:
             yield from one.picture.problems
@@ -294,13 +298,13 @@ class GroupRun:
         yield from one.watch.problems(self._busiest)
 
 
-def _compared(pictures: Pictures, candidate: Candidate) -> Picture | None:
+def _compared(pictures: OutputChecker, candidate: Candidate) -> OutputCheck | None:
     """A comparison that fails is no failure of the subject, but its times are of no known use."""
     try:
         return pictures.compared(candidate)
     except UnifmirError as error:
-        return Picture({}, (f"it could not be compared with fp32 eager: {error}",))
+        return OutputCheck({}, (f"it could not be compared with fp32 eager: {error}",))
 
 
-def _latency(one: _Live) -> Latency:
+def _latency(one: _TimedSubject) -> Latency:
     return latency(one.rounds_ms, one.cpu_ms, device_ms=one.device_ms, copy_ms=one.copy_ms)

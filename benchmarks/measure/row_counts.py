@@ -53,7 +53,7 @@ def _counts_of(
     plan: Path | None,
 ) -> dict[str, Any]:
     from unifmir.cost.bit_operations import bops
-    from unifmir.cost.meta import meta_network
+    from unifmir.cost.meta_device import meta_network
     from unifmir.model import image_interface
 
     counts = {**_arithmetic(config, input_shape), "file_bytes": file.stat().st_size}
@@ -72,8 +72,8 @@ def _counts_of(
 
 @lru_cache(_RECENT)
 def _arithmetic(config: SingleConfig, input_shape: tuple[int, ...]) -> dict[str, Any]:
-    from unifmir.cost import count
-    from unifmir.cost.meta import meta_network
+    from unifmir.cost.counting import count
+    from unifmir.cost.meta_device import meta_network
     from unifmir.cost.traffic import count_traffic
     from unifmir.model import image_interface
 

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from unifmir.benchmarks.measure.gpu import Gpu
-from unifmir.benchmarks.report.results import Latency
+from unifmir.benchmarks.measure.results import Latency
 
 MAX_VARIATION = 0.025
 """Of the rounds' medians: where trtexec warns."""
@@ -32,7 +32,7 @@ SYSTEM_CPUS = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class MachineCounters:
     """What the machine has counted since it started."""
 
     at_s: float
@@ -48,7 +48,7 @@ class Counters:
     """Times a core was slowed for heat."""
 
     @classmethod
-    def read(cls) -> "Counters":
+    def read(cls) -> "MachineCounters":
         """As they are now."""
         times = psutil.cpu_times()
         busy = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system"))
@@ -65,7 +65,7 @@ class Counters:
 
 
 @dataclass(slots=True)
-class Watch:
+class MachineWatch:
     """What happened during the visits of one subject, added up."""
 
     cores: int
@@ -78,7 +78,7 @@ class Watch:
     gpu_reasons: set[str] = field(default_factory=set)
     gpu_foreign: int = 0
 
-    def add(self, before: Counters, after: Counters, worker_s: float) -> None:
+    def add(self, before: MachineCounters, after: MachineCounters, worker_s: float) -> None:
         """One visit, in which the worker took `worker_s` of processor time."""
         own = worker_s + after.own_s - before.own_s
         self.elapsed_s += after.at_s - before.at_s

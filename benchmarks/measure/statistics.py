@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unifmir.benchmarks.report.results import Latency, Ratio
+from unifmir.benchmarks.measure.results import Latency, Ratio
 from unifmir.errors import BenchmarkError
 
 RESAMPLES = 2000

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from unifmir.benchmarks.measure.model_spec import Source, module_of
+from unifmir.benchmarks.measure.model_spec import ModelSpec, module_of
 from unifmir.errors import BenchmarkError, UnifmirError
 from unifmir.export.runtimes import RUNNERS
 from unifmir.export.runtimes.base import Clock, Session
@@ -60,7 +60,7 @@ class Worker:
         import_ms, _ = started.read()
         self._before_load = resident_bytes("VmRSS")
         self._image = np.load(image)
-        clock, wanted = Clock(), Source.from_dict(source)
+        clock, wanted = Clock(), ModelSpec.from_dict(source)
         what = module_of(wanted) if row.format is None else wanted.path
         self._session = row.open(what, device=device, threads=threads)
         load_ms, _ = clock.read()

@@ -23,7 +23,7 @@ QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchmarkPlan:
     """What is compared, and how thoroughly. None: the default, or that of `quick`."""
 
     models: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Plan:
     quick: bool = False
     """An answer in about a minute: fewer rounds, patches only."""
 
-    def settled(self) -> "Plan":
+    def settled(self) -> "BenchmarkPlan":
         """With every default filled in.
 
         Raises

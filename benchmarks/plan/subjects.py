@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from unifmir.benchmarks.measure.preparation import ExportedFile, Model
-from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.measure.prepared_files import ExportedFile, PreparedModel
+from unifmir.benchmarks.measure.results import Subject
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.workloads import Size, image_shape, input_shape, sizes
-from unifmir.benchmarks.report.results import Subject
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNNERS
@@ -19,7 +19,7 @@ class Candidate:
 
     subject: Subject
     config: SingleConfig
-    model: Model | None = None
+    model: PreparedModel | None = None
     file: ExportedFile | None = None
 
 
@@ -41,7 +41,7 @@ class Group:
 
 
 def groups_of(
-    plan: Plan, models: Sequence[Model], files: Sequence[ExportedFile]
+    plan: BenchmarkPlan, models: Sequence[PreparedModel], files: Sequence[ExportedFile]
 ) -> tuple[list[Group], list[str]]:
     """The groups of a plan, and a sentence for each combination that no runtime has.
 
@@ -67,7 +67,7 @@ def groups_of(
     return groups, list(left_out)
 
 
-def baseline_of(plan: Plan, candidates: Sequence[Candidate]) -> str:
+def baseline_of(plan: BenchmarkPlan, candidates: Sequence[Candidate]) -> str:
     """Key of the wanted baseline, else of the first model in fp32 eager, else of the first."""
     if plan.baseline:
         wanted = plan.baseline.split("/")
@@ -82,11 +82,11 @@ def baseline_of(plan: Plan, candidates: Sequence[Candidate]) -> str:
 
 
 def _candidates(
-    plan: Plan,
+    plan: BenchmarkPlan,
     task: str,
     workload: str,
     size: Size,
-    models: Sequence[Model],
+    models: Sequence[PreparedModel],
     files: Sequence[ExportedFile],
     left_out: dict[str, None],
 ) -> Iterator[Candidate]:
@@ -108,14 +108,14 @@ def _candidates(
             yield Candidate(subject, file.config, file=file)
 
 
-def _runtimes(plan: Plan, file: ExportedFile) -> list[str]:
+def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:
     """Those of the plan that read the file; where there is none, the first that does."""
     able = [name for name in RUNNERS if RUNNERS[name].format == file.format]
     return [name for name in plan.runtimes if name in able] or able[:1]
 
 
 def _subject(
-    plan: Plan,
+    plan: BenchmarkPlan,
     name: str,
     config: SingleConfig,
     runtime: str,

@@ -22,7 +22,7 @@ from typing import Any
 
 from unifmir import machine
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.zoo import EMBEDDED
 
 REPO = Path(__file__).resolve().parents[2]

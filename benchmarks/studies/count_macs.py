@@ -14,12 +14,13 @@ from typing import Any
 
 from rich.progress import track
 
-from unifmir.benchmarks.studies.oracles.agreement import compare_counts
-from unifmir.benchmarks.studies.oracles.analytic import count_analytic
+from unifmir.benchmarks.studies.oracles.closed_form import count_analytic
+from unifmir.benchmarks.studies.oracles.count_agreement import compare_counts
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.cost import count_dispatched, paper_rows
+from unifmir.cost.dispatcher import count_dispatched
+from unifmir.cost.paper.paper_tables import paper_rows
 from unifmir.cost.paper.recipes import FULL
 from unifmir.export.base import Credit, ExportJob, library_versions, machine
 from unifmir.export.cases import example

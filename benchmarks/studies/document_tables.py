@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.report.results import Results
+from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables import rendered as rendered_results
-from unifmir.cost import as_table
+from unifmir.cost.paper.paper_tables import as_table
 from unifmir.reference import REFERENCES
 
 REPO = Path(__file__).resolve().parents[2]

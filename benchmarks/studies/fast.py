@@ -16,7 +16,7 @@ import numpy as np
 import unifmir
 from unifmir import machine
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.plan.workloads import image_of, input_shape, sizes
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.checkpoint.pruning import prune, without_middle_group

@@ -28,7 +28,7 @@ import zarr
 import unifmir
 from unifmir import machine
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.checkpoint.pruning import prune
 from unifmir.images.base import ImageInfo, Region, Shape

@@ -17,7 +17,7 @@ import numpy as np
 
 from unifmir import machine
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.images.base import ImageInfo
 from unifmir.images.opening import create_sink

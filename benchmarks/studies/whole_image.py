@@ -19,7 +19,7 @@ import numpy as np
 from tests.golden.weights import filled
 from unifmir import machine
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.benchmark import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.benchmarks.studies.full_size import SEED
 from unifmir.config import BodyConfig, SingleTaskConfig

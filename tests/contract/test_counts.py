@@ -12,17 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from unifmir.benchmarks.studies.oracles.agreement import compare_counts
-from unifmir.benchmarks.studies.oracles.analytic import count_analytic
+from unifmir.benchmarks.studies.oracles.closed_form import count_analytic
+from unifmir.benchmarks.studies.oracles.count_agreement import compare_counts
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.cost import (
-    DispatchCount,
-    count,
-    count_bops,
-    count_dispatched,
-)
-from unifmir.cost.meta import meta_network
+from unifmir.cost.bit_operations import count_bops
+from unifmir.cost.counting import count
+from unifmir.cost.dispatcher import DispatchCount, count_dispatched
+from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.recipes import FULL
 from unifmir.export.interfaces import axes, dynamic_axes, shape_of
 from unifmir.model import build, image_interface

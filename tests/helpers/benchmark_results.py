@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.benchmarks.report.results import (
+from unifmir.benchmarks.measure.results import (
     ColdStart,
     Energy,
     Latency,
-    Memory,
+    MemoryUse,
     Peak,
     Quality,
     Ratio,
@@ -141,7 +141,7 @@ def _group(task: str, workload: str, side: int, seed: int) -> list[Row]:
                 latency=timed,
                 ratio=_ratio(base, timed),
                 cold=ColdStart(900.0, 300.0 + 10 * number, 1.5 * median_ms),
-                memory=Memory(int(4e8 + parameters * 8), int(3e8)),
+                memory=MemoryUse(int(4e8 + parameters * 8), int(3e8)),
                 energy=Energy(None, "no RAPL counter on this machine"),
                 quality=Quality(psnr - 0.01 * (precision == "fp16") + TASKS.index(task), 0.87,
                                 0.031, 0.98, 8, "simulated"),

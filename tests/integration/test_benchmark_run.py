@@ -13,13 +13,13 @@ import pytest
 
 import unifmir
 from unifmir.atomic import PREFIX
-from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import benchmark_run as measure
+from unifmir.benchmarks.measure import output_check as picture
 from unifmir.benchmarks.measure import rounds
-from unifmir.benchmarks.measure import same_picture as picture
-from unifmir.benchmarks.measure.benchmark import Progress, benchmark, default_name
-from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress, benchmark, default_name
+from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.workloads import WORKLOADS
-from unifmir.benchmarks.report.results import read_results
 from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError
@@ -59,9 +59,9 @@ def sr(tiny_single, tmp_path):
     return path
 
 
-def plan_of(*models: Path, **changes: object) -> Plan:
+def plan_of(*models: Path, **changes: object) -> BenchmarkPlan:
     """A plan that takes a second."""
-    plan = Plan(
+    plan = BenchmarkPlan(
         models=tuple(map(str, models)),
         runtimes=("eager",),
         threads=1,
@@ -70,14 +70,14 @@ def plan_of(*models: Path, **changes: object) -> Plan:
         seconds=0.02,
         samples=2,
     )
-    return replace(plan, **changes)  # type: ignore[arg-type]  # fields of Plan
+    return replace(plan, **changes)  # type: ignore[arg-type]  # fields of BenchmarkPlan
 
 
 @pytest.mark.usefixtures("no_peaks")
 def test_every_task_of_a_multi_task_model_is_measured(tiny_multitask, tmp_path):
     model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
     save(tiny_multitask, model)
-    told: list[Progress] = []
+    told: list[BenchmarkProgress] = []
     results = benchmark(plan_of(model), out, on_progress=told.append, command="unifmir benchmark")
     assert [row.subject.task for row in results.rows] == list(TASKS)
     for row in results.rows:
@@ -159,7 +159,7 @@ def test_a_file_for_the_plain_network_is_refused(sr, tmp_path):
 def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_path):
     killed: list[int] = []
 
-    def kill_one(progress: Progress) -> None:
+    def kill_one(progress: BenchmarkProgress) -> None:
         if "round 1 of 2" in progress.text and not killed:
             (child, *_) = psutil.Process().children()
             killed.append(child.pid)
@@ -221,7 +221,7 @@ def test_another_picture_is_marked_and_not_ranked(sr, tmp_path, monkeypatch):
 def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path):
     out = tmp_path / "results.json"
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: BenchmarkProgress) -> None:
         if "pair-2" in progress.text:
             raise KeyboardInterrupt
 

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.helpers.benchmark_results import around, results, row, subject
-from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure.results import Results, read_results
 from unifmir.benchmarks.plan.workloads import WORKLOADS
-from unifmir.benchmarks.report.results import Results, read_results
 from unifmir.checkpoint.saving import save
 from unifmir.cli.benchmark import default_models
 from unifmir.cli.main import app

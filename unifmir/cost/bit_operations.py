@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from unifmir.cost.dispatcher import DispatchCount, count_dispatched
-from unifmir.cost.kinds import KINDS, Kind
+from unifmir.cost.mac_kinds import KINDS, Kind
 from unifmir.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Bops:
     variant: Arithmetic
     bops: int
     by_kind: dict[str, int]
-    """Of `conv`, `linear` and `product`, see `unifmir.cost.kinds`."""
+    """Of `conv`, `linear` and `product`, see `unifmir.cost.mac_kinds`."""
     low_share: float
     """Part of the multiply-accumulates with an operand in the low precision."""
 

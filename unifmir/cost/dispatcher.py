@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from unifmir.cost.kinds import FLOPS_PER_MAC, Kind, by_kind, sums
-from unifmir.cost.meta import META, meta_copy
+from unifmir.cost.mac_kinds import FLOPS_PER_MAC, Kind, by_kind, sums
+from unifmir.cost.meta_device import META, meta_copy
 
 # Without multiply-accumulates: elementwise, reductions, indexing, copies, creation.
 _FREE_NAMES = """
@@ -126,7 +126,7 @@ def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:
     copy = meta_copy(module)
     with FlopCounterMode(display=False) as counter:
         # Entered last, so that it is asked first and sees the counter's total before and after.
-        watch = _Watch(counter, copy)
+        watch = _MacCounter(counter, copy)
         handles = watch.attach()
         try:
             with torch.no_grad(), watch:
@@ -138,7 +138,7 @@ def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:
     return DispatchCount(rows, watch.uncounted())
 
 
-class _Watch(TorchDispatchMode):
+class _MacCounter(TorchDispatchMode):
     """Attributes what the FLOP counter adds to the module that is running."""
 
     def __init__(self, counter: FlopCounterMode, module: nn.Module) -> None:

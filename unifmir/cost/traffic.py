@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unifmir.cost.dispatcher import operator_name, tensors_in
-from unifmir.cost.meta import META, meta_copy
+from unifmir.cost.meta_device import META, meta_copy
 
 
 def count_traffic(module: nn.Module, shape: Sequence[int]) -> int:
@@ -26,13 +26,13 @@ def count_traffic(module: nn.Module, shape: Sequence[int]) -> int:
     shape : sequence of int
         Of its input, batch included.
     """
-    copy, watch = meta_copy(module), _Watch()
+    copy, watch = meta_copy(module), _TrafficCounter()
     with torch.no_grad(), watch:
         copy(torch.empty(tuple(shape), device=META))
     return watch.moved
 
 
-class _Watch(TorchDispatchMode):
+class _TrafficCounter(TorchDispatchMode):
     """Adds up the bytes of what operations read and write; a view moves nothing."""
 
     def __init__(self) -> None:

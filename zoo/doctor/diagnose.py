@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark import benchmark, library_versions
-from unifmir.benchmarks.measure.preparation import readable_formats
-from unifmir.benchmarks.plan.benchmark_plan import Plan
-from unifmir.benchmarks.report.results import Results, Row
+from unifmir.benchmarks.measure.benchmark_run import benchmark, library_versions
+from unifmir.benchmarks.measure.prepared_files import readable_formats
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNNERS
@@ -255,7 +255,7 @@ def _measured(task: str, device: str) -> Results:
     """A short benchmark of the embedded model."""
     here = tuple(name for name in RUNNERS if name not in COMPILED and checkups.runs_here(name))
     low = "fp16-compute" if device != "cpu" else "bf16-compute"
-    plan = Plan(
+    plan = BenchmarkPlan(
         models=(EMBEDDED,),
         tasks=(task,),
         runtimes=here,

@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import SWEEP, groups, ordered
 from unifmir.benchmarks.report.plots.style import (
     colours,
     finish,
@@ -14,10 +16,8 @@ from unifmir.benchmarks.report.plots.style import (
     untrusted_note,
     write_out,
 )
-from unifmir.benchmarks.report.results import Results, Row
-from unifmir.benchmarks.report.tables.building import UNTRUSTED
-from unifmir.benchmarks.report.tables.derived import SWEEP, groups, ordered
-from unifmir.benchmarks.report.tables.numbers import is_number, significant
+from unifmir.benchmarks.report.tables.number_text import is_number, significant
+from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
 
 HATCH = "////"
 """Of a bar whose row cannot be trusted."""

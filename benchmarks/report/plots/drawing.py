@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.report.results import Results
+from unifmir.benchmarks.measure.results import Results
 from unifmir.errors import MissingExtraError
 from unifmir.registry import Registry
 

@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.measure.statistics import PowerLaw, power_law
+from unifmir.benchmarks.report.derived_figures import SWEEP
 from unifmir.benchmarks.report.plots.style import (
     colours,
     finish,
@@ -19,9 +21,7 @@ from unifmir.benchmarks.report.plots.style import (
     untrusted_note,
     write_out,
 )
-from unifmir.benchmarks.report.results import Results, Row
-from unifmir.benchmarks.report.tables.derived import SWEEP
-from unifmir.benchmarks.report.tables.numbers import supported_decimals, with_interval
+from unifmir.benchmarks.report.tables.number_text import supported_decimals, with_interval
 
 
 def plot(results: Results) -> dict[str, Figure] | str:

@@ -6,6 +6,8 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import SWEEP, groups
 from unifmir.benchmarks.report.plots.style import (
     colours,
     entries,
@@ -19,9 +21,7 @@ from unifmir.benchmarks.report.plots.style import (
     untrusted_note,
     write_out,
 )
-from unifmir.benchmarks.report.results import Results, Row
-from unifmir.benchmarks.report.tables.derived import SWEEP, groups
-from unifmir.benchmarks.report.tables.numbers import is_number
+from unifmir.benchmarks.report.tables.number_text import is_number
 
 LEAST_SPAN_DB = 1.0
 """Of the axis: smaller differences should look small."""

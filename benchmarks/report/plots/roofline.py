@@ -6,6 +6,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from unifmir.benchmarks.measure.results import Peak, Results, Row
+from unifmir.benchmarks.report.derived_figures import (
+    SWEEP,
+    groups,
+    intensity,
+    peak_of,
+    roof,
+    share_of_roof,
+)
 from unifmir.benchmarks.report.plots.style import (
     GREY,
     colours,
@@ -19,16 +28,7 @@ from unifmir.benchmarks.report.plots.style import (
     untrusted_note,
     write_out,
 )
-from unifmir.benchmarks.report.results import Peak, Results, Row
-from unifmir.benchmarks.report.tables.derived import (
-    SWEEP,
-    groups,
-    intensity,
-    peak_of,
-    roof,
-    share_of_roof,
-)
-from unifmir.benchmarks.report.tables.numbers import percent
+from unifmir.benchmarks.report.tables.number_text import percent
 
 APART = 0.8
 """Slowest over fastest way of running a model, from which on both are labelled."""

@@ -21,8 +21,8 @@ from matplotlib.ticker import LogFormatterMathtext
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from unifmir.benchmarks.report.results import Results, Row
-from unifmir.benchmarks.report.tables.building import UNTRUSTED, printable
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED, printable
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same text on every machine

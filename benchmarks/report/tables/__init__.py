@@ -3,11 +3,11 @@
 `tables` chooses and orders, `rendered` writes; `FORMATS` and `VIEWS` say what there is.
 """
 
-from unifmir.benchmarks.report.tables.building import Table, footer, tables
-from unifmir.benchmarks.report.tables.differences import comparison_text
-from unifmir.benchmarks.report.tables.flat import csv_text
-from unifmir.benchmarks.report.tables.onscreen import terminal
-from unifmir.benchmarks.report.tables.rendering import FORMATS, rendered
+from unifmir.benchmarks.report.tables.comparison_table import comparison_text
+from unifmir.benchmarks.report.tables.csv_table import csv_text
+from unifmir.benchmarks.report.tables.result_tables import Table, footer, tables
+from unifmir.benchmarks.report.tables.table_formats import FORMATS, rendered
+from unifmir.benchmarks.report.tables.terminal_tables import terminal
 from unifmir.benchmarks.report.tables.views import VIEWS
 
 __all__ = [

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from unifmir.benchmarks.report.results import Peak, Row
-from unifmir.benchmarks.report.tables.derived import share_of_peak
-from unifmir.benchmarks.report.tables.numbers import (
+from unifmir.benchmarks.measure.results import Peak, Row
+from unifmir.benchmarks.report.derived_figures import share_of_peak
+from unifmir.benchmarks.report.tables.number_text import (
     NOTHING,
     fixed,
     percent,
@@ -18,7 +18,7 @@ MIB = 2.0**20
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class TimeUnit:
     """Unit of the times of one table."""
 
     name: str
@@ -27,10 +27,10 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CellContext:
     """What a cell depends on beside its row."""
 
-    unit: Unit
+    unit: TimeUnit
     peaks: Sequence[Peak]
     rank: str
     note: Callable[[str], str]
@@ -43,22 +43,22 @@ class Column:
 
     title: str
     """`{unit}` is the table's unit of time."""
-    cell: Callable[[Row, Place], str]
+    cell: Callable[[Row, CellContext], str]
     optional: bool = False
     """Left out of a table in which no row has a value for it."""
     text: bool = False
     """Words: to the left, where numbers are to the right."""
 
 
-def time_unit(rows: Sequence[Row]) -> Unit:
+def time_unit(rows: Sequence[Row]) -> TimeUnit:
     """Seconds if the middle one of the medians is a second or more, else milliseconds."""
     medians = sorted(row.latency.median_ms for row in rows if row.latency is not None)
     if medians and medians[len(medians) // 2] >= 1000:
-        return Unit("s", 1000.0)
-    return Unit("ms", 1.0)
+        return TimeUnit("s", 1000.0)
+    return TimeUnit("ms", 1.0)
 
 
-def _latency(row: Row, at: Place) -> str:
+def _latency(row: Row, at: CellContext) -> str:
     if row.latency is None:
         return NOTHING
     low, high = row.latency.interval_ms
@@ -66,7 +66,7 @@ def _latency(row: Row, at: Place) -> str:
     return with_interval(row.latency.median_ms / at.unit.ms, interval, _decimals(row, at))
 
 
-def _decimals(row: Row, at: Place) -> int:
+def _decimals(row: Row, at: CellContext) -> int:
     """Of every time in a row: a tail is not known better than the median."""
     if row.latency is None:
         return 0
@@ -75,23 +75,23 @@ def _decimals(row: Row, at: Place) -> int:
     return supported_decimals(row.latency.median_ms / at.unit.ms, interval)
 
 
-def _time(name: str) -> Callable[[Row, Place], str]:
-    def cell(row: Row, at: Place) -> str:
+def _time(name: str) -> Callable[[Row, CellContext], str]:
+    def cell(row: Row, at: CellContext) -> str:
         value: float | None = getattr(row.latency, name, None)
         return NOTHING if value is None else fixed(value / at.unit.ms, _decimals(row, at))
 
     return cell
 
 
-def _memory(name: str) -> Callable[[Row, Place], str]:
-    def cell(row: Row, _: Place) -> str:
+def _memory(name: str) -> Callable[[Row, CellContext], str]:
+    def cell(row: Row, _: CellContext) -> str:
         value: int | None = getattr(row.memory, name, None)
         return NOTHING if value is None else significant(value / MIB)
 
     return cell
 
 
-def _ratio(row: Row, _: Place) -> str:
+def _ratio(row: Row, _: CellContext) -> str:
     if row.ratio is None:
         return NOTHING
     if row.ratio.baseline == row.subject.key:
@@ -100,7 +100,7 @@ def _ratio(row: Row, _: Place) -> str:
     return with_interval(row.ratio.ratio, interval, supported_decimals(row.ratio.ratio, interval))
 
 
-def _speed(row: Row, _: Place) -> str:
+def _speed(row: Row, _: CellContext) -> str:
     speed = row.megapixels_per_s
     if row.latency is None or speed is None:
         return NOTHING
@@ -112,7 +112,7 @@ def _speed(row: Row, _: Place) -> str:
     return fixed(speed, supported_decimals(speed, (millions / high, millions / low)))
 
 
-def _energy(row: Row, at: Place) -> str:
+def _energy(row: Row, at: CellContext) -> str:
     if row.energy is None:
         return NOTHING
     if row.energy.joules_per_megapixel is None:
@@ -120,37 +120,37 @@ def _energy(row: Row, at: Place) -> str:
     return significant(row.energy.joules_per_megapixel)
 
 
-def _count(name: str, per: float) -> Callable[[Row, Place], str]:
-    def cell(row: Row, _: Place) -> str:
+def _count(name: str, per: float) -> Callable[[Row, CellContext], str]:
+    def cell(row: Row, _: CellContext) -> str:
         value = row.counts.get(name)
         return NOTHING if value is None else significant(value / per)
 
     return cell
 
 
-def _quality(name: str, decimals: int) -> Callable[[Row, Place], str]:
-    def cell(row: Row, _: Place) -> str:
+def _quality(name: str, decimals: int) -> Callable[[Row, CellContext], str]:
+    def cell(row: Row, _: CellContext) -> str:
         return NOTHING if row.quality is None else fixed(getattr(row.quality, name), decimals)
 
     return cell
 
 
-def _evaluated(row: Row, _: Place) -> str:
+def _evaluated(row: Row, _: CellContext) -> str:
     return NOTHING if row.quality is None else f"{row.quality.images} of {row.quality.dataset}"
 
 
-def _difference(row: Row, _: Place) -> str:
+def _difference(row: Row, _: CellContext) -> str:
     value = (row.same_picture or {}).get("max_abs_over_std")
     return NOTHING if value is None else f"{value:.1e}"
 
 
-def _cold(row: Row, _: Place) -> str:
+def _cold(row: Row, _: CellContext) -> str:
     if row.cold is None:
         return NOTHING
     return significant((row.cold.load_ms + row.cold.first_run_ms) / 1000)
 
 
-def _device_elsewhere(row: Row, _: Place) -> str:
+def _device_elsewhere(row: Row, _: CellContext) -> str:
     return NOTHING if row.subject.device == "cpu" else row.subject.device
 
 

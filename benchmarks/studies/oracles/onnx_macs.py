@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from unifmir.cost.kinds import FLOPS_PER_MAC, Kind, by_kind, sums
+from unifmir.cost.mac_kinds import FLOPS_PER_MAC, Kind, by_kind, sums
 from unifmir.errors import ExportError
 
 Shapes = Mapping[str, tuple[int, ...]]

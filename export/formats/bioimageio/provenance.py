@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from unifmir.config import SingleConfig
-from unifmir.cost import count
+from unifmir.cost.counting import count
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule

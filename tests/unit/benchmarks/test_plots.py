@@ -13,12 +13,12 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from tests.helpers.benchmark_results import around, realistic, results, row, subject
+from unifmir.benchmarks.measure.results import Quality, Results, Row
 from unifmir.benchmarks.report.plots import PLOTS, draw, drawing, figures
 from unifmir.benchmarks.report.plots.cost_bars import HATCH
 from unifmir.benchmarks.report.plots.drawing import DPI
 from unifmir.benchmarks.report.plots.growth import growth
 from unifmir.benchmarks.report.plots.pareto import pareto
-from unifmir.benchmarks.report.results import Quality, Results, Row
 from unifmir.errors import MissingExtraError, UnknownNameError
 
 

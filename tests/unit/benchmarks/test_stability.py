@@ -2,8 +2,8 @@ import pytest
 
 from unifmir.benchmarks.measure import stability
 from unifmir.benchmarks.measure.stability import (
-    Counters,
-    Watch,
+    MachineCounters,
+    MachineWatch,
     busiest_process,
     heat_stops,
     quota_stops,
@@ -18,15 +18,15 @@ def _no_clock(monkeypatch):
     monkeypatch.setattr(stability, "clock_mhz", lambda: None)
 
 
-def counters(**changed: float) -> Counters:
+def counters(**changed: float) -> MachineCounters:
     """Counters at zero but for these."""
     values = {"at_s": 0.0, "busy_s": 0.0, "stolen_s": 0.0, "own_s": 0.0, "throttled": 0, "hot": 0}
-    return Counters(**{**values, **changed})  # type: ignore[arg-type]  # whole numbers where due
+    return MachineCounters(**{**values, **changed})  # type: ignore[arg-type]  # whole numbers where due
 
 
-def watched(worker_s: float = 1.0, cores: int = 2, **after: float) -> Watch:
+def watched(worker_s: float = 1.0, cores: int = 2, **after: float) -> MachineWatch:
     """A watch after one visit of a second."""
-    watch = Watch(cores)
+    watch = MachineWatch(cores)
     watch.add(counters(), counters(at_s=1.0, **after), worker_s)
     return watch
 
@@ -44,7 +44,7 @@ def test_another_process_is_told_with_what_it_took_and_its_name():
 
 
 def test_ticks_of_the_clock_cancel_over_the_visits():
-    watch = Watch(2)
+    watch = MachineWatch(2)
     for busy in (1.4, 0.6) * 5:
         watch.add(counters(), counters(at_s=1.0, busy_s=busy), 1.0)
     assert watch.problems() == []
@@ -69,7 +69,7 @@ def test_quota_heat_and_gpu_are_told():
 
 
 def test_a_clock_that_falls_is_told():
-    watch = Watch(2, clocks_mhz=[4000.0] * 5 + [3500.0] * 5 + [3000.0] * 5)
+    watch = MachineWatch(2, clocks_mhz=[4000.0] * 5 + [3500.0] * 5 + [3000.0] * 5)
     (found,) = watch.problems()
     assert found == "the processor's clock fell by 25% meanwhile, allowed 10%"
 
@@ -117,7 +117,7 @@ def test_heat_is_added_up_over_the_cores(tmp_path):
 
 
 def test_the_real_counters_can_be_read_and_only_grow():
-    first, second = Counters.read(), Counters.read()
+    first, second = MachineCounters.read(), MachineCounters.read()
     assert second.at_s >= first.at_s
     assert second.busy_s >= first.busy_s
     assert second.own_s >= first.own_s

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unifmir.benchmarks.measure.results import Latency
 from unifmir.benchmarks.measure.statistics import (
     latency,
     median_interval,
@@ -13,7 +14,6 @@ from unifmir.benchmarks.measure.statistics import (
     round_medians,
     variation,
 )
-from unifmir.benchmarks.report.results import Latency
 from unifmir.errors import BenchmarkError
 
 times = st.floats(min_value=0.01, max_value=1e5, allow_nan=False)

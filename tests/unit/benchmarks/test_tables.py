@@ -9,25 +9,25 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.benchmark_results import around, latency, realistic, results, row, subject
-from unifmir.benchmarks.report.results import (
+from unifmir.benchmarks.measure.results import (
     ColdStart,
     Energy,
-    Memory,
+    MemoryUse,
     Peak,
     Quality,
     Ratio,
     Results,
     Row,
 )
+from unifmir.benchmarks.report.derived_figures import ordered, peak_of, ranks, share_of_roof
 from unifmir.benchmarks.report.tables import FORMATS, VIEWS, rendered, tables, terminal
-from unifmir.benchmarks.report.tables.derived import ordered, peak_of, ranks, share_of_roof
-from unifmir.benchmarks.report.tables.numbers import (
+from unifmir.benchmarks.report.tables.number_text import (
     fixed,
     significant,
     supported_decimals,
     with_interval,
 )
-from unifmir.benchmarks.report.tables.rendering import escape_latex, escape_markdown
+from unifmir.benchmarks.report.tables.table_formats import escape_latex, escape_markdown
 from unifmir.errors import UnknownNameError
 
 NAN = math.nan
@@ -47,7 +47,7 @@ def small() -> Results:
             "unifmir_x", 250.4, 247.0, 254.0,
             ratio=Ratio(base, 1.0, (1.0, 1.0), 1.0),
             cold=ColdStart(900.0, 300.0, 412.0),
-            memory=Memory(494_400_000, 300_000_000),
+            memory=MemoryUse(494_400_000, 300_000_000),
             energy=Energy(None, "no counter"),
             quality=Quality(31.416, 0.8712, 0.0312, 0.981, 8, "simulated"),
             same_picture={"max_abs_over_std": 3.14e-6, "psnr_db": 112.3},
@@ -209,7 +209,7 @@ def test_numbers_that_are_missing_are_dashes_in_tables():
 def test_columns_of_a_device_appear_only_when_a_row_has_them():
     assert "device, ms" not in cells(small())[0]
     on_gpu = row(
-        subject(device="cuda:0"), latency=around(5.0, rounds=9), memory=Memory(1, 1, 2**30)
+        subject(device="cuda:0"), latency=around(5.0, rounds=9), memory=MemoryUse(1, 1, 2**30)
     )
     assert on_gpu.latency is not None
     on_gpu = replace(on_gpu, latency=replace(on_gpu.latency, device_ms=4.0, copy_ms=0.5))

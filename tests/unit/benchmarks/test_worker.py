@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from unifmir import machine
-from unifmir.benchmarks.measure import process
-from unifmir.benchmarks.measure.model_spec import Source
-from unifmir.benchmarks.measure.process import (
+from unifmir.benchmarks.measure import worker_process
+from unifmir.benchmarks.measure.model_spec import ModelSpec
+from unifmir.benchmarks.measure.worker import Worker, answer, serve, settled
+from unifmir.benchmarks.measure.worker_process import (
     KEPT_MEMORY,
     WorkerError,
     WorkerProcess,
     ending,
     environment,
 )
-from unifmir.benchmarks.measure.worker import Worker, answer, serve, settled
 from unifmir.checkpoint.saving import save
 from unifmir.machine import resident_bytes
 
@@ -31,7 +31,7 @@ def opened(tiny_single, tmp_path):
     np.save(image, np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32))
     return {
         "runtime": "eager",
-        "source": Source(model).to_dict(),
+        "source": ModelSpec(model).to_dict(),
         "image": str(image),
         "device": "cpu",
         "threads": 1,
@@ -44,7 +44,7 @@ def script(tmp_path, monkeypatch):
 
     def install(code: str) -> None:
         (tmp_path / "stand_in_worker.py").write_text(code)
-        monkeypatch.setattr(process, "MODULE", "stand_in_worker")
+        monkeypatch.setattr(worker_process, "MODULE", "stand_in_worker")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     return install
@@ -73,7 +73,7 @@ def test_the_commands_in_their_order(opened, tmp_path):
 
 
 def test_an_error_is_an_answer_and_the_worker_goes_on(opened, tmp_path):
-    missing = {**opened, "source": Source(tmp_path / "none.safetensors").to_dict()}
+    missing = {**opened, "source": ModelSpec(tmp_path / "none.safetensors").to_dict()}
     with WorkerProcess(tmp_path / "worker", 1) as worker:
         with pytest.raises(WorkerError, match=r"none\.safetensors"):
             worker.ask("open", timeout_s=LONG_S, **missing)
@@ -85,7 +85,7 @@ def test_an_error_is_an_answer_and_the_worker_goes_on(opened, tmp_path):
 def test_what_libraries_print_does_not_reach_the_answers(script, tmp_path):
     script(
         "import os, sys\n"
-        "from unifmir.zoo.benchmark import worker\n"
+        "from unifmir.benchmarks.measure import worker\n"
         "class Loud(worker.Worker):\n"
         "    def memory(self):\n"
         "        print('a library speaks'); os.write(1, b'and a native one\\n')\n"

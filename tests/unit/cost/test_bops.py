@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from unifmir.cost import bops, count_bops, count_dispatched
-from unifmir.cost.bit_operations import paper_bops
+from unifmir.cost.bit_operations import bops, count_bops, paper_bops
+from unifmir.cost.dispatcher import count_dispatched
 from unifmir.errors import UnknownNameError
 from unifmir.model import image_interface
 from unifmir.precision import plan_precision

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from unifmir.config import ReferenceConfig
-from unifmir.cost import CONVENTIONS, count_in
-from unifmir.cost.meta import meta_network
+from unifmir.cost.meta_device import meta_network
+from unifmir.cost.paper.conventions import CONVENTIONS, count_in
 from unifmir.cost.paper.recipes import FULL
 from unifmir.networks.base import Network
 

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unifmir.cost import bops, count, count_dispatched
-from unifmir.cost.meta import meta_network
+from unifmir.cost.bit_operations import bops
+from unifmir.cost.counting import count
+from unifmir.cost.dispatcher import count_dispatched
+from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.recipes import FULL
 from unifmir.model import image_interface
 from unifmir.tasks import TASKS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from unifmir.benchmarks.studies.oracles.agreement import compare_counts
-from unifmir.benchmarks.studies.oracles.items import AnalyticCount, conv, product
+from unifmir.benchmarks.studies.oracles.closed_form_items import AnalyticCount, conv, product
+from unifmir.benchmarks.studies.oracles.count_agreement import compare_counts
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.errors import ExportError
 

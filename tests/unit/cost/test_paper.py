@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from unifmir.cost import PaperRow, as_table, paper_rows
+from unifmir.cost.paper.paper_tables import CUT_OFF, PaperRow, as_table, paper_rows, printed_rows
 from unifmir.cost.paper.recipes import RECIPES
-from unifmir.cost.paper.tables import CUT_OFF, printed_rows
 
 # (table, task, model, precision) of the rows that are reproduced to every printed digit.
 EQUAL = {

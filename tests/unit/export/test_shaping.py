@@ -11,7 +11,7 @@ from onnx import ModelProto, numpy_helper
 from tests.golden.weights import filled
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.compare import FP32, compare
-from unifmir.cost import count_dispatched
+from unifmir.cost.dispatcher import count_dispatched
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph

@@ -9,10 +9,10 @@ import torch
 
 from tests.helpers.benchmark_results import around, results, row, subject
 from unifmir import machine
-from unifmir.benchmarks.measure import benchmark as measure
+from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.plan.workloads import WORKLOADS
-from unifmir.benchmarks.report.results import Results
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNNERS
 from unifmir.zoo import EMBEDDED

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.cost.meta import META, hooked, meta_copy, own_parameters
+from unifmir.cost.meta_device import META, hooked, meta_copy, own_parameters
 from unifmir.networks.swin import WindowAttention
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import unifmir
 from tests.golden.weights import filled
 from tests.helpers import fake_tensorrt
-from unifmir.benchmarks.measure.preparation import Workshop
+from unifmir.benchmarks.measure.prepared_files import PreparedFiles
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.compare import FP32, compare
@@ -316,8 +316,8 @@ def test_a_benchmark_keeps_the_passport_beside_the_engine_it_makes(
 ):
     installed()
     save(tiny_single("sr"), tmp_path / "sr.safetensors")
-    workshop = Workshop(tmp_path / "work")
-    (model,) = workshop.models(str(tmp_path / "sr.safetensors"), ["sr"])
-    made = workshop.source(model, "tensorrt", "fp32")
+    prepared = PreparedFiles(tmp_path / "work")
+    (model,) = prepared.models(str(tmp_path / "sr.safetensors"), ["sr"])
+    made = prepared.source(model, "tensorrt", "fp32")
     assert passports.read(made.path).engine_sha256 == sha256_of(made.path)
     assert not [p.name for p in made.path.parent.iterdir() if p.name.startswith(".")]

@@ -6,17 +6,17 @@ from dataclasses import fields
 from io import StringIO
 from typing import Any
 
-from unifmir.benchmarks.report.results import (
+from unifmir.benchmarks.measure.results import (
     ColdStart,
     Energy,
     Latency,
-    Memory,
+    MemoryUse,
     Quality,
     Ratio,
     Results,
     Row,
 )
-from unifmir.benchmarks.report.tables.derived import (
+from unifmir.benchmarks.report.derived_figures import (
     groups,
     intensity,
     ranks,
@@ -28,7 +28,7 @@ _PARTS: dict[str, type] = {
     "latency": Latency,
     "ratio": Ratio,
     "cold": ColdStart,
-    "memory": Memory,
+    "memory": MemoryUse,
     "energy": Energy,
     "quality": Quality,
 }

@@ -8,8 +8,7 @@ running them are held against.
 from collections.abc import Iterator, Sequence
 from math import isqrt, prod
 
-from unifmir.benchmarks.studies.oracles.analytic_references import exported_items, reference_items
-from unifmir.benchmarks.studies.oracles.items import (
+from unifmir.benchmarks.studies.oracles.closed_form_items import (
     AnalyticCount,
     Item,
     conv,
@@ -17,6 +16,10 @@ from unifmir.benchmarks.studies.oracles.items import (
     merged,
     padded,
     product,
+)
+from unifmir.benchmarks.studies.oracles.closed_form_references import (
+    exported_items,
+    reference_items,
 )
 from unifmir.config import (
     BodyConfig,

@@ -92,7 +92,7 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUse:
     """Bytes."""
 
     peak_rss_bytes: int
@@ -136,7 +136,7 @@ class Row:
     latency: Latency | None = None
     ratio: Ratio | None = None
     cold: ColdStart | None = None
-    memory: Memory | None = None
+    memory: MemoryUse | None = None
     energy: Energy | None = None
     quality: Quality | None = None
     same_picture: Mapping[str, Any] | None = None
@@ -245,7 +245,7 @@ _PARTS: dict[str, type] = {
     "latency": Latency,
     "ratio": Ratio,
     "cold": ColdStart,
-    "memory": Memory,
+    "memory": MemoryUse,
     "energy": Energy,
     "quality": Quality,
 }

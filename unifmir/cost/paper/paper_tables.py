@@ -20,7 +20,7 @@ from torch import nn
 from unifmir.config import ModelConfig
 from unifmir.cost.bit_operations import paper_bops
 from unifmir.cost.dispatcher import count_dispatched
-from unifmir.cost.meta import OneTask, meta_network
+from unifmir.cost.meta_device import OneTask, meta_network
 from unifmir.cost.paper.conventions import count_in
 from unifmir.cost.paper.recipes import RECIPES, Definition, Other, Recipe, Run
 from unifmir.cost.parameters import ParameterCount, count_parameters

@@ -11,7 +11,7 @@ from typing import Any
 import unifmir
 from unifmir import precision as precisions
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.model_spec import COMPUTE, Source, read_plan, save_plan, split
+from unifmir.benchmarks.measure.model_spec import COMPUTE, ModelSpec, read_plan, save_plan, split
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
@@ -38,7 +38,7 @@ _FP32 = PrecisionPlan("fp32", {}, RangeReport((), ()), {}, {}, FP32, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class PreparedModel:
     """One model for one task, saved where workers find it."""
 
     name: str
@@ -69,7 +69,7 @@ class ExportedFile:
         return self.lineage.precision + (COMPUTE if computing else "")
 
 
-class Workshop:
+class PreparedFiles:
     """Makes what is timed, each thing once, in a folder that a resumed run finds again."""
 
     def __init__(self, folder: Path) -> None:
@@ -77,7 +77,7 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         self._refused: dict[str, ExportError] = {}
 
-    def models(self, name: str, tasks: Sequence[str]) -> list[Model]:
+    def models(self, name: str, tasks: Sequence[str]) -> list[PreparedModel]:
         """A model for each of the tasks that it has, of all tasks if none is named.
 
         Raises
@@ -90,7 +90,7 @@ class Workshop:
             raise BenchmarkError(f"{name} is for none of the tasks asked for: {', '.join(tasks)}")
         return found
 
-    def source(self, model: Model, runtime: str, precision: str) -> Source:
+    def source(self, model: PreparedModel, runtime: str, precision: str) -> ModelSpec:
         """What a worker loads to run a model in a runtime and a precision.
 
         Raises
@@ -114,9 +114,9 @@ class Workshop:
             path = self._once(
                 f"{start}.safetensors", lambda aside: self._rounded(model, plan, aside)
             )
-        return Source(path, precision, model.task, plan)
+        return ModelSpec(path, precision, model.task, plan)
 
-    def _saved(self, name: str, network: Network) -> Model:
+    def _saved(self, name: str, network: Network) -> PreparedModel:
         digest = tensors_sha256(network.state_dict())
         short = Path(name).name
         slug = re.sub(r"[^A-Za-z0-9]+", "-", short)
@@ -125,7 +125,7 @@ class Workshop:
         origin = save(network, path)
         certificate = network.certificate
         trained = certificate is not None and bool(certificate.parent.sha256)
-        return Model(short, network.task, network.config, origin, path, trained)
+        return PreparedModel(short, network.task, network.config, origin, path, trained)
 
     def _once(self, name: str, make: Callable[[Path], object]) -> Path:
         """A file of the folder, made if it is not there: names hold the digest of the weights."""
@@ -139,10 +139,10 @@ class Workshop:
                     beside.replace(path.with_name(beside.name.replace(aside.name, name, 1)))
         return path
 
-    def _network(self, model: Model) -> Network:
+    def _network(self, model: PreparedModel) -> Network:
         return load_file(model.file, task=model.task)
 
-    def _plan(self, model: Model, precision: str) -> Path:
+    def _plan(self, model: PreparedModel, precision: str) -> Path:
         """Which modules stay in fp32, settled once; refused once too, because that takes longer."""
         name = f"{model.file.stem}.{precision}.json"
         if name in self._refused:
@@ -153,7 +153,7 @@ class Workshop:
             self._refused[name] = error
             raise
 
-    def _settle(self, model: Model, precision: str, path: Path) -> None:
+    def _settle(self, model: PreparedModel, precision: str, path: Path) -> None:
         kind, variant = split(precision)
         network = self._network(model)
         inputs = calibration_inputs(network.config, "network", [sample(model.task).image])
@@ -165,14 +165,14 @@ class Workshop:
             )
         save_plan(plan, path)
 
-    def _rounded(self, model: Model, plan: Path, path: Path) -> None:
+    def _rounded(self, model: PreparedModel, plan: Path, path: Path) -> None:
         """The checkpoint with weights in two bytes."""
         network, chosen = self._network(model), read_plan(plan)
         stored = precisions.stored(network, chosen)
         save(stored, path, dtype=precisions.stored_dtypes(network, chosen))
 
     def _export(
-        self, model: Model, format_name: str, precision: str, plan: Path | None, path: Path
+        self, model: PreparedModel, format_name: str, precision: str, plan: Path | None, path: Path
     ) -> None:
         """One file of a format; that it is the same picture is seen on the timed image."""
         kind, variant = split(precision)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unifmir.benchmarks.measure.results import Results, Row, Subject
 from unifmir.benchmarks.measure.statistics import CONFIDENCE, RESAMPLES, SEED, round_medians
-from unifmir.benchmarks.report.results import Results, Row, Subject
 from unifmir.errors import BenchmarkError
 
 Verdict = Literal["faster", "slower", "same", "not comparable"]
@@ -35,7 +35,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RowPair:
     """One subject in both files."""
 
     subject: Subject
@@ -64,7 +64,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ResultsComparison:
     """Two results files, row by row."""
 
     threshold: float
@@ -72,18 +72,18 @@ class Comparison:
     """The machines differ: each row was compared by its ratio to its group's baseline."""
     remarks: tuple[str, ...]
     """What differs between the files as a whole."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RowPair, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     """Keys of the rows that one file lacks."""
 
     @property
-    def regressions(self) -> tuple[Pair, ...]:
+    def regressions(self) -> tuple[RowPair, ...]:
         """What became significantly slower by more than the threshold."""
         return tuple(pair for pair in self.pairs if pair.regression)
 
     @property
-    def broken(self) -> tuple[Pair, ...]:
+    def broken(self) -> tuple[RowPair, ...]:
         """What ran before and fails now."""
         return tuple(pair for pair in self.pairs if pair.broken)
 
@@ -102,7 +102,7 @@ class Comparison:
         }
 
 
-def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) -> Comparison:
+def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) -> ResultsComparison:
     """Match the rows of two files by their key and test each for a difference.
 
     A difference is significant if the bootstrap interval of the ratio leaves out 1 and the
@@ -132,9 +132,9 @@ def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) ->
     tested = _tested({key: pair for key, pair in samples.items() if not isinstance(pair, str)})
     pairs = []
     for key in shared:
-        pair = tested.get(key) or Pair(ours[key].subject, "not comparable", str(samples[key]))
+        pair = tested.get(key) or RowPair(ours[key].subject, "not comparable", str(samples[key]))
         pairs.append(_completed(pair, ours[key], theirs[key], threshold))
-    return Comparison(
+    return ResultsComparison(
         threshold=threshold,
         relative=relative,
         remarks=tuple(_remarks(before, after, relative=relative)),
@@ -144,10 +144,10 @@ def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) ->
     )
 
 
-def _tested(samples: Mapping[str, tuple[Subject, Samples, Samples]]) -> dict[str, Pair]:
+def _tested(samples: Mapping[str, tuple[Subject, Samples, Samples]]) -> dict[str, RowPair]:
     """A pair for each key, tested together."""
     needed = ALPHA / max(len(samples), 1)
-    found: dict[str, Pair] = {}
+    found: dict[str, RowPair] = {}
     values: dict[str, float] = {}
     for key, (subject, before, after) in samples.items():
         if 2 / comb(len(before) + len(after), len(before)) > needed:
@@ -155,7 +155,7 @@ def _tested(samples: Mapping[str, tuple[Subject, Samples, Samples]]) -> dict[str
                 f"{len(before)} and {len(after)} rounds are too few to tell a difference among "
                 f"{len(samples)} rows: benchmark with more rounds"
             )
-            found[key] = Pair(subject, "not comparable", reason, *_medians(before, after))
+            found[key] = RowPair(subject, "not comparable", reason, *_medians(before, after))
         else:
             values[key] = _mann_whitney(before, after)
     for key, p_value in holm(values).items():
@@ -164,7 +164,7 @@ def _tested(samples: Mapping[str, tuple[Subject, Samples, Samples]]) -> dict[str
         verdict: Verdict = "same"
         if p_value < ALPHA and not low <= 1 <= high:
             verdict = "slower" if low > 1 else "faster"
-        found[key] = Pair(
+        found[key] = RowPair(
             subject, verdict, "", *_medians(before, after), interval=interval, p_value=p_value
         )
     return found
@@ -285,7 +285,7 @@ def _rounds(row: Row) -> Samples:
     return round_medians(row.latency.rounds_ms if row.latency is not None else ())
 
 
-def _completed(pair: Pair, before: Row, after: Row, threshold: float) -> Pair:
+def _completed(pair: RowPair, before: Row, after: Row, threshold: float) -> RowPair:
     """With the regression decided and all other changes."""
     slower = pair.verdict == "slower" and pair.ratio is not None and pair.ratio > 1 + threshold
     return replace(

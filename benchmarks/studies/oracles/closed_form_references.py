@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from unifmir.benchmarks.studies.oracles.items import Item, conv, padded, product
+from unifmir.benchmarks.studies.oracles.closed_form_items import Item, conv, padded, product
 from unifmir.config import ReferenceConfig
 
 Options = Mapping[str, Any]

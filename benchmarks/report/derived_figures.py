@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from unifmir.benchmarks.report.results import Peak, Results, Row
+from unifmir.benchmarks.measure.results import Peak, Results, Row
 
 SWEEP = "sweep-"
 """Start of the workloads that are sizes of a sweep."""

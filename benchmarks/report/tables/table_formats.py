@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 
-from unifmir.benchmarks.report.results import Results
-from unifmir.benchmarks.report.tables.building import Table, footer, tables
-from unifmir.benchmarks.report.tables.flat import csv_text
+from unifmir.benchmarks.measure.results import Results
+from unifmir.benchmarks.report.tables.csv_table import csv_text
+from unifmir.benchmarks.report.tables.result_tables import Table, footer, tables
 from unifmir.errors import UnknownNameError
 from unifmir.registry import nearest_name
 

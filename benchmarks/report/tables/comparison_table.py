@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from unifmir.benchmarks.report.changes import Change, Comparison, Pair
-from unifmir.benchmarks.report.tables.building import Notes, Table, printable
-from unifmir.benchmarks.report.tables.numbers import (
+from unifmir.benchmarks.report.results_comparison import Change, ResultsComparison, RowPair
+from unifmir.benchmarks.report.tables.number_text import (
     NOTHING,
     significant,
     supported_decimals,
     with_interval,
 )
-from unifmir.benchmarks.report.tables.rendering import plain
+from unifmir.benchmarks.report.tables.result_tables import Footnotes, Table, printable
+from unifmir.benchmarks.report.tables.table_formats import plain
 
 _COLUMNS = ("task", "workload", "shape", "model", "runtime", "precision", "device")
 _TIMES = ("ratio [95 %]", "p", "verdict")
 
 
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(comparison: ResultsComparison) -> str:
     """A table of all rows in both files, what else changed, and what it comes to."""
     blocks = [_remarks(comparison), _times(comparison), _others(comparison.pairs)]
     blocks += [
@@ -27,14 +27,14 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _remarks(comparison: Comparison) -> str:
+def _remarks(comparison: ResultsComparison) -> str:
     return "\n".join(printable(remark) for remark in comparison.remarks)
 
 
-def _times(comparison: Comparison) -> str:
+def _times(comparison: ResultsComparison) -> str:
     if not comparison.pairs:
         return "no row is in both files"
-    notes = Notes()
+    notes = Footnotes()
     rows = [(*_who(pair), *_cells(pair, notes)) for pair in comparison.pairs]
     unit = "/baseline" if comparison.relative else ", ms"
     return plain(
@@ -49,14 +49,14 @@ def _times(comparison: Comparison) -> str:
     )
 
 
-def _who(pair: Pair) -> tuple[str, ...]:
+def _who(pair: RowPair) -> tuple[str, ...]:
     subject = pair.subject
     shape = "x".join(map(str, subject.input_shape))
     how = (subject.model, subject.runtime, subject.precision, subject.device)
     return subject.task, subject.workload, shape, *how
 
 
-def _cells(pair: Pair, notes: Notes) -> tuple[str, ...]:
+def _cells(pair: RowPair, notes: Footnotes) -> tuple[str, ...]:
     verdict = f"{pair.verdict} {notes(pair.reason)}" if pair.reason else str(pair.verdict)
     if pair.regression:
         verdict = f"{verdict}: REGRESSION"
@@ -66,7 +66,7 @@ def _cells(pair: Pair, notes: Notes) -> tuple[str, ...]:
     return before, after, _ratio(pair), _chance(pair.p_value), verdict
 
 
-def _ratio(pair: Pair) -> str:
+def _ratio(pair: RowPair) -> str:
     if pair.ratio is None or pair.interval is None:
         return NOTHING
     return with_interval(pair.ratio, pair.interval, supported_decimals(pair.ratio, pair.interval))
@@ -78,7 +78,7 @@ def _chance(p_value: float | None) -> str:
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _others(pairs: Sequence[Pair]) -> str:
+def _others(pairs: Sequence[RowPair]) -> str:
     lines = [
         printable(f"  {pair.subject.key}: {', '.join(map(_change, pair.changes))}")
         for pair in pairs
@@ -110,7 +110,7 @@ def _listed(title: str, keys: Sequence[str]) -> str:
     return "\n".join([title, *(f"  {printable(key)}" for key in keys)]) if keys else ""
 
 
-def _summary(comparison: Comparison) -> str:
+def _summary(comparison: ResultsComparison) -> str:
     limit = f"{comparison.threshold:.3g}"
     verdicts = [str(pair.verdict) for pair in comparison.pairs]
     names = ("faster", "slower", "same", "not comparable")

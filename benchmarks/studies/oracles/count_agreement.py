@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from unifmir.cost.kinds import KINDS, Counted
+from unifmir.cost.mac_kinds import KINDS, Counted
 
 WITHIN = 0.005
 """Relative. Exporters may fold or fuse what hardly costs anything; a layer counted twice, or

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table as Lines
 from rich.text import Text
 
-from unifmir.benchmarks.report.results import Results
-from unifmir.benchmarks.report.tables.building import Table, footer, tables
+from unifmir.benchmarks.measure.results import Results
+from unifmir.benchmarks.report.tables.result_tables import Table, footer, tables
 
 _NAMES = ("model", "images")
 """Columns that fold first on a narrow terminal, because their words may be long."""

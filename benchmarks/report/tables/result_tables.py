@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unifmir.benchmarks.report.results import Results, Row
-from unifmir.benchmarks.report.tables.derived import groups, ordered, ranks
-from unifmir.benchmarks.report.tables.numbers import NOTHING
-from unifmir.benchmarks.report.tables.views import VIEWS, Column, Place, time_unit
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import groups, ordered, ranks
+from unifmir.benchmarks.report.tables.number_text import NOTHING
+from unifmir.benchmarks.report.tables.views import VIEWS, CellContext, Column, time_unit
 from unifmir.errors import UnknownNameError
 from unifmir.registry import nearest_name
 
@@ -32,7 +32,7 @@ class Table:
     """Below the table, a line each, with the marks that refer to them."""
 
 
-class Notes:
+class Footnotes:
     """Footnotes of one table: called with words, gives their mark; the same words, the same one."""
 
     def __init__(self) -> None:
@@ -96,8 +96,8 @@ def printable(text: str) -> str:
 
 def _table(title: str, rows: Sequence[Row], columns: Sequence[Column], results: Results) -> Table:
     rows = ordered(rows)
-    note, places = Notes(), ranks(rows)
-    at = Place(time_unit(rows), results.peaks, "", note)
+    note, places = Footnotes(), ranks(rows)
+    at = CellContext(time_unit(rows), results.peaks, "", note)
     cells = []
     for row in rows:
         here = replace(at, rank=_rank(row, places, note))
@@ -120,7 +120,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Column], results: 
     )
 
 
-def _rank(row: Row, places: Mapping[str, int], note: Notes) -> str:
+def _rank(row: Row, places: Mapping[str, int], note: Footnotes) -> str:
     if row.latency is None:
         return f"{FAILED} {note(row.error or 'nothing was measured')}"
     if row.problems:

@@ -19,8 +19,13 @@ from tests.helpers.benchmark_results import (
     row,
     subject,
 )
-from unifmir.benchmarks.report.changes import Comparison, compare, holm, ratio_interval
-from unifmir.benchmarks.report.results import Memory, Quality, Ratio, Results, Row
+from unifmir.benchmarks.measure.results import MemoryUse, Quality, Ratio, Results, Row
+from unifmir.benchmarks.report.results_comparison import (
+    ResultsComparison,
+    compare,
+    holm,
+    ratio_interval,
+)
 from unifmir.benchmarks.report.tables import comparison_text
 from unifmir.errors import BenchmarkError
 
@@ -105,7 +110,7 @@ def one(**changes: Any) -> Results:
     return results(row(**changes))
 
 
-def only(comparison: Comparison):
+def only(comparison: ResultsComparison):
     """The one pair of a comparison."""
     (pair,) = comparison.pairs
     return pair
@@ -187,7 +192,7 @@ def test_an_updated_driver_is_said_and_compared():
 def test_other_changes_are_reported():
     def changed(psnr_db: float, memory: int, **counts: object) -> Row:
         quality = Quality(psnr_db, 0.9, 0.03, 1.0, 8, "x")
-        return row(quality=quality, memory=Memory(memory, 1), counts=counts)
+        return row(quality=quality, memory=MemoryUse(memory, 1), counts=counts)
 
     before = results(changed(31.0, 1000, parameters=100, flops=2e9))
     after = results(changed(30.5, 1200, parameters=110, flops=2e9, bops=5))

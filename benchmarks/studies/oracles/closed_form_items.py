@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from unifmir.cost.kinds import FLOPS_PER_MAC, Kind, by_kind, sums
+from unifmir.cost.mac_kinds import FLOPS_PER_MAC, Kind, by_kind, sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,17 @@ from typing import Any
 import unifmir
 from unifmir import machine
 from unifmir.atomic import PREFIX
-from unifmir.benchmarks.measure.preparation import ExportedFile, Model, Workshop, exported_file
-from unifmir.benchmarks.measure.process import WorkerError, WorkerProcess
+from unifmir.benchmarks.measure.prepared_files import (
+    ExportedFile,
+    PreparedFiles,
+    PreparedModel,
+    exported_file,
+)
+from unifmir.benchmarks.measure.results import Peak, Results, read_results
 from unifmir.benchmarks.measure.rounds import GroupRun
-from unifmir.benchmarks.plan.benchmark_plan import Plan
+from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.subjects import Group, groups_of
-from unifmir.benchmarks.report.results import Peak, Results, read_results
 from unifmir.errors import BenchmarkError
 from unifmir.hashing import sha256_of
 
@@ -31,7 +36,7 @@ PEAKS_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BenchmarkProgress:
     """How far a benchmark is."""
 
     done: int
@@ -41,7 +46,7 @@ class Progress:
     text: str
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[BenchmarkProgress], None]
 
 
 class _Steps:
@@ -55,11 +60,11 @@ class _Steps:
     def __call__(self, text: str, count: int = 1) -> None:
         self._done += count
         if self._tell is not None:
-            self._tell(Progress(self._done, self.total, text))
+            self._tell(BenchmarkProgress(self._done, self.total, text))
 
 
 def benchmark(
-    plan: Plan,
+    plan: BenchmarkPlan,
     out: Path,
     *,
     resume: bool = True,
@@ -71,7 +76,7 @@ def benchmark(
 
     Parameters
     ----------
-    plan : Plan
+    plan : BenchmarkPlan
     out : Path
         JSON file. What is prepared lies beside it in a hidden folder until the run is complete.
     resume : bool
@@ -101,15 +106,15 @@ def benchmark(
     folder = out.parent / f"{PREFIX}{out.stem}"
     if previous is None and folder.exists():
         shutil.rmtree(folder)
-    workshop = Workshop(folder)
-    models, files = _loaded(plan, workshop, steps)
+    prepared = PreparedFiles(folder)
+    models, files = _loaded(plan, prepared, steps)
     groups, left_out = groups_of(plan, models, files)
     settings = {**fresh.settings, "weights": _digests(models, files), "left_out": left_out}
     results = replace(fresh, settings=settings)
     if previous is not None:
         _check_same(out, previous, results)
         results = replace(previous, complete=False)
-    results = _measured(results, groups, plan, workshop, out, steps)
+    results = _measured(results, groups, plan, prepared, out, steps)
     results.save(out)
     shutil.rmtree(folder, ignore_errors=True)
     return results
@@ -156,7 +161,7 @@ def commit() -> str:
     return told("rev-parse", "HEAD") + ("+" if changed else "")
 
 
-def _blank(plan: Plan, command: str) -> Results:
+def _blank(plan: BenchmarkPlan, command: str) -> Results:
     """Results without rows: what is known before anything is loaded."""
     return Results(
         command=command,
@@ -216,11 +221,11 @@ def _identity(results: Results) -> dict[str, Any]:
 
 
 def _loaded(
-    plan: Plan, workshop: Workshop, steps: _Steps
-) -> tuple[list[Model], list[ExportedFile]]:
-    models: list[Model] = []
+    plan: BenchmarkPlan, prepared: PreparedFiles, steps: _Steps
+) -> tuple[list[PreparedModel], list[ExportedFile]]:
+    models: list[PreparedModel] = []
     for name in plan.models:
-        models += workshop.models(name, plan.tasks)
+        models += prepared.models(name, plan.tasks)
         steps(f"{name}: loaded")
     files = []
     for path in plan.artifacts:
@@ -229,7 +234,7 @@ def _loaded(
     return models, files
 
 
-def _digests(models: Sequence[Model], files: Sequence[ExportedFile]) -> dict[str, str]:
+def _digests(models: Sequence[PreparedModel], files: Sequence[ExportedFile]) -> dict[str, str]:
     """SHA-256 of what is measured: of the fp32 checkpoint of each task, and of files."""
     found = {f"{model.name}/{model.task}": model.origin.sha256 for model in models}
     return found | {file.path.name: sha256_of(file.path) for file in files}
@@ -238,8 +243,8 @@ def _digests(models: Sequence[Model], files: Sequence[ExportedFile]) -> dict[str
 def _measured(
     results: Results,
     groups: Sequence[Group],
-    plan: Plan,
-    workshop: Workshop,
+    plan: BenchmarkPlan,
+    prepared: PreparedFiles,
     out: Path,
     steps: _Steps,
 ) -> Results:
@@ -248,7 +253,7 @@ def _measured(
     steps.total += visits * sum(len(group.candidates) for group in groups)
     results.save(out)
     if not results.peaks:
-        results = replace(results, peaks=_peaks(plan, workshop))
+        results = replace(results, peaks=_peaks(plan, prepared))
         results.save(out)
     steps("the machine's peaks")
     for group in groups:
@@ -256,16 +261,16 @@ def _measured(
         if keys <= {row.subject.key for row in results.rows}:
             steps(f"{group.title}: measured before", visits * len(keys))
             continue
-        found = GroupRun(group, plan, workshop, steps).rows()
+        found = GroupRun(group, plan, prepared, steps).rows()
         kept = tuple(row for row in results.rows if row.subject.key not in keys)
         results = replace(results, rows=(*kept, *found))
         results.save(out)
     return replace(results, complete=True)
 
 
-def _peaks(plan: Plan, workshop: Workshop) -> tuple[Peak, ...]:
+def _peaks(plan: BenchmarkPlan, prepared: PreparedFiles) -> tuple[Peak, ...]:
     """What the machine reaches; nothing if that cannot be measured, which fails no benchmark."""
-    with WorkerProcess(workshop.folder / "peaks", plan.threads or 1) as worker:
+    with WorkerProcess(prepared.folder / "peaks", plan.threads or 1) as worker:
         try:
             answer = worker.ask(
                 "peaks",

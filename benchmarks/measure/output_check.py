@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.benchmarks.measure.model_spec import Source
-from unifmir.benchmarks.measure.process import WorkerProcess
+from unifmir.benchmarks.measure.model_spec import ModelSpec
+from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.subjects import Candidate
 from unifmir.benchmarks.plan.workloads import image_of
 from unifmir.compare import FP32, LOW_PRECISION, Tolerance, compare
@@ -19,7 +19,7 @@ TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class OutputCheck:
     """The comparison of one subject."""
 
     figures: Mapping[str, Any]
@@ -27,7 +27,7 @@ class Picture:
     problems: tuple[str, ...]
 
 
-class Pictures:
+class OutputChecker:
     """Outputs of the subjects of one group, and of their models in fp32 eager."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -45,7 +45,7 @@ class Pictures:
         if candidate.model and subject.runtime == "eager" and subject.precision == "fp32":
             self._expected.setdefault(candidate.model.origin.sha256, path)
 
-    def compared(self, candidate: Candidate) -> Picture | None:
+    def compared(self, candidate: Candidate) -> OutputCheck | None:
         """A subject's output with that of fp32 eager; None if the model is not at hand."""
         expected = self._expectation(candidate)
         path = self._taken[candidate.subject.key]
@@ -55,11 +55,11 @@ class Pictures:
         try:
             found = compare(np.load(expected), np.load(path))
         except ImageError as error:
-            return Picture({"tolerance": tolerance.name, "passed": False}, (str(error),))
+            return OutputCheck({"tolerance": tolerance.name, "passed": False}, (str(error),))
         failures = tolerance.failures(found)
         values = found.to_dict()
         figures = {name: values[name] for name in ("max_abs_over_std", "psnr_db", "identical")}
-        return Picture(
+        return OutputCheck(
             {**figures, "tolerance": tolerance.name, "passed": not failures},
             tuple(f"not the same picture as fp32 eager: {text}" for text in failures),
         )
@@ -80,7 +80,7 @@ class Pictures:
                     "open",
                     timeout_s=TIMEOUT_S,
                     runtime="eager",
-                    source=Source(candidate.model.file, task=subject.task).to_dict(),
+                    source=ModelSpec(candidate.model.file, task=subject.task).to_dict(),
                     image=str(image),
                     device="cpu",
                     threads=self._threads,
