@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.golden.weights import filled
+from tests.helpers import array_types  # noqa: F401 - what is imported after it is checked
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.model import build
 from unifmir.networks.base import Network
