@@ -13,8 +13,8 @@ from unifmir.cli.choices import ElementTypeChoice, ImageFormatChoice, RuntimeCho
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
-    from unifmir.restoration.executor import Progress
-    from unifmir.zoo.restore.files import Restored
+    from unifmir.restoration.executor import RestorationProgress
+    from unifmir.zoo.restore.files import RestoredFile
     from unifmir.zoo.restore.outputs import Job
 
 
@@ -103,9 +103,9 @@ def restore(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from unifmir.restoration.tile_plan import Options
+    from unifmir.restoration.options import Options
     from unifmir.zoo.restore.files import restore_files
-    from unifmir.zoo.restore.outputs import jobs_of
+    from unifmir.zoo.restore.outputs import plan_jobs
     from unifmir.zoo.restore.predictors import ModelChoice, task_of
 
     options = Options(tile=_tile(tile), pixel_size_um=pixel_size, z_factor=z_factor)
@@ -118,7 +118,7 @@ def restore(
         runtime=runtime.value if runtime else None,
         threads=threads,
     )
-    jobs = jobs_of(
+    jobs = plan_jobs(
         inputs,
         task_of(choice),
         out=out,
@@ -170,7 +170,7 @@ def _tile(text: str) -> int | None:
 
 
 @contextmanager
-def _watched() -> "Iterator[Callable[[Job, Progress], None]]":
+def _watched() -> "Iterator[Callable[[Job, RestorationProgress], None]]":
     """A bar for each image, or now and then a line where nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
@@ -196,7 +196,7 @@ class _Watch:
         self._shown: dict[Path, Any] = {}
         self._said = time.monotonic()
 
-    def tell(self, job: "Job", progress: "Progress") -> None:
+    def tell(self, job: "Job", progress: "RestorationProgress") -> None:
         """Update the image's bar."""
         name = job.source.name
         if job.source not in self._shown:
@@ -213,7 +213,7 @@ class _Watch:
             output.note(f"{name}: {part:.0%}, {told}")
 
 
-def _rate(progress: "Progress") -> str:
+def _rate(progress: "RestorationProgress") -> str:
     left = progress.seconds_left
     told = f"{progress.megapixels_per_second:.3g} MP/s"
     if left is None:
@@ -223,7 +223,7 @@ def _rate(progress: "Progress") -> str:
     return f"{told}, {hours}:{minutes:02}:{seconds:02} left"
 
 
-def _table(done: "Sequence[Restored]") -> str:
+def _table(done: "Sequence[RestoredFile]") -> str:
     rows = [
         (
             str(one.job.target),

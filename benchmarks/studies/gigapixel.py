@@ -32,10 +32,10 @@ from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.checkpoint.pruning import prune
 from unifmir.images.base import ImageInfo, Region, Shape
-from unifmir.images.opening import create_sink, open_source
+from unifmir.images.open_files import create_sink, open_source
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import Progress
-from unifmir.restoration.tile_plan import Options
+from unifmir.restoration.executor import RestorationProgress
+from unifmir.restoration.options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore_file
 from unifmir.zoo.restore.outputs import Job, journal_path
@@ -115,7 +115,7 @@ def child(folder: Path) -> None:
         bytes_per_pixel=64.0,
         ran={"runtime": "stand-in"},
     )
-    seen: list[Progress] = []
+    seen: list[RestorationProgress] = []
     job = Job(folder / "in.ome.zarr", folder / "out.ome.zarr")
     done = restore_file(
         job,

@@ -20,10 +20,10 @@ from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.images.base import ImageInfo
-from unifmir.images.opening import create_sink
-from unifmir.restoration.tile_plan import Options
+from unifmir.images.open_files import create_sink
+from unifmir.restoration.options import Options
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.restore.cluster.running import restore_on_cluster
+from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 import unifmir
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
-from unifmir.images.opening import open_source
-from unifmir.restoration.tile_plan import Options
+from unifmir.images.open_files import open_source
+from unifmir.restoration.options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 

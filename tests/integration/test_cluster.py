@@ -16,14 +16,13 @@ from typer.testing import CliRunner
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
-from unifmir.images.opening import open_source
-from unifmir.restoration.executor import Progress
-from unifmir.restoration.tile_plan import Options
-from unifmir.zoo.restore.cluster import local, running
-from unifmir.zoo.restore.cluster import tile_worker as worker
-from unifmir.zoo.restore.cluster.running import restore_on_cluster
+from unifmir.images.open_files import open_source
+from unifmir.restoration.executor import RestorationProgress
+from unifmir.restoration.options import Options
+from unifmir.zoo.restore.cluster import dask_run, local_workers, tile_worker
+from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 from unifmir.zoo.restore.files import restore_file
-from unifmir.zoo.restore.outputs import Job, jobs_of
+from unifmir.zoo.restore.outputs import Job, plan_jobs
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
 
 distributed = pytest.importorskip("distributed", reason="an extra")
@@ -70,7 +69,7 @@ def pixels(path: Path) -> np.ndarray:
 
 def expected(folder: Path, choice: ModelChoice, kind: str | None = None) -> list[np.ndarray]:
     """What one process makes of the images."""
-    jobs = jobs_of([str(folder)], "sr", out=folder / "local", kind=kind)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "local", kind=kind)
     predictor = predictor_for(choice)
     assert all(restore_file(job, predictor, OPTIONS).tiles > 4 for job in jobs)
     return [pixels(job.target) for job in jobs]
@@ -83,7 +82,7 @@ class Killing:
         self.left, self._every, self._seen = times, every, 0
         self._random = random.Random(0)
 
-    def __call__(self, _job: Job, _progress: Progress) -> None:
+    def __call__(self, _job: Job, _progress: RestorationProgress) -> None:
         self._seen += 1
         if not self.left or self._seen % self._every:
             return
@@ -98,7 +97,7 @@ class Killing:
 
 @pytest.mark.parametrize("kind", ["zarr", "tiff"])
 def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind):
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind=kind)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind=kind)
     shares: dict[str, list[float]] = {}
 
     def tell(job, progress):
@@ -119,7 +118,7 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
 
 def test_a_worker_that_is_killed_loses_nothing(folder, choice):
     (folder / "b.tif").unlink()
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
     tell = Killing(times=1, every=3)
     list(restore_on_cluster(jobs, choice, OPTIONS, workers=2, on_progress=tell))
     assert tell.left == 0
@@ -129,7 +128,7 @@ def test_a_worker_that_is_killed_loses_nothing(folder, choice):
 
 @pytest.mark.slow  # each worker that is started again loads PyTorch
 def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(folder, choice):
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
     tell = Killing(times=5, every=6)
     list(restore_on_cluster(jobs, choice, OPTIONS, workers=3, on_progress=tell))
     assert tell.left == 0
@@ -139,7 +138,7 @@ def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(fold
 
 def test_a_run_whose_client_died_goes_on_with_its_finished_tiles(threads, folder, choice):
     (folder / "b.tif").unlink()
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
     seen = []
 
     def stop(_job, progress):
@@ -160,7 +159,7 @@ calls: list[int] = []
 
 
 def failing_sometimes(work, index):
-    """In place of `worker.restored`: the file system fails at every tile's first try."""
+    """In place of `restore_one_tile`: the file system fails at every tile's first try."""
     calls.append(index)
     if calls.count(index) == 1:
         raise OSError("stale file handle")
@@ -179,14 +178,14 @@ def refusing(_work, _index):
     raise ImageError("the image is damaged")
 
 
-restored = worker.restored
+restored = tile_worker.restore_one_tile
 
 
 def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
     calls.clear()
     (folder / "b.tif").unlink()
-    monkeypatch.setattr(worker, "restored", failing_sometimes)
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    monkeypatch.setattr(tile_worker, "restore_one_tile", failing_sometimes)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
     (done,) = restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads)
     assert sorted(calls) == sorted([*range(done.tiles)] * 2)
 
@@ -202,8 +201,8 @@ def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
 def test_what_fails_again_and_again_ends_the_run_with_its_reason(
     threads, folder, choice, monkeypatch, instead, error, told
 ):
-    monkeypatch.setattr(worker, "restored", instead)
-    jobs = jobs_of([str(folder / "a.tif")], "sr", out=folder / "dask", kind="zarr")
+    monkeypatch.setattr(tile_worker, "restore_one_tile", instead)
+    jobs = plan_jobs([str(folder / "a.tif")], "sr", out=folder / "dask", kind="zarr")
     with pytest.raises(error, match=told):
         list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert not jobs[0].target.exists()
@@ -211,22 +210,22 @@ def test_what_fails_again_and_again_ends_the_run_with_its_reason(
 
 def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, monkeypatch):
     most = []
-    hand_out = running._Run._hand_out
+    hand_out = dask_run._Run._hand_out
 
     def counted(self, futures):
         hand_out(self, futures)
         most.append(len(self._running))
 
-    monkeypatch.setattr(running._Run, "_hand_out", counted)
-    jobs = jobs_of([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    monkeypatch.setattr(dask_run._Run, "_hand_out", counted)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
     list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
-    assert max(most) == 2 * running.IN_FLIGHT
+    assert max(most) == 2 * dask_run.IN_FLIGHT
 
 
 def test_a_scheduler_without_workers_or_answer_is_told(choice, folder, monkeypatch):
     jobs = [Job(folder / "a.tif", folder / "a.sr.ome.zarr")]
-    monkeypatch.setattr(running, "WAIT_FOR_WORKERS_S", 0.2)
-    monkeypatch.setattr(running, "CONNECT_S", 1.0)
+    monkeypatch.setattr(dask_run, "WAIT_FOR_WORKERS_S", 0.2)
+    monkeypatch.setattr(dask_run, "CONNECT_S", 1.0)
     with pytest.raises(ClusterError, match=r"no scheduler answers at tcp://127\.0\.0\.1:1"):
         list(restore_on_cluster(jobs, choice, OPTIONS, scheduler="tcp://127.0.0.1:1"))
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
@@ -246,20 +245,20 @@ def test_the_command_gives_its_files_to_a_scheduler(threads, folder, choice):
 
 
 def test_each_gpu_gets_a_worker_that_sees_no_other():
-    found = local.worker_environments("cuda:0", 3, 4, visible="0,GPU-b")
+    found = local_workers.worker_environments("cuda:0", 3, 4, visible="0,GPU-b")
     assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "GPU-b", "0"]
-    (cpu,) = local.worker_environments("cpu", 1, 4, visible="0")
+    (cpu,) = local_workers.worker_environments("cpu", 1, 4, visible="0")
     assert cpu == {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}
 
 
 def test_cores_and_memory_are_divided_among_the_workers(choice, monkeypatch):
-    monkeypatch.setattr(local, "available_cores", lambda: 8)
+    monkeypatch.setattr(local_workers, "available_cores", lambda: 8)
     free = ModelChoice(task="sr")
-    chosen, options = local.shared(free, Options(), "cpu", 4)
-    _, alone = local.shared(free, Options(), "cpu", 1)
+    chosen, options = local_workers.divide_resources(free, Options(), "cpu", 4)
+    _, alone = local_workers.divide_resources(free, Options(), "cpu", 1)
     assert (chosen.device, chosen.threads) == ("cpu", 2)
     assert options.max_memory_bytes is not None
     assert alone.max_memory_bytes is not None
     assert 0 < options.max_memory_bytes <= alone.max_memory_bytes
-    chosen, options = local.shared(choice, OPTIONS, "cuda:1", 4)
+    chosen, options = local_workers.divide_resources(choice, OPTIONS, "cuda:1", 4)
     assert (chosen.device, chosen.threads, options) == ("cuda:0", 1, OPTIONS)

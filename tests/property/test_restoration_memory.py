@@ -13,9 +13,10 @@ import pytest
 
 from tests.helpers.restoration_cases import SMALL, ChecksumSink, CountingSource
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import Progress, restore
+from unifmir.restoration.executor import RestorationProgress, restore
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.tile_plan import Options, Plan
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import RestorationPlan
 
 SIDE = 142_000
 """20.2 gigapixels, 40 GB of uint16."""
@@ -32,13 +33,13 @@ def run(folder: Path, die_at: int | None) -> None:
     """Restore; die after so many tiles. Writes what was done, and the largest memory."""
     peak, sinks = 0, []
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: RestorationProgress) -> None:
         nonlocal peak
         peak = max(peak, psutil.Process().memory_info().rss)
         if progress.tiles_done - before[0] == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def sink_of(plan: Plan) -> StatisticsSink:
+    def sink_of(plan: RestorationPlan) -> StatisticsSink:
         sinks.append(StatisticsSink(plan.out_shape))
         return sinks[-1]
 

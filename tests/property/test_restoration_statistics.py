@@ -13,9 +13,9 @@ from tests.helpers.restoration_cases import CountingSource
 from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.normalize import Scaling, normalize
-from unifmir.restoration import sampling
-from unifmir.restoration.percentiles import apply, scaling_of, statistics
-from unifmir.restoration.sampling import StackView, block_boxes
+from unifmir.restoration import resampling
+from unifmir.restoration.percentiles import apply, measure_scaling, statistics
+from unifmir.restoration.resampling import StackView, block_boxes
 from unifmir.tasks import TASKS
 
 
@@ -63,7 +63,7 @@ def test_a_scaling_is_that_of_normalize_and_so_are_the_refusals(array, task):
     normalization = TASKS[task].normalization
     with np.errstate(all="ignore"):
         expected, normalised = outcome(lambda: normalize(array, normalization))
-        found, _ = outcome(lambda: (array, scaling_of(stack(array), normalization)))
+        found, _ = outcome(lambda: (array, measure_scaling(stack(array), normalization)))
         assert found == expected
         if isinstance(found, Scaling):
             np.testing.assert_array_equal(apply(found, array), normalised)
@@ -77,12 +77,12 @@ def test_many_equal_values_and_few_others():
 
 def test_the_brightest_pixel_scales_a_light_field():
     normalization = TASKS["volume"].normalization
-    assert scaling_of(stack(np.array([[3, 9], [0, 1]], "u2")), normalization).span == 9
-    assert scaling_of(stack(np.zeros((2, 2), "u2")), normalization).span == 1
+    assert measure_scaling(stack(np.array([[3, 9], [0, 1]], "u2")), normalization).span == 9
+    assert measure_scaling(stack(np.zeros((2, 2), "u2")), normalization).span == 1
 
 
 def test_an_image_is_gone_through_in_whole_chunks_and_small_blocks(monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK_PIXELS", 1000)
+    monkeypatch.setattr(resampling, "BLOCK_PIXELS", 1000)
     size, chunks = (5, 70, 90), (1, 16, 32)
     seen = np.zeros(size, dtype=int)
     for box in block_boxes(size, chunks):
@@ -95,5 +95,5 @@ def test_an_image_is_gone_through_in_whole_chunks_and_small_blocks(monkeypatch):
 
 def test_a_large_image_is_read_in_blocks():
     source = CountingSource((1, 1, 1, 6000, 5000))
-    scaling_of(StackView(source, 0, 0), TASKS["denoise"].normalization)
-    assert source.largest <= sampling.BLOCK_PIXELS
+    measure_scaling(StackView(source, 0, 0), TASKS["denoise"].normalization)
+    assert source.largest <= resampling.BLOCK_PIXELS

@@ -10,7 +10,8 @@ from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array, seam_over_range
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
-from unifmir.restoration.tile_plan import Options, plan_restoration
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import plan_restoration
 
 BAR = 1e-4
 """Of the result's range."""

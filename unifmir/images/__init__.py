@@ -2,8 +2,8 @@
 
 from unifmir.images.arrays import ArraySink, ArraySource
 from unifmir.images.base import AXES, Channel, ImageInfo, Region, Shape, Sink, Source, whole_region
-from unifmir.images.opening import create_sink, open_source
-from unifmir.images.whole import Image, read, read_image, write_tiff
+from unifmir.images.image_files import Image, read, read_image, write_tiff
+from unifmir.images.open_files import create_sink, open_source
 
 __all__ = [
     "AXES",

@@ -15,7 +15,7 @@ from unifmir.images.arrays import ArraySource
 from unifmir.images.base import ImageInfo, Region, Shape, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import layout, real
-from unifmir.images.planes import PlanesSink
+from unifmir.images.plane_output import PlanesSink
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 178_956_970

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import tifffile
 
 from unifmir.errors import ImageError
-from unifmir.images.planes import PlanesSink
+from unifmir.images.plane_output import PlanesSink
 from unifmir.images.tiff_metadata import imagej_keywords, ome_keywords
 
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")

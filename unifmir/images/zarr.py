@@ -21,9 +21,9 @@ from unifmir.images.base import (
 from unifmir.images.damage import reading
 from unifmir.images.layout import Layout, layout, real
 from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
-from unifmir.images.planes import Request
+from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
-from unifmir.images.staging import Aside, plan_of
+from unifmir.images.staged_output import StagedOutput, staging_plan
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -185,7 +185,7 @@ class ZarrSink:
     write to an unpickled copy; only the one that made the sink publishes it.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: OutputRequest) -> None:
         library()
         check_output(request.shape, request.info)
         self.path = request.path
@@ -199,8 +199,8 @@ class ZarrSink:
                 f"{self.path} is a folder that is no OME-Zarr image, and is not replaced: "
                 "choose another name"
             )
-        self._aside = Aside(
-            self.path, plan_of("ome-zarr", self.shape, self.dtype, self.info, self.chunks)
+        self._aside = StagedOutput(
+            self.path, staging_plan("ome-zarr", self.shape, self.dtype, self.info, self.chunks)
         )
         self.resumed: bool = self._aside.begin(self._create, resume=request.resume)
         self._array: Array[Any] | None = None

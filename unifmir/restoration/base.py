@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from unifmir.config import SingleConfig
 
 FloatImage = NDArray[np.float32]
+EAGER_BODY_MAPS = 9
+"""Feature maps of its body that the eager network holds at once; a graph holds more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +45,5 @@ class Predictor:
     bytes_per_pixel: float | None = None
     """Memory that a run needs for each pixel of the image it reads (voxel, for networks with a
     depth). None: estimated for the eager network."""
+    body_maps: int = EAGER_BODY_MAPS
+    """Feature maps of the network's body that the runtime holds at once."""

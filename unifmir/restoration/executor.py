@@ -17,11 +17,12 @@ from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import size_of
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.lazy import Restored, TileLimit
-from unifmir.restoration.sampling import Resampled, View
+from unifmir.restoration.lazy_image import LazyRestoredImage, TileLimit
+from unifmir.restoration.options import Options
+from unifmir.restoration.resampling import Resampled, View
 from unifmir.restoration.sampling_levels import Level, level_view
-from unifmir.restoration.tile_plan import Options, Plan, Tile, box_of, plan_restoration
-from unifmir.restoration.tiling import largest_tile_read
+from unifmir.restoration.tile_plan import RestorationPlan, Tile, box_of, plan_restoration
+from unifmir.restoration.tile_size import largest_tile_read
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ COMMIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RestorationProgress:
     """How far a restoration is. Pixels are the source's; those of resumed tiles count as done."""
 
     tiles: int
@@ -60,7 +61,7 @@ class Progress:
 class Summary:
     """What was done."""
 
-    plan: Plan
+    plan: RestorationPlan
     tiles: int
     tiles_resumed: int
     """Already finished by an earlier run."""
@@ -73,7 +74,11 @@ class Summary:
 
 
 def restore_tile(
-    plan: Plan, tile: Tile, source: Source, predictor: Predictor, limit: TileLimit | None = None
+    plan: RestorationPlan,
+    tile: Tile,
+    source: Source,
+    predictor: Predictor,
+    limit: TileLimit | None = None,
 ) -> FloatImage:
     """Restore one tile.
 
@@ -107,12 +112,12 @@ def restore_tile(
 
 def restore(
     source: Source,
-    sink_of: Callable[[Plan], Sink],
+    sink_of: Callable[[RestorationPlan], Sink],
     predictor: Predictor,
     options: Options | None = None,
     *,
     journal: Journal | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RestorationProgress], None] | None = None,
 ) -> Summary:
     """Restore an image to a sink and publish it.
 
@@ -158,7 +163,7 @@ def restore_array(
     options: Options | None = None,
     pixel_size_um: float | None = None,
     z_step_um: float | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RestorationProgress], None] | None = None,
 ) -> FloatImage:
     """Restore an image in memory.
 
@@ -187,7 +192,7 @@ def restore_array(
     )
     sinks: list[ArraySink] = []
 
-    def sink_of(plan: Plan) -> Sink:
+    def sink_of(plan: RestorationPlan) -> Sink:
         sinks.append(ArraySink(plan.out_shape, np.dtype(np.float32), plan.out_info))
         return sinks[-1]
 
@@ -206,7 +211,7 @@ def seam_over_range(whole: NDArray[Any], tiled: NDArray[Any]) -> float:
 
 
 def _result(
-    plan: Plan,
+    plan: RestorationPlan,
     level: Level,
     stack: tuple[int, int],
     source: Source,
@@ -215,7 +220,7 @@ def _result(
 ) -> View:
     """The result at one sampling, brought to the wanted one; normalised."""
     t, c = stack
-    restored: View = Restored(
+    restored: View = LazyRestoredImage(
         image=level_view(source, t, c, plan.base, level),
         geometry=plan.geometry,
         scaling=plan.scalings[t][c],
@@ -229,7 +234,7 @@ def _result(
     return restored if level.back is None else Resampled(restored, level.back)
 
 
-def _smaller_tile(plan: Plan) -> int | None:
+def _smaller_tile(plan: RestorationPlan) -> int | None:
     """Half of what a tile reads now; None if it cannot be smaller."""
     size = plan.levels[0].size
     _, y, x = largest_tile_read(plan.geometry, size, plan.pitch, plan.ramp)
@@ -240,15 +245,15 @@ def _smaller_tile(plan: Plan) -> int | None:
 
 
 def _restore(
-    plan: Plan,
+    plan: RestorationPlan,
     source: Source,
     sink: Sink,
     predictor: Predictor,
     journal: Journal | None,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: Callable[[RestorationProgress], None] | None,
 ) -> Summary:
     done = journal.begin(plan, sink) if journal is not None else frozenset()
-    work = _Work(plan, sink, journal, on_progress, done)
+    work = _Progression(plan, sink, journal, on_progress, done)
     limit = TileLimit()
     try:
         work.tell()
@@ -276,15 +281,15 @@ def _restore(
     )
 
 
-class _Work:
+class _Progression:
     """Counts what is finished, tells it, and brings it to the disk."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RestorationPlan,
         sink: Sink,
         journal: Journal | None,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[RestorationProgress], None] | None,
         done: frozenset[int],
     ) -> None:
         self._plan, self._sink, self._journal = plan, sink, journal
@@ -322,7 +327,7 @@ class _Work:
             return
         pixels, voxels = prod(self._plan.shape), prod(self._plan.out_shape)
         self._on_progress(
-            Progress(
+            RestorationProgress(
                 tiles=len(self._plan.tiles),
                 tiles_done=self._tiles,
                 pixels=pixels,

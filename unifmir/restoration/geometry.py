@@ -18,7 +18,7 @@ Z, Y, X = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
+class TileGeometry:
     """How far a result depends on the image around it. z, y, x, in pixels of the image."""
 
     grid: Size
@@ -74,7 +74,7 @@ def slices(box: Box, origin: Box | None = None) -> tuple[slice, slice, slice]:
     return z, y, x
 
 
-def whole(size: Size) -> Box:
+def whole_box(size: Size) -> Box:
     """All of a stack."""
     return (0, size[Z]), (0, size[Y]), (0, size[X])
 

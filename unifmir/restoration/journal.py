@@ -7,13 +7,12 @@ appended and synchronised after the tile's pixels are. A kill can only cut the l
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unifmir.atomic import writing
 from unifmir.images.base import Sink
-
-if TYPE_CHECKING:
-    from unifmir.restoration.tile_plan import Options, Plan
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import RestorationPlan
 
 VERSION = 1
 _MAX_HEADER = 2**26
@@ -41,8 +40,8 @@ class Journal:
         self._options = ""
         self._finished: set[int] = set()
 
-    def recorded(self, options: "Options") -> dict[str, Any] | None:
-        """`Plan.recorded` of the run that was interrupted; None where its work was another."""
+    def recorded(self, options: Options) -> dict[str, Any] | None:
+        """`RestorationPlan.recorded` of the interrupted run; None where its work was another."""
         header, _ = self._read()
         self._options = options.identity()
         wanted = {**self._identity, "options": self._options}
@@ -55,7 +54,7 @@ class Journal:
         recorded: dict[str, Any] | None = header.get("plan")
         return recorded
 
-    def begin(self, plan: "Plan", sink: Sink) -> frozenset[int]:
+    def begin(self, plan: RestorationPlan, sink: Sink) -> frozenset[int]:
         """Finished tiles of this very work, if its output is still there; begun anew otherwise."""
         header, finished = self._read()
         mine = {**self._identity, "digest": plan.digest()}

@@ -2,24 +2,19 @@
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.networks.volume import ViewUNet
-from unifmir.restoration.base import Predictor
+from unifmir.restoration.base import EAGER_BODY_MAPS, Predictor
 from unifmir.restoration.tile_inference import views_per_side
 
 SHARE = 0.5
 """Of what is free: other programs live here too, and allocators round up."""
 HOST_BYTES = 2 * 2**30
 """Taken on the CPU at most: larger tiles gain little, and the machine is not ours."""
-GRAPHS = ("onnxruntime", "openvino", "torchscript", "tensorrt")
-"""Runtimes that hold all attention weights at once; modules go through the windows in parts."""
 # Maps alive at once. Peaks of the eager network, measured, in kB a pixel, and by the formula in
 # brackets: denoise 2.6 (3.5) and sr 2.6 (4.3) at the paper's size, 1.1 (1.4) small; projection
 # 2.5 (3.5) small; volume 5.5 (8.4) and 2.4 (2.9) small. As a graph, denoise 10.5 (10.6).
-_BODY_MAPS = 9
-_GRAPH_BODY_MAPS = 16
-_NATIVE_BODY_MAPS = 6
-"""Native blocks work in place."""
 _ATTENTION_MAPS = 3
-"""Of heads * window^2 weights a pixel; graphs only."""
+"""Maps of heads * window^2 weights a pixel, which graphs hold; modules go through the windows in
+parts."""
 _TAIL_MAPS = 2
 _PROJECTOR_MAPS = 16
 _UNET_MAPS = 3
@@ -32,22 +27,24 @@ def run_bytes_per_pixel(predictor: Predictor) -> float:
     """Memory that a run needs for each pixel of the image; voxel, for networks with a depth."""
     if predictor.bytes_per_pixel is not None:
         return predictor.bytes_per_pixel
-    runtime = str(predictor.ran.get("runtime", ""))
-    return estimated_bytes_per_pixel(predictor.config, runtime)
+    return estimated_bytes_per_pixel(predictor.config, predictor.body_maps)
 
 
-def estimated_bytes_per_pixel(config: SingleConfig, runtime: str = "eager") -> float:
-    """The same from the widths of the layers, in fp32."""
-    is_graph = runtime.startswith(GRAPHS)
-    maps = _GRAPH_BODY_MAPS if is_graph else _BODY_MAPS
-    if runtime.startswith("native"):
-        maps = _NATIVE_BODY_MAPS
+def estimated_bytes_per_pixel(config: SingleConfig, body_maps: int = EAGER_BODY_MAPS) -> float:
+    """Memory a pixel of the image from the widths of the layers, in fp32.
+
+    Parameters
+    ----------
+    body_maps : int
+        `Predictor.body_maps`; more than the eager network's are those of a graph.
+    """
+    is_graph = body_maps > EAGER_BODY_MAPS
     lens = views_per_side(config) ** 2
     if isinstance(config, ReferenceConfig):
         # Light fields: their network works at 256 pixels a lens, and there are 121 behind it.
         return _REFERENCE_BYTES * config.signature.enlarge**2 * (2 if lens > 1 else 1)
     body = config.body
-    floats: float = maps * body.embed_dim
+    floats: float = body_maps * body.embed_dim
     if is_graph:
         floats += _ATTENTION_MAPS * max(body.num_heads) * body.window_size**2
     floats += _TAIL_MAPS * config.tail_features * config.scale**2

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
 from unifmir.normalize import FloatImage, Scaling, scaled, scaling_between
-from unifmir.restoration.sampling import StackView
+from unifmir.restoration.resampling import StackView
 from unifmir.tasks.base import Normalization
 
 _DIGIT = 16
@@ -32,7 +32,7 @@ class Statistics:
     percentiles: tuple[float, ...]
 
 
-def scaling_of(stack: StackView, normalization: Normalization) -> Scaling:
+def measure_scaling(stack: StackView, normalization: Normalization) -> Scaling:
     """The scaling `unifmir.normalize.normalize` finds for the whole stack, read in blocks.
 
     For `light_field`, `low` is 0 and `span` the stack's maximum (1 for an empty light field).

@@ -18,10 +18,15 @@ from unifmir.config import BodyConfig, SingleConfig, SingleTaskConfig
 from unifmir.networks.volume import ViewUNet
 from unifmir.normalize import FloatImage, Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Box, Geometry, Interval, Size, X, Y, Z
+from unifmir.restoration.geometry import Box, Interval, Size, TileGeometry, X, Y, Z
 from unifmir.restoration.percentiles import apply
-from unifmir.restoration.sampling import View
-from unifmir.restoration.tile_inference import Block, geometry_of, restore_block, views_per_side
+from unifmir.restoration.resampling import View
+from unifmir.restoration.tile_inference import (
+    ImageBlock,
+    geometry_of,
+    restore_block,
+    views_per_side,
+)
 from unifmir.tasks import TASKS
 
 THRESHOLD = 2e-5
@@ -60,7 +65,7 @@ class Reach:
     """Whether no halo removes the response, because the network sums over all it reads."""
 
 
-def theoretical_reach(config: SingleConfig) -> int | None:
+def bound_of_reach(config: SingleConfig) -> int | None:
     """Pixels of the image, up to the grid, that a result can depend on beyond a tile's edge.
 
     None for networks with whole-image statistics, and for reference models, whose layers are
@@ -110,12 +115,12 @@ def _unet_reach(levels: int) -> float:
     return reach
 
 
-def exact_reach(config: SingleConfig) -> Reach:
+def unmeasured_reach(config: SingleConfig) -> Reach:
     """What needs no measurement: for images that fit in one tile, and options that say the halo.
 
     A network whose layers do not bound the reach is taken as global: its tile is not cut later.
     """
-    bound = theoretical_reach(config)
+    bound = bound_of_reach(config)
     grid = geometry_of(config, 0).grid[X]
     halo = bound if bound is not None else -(-UNKNOWN_REACH // grid) * grid
     return Reach(halo, bound=bound, is_global=bound is None)
@@ -124,7 +129,7 @@ def exact_reach(config: SingleConfig) -> Reach:
 _measured: "WeakKeyDictionary[Predictor, Reach]" = WeakKeyDictionary()
 
 
-def reach_of(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
+def cached_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
     """Measure the reach of a network on an image, once for each predictor.
 
     Parameters
@@ -138,9 +143,9 @@ def reach_of(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
 
 
 def measure_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
-    """As `reach_of`, whatever was measured before."""
+    """As `cached_reach`, whatever was measured before."""
     config = predictor.config
-    bound = theoretical_reach(config)
+    bound = bound_of_reach(config)
     grid = geometry_of(config, 0).grid[X]
     half = -(-(bound or UNKNOWN_REACH) // grid) * grid + grid
     curves = []
@@ -149,14 +154,14 @@ def measure_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
         curves += list(_responses(predictor, image, scaling, piece, axis, grid))
     curves = [curve for curve in curves if curve.size]
     if not curves:
-        return exact_reach(config)
+        return unmeasured_reach(config)
     longest = max(curve.size for curve in curves)
     # A curve that ends early says nothing of what lies beyond: its last value is taken on.
     curve = np.max([np.pad(c, (0, longest - c.size), mode="edge") for c in curves], axis=0)
-    return reach_from(curve, grid, bound)
+    return reach_from_response(curve, grid, bound)
 
 
-def reach_from(curve: NDArray[np.float32], grid: int, bound: int | None) -> Reach:
+def reach_from_response(curve: NDArray[np.float32], grid: int, bound: int | None) -> Reach:
     """The halo that a response against distance asks for."""
     floor = float(curve.min())
     # Global: it has not fallen under the threshold anywhere near the end of what was looked at.
@@ -190,7 +195,7 @@ def _piece(image: View, config: SingleConfig, axis: int, half: int) -> Box:
     return max(boxes, key=lambda box: float(np.std(image.read(box), dtype=np.float64)))
 
 
-def _planes_needed(geometry: Geometry, planes: int) -> int:
+def _planes_needed(geometry: TileGeometry, planes: int) -> int:
     """Planes of a piece: for networks that work plane by plane, one with its neighbours."""
     if geometry.whole_depth:
         return planes
@@ -248,13 +253,13 @@ def _restorer(predictor: Predictor, image: View, scaling: Scaling) -> Callable[[
             _magnified(box[X], geometry.scale),
         )
         size: Size = image.size
-        block = Block(values, box, write, size, scaling.span if is_light_field else 1.0)
+        block = ImageBlock(values, box, write, size, scaling.span if is_light_field else 1.0)
         return restore_block(block, predictor, batch=8)
 
     return restored
 
 
-def _planes_restored(geometry: Geometry, read: Interval, planes: int) -> Interval:
+def _planes_restored(geometry: TileGeometry, read: Interval, planes: int) -> Interval:
     """Planes of the result that can be restored from the planes of a piece."""
     if geometry.planes is not None:
         return 0, geometry.planes

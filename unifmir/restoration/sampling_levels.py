@@ -11,7 +11,7 @@ from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Source
 from unifmir.restoration.geometry import Size, X, Y, Z
-from unifmir.restoration.sampling import (
+from unifmir.restoration.resampling import (
     Axes,
     Resampled,
     StackView,

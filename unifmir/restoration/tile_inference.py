@@ -14,7 +14,17 @@ import numpy as np
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import ImageError
 from unifmir.restoration.base import FloatImage, Placement, Predictor
-from unifmir.restoration.geometry import Box, Geometry, Size, X, Y, Z, size_of, slices, whole
+from unifmir.restoration.geometry import (
+    Box,
+    Size,
+    TileGeometry,
+    X,
+    Y,
+    Z,
+    size_of,
+    slices,
+    whole_box,
+)
 
 REFERENCE_GRID = 16
 """Pixels: a multiple of what every reference model halves its images by."""
@@ -23,7 +33,7 @@ LENS_GRID = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ImageBlock:
     """A part of a stack, and the part of the result it is read for."""
 
     image: FloatImage
@@ -48,22 +58,22 @@ def slices_read(config: SingleConfig) -> int:
     return signature.channels if config.task == "denoise" and not signature.volumetric else 1
 
 
-def geometry_of(config: SingleConfig, halo: int) -> Geometry:
+def geometry_of(config: SingleConfig, halo: int) -> TileGeometry:
     """The geometry of a task for a lateral halo, in pixels of the image."""
     signature = config.signature
     grid = REFERENCE_GRID if isinstance(config, ReferenceConfig) else config.body.window_size
     if config.task == "volume":
         grid = LENS_GRID * views_per_side(config)
-        return Geometry((1, grid, grid), (0, halo, halo), planes=signature.out_channels)
+        return TileGeometry((1, grid, grid), (0, halo, halo), planes=signature.out_channels)
     if config.task == "projection":
-        return Geometry((1, grid, grid), (0, halo, halo), whole_depth=True, planes=1)
+        return TileGeometry((1, grid, grid), (0, halo, halo), whole_depth=True, planes=1)
     if signature.volumetric:
-        return Geometry((1, grid, grid), (0, halo, halo), whole_depth=True)
+        return TileGeometry((1, grid, grid), (0, halo, halo), whole_depth=True)
     if config.task == "isotropic":
-        return Geometry((grid, grid, grid), (halo, halo, halo))
+        return TileGeometry((grid, grid, grid), (halo, halo, halo))
     neighbours = slices_read(config) // 2
     scale = signature.scale * signature.enlarge
-    return Geometry((1, grid, grid), (neighbours, halo, halo), scale)
+    return TileGeometry((1, grid, grid), (neighbours, halo, halo), scale)
 
 
 def check_size(config: SingleConfig, size: Size) -> None:
@@ -92,7 +102,7 @@ def check_size(config: SingleConfig, size: Size) -> None:
         )
 
 
-def restore_block(block: Block, predictor: Predictor, batch: int) -> FloatImage:
+def restore_block(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
     """The part `block.write` of the result, in units of the normalised image.
 
     Parameters
@@ -124,7 +134,7 @@ def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
     return restored
 
 
-def _way(predictor: Predictor) -> Callable[[Block, Predictor, int], FloatImage]:
+def _way(predictor: Predictor) -> Callable[[ImageBlock, Predictor, int], FloatImage]:
     config = predictor.config
     if config.task == "volume":
         return _light_field
@@ -137,7 +147,7 @@ def _way(predictor: Predictor) -> Callable[[Block, Predictor, int], FloatImage]:
     return _planes
 
 
-def _cropped(result: FloatImage, block: Block, scale: int = 1) -> FloatImage:
+def _cropped(result: FloatImage, block: ImageBlock, scale: int = 1) -> FloatImage:
     """What of a block's result was asked for; it begins where the block does."""
     origin = (
         (block.read[Z][0], 0),
@@ -154,7 +164,7 @@ def _batches(count: int, batch: int) -> Iterator[slice]:
         yield slice(start, min(start + max(1, batch), count))
 
 
-def _planes(block: Block, predictor: Predictor, batch: int) -> FloatImage:
+def _planes(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
     """Every plane by itself."""
     signature = predictor.config.signature
     scale = signature.scale * signature.enlarge
@@ -169,7 +179,7 @@ def _planes(block: Block, predictor: Predictor, batch: int) -> FloatImage:
     return result
 
 
-def _lateral(block: Block, scale: int) -> tuple[slice, slice]:
+def _lateral(block: ImageBlock, scale: int) -> tuple[slice, slice]:
     """Rows and columns of a block's result that were asked for."""
     rows, columns = (
         slice(start - first * scale, stop - first * scale)
@@ -190,7 +200,7 @@ def _enlarged(images: FloatImage, factor: int) -> FloatImage:
     return enlarged
 
 
-def _windows(block: Block, predictor: Predictor, batch: int) -> FloatImage:
+def _windows(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
     """Every plane from its neighbours, as `StackInterface`: beyond the ends it is repeated."""
     reach = slices_read(predictor.config) // 2
     first, last = block.write[Z]
@@ -206,7 +216,7 @@ def _windows(block: Block, predictor: Predictor, batch: int) -> FloatImage:
     return result
 
 
-def _sub_stacks(block: Block, predictor: Predictor, batch: int) -> FloatImage:
+def _sub_stacks(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
     """The same by the image interface, which finds the neighbours itself."""
     reach = slices_read(predictor.config) // 2
     origin, end = block.read[Z]
@@ -220,7 +230,7 @@ def _sub_stacks(block: Block, predictor: Predictor, batch: int) -> FloatImage:
     return result
 
 
-def _depth(block: Block, predictor: Predictor, _batch: int) -> FloatImage:
+def _depth(block: ImageBlock, predictor: Predictor, _batch: int) -> FloatImage:
     """All planes in one run."""
     planes_are_channels = (
         predictor.interface == "network" and not predictor.config.signature.volumetric
@@ -231,7 +241,7 @@ def _depth(block: Block, predictor: Predictor, _batch: int) -> FloatImage:
     return _cropped(stack, block)
 
 
-def _isotropic(block: Block, predictor: Predictor, batch: int) -> FloatImage:
+def _isotropic(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
     """As `IsotropicInterface`: rows y and columns z for each x, rows x and columns z for each y.
 
     Each pass reads the halo of its own rows only.
@@ -250,9 +260,9 @@ def _isotropic(block: Block, predictor: Predictor, batch: int) -> FloatImage:
     return np.ascontiguousarray(np.sqrt(combined).transpose(2, 0, 1))
 
 
-def _light_field(block: Block, predictor: Predictor, _batch: int) -> FloatImage:
+def _light_field(block: ImageBlock, predictor: Predictor, _batch: int) -> FloatImage:
     """From the raw light field; as `LightFieldInterface`, by the whole image's maximum."""
-    is_whole = block.read == whole(block.size)
+    is_whole = block.read == whole_box(block.size)
     if predictor.interface == "image":
         volume = _run(predictor, block.image[None])[0, 0]
         return _cropped(volume, block)

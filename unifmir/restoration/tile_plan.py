@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import isfinite, prod
+from math import prod
 from typing import Any, overload
 
 from unifmir.config import SingleConfig
@@ -12,10 +12,11 @@ from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Region, Shape, Source
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Box, Geometry, Size, X, Y, Z
-from unifmir.restoration.percentiles import scaling_of
+from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z
+from unifmir.restoration.options import Options
+from unifmir.restoration.percentiles import measure_scaling
 from unifmir.restoration.receptive_field import Reach
-from unifmir.restoration.sampling import Axes, Resampled, StackView, needs
+from unifmir.restoration.resampling import Axes, Resampled, StackView, needs
 from unifmir.restoration.sampling_levels import (
     Level,
     base_axes,
@@ -24,47 +25,13 @@ from unifmir.restoration.sampling_levels import (
     levels_of,
 )
 from unifmir.restoration.tile_inference import check_size, geometry_of
-from unifmir.restoration.tiling import (
+from unifmir.restoration.tile_size import (
     Tiling,
     batch_for,
     choose_tiles,
     largest_tile_read,
 )
 from unifmir.tasks import TASKS
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a user may decide. ImageError for values that cannot be."""
-
-    tile: int | None = None
-    """Side of what the network reads at once, overlap included, in pixels of the image; None:
-    the largest that fits the memory. At least three overlaps are taken."""
-    batch: int | None = None
-    """Network inputs in one run; None: from the tile."""
-    halo: int | None = None
-    """Overlap on each side, in pixels of the image; None: measured on the image."""
-    max_memory_bytes: int | None = None
-    """For a run of the network; None: a share of what is free on the device."""
-    pixel_size_um: float | None = None
-    """The model's: the image is resampled to it before, and back after."""
-    correct_sampling: bool = False
-    """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
-    z_factor: float | None = None
-    """isotropic: planes of isotropic sampling per plane of the image. None: z step over pixel
-    size, where the image says both, and 1 where it does not."""
-
-    def __post_init__(self) -> None:
-        for name in ("tile", "batch", "max_memory_bytes", "pixel_size_um", "z_factor"):
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and value > 0):
-                raise ImageError(f"{name} is {value}, expected more than 0")
-        if self.halo is not None and self.halo < 0:
-            raise ImageError(f"the overlap (halo) is {self.halo} pixels, expected 0 or more")
-
-    def identity(self) -> str:
-        """What decides the result, as text; how much is done at once does not."""
-        return repr(replace(self, batch=None, max_memory_bytes=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +46,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestorationPlan:
     """The whole work. Can be pickled; tiles are computed when asked for."""
 
     config: SingleConfig
@@ -93,7 +60,7 @@ class Plan:
     """The same in pixels of the image."""
     scalings: tuple[tuple[Scaling, ...], ...]
     """By time point and channel."""
-    geometry: Geometry
+    geometry: TileGeometry
     reach: Reach
     batch: int
     base: Axes
@@ -147,7 +114,7 @@ class Plan:
 class Tiles(Sequence[Tile]):
     """The tiles of a plan, made when asked for."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RestorationPlan) -> None:
         self._plan = plan
         self._counts = tuple(
             -(-length // step) for length, step in zip(plan.out_shape, plan.tile_shape, strict=True)
@@ -207,7 +174,7 @@ def plan_restoration(
     options: Options | None = None,
     *,
     recorded: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> RestorationPlan:
     """Plan the restoration of an image.
 
     Reads the source (whole-image percentiles, in blocks) and runs the network on a piece of it
@@ -216,8 +183,8 @@ def plan_restoration(
     Parameters
     ----------
     recorded : mapping, optional
-        `Plan.recorded` of an earlier run with the same source, model and options, whose finished
-        tiles are to be kept: nothing is measured again.
+        `RestorationPlan.recorded` of an earlier run with the same source, model and options, whose
+        finished tiles are to be kept: nothing is measured again.
 
     Raises
     ------
@@ -242,7 +209,7 @@ def plan_restoration(
     steps = (pitch[Z], pitch[Y] * geometry.scale, pitch[X] * geometry.scale)
     depth = final[Z] if geometry.whole_depth or geometry.planes is not None else steps[Z]
     read = largest_tile_read(geometry, size, pitch, tiling.ramp)
-    return Plan(
+    return RestorationPlan(
         config=config,
         shape=source.shape,
         out_shape=(*source.shape[:2], *final),
@@ -265,7 +232,9 @@ def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...]
     if 0 in source.shape:
         raise ImageError(f"the image is empty: its shape (t, c, z, y, x) is {source.shape}")
     return tuple(
-        tuple(scaling_of(StackView(source, t, c), normalization) for c in range(source.shape[1]))
+        tuple(
+            measure_scaling(StackView(source, t, c), normalization) for c in range(source.shape[1])
+        )
         for t in range(source.shape[0])
     )
 
@@ -273,7 +242,7 @@ def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...]
 def _recalled(
     recorded: Mapping[str, Any], config: SingleConfig
 ) -> tuple[tuple[tuple[Scaling, ...], ...], Tiling]:
-    """What `Plan.recorded` wrote."""
+    """What `RestorationPlan.recorded` wrote."""
     reach = Reach(**recorded["reach"])
     z, y, x = recorded["pitch"]
     scalings = tuple(tuple(Scaling(**s) for s in row) for row in recorded["scalings"])

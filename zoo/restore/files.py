@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unifmir.images.base import Shape, Sink, Source
-from unifmir.images.opening import create_sink, open_source
+from unifmir.images.open_files import create_sink, open_source
 from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
 from unifmir.restoration.base import FloatImage, Predictor
-from unifmir.restoration.executor import Progress, Summary, restore_array
+from unifmir.restoration.executor import RestorationProgress, Summary, restore_array
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.tile_plan import Options, Plan
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import RestorationPlan
 from unifmir.zoo.restore.outputs import Job, journal_path
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_device
 
@@ -29,11 +30,11 @@ logger = logging.getLogger(__name__)
 MAX_CHUNK: Shape = (1, 1, 64, 1024, 1024)
 """Of an OME-Zarr image. Viewers load whole chunks."""
 
-OnProgress = Callable[[Job, Progress], None]
+OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredFile:
     """What became of one file."""
 
     job: Job
@@ -162,29 +163,29 @@ def restore_files(
     scheduler: str | None = None,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
-) -> Iterator[Restored]:
+) -> Iterator[RestoredFile]:
     """Restore files, in this process or on several; each is there when it is yielded.
 
     Parameters
     ----------
     jobs : sequence of Job
-        From `jobs_of`.
+        From `plan_jobs`.
     choice : ModelChoice
     options : Options
     scheduler : str, optional
         Address of a Dask scheduler whose workers restore.
     workers : int, optional
-        Processes on this machine; where not given, `own_workers` decides.
+        Processes on this machine; where not given, `default_workers` decides.
     on_progress : callable, optional
 
     Raises
     ------
     UnifmirError
-        As `restore_file` and `unifmir.zoo.restore.cluster.running.restore_on_cluster`.
+        As `restore_file` and `unifmir.zoo.restore.cluster.dask_run.restore_on_cluster`.
     """
-    count = workers or own_workers(len(jobs), usable_device(choice.device))
+    count = workers or default_workers(len(jobs), usable_device(choice.device))
     if scheduler is not None or workers is not None or count > 1:
-        from unifmir.zoo.restore.cluster.running import restore_on_cluster
+        from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 
         yield from restore_on_cluster(
             jobs, choice, options, scheduler=scheduler, workers=count, on_progress=on_progress
@@ -195,7 +196,7 @@ def restore_files(
         yield restore_file(job, predictor, options, on_progress=on_progress)
 
 
-def own_workers(files: int, device: str) -> int:
+def default_workers(files: int, device: str) -> int:
     """Processes for so many files: one for one file, else one a GPU, or one a file and core."""
     if files < 2 or find_spec("distributed") is None:
         return 1
@@ -212,7 +213,7 @@ def restore_file(
     options: Options,
     *,
     on_progress: OnProgress | None = None,
-) -> Restored:
+) -> RestoredFile:
     """Restore a file to a file; an interrupted run of the same work goes on where it stopped.
 
     Parameters
@@ -233,33 +234,33 @@ def restore_file(
     """
     source = open_source(job.source, axes=job.axes)
     try:
-        journal = journal_of(job, predictor.ran)
+        journal = open_journal(job, predictor.ran)
         summary = restore_source(
             source,
-            lambda plan: sink_for(job.target, plan),
+            lambda plan: create_output(job.target, plan),
             predictor,
             options,
             journal=journal,
             on_progress=None if on_progress is None else partial(on_progress, job),
         )
-        tell_ignored(job, journal)
+        warn_if_begun_anew(job, journal)
     finally:
         source.close()
     return _restored(job, source, summary, predictor)
 
 
-def sink_for(target: Path, plan: Plan) -> Sink:
+def create_output(target: Path, plan: RestorationPlan) -> Sink:
     """The file that a plan is written to, in float32, in chunks that no two tiles share."""
     return create_sink(
         target,
         plan.out_shape,
         np.dtype(np.float32),
         plan.out_info,
-        chunks=chunks_of(plan.tile_shape),
+        chunks=output_chunks(plan.tile_shape),
     )
 
 
-def chunks_of(tile_shape: Shape) -> Shape:
+def output_chunks(tile_shape: Shape) -> Shape:
     """The largest chunks that divide a tile and are not too large to look at."""
     t, c, z, y, x = (
         next(length // n for n in range(1, length + 1) if length % n == 0 and length // n <= most)
@@ -268,18 +269,18 @@ def chunks_of(tile_shape: Shape) -> Shape:
     return t, c, z, y, x
 
 
-def journal_of(job: Job, ran: Mapping[str, Any]) -> Journal:
+def open_journal(job: Job, ran: Mapping[str, Any]) -> Journal:
     """Which tiles of this very work are finished."""
-    return Journal(journal_path(job.target), source=identity_of(job), model=model_identity(ran))
+    return Journal(journal_path(job.target), source=source_identity(job), model=model_identity(ran))
 
 
-def tell_ignored(job: Job, journal: Journal) -> None:
+def warn_if_begun_anew(job: Job, journal: Journal) -> None:
     """Say that an interrupted run was not gone on with, and why."""
     if journal.ignored:
         logger.warning("%s is begun anew: %s", job.target.name, journal.ignored)
 
 
-def identity_of(job: Job) -> str:
+def source_identity(job: Job) -> str:
     """Axes, name, size and modification time of a file, or of what describes an OME-Zarr image."""
     path = job.source
     described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
@@ -294,9 +295,9 @@ def model_identity(ran: Mapping[str, Any]) -> str:
     return json.dumps({name: ran.get(name) for name in names}, sort_keys=True)
 
 
-def _restored(job: Job, source: Source, summary: Summary, predictor: Predictor) -> Restored:
+def _restored(job: Job, source: Source, summary: Summary, predictor: Predictor) -> RestoredFile:
     plan = summary.plan
-    return Restored(
+    return RestoredFile(
         job=job,
         shape=source.shape,
         out_shape=plan.out_shape,

@@ -36,7 +36,7 @@ class Job:
     """Of the source, where the file says them wrongly or not at all."""
 
 
-def jobs_of(
+def plan_jobs(
     inputs: Sequence[str],
     task: str,
     *,
@@ -73,7 +73,7 @@ def jobs_of(
         result would replace a source.
     """
     sources = list(dict.fromkeys(path for text in inputs for path in found(text)))
-    jobs = [Job(path, target_of(path, task, out=out, kind=kind), axes) for path in sources]
+    jobs = [Job(path, output_path(path, task, out=out, kind=kind), axes) for path in sources]
     if skip_existing:
         jobs = [job for job in jobs if not job.target.exists()]
     _check(jobs, overwrite)
@@ -83,7 +83,7 @@ def jobs_of(
 def found(text: str) -> list[Path]:
     """The images that one input names."""
     path = Path(text)
-    if path.is_dir() and not suffix_of(path) and not is_zarr(path):
+    if path.is_dir() and not image_suffix(path) and not is_zarr(path):
         return _images(text, path.iterdir())
     if path.exists():
         return [path]
@@ -96,15 +96,17 @@ def found(text: str) -> list[Path]:
     return _images(text, matches)
 
 
-def target_of(source: Path, task: str, *, out: Path | None = None, kind: str | None = None) -> Path:
+def output_path(
+    source: Path, task: str, *, out: Path | None = None, kind: str | None = None
+) -> Path:
     """Where the result of a source goes."""
-    suffix = suffix_of(source) or source.suffix
+    suffix = image_suffix(source) or source.suffix
     stem = source.name[: len(source.name) - len(suffix)]
     end = KINDS[kind] if kind else ZARR if suffix.endswith("zarr") else TIFF
     return (source.parent if out is None else out) / f"{stem}.{task}{end}"
 
 
-def suffix_of(path: Path) -> str:
+def image_suffix(path: Path) -> str:
     """The end of an image's name; empty if it is none of `IMAGE_SUFFIXES`."""
     lower = path.name.lower()
     return next((one for one in IMAGE_SUFFIXES if lower.endswith(one)), "")
@@ -112,7 +114,7 @@ def suffix_of(path: Path) -> str:
 
 def is_result(path: Path) -> bool:
     """Whether a name is that of a result."""
-    stem = path.name[: len(path.name) - len(suffix_of(path))]
+    stem = path.name[: len(path.name) - len(image_suffix(path))]
     return Path(stem).suffix.removeprefix(".") in TASKS
 
 
@@ -125,7 +127,7 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
     images = sorted(
         path
         for path in paths
-        if suffix_of(path) and not path.name.startswith(".") and not is_result(path)
+        if image_suffix(path) and not path.name.startswith(".") and not is_result(path)
     )
     if not images:
         raise ImageError(

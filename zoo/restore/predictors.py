@@ -21,7 +21,7 @@ from unifmir.export.verification import format_of
 from unifmir.hashing import sha256_of
 from unifmir.machine import available_cores
 from unifmir.networks.base import Network
-from unifmir.restoration.base import Placement, Predictor
+from unifmir.restoration.base import EAGER_BODY_MAPS, Placement, Predictor
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
@@ -375,7 +375,21 @@ def _predictor(
 ) -> Predictor:
     ran = {**session.ran, **more, "task": config.task, "fallbacks": list(session.fallbacks)}
     device = str(session.ran["device"])
-    return Predictor(with_memory_errors(session.run, device), config, interface, device, ran)
+    return Predictor(
+        with_memory_errors(session.run, device),
+        config,
+        interface,
+        device,
+        ran,
+        body_maps=_body_maps(str(more["runtime"])),
+    )
+
+
+def _body_maps(runtime: str) -> int:
+    """Feature maps of the network's body that a runtime holds at once."""
+    if runtime.startswith(("onnxruntime", "openvino", "torchscript", "tensorrt")):
+        return 16  # a graph's activations
+    return 6 if runtime.startswith("native") else EAGER_BODY_MAPS  # native blocks work in place
 
 
 def _tell_fallbacks(choice: ModelChoice, predictor: Predictor) -> None:

@@ -12,9 +12,9 @@ import pytest
 from tests.helpers.restoration_cases import FileSink, picture, predictor_of, small
 from unifmir.images.arrays import ArraySource
 from unifmir.restoration import executor as engine
-from unifmir.restoration.executor import Progress, Summary, restore, restore_array
+from unifmir.restoration.executor import RestorationProgress, Summary, restore, restore_array
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.tile_plan import Options
+from unifmir.restoration.options import Options
 
 IMAGE = picture((1, 90, 120))
 OPTIONS = Options(tile=48, halo=16)
@@ -31,7 +31,7 @@ def run(
     """Restore into the folder; `how` is raised after so many tiles."""
     journal = Journal(folder / "out.journal", source=f"sum {image.sum()}", model=model)
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: RestorationProgress) -> None:
         if stop_after is not None and progress.tiles_done >= stop_after:
             raise how
 
@@ -73,12 +73,12 @@ from pathlib import Path
 from tests.unit.restoration import test_journal as case
 from unifmir.restoration import executor as engine
 engine.COMMIT_SECONDS = 0
-tell = engine._Work.tell
+tell = engine._Progression.tell
 def dying(work):
     tell(work)
     if work._tiles == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-engine._Work.tell = dying
+engine._Progression.tell = dying
 case.run(Path({str(tmp_path)!r}))
 """
     root = Path(__file__).resolve().parents[3]
@@ -91,7 +91,7 @@ case.run(Path({str(tmp_path)!r}))
 
 
 def test_without_a_journal_an_interrupted_run_leaves_nothing(tmp_path):
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: RestorationProgress) -> None:
         if progress.tiles_done == 2:
             raise KeyboardInterrupt
 
@@ -160,8 +160,8 @@ def test_a_resumed_run_measures_nothing_again(tmp_path, monkeypatch):
     def never(*args: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("unifmir.restoration.tiling.reach_of", never)
-    monkeypatch.setattr("unifmir.restoration.tile_plan.scaling_of", never)
+    monkeypatch.setattr("unifmir.restoration.tile_size.cached_reach", never)
+    monkeypatch.setattr("unifmir.restoration.tile_plan.measure_scaling", never)
     assert run(tmp_path, options=options)[0].tiles_resumed == 2
 
 

@@ -23,13 +23,14 @@ from unifmir.images.base import Channel, ImageInfo
 from unifmir.model import build
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import (
-    Progress,
+    RestorationProgress,
     restore,
     restore_array,
     restore_tile,
     seam_over_range,
 )
-from unifmir.restoration.tile_plan import Options, Plan, plan_restoration
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
 from unifmir.tasks import TASKS
 
 SHAPES = {
@@ -263,7 +264,7 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
     source = ArraySource(image, "zyx"[-image.ndim :])
     sinks: list[ArraySink] = []
 
-    def sink_of(plan: Plan) -> ArraySink:
+    def sink_of(plan: RestorationPlan) -> ArraySink:
         sinks.append(ArraySink(plan.out_shape, np.dtype(np.float32), plan.out_info))
         return sinks[-1]
 
@@ -299,7 +300,7 @@ def test_a_tile_restored_elsewhere_is_the_same():
 
 
 def test_progress_reaches_the_end():
-    told: list[Progress] = []
+    told: list[RestorationProgress] = []
     restore_array(
         picture((2, 60, 70)),
         predictor_of(small("denoise")),

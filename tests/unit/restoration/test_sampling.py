@@ -19,15 +19,16 @@ from unifmir.images.base import ImageInfo
 from unifmir.model import image_interface
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array, seam_over_range
-from unifmir.restoration.geometry import whole
-from unifmir.restoration.sampling import (
+from unifmir.restoration.geometry import whole_box
+from unifmir.restoration.options import Options
+from unifmir.restoration.resampling import (
     Resampled,
     StackView,
     interpolated_planes,
     scaled,
     scaled_length,
 )
-from unifmir.restoration.tile_plan import Options, plan_restoration
+from unifmir.restoration.tile_plan import plan_restoration
 
 
 def view(image: np.ndarray) -> StackView:
@@ -56,7 +57,8 @@ def test_a_part_is_the_part_of_the_whole(before, factor, start, part):
     first = round(start * (axis.after - 1))
     last = first + 1 + round(part * (axis.after - first - 1))
     np.testing.assert_array_equal(
-        image.read(((0, 1), (first, last), (0, 3))), image.read(whole(image.size))[:, first:last]
+        image.read(((0, 1), (first, last), (0, 3))),
+        image.read(whole_box(image.size))[:, first:last],
     )
 
 
@@ -65,7 +67,7 @@ def test_a_smooth_picture_keeps_its_place_and_values(factor):
     rows, columns = 80, 90
     there = scaled_length(rows, factor), scaled_length(columns, factor)
     axes = (None, scaled(rows, there[0]), scaled(columns, there[1]))
-    found = Resampled(view(waves(rows, columns)[None]), axes).read(whole((1, *there)))[0]
+    found = Resampled(view(waves(rows, columns)[None]), axes).read(whole_box((1, *there)))[0]
     expected = waves(*there, step=rows / there[0])
     inner = (slice(6, -6), slice(6, -6))
     assert np.abs(found - expected)[inner].max() < 0.6
@@ -74,14 +76,14 @@ def test_a_smooth_picture_keeps_its_place_and_values(factor):
 def test_what_a_coarser_sampling_cannot_carry_is_averaged():
     stripes = np.tile(np.array([0, 200], np.float32), 40)[None, None, :]
     axes = (None, None, scaled(80, 40))
-    found = Resampled(view(stripes), axes).read(whole((1, 1, 40)))
+    found = Resampled(view(stripes), axes).read(whole_box((1, 1, 40)))
     np.testing.assert_allclose(found[0, 0, 4:-4], 100, atol=1)
 
 
 def test_a_constant_stays_constant_at_every_sampling():
     image = np.full((1, 17, 23), 5, np.uint16)
     axes = (None, scaled(17, 40), scaled(23, 9))
-    found = Resampled(view(image), axes).read(whole((1, 40, 9)))
+    found = Resampled(view(image), axes).read(whole_box((1, 40, 9)))
     np.testing.assert_allclose(found, np.full(found.shape, 5.0), rtol=1e-6)
 
 
@@ -89,7 +91,7 @@ def test_planes_are_interpolated_as_scipy_does_and_the_first_stays():
     image = picture((5, 4, 6)).astype(np.float32)
     axis = interpolated_planes(5, 2.5)
     assert axis is not None
-    found = Resampled(view(image), (axis, None, None)).read(whole((axis.after, 4, 6)))
+    found = Resampled(view(image), (axis, None, None)).read(whole_box((axis.after, 4, 6)))
     z, y, x = np.mgrid[:11, :4, :6].astype(float)
     expected = ndimage.map_coordinates(image, [z / 2.5, y, x], order=1)
     assert axis.after == 11
@@ -109,7 +111,7 @@ def test_a_stack_is_brought_to_isotropic_sampling_first(info, factor):
     axis = interpolated_planes(6, 3.0)
     assert restored.shape == (16, 20, 24)
     # By hand, with the percentiles of the stack as it was taken.
-    stretched = Resampled(view(image), (axis, None, None)).read(whole((16, 20, 24)))
+    stretched = Resampled(view(image), (axis, None, None)).read(whole_box((16, 20, 24)))
     plan = plan_restoration(ArraySource(image, "zyx"), predictor_of(network), Options(z_factor=3.0))
     scaling = plan.scalings[0][0]
     scaled_stack = ((stretched - scaling.low) / scaling.span).astype(np.float32)
@@ -155,7 +157,9 @@ def test_the_correction_is_the_mean_of_both_samplings():
     plan = plan_restoration(ArraySource(image, "zyx"), predictor, Options(correct_sampling=True))
     assert [level.size for level in plan.levels] == [(1, 32, 40), (1, 16, 20)]
     both = restore_array(image, predictor, options=Options(correct_sampling=True))
-    half = Resampled(view(image), (None, scaled(32, 16), scaled(40, 20))).read(whole((1, 16, 20)))
+    half = Resampled(view(image), (None, scaled(32, 16), scaled(40, 20))).read(
+        whole_box((1, 16, 20))
+    )
     # Both are restored with the scaling of the image as it was taken.
     scaling = plan.scalings[0][0]
     inputs = [((i - scaling.low) / scaling.span).astype(np.float32) for i in (image, half)]
@@ -164,7 +168,7 @@ def test_the_correction_is_the_mean_of_both_samplings():
             image_interface(network)(torch.from_numpy(i)[None, None])[0, 0].numpy() for i in inputs
         )
     second = Resampled(view(second), (None, scaled(16, 32), scaled(20, 40))).read(
-        whole((1, 32, 40))
+        whole_box((1, 32, 40))
     )
     assert seam_over_range(scaling.invert((first + second) / 2), both) <= 1e-5
 

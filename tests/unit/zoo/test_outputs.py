@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unifmir.errors import ImageError
-from unifmir.zoo.restore.outputs import Job, jobs_of, target_of
+from unifmir.zoo.restore.outputs import Job, output_path, plan_jobs
 
 
 @pytest.fixture
@@ -33,48 +33,48 @@ def names(jobs: list[Job]) -> list[str]:
     ],
 )
 def test_a_result_is_called_after_its_image_and_task(source, kind, target):
-    assert target_of(Path("in", source), "sr", kind=kind) == Path("in", target)
-    assert target_of(Path("in", source), "sr", kind=kind, out=Path("o")) == Path("o", target)
+    assert output_path(Path("in", source), "sr", kind=kind) == Path("in", target)
+    assert output_path(Path("in", source), "sr", kind=kind, out=Path("o")) == Path("o", target)
 
 
 def test_a_folder_gives_its_images_without_results_and_hidden_files(folder):
-    jobs = jobs_of([str(folder)], "denoise")
+    jobs = plan_jobs([str(folder)], "denoise")
     assert names(jobs) == ["a.ome.tiff", "b.tif", "c.png", "z.ome.zarr"]
 
 
 def test_a_pattern_gives_what_fits_it_and_an_ome_zarr_folder_is_one_image(folder):
-    assert names(jobs_of([str(folder / "*.tif")], "denoise")) == ["b.tif"]
-    assert names(jobs_of([str(folder / "z.ome.zarr")], "denoise")) == ["z.ome.zarr"]
+    assert names(plan_jobs([str(folder / "*.tif")], "denoise")) == ["b.tif"]
+    assert names(plan_jobs([str(folder / "z.ome.zarr")], "denoise")) == ["z.ome.zarr"]
 
 
 def test_an_image_that_is_named_twice_is_restored_once(folder):
-    jobs = jobs_of([str(folder / "b.tif"), str(folder / "?.tif")], "denoise")
+    jobs = plan_jobs([str(folder / "b.tif"), str(folder / "?.tif")], "denoise")
     assert names(jobs) == ["b.tif"]
 
 
 def test_a_result_is_restored_when_it_is_named(folder):
-    (job,) = jobs_of([str(folder / "a.sr.tif")], "denoise")
+    (job,) = plan_jobs([str(folder / "a.sr.tif")], "denoise")
     assert job.target.name == "a.sr.denoise.tif"
 
 
 def test_a_result_that_exists_is_refused_replaced_or_left_out(folder):
     inputs = [str(folder / "a.ome.tiff"), str(folder / "b.tif")]
     with pytest.raises(ImageError, match=r"a\.sr\.tif exists: .*--overwrite"):
-        jobs_of(inputs, "sr")
-    assert len(jobs_of(inputs, "sr", overwrite=True)) == 2
-    assert names(jobs_of(inputs, "sr", skip_existing=True)) == ["b.tif"]
+        plan_jobs(inputs, "sr")
+    assert len(plan_jobs(inputs, "sr", overwrite=True)) == 2
+    assert names(plan_jobs(inputs, "sr", skip_existing=True)) == ["b.tif"]
 
 
 def test_two_images_never_become_one_result(folder):
     (folder / "b.png").touch()
     with pytest.raises(ImageError, match=r"would both become b\.sr\.tif"):
-        jobs_of([str(folder / "b.png"), str(folder / "b.tif")], "sr")
+        plan_jobs([str(folder / "b.png"), str(folder / "b.tif")], "sr")
 
 
 def test_a_source_is_never_replaced(folder):
     inputs = [str(folder / "a.ome.tiff"), str(folder / "a.sr.tif")]
     with pytest.raises(ImageError, match="would replace it"):
-        jobs_of(inputs, "sr", overwrite=True)
+        plan_jobs(inputs, "sr", overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_a_source_is_never_replaced(folder):
 )
 def test_an_input_without_images_is_refused(folder, text, told):
     with pytest.raises(ImageError, match=told):
-        jobs_of([str(folder / text)], "sr")
+        plan_jobs([str(folder / text)], "sr")

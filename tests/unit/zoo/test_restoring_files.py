@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from unifmir.zoo.restore import files as restoring
-from unifmir.zoo.restore.files import MAX_CHUNK, chunks_of, identity_of, model_identity, own_workers
+from unifmir.zoo.restore.files import (
+    MAX_CHUNK,
+    default_workers,
+    model_identity,
+    output_chunks,
+    source_identity,
+)
 from unifmir.zoo.restore.outputs import Job
 
 
@@ -20,23 +26,23 @@ from unifmir.zoo.restore.outputs import Job
     ],
 )
 def test_chunks_divide_tiles_so_that_no_two_tiles_share_one(tile, chunk):
-    assert chunks_of(tile) == chunk
+    assert output_chunks(tile) == chunk
     assert all(a % b == 0 and b <= most for a, b, most in zip(tile, chunk, MAX_CHUNK, strict=True))
 
 
 def test_chunks_of_a_tile_of_prime_length_are_small_but_right():
-    assert prod(chunks_of((1, 1, 1, 1031, 8))) == 8
+    assert prod(output_chunks((1, 1, 1, 1031, 8))) == 8
 
 
 def test_another_file_model_or_axes_is_another_run(tmp_path: Path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"x")
     job = Job(path, tmp_path / "out.tif")
-    before = identity_of(job)
-    assert identity_of(job) == before
-    assert identity_of(Job(path, job.target, "zyx")) != before
+    before = source_identity(job)
+    assert source_identity(job) == before
+    assert source_identity(Job(path, job.target, "zyx")) != before
     os.utime(path, ns=(1, 1))
-    assert identity_of(job) != before
+    assert source_identity(job) != before
     ran = {"weights": "a", "runtime": "eager", "precision": "fp32", "threads": 2}
     assert model_identity({**ran, "threads": 8}) == model_identity(ran)
     for name in ("weights", "runtime", "precision"):
@@ -48,18 +54,18 @@ def test_an_ome_zarr_image_is_identified_by_what_describes_it(tmp_path: Path):
     folder.mkdir()
     (folder / ".zattrs").write_text("{}")
     job = Job(folder, tmp_path / "out.ome.zarr")
-    before = identity_of(job)
+    before = source_identity(job)
     (folder / "0").mkdir()
-    assert identity_of(job) == before
+    assert source_identity(job) == before
     (folder / ".zattrs").write_text("{ }")
-    assert identity_of(job) != before
+    assert source_identity(job) != before
 
 
 def test_several_files_get_a_process_each_as_long_as_there_are_cores(monkeypatch):
     monkeypatch.setattr(restoring, "available_cores", lambda: 4)
     monkeypatch.setattr(restoring, "find_spec", lambda _: object())
-    assert [own_workers(files, "cpu") for files in (1, 3, 9)] == [1, 3, 4]
+    assert [default_workers(files, "cpu") for files in (1, 3, 9)] == [1, 3, 4]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [own_workers(files, "cuda:0") for files in (1, 9)] == [1, 2]
+    assert [default_workers(files, "cuda:0") for files in (1, 9)] == [1, 2]
     monkeypatch.setattr(restoring, "find_spec", lambda _: None)
-    assert own_workers(9, "cpu") == 1
+    assert default_workers(9, "cpu") == 1

@@ -9,40 +9,41 @@ from typing import Any
 from uuid import uuid4
 
 from unifmir.images.base import Shape, Sink, Source
-from unifmir.images.opening import open_source
+from unifmir.images.open_files import open_source
 from unifmir.machine import resident_bytes
 from unifmir.restoration.base import FloatImage, Predictor
 from unifmir.restoration.executor import restore_tile
-from unifmir.restoration.lazy import TileLimit
-from unifmir.restoration.tile_plan import Options, Plan, plan_restoration
+from unifmir.restoration.lazy_image import TileLimit
+from unifmir.restoration.options import Options
+from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TileWork:
     """What a worker must know to restore the tiles of one image. A few kilobytes."""
 
     key: str
     """The same for all tiles of an image, and for no other image."""
     job: Job
-    plan: Plan
+    plan: RestorationPlan
     choice: ModelChoice
     sink: bytes | None
     """Pickled; None: the pixels are sent back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedImage:
     """What the client needs of an image to hand out its tiles."""
 
-    plan: Plan
+    plan: RestorationPlan
     shape: Shape
     """Of the source."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedTile:
     """A tile that is written, or its pixels."""
 
     index: int
@@ -52,7 +53,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenImage:
     source: Source
     sink: Sink | None
 
@@ -61,7 +62,7 @@ _lock = threading.Lock()
 """A worker may have several threads; the network uses them all for one tile."""
 _limit = TileLimit()
 _predictors: dict[ModelChoice, Predictor] = {}
-_images: dict[str, _Opened] = {}
+_images: dict[str, _OpenImage] = {}
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001 - Dask gives it to what it preloads
@@ -69,26 +70,26 @@ def dask_setup(worker: Any) -> None:  # noqa: ARG001 - Dask gives it to what it 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def work_of(job: Job, plan: Plan, choice: ModelChoice, sink: Sink | None) -> Work:
+def tile_work(job: Job, plan: RestorationPlan, choice: ModelChoice, sink: Sink | None) -> TileWork:
     """What is sent with each tile."""
     pickled = None if sink is None else pickle.dumps(sink)
-    return Work(str(uuid4()), absolute(job), plan, choice, pickled)
+    return TileWork(str(uuid4()), with_absolute_paths(job), plan, choice, pickled)
 
 
-def absolute(job: Job) -> Job:
+def with_absolute_paths(job: Job) -> Job:
     """The same job for a process that runs in another folder."""
     return replace(job, source=job.source.absolute(), target=job.target.absolute())
 
 
-def identified(choice: ModelChoice) -> dict[str, Any]:
+def describe_model(choice: ModelChoice) -> dict[str, Any]:
     """What runs: `Predictor.ran`."""
     with _lock:
         return dict(_predictor(choice).ran)
 
 
-def planned(
+def plan_image(
     job: Job, choice: ModelChoice, options: Options, recorded: Mapping[str, Any] | None
-) -> Planned:
+) -> PlannedImage:
     """Plan an image on a worker: the tile size is one that its device has memory for.
 
     Parameters
@@ -100,22 +101,22 @@ def planned(
         opened = open_source(job.source, axes=job.axes)
         try:
             plan = plan_restoration(opened, _predictor(choice), options, recorded=recorded)
-            return Planned(plan, opened.shape)
+            return PlannedImage(plan, opened.shape)
         finally:
             opened.close()
 
 
-def restored(work: Work, index: int) -> Finished:
+def restore_one_tile(work: TileWork, index: int) -> FinishedTile:
     """Restore a tile, and write it unless the pixels are wanted."""
     with _lock:
-        here = _opened(work)
+        here = _open_image(work)
         tile = work.plan.tiles[index]
         values = restore_tile(work.plan, tile, here.source, _predictor(work.choice), _limit)
         if here.sink is not None:
             here.sink.write(tile.write, values)
             here.sink.flush()
         sent = values if here.sink is None else None
-        return Finished(index, sent, resident_bytes("VmHWM"))
+        return FinishedTile(index, sent, resident_bytes("VmHWM"))
 
 
 def _predictor(choice: ModelChoice) -> Predictor:
@@ -134,7 +135,7 @@ def _with_own_threads(choice: ModelChoice) -> ModelChoice:
     return replace(choice, threads=get_worker().state.nthreads)
 
 
-def _opened(work: Work) -> _Opened:
+def _open_image(work: TileWork) -> _OpenImage:
     """The image's source and sink; the last one is closed when another comes."""
     if work.key not in _images:
         for other in _images.values():
@@ -143,5 +144,5 @@ def _opened(work: Work) -> _Opened:
         # Made by the client of this very run: nothing that came from elsewhere is unpickled.
         sink = None if work.sink is None else pickle.loads(work.sink)  # noqa: S301 - as said
         source = open_source(work.job.source, axes=work.job.axes)
-        _images[work.key] = _Opened(source, sink)
+        _images[work.key] = _OpenImage(source, sink)
     return _images[work.key]

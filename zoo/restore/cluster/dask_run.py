@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.errors import ClusterError, MissingExtraError, UnifmirError
-from unifmir.restoration.executor import Progress
+from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.tile_plan import Options
-from unifmir.zoo.restore.cluster import tile_worker as worker
-from unifmir.zoo.restore.cluster.local import local_cluster
-from unifmir.zoo.restore.cluster.tracking import Tracked, tracked
-from unifmir.zoo.restore.files import Restored, journal_of
+from unifmir.restoration.options import Options
+from unifmir.zoo.restore.cluster import tile_worker
+from unifmir.zoo.restore.cluster.cluster_image import ClusterImage, open_cluster_image
+from unifmir.zoo.restore.cluster.local_workers import local_cluster
+from unifmir.zoo.restore.files import RestoredFile, open_journal
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
 
@@ -36,7 +36,7 @@ CONNECT_S = 20.0
 WAIT_FOR_WORKERS_S = 60.0
 KEPT = "What is finished is kept: the same command goes on with it"
 
-OnProgress = Callable[[Job, Progress], None]
+OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Task:
     """What a future stands for: the plan of a file, or a tile of an image."""
 
     job: Job
-    image: Tracked | None = None
+    image: ClusterImage | None = None
     tile: int = 0
     tries: int = 1
 
@@ -57,7 +57,7 @@ def restore_on_cluster(
     scheduler: str | None = None,
     workers: int = 1,
     on_progress: OnProgress | None = None,
-) -> Iterator[Restored]:
+) -> Iterator[RestoredFile]:
     """Restore files with Dask.
 
     Parameters
@@ -75,7 +75,7 @@ def restore_on_cluster(
 
     Yields
     ------
-    Restored
+    RestoredFile
         In the order in which they are finished.
 
     Raises
@@ -141,19 +141,21 @@ class _Run:
         self._options = options
         self._tell = on_progress
         self._coming = deque(jobs)
-        self._active: list[Tracked] = []
+        self._active: list[ClusterImage] = []
         self._again: deque[_Task] = deque()
         self._running: dict[str, _Task] = {}
         self._journals: dict[Path, Journal] = {}
         """Of files whose plan is being made."""
         self._ran: dict[str, Any] = {}
 
-    def results(self) -> Iterator[Restored]:
+    def results(self) -> Iterator[RestoredFile]:
         """Each file when it is finished."""
         from distributed import as_completed
 
         self._wait_for_workers()
-        self._ran = self._client.submit(worker.identified, self._choice, pure=False).result()
+        self._ran = self._client.submit(
+            tile_worker.describe_model, self._choice, pure=False
+        ).result()
         futures = as_completed()
         self._hand_out(futures)
         for future in futures:
@@ -192,25 +194,27 @@ class _Run:
 
     def _submitted(self, task: _Task) -> Any:
         if task.image is not None:
-            return self._client.submit(worker.restored, task.image.work, task.tile, pure=False)
+            return self._client.submit(
+                tile_worker.restore_one_tile, task.image.work, task.tile, pure=False
+            )
         job = task.job
-        journal = self._journals[job.target] = journal_of(job, self._ran)
+        journal = self._journals[job.target] = open_journal(job, self._ran)
         recorded = journal.recorded(self._options)
         return self._client.submit(
-            worker.planned,
-            worker.absolute(job),
+            tile_worker.plan_image,
+            tile_worker.with_absolute_paths(job),
             self._choice,
             self._options,
             recorded,
             pure=False,
         )
 
-    def _gathered(self, task: _Task, result: Any) -> Tracked | None:
+    def _gathered(self, task: _Task, result: Any) -> ClusterImage | None:
         """Take in what a worker gave; the image if that was the last of it."""
         image = task.image
         if image is None:
             journal = self._journals.pop(task.job.target)
-            image = tracked(task.job, result, self._choice, journal, self._ran)
+            image = open_cluster_image(task.job, result, self._choice, journal, self._ran)
             self._active.append(image)
         else:
             image.record(result)

@@ -11,7 +11,7 @@ import psutil
 
 from unifmir.machine import available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
-from unifmir.restoration.tile_plan import Options
+from unifmir.restoration.options import Options
 from unifmir.zoo.restore.predictors import ModelChoice, usable_device
 
 STARTING_AGAIN = "1 hour"
@@ -46,7 +46,7 @@ def local_cluster(
     from distributed import Nanny, Scheduler, SpecCluster
 
     device = usable_device(choice.device)
-    chosen, settled = shared(choice, options, device, workers)
+    chosen, settled = divide_resources(choice, options, device, workers)
     environments = worker_environments(device, workers, chosen.threads or 1)
     spec = {
         number: {
@@ -110,7 +110,7 @@ def visible_gpus(visible: str | None) -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
-def shared(
+def divide_resources(
     choice: ModelChoice, options: Options, device: str, workers: int
 ) -> tuple[ModelChoice, Options]:
     """The choices of one of several workers on this machine: cores and memory are divided."""

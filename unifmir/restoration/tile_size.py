@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
 
 from unifmir.errors import ImageError
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Geometry, Size, X, Y, Z, fitting_pitch, largest_read
+from unifmir.restoration.geometry import Size, TileGeometry, X, Y, Z, fitting_pitch, largest_read
 from unifmir.restoration.memory_budget import run_bytes_per_pixel, usable_bytes
-from unifmir.restoration.receptive_field import Reach, exact_reach, reach_of
-from unifmir.restoration.sampling import View
+from unifmir.restoration.options import Options
+from unifmir.restoration.receptive_field import Reach, cached_reach, unmeasured_reach
+from unifmir.restoration.resampling import View
 from unifmir.restoration.sampling_levels import Level
 from unifmir.restoration.tile_inference import geometry_of
-
-if TYPE_CHECKING:
-    from unifmir.restoration.tile_plan import Options
 
 RAMP_STEPS = 4
 """Grid steps over which tiles of a network with whole-image statistics are blended."""
@@ -34,7 +31,7 @@ VOXEL_BYTES = 16
 class Tiling:
     """What was decided."""
 
-    geometry: Geometry
+    geometry: TileGeometry
     reach: Reach
     pitch: Size
     """From one tile to the next, in pixels of the image (isotropic, where the task wants that)."""
@@ -45,7 +42,7 @@ class Tiling:
         return ramp_of(self.geometry, self.reach)
 
 
-def ramp_of(geometry: Geometry, reach: Reach) -> int:
+def ramp_of(geometry: TileGeometry, reach: Reach) -> int:
     """Pixels of the result over which tiles are blended; 0: they are cropped."""
     return RAMP_STEPS * geometry.steps()[X] if reach.is_global else 0
 
@@ -54,7 +51,7 @@ def choose_tiles(
     predictor: Predictor,
     size: Size,
     levels: tuple[Level, ...],
-    options: "Options",
+    options: Options,
     view: View,
     scaling: Scaling,
 ) -> Tiling:
@@ -66,19 +63,19 @@ def choose_tiles(
         The image at the first level's sampling, on which the reach is measured if it is needed.
     """
     grid = geometry_of(predictor.config, 0).grid[X]
-    exact = exact_reach(predictor.config)
+    exact = unmeasured_reach(predictor.config)
     # Where the layers do not bound the reach it is measured in any case: sums over the tile show.
     given = options.halo is not None and exact.bound is not None
     if given or _fits_whole(predictor, size, levels, options):
         reach = exact
     else:
-        reach = reach_of(predictor, view, scaling)
+        reach = cached_reach(predictor, view, scaling)
     if options.halo is not None:
         reach = replace(reach, halo=-(-options.halo // grid) * grid)
     return _tiling(predictor, size, levels, options, reach)
 
 
-def batch_for(predictor: Predictor, geometry: Geometry, read: Size, options: "Options") -> int:
+def batch_for(predictor: Predictor, geometry: TileGeometry, read: Size, options: Options) -> int:
     """Network inputs in one run for tiles that read so much."""
     if options.batch is not None:
         return options.batch
@@ -90,7 +87,7 @@ def batch_for(predictor: Predictor, geometry: Geometry, read: Size, options: "Op
     return max(1, min(RUN_PIXELS[kind] // max(1, int(pixels)), int(fitting)))
 
 
-def largest_tile_read(geometry: Geometry, size: Size, pitch: Size, ramp: int = 0) -> Size:
+def largest_tile_read(geometry: TileGeometry, size: Size, pitch: Size, ramp: int = 0) -> Size:
     """What the largest tile reads. Pixels of the image."""
     halo = _halo(geometry, ramp)
     z, y, x = (largest_read(size[a], pitch[a], halo[a]) for a in (Z, Y, X))
@@ -98,7 +95,7 @@ def largest_tile_read(geometry: Geometry, size: Size, pitch: Size, ramp: int = 0
 
 
 def _tiling(
-    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: "Options", reach: Reach
+    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: Options, reach: Reach
 ) -> Tiling:
     geometry = geometry_of(predictor.config, reach.halo)
     ramp = ramp_of(geometry, reach)
@@ -124,7 +121,7 @@ def _tiling(
 
 
 def _fits_whole(
-    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: "Options"
+    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: Options
 ) -> bool:
     """Whether nothing is cut."""
     geometry = geometry_of(predictor.config, 0)
@@ -132,17 +129,17 @@ def _fits_whole(
     return fits(_cut_size(geometry, size))
 
 
-def _cut_size(geometry: Geometry, size: Size) -> Size:
+def _cut_size(geometry: TileGeometry, size: Size) -> Size:
     """What is cut: where planes are restored one by one, one of them."""
     return (1, size[Y], size[X]) if _by_plane(geometry) else size
 
 
 def _fitting(
     predictor: Predictor,
-    geometry: Geometry,
+    geometry: TileGeometry,
     size: Size,
     levels: tuple[Level, ...],
-    options: "Options",
+    options: Options,
     halo: Size,
 ) -> Callable[[Size], bool]:
     """Function that says whether a tile that reads so much fits the memory, or the options."""
@@ -163,25 +160,25 @@ def _fitting(
     return fits
 
 
-def _halo(geometry: Geometry, ramp: int) -> Size:
+def _halo(geometry: TileGeometry, ramp: int) -> Size:
     half = ramp // (2 * geometry.scale)
     z, y, x = geometry.halo
     return z, y + half, x + half
 
 
-def _by_plane(geometry: Geometry) -> bool:
+def _by_plane(geometry: TileGeometry) -> bool:
     """Whether planes are restored one by one."""
     return not geometry.whole_depth and geometry.planes is None and geometry.grid[Z] == 1
 
 
-def _cuttable(predictor: Predictor, geometry: Geometry) -> tuple[int, ...]:
+def _cuttable(predictor: Predictor, geometry: TileGeometry) -> tuple[int, ...]:
     if predictor.config.task == "volume":
         placed = predictor.interface == "network" and predictor.run_placed is not None
         return (Y, X) if placed else ()
     return (Z, Y, X) if geometry.grid[Z] > 1 else (Y, X)
 
 
-def _run_pixels(predictor: Predictor, geometry: Geometry, read: Size) -> float:
+def _run_pixels(predictor: Predictor, geometry: TileGeometry, read: Size) -> float:
     """Pixels of the image (voxels, for networks with a depth) that one run reads, at least."""
     z, y, x = read
     if predictor.config.signature.volumetric:
@@ -192,7 +189,7 @@ def _run_pixels(predictor: Predictor, geometry: Geometry, read: Size) -> float:
     return float(y * x)
 
 
-def _budget(predictor: Predictor, options: "Options") -> float:
+def _budget(predictor: Predictor, options: Options) -> float:
     if options.max_memory_bytes is not None:
         return float(options.max_memory_bytes)
     return float(usable_bytes(predictor.device))

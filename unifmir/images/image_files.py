@@ -12,8 +12,8 @@ from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Shape, Source, described, whole_region
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import layout
-from unifmir.images.opening import open_source
-from unifmir.images.planes import Request
+from unifmir.images.open_files import open_source
+from unifmir.images.plane_output import OutputRequest
 from unifmir.images.tiff_output import TiffSink
 from unifmir.normalize import checked
 
@@ -113,7 +113,7 @@ def write_tiff(
     found = layout(axes, pixels.shape)
     lateral = (pixel_size_um, pixel_size_um)
     info = ImageInfo(path.name, found.named, lateral, z_step_um if "z" in found.named else None)
-    sink = TiffSink(Request(path, found.five, pixels.dtype, info, resume=False))
+    sink = TiffSink(OutputRequest(path, found.five, pixels.dtype, info, resume=False))
     try:
         sink.write(whole_region(found.five), found.arranged(pixels))
         sink.publish()

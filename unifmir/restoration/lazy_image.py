@@ -12,8 +12,8 @@ from unifmir.normalize import FloatImage, Scaling
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import (
     Box,
-    Geometry,
     Size,
+    TileGeometry,
     X,
     Y,
     Z,
@@ -22,8 +22,8 @@ from unifmir.restoration.geometry import (
     slices,
 )
 from unifmir.restoration.percentiles import apply
-from unifmir.restoration.sampling import View
-from unifmir.restoration.tile_inference import Block, restore_block
+from unifmir.restoration.resampling import View
+from unifmir.restoration.tile_inference import ImageBlock, restore_block
 from unifmir.tasks import TASKS
 
 
@@ -50,11 +50,11 @@ class TileLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class LazyRestoredImage:
     """A view of the result of a raw view."""
 
     image: View
-    geometry: Geometry
+    geometry: TileGeometry
     scaling: Scaling
     predictor: Predictor
     limit: TileLimit
@@ -112,7 +112,7 @@ class Restored:
             values, brightest = raw.astype(np.float32), self.scaling.span
         else:
             values, brightest = apply(self.scaling, raw), 1.0
-        block = Block(values, read, box, self.image.size, brightest)
+        block = ImageBlock(values, read, box, self.image.size, brightest)
         return restore_block(block, self.predictor, batch)
 
     def _blended(self, box: Box) -> FloatImage:

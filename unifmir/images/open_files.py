@@ -9,14 +9,14 @@ import numpy as np
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
-from unifmir.images.planes import Request
+from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource
 from unifmir.images.tiff_output import TiffSink
 from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SINKS: dict[str, Callable[[Request], Sink]] = {
+_SINKS: dict[str, Callable[[OutputRequest], Sink]] = {
     ".tif": TiffSink,
     ".tiff": TiffSink,
     ".zarr": ZarrSink,
@@ -118,4 +118,4 @@ def create_sink(
         )
     if path.is_dir() and make is not ZarrSink:
         raise ImageError(f"{path} is a folder; expected the name of a file to write")
-    return make(Request(path, shape, np.dtype(dtype), info, chunks, resume))
+    return make(OutputRequest(path, shape, np.dtype(dtype), info, chunks, resume))

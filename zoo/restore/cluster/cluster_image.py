@@ -7,27 +7,27 @@ from math import prod
 from typing import Any
 
 from unifmir.images.base import Shape, Sink, region_shape
-from unifmir.restoration.executor import Progress
+from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.tile_plan import Plan
-from unifmir.zoo.restore.cluster.tile_worker import Finished, Planned, Work, work_of
-from unifmir.zoo.restore.files import Restored, sink_for, tell_ignored
+from unifmir.restoration.tile_plan import RestorationPlan
+from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, PlannedImage, TileWork, tile_work
+from unifmir.zoo.restore.files import RestoredFile, create_output, warn_if_begun_anew
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
 
 
 @dataclass(slots=True, eq=False)
-class Tracked:
+class ClusterImage:
     """An image that was planned. Made by `tracked`."""
 
     job: Job
-    plan: Plan
+    plan: RestorationPlan
     shape: Shape
     """Of the source."""
     ran: dict[str, Any]
     sink: Sink
     journal: Journal
-    work: Work
+    work: TileWork
     waiting: deque[int]
     """Tiles that were not handed out yet."""
     unfinished: set[int]
@@ -40,7 +40,7 @@ class Tracked:
     started: float = field(default_factory=time.monotonic)
     peak_memory_bytes: int = 0
 
-    def record(self, result: Finished) -> None:
+    def record(self, result: FinishedTile) -> None:
         """Take in a finished tile: the worker wrote it, or it is written here."""
         region = self.plan.tiles[result.index].write
         if result.values is not None:
@@ -57,11 +57,11 @@ class Tracked:
         return time.monotonic() - self.started
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> RestorationProgress:
         """How far it is."""
         pixels, whole = prod(self.shape), prod(self.plan.out_shape)
         tiles = len(self.plan.tiles)
-        return Progress(
+        return RestorationProgress(
             tiles=tiles,
             tiles_done=tiles - len(self.unfinished),
             pixels=pixels,
@@ -70,11 +70,11 @@ class Tracked:
             seconds=self.seconds,
         )
 
-    def published(self) -> Restored:
+    def published(self) -> RestoredFile:
         """Give the complete image its name."""
         self.sink.publish()
         self.journal.delete()
-        return Restored(
+        return RestoredFile(
             job=self.job,
             shape=self.shape,
             out_shape=self.plan.out_shape,
@@ -89,24 +89,24 @@ class Tracked:
         )
 
 
-def tracked(
-    job: Job, made: Planned, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
-) -> Tracked:
+def open_cluster_image(
+    job: Job, made: PlannedImage, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
+) -> ClusterImage:
     """Open the output of a planned image and see what an earlier run finished."""
     plan = made.plan
-    sink = sink_for(job.target, plan)
+    sink = create_output(job.target, plan)
     done = journal.begin(plan, sink)
-    tell_ignored(job, journal)
+    warn_if_begun_anew(job, journal)
     waiting = deque(index for index in range(len(plan.tiles)) if index not in done)
     before = sum(prod(region_shape(plan.tiles[index].write)) for index in done)
-    return Tracked(
+    return ClusterImage(
         job=job,
         plan=plan,
         shape=made.shape,
         ran=ran,
         sink=sink,
         journal=journal,
-        work=work_of(job, plan, choice, sink if job.target.suffix == ".zarr" else None),
+        work=tile_work(job, plan, choice, sink if job.target.suffix == ".zarr" else None),
         waiting=waiting,
         unfinished=set(waiting),
         resumed=len(done),

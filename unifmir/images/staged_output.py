@@ -15,7 +15,7 @@ from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
 
 
-class Aside:
+class StagedOutput:
     """The unfinished form of one output: a file or folder beside it, with a note of what it is.
 
     Its name depends on the output's alone, so that a run after an interruption finds it; the
@@ -103,7 +103,7 @@ class Aside:
         return noted if isinstance(noted, dict) else {}
 
 
-def plan_of(
+def staging_plan(
     kind: str, shape: Shape, dtype: np.dtype[Any], info: ImageInfo, chunks: Shape
 ) -> dict[str, Any]:
     """What decides how the unfinished form of an output looks."""
@@ -128,7 +128,7 @@ def check_space(folder: Path, size: int) -> None:
         )
 
 
-def written_out(path: Path) -> None:
+def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

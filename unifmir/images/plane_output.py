@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unifmir.images.base import ImageInfo, Region, Shape, check_output, check_values
 from unifmir.images.layout import Layout
-from unifmir.images.staging import Aside, check_space, plan_of, written_out
+from unifmir.images.staged_output import StagedOutput, check_space, staging_plan, sync_file
 
 _CHUNK_BYTES = 4 * 2**20
 
@@ -26,7 +26,7 @@ def file_layout(info: ImageInfo, shape: Shape) -> Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OutputRequest:
     """An output that is to be made."""
 
     path: Path
@@ -47,7 +47,7 @@ class PlanesSink:
     kind: str
     """Of the file, for the note that lies beside the unfinished form."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: OutputRequest) -> None:
         check_output(request.shape, request.info)
         self.path = request.path
         self.info = request.info
@@ -56,8 +56,8 @@ class PlanesSink:
         self._layout = file_layout(request.info, request.shape)
         self._check()
         self.chunks: Shape = request.chunks or self._rows()
-        self._aside = Aside(
-            self.path, plan_of(self.kind, self.shape, self.dtype, self.info, self.chunks)
+        self._aside = StagedOutput(
+            self.path, staging_plan(self.kind, self.shape, self.dtype, self.info, self.chunks)
         )
         self.resumed: bool = self._aside.begin(self._create_with_room, resume=request.resume)
         facts = self._aside.facts
@@ -92,11 +92,11 @@ class PlanesSink:
 
     def flush(self) -> None:
         """Wait until everything written so far is on the disk."""
-        written_out(self._aside.path)
+        sync_file(self._aside.path)
 
     def publish(self) -> None:
         """Rename into place, replacing what was there."""
-        written_out(self._aside.path)
+        sync_file(self._aside.path)
         self._aside.publish()
 
     def discard(self) -> None:
