@@ -102,6 +102,9 @@ class ImageInterface:
     """Whether the network reads all planes of a stack at once."""
     neighbours: bool = False
     """Whether each plane is restored from as many planes around it as the network has channels."""
+    square_root: bool = False
+    """Whether the result is the square root of a product, of infinite slope at 0: equal passes
+    may differ by any part of the standard deviation there."""
     case_divisor: tuple[int, int] = (1, 1)
     """Heights and widths of verification cases are divided by it: network, image."""
     network_range: tuple[float, float] = NORMALISED_RANGE
@@ -236,6 +239,7 @@ INTERFACES: dict[str, ImageInterface] = {
             depth="free",
             depth_out="free",
             cuts_depth=True,
+            square_root=True,
             case_divisor=(1, 2),
         ),
         ImageInterface(

@@ -24,7 +24,7 @@ from unifmir.benchmarks.measure.results import Peak, Results, read_results
 from unifmir.benchmarks.measure.rounds import GroupRun
 from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.benchmarks.plan.subjects import Group, groups_of
+from unifmir.benchmarks.plan.groups import Group, groups_of
 from unifmir.errors import BenchmarkError
 from unifmir.hashing import sha256_of
 

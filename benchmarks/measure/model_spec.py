@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unifmir.precision.element_types import Precision
+
 if TYPE_CHECKING:
     from torch import nn
 
-    from unifmir.export.base import Variant
     from unifmir.precision import PrecisionPlan
-
-COMPUTE = "-compute"
-"""End of a precision that is computed in, not only stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +54,9 @@ def module_of(source: ModelSpec) -> "nn.Module":
     from unifmir.precision import computing
 
     module = image_interface(load_file(source.path, task=source.task or None))
-    _, variant = split(source.precision)
-    if source.plan is None or variant == "stored":
+    if source.plan is None or Precision.parse(source.precision).variant == "stored":
         return module
     return computing(module, read_plan(source.plan))
-
-
-def split(precision: str) -> tuple[str, "Variant"]:
-    """`fp16-compute` is `fp16`, `computing`; `fp16` is `fp16`, `stored`."""
-    if precision.endswith(COMPUTE):
-        return precision.removesuffix(COMPUTE), "computing"
-    return precision, "stored"
 
 
 def save_plan(plan: "PrecisionPlan", path: Path) -> None:

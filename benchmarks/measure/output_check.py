@@ -1,4 +1,4 @@
-"""Whether what is timed computes the same picture as the model in fp32 eager."""
+"""Check that what is timed computes the same picture as the model in fp32 eager."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,20 @@ import numpy as np
 
 from unifmir.benchmarks.measure.model_spec import ModelSpec
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
-from unifmir.benchmarks.plan.subjects import Candidate
+from unifmir.benchmarks.plan.groups import Candidate
 from unifmir.benchmarks.plan.workloads import image_of
 from unifmir.compare import FP32, LOW_PRECISION, Tolerance, compare
 from unifmir.errors import ImageError
+from unifmir.interfaces import INTERFACES
+from unifmir.tasks import TASKS
 
 TIMEOUT_S = 3600.0
-"""For one run of a model, loading included."""
+"""Time limit of one run of a model, loading included."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputCheck:
-    """The comparison of one subject."""
+    """Comparison of one subject's output with that of fp32 eager."""
 
     figures: Mapping[str, Any]
     """`max_abs_over_std`, `psnr_db`, `tolerance`, `passed`."""
@@ -33,27 +35,26 @@ class OutputChecker:
     def __init__(self, folder: Path, threads: int) -> None:
         self._folder = folder
         self._threads = threads
-        self._taken: dict[str, Path] = {}
+        self._outputs: dict[str, Path] = {}
         self._expected: dict[str, Path] = {}
 
-    def take(self, candidate: Candidate, worker: WorkerProcess) -> None:
-        """Have a subject's output saved."""
-        path = self._folder / f"output-{len(self._taken):03d}.npy"
+    def save_output(self, candidate: Candidate, worker: WorkerProcess) -> None:
+        """Have a subject's output saved, to be checked later."""
+        path = self._folder / f"output-{len(self._outputs):03d}.npy"
         worker.ask("save", timeout_s=TIMEOUT_S, path=str(path))
         subject = candidate.subject
-        self._taken[subject.key] = path
+        self._outputs[subject.key] = path
         if candidate.model and subject.runtime == "eager" and subject.precision == "fp32":
             self._expected.setdefault(candidate.model.origin.sha256, path)
 
-    def compared(self, candidate: Candidate) -> OutputCheck | None:
-        """A subject's output with that of fp32 eager; None if the model is not at hand."""
-        expected = self._expectation(candidate)
-        path = self._taken[candidate.subject.key]
+    def check(self, candidate: Candidate) -> OutputCheck | None:
+        """Compare a subject's output with that of fp32 eager; None if the model is not at hand."""
+        expected = self._expected_output(candidate)
         if expected is None:
             return None
         tolerance = _tolerance(candidate)
         try:
-            found = compare(np.load(expected), np.load(path))
+            found = compare(np.load(expected), np.load(self._outputs[candidate.subject.key]))
         except ImageError as error:
             return OutputCheck({"tolerance": tolerance.name, "passed": False}, (str(error),))
         failures = tolerance.failures(found)
@@ -64,7 +65,7 @@ class OutputChecker:
             tuple(f"not the same picture as fp32 eager: {text}" for text in failures),
         )
 
-    def _expectation(self, candidate: Candidate) -> Path | None:
+    def _expected_output(self, candidate: Candidate) -> Path | None:
         """The output of fp32 eager, run for this alone if it is not a subject itself."""
         if candidate.model is None:
             parent = candidate.file.lineage.parent["sha256"] if candidate.file else ""
@@ -74,16 +75,10 @@ class OutputChecker:
             subject = candidate.subject
             folder = self._folder / f"expected-{len(self._expected):03d}"
             with WorkerProcess(folder, self._threads) as worker:
-                image = folder / "input.npy"
-                np.save(image, image_of(subject.task, subject.input_shape))
-                worker.ask(
-                    "open",
+                worker.open(
+                    ModelSpec(candidate.model.file, task=subject.task),
+                    image_of(subject.task, subject.input_shape),
                     timeout_s=TIMEOUT_S,
-                    runtime="eager",
-                    source=ModelSpec(candidate.model.file, task=subject.task).to_dict(),
-                    image=str(image),
-                    device="cpu",
-                    threads=self._threads,
                 )
                 worker.ask("save", timeout_s=TIMEOUT_S, path=str(folder / "output.npy"))
             self._expected[key] = folder / "output.npy"
@@ -91,12 +86,13 @@ class OutputChecker:
 
 
 def _tolerance(candidate: Candidate) -> Tolerance:
-    """fp32 is held to the fp32 bar, except behind the square root of isotropic.
+    """fp32 is held to the fp32 bar, except in a task where results are square roots.
 
-    Its slope is infinite at 0: equal passes may differ by any part of the standard deviation
-    there. `unifmir verify` compares the squares; here the low-precision bar tells a wrong
-    picture from a right one.
+    There equal passes may differ by any part of the standard deviation: `unifmir verify` compares
+    the squares; here the low-precision bar tells a wrong picture from a right one. It holds for
+    all models of the task, so that their rows are judged alike.
     """
-    if candidate.subject.precision != "fp32" or candidate.subject.task == "isotropic":
+    rows = (INTERFACES[name] for name in TASKS[candidate.subject.task].interfaces)
+    if candidate.subject.precision != "fp32" or any(row.square_root for row in rows):
         return LOW_PRECISION
     return FP32

@@ -4,29 +4,30 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import unifmir
 from unifmir import precision as precisions
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.model_spec import COMPUTE, ModelSpec, read_plan, save_plan, split
+from unifmir.benchmarks.measure.model_spec import ModelSpec, read_plan, save_plan
+from unifmir.benchmarks.plan.groups import ExportedFile, PreparedModel
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
-from unifmir.export.base import Credit, ExportJob, Lineage
+from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.interfaces import lineage_of
 from unifmir.export.runtimes import RUNNERS
-from unifmir.model import Provenance, image_interface
+from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan, RangeReport
+from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
@@ -35,38 +36,6 @@ logger = logging.getLogger(__name__)
 
 _FP32 = PrecisionPlan("fp32", {}, RangeReport((), ()), {}, {}, FP32, 0.0)
 """Nothing to settle, so nothing is measured: that takes as long as timing a model."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedModel:
-    """One model for one task, saved where workers find it."""
-
-    name: str
-    """As in `results.Subject`."""
-    task: str
-    config: SingleConfig
-    origin: Provenance
-    """The fp32 checkpoint in the work folder; its digest is the parent's in exported files."""
-    file: Path
-    """Where that is."""
-    trained: bool
-    """Whether the weights come from a file; those of a reference model that is named do not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedFile:
-    """A file that the user gave."""
-
-    path: Path
-    format: str
-    lineage: Lineage
-    config: SingleConfig
-
-    @property
-    def precision(self) -> str:
-        """As in `results.Subject`."""
-        computing = self.lineage.variant == "computing"
-        return self.lineage.precision + (COMPUTE if computing else "")
 
 
 class PreparedFiles:
@@ -90,7 +59,7 @@ class PreparedFiles:
             raise BenchmarkError(f"{name} is for none of the tasks asked for: {', '.join(tasks)}")
         return found
 
-    def source(self, model: PreparedModel, runtime: str, precision: str) -> ModelSpec:
+    def spec(self, model: PreparedModel, runtime: str, precision: str) -> ModelSpec:
         """What a worker loads to run a model in a runtime and a precision.
 
         Raises
@@ -98,10 +67,10 @@ class PreparedFiles:
         ExportError
             The precision is not the same picture as fp32.
         """
-        row, (kind, variant) = RUNNERS[runtime], split(precision)
+        row, wanted = RUNNERS[runtime], Precision.parse(precision)
         row_format = row.format
         plan = None
-        if kind != "fp32" and not row.own_arithmetic:
+        if precision != "fp32" and not row.own_arithmetic:
             plan = self._plan(model, precision)
         start = f"{model.file.stem}.{precision}"
         path = model.file
@@ -110,7 +79,7 @@ class PreparedFiles:
                 start + FORMATS[row_format].suffix,
                 lambda aside: self._export(model, row_format, precision, plan, aside),
             )
-        elif plan is not None and variant == "stored":
+        elif plan is not None and wanted.variant == "stored":
             path = self._once(
                 f"{start}.safetensors", lambda aside: self._rounded(model, plan, aside)
             )
@@ -154,10 +123,10 @@ class PreparedFiles:
             raise
 
     def _settle(self, model: PreparedModel, precision: str, path: Path) -> None:
-        kind, variant = split(precision)
+        wanted = Precision.parse(precision)
         network = self._network(model)
         inputs = calibration_inputs(network.config, "network", [sample(model.task).image])
-        plan = precisions.plan_precision(network, kind, inputs, variants=(variant,))
+        plan = precisions.plan_precision(network, wanted.stored, inputs, variants=(wanted.variant,))
         if not plan.passed:
             raise ExportError(
                 f"{model.name} in {precision} is not the same picture as in fp32: "
@@ -175,18 +144,20 @@ class PreparedFiles:
         self, model: PreparedModel, format_name: str, precision: str, plan: Path | None, path: Path
     ) -> None:
         """One file of a format; that it is the same picture is seen on the timed image."""
-        kind, variant = split(precision)
+        wanted = Precision.parse(precision)
         network = self._network(model)
         module, chosen = image_interface(network), _FP32
         if plan is not None:
             chosen = read_plan(plan)
-            make = {"stored": precisions.stored, "computing": precisions.computing}[variant]
+            make = {"stored": precisions.stored, "computing": precisions.computing}[wanted.variant]
             module = make(module, chosen.fitted(module))
         job = ExportJob(
             network=network,
             module=module,
             example=example(network.config, "image"),
-            lineage=lineage_of(network.config, "image", kind, variant, model.origin),
+            lineage=lineage_of(
+                network.config, "image", wanted.stored, wanted.variant, model.origin
+            ),
             plan=chosen,
             opset=DEFAULT_OPSET,
             credit=Credit(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from unifmir.atomic import writing
 from unifmir.benchmarks.measure.results import Quality
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
-from unifmir.benchmarks.plan.subjects import Candidate
+from unifmir.benchmarks.plan.groups import Candidate
 
 TIMEOUT_S = 7200.0
 """For all images of one subject."""

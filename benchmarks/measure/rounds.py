@@ -1,4 +1,4 @@
-"""One group of subjects, timed in turn: each alive in a process of its own, one runs at a time."""
+"""Rounds over one group of subjects: each alive in a process of its own, one runs at a time."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ from unifmir.benchmarks.measure.stability import (
 from unifmir.benchmarks.measure.statistics import latency, ratio
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.benchmarks.plan.subjects import Candidate, Group
+from unifmir.benchmarks.plan.groups import Candidate, Group
 from unifmir.benchmarks.plan.workloads import image_of
 from unifmir.errors import BenchmarkError, UnifmirError
 
@@ -40,26 +40,26 @@ Step = Callable[[str], None]
 """Called with a sentence when a step is done."""
 
 MIN_VISIT_S = 0.2
-"""Of a visit: 20 ticks of the system's clock of processor time, which tells of other processes."""
+"""Shortest visit: 20 ticks of the clock of processor time, which tells of other processes."""
 MAX_RUNS = 10_000
-"""Of a visit."""
+"""Most runs of a visit."""
 SETTLING_RUNS = 4
-"""From so many runs a visit on, one more goes before them: the caches held another model."""
+"""Runs of a visit from which on one more goes before them: the caches held another model."""
 WARM_UP_RUNS, WARM_UP_S, QUICK_WARM_UP_S = 100, 5.0, 1.0
 OPEN_TIMEOUT_S = 1800.0
-"""For loading, and compiling where the runtime does: minutes for the full-size networks."""
+"""Time limit of loading, and compiling where the runtime does: minutes for full-size networks."""
 RUN_TIMEOUT_S, RUN_TIMEOUT_FACTOR = 120.0, 20.0
 """A visit may take so long, and so many times what warm-up promised."""
 
 
 @dataclass(slots=True)
 class _TimedSubject:
-    """A subject with its process."""
+    """Subject with its worker process and what was measured so far."""
 
     candidate: Candidate
-    source: ModelSpec
     worker: WorkerProcess
-    opened: dict[str, Any]
+    first: dict[str, Any]
+    """Answer of the worker after its first run."""
     counts: dict[str, Any]
     watch: MachineWatch
     runs: int = 1
@@ -70,25 +70,25 @@ class _TimedSubject:
     device_ms: list[float] = field(default_factory=list)
     copy_ms: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
-    picture: OutputCheck | None = None
+    check: OutputCheck | None = None
     quality: Quality | None = None
     memory: MemoryUse | None = None
     error: str = ""
 
     @property
     def timeout_s(self) -> float:
-        """For a visit."""
+        """Time limit of a visit."""
         return RUN_TIMEOUT_S + RUN_TIMEOUT_FACTOR * self.expected_s
 
     @property
     def megapixels(self) -> float:
-        """That went in during all visits."""
+        """Megapixels that went in during all visits."""
         runs = (self.runs + self.settling) * len(self.rounds_ms)
         return self.candidate.subject.pixels * runs / 1e6
 
 
 class GroupRun:
-    """Measures one group.
+    """Measurement of one group of subjects.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ class GroupRun:
         """A row for each subject, those that failed included, in the group's order."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with ExitStack() as stack:
-            live = [found for c in self.group.candidates if (found := self._opened(c, stack))]
+            live = [found for c in self.group.candidates if (found := self._open(c, stack))]
             for one in live:
                 self._guarded(one, self._read_memory)
                 self._guarded(one, self._warm_up)
-            self._look_at_pictures(live)
+            self._check_outputs(live)
             self._run_rounds(live)
             for one in live:
                 self._guarded(one, self._judge)
@@ -133,32 +133,29 @@ class GroupRun:
             for key in (candidate.subject.key for candidate in self.group.candidates)
         ]
 
-    def _opened(self, candidate: Candidate, stack: ExitStack) -> _TimedSubject | None:
-        """The subject loaded and run once, or None and a row that says why not."""
+    def _open(self, candidate: Candidate, stack: ExitStack) -> _TimedSubject | None:
+        """Load the subject and run it once, or give None and keep a row that says why not."""
         subject = candidate.subject
         try:
-            source = self._source(candidate)
+            spec = self._spec(candidate)
             counts = counts_of(
                 candidate.config,
                 subject.input_shape,
                 precision=subject.precision,
-                file=source.path,
-                plan=source.plan,
+                file=spec.path,
+                plan=spec.plan,
             )
             folder = self.folder / f"{self.group.candidates.index(candidate):03d}"
-            threads = self.plan.threads or 1
-            process = WorkerProcess(folder, threads, keep_memory=self.plan.keep_memory)
+            process = WorkerProcess(
+                folder, self.plan.threads or 1, keep_memory=self.plan.keep_memory
+            )
             worker = stack.enter_context(process)
-            image = folder / "input.npy"
-            np.save(image, image_of(subject.task, subject.input_shape))
-            opened = worker.ask(
-                "open",
-                timeout_s=OPEN_TIMEOUT_S,
+            first = worker.open(
+                spec,
+                image_of(subject.task, subject.input_shape),
                 runtime=subject.runtime,
-                source=source.to_dict(),
-                image=str(image),
                 device=subject.device,
-                threads=threads,
+                timeout_s=OPEN_TIMEOUT_S,
             )
         except UnifmirError as error:
             logger.warning("%s: %s", subject.key, error)
@@ -167,33 +164,33 @@ class GroupRun:
             for _ in range(1 + (self.plan.rounds or 0)):
                 self.step(f"{subject.model} in {subject.runtime}: failed")
             return None
-        opened["ran"]["keeps_memory"] = self.plan.keep_memory
+        first["ran"]["keeps_memory"] = self.plan.keep_memory
         self.step(f"{subject.model} in {subject.runtime}: loaded")
         return _TimedSubject(
-            candidate, source, worker, opened, counts, MachineWatch(psutil.cpu_count() or 1)
+            candidate, worker, first, counts, MachineWatch(psutil.cpu_count() or 1)
         )
 
-    def _source(self, candidate: Candidate) -> ModelSpec:
+    def _spec(self, candidate: Candidate) -> ModelSpec:
         if candidate.file is not None:
             return ModelSpec(candidate.file.path, candidate.subject.precision)
         subject, model = candidate.subject, candidate.model
         if model is None:
             raise BenchmarkError(f"{subject.key} is neither of a model nor of a file")
-        return self.prepared.source(model, subject.runtime, subject.precision)
+        return self.prepared.spec(model, subject.runtime, subject.precision)
 
-    def _look_at_pictures(self, live: Sequence[_TimedSubject]) -> None:
+    def _check_outputs(self, live: Sequence[_TimedSubject]) -> None:
         """Compare each output with fp32 eager's on the same image."""
-        pictures = OutputChecker(self.folder, self.plan.threads or 1)
+        checker = OutputChecker(self.folder, self.plan.threads or 1)
         for one in live:
-            self._guarded(one, lambda one: pictures.take(one.candidate, one.worker))
+            self._guarded(one, lambda one: checker.save_output(one.candidate, one.worker))
         for one in live:
             if not one.error:
-                one.picture = _compared(pictures, one.candidate)
+                one.check = _checked(checker, one.candidate)
 
     def _warm_up(self, one: _TimedSubject) -> None:
         """Run until the times settle, and size the visits."""
         plan = self.plan
-        first_s = one.opened["first_run_ms"] / 1e3
+        first_s = one.first["first_run_ms"] / 1e3
         seconds = QUICK_WARM_UP_S if plan.quick else WARM_UP_S
         answer = one.worker.ask(
             "warm_up",
@@ -202,7 +199,7 @@ class GroupRun:
             seconds=seconds,
         )
         taken = answer["wall_ms"]
-        one.opened["ran"]["warm_up"] = {"runs": len(taken), "settled": answer["settled"]}
+        one.first["ran"]["warm_up"] = {"runs": len(taken), "settled": answer["settled"]}
         expected_ms = plain.median(taken[-5:])
         rounds, seconds, samples = plan.rounds or 1, plan.seconds or 0.0, plan.samples or 1
         wanted_ms = 1e3 * max(MIN_VISIT_S, seconds / rounds)
@@ -247,7 +244,7 @@ class GroupRun:
         one.copy_ms += answer["copy_ms"]
 
     def _read_memory(self, one: _TimedSubject) -> None:
-        """After the first run: later ones find memory that was kept in pieces that do not fit."""
+        """Read memory after the first run: later ones find it kept in pieces that do not fit."""
         answer = one.worker.ask("memory", timeout_s=RUN_TIMEOUT_S)
         device = answer["device_bytes"]
         if self._gpu is not None:
@@ -256,7 +253,7 @@ class GroupRun:
         one.memory = MemoryUse(answer["peak_rss_bytes"], answer["before_load_bytes"], device)
 
     def _judge(self, one: _TimedSubject) -> None:
-        """How good its pictures are, after all times and memory were taken."""
+        """Measure how good its pictures are, after all times and memory were taken."""
         one.quality = self._qualities.of(one.candidate, one.worker)
 
     def _guarded(self, one: _TimedSubject, do: Callable[[_TimedSubject], object]) -> None:
@@ -270,15 +267,15 @@ class GroupRun:
             logger.warning("%s: %s", one.candidate.subject.key, error)
 
     def _row(self, one: _TimedSubject, latencies: dict[str, Latency]) -> Row:
-        subject, opened = one.candidate.subject, one.opened
-        cold = ColdStart(opened["import_ms"], opened["load_ms"], opened["first_run_ms"])
+        subject, first = one.candidate.subject, one.first
+        cold = ColdStart(first["import_ms"], first["load_ms"], first["first_run_ms"])
         if one.error:
-            return Row(subject, opened["ran"], one.counts, cold=cold, error=one.error)
+            return Row(subject, first["ran"], one.counts, cold=cold, error=one.error)
         own, base = latencies[subject.key], latencies.get(self.group.baseline)
         source = self._no_meter if self._meter is None else self._meter.source
         return Row(
             subject=subject,
-            ran=opened["ran"],
+            ran=first["ran"],
             counts=one.counts,
             latency=own,
             ratio=None if base is None else ratio(self.group.baseline, base, own),
@@ -286,22 +283,22 @@ class GroupRun:
             memory=one.memory,
             energy=energy_of(one.joules, source, one.megapixels),
             quality=one.quality,
-            same_picture=one.picture.figures if one.picture and one.picture.figures else None,
+            same_picture=one.check.figures if one.check and one.check.figures else None,
             problems=tuple(self._problems(one, own)),
         )
 
     def _problems(self, one: _TimedSubject, own: Latency) -> Iterator[str]:
-        yield from one.opened["fallbacks"]
-        if one.picture is not None:
-            yield from one.picture.problems
+        yield from one.first["fallbacks"]
+        if one.check is not None:
+            yield from one.check.problems
         yield from timing_problems(own)
         yield from one.watch.problems(self._busiest)
 
 
-def _compared(pictures: OutputChecker, candidate: Candidate) -> OutputCheck | None:
+def _checked(checker: OutputChecker, candidate: Candidate) -> OutputCheck | None:
     """A comparison that fails is no failure of the subject, but its times are of no known use."""
     try:
-        return pictures.compared(candidate)
+        return checker.check(candidate)
     except UnifmirError as error:
         return OutputCheck({}, (f"it could not be compared with fp32 eager: {error}",))
 

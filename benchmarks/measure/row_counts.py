@@ -5,8 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.measure.model_spec import read_plan, split
+from unifmir.benchmarks.measure.model_spec import read_plan
 from unifmir.config import SingleConfig
+from unifmir.precision.element_types import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +58,14 @@ def _counts_of(
     from unifmir.model import image_interface
 
     counts = {**_arithmetic(config, input_shape), "file_bytes": file.stat().st_size}
-    kind, variant = split(precision)
     module = image_interface(meta_network(config))
-    if kind == "fp32":
+    if precision == "fp32":
         bits, weights = bops(module, input_shape).bops, 4 * counts["parameters"]
     elif plan is not None:
         chosen = read_plan(plan)
-        bits = bops(module, input_shape, variant=variant, plan=chosen).bops
+        bits = bops(
+            module, input_shape, variant=Precision.parse(precision).variant, plan=chosen
+        ).bops
         weights = _weight_bytes(module, chosen)
     else:
         return counts

@@ -1,4 +1,4 @@
-"""A worker seen from outside: started, asked, diagnosed when it dies, and always ended."""
+"""A worker process seen from outside: started, asked, diagnosed when it dies, always ended."""
 
 import json
 import os
@@ -12,7 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+import numpy as np
+from jaxtyping import Float32
+
 import unifmir
+from unifmir.benchmarks.measure.model_spec import ModelSpec
 from unifmir.errors import BenchmarkError
 
 MODULE = "unifmir.benchmarks.measure.worker"
@@ -30,12 +34,12 @@ class WorkerError(BenchmarkError):
 
 
 class WorkerProcess:
-    """One model in a process of its own.
+    """Worker process that holds one model.
 
     Parameters
     ----------
     folder : Path
-        Where its messages and caches go; created.
+        Where its input, messages and caches go; created.
     threads : int
         For the libraries that read their number of threads from the environment.
     keep_memory : bool
@@ -44,6 +48,7 @@ class WorkerProcess:
 
     def __init__(self, folder: Path, threads: int, *, keep_memory: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._threads = folder, threads
         self._messages = folder / "stderr.txt"
         with self._messages.open("wb") as messages:
             self._process = subprocess.Popen(
@@ -94,6 +99,34 @@ class WorkerProcess:
         if not answer.pop("ok"):
             raise WorkerError(answer["error"])
         return answer
+
+    def open(
+        self,
+        spec: ModelSpec,
+        image: Float32[np.ndarray, "..."],
+        *,
+        runtime: str = "eager",
+        device: str = "cpu",
+        timeout_s: float,
+    ) -> dict[str, Any]:
+        """Have a model loaded and run once on a normalised image, in its input shape.
+
+        Raises
+        ------
+        WorkerError
+            As for `ask`.
+        """
+        path = self._folder / "input.npy"
+        np.save(path, image)
+        return self.ask(
+            "open",
+            timeout_s=timeout_s,
+            runtime=runtime,
+            source=spec.to_dict(),
+            image=str(path),
+            device=device,
+            threads=self._threads,
+        )
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

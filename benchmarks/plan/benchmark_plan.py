@@ -4,16 +4,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.benchmarks.plan import workloads
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNNERS
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.machine import available_cores
-from unifmir.registry import nearest_name
+from unifmir.precision.element_types import PRECISIONS
 from unifmir.tasks import TASKS
-
-PRECISIONS = ("fp32", "fp16", "bf16", "fp16-compute", "bf16-compute")
-"""`fp16` and `bf16` store weights so and compute in fp32; `-compute` computes so too."""
 
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
 """At least so many rounds, seconds and samples a subject: 30 samples and 10 s are what
@@ -86,9 +83,13 @@ class BenchmarkPlan:
         is_cuda(self.device)
         for task in self.tasks:
             TASKS.require(task)
-        _known("runtime", self.runtimes, list(RUNNERS))
-        _known("precision", self.precisions, list(PRECISIONS))
-        _known("workload", self.workloads or (), list(WORKLOADS))
+        for what, names, known in (
+            ("runtime", self.runtimes, tuple(RUNNERS)),
+            ("precision", self.precisions, PRECISIONS),
+            ("workload", self.workloads or (), workloads.WORKLOADS),
+        ):
+            for name in names:
+                workloads.require_known(what, name, known)
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")
@@ -100,18 +101,6 @@ class BenchmarkPlan:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; files by name, because where they lie is nobody else's business."""
         values = asdict(self)
-        values["models"] = [_shown(model) for model in self.models]
+        values["models"] = [Path(model).name for model in self.models]
         values["artifacts"] = [path.name for path in self.artifacts]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def _shown(model: str) -> str:
-    return Path(model).name
-
-
-def _known(what: str, names: tuple[str, ...], known: list[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise BenchmarkError(
-                f"unknown {what} {name!r}{nearest_name(name, known)} known: {', '.join(known)}"
-            )

@@ -4,16 +4,10 @@ import math
 from collections.abc import Sequence
 
 from unifmir.benchmarks.measure.results import Peak, Results, Row
+from unifmir.precision.element_types import Precision
 
 SWEEP = "sweep-"
 """Start of the workloads that are sizes of a sweep."""
-_ARITHMETIC = {
-    "fp16": ("fp32",),
-    "bf16": ("fp32",),
-    "fp16-compute": ("fp16-compute", "fp16"),
-    "bf16-compute": ("bf16-compute", "bf16"),
-}
-"""Whose peak a precision is held to: fp16 and bf16 alone are storage, their arithmetic is fp32."""
 
 
 def groups(results: Results) -> dict[tuple[str, str], list[Row]]:
@@ -63,10 +57,10 @@ def ranks(rows: Sequence[Row]) -> dict[str, int]:
 
 def peak_of(row: Row, peaks: Sequence[Peak]) -> Peak | None:
     """What the row's device reached in the row's arithmetic, if it was measured."""
-    precision = row.subject.precision
-    names = _ARITHMETIC.get(precision, (precision,))
-    if row.ran.get("tf32") is True and "fp32" in names:
-        names = ("tf32", *names)
+    # Precisions such as fp16 are storage alone: their arithmetic is fp32.
+    computed = Precision.parse(row.subject.precision).computed
+    tf32 = computed == "fp32" and row.ran.get("tf32") is True
+    names = ("tf32", computed) if tf32 else (computed,)
     here = {peak.precision: peak for peak in peaks if peak.device == row.subject.device}
     return next((here[name] for name in names if name in here), None)
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unifmir.benchmarks.measure.results import Results, Row, Subject
+from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.measure.statistics import CONFIDENCE, RESAMPLES, SEED, round_medians
+from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
 Verdict = Literal["faster", "slower", "same", "not comparable"]

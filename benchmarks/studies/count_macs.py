@@ -25,7 +25,8 @@ from unifmir.cost.paper.recipes import FULL
 from unifmir.export.base import Credit, ExportJob, library_versions, machine
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
-from unifmir.export.interfaces import lineage_of, shape_of
+from unifmir.export.interfaces import lineage_of
+from unifmir.interfaces import interface_of
 from unifmir.machine import processor
 from unifmir.model import build
 from unifmir.precision import plan_precision
@@ -62,9 +63,11 @@ def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
     file = folder / "network.onnx"
     ONNX.write(job, file)
     depth, height, width = SIZE
-    if config.task == "volume":
+    if interface_of(config).lenses:
         height, width = height // 4, width // 4
-    shape = shape_of(config, "network", batch=1, size=(depth, height, width))
+    shape = interface_of(config).input_shape(
+        config.signature, "network", batch=1, size=(depth, height, width)
+    )
     agreement = compare_counts(
         {
             "dispatcher": count_dispatched(network, shape),

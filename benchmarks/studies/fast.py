@@ -17,7 +17,7 @@ import unifmir
 from unifmir import machine
 from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
-from unifmir.benchmarks.plan.workloads import image_of, input_shape, sizes
+from unifmir.benchmarks.plan.workloads import image_of, image_sizes, input_shape
 from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.checkpoint.pruning import prune, without_middle_group
 from unifmir.networks.base import Network
@@ -70,7 +70,7 @@ def measured(single: Network, images: int) -> dict[str, Any]:
 
 def speed_ratios(runs: list[Runner], single: Network) -> list[float]:
     """CPU time with over CPU time without, of runs in turn on one image."""
-    _, size = next(iter(sizes("patch", single.task)))
+    _, size = next(iter(image_sizes("patch", single.task)))
     image = image_of(single.task, input_shape(single.config, size))
     found = []
     for run in runs:

@@ -15,8 +15,8 @@ from unifmir.benchmarks.measure.results import (
     Ratio,
     Results,
     Row,
-    Subject,
 )
+from unifmir.benchmarks.plan.subject import Subject
 
 TASKS = ("sr", "denoise", "isotropic", "projection", "volume")
 MACHINE = {

@@ -14,8 +14,7 @@ import pytest
 import unifmir
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
-from unifmir.benchmarks.measure import output_check as picture
-from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure import output_check, rounds
 from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress, benchmark, default_name
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
@@ -207,7 +206,7 @@ def test_a_file_that_cannot_be_made_is_a_row_with_the_reason(sr, tmp_path, monke
 @pytest.mark.usefixtures("no_peaks")
 def test_another_picture_is_marked_and_not_ranked(sr, tmp_path, monkeypatch):
     strict = replace(FP32, max_abs_over_std=1e-12)
-    monkeypatch.setattr(picture, "FP32", strict)
+    monkeypatch.setattr(output_check, "FP32", strict)
     _, row = benchmark(
         plan_of(sr, runtimes=("eager", "onnxruntime")), tmp_path / "results.json"
     ).rows

@@ -9,23 +9,21 @@ attention, both have the activations' bits. `paper_bops` is the paper's (Ma et a
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from unifmir.cost.dispatcher import DispatchCount, count_dispatched
 from unifmir.cost.mac_kinds import KINDS, Kind
 from unifmir.errors import UnknownNameError
+from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unifmir.precision import PrecisionPlan
 
-Arithmetic = Literal["stored", "computing"]
-"""`stored`: weights in the precision, activations in fp32. `computing`: both in it."""
-BITS = {"fp32": 32, "fp16": 16, "bf16": 16}
-FULL_BITS = 32
+FULL_BITS = ELEMENT_TYPES["fp32"].bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Bops:
     """Bit operations of a network in one precision."""
 
     precision: str
-    variant: Arithmetic
+    variant: Variant
     bops: int
     by_kind: dict[str, int]
     """Of `conv`, `linear` and `product`, see `unifmir.cost.mac_kinds`."""
@@ -48,7 +46,7 @@ class Bops:
 def count_bops(
     count: DispatchCount,
     precision: str,
-    variant: Arithmetic = "computing",
+    variant: Variant = "computing",
     *,
     islands: Collection[str] = (),
 ) -> Bops:
@@ -64,9 +62,10 @@ def count_bops(
     islands : collection of str
         Names of modules whose own operations and weights are fp32.
     """
-    if precision not in BITS:
-        raise UnknownNameError(f"unknown precision {precision!r}: one of {', '.join(BITS)}")
-    low = BITS[precision]
+    if precision not in ELEMENT_TYPES:
+        known = ", ".join(ELEMENT_TYPES)
+        raise UnknownNameError(f"unknown precision {precision!r}: one of {known}")
+    low = ELEMENT_TYPES[precision].bits
     by_kind = dict.fromkeys(KINDS, 0)
     low_macs = 0
     for row in count.rows:
@@ -83,7 +82,7 @@ def bops(
     module: nn.Module,
     shape: "Sequence[int]",
     precision: str = "fp32",
-    variant: Arithmetic = "computing",
+    variant: Variant = "computing",
     *,
     plan: "PrecisionPlan | None" = None,
 ) -> Bops:

@@ -29,7 +29,7 @@ from unifmir.config import (
     SingleTaskConfig,
     ViewUNetConfig,
 )
-from unifmir.interfaces import InputKind
+from unifmir.interfaces import InputKind, interface_of
 
 
 def count_analytic(
@@ -51,33 +51,13 @@ def count_analytic(
     exported : bool
         Of the graph that an exported file holds, where that computes something differently.
     """
-    shapes = [tuple(shape)] if interface == "network" else network_shapes(config, shape)
+    shapes: Sequence[tuple[int, ...]] = [tuple(shape)]
+    if interface == "image":
+        shapes = interface_of(config).network_inputs(config.signature, tuple(shape))
     items = [item for one in shapes for item in _network(config, one)]
     if exported and isinstance(config, ReferenceConfig):
         items += [item for one in shapes for item in exported_items(config, one)]
     return merged(items)
-
-
-def network_shapes(config: SingleConfig, shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """What the plain network is given for a user's image of a shape: one input, or two."""
-    signature = config.signature
-    batch, _, *space = shape
-    if signature.volumetric:
-        return [tuple(shape)]
-    if config.task == "isotropic":
-        depth, height, width = space
-        # A slice for each x, rows y, and one for each y, rows x; columns z.
-        return [(batch * width, 1, height, depth), (batch * height, 1, width, depth)]
-    if config.task == "projection":
-        return [(batch, *space)]
-    if config.task == "volume":
-        side = isqrt(signature.channels)
-        return [(batch, signature.channels, space[0] // side, space[1] // side)]
-    if config.task == "denoise" and signature.channels > 1:
-        depth, height, width = space
-        return [(batch * depth, signature.channels, height, width)]
-    height, width = space
-    return [(batch, 1, height * signature.enlarge, width * signature.enlarge)]
 
 
 def _network(config: SingleConfig, shape: tuple[int, ...]) -> Iterator[Item]:

@@ -6,8 +6,8 @@ from unifmir.benchmarks.plan.workloads import (
     WORKLOADS,
     image_of,
     image_shape,
+    image_sizes,
     input_shape,
-    sizes,
 )
 from unifmir.config import ReferenceConfig
 from unifmir.errors import BenchmarkError
@@ -18,22 +18,22 @@ from unifmir.tasks import TASKS
 @pytest.mark.parametrize("task", list(TASKS))
 def test_every_workload_names_sizes_for_every_task(task):
     for workload in WORKLOADS:
-        found = dict(sizes(workload, task))
+        found = dict(image_sizes(workload, task))
         assert found
         assert all(name.startswith(workload) for name in found)
-    assert len(dict(sizes("sweep", task))) >= 4
+    assert len(dict(image_sizes("sweep", task))) >= 4
 
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_a_sweep_grows(task):
-    pixels = [np.prod(size) for _, size in sizes("sweep", task)]
+    pixels = [np.prod(size) for _, size in image_sizes("sweep", task)]
     assert pixels == sorted(set(pixels))
 
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_the_smallest_image_of_a_task_runs_through_its_model(task, tiny_single):
     network = tiny_single(task)
-    _, size = next(iter(sizes("sweep", task)))
+    _, size = next(iter(image_sizes("sweep", task)))
     shape = input_shape(network.config, size)
     image = image_of(task, shape)
     assert image.dtype == np.float32
@@ -72,4 +72,4 @@ def test_an_image_larger_than_the_sample_is_continued_by_reflection():
 
 def test_an_unknown_workload_names_the_nearest():
     with pytest.raises(BenchmarkError, match="did you mean 'patch'"):
-        list(sizes("patches", "sr"))
+        list(image_sizes("patches", "sr"))

@@ -24,6 +24,7 @@ from unifmir.cost.meta_device import OneTask, meta_network
 from unifmir.cost.paper.conventions import count_in
 from unifmir.cost.paper.recipes import RECIPES, Definition, Other, Recipe, Run
 from unifmir.cost.parameters import ParameterCount, count_parameters
+from unifmir.precision.element_types import ELEMENT_TYPES
 
 EQUAL = "equal"
 CUT_OFF = "equal, cut off: the paper did not round the last digit"
@@ -31,7 +32,7 @@ LAST_DIGITS = "last digits"
 NOT_REPRODUCIBLE = "not reproducible"
 SLIP = Fraction(1, 20_000)
 """Relative. Ours and the printed figure differ by their last digits only: the paper's rounding."""
-BITS = {"float32": 32, "float16": 16}
+BITS = {row.dtype: row.bits for row in ELEMENT_TYPES.values()}
 
 
 @dataclass(frozen=True, slots=True)

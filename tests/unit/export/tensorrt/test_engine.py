@@ -318,6 +318,6 @@ def test_a_benchmark_keeps_the_passport_beside_the_engine_it_makes(
     save(tiny_single("sr"), tmp_path / "sr.safetensors")
     prepared = PreparedFiles(tmp_path / "work")
     (model,) = prepared.models(str(tmp_path / "sr.safetensors"), ["sr"])
-    made = prepared.source(model, "tensorrt", "fp32")
+    made = prepared.spec(model, "tensorrt", "fp32")
     assert passports.read(made.path).engine_sha256 == sha256_of(made.path)
     assert not [p.name for p in made.path.parent.iterdir() if p.name.startswith(".")]

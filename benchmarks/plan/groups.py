@@ -1,16 +1,50 @@
-"""Which subjects a plan has, and which of them are compared: groups that read the same image."""
+"""Groups of subjects that are compared: those of a plan that read the same image."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from unifmir.benchmarks.measure.prepared_files import ExportedFile, PreparedModel
-from unifmir.benchmarks.measure.results import Subject
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.benchmarks.plan.workloads import Size, image_shape, input_shape, sizes
+from unifmir.benchmarks.plan.subject import Subject
+from unifmir.benchmarks.plan.workloads import Size, image_shape, image_sizes, input_shape
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError
+from unifmir.export.base import Lineage
 from unifmir.export.runtimes import RUNNERS
+from unifmir.model import Provenance
+from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """One model for one task, saved where workers find it."""
+
+    name: str
+    """Name of its subjects."""
+    task: str
+    config: SingleConfig
+    origin: Provenance
+    """Provenance of `file`; its digest is the parent's in exported files."""
+    file: Path
+    """The fp32 checkpoint in the work folder."""
+    trained: bool
+    """Whether the weights come from a file; those of a reference model that is named do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """A file that the user gave."""
+
+    path: Path
+    format: str
+    lineage: Lineage
+    config: SingleConfig
+
+    @property
+    def precision(self) -> str:
+        """Precision of the file, as a subject's."""
+        return str(Precision.of_variant(self.lineage.precision, self.lineage.variant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +70,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Task, workload and size, for people."""
         return f"{self.task} {self.workload} {'x'.join(map(str, self.image_shape))}"
 
 
@@ -56,7 +90,7 @@ def groups_of(
     tasks += [f.lineage.task for f in files if f.lineage.task not in tasks]
     for task in dict.fromkeys(tasks):
         for workload in plan.workloads or ():
-            for name, size in sizes(workload, task):
+            for name, size in image_sizes(workload, task):
                 for candidate in _candidates(plan, task, name, size, models, files, left_out):
                     shape = image_shape(task, candidate.subject.input_shape)
                     members.setdefault((task, name, shape), []).append(candidate)
