@@ -5,25 +5,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 import unifmir
+from tests.helpers.task_rows import change_task
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import output_check, rounds
 from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress, benchmark, default_name
 from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.plan import workloads
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError
 from unifmir.export.formats import FORMATS
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import Size, Workloads
 
 TINY = {
     "sr": ((1, 16, 16),),
@@ -34,14 +36,24 @@ TINY = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TinyWorkloads(Workloads):
+    """Images that take no time."""
+
+    tiny: tuple[Size, ...] = ()
+    pair: tuple[Size, ...] = ((1, 16, 16), (1, 20, 16))
+
+
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     """Visits of 10 ms, tiny images, and no peaks but where they are the subject."""
     monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
     monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
     monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
-    monkeypatch.setitem(WORKLOADS, "tiny", TINY)
-    monkeypatch.setitem(WORKLOADS, "pair", {"sr": ((1, 16, 16), (1, 20, 16))})
+    monkeypatch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
+    for task, tiny in TINY.items():
+        rows = asdict(TASKS[task].workloads)
+        change_task(monkeypatch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.helpers.benchmark_results import around, results, row, subject
+from tests.helpers.task_rows import change_task
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import rounds
 from unifmir.benchmarks.measure.results import Results, read_results
-from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.checkpoint.saving import save
 from unifmir.cli.benchmark import default_models
 from unifmir.cli.main import app
 from unifmir.reference import REFERENCES
+from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 
 
@@ -28,7 +29,8 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
     monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
-    monkeypatch.setitem(WORKLOADS["patch"], "sr", ((1, 16, 16),))
+    sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),))
+    change_task(monkeypatch, "sr", workloads=sizes)
 
 
 @pytest.mark.usefixtures("_short")

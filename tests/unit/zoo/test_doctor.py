@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from tests.helpers.benchmark_results import around, results, row, subject
+from tests.helpers.task_rows import change_task
 from unifmir import machine
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import rounds
 from unifmir.benchmarks.measure.results import Results
-from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNNERS
+from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor import diagnose as doctor
@@ -212,7 +213,8 @@ def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
     monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
     monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
-    monkeypatch.setitem(WORKLOADS["patch"], "sr", ((1, 16, 16),))
+    sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),))
+    change_task(monkeypatch, "sr", workloads=sizes)
     monkeypatch.setattr(doctor, "SECONDS", 0.02)
     monkeypatch.setattr(doctor, "instructions", list)
     monkeypatch.setattr(checkups, "runs_here", lambda name: name in ("eager", "onnxruntime"))
