@@ -1,6 +1,7 @@
 """`unifmir benchmark`: a run, its tables and plots, the paper's tables, and what changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
