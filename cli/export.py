@@ -7,6 +7,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import ElementTypeChoice, FormatChoice, InterfaceChoice, TaskChoice
+from unifmir.cli.format_options import given_options, with_format_options
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from unifmir.export.base import Artifact, Credit
 
 
+@with_format_options
 def export(
     task: Annotated[TaskChoice | None, typer.Option(help="Task to export.")] = None,
     checkpoint: Annotated[
@@ -50,40 +52,8 @@ def export(
     github_user: Annotated[
         str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
     ] = "unifmir",
-    profile: Annotated[
-        str,
-        typer.Option(
-            help="tensorrt: MIN,OPT,MAX shapes of the input, such as "
-            "1x1x8x8,1x1x128x128,4x1x256x256; the task's own if not given."
-        ),
-    ] = "",
-    builder_level: Annotated[
-        int | None,
-        typer.Option(help="tensorrt: 0 to 5, how long kernels are searched for; 3 if not given."),
-    ] = None,
-    timing_cache: Annotated[
-        Path | None,
-        typer.Option(help="tensorrt: file of kernel timings, made or taken up and added to."),
-    ] = None,
-    workspace: Annotated[
-        int | None, typer.Option(help="tensorrt: MiB that a kernel may use; all if not given.")
-    ] = None,
-    targets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            help="tensorrt-rtx: compute capability to build for, such as 8.6; repeatable.",
-        ),
-    ] = None,
-    unverified_engine: Annotated[
-        bool,
-        typer.Option(
-            "--unverified-engine",
-            help="tensorrt-rtx: build an engine without running it, on any machine. It is "
-            "verified when it is first loaded on the GPU.",
-        ),
-    ] = False,
     as_json: output.JsonFlag = False,
+    **format_options: Any,
 ) -> None:
     """Export a model to verified files: prune, choose the precision, write, prove, publish."""
     from rich.console import Console
@@ -97,9 +67,7 @@ def export(
     if checkpoint is not None and not checkpoint.exists():
         raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
     chosen = [f.value for f in formats] if formats else ["onnx", "bioimageio"]
-    options = _engine_options(
-        chosen, profile, builder_level, timing_cache, workspace, targets, unverified_engine
-    )
+    options = given_options(format_options, chosen)
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
     console = Console(stderr=True)
     with console.status("loading") as status:
@@ -122,39 +90,6 @@ def export(
     for artifact in artifacts:
         if "unverified" in artifact.details:
             output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
-
-
-def _engine_options(
-    formats: list[str],
-    profile: str,
-    builder_level: int | None,
-    timing_cache: Path | None,
-    workspace: int | None,
-    targets: list[str] | None,
-    unverified: bool,
-) -> dict[str, object]:
-    """What was asked of an engine, by format; nothing if nothing was."""
-    level = {} if builder_level is None else {"builder_level": builder_level}
-    given = profile, timing_cache, workspace, targets, level
-    if not unverified and all(value is None or not value for value in given):
-        return {}
-    from unifmir.errors import UnifmirError
-    from unifmir.export.formats.tensorrt.options import EngineOptions
-
-    if "tensorrt" not in formats:
-        raise UnifmirError(
-            "--profile, --builder-level, --timing-cache, --workspace, --target and "
-            "--unverified-engine are for --format tensorrt, which is not among the formats"
-        )
-    options = EngineOptions(
-        profile=profile,
-        timing_cache=timing_cache,
-        workspace_mib=workspace,
-        targets=tuple(targets or ()),
-        unverified=unverified,
-        **level,
-    )
-    return {"tensorrt": options}
 
 
 def _credit(

@@ -1,6 +1,6 @@
 """The export formats: one row each, imported when used."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unifmir.registry import Registry
 
@@ -20,3 +20,10 @@ FORMATS: "Registry[Exporter]" = Registry(
         ("bioimageio", "unifmir.export.formats.bioimageio.package_format:BIOIMAGEIO"),
     ],
 )
+
+OPTIONS: Registry[type[Any]] = Registry(
+    "format with options of its own",
+    [("tensorrt", "unifmir.export.formats.tensorrt.options:EngineOptions")],
+)
+"""Dataclass of what may be asked of a format alone; `flag` and `help` in each field's metadata make
+it an option of `unifmir export`. Named here, so that `--help` need not import the format."""

@@ -30,6 +30,8 @@ JAXTYPED = re.compile(
     r"\b(Float|Float32|Float16|Float64|Int|Int64|UInt8|UInt16|Bool|Num|Real|Shaped|"
     r"Integer|Complex|Complex64)\["
 )
+NAMES = re.compile(r"(?<![\w.])\w+(?![\w.])")
+"""Names that stand alone: `Image`, and not `Image.Image`."""
 SHAPE = re.compile(r"\bshape|\([A-Z0-9a-z_]+(, ?[^()]+)*\)|\baxes\b|\b[0-9]-?D\b|\bscalar", re.I)
 DTYPE = re.compile(r"float|dtype|\bu?int(eger)?|bool|complex|bytes", re.I)
 RANGE = re.compile(
@@ -91,11 +93,18 @@ def public_functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, str]]:
 
 
 def annotations(function: ast.FunctionDef) -> list[str]:
-    """Annotations of parameters and result, as text."""
+    """Annotations of parameters and result, as text; of `Annotated` the type alone."""
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     found = [a.annotation for a in every if a.annotation] + [function.returns]
-    return [ast.unparse(one) for one in found if one is not None]
+    return [ast.unparse(_bare(one)) for one in found if one is not None]
+
+
+def _bare(annotation: ast.expr) -> ast.expr:
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
+        assert isinstance(annotation.slice, ast.Tuple)
+        return annotation.slice.elts[0]
+    return annotation
 
 
 def lacking(function: ast.FunctionDef, owner: str, aliases: set[str]) -> list[str]:
@@ -105,7 +114,7 @@ def lacking(function: ast.FunctionDef, owner: str, aliases: set[str]) -> list[st
         text
         for text in texts
         if not text.startswith("Callable")
-        and (ARRAYS.search(text) or aliases & set(re.findall(r"\w+", text)))
+        and (ARRAYS.search(text) or aliases & set(NAMES.findall(text)))
         and not JAXTYPED.search(text)
     ]
     typed = [text for text in texts if JAXTYPED.search(text)]

@@ -1,6 +1,6 @@
-"""What a user may ask of an engine beyond the model, its precision and its interface."""
+"""Options of an engine beyond the model, its precision and its interface."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unifmir.errors import ExportError
@@ -9,25 +9,63 @@ LEVELS = range(6)
 TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 """Compute capabilities that tensorrt-rtx 1.7 builds for. Hopper (9.0) is not among them."""
 RTX_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
-"""What tensorrt-rtx builds for when no target is named: these and, says NVIDIA, later ones."""
+"""Targets of tensorrt-rtx when none is named: these and, says NVIDIA, later ones."""
+
+
+def _option(flag: str, text: str) -> dict[str, str]:
+    """Metadata of a field that is also an option of `unifmir export`."""
+    return {"flag": flag, "help": text}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Options of the `tensorrt` format."""
 
-    profile: str = ""
+    profile: str = field(
+        default="",
+        metadata=_option(
+            "--profile",
+            "tensorrt: MIN,OPT,MAX shapes of the input, such as "
+            "1x1x8x8,1x1x128x128,4x1x256x256; the task's own if not given.",
+        ),
+    )
     """`MIN,OPT,MAX`, three shapes of the whole input; the task's own when empty."""
-    builder_level: int = 3
+    builder_level: int = field(
+        default=3,
+        metadata=_option(
+            "--builder-level",
+            "tensorrt: 0 to 5, how long kernels are searched for; 3 if not given.",
+        ),
+    )
     """0 to 5: how long kernels are searched for. 3 is TensorRT's own choice."""
-    timing_cache: Path | None = None
+    timing_cache: Path | None = field(
+        default=None,
+        metadata=_option(
+            "--timing-cache", "tensorrt: file of kernel timings, made or taken up and added to."
+        ),
+    )
     """Kernel timings to start from, and to write back: a second build takes a fraction of the
     time. Of `tensorrt`; `tensorrt-rtx` has none."""
-    workspace_mib: int | None = None
-    """Most memory a kernel may use beside its data; the GPU's when None."""
-    targets: tuple[str, ...] = ()
+    workspace_mib: int | None = field(
+        default=None,
+        metadata=_option("--workspace", "tensorrt: MiB that a kernel may use; all if not given."),
+    )
+    """Memory that a kernel may use beside its data; the GPU's when None."""
+    targets: tuple[str, ...] = field(
+        default=(),
+        metadata=_option(
+            "--target", "tensorrt-rtx: compute capability to build for, such as 8.6; repeatable."
+        ),
+    )
     """Compute capabilities to build for, such as `8.6`, on any machine: `tensorrt-rtx` only."""
-    unverified: bool = False
+    unverified: bool = field(
+        default=False,
+        metadata=_option(
+            "--unverified-engine",
+            "tensorrt-rtx: build an engine without running it, on any machine. It is "
+            "verified when it is first loaded on the GPU.",
+        ),
+    )
     """Publish an engine that was not run: it is verified where it is first loaded."""
 
     def __post_init__(self) -> None:
