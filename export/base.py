@@ -1,17 +1,15 @@
 """What the formats have in common: the job, the artifact, and what it says of itself."""
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-import unifmir
 from unifmir.errors import ExportError
+from unifmir.machine import versions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -206,15 +204,4 @@ class Artifact:
 
 def library_versions() -> dict[str, str]:
     """Versions that decide what an artifact looks like."""
-    # Ours is read from the code: a checkout need not be installed.
-    others = ("torch", "onnx", "onnxruntime", "numpy")
-    return {"unifmir": unifmir.__version__, **{name: version(name) for name in others}}
-
-
-def machine() -> dict[str, str]:
-    """The machine a result comes from: processor architecture, system, Python."""
-    return {
-        "architecture": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
+    return versions("unifmir", "torch", "onnx", "onnxruntime", "numpy")

@@ -19,11 +19,11 @@ from unifmir.export.base import (
     Lineage,
     Runner,
     library_versions,
-    machine,
 )
 from unifmir.export.cases import Case, cases
 from unifmir.export.formats import FORMATS
 from unifmir.hashing import sha256_of
+from unifmir.machine import platform_facts
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
@@ -112,7 +112,7 @@ class Report:
             "tolerance": self.tolerance,
             "cases": [result.to_dict() for result in self.results],
             "versions": library_versions(),
-            "machine": machine(),
+            "machine": platform_facts(),
         }
 
 

@@ -1,4 +1,4 @@
-"""Which machine a result comes from."""
+"""The machine a result comes from: processor, memory, GPU, versions of libraries."""
 
 import importlib
 import os
@@ -6,20 +6,46 @@ import platform
 import sys
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import unifmir
+
+CPU_INFORMATION = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
+INSTRUCTIONS = (
+    *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_bf16", "amx_int8"),
+    *("asimd", "bf16", "sve"),
+)
+"""Instruction sets that decide how fast a network is: x86, then ARM."""
 
 
 def processor() -> str:
     """The processor's model name, as the system gives it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _cpu_field("model name") or platform.processor() or platform.machine()
+
+
+def processor_features() -> str:
+    """All flags of the processor; its name where the system does not tell them."""
+    return _cpu_field("flags", "Features") or platform.processor() or platform.machine()
+
+
+def instructions(information: Path = CPU_INFORMATION) -> list[str]:
+    """The `INSTRUCTIONS` that the processor has; empty where the system does not say."""
+    flags = _cpu_field("flags", "Features", information=information).split()
+    return [name for name in INSTRUCTIONS if name in flags]
+
+
+def clock_mhz() -> float | None:
+    """Mean clock of the cores; None where the system does not say."""
+    psutil = importlib.import_module("psutil")
+    try:
+        frequency: Any = psutil.cpu_freq()
+    except (OSError, NotImplementedError, AttributeError):
+        return None
+    return float(frequency.current) if frequency and frequency.current else None
 
 
 def cores() -> int:
@@ -60,6 +86,33 @@ def memory_bytes() -> int:
     """Main memory of the machine."""
     psutil = importlib.import_module("psutil")
     return int(psutil.virtual_memory().total)
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution; None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Versions of those of the named distributions that are installed, and of `python`.
+
+    That of `unifmir` is read from the code: a checkout need not be installed.
+    """
+    own = {"unifmir": unifmir.__version__, "python": platform.python_version()}
+    found = {name: own.get(name) or installed_version(name) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def platform_facts() -> dict[str, str]:
+    """Processor architecture, system and Python, without what tells machines of a kind apart."""
+    return {
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
 
 
 def description() -> dict[str, Any]:
@@ -105,5 +158,15 @@ def _gpu() -> tuple[str | None, str | None]:
 
 
 def text(value: str | bytes) -> str:
-    """What NVML says, which older versions say in bytes."""
+    """Text that NVML gives, which older versions give in bytes."""
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _cpu_field(*names: str, information: Path = CPU_INFORMATION) -> str:
+    """First value of /proc/cpuinfo under one of these names; empty where it has none."""
+    with suppress(OSError):
+        for line in information.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in names:
+                return value.strip()
+    return ""

@@ -6,9 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from platform import python_version
 from typing import Any
 
 import unifmir
@@ -135,13 +133,9 @@ def default_name(device: str = "cpu") -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of everything that decides how fast a model is."""
-    found = {"unifmir": unifmir.__version__, "python": python_version()}
-    for name in ("torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "openvino"):
-        try:
-            found[name.removesuffix("-gpu")] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    names = ("unifmir", "python", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")
+    found = machine.versions(*names, "openvino")
+    return {name.removesuffix("-gpu"): version for name, version in found.items()}
 
 
 def commit() -> str:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 
 from unifmir.benchmarks.measure.gpu import Gpu
 from unifmir.benchmarks.measure.results import Latency
+from unifmir.machine import clock_mhz
 
 MAX_VARIATION = 0.025
 """Of the rounds' medians: where trtexec warns."""
@@ -216,12 +216,3 @@ def heat_stops(folder: Path = SYSTEM_CPUS) -> int:
             except (OSError, ValueError):
                 continue
     return total
-
-
-def clock_mhz() -> float | None:
-    """Mean clock of the cores; None where the system does not say."""
-    try:
-        frequency: Any = psutil.cpu_freq()
-    except (OSError, NotImplementedError, AttributeError):
-        return None
-    return float(frequency.current) if frequency and frequency.current else None

@@ -21,8 +21,8 @@ from statistics import median
 from typing import Any
 
 from unifmir import machine
-from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.zoo import EMBEDDED
 
 REPO = Path(__file__).resolve().parents[2]
@@ -62,8 +62,7 @@ def main() -> None:
         "versions": library_versions(),
         "rows": list(compared(rounds)),
     }
-    with writing(REPO / "benchmarks" / "results" / "against-commit.json") as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("against-commit.json", document)
     for row in document["rows"]:
         print(f"{row['task']:11} {row['runtime']:12} {row['precision']:13} {row['wall_ratio']:.3f}")
 

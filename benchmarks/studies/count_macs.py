@@ -7,7 +7,6 @@ writes benchmarks/results/macs.json: torch's dispatcher, the closed form, and th
 `unifmir benchmark --paper-tables --json`. `make tables` then writes docs/costs.md.
 """
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,23 @@ from rich.progress import track
 from unifmir.benchmarks.studies.oracles.closed_form import count_analytic
 from unifmir.benchmarks.studies.oracles.count_agreement import compare_counts
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.cost.paper.paper_tables import paper_rows
 from unifmir.cost.paper.recipes import FULL
-from unifmir.export.base import Credit, ExportJob, library_versions, machine
+from unifmir.export.base import Credit, ExportJob, library_versions
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.interfaces import lineage_of
 from unifmir.interfaces import interface_of
-from unifmir.machine import processor
+from unifmir.machine import platform_facts, processor
 from unifmir.model import build
 from unifmir.precision import plan_precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
-RESULTS = Path(__file__).parents[1] / "results"
 SIZE = (16, 128, 128)
 """Depth, height and width; light fields have a quarter as many lenses."""
 
@@ -88,24 +87,20 @@ def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Count and write."""
     about = {
-        "machine": {**machine(), "processor": processor()},
+        "machine": {**platform_facts(), "processor": processor()},
         "versions": library_versions(),
     }
     rows = []
     with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
         for title, config in track(networks().items(), "counting"):
             rows.append(counted(title, config, Path(name)))
-    _write(
+    write_result(
         "macs.json",
         {"command": "python -m benchmarks.studies.count_macs", **about, "rows": rows},
     )
     tables = {"rows": [row.to_dict() for row in paper_rows()]}
     command = "unifmir benchmark --paper-tables --json"
-    _write("paper-tables.json", {"command": command, **about, **tables})
-
-
-def _write(name: str, document: dict[str, Any]) -> None:
-    (RESULTS / name).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("paper-tables.json", {"command": command, **about, **tables})
 
 
 if __name__ == "__main__":

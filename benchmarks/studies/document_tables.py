@@ -15,11 +15,11 @@ from typing import Any
 
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables import rendered as rendered_results
+from unifmir.benchmarks.studies.result_files import RESULTS
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.reference import REFERENCES
 
 REPO = Path(__file__).resolve().parents[2]
-RESULTS = REPO / "benchmarks" / "results"
 README = REPO / "README.md"
 COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
 QUANTISED = REPO / "docs" / "openvino.md"

@@ -7,13 +7,11 @@ then writes the README.
 """
 
 import json
-import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
-from unifmir.machine import processor
+from unifmir.machine import cores, processor, versions
 from unifmir.zoo.catalogue import refresh
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "zoo" / "catalogue" / "weights"
@@ -31,8 +29,8 @@ def main() -> None:
     document = {
         "command": " ".join(["unifmir", *arguments]),
         "seed": SEED,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-image")},
+        "machine": {"processor": processor(), "cores": cores()},
+        "versions": versions("torch", "numpy", "scipy", "scikit-image"),
         "training": json.loads(training.read_text("utf-8")),
         **json.loads(done.stdout),
     }

@@ -15,14 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from unifmir.benchmarks.studies.full_size import checkpoint
-from unifmir.machine import processor
+from unifmir.benchmarks.studies.result_files import RESULTS, write_result
+from unifmir.machine import cores, processor, versions
 from unifmir.tasks import TASKS
-
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 def measure(source: Path, task: str, precision: str, out: Path) -> dict[str, object]:
@@ -78,12 +76,11 @@ def main() -> None:
             document = {
                 "command": "python -m benchmarks.studies.export_full_size "
                 f"--precision {options.precision}",
-                "machine": {"processor": processor(), "cores": os.cpu_count()},
-                "versions": {n: version(n) for n in ("torch", "onnx", "onnxruntime", "unifmir")},
+                "machine": {"processor": processor(), "cores": cores()},
+                "versions": versions("torch", "onnx", "onnxruntime", "unifmir"),
                 "rows": [rows[t] for t in TASKS if t in rows],
             }
-            RESULTS.mkdir(exist_ok=True)
-            target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+            write_result(target.name, document)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ writes benchmarks/results/fast-MODEL.json; `make tables` then writes docs/restor
 """
 
 import argparse
-import json
 import time
 from dataclasses import asdict
 from typing import Any
@@ -15,10 +14,9 @@ import numpy as np
 
 import unifmir
 from unifmir import machine
-from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
 from unifmir.benchmarks.plan.workloads import image_of, image_sizes, input_shape
-from unifmir.benchmarks.studies.document_tables import RESULTS
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.pruning import prune, without_middle_group
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -46,9 +44,7 @@ def main() -> None:
         "seed": SEED,
         "rows": rows,
     }
-    path = RESULTS / f"fast-{EMBEDDED}.json"
-    with writing(path) as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result(f"fast-{EMBEDDED}.json", document)
 
 
 def measured(single: Network, images: int) -> dict[str, Any]:

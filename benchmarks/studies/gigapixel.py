@@ -27,9 +27,8 @@ import zarr
 
 import unifmir
 from unifmir import machine
-from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
-from unifmir.benchmarks.studies.document_tables import RESULTS
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.images.base import ImageInfo, Region, Shape
 from unifmir.images.open_files import create_sink, open_source
@@ -60,8 +59,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="unifmir-gigapixel-", dir=chosen.folder) as folder:
         document = measured(Path(folder), chosen.gigapixels, chosen.kills)
-    with writing(RESULTS / "gigapixel.json") as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("gigapixel.json", document)
     print(json.dumps(document["runs"][-1]), f"largest difference {document['largest_difference']}")
 
 

@@ -9,22 +9,20 @@ benchmarks/results/gpu-timings.json (read it with `unifmir benchmark show`). The
 a check failed, 2 without a GPU.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import torch
 
+from unifmir.benchmarks.studies.result_files import RESULTS, write_result
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNNERS
-from unifmir.machine import description
+from unifmir.machine import description, versions
 
-RESULTS = Path(__file__).parents[1] / "results"
 DEVICE = "cuda:0"
 PRECISIONS = ("fp32", "fp16-compute")
 LIBRARIES = (
@@ -85,24 +83,16 @@ def main() -> int:
     document = {
         "command": "make gpu-check",
         "machine": description(),
-        "versions": {name: found for name in LIBRARIES if (found := _version(name))},
+        "versions": versions(*LIBRARIES),
         "cuda": torch.version.cuda,
         "outcomes": dict(Counter(row["outcome"] for row in rows)),
         "tests": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gpu-check.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("gpu-check.json", document)
     print(document["outcomes"])
     timed = timings()
     bad = {row["outcome"] for row in rows} & {"failure", "error"}
     return 1 if bad or timed or not rows else 0
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ docs/quantisation.md. Scores and softmax of the attention stay in floating point
 each result is held to what fp16 is held to, on the same inputs.
 """
 
-import json
 import logging
-import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +30,7 @@ from onnxruntime.quantization import (
 from torch import Tensor, nn
 
 import unifmir
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import LOW_PRECISION, compare
 from unifmir.export.base import Credit, ExportJob, Variant
@@ -43,14 +41,13 @@ from unifmir.export.interfaces import lineage_of
 from unifmir.export.runtimes.onnxruntime import ONNXRUNTIME
 from unifmir.export.runtimes.openvino import OPENVINO
 from unifmir.export.shaping import patched_for_export
-from unifmir.machine import processor
+from unifmir.machine import cores, processor, versions
 from unifmir.model import Provenance
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
-RESULTS = Path(__file__).parents[1] / "results"
 MODEL = "unifmir-small-sim"
 CROPS = 8
 """Of the shipped sample, to measure value ranges on."""
@@ -279,19 +276,18 @@ def main(names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
         for name in names or list(TASKS):
             rows += rows_of(Task(name), Path(folder))
-    versions = {name: version(name) for name in ("torch", "onnxruntime", "openvino", "onnx")}
+    told = versions("torch", "onnxruntime", "openvino", "onnx")
     document = {
         "command": "python -m benchmarks.studies.quantisation",
         "model": MODEL,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": versions,
+        "machine": {"processor": processor(), "cores": cores()},
+        "versions": told,
         "tolerance": LOW_PRECISION.to_dict(),
         "rows": rows,
     }
     kind = "amd-epyc" if "EPYC" in processor() else "cpu"
-    name = f"quantisation-{kind}-ort{versions['onnxruntime']}-openvino{versions['openvino']}.json"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    name = f"quantisation-{kind}-ort{told['onnxruntime']}-openvino{told['openvino']}.json"
+    write_result(name, document)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ so for both; starting the workers is not counted, as a run of hours does not not
 """
 
 import argparse
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,9 +15,8 @@ from statistics import median
 import numpy as np
 
 from unifmir import machine
-from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
-from unifmir.benchmarks.studies.document_tables import RESULTS
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.images.base import ImageInfo
 from unifmir.images.open_files import create_sink
 from unifmir.restoration.options import Options
@@ -59,8 +57,7 @@ def main() -> None:
         "efficiencies": efficiencies,
         "efficiency": median(efficiencies),
     }
-    with writing(RESULTS / "scaling.json") as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("scaling.json", document)
     print(f"efficiency {document['efficiency']:.3f}")
 
 

@@ -18,10 +18,9 @@ import numpy as np
 
 from tests.golden.weights import filled
 from unifmir import machine
-from unifmir.atomic import writing
 from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
-from unifmir.benchmarks.studies.document_tables import RESULTS
 from unifmir.benchmarks.studies.full_size import SEED
+from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.machine import resident_bytes
 from unifmir.model import build
@@ -68,8 +67,7 @@ def main() -> None:
         "shape": list(SHAPE),
         "rows": rows,
     }
-    with writing(RESULTS / "whole-image.json") as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_result("whole-image.json", document)
 
 
 def measured(precision: str, threads: int) -> dict[str, Any]:

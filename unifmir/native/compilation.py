@@ -15,6 +15,7 @@ import platformdirs
 
 from unifmir.atomic import writing
 from unifmir.errors import ExportError, MissingExtraError
+from unifmir.machine import processor_features
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def library(architecture: str = "native") -> ctypes.CDLL:
     compiler = _compiler()
     command = [compiler, *_OPTIONS, *_target(architecture)]
     sources = sorted(SOURCES.glob("*.[ch]"))
-    identity = [*command, _version(compiler), _processor()]
+    # Machines that share a home folder may differ in what `native` means.
+    identity = [*command, _version(compiler), processor_features()]
     digest = hashlib.sha256("\0".join(identity).encode())
     for source in sources:
         digest.update(source.read_bytes())
@@ -139,16 +141,6 @@ def _target(architecture: str) -> list[str]:
 def _version(compiler: str) -> str:
     result = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     return result.stdout
-
-
-def _processor() -> str:
-    """What `native` depends on: machines that share a home folder may differ."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return line
-    return platform.processor() or platform.machine()
 
 
 def _folder() -> Path:

@@ -16,27 +16,12 @@ from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNNERS
-from unifmir.machine import available_cores
+from unifmir.machine import available_cores, instructions
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor.checkups import Finding
 from unifmir.zoo.restore.predictors import ModelChoice, candidates, opened, predictor_for
 
-CPU_INFORMATION = Path("/proc/cpuinfo")
-INSTRUCTIONS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "asimd",
-    "bf16",
-    "sve",
-)
-"""Those that decide how fast a network is: x86, then ARM."""
 COMPILED = ("compiled", "aotinductor")
 """Runtimes that take a minute before their first image: no part of a short measurement."""
 ROUNDS, SECONDS, SAMPLES = 5, 0.3, 5
@@ -154,17 +139,6 @@ def described_hardware() -> dict[str, Any]:
         "gpus": _gpus(),
         "driver": facts["driver"],
     }
-
-
-def instructions(information: Path = CPU_INFORMATION) -> list[str]:
-    """Those of `INSTRUCTIONS` that the processor has; empty where the system does not say."""
-    if not information.is_file():
-        return []
-    for line in information.read_text().splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return [one for one in INSTRUCTIONS if one in flags.split()]
-    return []
 
 
 def devices() -> list[str]:

@@ -151,8 +151,8 @@ def test_a_torchvision_that_does_not_load_is_told(monkeypatch):
 def test_instructions_are_read_from_the_system(tmp_path, text, expected):
     path = tmp_path / "cpuinfo"
     path.write_text(text)
-    assert doctor.instructions(path) == expected
-    assert doctor.instructions(tmp_path / "missing") == []
+    assert machine.instructions(path) == expected
+    assert machine.instructions(tmp_path / "missing") == []
 
 
 def test_gpus_are_described(monkeypatch):

@@ -1,0 +1,15 @@
+"""Result files of the studies: where they lie, and how they are written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unifmir.atomic import writing
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def write_result(name: str, document: dict[str, Any]) -> None:
+    """Write a document of JSON values as a result file, all or nothing."""
+    with writing(RESULTS / name) as aside:
+        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
