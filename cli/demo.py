@@ -16,8 +16,8 @@ from PIL import Image
 
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.formats.onnx import ONNX
-from unifmir.export.verification import REPORT_SUFFIX
+from unifmir.export.report import REPORT_SUFFIX
+from unifmir.export.verification import open_artifact
 from unifmir.normalize import normalize
 from unifmir.samples import Sample, sample
 from unifmir.tasks import TASKS
@@ -46,7 +46,7 @@ def restore(model: Path, image: Stack, task: str) -> Float32[np.ndarray, "z y x"
         Restored intensities, in the unit of the input.
     """
     normalized, scaling = normalize(image, TASKS[task].normalization)
-    return scaling.invert(ONNX.runner(model)(normalized[None, None])[0, 0])
+    return scaling.invert(open_artifact(model).run(normalized[None, None])[0, 0])
 
 
 def side_by_side(

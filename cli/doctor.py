@@ -27,11 +27,14 @@ def doctor(
     """
     from rich.console import Console
 
+    from unifmir.benchmarks.measure.speeds import with_speeds
     from unifmir.zoo.doctor.diagnose import diagnose
 
     wanted = task.value if task else ("sr" if measure else None)
     with Console(stderr=True).status("measuring" if wanted else "looking"):
-        found = diagnose(measure=wanted)
+        found = diagnose()
+        if wanted is not None:
+            found = with_speeds(found, wanted)
     output.print_result(found.to_dict(), _told(found), as_json=as_json)
     if not found.usable:
         output.check_failed("no model can run here; the rows above say what is missing")

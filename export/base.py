@@ -1,82 +1,21 @@
-"""What the formats have in common: the job, the artifact, and what it says of itself."""
+"""Export formats in common: the job, the exporter, and the artifact."""
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from unifmir.errors import ExportError
-from unifmir.machine import versions
+from unifmir.export.lineage import Lineage
+from unifmir.export.report import Report
+from unifmir.precision.element_types import Variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from unifmir.export.verification import Report
     from unifmir.networks.base import Network
     from unifmir.precision import PrecisionPlan
-
-Variant = Literal["stored", "computing"]
-"""`stored`: weights in the precision, arithmetic in fp32. `computing`: arithmetic in it too."""
-
-Runner = Callable[[np.ndarray], np.ndarray]
-"""float32 array in, float32 array out, by the artifact's own runtime on the CPU."""
-
-LINEAGE_SCHEMA = 1
-IMAGE, RESTORED = "image", "restored"
-"""Names of an artifact's one input and one output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What an artifact says of itself: enough to verify it again with nothing but its parent."""
-
-    task: str
-    interface: str
-    precision: str
-    variant: Variant
-    config: dict[str, Any]
-    """The configuration's `to_dict()`."""
-    scale: int
-    """Lateral magnification, output pixels per input pixel."""
-    input_axes: tuple[str, ...]
-    output_axes: tuple[str, ...]
-    normalization: dict[str, Any]
-    size_rule: dict[str, Any]
-    parent: dict[str, str]
-    """`name` and `sha256` of the fp32 single-task safetensors it was made from."""
-    versions: dict[str, str]
-    schema: int = LINEAGE_SCHEMA
-
-    def to_strings(self) -> dict[str, str]:
-        """One string per field, for metadata that holds nothing else."""
-        return {
-            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-            for key, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_strings(cls, strings: dict[str, str], name: str) -> Self:
-        """Inverse of `to_strings`; ExportError if `name` carries no lineage of ours."""
-        texts = {"task", "interface", "precision", "variant"}
-        values: dict[str, Any] = {}
-        for field in cls.__dataclass_fields__:
-            if field not in strings:
-                raise ExportError(
-                    f"{name}: its metadata has no {field!r}, so it was not exported by unifmir; "
-                    "expected a file made by `unifmir export`"
-                )
-            values[field] = strings[field] if field in texts else json.loads(strings[field])
-        for field in ("input_axes", "output_axes"):
-            values[field] = tuple(values[field])
-        if values["schema"] != LINEAGE_SCHEMA:
-            raise ExportError(
-                f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
-                f"{LINEAGE_SCHEMA}; update unifmir or export again"
-            )
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,66 +46,70 @@ class ExportJob:
     plan: "PrecisionPlan"
     opset: int
     credit: Credit
-    reports: tuple["Report", ...] = ()
+    reports: tuple[Report, ...] = ()
     """Verifications of the files made before this one, for the package's README."""
     options: object | None = None
-    """What was asked of this format beyond the rest, in a type of its own; None: nothing."""
+    """Wishes for this format alone, of its type in `FORMAT_OPTIONS`; None: nothing."""
     calibration: tuple[str, ...] = ()
     """Files that value ranges were measured on, as the user named them."""
 
 
-class Exporter(Protocol):
+class Exporter(ABC):
     """One export format. A row of `unifmir.export.formats.FORMATS`."""
 
-    name: str
-    suffix: str
+    name: ClassVar[str]
+    suffix: ClassVar[str]
     """End of the file name, with the dot."""
-    variants: tuple[Variant, ...]
-    """Which variants the format has when the precision is not fp32."""
-    wrapped_only: bool
+    runtime: ClassVar[str]
+    """Row of `unifmir.export.runtimes.RUNTIMES` that its files are verified by."""
+    variants: ClassVar[tuple[Variant, ...]] = ("stored",)
+    """Variants that the format has when the precision is not fp32."""
+    wrapped_only: ClassVar[bool] = False
     """Whether the format always carries the image interface."""
 
+    def variants_of(self, element_type: str) -> tuple[Variant, ...]:
+        """Variants that are written: most runtimes on CPUs have no arithmetic in bf16."""
+        if element_type == "fp32" or (element_type == "bf16" and "stored" in self.variants):
+            return ("stored",)
+        return self.variants
+
+    def require(self, options: object | None) -> None:  # noqa: B027 - most formats need nothing
+        """Refuse what cannot be made or verified here before anything takes time."""
+
+    @abstractmethod
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the artifact to a temporary name; it is published after verification.
+
+        Files put beside the path, named by it and a further suffix, are published too.
 
         Returns
         -------
         dict
-            JSON values worth telling the user beyond the verification, such as a score.
+            JSON values worth telling the user beyond the verification, such as a score. Where there
+            is an entry `unverified`, a reason, the file is published without having been run: that
+            must have been asked for in the options.
         """
 
-    def runner(self, path: Path) -> Runner:
-        """Load the artifact into its own runtime."""
-
+    @abstractmethod
     def lineage(self, path: Path) -> Lineage:
-        """Read what the artifact says of itself; ExportError if it is not one of ours."""
+        """Read the lineage from an artifact; ExportError if it is not one of ours."""
 
+    @property
+    def runnable_format(self) -> str | None:
+        """Format of what `runnable` gives, for runtimes that read files; None: a module."""
+        return self.name
 
-@runtime_checkable
-class VariesByPrecision(Exporter, Protocol):
-    """A format that has other variants in one precision than in another."""
-
-    def variants_of(self, precision: str) -> tuple[Variant, ...]:
-        """Instead of `variants`; not asked for fp32."""
-
-
-@runtime_checkable
-class EngineFormat(Exporter, Protocol):
-    """A format whose files fit certain machines and sizes, and carry the proof made there.
-
-    Files that `write` puts beside its path, named by it and a further suffix, are published too.
-    Where its result has an entry `unverified`, a reason, the file is published without having
-    been run: that must have been asked for in the options.
-    """
-
-    def require(self, options: object | None) -> None:
-        """Refuse what cannot be made or verified here before anything takes time."""
+    @contextmanager
+    def runnable(self, path: Path) -> "Iterator[Path | nn.Module]":
+        """Yield the file or module that a runtime opens for an artifact, inside the block only."""
+        yield path
 
     def shapes(self, path: Path) -> tuple[tuple[int, ...], ...]:
-        """Input shapes it is verified at."""
+        """Input shapes that an artifact is verified at; empty: those that every format takes."""
+        return ()
 
-    def verified(self, path: Path, report: "Report") -> None:
-        """Record a verification that passed."""
+    def record_verification(self, path: Path, report: Report) -> None:  # noqa: B027 - as above
+        """Write down a verification that passed, where the artifact carries its proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +123,9 @@ class Artifact:
     precision: str
     variant: Variant
     interface: str
-    report: "Report"
+    report: Report
     details: dict[str, Any]
-    """What `Exporter.write` told."""
+    """JSON values that `Exporter.write` gave."""
     companions: tuple[Path, ...] = ()
     """Files that belong to it and lie beside it."""
 
@@ -200,8 +143,3 @@ class Artifact:
             "companions": [str(path) for path in self.companions],
             "report": self.report.to_dict(),
         }
-
-
-def library_versions() -> dict[str, str]:
-    """Versions that decide what an artifact looks like."""
-    return versions("unifmir", "torch", "onnx", "onnxruntime", "numpy")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifmir.config import SingleConfig
-from unifmir.export.interfaces import shape_of, views_per_side
+from unifmir.interfaces import interface_of, shape_of
 from unifmir.normalize import normalize
 from unifmir.tasks import TASKS
 
@@ -113,7 +113,7 @@ def real_input(
     """
     image, _ = normalize(raw, TASKS[config.task].normalization)
     if config.task == "volume":
-        n = views_per_side(config)
+        n = interface_of(config).lens_px(config.signature)
         crops = [_light_field_crop(n, interface, image, shape, rng) for _ in range(shape[0])]
     elif interface == "network" and config.task == "isotropic" and len(shape) == 4:
         # The network sees slices with rows y (or x) and columns z.

@@ -17,25 +17,20 @@ from unifmir.atomic import PREFIX
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
-from unifmir.export.base import (
-    Artifact,
-    Credit,
-    EngineFormat,
-    Exporter,
-    ExportJob,
-    Variant,
-    VariesByPrecision,
-)
+from unifmir.export.base import Artifact, Credit, Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
-from unifmir.export.interfaces import lineage_of
-from unifmir.export.verification import REPORT_SUFFIX, Reference, Report, check
+from unifmir.export.lineage import lineage_of
+from unifmir.export.report import REPORT_SUFFIX, Report
+from unifmir.export.verification import ExpectedOutputs, check
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
+from unifmir.interfaces import InputKind
 from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan
+from unifmir.precision.element_types import Precision, Variant
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -46,43 +41,35 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What one call of `export` asks for."""
+class _Request:
+    """Wishes of one call of `export`, checked."""
 
     task: str
     exporters: tuple[Exporter, ...]
     precision: str
-    interface: str
+    interface: InputKind
     opset: int
     calibration: tuple[str | Path | np.ndarray, ...]
     credit: Credit
     options: Mapping[str, object] = field(default_factory=dict)
 
-    def variants(self, exporter: Exporter) -> tuple[Variant, ...]:
-        """Which variants a format writes; most have no CPU runtime that computes in bf16."""
-        if self.precision == "fp32":
-            return ("stored",)
-        if isinstance(exporter, VariesByPrecision):
-            return exporter.variants_of(self.precision)
-        if self.precision == "bf16" and "stored" in exporter.variants:
-            return ("stored",)
-        return exporter.variants
-
-    def all_variants(self) -> set[Variant]:
-        """Those of all wanted formats."""
-        return {variant for exporter in self.exporters for variant in self.variants(exporter)}
+    def all_variants(self) -> list[Variant]:
+        """Variants of all wanted formats."""
+        return sorted(
+            {v for exporter in self.exporters for v in exporter.variants_of(self.precision)}
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
-    """What all files of one export share."""
+class _Shared:
+    """Network, plan and modules that all files of one export share."""
 
-    wanted: _Wanted
+    request: _Request
     network: Network
     parent: Provenance
-    reference: Reference
+    expected: ExpectedOutputs
     plan: PrecisionPlan
-    modules: dict[tuple[str, Variant], nn.Module]
+    modules: dict[tuple[InputKind, Variant], nn.Module]
     folder: Path
 
 
@@ -93,7 +80,7 @@ def export(
     formats: Sequence[str] = ("onnx", "bioimageio"),
     precision: str = "fp32",
     task: str | None = None,
-    interface: str = "image",
+    interface: InputKind = "image",
     opset: int = DEFAULT_OPSET,
     calibration: Sequence[str | Path | np.ndarray] = (),
     credit: Credit | None = None,
@@ -150,7 +137,7 @@ def export(
         raise ExportError(f"{out_dir} is a file; expected a folder to write into")
     if not (chosen := task or model.task):
         raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
-    wanted = _Wanted(
+    request = _Request(
         chosen,
         exporters,
         precision,
@@ -162,22 +149,22 @@ def export(
     )
     step = on_step or logger.info
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        bench = _prepare(model, wanted, Path(folder), step)
+        shared = _prepare(model, request, Path(folder), step)
         made: list[Artifact] = []
         for exporter in exporters:
             reports = tuple(artifact.report for artifact in made)
             made += [
-                _make(exporter, variant, bench, reports, step)
-                for variant in wanted.variants(exporter)
+                _make(exporter, variant, shared, reports, step)
+                for variant in exporter.variants_of(request.precision)
             ]
         step("publishing")
-        return _publish(bench, made, out_dir)
+        return _publish(shared, made, out_dir)
 
 
 def _checked_options(
     options: Mapping[str, object], exporters: Sequence[Exporter]
 ) -> Mapping[str, object]:
-    """The options as given, once each is for a wanted format and nothing else stands in its way."""
+    """The options as given, once each is for a wanted format and nothing stands in its way."""
     names = [exporter.name for exporter in exporters]
     if unused := set(options) - set(names):
         raise ExportError(
@@ -185,52 +172,54 @@ def _checked_options(
             f"{', '.join(names)}"
         )
     for exporter in exporters:
-        if isinstance(exporter, EngineFormat):
-            exporter.require(options.get(exporter.name))
+        exporter.require(options.get(exporter.name))
     return options
 
 
-def _prepare(model: Network, wanted: _Wanted, folder: Path, step: Step) -> _Bench:
+def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Shared:
     """Prune, save the parent, and settle the precision."""
-    task, precision = wanted.task, wanted.precision
+    task, precision = request.task, request.precision
     step(f"pruning to {task}")
     network = prune(model, task)
     parent = save(network, folder / f"unifmir-{task}.safetensors")
     real = sample(task).image
-    images = [_calibration_image(item, task) for item in wanted.calibration] or [real]
+    images = [_calibration_image(item, task) for item in request.calibration] or [real]
     step(f"settling the precision: {precision}")
     inputs = calibration_inputs(network.config, "network", images)
-    variants = sorted(wanted.all_variants())
+    variants = request.all_variants()
     plan = precisions.plan_precision(network, precision, inputs, variants=variants)
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
     make = {"stored": precisions.stored, "computing": precisions.computing}
-    modules: dict[tuple[str, Variant], nn.Module] = {}
-    for kind, module in (("network", network), ("image", image_interface(network))):
+    modules: dict[tuple[InputKind, Variant], nn.Module] = {}
+    kinds: dict[InputKind, nn.Module] = {"network": network, "image": image_interface(network)}
+    for kind, module in kinds.items():
         for variant in variants:
             modules[kind, variant] = make[variant](module, plan.fitted(module))
-    return _Bench(wanted, network, parent, Reference(network, real), plan, modules, folder)
+    return _Shared(request, network, parent, ExpectedOutputs(network, real), plan, modules, folder)
 
 
 def _make(
-    exporter: Exporter, variant: Variant, bench: _Bench, reports: tuple[Report, ...], step: Step
+    exporter: Exporter, variant: Variant, shared: _Shared, reports: tuple[Report, ...], step: Step
 ) -> Artifact:
     """Write and verify one file."""
-    wanted, config = bench.wanted, bench.network.config
-    interface = "image" if exporter.wrapped_only else wanted.interface
+    request, config = shared.request, shared.network.config
+    interface = "image" if exporter.wrapped_only else request.interface
     job = ExportJob(
-        network=bench.network,
-        module=bench.modules[interface, variant],
+        network=shared.network,
+        module=shared.modules[interface, variant],
         example=example(config, interface),
-        lineage=lineage_of(config, interface, wanted.precision, variant, bench.parent),
-        plan=bench.plan,
-        opset=wanted.opset,
-        credit=wanted.credit,
+        lineage=lineage_of(
+            config, interface, Precision.of_variant(request.precision, variant), shared.parent
+        ),
+        plan=shared.plan,
+        opset=request.opset,
+        credit=request.credit,
         reports=reports,
-        options=wanted.options.get(exporter.name),
-        calibration=tuple(_named(item) for item in wanted.calibration),
+        options=request.options.get(exporter.name),
+        calibration=tuple(_named(item) for item in request.calibration),
     )
-    path = bench.folder / _file_name(exporter, job)
+    path = shared.folder / _file_name(exporter, job)
     step(f"writing {path.name}")
     details = exporter.write(job, path)
     sha256 = sha256_of(path)
@@ -238,13 +227,13 @@ def _make(
         step(f"{path.name} is {reason}")
         report = Report(path.name, exporter.name, sha256, job.lineage, "values", "", (), (reason,))
     else:
-        report = _proved(exporter, path, sha256, bench.reference, job, step)
+        report = _verified(exporter, path, sha256, shared.expected, job, step)
     return Artifact(
         format=exporter.name,
         path=path,
         sha256=sha256,
         size_bytes=path.stat().st_size,
-        precision=wanted.precision,
+        precision=request.precision,
         variant=variant,
         interface=interface,
         report=report,
@@ -253,33 +242,24 @@ def _make(
     )
 
 
-def _proved(
+def _verified(
     exporter: Exporter,
     path: Path,
     sha256: str,
-    reference: Reference,
+    expected: ExpectedOutputs,
     job: ExportJob,
     step: Step,
 ) -> Report:
     """The report of a file that is the same picture; ExportError if it is not."""
     step(f"verifying {path.name}")
-    report = check(
-        exporter.runner(path),
-        reference,
-        job.lineage,
-        artifact=path.name,
-        format_name=exporter.name,
-        sha256=sha256,
-        shapes=exporter.shapes(path) if isinstance(exporter, EngineFormat) else (),
-    )
+    report = check(exporter, path, expected, job.lineage, sha256=sha256)
     if not report.passed:
         shown = "\n  ".join(report.failures[:5])
         raise ExportError(
             f"{path.name} is not the same picture as the fp32 PyTorch module "
             f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
         )
-    if isinstance(exporter, EngineFormat):
-        exporter.verified(path, report)
+    exporter.record_verification(path, report)
     return report
 
 
@@ -288,22 +268,22 @@ def _file_name(exporter: Exporter, job: ExportJob) -> str:
     lineage = job.lineage
     parts = [f"unifmir-{lineage.task}"]
     if lineage.precision != "fp32":
-        parts.append(lineage.precision + ("-compute" if lineage.variant == "computing" else ""))
+        parts.append(str(lineage.types))
     if lineage.interface == "network":
         parts.append("network")
     return ".".join(parts) + exporter.suffix
 
 
-def _publish(bench: _Bench, made: list[Artifact], out_dir: Path) -> tuple[Artifact, ...]:
+def _publish(shared: _Shared, made: list[Artifact], out_dir: Path) -> tuple[Artifact, ...]:
     """Put the verified files in place: the parent, then each report, then its artifact."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    parent = bench.folder / bench.parent.name
+    parent = shared.folder / shared.parent.name
     _place(parent, out_dir / parent.name)
     published = []
     for artifact in made:
         target = out_dir / artifact.path.name
-        report = {**artifact.report.to_dict(), "precision_plan": bench.plan.to_dict()}
-        aside = bench.folder / (target.name + REPORT_SUFFIX)
+        report = {**artifact.report.to_dict(), "precision_plan": shared.plan.to_dict()}
+        aside = shared.folder / (target.name + REPORT_SUFFIX)
         aside.write_text(json.dumps(report, indent=1), "utf-8")
         _place(aside, out_dir / aside.name)
         for companion in artifact.companions:

@@ -4,7 +4,6 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +13,14 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
-from unifmir.export.base import (
-    EngineFormat,
-    Lineage,
-    Runner,
-    library_versions,
-)
+from unifmir.export.base import Exporter
 from unifmir.export.cases import Case, cases
 from unifmir.export.formats import FORMATS
+from unifmir.export.lineage import Lineage
+from unifmir.export.report import REPORT_SUFFIX, CaseResult, Report
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.base import Session
 from unifmir.hashing import sha256_of
-from unifmir.machine import platform_facts
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
@@ -31,89 +28,7 @@ from unifmir.samples import sample
 
 logger = logging.getLogger(__name__)
 
-REPORT_SUFFIX = ".report.json"
-REPORT_SCHEMA = 1
 Shapes = tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    """One compared output."""
-
-    source: str
-    """`real` or `random` input."""
-    shape: tuple[int, ...]
-    """Of the input."""
-    comparison: Comparison
-    failures: tuple[str, ...]
-    """Sentences: measured and allowed. Empty when the case passed."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "source": self.source,
-            "shape": list(self.shape),
-            **self.comparison.to_dict(),
-            "failures": list(self.failures),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one verification measured."""
-
-    artifact: str
-    """File name."""
-    format: str
-    sha256: str
-    lineage: Lineage
-    compared: str
-    """`values`, or `squares` where the output is a square root: see `_through_the_root`."""
-    tolerance: str
-    results: tuple[CaseResult, ...]
-    problems: tuple[str, ...] = ()
-    """Failures that belong to no case, such as an altered file."""
-
-    @property
-    def passed(self) -> bool:
-        """Every case within its tolerance, and nothing else wrong."""
-        return bool(self.results) and not self.failures
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """Everything that is wrong, as sentences."""
-        found = [
-            f"{r.source} input {'x'.join(map(str, r.shape))}: {failure}"
-            for r in self.results
-            for failure in r.failures
-        ]
-        return (*self.problems, *found)
-
-    @property
-    def worst(self) -> Comparison:
-        """The comparison with the largest difference relative to the output's deviation."""
-        return max((r.comparison for r in self.results), key=lambda c: c.max_abs_over_std)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values, with the machine and the versions of the run."""
-        return {
-            "schema": REPORT_SCHEMA,
-            "artifact": self.artifact,
-            "format": self.format,
-            "sha256": self.sha256,
-            "passed": self.passed,
-            "problems": list(self.problems),
-            "task": self.lineage.task,
-            "interface": self.lineage.interface,
-            "precision": self.lineage.precision,
-            "variant": self.lineage.variant,
-            "parent": self.lineage.parent,
-            "compared": self.compared,
-            "tolerance": self.tolerance,
-            "cases": [result.to_dict() for result in self.results],
-            "versions": library_versions(),
-            "machine": platform_facts(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +41,7 @@ class Expected:
     """isotropic: what a deviation of one in each pass makes of the output's square, per voxel."""
 
 
-class Reference:
+class ExpectedOutputs:
     """The fp32 module and its outputs, computed once for all artifacts that share an interface."""
 
     def __init__(self, network: Network, real: np.ndarray) -> None:
@@ -161,32 +76,73 @@ def _expected(module: nn.Module, case: Case) -> Expected:
 
 
 def check(
-    run: Runner,
-    reference: Reference,
-    lineage: Lineage,
-    *,
-    artifact: str,
-    format_name: str,
-    sha256: str,
-    shapes: Shapes = (),
+    exporter: Exporter, path: Path, expected: ExpectedOutputs, lineage: Lineage, *, sha256: str
 ) -> Report:
-    """Run an artifact on every case and compare with the reference.
+    """Run an artifact by its format's runtime on every case, and compare with the fp32 module.
 
-    `shapes` are the inputs' where the artifact does not take those of `cases.SIZES`.
+    Parameters
+    ----------
+    exporter : Exporter
+        Row of the artifact's format.
+    path : Path
+        The artifact.
+    expected : ExpectedOutputs
+        Outputs of its parent.
+    lineage : Lineage
+        Record of the artifact.
+    sha256 : str
+        Hash of the file, for the report.
+
+    Raises
+    ------
+    ExportError
+        The artifact cannot be run, or gives an image of another shape.
     """
     tolerance: Tolerance = FP32 if lineage.precision == "fp32" else LOW_PRECISION
-    expected = reference.outputs(lineage.interface, shapes)
-    results = tuple(_result(one, run(one.case.image), tolerance) for one in expected)
-    squares = tolerance is FP32 and any(one.deviation is not None for one in expected)
+    session = open_artifact(path, exporter=exporter)
+    outputs = expected.outputs(lineage.interface, exporter.shapes(path))
+    results = tuple(_result(one, session.run(one.case.image), tolerance) for one in outputs)
+    squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
     return Report(
-        artifact=artifact,
-        format=format_name,
+        artifact=path.name,
+        format=exporter.name,
         sha256=sha256,
         lineage=lineage,
         compared="squares" if squares else "values",
         tolerance=tolerance.name,
         results=results,
     )
+
+
+def open_artifact(path: Path, *, exporter: Exporter | None = None) -> Session:
+    """Open an artifact in the runtime that its format is verified by.
+
+    Raises
+    ------
+    ExportError
+        It is of no known format, or cannot be loaded.
+    """
+    exporter = exporter or FORMATS[format_of(path)]
+    runtime = RUNTIMES[exporter.runtime]
+    device = "cpu" if runtime.precisions("cpu") else "cuda:0"
+    with exporter.runnable(path) as source:
+        return runtime.open(source, device=device, threads=torch.get_num_threads())
+
+
+def require_verified(path: Path) -> None:
+    """Verify an artifact that arrived unverified; what passed is then written in the artifact.
+
+    Raises
+    ------
+    ExportError
+        It is not the same picture as its fp32 parent on this machine.
+    """
+    report = verify(path)
+    if not report.passed:
+        raise ExportError(
+            f"{path.name} was not verified on this GPU, and it is not the same picture as fp32 "
+            "PyTorch here, so it is not run:\n  " + "\n  ".join(report.failures[:5])
+        )
 
 
 def _result(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
@@ -263,26 +219,18 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
             f"{found.name} has sha256 {found_sha256}, {path.name} was made from "
             f"{lineage.parent['name']} with {lineage.parent['sha256']}; give that one as --parent"
         )
-    reference = Reference(load_file(found, task=lineage.task), sample(lineage.task).image)
+    expected = ExpectedOutputs(load_file(found, task=lineage.task), sample(lineage.task).image)
     sha256 = sha256_of(path)
-    problems = (*_altered(path, sha256), *_broken_certificate(reference.network))
+    problems = (*_altered(path, sha256), *_broken_certificate(expected.network))
     try:
-        report = check(
-            exporter.runner(path),
-            reference,
-            lineage,
-            artifact=path.name,
-            format_name=name,
-            sha256=sha256,
-            shapes=exporter.shapes(path) if isinstance(exporter, EngineFormat) else (),
-        )
+        report = check(exporter, path, expected, lineage, sha256=sha256)
     except ExportError as error:
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())
         problems = (*problems, str(error))
     report = replace(report, problems=problems)
-    if report.passed and isinstance(exporter, EngineFormat):
-        exporter.verified(path, report)
+    if report.passed:
+        exporter.record_verification(path, report)
     return report
 
 

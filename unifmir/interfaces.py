@@ -312,3 +312,13 @@ def interface_of(config: "SingleConfig") -> ImageInterface:
         f"no image interface of {config.task} ({', '.join(names)}) fits a network with "
         f"{config.signature}"
     )
+
+
+def shape_of(config: "SingleConfig", kind: InputKind, *, batch: int, size: Sequence[int]) -> Shape:
+    """Input shape of a single-task network, or of its image interface: `input_shape` of its row."""
+    return interface_of(config).input_shape(config.signature, kind, batch=batch, size=size)
+
+
+def dynamic_axes(names: Sequence[str]) -> dict[int, str]:
+    """Position -> name of the axes whose size is free."""
+    return {index: name for index, name in enumerate(names) if FIXED not in name}

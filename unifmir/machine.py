@@ -82,6 +82,13 @@ def resident_bytes(field: str) -> int:
     return int(memory.rss)
 
 
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide how fast a model is."""
+    names = ("unifmir", "python", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")
+    found = versions(*names, "openvino")
+    return {name.removesuffix("-gpu"): version for name, version in found.items()}
+
+
 def memory_bytes() -> int:
     """Main memory of the machine."""
     psutil = importlib.import_module("psutil")

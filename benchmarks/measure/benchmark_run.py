@@ -25,6 +25,7 @@ from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.groups import Group, groups_of
 from unifmir.errors import BenchmarkError
 from unifmir.hashing import sha256_of
+from unifmir.machine import library_versions
 
 logger = logging.getLogger(__name__)
 
@@ -129,13 +130,6 @@ def default_name(device: str = "cpu") -> str:
         if name in versions:
             parts.append(short + versions[name].partition("+")[0])
     return f"benchmark-{'-'.join(parts)}.json"
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of everything that decides how fast a model is."""
-    names = ("unifmir", "python", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")
-    found = machine.versions(*names, "openvino")
-    return {name.removesuffix("-gpu"): version for name, version in found.items()}
 
 
 def commit() -> str:

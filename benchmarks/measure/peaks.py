@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from unifmir.export.runtimes.base import is_cuda
-from unifmir.export.runtimes.pytorch import settle
+from unifmir.export.runtimes.pytorch import prepare_device
 
 SIDE = 2048
 """Of the matrices: 48 MB in fp32, too large for most caches, small enough for a second."""
@@ -32,7 +32,7 @@ def measured(device: str, threads: int, seconds: float) -> list[dict[str, Any]]:
     seconds : float
         For each figure; the best is kept.
     """
-    settle(device, threads)
+    prepare_device(device, threads)
     with torch.inference_mode():
         copied = gbytes_per_s(device, seconds)
         products = {name: gflops_per_s(device, dtype, seconds) for name, dtype in _DTYPES.items()}

@@ -22,8 +22,8 @@ from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
-from unifmir.export.interfaces import lineage_of
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.lineage import lineage_of
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import PrecisionPlan, RangeReport
@@ -67,7 +67,7 @@ class PreparedFiles:
         ExportError
             The precision is not the same picture as fp32.
         """
-        row, wanted = RUNNERS[runtime], Precision.parse(precision)
+        row, wanted = RUNTIMES[runtime], Precision.parse(precision)
         row_format = row.format
         plan = None
         if precision != "fp32" and not row.own_arithmetic:
@@ -155,9 +155,7 @@ class PreparedFiles:
             network=network,
             module=module,
             example=example(network.config, "image"),
-            lineage=lineage_of(
-                network.config, "image", wanted.stored, wanted.variant, model.origin
-            ),
+            lineage=lineage_of(network.config, "image", wanted, model.origin),
             plan=chosen,
             opset=DEFAULT_OPSET,
             credit=Credit(),
@@ -216,7 +214,7 @@ def exported_file(path: Path) -> ExportedFile:
 
 def readable_formats() -> dict[str, str]:
     """Export format -> suffix, of those that some runtime reads."""
-    found = {row.format for row in RUNNERS.values()}
+    found = {row.format for row in RUNTIMES.values()}
     return {name: FORMATS[name].suffix for name in FORMATS if name in found}
 
 

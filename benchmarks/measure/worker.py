@@ -16,7 +16,8 @@ import numpy as np
 
 from unifmir.benchmarks.measure.model_spec import ModelSpec, module_of
 from unifmir.errors import BenchmarkError, UnifmirError
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.opening import open_session
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Clock, Session
 from unifmir.machine import resident_bytes
 
@@ -52,7 +53,7 @@ class Worker:
     ) -> Answer:
         """Import the runtime, load the model, run it once."""
         started = Clock()
-        row = RUNNERS[runtime]
+        row = RUNTIMES[runtime]
         row.require()
         if row.format is None:
             for name in ("checkpoint", "model", "precision.variants"):
@@ -62,7 +63,7 @@ class Worker:
         self._image = np.load(image)
         clock, wanted = Clock(), ModelSpec.from_dict(source)
         what = module_of(wanted) if row.format is None else wanted.path
-        self._session = row.open(what, device=device, threads=threads)
+        self._session = open_session(row, what, device=device, threads=threads)
         load_ms, _ = clock.read()
         clock = Clock()
         output = self._session.run(self._image)

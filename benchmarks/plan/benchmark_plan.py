@@ -6,7 +6,7 @@ from typing import Any
 
 from unifmir.benchmarks.plan import workloads
 from unifmir.errors import BenchmarkError
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.machine import available_cores
 from unifmir.precision.element_types import PRECISIONS
@@ -30,7 +30,7 @@ class BenchmarkPlan:
     tasks: tuple[str, ...] = ()
     """Empty: every task of every model."""
     runtimes: tuple[str, ...] = ("eager", "onnxruntime")
-    """Names in `unifmir.export.runtimes.RUNNERS`."""
+    """Names in `unifmir.export.runtimes.RUNTIMES`."""
     precisions: tuple[str, ...] = ("fp32",)
     device: str = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
@@ -84,7 +84,7 @@ class BenchmarkPlan:
         for task in self.tasks:
             TASKS.require(task)
         for what, names, known in (
-            ("runtime", self.runtimes, tuple(RUNNERS)),
+            ("runtime", self.runtimes, tuple(RUNTIMES)),
             ("precision", self.precisions, PRECISIONS),
             ("workload", self.workloads or (), workloads.WORKLOADS),
         ):

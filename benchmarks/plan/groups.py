@@ -9,8 +9,8 @@ from unifmir.benchmarks.plan.subject import Subject
 from unifmir.benchmarks.plan.workloads import Size, image_shape, image_sizes, input_shape
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError
-from unifmir.export.base import Lineage
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.lineage import Lineage
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import Provenance
 from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
@@ -127,7 +127,7 @@ def _candidates(
     for model in models:
         for runtime in plan.runtimes if model.task == task else ():
             for precision in plan.precisions:
-                if precision not in RUNNERS[runtime].precisions(plan.device):
+                if Precision.parse(precision) not in RUNTIMES[runtime].precisions(plan.device):
                     left_out[f"{runtime} has no {precision} on {plan.device}"] = None
                     continue
                 subject = _subject(
@@ -144,7 +144,7 @@ def _candidates(
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:
     """Those of the plan that read the file; where there is none, the first that does."""
-    able = [name for name in RUNNERS if RUNNERS[name].format == file.format]
+    able = [name for name in RUNTIMES if RUNTIMES[name].format == file.format]
     return [name for name in plan.runtimes if name in able] or able[:1]
 
 

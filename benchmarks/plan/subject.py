@@ -12,7 +12,7 @@ class Subject:
     """Zoo id, name of a reference model, or file name."""
     task: str
     runtime: str
-    """Name in `unifmir.export.runtimes.RUNNERS`."""
+    """Name in `unifmir.export.runtimes.RUNTIMES`."""
     precision: str
     """`fp32`, `fp16` (weights in two bytes, fp32 arithmetic), `fp16-compute`, `bf16`..."""
     device: str

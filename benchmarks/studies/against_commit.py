@@ -21,8 +21,9 @@ from statistics import median
 from typing import Any
 
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.machine import library_versions
 from unifmir.zoo import EMBEDDED
 
 REPO = Path(__file__).resolve().parents[2]

@@ -22,14 +22,15 @@ from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.cost.paper.paper_tables import paper_rows
 from unifmir.cost.paper.recipes import FULL
-from unifmir.export.base import Credit, ExportJob, library_versions
+from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import artifact_versions, lineage_of
 from unifmir.interfaces import interface_of
 from unifmir.machine import platform_facts, processor
 from unifmir.model import build
 from unifmir.precision import plan_precision
+from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
@@ -54,7 +55,7 @@ def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
         network=network,
         module=network,
         example=inputs[0],
-        lineage=lineage_of(config, "network", "fp32", "stored", source),
+        lineage=lineage_of(config, "network", Precision("fp32"), source),
         plan=plan_precision(network, "fp32", inputs),
         opset=DEFAULT_OPSET,
         credit=Credit(),
@@ -88,7 +89,7 @@ def main() -> None:
     """Count and write."""
     about = {
         "machine": {**platform_facts(), "processor": processor()},
-        "versions": library_versions(),
+        "versions": artifact_versions(),
     }
     rows = []
     with tempfile.TemporaryDirectory(prefix="unifmir-") as name:

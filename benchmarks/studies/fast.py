@@ -14,10 +14,11 @@ import numpy as np
 
 import unifmir
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.plan.workloads import image_of, image_sizes, input_shape
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.pruning import prune, without_middle_group
+from unifmir.machine import library_versions
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.training.evaluation import Runner, quality, runner_of

@@ -27,11 +27,12 @@ import zarr
 
 import unifmir
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.images.base import ImageInfo, Region, Shape
 from unifmir.images.open_files import create_sink, open_source
+from unifmir.machine import library_versions
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.options import Options

@@ -20,7 +20,7 @@ import torch
 
 from unifmir.benchmarks.studies.result_files import RESULTS, write_result
 from unifmir.errors import MissingExtraError
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.machine import description, versions
 
 DEVICE = "cuda:0"
@@ -61,10 +61,10 @@ def timings() -> int:
 def installed_runtimes() -> list[str]:
     """Those that run on the GPU and have what they need."""
     found = []
-    for name in RUNNERS:
+    for name in RUNTIMES:
         try:
-            if RUNNERS[name].precisions(DEVICE):
-                RUNNERS[name].require()
+            if RUNTIMES[name].precisions(DEVICE):
+                RUNTIMES[name].require()
                 found.append(name)
         except MissingExtraError as error:
             print(f"{name} is left out: {error}")

@@ -33,11 +33,11 @@ import unifmir
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import LOW_PRECISION, compare
-from unifmir.export.base import Credit, ExportJob, Variant
+from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import calibration_inputs, cases, example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.onnxruntime import ONNXRUNTIME
 from unifmir.export.runtimes.openvino import OPENVINO
 from unifmir.export.shaping import patched_for_export
@@ -45,6 +45,7 @@ from unifmir.machine import cores, processor, versions
 from unifmir.model import Provenance
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision
+from unifmir.precision.element_types import Precision, Variant
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -96,7 +97,9 @@ def job_of(network: Network, precision: str, variant: Variant) -> ExportJob:
         network=network,
         module=network,
         example=x,
-        lineage=lineage_of(network.config, "network", precision, variant, source),
+        lineage=lineage_of(
+            network.config, "network", Precision.of_variant(precision, variant), source
+        ),
         plan=plan_precision(network, "fp32", [x]),
         opset=DEFAULT_OPSET,
         credit=Credit(),

@@ -15,10 +15,11 @@ from statistics import median
 import numpy as np
 
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.images.base import ImageInfo
 from unifmir.images.open_files import create_sink
+from unifmir.machine import library_versions
 from unifmir.restoration.options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster

@@ -18,11 +18,11 @@ import numpy as np
 
 from tests.golden.weights import filled
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit, library_versions
+from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.studies.full_size import SEED
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.config import BodyConfig, SingleTaskConfig
-from unifmir.machine import resident_bytes
+from unifmir.machine import library_versions, resident_bytes
 from unifmir.model import build
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxslim
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converter
 
 from unifmir.errors import ExportError
-from unifmir.export.base import IMAGE, RESTORED, ExportJob, Lineage, Runner, Variant
-from unifmir.export.interfaces import FIXED, dynamic_axes
+from unifmir.export.base import Exporter, ExportJob
+from unifmir.export.lineage import IMAGE, RESTORED, Lineage
 from unifmir.export.shaping import patched_for_export
+from unifmir.interfaces import FIXED, dynamic_axes
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ SLIM_GROWTH = 1.05
 traced graph if the simplified file is larger by more than this factor."""
 
 
-class OnnxExporter:
+class OnnxExporter(Exporter):
     """ONNX by tracing; see the module's constants for the choice of opset."""
 
     name = "onnx"
     suffix = ".onnx"
-    variants: tuple[Variant, ...] = ("stored", "computing")
-    wrapped_only = False
+    runtime = "onnxruntime"
+    variants = ("stored", "computing")
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the graph; see `graph`."""
@@ -49,30 +49,6 @@ class OnnxExporter:
             "ir_version": model.ir_version,
             "nodes": len(model.graph.node),
         }
-
-    def runner(self, path: Path) -> Runner:
-        """ONNX Runtime on the CPU, and nothing else: other providers fall back silently."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # Waiting threads that spin take the cores from whoever shares the machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
-            raise ExportError(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
-        if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-            raise ExportError(f"{path.name}: expected one input and one output")
-        name = session.get_inputs()[0].name
-
-        def run(image: np.ndarray) -> np.ndarray:
-            restored: np.ndarray = session.run(None, {name: image})[0]
-            return restored
-
-        return run
 
     def lineage(self, path: Path) -> Lineage:
         """From the model's metadata properties."""

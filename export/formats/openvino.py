@@ -13,42 +13,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from unifmir.errors import ExportError
-from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import graph
+from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.openvino import (
     GRAPH,
     LINEAGE,
-    OPENVINO,
     SUFFIX,
     WEIGHTS,
     computes_in_bf16,
-    imported,
+    import_openvino,
     read_model,
 )
 from unifmir.model import image_interface
+from unifmir.precision.element_types import Variant
 
 _AUTOMATIC = re.compile(r"[A-Za-z]+_\d+")
 """What OpenVINO calls a node that was not named: its type and how many there were before."""
 
 
-class OpenVinoExporter:
+class OpenVinoExporter(Exporter):
     """OpenVINO IR, converted from the ONNX graph."""
 
     name = "openvino"
     suffix = SUFFIX
-    variants: tuple[Variant, ...] = ("stored",)
-    wrapped_only = False
+    runtime = "openvino"
 
-    def variants_of(self, precision: str) -> tuple[Variant, ...]:
-        """fp16 halves the file; bf16 is arithmetic, where the processor has it."""
-        return ("computing",) if precision == "bf16" else ("stored",)
+    def variants_of(self, element_type: str) -> tuple[Variant, ...]:
+        """Variants by type: fp16 halves the file, bf16 is arithmetic where the processor has it."""
+        return ("computing",) if element_type == "bf16" else ("stored",)
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Convert, say where it comes from, and pack."""
-        openvino = imported()
+        openvino = import_openvino()
         if job.lineage.variant == "computing" and not computes_in_bf16():
             raise ExportError(
                 "this processor computes nothing in bf16, so a file that does cannot be verified "
@@ -64,10 +62,6 @@ class OpenVinoExporter:
             openvino.save_model(model, Path(folder, GRAPH), compress_to_fp16=False)
             path.write_bytes(_packed(Path(folder)))
         return {"openvino": openvino.__version__.partition("-")[0]}
-
-    def runner(self, path: Path) -> Runner:
-        """OpenVINO on the CPU, compiled for each size."""
-        return OPENVINO.open(path, device="cpu", threads=torch.get_num_threads()).run
 
     def lineage(self, path: Path) -> Lineage:
         """From the graph's run-time information."""

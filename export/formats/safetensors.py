@@ -1,30 +1,31 @@
 """safetensors: the single-task weights themselves, no code. The parent of every other artifact."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import ExportError
-from unifmir.export.base import ExportJob, Lineage, Runner, Variant
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.base import Exporter, ExportJob
+from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.hashing import sha256_of
 from unifmir.model import Provenance, image_interface
 from unifmir.precision import stored_dtypes
+from unifmir.precision.element_types import Precision
 
 
-class SafetensorsExporter:
+class SafetensorsExporter(Exporter):
     """Weights in the precision's type, but for its islands; loading casts them to fp32 again."""
 
     name = "safetensors"
     suffix = ".safetensors"
-    variants: tuple[Variant, ...] = ("stored",)
-    wrapped_only = False
+    runtime = "eager"
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the weights with the lineage beside the configuration.
@@ -37,18 +38,17 @@ class SafetensorsExporter:
             save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
         return {}
 
-    def runner(self, path: Path) -> Runner:
-        """PyTorch on the CPU, in fp32."""
+    @property
+    def runnable_format(self) -> None:
+        """None: runtimes are given the module."""
+        return
+
+    @contextmanager
+    def runnable(self, path: Path) -> Iterator[nn.Module]:
+        """Yield the network, in fp32 and in the interface that the lineage names."""
         lineage = self.lineage(path)
         network = load_file(path, task=lineage.task)
-        module = image_interface(network) if lineage.interface == "image" else network
-
-        def run(image: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                restored: np.ndarray = module(torch.from_numpy(image)).numpy()
-            return restored
-
-        return run
+        yield image_interface(network) if lineage.interface == "image" else network
 
     def lineage(self, path: Path) -> Lineage:
         """From the file's metadata; a pruned fp32 file is its own parent."""
@@ -63,7 +63,7 @@ class SafetensorsExporter:
         if isinstance(config, MultiTaskConfig):
             raise ExportError(f"{path.name} is a multi-task model; expected one that is pruned")
         parent = Provenance(path.name, sha256_of(path))
-        return lineage_of(config, "image", "fp32", "stored", parent)
+        return lineage_of(config, "image", Precision("fp32"), parent)
 
 
 SAFETENSORS = SafetensorsExporter()

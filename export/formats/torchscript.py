@@ -13,26 +13,26 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from unifmir.errors import ExportError
-from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.base import Exporter, ExportJob
+from unifmir.export.lineage import Lineage
+from unifmir.export.runtimes.torchscript import load_torchscript
+from unifmir.precision.variants import torch_dtype
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class TorchScriptExporter:
+class TorchScriptExporter(Exporter):
     """A traced module with its lineage as an extra file inside the archive."""
 
     name = "torchscript"
     suffix = ".torchscript.pt"
-    variants: tuple[Variant, ...] = ("stored",)
-    wrapped_only = False
+    runtime = "torchscript"
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace at batch 2 and a size that is not square."""
@@ -42,7 +42,7 @@ class TorchScriptExporter:
             warnings.simplefilter("ignore")
             module = job.module
             if job.plan.precision != "fp32":
-                module = narrow_storage(module, DTYPES[job.plan.precision])
+                module = narrow_storage(module, torch_dtype(job.plan.precision))
             # Twice: a class traced for the first time in a process keeps its plain name, and
             # every later one is numbered; see `_reproducible`.
             torch.jit.trace(module, job.example, check_trace=False)
@@ -53,21 +53,10 @@ class TorchScriptExporter:
         path.write_bytes(_reproducible(file.getvalue()))
         return {"torch": torch.__version__}
 
-    def runner(self, path: Path) -> Runner:
-        """torch.jit on the CPU."""
-        module = _loaded(path, {})
-
-        def run(image: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                restored: np.ndarray = module(torch.from_numpy(image)).numpy()
-            return restored
-
-        return run
-
     def lineage(self, path: Path) -> Lineage:
         """From the extra file."""
         extra = {LINEAGE_FILE: ""}
-        _loaded(path, extra)
+        load_torchscript(path, extra=extra)
         if not extra[LINEAGE_FILE]:
             raise ExportError(
                 f"{path.name}: a TorchScript file, but not one that `unifmir export` made"
@@ -96,17 +85,6 @@ def narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
             setattr(part, name, nn.Parameter(narrow, requires_grad=False))
             # unsafe: the type differs from the stored one, which is the purpose.
             parametrize.register_parametrization(part, name, _Upcast(), unsafe=True)
-    return module
-
-
-def _loaded(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
-    try:
-        with warnings.catch_warnings():
-            # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            module: torch.jit.ScriptModule = torch.jit.load(path, "cpu", _extra_files=extra)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
     return module
 
 

@@ -1,4 +1,4 @@
-"""What runs a model: one row a runtime, imported when used.
+"""Runtimes: one row each, imported when used.
 
 Every runtime takes a NumPy array and gives one, on a named device, and says what really ran.
 """
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     # The command line lists the runtimes: importing them must stay light.
     from unifmir.export.runtimes.base import Runtime
 
-RUNNERS: "Registry[Runtime]" = Registry(
+RUNTIMES: "Registry[Runtime]" = Registry(
     "runtime",
     [
         ("eager", "unifmir.export.runtimes.pytorch:EAGER"),
@@ -19,8 +19,8 @@ RUNNERS: "Registry[Runtime]" = Registry(
         ("native", "unifmir.export.runtimes.native:NATIVE"),
         ("native-bf16", "unifmir.export.runtimes.native:NATIVE_BF16"),
         ("compiled", "unifmir.export.runtimes.pytorch:COMPILED"),
-        ("torchscript", "unifmir.export.runtimes.pytorch:TORCHSCRIPT"),
-        ("aotinductor", "unifmir.export.runtimes.pytorch:AOTINDUCTOR"),
+        ("torchscript", "unifmir.export.runtimes.torchscript:TORCHSCRIPT"),
+        ("aotinductor", "unifmir.export.runtimes.aotinductor:AOTINDUCTOR"),
         ("onnxruntime", "unifmir.export.runtimes.onnxruntime:ONNXRUNTIME"),
         ("tensorrt", "unifmir.export.runtimes.tensorrt.session:TENSORRT"),
         ("openvino", "unifmir.export.runtimes.openvino:OPENVINO"),

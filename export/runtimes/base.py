@@ -1,6 +1,7 @@
-"""What the runtimes have in common. Nothing here imports one: a process pays for what it runs."""
+"""Runtimes in common. Nothing here imports one: a process pays for what it runs."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unifmir.errors import BenchmarkError
+from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +37,7 @@ class Session(Protocol):
 
     @property
     def ran(self) -> Mapping[str, Any]:
-        """What really runs, as JSON values.
+        """Facts of what really runs, as JSON values.
 
         `library`, `version`, `provider`, `device`, `threads`, `tf32`, `element_type` of the
         weights, and what the runtime adds.
@@ -43,7 +45,7 @@ class Session(Protocol):
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
-        """What was asked for and did not happen, a sentence each."""
+        """Sentences on each thing that was asked for and did not happen."""
 
     def run(self, image: Image) -> Image:
         """Restore an image, end to end."""
@@ -52,24 +54,49 @@ class Session(Protocol):
         """Run once under the clock; the result is dropped."""
 
     def device_bytes(self) -> int | None:
-        """Most memory of the device that was in use; None if the runtime does not say."""
+        """Largest memory of the device in use, in bytes; None if the runtime does not say."""
 
 
-class Runtime(Protocol):
-    """One way to run a model. A row of `unifmir.export.runtimes.RUNNERS`."""
+UNRANKED = 100
+"""Rank of a runtime that comes after all that have a place in the order."""
+
+
+class Runtime(ABC):
+    """One way to run a model. A row of `unifmir.export.runtimes.RUNTIMES`."""
 
     name: str
-    format: str | None
+    format: str | None = None
     """Row of `unifmir.export.formats.FORMATS` whose files it reads; None: it runs a module."""
-    own_arithmetic: bool
+    own_arithmetic: bool = False
     """Whether it computes in its precision by itself, from a module in fp32, and proves it."""
+    cpu_rank: int = UNRANKED
+    """Place in the order in which runtimes are tried on the CPU, the least first."""
+    cuda_rank: int = UNRANKED
+    """Place in the order in which runtimes are tried on CUDA devices, the least first."""
+    only_on_request: bool = False
+    """Whether it is taken only when it is asked for by name."""
+    slow_start: bool = False
+    """Whether it compiles for minutes before the first image, or anew for every size."""
+    places_tiles: bool = False
+    """Whether a light-field network can be told where its tile lies in the whole image."""
+    body_maps: int = 9
+    """Feature maps of the network's body that are held at once: eager keeps few, a runtime that
+    plans a whole graph's activations more."""
+    distributions: tuple[str, ...] = ("torch",)
+    """Python distributions whose versions tell what ran."""
 
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """What it can do there: `fp16` stores weights so, `fp16-compute` computes so too."""
+    @abstractmethod
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Precisions that it can run on a device; BenchmarkError if there is no such device."""
 
-    def require(self) -> None:
+    def require(self) -> None:  # noqa: B027 - most need nothing beyond what importing them imports
         """Import what it needs; MissingExtraError with what to install where that is missing."""
 
+    def needs_verification(self, path: Path) -> bool:
+        """Whether a file must be verified on this machine's device before it runs."""
+        return False
+
+    @abstractmethod
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Load a model.
 
@@ -92,6 +119,22 @@ class Runtime(Protocol):
         MissingExtraError
             The library is not installed.
         """
+
+    def file_from(self, source: "nn.Module | Path") -> Path:
+        """The source, which must be a file; BenchmarkError if it is a module."""
+        if not isinstance(source, Path):
+            raise BenchmarkError(f"{self.name} runs a file, not a module: export it first")
+        return source
+
+    def module_from(self, source: "nn.Module | Path") -> "nn.Module":
+        """The source, which must be a module; BenchmarkError if it is a file."""
+        if isinstance(source, Path):
+            raise BenchmarkError(f"{self.name} runs a module, not a file: {source.name}")
+        return source
+
+
+STORED = tuple(Precision(name) for name in ELEMENT_TYPES)
+"""Weights in any element type, arithmetic in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +182,7 @@ def is_cuda(device: str) -> bool:
 
 
 def provider_fallbacks(wanted: str, used: Sequence[str]) -> tuple[str, ...]:
-    """What fell back: ONNX Runtime goes on without a provider that cannot load, and lists it.
+    """Sentence on a fallback: ONNX Runtime goes on without a provider that cannot load.
 
     Parameters
     ----------

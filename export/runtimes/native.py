@@ -10,33 +10,35 @@ from unifmir import native
 from unifmir.compare import LOW_PRECISION, compare
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.cases import calibration_inputs
-from unifmir.export.runtimes.base import HostSession, Image, Session, is_cuda
+from unifmir.export.runtimes.base import STORED, HostSession, Image, Runtime, Session, is_cuda
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
+from unifmir.precision.element_types import Precision
 from unifmir.samples import sample
 
-_STORED = ("fp32", "fp16", "bf16")
 
-
-class NativeRuntime:
+class NativeRuntime(Runtime):
     """A module with its slow parts in C.
 
     In bf16 it is held to the acceptance of low precision on the task's sample when it is opened:
     what a kernel computes in is its own, so no plan made for another runtime speaks for it.
     """
 
-    format = None
+    body_maps = 6
 
-    def __init__(self, name: str, arithmetic: str) -> None:
+    def __init__(self, name: str, arithmetic: str, *, cpu_rank: int) -> None:
         self.name = name
         self.arithmetic = arithmetic
         self.own_arithmetic = arithmetic != "fp32"
+        # Where a tile lies is told to the fp32 network only.
+        self.places_tiles = not self.own_arithmetic
+        self.cpu_rank = cpu_rank
 
-    def precisions(self, device: str) -> tuple[str, ...]:
+    def precisions(self, device: str) -> tuple[Precision, ...]:
         """Weights in any precision and fp32 arithmetic, or bf16 arithmetic; nothing on GPUs."""
         if is_cuda(device):
             return ()
-        return (f"{self.arithmetic}-compute",) if self.own_arithmetic else _STORED
+        return (Precision(self.arithmetic, self.arithmetic),) if self.own_arithmetic else STORED
 
     def require(self) -> None:
         """Compile the kernels; MissingExtraError where there is no compiler, or no bf16."""
@@ -44,18 +46,17 @@ class NativeRuntime:
 
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Pack the weights."""
-        if not isinstance(source, nn.Module):
-            raise BenchmarkError(f"{self.name} runs a module, not a file: {source.name}")
+        module = self.module_from(source)
         if is_cuda(device):
             raise BenchmarkError(f"{self.name} does not run on {device}: use --device cpu")
         torch.set_num_threads(threads)
-        network = source if isinstance(source, Network) else cast(Network, source.network)
+        network = module if isinstance(module, Network) else cast(Network, module.network)
         fast = self._accelerated(network)
-        module = fast if source is network else image_interface(fast)
+        wrapped = fast if module is network else image_interface(fast)
 
         def compute(image: Image) -> Image:
             with torch.inference_mode():
-                restored: Image = module(torch.from_numpy(image)).numpy()
+                restored: Image = wrapped(torch.from_numpy(image)).numpy()
             return restored
 
         ran = {
@@ -86,5 +87,5 @@ class NativeRuntime:
         return fast
 
 
-NATIVE = NativeRuntime("native", "fp32")
-NATIVE_BF16 = NativeRuntime("native-bf16", "bf16")
+NATIVE = NativeRuntime("native", "fp32", cpu_rank=0)
+NATIVE_BF16 = NativeRuntime("native-bf16", "bf16", cpu_rank=1)

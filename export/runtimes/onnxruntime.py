@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
-from unifmir.errors import BenchmarkError, ExportError
+from unifmir.errors import ExportError
 from unifmir.export.runtimes.base import (
+    STORED,
     Clock,
     HostSession,
     Image,
+    Runtime,
     Session,
     Timing,
     is_cuda,
     provider_fallbacks,
 )
+from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,31 +28,29 @@ if TYPE_CHECKING:
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
-class OnnxRuntime:
-    """A file of `unifmir export --format onnx`."""
+class OnnxRuntime(Runtime):
+    """Runs a file of `unifmir export --format onnx`, on one provider and nothing else."""
 
     name = "onnxruntime"
     format = "onnx"
-    own_arithmetic = False
+    cpu_rank, cuda_rank = 2, 1
+    body_maps = 16
+    distributions = ("onnxruntime", "onnxruntime-gpu")
 
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """No provider computes in bf16 everywhere; weights may be stored so."""
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Weights in any element type; no provider computes in bf16 everywhere."""
         is_cuda(device)
-        return ("fp32", "fp16", "bf16", "fp16-compute")
-
-    def require(self) -> None:
-        """Nothing more: importing the row imported it."""
+        return (*STORED, Precision("fp16", "fp16"))
 
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
-        """An inference session on one provider."""
-        if not isinstance(source, Path):
-            raise BenchmarkError("onnxruntime runs a file, not a module: export it first")
+        """Create an inference session on one provider."""
+        path = self.file_from(source)
         if not is_cuda(device):
-            return _host(_loaded(source, (CPU, {}), threads), CPU, threads)
-        return _on_cuda(source, device, threads)
+            return _host(_load_session(path, (CPU, {}), threads), CPU, threads)
+        return _on_cuda(path, device, threads)
 
 
-def _loaded(
+def _load_session(
     path: Path, provider: tuple[str, dict[str, str]], threads: int
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
@@ -110,12 +111,12 @@ def _on_cuda(path: Path, device: str, threads: int) -> Session:
     options = {"device_id": index, "use_tf32": "0"}
     if stream is not None:
         options["user_compute_stream"] = str(stream.cuda_stream)
-    session = _loaded(path, (CUDA, options), threads)
+    session = _load_session(path, (CUDA, options), threads)
     if provider_fallbacks(CUDA, session.get_providers()):
         return _host(session, CUDA, threads)
     facts = _facts(session, device, threads)
     facts["device_clock"] = "cuda events" if stream is not None else "synchronised host clock"
-    return CudaSession(session, int(index), stream, facts)
+    return OnnxCudaSession(session, int(index), stream, facts)
 
 
 def _stream(device: str) -> Any:
@@ -127,7 +128,7 @@ def _stream(device: str) -> Any:
     return torch.cuda.Stream(device) if torch.cuda.is_available() else None
 
 
-class CudaSession:
+class OnnxCudaSession:
     """Input and output bound to the GPU, so that copies are seen and timed apart."""
 
     fallbacks: tuple[str, ...] = ()

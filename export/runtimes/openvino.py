@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
-from unifmir.export.runtimes.base import Clock, Image, Session, Timing, is_cuda
+from unifmir.export.runtimes.base import Clock, Image, Runtime, Session, Timing, is_cuda
+from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,28 +28,30 @@ KEPT_SIZES = 4
 """Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
 
 
-class OpenVino:
-    """A file of `unifmir export --format openvino`; one of `--format onnx` as well."""
+class OpenVino(Runtime):
+    """Runs a file of `unifmir export --format openvino`; one of `--format onnx` as well."""
 
     name = "openvino"
     format = "openvino"
-    own_arithmetic = False
+    body_maps = 16
+    distributions = ("openvino",)
 
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """fp16 is how weights are stored, bf16 how is computed; nothing on CUDA devices."""
-        return () if is_cuda(device) else ("fp32", "fp16", "bf16-compute")
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Weights in fp16, or arithmetic in bf16; nothing on CUDA devices."""
+        if is_cuda(device):
+            return ()
+        return Precision("fp32"), Precision("fp16"), Precision("bf16", "bf16")
 
     def require(self) -> None:
         """Import OpenVINO."""
-        imported()
+        import_openvino()
 
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Read the file; it is compiled when the first image comes."""
-        if not isinstance(source, Path):
-            raise BenchmarkError("openvino runs a file, not a module: export it first")
+        path = self.file_from(source)
         if is_cuda(device):
             raise BenchmarkError(f"openvino does not run on {device}: use --device cpu")
-        return OpenVinoSession(read_model(source), threads, source.name)
+        return OpenVinoSession(read_model(path), threads, path.name)
 
 
 class OpenVinoSession:
@@ -66,7 +69,7 @@ class OpenVinoSession:
     def __init__(self, model: Any, threads: int, name: str) -> None:
         self._model = model
         self._name = name
-        self._core = imported().Core()
+        self._core = import_openvino().Core()
         wanted = "bf16" if _says(model, "variant") == "computing" else "f32"
         if wanted == "bf16" and not computes_in_bf16():
             raise ExportError(
@@ -89,7 +92,7 @@ class OpenVinoSession:
         compiled = self._last or self._compiled(self._model)
         return {
             "library": "openvino",
-            "version": imported().__version__,
+            "version": import_openvino().__version__,
             "provider": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
             "device": "cpu",
             "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
@@ -143,7 +146,7 @@ class OpenVinoSession:
             raise ExportError(f"{self._name}: OpenVINO cannot compile it: {error}") from error
 
 
-def imported() -> Any:
+def import_openvino() -> Any:
     """The library; MissingExtraError where it is not installed."""
     try:
         return importlib.import_module("openvino")
@@ -155,7 +158,7 @@ def imported() -> Any:
 
 def computes_in_bf16() -> bool:
     """Whether OpenVINO finds that this processor has arithmetic in bf16."""
-    return "BF16" in imported().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def read_model(source: Path | bytes) -> Any:
@@ -175,7 +178,7 @@ def read_model(source: Path | bytes) -> Any:
     ExportError
         It is neither.
     """
-    openvino = imported()
+    openvino = import_openvino()
     name = source.name if isinstance(source, Path) else "the ONNX graph"
     core = openvino.Core()
     try:

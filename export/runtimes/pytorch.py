@@ -1,6 +1,5 @@
-"""PyTorch: eager, compiled, TorchScript files and AOTInductor packages."""
+"""PyTorch modules: eager, written out, and compiled."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -9,102 +8,78 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.errors import BenchmarkError, ExportError
-from unifmir.export.formats.aotinductor import AOTINDUCTOR as PACKAGES
-from unifmir.export.formats.aotinductor import loaded
-from unifmir.export.runtimes.base import Clock, HostSession, Image, Session, Timing, is_cuda
+from unifmir.errors import BenchmarkError
+from unifmir.export.runtimes.base import (
+    STORED,
+    UNRANKED,
+    Clock,
+    HostSession,
+    Image,
+    Runtime,
+    Session,
+    Timing,
+    is_cuda,
+)
+from unifmir.precision.element_types import Precision
 
-_EVERYWHERE = ("fp32", "fp16", "bf16", "bf16-compute")
+_ON_CPU = (*STORED, Precision("bf16", "bf16"))
 # fp16 convolutions on the CPU have no fast kernel: 16 s for 256 channels of 64 x 64 pixels.
-_ON_GPU = (*_EVERYWHERE, "fp16-compute")
+_ON_GPU = (*_ON_CPU, Precision("fp16", "fp16"))
 
 
-class ModuleRuntime:
-    """A module as it is, or compiled."""
+class ModuleRuntime(Runtime):
+    """Runs a module as it is."""
 
-    format = None
-    own_arithmetic = False
+    name = "eager"
+    cpu_rank, cuda_rank = 4, 3
+    places_tiles = True
 
-    def __init__(self, name: str, prepare: Callable[[nn.Module], nn.Module]) -> None:
-        self.name = name
-        self._prepare = prepare
-
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """Everything a module can be made to compute in."""
-        return _ON_GPU if is_cuda(device) else _EVERYWHERE
-
-    def require(self) -> None:
-        """Nothing more: importing the row imported it."""
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Everything that a module can be made to compute in."""
+        return _ON_GPU if is_cuda(device) else _ON_CPU
 
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Move the module to the device."""
-        if not isinstance(source, nn.Module):
-            raise BenchmarkError(f"{self.name} runs a module, not a file: {source.name}")
-        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in source.parameters()})
-        settle(device, threads)
-        module = self._prepare(source.to(device).eval())
-        return _session(module, device, {"element_type": "+".join(kinds)})
-
-
-class TorchScriptRuntime:
-    """A file of `unifmir export --format torchscript`."""
-
-    name = "torchscript"
-    format = "torchscript"
-    own_arithmetic = False
-
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """The format stores weights in a precision and computes in fp32."""
-        is_cuda(device)
-        return ("fp32", "fp16", "bf16")
-
-    def require(self) -> None:
-        """Nothing more: importing the row imported it."""
-
-    def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
-        """torch.jit on the device."""
-        if not isinstance(source, Path):
-            raise BenchmarkError("torchscript runs a file, not a module: export it first")
-        settle(device, threads)
-        try:
-            with warnings.catch_warnings():
-                # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                module = torch.jit.load(source, device)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ExportError(f"{source.name}: not a TorchScript file ({error})") from error
+        module = self.module_from(source)
         kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
-        return _session(module, device, {"element_type": "+".join(kinds)})
+        prepare_device(device, threads)
+        prepared = self.prepare(module.to(device).eval())
+        return session_of(prepared, device, {"element_type": "+".join(kinds)})
+
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """The module that is run in its place."""
+        return module
 
 
-class AotInductorRuntime:
-    """A file of `unifmir export --format aotinductor`."""
+class PlainRuntime(ModuleRuntime):
+    """Runs a module's operations one by one: what faster ways are measured against."""
 
-    name = "aotinductor"
-    format = "aotinductor"
-    own_arithmetic = False
+    name = "plain"
+    cpu_rank = cuda_rank = UNRANKED
+    only_on_request = True
+    places_tiles = False
 
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """The format stores weights in a precision and computes in fp32; nothing on CUDA."""
-        return () if is_cuda(device) else ("fp32", "fp16", "bf16")
-
-    def require(self) -> None:
-        """Nothing more: importing the row imported it."""
-
-    def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
-        """Load the package, on the machine it was compiled on."""
-        if not isinstance(source, Path):
-            raise BenchmarkError("aotinductor runs a file, not a module: export it first")
-        if is_cuda(device):
-            raise BenchmarkError(
-                f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
-            )
-        settle(device, threads)
-        precision = PACKAGES.lineage(source).precision
-        return _session(loaded(source), device, {"element_type": f"{precision} stored"})
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """The module as exports trace it."""
+        return _WrittenOut(module)
 
 
-def settle(device: str, threads: int) -> None:
+class CompiledRuntime(ModuleRuntime):
+    """Runs a module that torch.compile compiles anew for every size."""
+
+    name = "compiled"
+    cpu_rank = cuda_rank = UNRANKED
+    only_on_request = True
+    slow_start = True
+    places_tiles = False
+
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """The compiled module; one size is run, and a graph for it alone is the fastest."""
+        compiled: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
+        return compiled
+
+
+def prepare_device(device: str, threads: int) -> None:
     """Threads, TF32 off, and the device is there; BenchmarkError if not."""
     torch.set_num_threads(threads)
     if not is_cuda(device):
@@ -124,7 +99,8 @@ def settle(device: str, threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _session(module: nn.Module, device: str, more: Mapping[str, Any]) -> Session:
+def session_of(module: nn.Module, device: str, more: Mapping[str, Any]) -> Session:
+    """Session of a module that lies on a device; `more` joins the facts of what ran."""
     ran: dict[str, Any] = {
         "library": "torch",
         "version": torch.__version__,
@@ -138,7 +114,7 @@ def _session(module: nn.Module, device: str, more: Mapping[str, Any]) -> Session
         return HostSession(_on_cpu(module), ran)
     ran["tf32"] = bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
     ran["gpu"] = torch.cuda.get_device_name(device)
-    return CudaSession(module, torch.device(device), ran)
+    return TorchCudaSession(module, torch.device(device), ran)
 
 
 def _on_cpu(module: nn.Module) -> Callable[[Image], Image]:
@@ -150,7 +126,7 @@ def _on_cpu(module: nn.Module) -> Callable[[Image], Image]:
     return compute
 
 
-class CudaSession:
+class TorchCudaSession:
     """A module on a GPU: copies and computation are told apart by events."""
 
     fallbacks: tuple[str, ...] = ()
@@ -194,16 +170,6 @@ class CudaSession:
         return torch.from_numpy(image).to(self._device)
 
 
-def _compile(module: nn.Module) -> nn.Module:
-    # One size is run: a graph for it alone is the fastest that the compiler makes.
-    compiled: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
-    return compiled
-
-
-def _as_it_is(module: nn.Module) -> nn.Module:
-    return module
-
-
 class _WrittenOut(nn.Module):
     """Operations one by one, as exports trace them: where gradients may be wanted they are so."""
 
@@ -218,9 +184,6 @@ class _WrittenOut(nn.Module):
         return restored
 
 
-EAGER = ModuleRuntime("eager", _as_it_is)
-PLAIN = ModuleRuntime("plain", _WrittenOut)
-"""The reference that faster ways are measured against."""
-COMPILED = ModuleRuntime("compiled", _compile)
-TORCHSCRIPT = TorchScriptRuntime()
-AOTINDUCTOR = AotInductorRuntime()
+EAGER = ModuleRuntime()
+PLAIN = PlainRuntime()
+COMPILED = CompiledRuntime()

@@ -18,10 +18,11 @@ from unifmir.export.cases import example
 from unifmir.export.formats.bioimageio import PackageInputs, build_package, default_card
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.model import Provenance, build, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision
+from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
 
 GITHUB_USER = "unifmir-compat-test"
@@ -68,7 +69,7 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     folder.mkdir(parents=True, exist_ok=True)
     traced = example(model.config, "image")
     lineage = lineage_of(
-        model.config, "image", "fp32", "stored", Provenance("tiny.safetensors", "0" * 64)
+        model.config, "image", Precision("fp32"), Provenance("tiny.safetensors", "0" * 64)
     )
     plan = plan_precision(module, "fp32", [traced])
     job = ExportJob(model, module, traced, lineage, plan, 17, Credit(github_user=GITHUB_USER))

@@ -20,7 +20,6 @@ from tests.compat.canned import untested, untested_package
 from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, network
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.base import Lineage
 from unifmir.export.formats.bioimageio import PackageResult, build_package, read_lineage
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.package import WEIGHT_FORMATS
@@ -32,6 +31,7 @@ from unifmir.export.formats.bioimageio.testing import (
     restored_global_state,
     trusted_github_users,
 )
+from unifmir.export.lineage import Lineage
 from unifmir.model import image_interface
 from unifmir.normalize import normalize
 from unifmir.tasks import TASKS

@@ -21,7 +21,7 @@ from unifmir.cost.counting import count
 from unifmir.cost.dispatcher import DispatchCount, count_dispatched
 from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.recipes import FULL
-from unifmir.export.interfaces import axes, dynamic_axes, shape_of
+from unifmir.interfaces import dynamic_axes, interface_of, shape_of
 from unifmir.model import build, image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
@@ -59,7 +59,7 @@ def dispatched(config: SingleConfig, interface: str, *at: int) -> DispatchCount:
 
 def traced(config: SingleConfig, module: nn.Module, at: tuple[int, ...], file: Path) -> Path:
     """The module's graph with free sizes, not simplified."""
-    inputs, outputs = axes(config, "network")
+    inputs, outputs = interface_of(config).axes(config.signature, "network")
     with warnings.catch_warnings(), torch.no_grad():
         # The tracing exporter warns that it is the older one, and where it fixes Python values.
         warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import unifmir
@@ -14,8 +15,10 @@ from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
+from unifmir.export.report import REPORT_SUFFIX
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.base import HostSession
 from unifmir.export.runtimes.tensorrt.library import library
-from unifmir.export.verification import REPORT_SUFFIX
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 
@@ -172,12 +175,10 @@ def test_every_format_inherits_the_contract():
 def test_one_failing_format_publishes_nothing(
     tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from unifmir.export.formats.torchscript import TorchScriptExporter
+    def constant(_path: Path, **_: Any) -> HostSession:
+        return HostSession(lambda image: 0 * image[..., :1, :1], {})
 
-    def constant(self, path):
-        return lambda image: 0 * image[..., :1, :1]
-
-    monkeypatch.setattr(TorchScriptExporter, "runner", constant)
+    monkeypatch.setattr(RUNTIMES["torchscript"], "open", constant, raising=False)
     with pytest.raises(ExportError, match="a size was fixed"):
         unifmir.export(tiny_single("denoise"), tmp_path / "out", formats=("onnx", "torchscript"))
     assert not (tmp_path / "out").exists()
@@ -186,15 +187,13 @@ def test_one_failing_format_publishes_nothing(
 def test_a_wrong_picture_is_refused_with_the_figures(
     tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from unifmir.export.formats.onnx import OnnxExporter
+    honest = RUNTIMES["onnxruntime"].open
 
-    honest = OnnxExporter.runner
+    def off_by_a_thousandth(path: Path, **options: Any) -> HostSession:
+        session = honest(path, **options)
+        return HostSession(lambda image: session.run(image) * np.float32(1.001), session.ran)
 
-    def off_by_a_thousandth(self, path):
-        run = honest(self, path)
-        return lambda image: run(image) * 1.001
-
-    monkeypatch.setattr(OnnxExporter, "runner", off_by_a_thousandth)
+    monkeypatch.setattr(RUNTIMES["onnxruntime"], "open", off_by_a_thousandth, raising=False)
     with pytest.raises(ExportError, match="not the same picture"):
         unifmir.export(tiny_single("sr"), tmp_path / "out", formats=("onnx",))
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError
 from unifmir.export.formats.bioimageio.architecture import bundle
-from unifmir.export.interfaces import shape_of
+from unifmir.interfaces import shape_of
 from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS

@@ -15,7 +15,7 @@ from unifmir.cli.main import app
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.errors import MissingExtraError
 from unifmir.export.cases import calibration_inputs, cases
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.library import library
@@ -26,7 +26,7 @@ from unifmir.tasks import TASKS
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda:0"
 FILES = ("torchscript", "onnx")
-ON_GPU = tuple(name for name in RUNNERS if RUNNERS[name].precisions(DEVICE))
+ON_GPU = tuple(name for name in RUNTIMES if RUNTIMES[name].precisions(DEVICE))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def files(network, tmp_path_factory):
 
 def opened(name, network, files, tmp_path):
     """A session on the GPU; the test is skipped where this machine lacks the library."""
-    row = RUNNERS[name]
+    row = RUNTIMES[name]
     try:
         row.require()
     except MissingExtraError as error:
@@ -112,7 +112,7 @@ def test_tensorrt_builds_verifies_and_certifies(network, precision, tmp_path):
         network, tmp_path, formats=("tensorrt",), precision=precision, task=network.task
     )
     assert artifact.report.passed
-    passport = passports.read(artifact.path)
+    passport = passports.read_passport(artifact.path)
     assert passport.verification is not None
     assert passport.engine_types
     assert unifmir.verify(artifact.path).passed

@@ -1,12 +1,14 @@
 """`unifmir doctor` on the command line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from unifmir.benchmarks.measure import speeds
 from unifmir.cli.main import app
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.zoo.doctor import diagnose as doctor
 from unifmir.zoo.doctor.checkups import Finding
 from unifmir.zoo.doctor.diagnose import MODULES, Diagnosis, Route, Speed
@@ -39,12 +41,16 @@ def asked(monkeypatch) -> list[str | None]:
     """Tasks that were measured; the diagnosis is made up."""
     tasks: list[str | None] = []
 
-    def diagnose(*, measure: str | None = None) -> Diagnosis:
-        tasks.append(measure)
-        speeds = SPEEDS if measure else ()
-        return Diagnosis(HARDWARE, {"torch": "2.13"}, FINDINGS, (ROUTE,), measure, speeds)
+    def diagnose() -> Diagnosis:
+        tasks.append(None)
+        return Diagnosis(HARDWARE, {"torch": "2.13"}, FINDINGS, (ROUTE,))
+
+    def with_speeds(found: Diagnosis, task: str) -> Diagnosis:
+        tasks[-1] = task
+        return replace(found, task=task, speeds=SPEEDS)
 
     monkeypatch.setattr(doctor, "diagnose", diagnose)
+    monkeypatch.setattr(speeds, "with_speeds", with_speeds)
     return tasks
 
 
@@ -53,7 +59,9 @@ def test_this_machine_can_run_models():
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["usable"]
-    assert {one["name"] for one in document["findings"] if one["kind"] == "runtime"} == set(RUNNERS)
+    assert {one["name"] for one in document["findings"] if one["kind"] == "runtime"} == set(
+        RUNTIMES
+    )
     assert any(route["device"] == "cpu" for route in document["routes"])
 
 

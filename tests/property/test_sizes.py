@@ -14,8 +14,8 @@ from tests.golden.weights import filled
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.cases import SIZES, case_size, example
-from unifmir.export.formats.onnx import ONNX
-from unifmir.export.interfaces import shape_of
+from unifmir.export.verification import open_artifact
+from unifmir.interfaces import shape_of
 from unifmir.model import build
 from unifmir.networks.swin import reflect_pad, shift_mask
 from unifmir.tasks import TASKS
@@ -79,7 +79,7 @@ def sessions(tmp_path_factory):
     def of(task):
         network = _tiny(task)
         (artifact,) = unifmir.export(network, folder / task, formats=("onnx",), interface="network")
-        return network, ONNX.runner(artifact.path)
+        return network, open_artifact(artifact.path).run
 
     return of
 

@@ -10,13 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.ranges import own_tensors
 
 if TYPE_CHECKING:
     from unifmir.precision.planning import PrecisionPlan
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _Module = TypeVar("_Module", bound=nn.Module)
+
+
+def torch_dtype(element_type: str) -> torch.dtype:
+    """Type of torch for a name in `ELEMENT_TYPES`."""
+    dtype: torch.dtype = getattr(torch, ELEMENT_TYPES[element_type].dtype)
+    return dtype
 
 
 def stored(module: _Module, plan: "PrecisionPlan") -> _Module:
@@ -82,7 +88,7 @@ def computing(module: _Module, plan: "PrecisionPlan") -> _Module:
 
 
 def _dtype(plan: "PrecisionPlan", name: str) -> torch.dtype:
-    return torch.float32 if name in plan.islands else DTYPES[plan.precision]
+    return torch.float32 if name in plan.islands else torch_dtype(plan.precision)
 
 
 def _with_dtypes(

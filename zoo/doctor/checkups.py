@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 
 State = Literal["usable", "missing", "mismatched"]
 
@@ -39,8 +39,8 @@ class Finding:
 
 
 def runtimes() -> Iterator[Finding]:
-    """Each row of `RUNNERS`."""
-    for name in RUNNERS:
+    """Each row of `RUNTIMES`."""
+    for name in RUNTIMES:
         yield _tried("runtime", name, lambda name=name: _required(name))  # type: ignore[misc]  # a default argument binds the loop's value
 
 
@@ -134,7 +134,7 @@ def _cuda_provider(name: str, found: str) -> Finding:
 
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
         probe = probes(Path(folder))["onnx"]
-        session = RUNNERS["onnxruntime"].open(probe, device="cuda:0", threads=1)
+        session = RUNTIMES["onnxruntime"].open(probe, device="cuda:0", threads=1)
     if not session.fallbacks:
         return Finding("library", name, "usable", f"{found}, CUDA provider loads")
     remedy = (
@@ -211,9 +211,9 @@ def _tried(
 
 
 def _required(runtime: str) -> str:
-    row = RUNNERS[runtime]
+    row = RUNTIMES[runtime]
     row.require()
-    return ", ".join(row.precisions("cpu")) or "GPUs only"
+    return ", ".join(map(str, row.precisions("cpu"))) or "GPUs only"
 
 
 def _imported(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What this machine has, what each path would use here, what is missing, and what is fastest."""
+"""Diagnosis of a machine: what it has, what each path would use here, and what is missing."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,23 +9,14 @@ from typing import Any
 import psutil
 
 from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import benchmark, library_versions
-from unifmir.benchmarks.measure.prepared_files import readable_formats
-from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
-from unifmir.export.runtimes import RUNNERS
-from unifmir.machine import available_cores, instructions
-from unifmir.zoo import EMBEDDED
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.machine import available_cores, instructions, library_versions
+from unifmir.precision.element_types import Precision
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor.checkups import Finding
-from unifmir.zoo.restore.predictors import ModelChoice, candidates, opened, predictor_for
-
-COMPILED = ("compiled", "aotinductor")
-"""Runtimes that take a minute before their first image: no part of a short measurement."""
-ROUNDS, SECONDS, SAMPLES = 5, 0.3, 5
-"""Of the measurement: what a benchmark needs at least for times that it trusts."""
+from unifmir.zoo.restore.predictors import ModelChoice, candidates, open_model, predictor_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     routes: tuple[Route, ...]
     task: str | None = None
-    """That was measured."""
+    """Task that was measured, if any."""
     speeds: tuple[Speed, ...] = ()
     """The fastest first; empty if nothing was measured."""
 
@@ -97,31 +88,14 @@ class Diagnosis:
 
 
 MODULES = "models and checkpoints"
+FP32 = Precision("fp32")
 
 
-def diagnose(*, measure: str | None = None) -> Diagnosis:
-    """Look at the machine and at what is installed.
-
-    Parameters
-    ----------
-    measure : str, optional
-        Task for which the runtimes are timed: half a minute to a minute, each in a process of its
-        own, on the image and model that ship with the package.
-
-    Returns
-    -------
-    Diagnosis
-
-    Raises
-    ------
-    UnknownNameError
-        No such task.
-    """
+def diagnose() -> Diagnosis:
+    """Look at the machine and at what is installed."""
     hardware = described_hardware()
     findings = (*checkups.runtimes(), *checkups.formats(), *checkups.libraries(hardware["gpus"]))
-    routes = tuple(_routes(devices()))
-    speeds = () if measure is None else tuple(_speeds(measure))
-    return Diagnosis(hardware, library_versions(), findings, routes, measure, speeds)
+    return Diagnosis(hardware, library_versions(), findings, tuple(_routes(devices())))
 
 
 def described_hardware() -> dict[str, Any]:
@@ -171,11 +145,12 @@ def _gpus() -> list[dict[str, Any]]:
 def _routes(found: Sequence[str]) -> Iterator[Route]:
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
         probes = checkups.probes(Path(folder))
+        read_by_runtimes = {row.format for row in RUNTIMES.values()}
         for device in found:
             predictor = predictor_for(ModelChoice(task="sr", device=device))
             ran = predictor.ran
             yield _route(MODULES, device, ran["runtime"], ran["provider"])
-            for name in readable_formats():
+            for name in (one for one in FORMATS if one in read_by_runtimes):
                 yield from _file_route(name, device, probes.get(name))
 
 
@@ -184,75 +159,25 @@ def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
     source = f"{FORMATS[name].suffix} files"
     choice = ModelChoice(device=device)
     if probe is None:
-        usable = [one for one in candidates(device, "fp32", file_format=name) if _there(one)]
+        usable = [one for one in candidates(device, FP32, file_format=name) if _there(one)]
         if usable:
             yield _route(source, device, usable[0], "")
         return
     try:
-        runtime, session = opened(choice, lambda _: probe, device, "fp32", file_format=name)
+        runtime, session = open_model(choice, lambda _: probe, device, FP32, file_format=name)
     except UnifmirError:
         return
-    yield _route(source, str(session.ran["device"]), runtime, str(session.ran["provider"]))
+    yield _route(source, str(session.ran["device"]), runtime.name, str(session.ran["provider"]))
 
 
 def _there(runtime: str) -> bool:
     try:
-        RUNNERS[runtime].require()
+        RUNTIMES[runtime].require()
     except ImportError:
         return False
     return True
 
 
 def _route(source: str, device: str, runtime: str, provider: str) -> Route:
-    return Route(source, device, runtime, provider, RUNNERS[runtime].precisions(device))
-
-
-def _speeds(task: str) -> list[Speed]:
-    """Every runtime that is here, on every device, the fastest first."""
-    results = [(device, _measured(task, device)) for device in devices()]
-    rows = [(device, row) for device, found in results for row in found.rows]
-    reference = next(
-        (
-            row.latency.median_ms
-            for device, row in rows
-            if device == "cpu" and row.subject.runtime == "eager" and row.latency
-        ),
-        None,
-    )
-    return sorted(
-        (_speed(device, row, reference) for device, row in rows),
-        key=lambda one: one.median_ms or float("inf"),
-    )
-
-
-def _measured(task: str, device: str) -> Results:
-    """A short benchmark of the embedded model."""
-    here = tuple(name for name in RUNNERS if name not in COMPILED and checkups.runs_here(name))
-    low = "fp16-compute" if device != "cpu" else "bf16-compute"
-    plan = BenchmarkPlan(
-        models=(EMBEDDED,),
-        tasks=(task,),
-        runtimes=here,
-        precisions=("fp32", low) if _computes_low(device) else ("fp32",),
-        device=device,
-        rounds=ROUNDS,
-        seconds=SECONDS,
-        samples=SAMPLES,
-        quick=True,
-    )
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        return benchmark(plan, Path(folder, "doctor.json"))
-
-
-def _computes_low(device: str) -> bool:
-    """Whether two-byte arithmetic may be faster: on every GPU, and on processors made for it."""
-    return device != "cpu" or bool({"avx512_bf16", "amx_bf16", "bf16"} & set(instructions()))
-
-
-def _speed(device: str, row: Row, reference: float | None) -> Speed:
-    median = row.latency.median_ms if row.latency else None
-    ratio = reference / median if reference and median else None
-    same = None if row.same_picture is None else bool(row.same_picture["passed"])
-    problems = (*row.problems, *([row.error] if row.error else []))
-    subject = row.subject
-    return Speed(device, subject.runtime, subject.precision, median, ratio, same, problems)
+    able = RUNTIMES[runtime].precisions(device)
+    return Route(source, device, runtime, provider, tuple(map(str, able)))

@@ -115,7 +115,7 @@ def restore(
     fast : bool
         Leave out the middle group of the network's body: docs/restore.md says what that costs.
     runtime : str, optional
-        A name in `unifmir.export.runtimes.RUNNERS`.
+        A name in `unifmir.export.runtimes.RUNTIMES`.
     threads : int, optional
         On the CPU; its physical cores where not given.
     pixel_size_um, z_step_um : float, optional

@@ -1,27 +1,28 @@
-"""What restores an image: a model by its name or file, loaded into the runtime that fits."""
+"""Predictors: a model by its name or file, loaded into the runtime that fits."""
 
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
-from unifmir.export.base import Lineage
 from unifmir.export.formats import FORMATS
-from unifmir.export.formats.bioimageio.lint import read_package
-from unifmir.export.formats.bioimageio.rdf import FILES
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.lineage import Lineage
+from unifmir.export.opening import open_session
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
 from unifmir.export.verification import format_of
 from unifmir.hashing import sha256_of
+from unifmir.interfaces import InputKind, interface_of
 from unifmir.machine import available_cores
 from unifmir.networks.base import Network
-from unifmir.restoration.base import EAGER_BODY_MAPS, Placement, Predictor
+from unifmir.precision.element_types import ELEMENT_TYPES, Precision
+from unifmir.restoration.base import Placement, Predictor
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
@@ -31,22 +32,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 logger = logging.getLogger(__name__)
-
-PREFERRED: dict[str, tuple[str, ...]] = {
-    "cpu": ("native", "native-bf16", "onnxruntime", "torchscript", "eager"),
-    "cuda": ("tensorrt", "onnxruntime", "torchscript", "eager"),
-}
-"""Runtimes in the order they are tried, by kind of device: the first that reads what is there (a
-module, or files of one format), has the precision, and is installed. Those not named come after."""
-
-ASKED_FOR = ("plain", "compiled")
-"""Never chosen: the first is slow, the second compiles anew for every size of tile."""
-
-PLACED = ("native", "eager")
-"""Runtimes whose light-field network can be told where its tile lies."""
-
-PRECISIONS = ("fp32", "fp16", "bf16")
-"""Of the arithmetic. The low ones are refused where the picture is not the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +46,11 @@ class ModelChoice:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "fp32"
-    """One of `PRECISIONS`; a file of `unifmir export` has its own."""
+    """Element type of the arithmetic; a file of `unifmir export` has its own."""
     fast: bool = False
     """Leave out the middle group of the network's body."""
     runtime: str | None = None
-    """A name in `RUNNERS`; None: the first of `PREFERRED` that is usable."""
+    """A name in `RUNTIMES`; None: the first in their order that is usable."""
     threads: int | None = None
     """On the CPU; None: the physical cores this process may use."""
 
@@ -97,9 +82,9 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
         The runtime that was asked for is not installed.
     """
     device = usable_device(choice.device)
-    if choice.precision not in PRECISIONS:
+    if choice.precision not in ELEMENT_TYPES:
         raise UnifmirError(
-            f"unknown precision {choice.precision!r}: expected {', '.join(PRECISIONS)}"
+            f"unknown precision {choice.precision!r}: expected {', '.join(ELEMENT_TYPES)}"
         )
     path = None if network is not None else exported_path(choice.model)
     if path is not None:
@@ -139,17 +124,21 @@ def exported_path(model: str | Path | None) -> Path | None:
     return None if name == "safetensors" else path
 
 
-def candidates(device: str, precision: str, *, file_format: str | None = None) -> Iterator[str]:
+def candidates(
+    device: str, precision: Precision, *, file_format: str | None = None
+) -> Iterator[str]:
     """Names of the runtimes that could run a module, or files of a format, the preferred first."""
-    preferred = PREFERRED["cuda" if is_cuda(device) else "cpu"]
-    others = (name for name in RUNNERS if name not in preferred and name not in ASKED_FOR)
-    for name in (*(name for name in preferred if name in RUNNERS), *others):
+    rows = []
+    for name in RUNTIMES:
         try:
-            row = RUNNERS[name]
+            rows.append(RUNTIMES[name])
         except ImportError:  # of the library that the row is about
             continue
-        if row.format == file_format and precision in row.precisions(device):
-            yield name
+    rank = attrgetter("cuda_rank" if is_cuda(device) else "cpu_rank")
+    for row in sorted(rows, key=rank):
+        fits = row.format == file_format and precision in row.precisions(device)
+        if fits and not row.only_on_request:
+            yield row.name
 
 
 def task_of(choice: ModelChoice) -> str:
@@ -193,7 +182,7 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
     weights = tensors_sha256(single.state_dict())
     if choice.fast:
         single = _without_middle_group(single)
-    precision = choice.precision if choice.precision == "fp32" else f"{choice.precision}-compute"
+    precision = Precision(choice.precision, choice.precision)
 
     def source_of(row: Runtime) -> "nn.Module | Path":
         # A runtime with arithmetic of its own proves that itself.
@@ -201,7 +190,7 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
             return single
         return _in_precision(single, choice.precision)
 
-    runtime, session = opened(choice, source_of, device, precision)
+    runtime, session = open_model(choice, source_of, device, precision)
     predictor = _predictor(
         session,
         single.config,
@@ -212,9 +201,10 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
         precision=choice.precision,
         fast=choice.fast,
     )
-    if runtime not in PLACED or choice.precision != "fp32" or single.task != "volume":
+    lenses = interface_of(single.config).lenses
+    if not runtime.places_tiles or choice.precision != "fp32" or not lenses:
         return predictor
-    return replace(predictor, run_placed=_placed(single, runtime, predictor.device))
+    return replace(predictor, run_placed=_placed(single, runtime.name, predictor.device))
 
 
 def _placed(network: Network, runtime: str, device: str) -> Callable[[Image, Placement], Image]:
@@ -274,10 +264,8 @@ def _in_precision(network: Network, precision: str) -> "nn.Module":
 
 
 def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
-    name = format_of(path)
-    if name == "bioimageio":
-        return _of_package(choice, path, device)
-    lineage = FORMATS[name].lineage(path)
+    exporter = FORMATS[format_of(path)]
+    lineage = exporter.lineage(path)
     config = _config(lineage, path)
     if choice.task not in (None, config.task):
         raise UnifmirError(f"{path.name} is for {config.task}, not for {choice.task}")
@@ -290,29 +278,20 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
             f"{path.name} is {lineage.precision}: a file has its precision; export it again "
             f"with --precision {choice.precision}"
         )
-    computes = lineage.variant == "computing" and lineage.precision != "fp32"
-    precision = lineage.precision + ("-compute" if computes else "")
-    runtime, session = opened(choice, lambda _: path, device, precision, file_format=name)
+    with exporter.runnable(path) as source:
+        runtime, session = open_model(
+            choice, lambda _: source, device, lineage.types, file_format=exporter.runnable_format
+        )
     return _predictor(
         session,
         config,
-        cast(Literal["network", "image"], lineage.interface),
+        lineage.interface,
         runtime=runtime,
         model=path.name,
         weights=sha256_of(path),
-        precision=precision,
+        precision=str(lineage.types),
         fast=False,
     )
-
-
-def _of_package(choice: ModelChoice, path: Path, device: str) -> Predictor:
-    """A BioImage.IO package through the ONNX file in it."""
-    with TemporaryDirectory(prefix="unifmir-") as folder:
-        inside = Path(folder, path.stem + FORMATS["onnx"].suffix)
-        inside.write_bytes(read_package(path).files[FILES["onnx"]])
-        predictor = _of_file(choice, inside, device)
-    ran = {**predictor.ran, "model": path.name, "weights": sha256_of(path)}
-    return replace(predictor, ran=ran)
 
 
 def _config(lineage: Lineage, path: Path) -> SingleConfig:
@@ -322,15 +301,15 @@ def _config(lineage: Lineage, path: Path) -> SingleConfig:
     return config
 
 
-def opened(
+def open_model(
     choice: ModelChoice,
     source_of: "Callable[[Runtime], nn.Module | Path]",
     device: str,
-    precision: str,
+    precision: Precision,
     *,
     file_format: str | None = None,
-) -> tuple[str, Session]:
-    """The runtime that was asked for, or the first that is usable, with the model in it.
+) -> tuple[Runtime, Session]:
+    """Open a model in the runtime that was asked for, or in the first that is usable.
 
     Parameters
     ----------
@@ -338,27 +317,32 @@ def opened(
         What a runtime is given: a module, or a file.
     device : str
         `cpu` or `cuda:N`.
-    precision : str
-        As `Runtime.precisions` names them.
+    precision : Precision
+        Of the model or the file.
     file_format : str, optional
         Of the file.
     """
     threads = choice.threads or available_cores()
+
+    def opened_in(row: Runtime) -> Session:
+        return open_session(row, source_of(row), device=device, threads=threads)
+
     if choice.runtime is not None:
-        row = RUNNERS[choice.runtime]
+        row = RUNTIMES[choice.runtime]
         row.require()
-        if precision not in row.precisions(device):
+        able = row.precisions(device)
+        if precision not in able:
             raise BenchmarkError(
                 f"{choice.runtime} does not run {precision} on {device}, but "
-                f"{', '.join(row.precisions(device)) or 'nothing'}"
+                f"{', '.join(map(str, able)) or 'nothing'}"
             )
-        return choice.runtime, row.open(source_of(row), device=device, threads=threads)
+        return row, opened_in(row)
     refused: list[str] = []
     for name in candidates(device, precision, file_format=file_format):
         try:
-            row = RUNNERS[name]
+            row = RUNTIMES[name]
             row.require()
-            return name, row.open(source_of(row), device=device, threads=threads)
+            return row, opened_in(row)
         except (MissingExtraError, ExportError) as error:
             logger.info("%s is passed over: %s", name, error)
             refused.append(f"{name}: {error}")
@@ -370,26 +354,20 @@ def opened(
 def _predictor(
     session: Session,
     config: SingleConfig,
-    interface: Literal["network", "image"],
+    interface: InputKind,
+    runtime: Runtime,
     **more: Any,
 ) -> Predictor:
-    ran = {**session.ran, **more, "task": config.task, "fallbacks": list(session.fallbacks)}
+    ran = {
+        **session.ran,
+        "runtime": runtime.name,
+        **more,
+        "task": config.task,
+        "fallbacks": list(session.fallbacks),
+    }
     device = str(session.ran["device"])
-    return Predictor(
-        with_memory_errors(session.run, device),
-        config,
-        interface,
-        device,
-        ran,
-        body_maps=_body_maps(str(more["runtime"])),
-    )
-
-
-def _body_maps(runtime: str) -> int:
-    """Feature maps of the network's body that a runtime holds at once."""
-    if runtime.startswith(("onnxruntime", "openvino", "torchscript", "tensorrt")):
-        return 16  # a graph's activations
-    return 6 if runtime.startswith("native") else EAGER_BODY_MAPS  # native blocks work in place
+    run = with_memory_errors(session.run, device)
+    return Predictor(run, config, interface, device, ran, body_maps=runtime.body_maps)
 
 
 def _tell_fallbacks(choice: ModelChoice, predictor: Predictor) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.cases import real_input
 from unifmir.export.formats.bioimageio.package_axes import TileRule, tile_rule
-from unifmir.export.interfaces import lateral_scale, shape_of
+from unifmir.interfaces import interface_of, shape_of
 
 THRESHOLD = 1e-3
 """Fraction of the output's range: the tolerance of the zoo's own test."""
@@ -70,7 +70,7 @@ def measure_halo(network: nn.Module, config: SingleConfig, image: np.ndarray) ->
     shape = shape_of(config, "network", batch=2, size=(DEPTH, 2 * half, 2 * half))
     rng = np.random.default_rng(_SEED)
     pair = torch.from_numpy(real_input(config, "network", image, shape, rng))
-    scale = lateral_scale(config, "network")
+    scale = interface_of(config).scale(config.signature, "network")
     with torch.inference_mode():
         curve = np.max(list(_responses(network, pair, half, scale)), axis=0)
     return _halo_of(curve, rule, _is_global(config))

@@ -6,7 +6,7 @@ Decided from the configuration and the measured halo alone; nothing here imports
 from dataclasses import dataclass
 
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.export.interfaces import FIXED, axes, lateral_scale, views_per_side
+from unifmir.interfaces import FIXED, interface_of
 
 REFERENCE_STEP = 16
 """Image pixels: a multiple of what every reference model halves its images by."""
@@ -77,7 +77,7 @@ def tile_rule(config: SingleConfig) -> TileRule:
     their minimal tiles are half as large.
     """
     if config.task == "volume":
-        n = views_per_side(config)
+        n = interface_of(config).lens_px(config.signature)
         return TileRule(step=n, smallest=8 * n, largest=16 * n, unit=n)
     if isinstance(config, ReferenceConfig):
         deep = config.signature.volumetric
@@ -103,8 +103,8 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
     rule = tile_rule(config)
     if config.task == "volume":
         halo = 0
-    factor = lateral_scale(config, "image")
-    names_in, names_out = axes(config, "image")
+    factor = interface_of(config).scale(config.signature, "image")
+    names_in, names_out = interface_of(config).axes(config.signature, "image")
     inputs = tuple(_input_axis(n, config, rule, halo, factor) for n in names_in[2:])
     by_id = {axis.id: axis for axis in inputs}
     outputs = []

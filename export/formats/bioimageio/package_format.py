@@ -1,6 +1,8 @@
 """The `bioimageio` row of the formats: a package with all three weight formats inside."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 
 import unifmir
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.export.base import Credit, ExportJob, Lineage, Runner, Variant
+from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
     Person,
@@ -27,7 +29,8 @@ from unifmir.export.formats.bioimageio.package import (
 from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
-from unifmir.export.interfaces import reads_stacks
+from unifmir.export.lineage import Lineage
+from unifmir.interfaces import interface_of
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
@@ -37,12 +40,12 @@ TIMESTAMP = "2026-11-22T00:00:00+00:00"
 """Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
 
 
-class BioimageioExporter:
+class BioimageioExporter(Exporter):
     """A BioImage.IO package in the dialect that all its consumers read."""
 
     name = "bioimageio"
     suffix = ".bioimageio.zip"
-    variants: tuple[Variant, ...] = ("stored",)
+    runtime = "onnxruntime"
     wrapped_only = True
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
@@ -72,12 +75,18 @@ class BioimageioExporter:
         told["config"] = config.to_dict()
         return {key: value for key, value in told.items() if key not in ("path", "sha256")}
 
-    def runner(self, path: Path) -> Runner:
-        """Run the package's ONNX file; that the other two agree is tested while it is built."""
+    @property
+    def runnable_format(self) -> str:
+        """Format of the file that is run; that the other two agree is tested while it is built."""
+        return ONNX.name
+
+    @contextmanager
+    def runnable(self, path: Path) -> Iterator[Path]:
+        """Yield the package's ONNX file, named like the package."""
         with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
-            inside = Path(name, FILES["onnx"])
+            inside = Path(name, path.stem + ONNX.suffix)
             inside.write_bytes(read_package(path).files[FILES["onnx"]])
-            return ONNX.runner(inside)
+            yield inside
 
     def lineage(self, path: Path) -> Lineage:
         """From the description's own section."""
@@ -86,7 +95,7 @@ class BioimageioExporter:
 
 def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
     """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
-    if config.task == "denoise" and not reads_stacks(config):
+    if config.task == "denoise" and interface_of(config).depth_out != "free":
         plane: np.ndarray = image[len(image) // 2]
         return plane
     return image

@@ -8,8 +8,8 @@ from typing import Any
 
 from unifmir.atomic import writing
 from unifmir.errors import ExportError
-from unifmir.export.base import IMAGE
 from unifmir.export.formats.tensorrt.options import EngineOptions
+from unifmir.export.lineage import IMAGE
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount, network_types
 from unifmir.export.runtimes.tensorrt.library import Library, Log
 from unifmir.export.runtimes.tensorrt.profiles import Profile

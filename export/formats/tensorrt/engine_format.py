@@ -2,20 +2,27 @@
 
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import ExportError
-from unifmir.export.base import ExportJob, Lineage, Runner, Variant
+from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.tensorrt.builder import Built, build
 from unifmir.export.formats.tensorrt.options import RTX_DEFAULT, EngineOptions
-from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.export.lineage import Lineage
+from unifmir.export.report import Report
 from unifmir.export.runtimes.tensorrt.certificate import require_graph
 from unifmir.export.runtimes.tensorrt.engine import load
 from unifmir.export.runtimes.tensorrt.host import Host, host
 from unifmir.export.runtimes.tensorrt.library import FULL, RTX, Library, library
-from unifmir.export.runtimes.tensorrt.passport import Passport, Verification
+from unifmir.export.runtimes.tensorrt.passport import (
+    GRAPH_SUFFIX,
+    Passport,
+    Verification,
+    read_passport,
+    write_passport,
+)
 from unifmir.export.runtimes.tensorrt.profiles import (
     Profile,
     Shape,
@@ -25,22 +32,19 @@ from unifmir.export.runtimes.tensorrt.profiles import (
 )
 from unifmir.hashing import sha256_of
 
-if TYPE_CHECKING:
-    from unifmir.export.verification import Report
-
 UNVERIFIED = (
     "not verified: it was built without running it. It is verified when it is first loaded on "
     "the machine that runs it, or there with `unifmir verify`"
 )
 
 
-class TensorRtExporter:
+class TensorRtExporter(Exporter):
     """Types come from the ONNX graph, so one way of building serves every version."""
 
     name = "tensorrt"
     suffix = ".engine"
-    variants: tuple[Variant, ...] = ("computing",)
-    wrapped_only = False
+    runtime = "tensorrt"
+    variants = ("computing",)
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the graph, build the engine from it, and write the passport.
@@ -54,14 +58,14 @@ class TensorRtExporter:
         options, here = _options(job.options), host()
         found = _library(options, here)
         profile = _profile(job.lineage, options)
-        graph = path.with_name(path.name + passports.GRAPH_SUFFIX)
+        graph = path.with_name(path.name + GRAPH_SUFFIX)
         details = ONNX.write(job, graph)
         built = build(found, graph.read_bytes(), profile, options)
         if job.lineage.precision != "fp32":
             require_graph(built.types, job.lineage.precision, path.name)
         path.write_bytes(built.engine)
         passport = _passport(job, path, graph, found, here, profile, options, built)
-        passports.write(passport, path)
+        write_passport(passport, path)
         return {
             "library": f"{found.name} {found.version}",
             "profile": profile.to_dict(),
@@ -75,21 +79,17 @@ class TensorRtExporter:
         """Refuse early where there is no library, or no GPU to verify an engine on."""
         _library(_options(options), host())
 
-    def runner(self, path: Path) -> Runner:
-        """The engine on the first GPU, whether it was verified before or not."""
-        return load(path).run
-
     def lineage(self, path: Path) -> Lineage:
         """From the passport."""
-        return Lineage.from_strings(dict(passports.read(path).lineage), path.name)
+        return Lineage.from_strings(dict(read_passport(path).lineage), path.name)
 
     def shapes(self, path: Path) -> tuple[Shape, ...]:
         """What the engine can be verified at."""
-        lineage, profile = self.lineage(path), passports.read(path).profile
+        lineage, profile = self.lineage(path), read_passport(path).profile
         return shapes_within(_config(lineage), lineage.interface, profile)
 
-    def verified(self, path: Path, report: "Report") -> None:
-        """Put a verification that passed into the passport, with what the inspector counted."""
+    def record_verification(self, path: Path, report: Report) -> None:
+        """Put a verification that passed into the passport, with the counted types."""
         engine = load(path)
         verification = Verification(
             host=host(),
@@ -97,7 +97,7 @@ class TensorRtExporter:
             cases=len(report.results),
             max_abs_over_std=report.worst.max_abs_over_std,
         )
-        passports.write(engine.passport.verified(verification, engine.certificate), path)
+        write_passport(engine.passport.verified(verification, engine.certificate), path)
 
 
 def _options(options: object | None) -> EngineOptions:

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unifmir.errors import ExportError
-from unifmir.export.base import IMAGE, RESTORED
-from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.export.lineage import IMAGE, RESTORED
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount, engine_types, require
 from unifmir.export.runtimes.tensorrt.host import Host, host, require_gpu
 from unifmir.export.runtimes.tensorrt.library import Library, Log, library
-from unifmir.export.runtimes.tensorrt.passport import Passport
+from unifmir.export.runtimes.tensorrt.passport import (
+    Passport,
+    check_passport,
+    read_passport,
+    rebuild_command,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Memory(Protocol):
+class EngineMemory(Protocol):
     """Where an engine's input and output lie, and the queue it works in."""
 
     stream: int
@@ -75,7 +79,7 @@ class Engine:
         passport: Passport,
         certificate: TypeCount,
         library: Library,
-        memory: Memory,
+        memory: EngineMemory,
     ) -> None:
         self.passport = passport
         self.certificate = certificate
@@ -142,13 +146,13 @@ def load(path: Path) -> Engine:
     MissingExtraError
         The library it was built with is not installed.
     """
-    passport = passports.read(path)
+    passport = read_passport(path)
     here = host()
     require_gpu(here, f"{path.name}: a TensorRT engine")
     found = library(passport.library["name"])
     # Read once: what is checked is what is loaded.
     content = path.read_bytes()
-    passports.check(passport, path, sha256(content).hexdigest(), found, here)
+    check_passport(passport, path, sha256(content).hexdigest(), found, here)
     engine, context = _deserialized(path, content, passport, found, here)
     certificate = engine_types(found.api, engine)
     precision = passport.lineage["precision"]
@@ -169,6 +173,6 @@ def _deserialized(
         raise ExportError(
             f"{path.name}: {found.name} {found.version} does not load it on {here.gpu} "
             f"(compute capability {here.compute_capability}): {log.text}.\nbuild it again: "
-            f"{passports.rebuild_command(passport, path.parent)}"
+            f"{rebuild_command(passport, path.parent)}"
         )
     return engine, context

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from unifmir.atomic import writing
 from unifmir.errors import ExportError
-from unifmir.export.base import Lineage
 from unifmir.export.formats.tensorrt.options import RTX_DEFAULT
+from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
 from unifmir.export.runtimes.tensorrt.library import RTX, Library
@@ -100,13 +100,13 @@ def passport_path(engine: Path) -> Path:
     return engine.with_name(engine.name + SUFFIX)
 
 
-def write(passport: Passport, engine: Path) -> None:
+def write_passport(passport: Passport, engine: Path) -> None:
     """Put a passport beside an engine."""
     with writing(passport_path(engine)) as aside:
         aside.write_text(json.dumps(passport.to_dict(), indent=1) + "\n", "utf-8")
 
 
-def read(engine: Path) -> Passport:
+def read_passport(engine: Path) -> Passport:
     """The passport beside an engine.
 
     Raises
@@ -131,7 +131,9 @@ def read(engine: Path) -> Passport:
     return passport
 
 
-def check(passport: Passport, engine: Path, sha256: str, library: Library, here: Host) -> None:
+def check_passport(
+    passport: Passport, engine: Path, sha256: str, library: Library, here: Host
+) -> None:
     """Refuse an engine that is not the one of its passport, or not for this machine.
 
     Parameters

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
-from unifmir.export.base import Lineage
 from unifmir.export.cases import verified_shapes
-from unifmir.export.interfaces import FIXED, reads_stacks, shape_of
+from unifmir.export.lineage import Lineage
+from unifmir.interfaces import FIXED, interface_of, shape_of
 
 Shape = tuple[int, ...]
 
@@ -71,7 +71,7 @@ def default_profile(config: SingleConfig, interface: str) -> Profile:
     elif config.task == "isotropic" and interface == "image":
         # A stack is height + width slices for the network.
         batch, depth, lateral = (1, 1, 3), (1, 64, 64), (4, 64, 96)
-    elif reads_stacks(config) or config.signature.volumetric:
+    elif (interface_of(config).depth_out == "free") or config.signature.volumetric:
         batch = (1, 1, 3)
     shapes = [
         shape_of(config, interface, batch=b, size=(d, n, n))

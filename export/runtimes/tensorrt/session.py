@@ -5,11 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.errors import BenchmarkError, ExportError
-from unifmir.export.runtimes.base import Clock, Image, Session, Timing, is_cuda
-from unifmir.export.runtimes.tensorrt import passport as passports
+from unifmir.errors import BenchmarkError
+from unifmir.export.runtimes.base import Clock, Image, Runtime, Session, Timing, is_cuda
 from unifmir.export.runtimes.tensorrt.host import host, require_gpu
 from unifmir.export.runtimes.tensorrt.library import library
+from unifmir.export.runtimes.tensorrt.passport import read_passport
+from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,62 +18,50 @@ if TYPE_CHECKING:
     from unifmir.export.runtimes.tensorrt.engine import CudaMemory, Engine
 
 
-class TensorRt:
-    """A file of `unifmir export --format tensorrt`."""
+class TensorRt(Runtime):
+    """Runs a file of `unifmir export --format tensorrt`."""
 
     name = "tensorrt"
     format = "tensorrt"
-    own_arithmetic = False
+    cuda_rank = 0
+    body_maps = 16
+    distributions = ("tensorrt", "tensorrt-rtx")
 
-    def precisions(self, device: str) -> tuple[str, ...]:
-        """It computes in what it is called by; nothing on the CPU."""
-        return ("fp32", "fp16-compute", "bf16-compute") if is_cuda(device) else ()
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Arithmetic in any element type; nothing on the CPU."""
+        if not is_cuda(device):
+            return ()
+        return tuple(Precision(name, name) for name in ELEMENT_TYPES)
 
     def require(self) -> None:
         """Import a TensorRT."""
         library()
 
-    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
-        """Load an engine; one that was not verified on this GPU is verified first.
+    def needs_verification(self, path: Path) -> bool:
+        """Whether an engine was not verified on this GPU."""
+        here = host()
+        require_gpu(here, f"{path.name}: a TensorRT engine")
+        return not read_passport(path).verified_on(here)
 
-        Raises
-        ------
-        ExportError
-            Also when that verification fails.
-        """
-        if not isinstance(source, Path):
-            raise BenchmarkError("tensorrt runs a file, not a module: export it first")
+    def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
+        """Load an engine, whether it was verified on this GPU before or not."""
+        path = self.file_from(source)
         if not is_cuda(device):
             raise BenchmarkError(f"tensorrt does not run on {device}: use --device cuda:0")
         if device != "cuda:0":
             raise BenchmarkError(
                 f"tensorrt runs on cuda:0, not {device}: choose the card by CUDA_VISIBLE_DEVICES"
             )
-        passport = passports.read(source)
-        here = host()
-        require_gpu(here, f"{source.name} on {device}: a TensorRT engine")
-        if not passport.verified_on(here):
-            _verify(source)
+        read_passport(path)
+        require_gpu(host(), f"{path.name} on {device}: a TensorRT engine")
         from unifmir.export.runtimes.tensorrt.engine import CudaMemory, load
 
-        engine = load(source)
+        engine = load(path)
         assert isinstance(engine.memory, CudaMemory)  # noqa: S101 - what `load` makes
-        return CudaSession(engine, engine.memory, device)
+        return TensorRtSession(engine, engine.memory, device)
 
 
-def _verify(path: Path) -> None:
-    """Verify an engine that arrived unverified; what passed is then in its passport."""
-    from unifmir.export.verification import verify
-
-    report = verify(path)
-    if not report.passed:
-        raise ExportError(
-            f"{path.name} was not verified on this GPU, and it is not the same picture as fp32 "
-            "PyTorch here, so it is not run:\n  " + "\n  ".join(report.failures[:5])
-        )
-
-
-class CudaSession:
+class TensorRtSession:
     """An engine whose copies and computation are told apart by events."""
 
     fallbacks: tuple[str, ...] = ()

@@ -15,12 +15,15 @@ from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats import aotinductor
-from unifmir.export.formats.aotinductor import AOTINDUCTOR, RECORD, loaded, made_here
-from unifmir.export.interfaces import lineage_of
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.formats.aotinductor import AOTINDUCTOR
+from unifmir.export.lineage import lineage_of
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.aotinductor import RECORD, load_package, made_here
+from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision import plan_precision, stored
+from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
 
 Single = Callable[[str], Network]
@@ -56,7 +59,7 @@ def written(network: Network, folder: Path, interface: str = "image", precision:
         network=network,
         module=stored(module, plan) if precision != "fp32" else module,
         example=example(config, interface),
-        lineage=lineage_of(config, interface, precision, "stored", PARENT),
+        lineage=lineage_of(config, interface, Precision(precision), PARENT),
         plan=plan,
         opset=17,
         credit=Credit(),
@@ -94,7 +97,7 @@ def test_the_network_is_compiled_and_the_interface_put_around_it(
     module = image_interface(network) if interface == "image" else network
     with torch.inference_mode():
         expected = module(x).numpy()
-    assert np.array_equal(AOTINDUCTOR.runner(path)(x.numpy()), expected)
+    assert np.array_equal(open_artifact(path).run(x.numpy()), expected)
 
 
 def test_weights_are_stored_in_the_precision_and_read_as_fp32(tiny_single, compiler, tmp_path):
@@ -107,13 +110,13 @@ def test_weights_are_stored_in_the_precision_and_read_as_fp32(tiny_single, compi
 
 def test_a_package_of_another_machine_says_how_to_make_one_here(tiny_single, compiler, tmp_path):
     path = written(tiny_single("sr"), tmp_path)
-    assert loaded(path)
+    assert load_package(path)
 
     def elsewhere(record: dict[str, Any]) -> None:
         record["made"] |= {"torch": "1.0", "processor": "abacus"}
 
     with pytest.raises(ExportError) as raised:
-        loaded(changed(path, elsewhere))
+        load_package(changed(path, elsewhere))
     message = str(raised.value)
     assert f"torch '1.0', here {torch.__version__!r}" in message
     assert "processor 'abacus'" in message
@@ -129,14 +132,14 @@ def test_what_is_no_package_of_ours_is_not_loaded(tiny_single, compiler, tmp_pat
     at = good.index(b"native code") + 20
     path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
     with pytest.raises(ExportError, match=r"model\.so in it is damaged"):
-        loaded(path)
+        load_package(path)
     path.write_bytes(good[: len(good) // 2])
     with pytest.raises(ExportError, match=r"network\.pt2: not a package"):
-        loaded(path)
+        load_package(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("network/data/model.so", b"")
     with pytest.raises(ExportError, match="not one that `unifmir export` made"):
-        loaded(path)
+        load_package(path)
 
 
 def test_a_compiler_that_fails_says_what_is_needed(tiny_single, tmp_path, monkeypatch):
@@ -156,7 +159,7 @@ def test_an_older_torch_is_refused(tiny_single, tmp_path, monkeypatch):
 
 def test_a_package_is_run_on_the_cpu_only(tiny_single, compiler, tmp_path):
     path = written(tiny_single("sr"), tmp_path)
-    row = RUNNERS["aotinductor"]
+    row = RUNTIMES["aotinductor"]
     session = row.open(path, device="cpu", threads=1)
     assert session.ran["element_type"] == "fp32 stored"
     assert session.run(np.zeros((1, 1, 8, 8), np.float32)).shape == (1, 1, 16, 16)

@@ -14,11 +14,12 @@ from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import openvino as runner
-from unifmir.export.verification import Reference, check
+from unifmir.export.verification import ExpectedOutputs, check, open_artifact
 from unifmir.model import Provenance, build, image_interface
 from unifmir.precision import plan_precision
+from unifmir.precision.element_types import Precision
 from unifmir.samples import sample
 
 openvino = pytest.importorskip("openvino", reason="an extra, not installed here")
@@ -132,7 +133,9 @@ def bf16_job(network):
         network=network,
         module=image_interface(network),
         example=x,
-        lineage=lineage_of(network.config, "image", "bf16", "computing", Provenance("p", "0" * 64)),
+        lineage=lineage_of(
+            network.config, "image", Precision("bf16", "bf16"), Provenance("p", "0" * 64)
+        ),
         plan=plan_precision(network, "fp32", [x]),
         opset=DEFAULT_OPSET,
         credit=Credit(),
@@ -147,14 +150,8 @@ def test_a_bf16_file_says_so_runs_so_and_is_held_to_the_bar(network, tmp_path, m
     OPENVINO_FORMAT.write(job, path)
     assert OPENVINO_FORMAT.lineage(path) == job.lineage
     session = opened(path)
-    report = check(
-        session.run,
-        Reference(network, sample("sr").image),
-        job.lineage,
-        artifact=path.name,
-        format_name="openvino",
-        sha256="0" * 64,
-    )
+    expected = ExpectedOutputs(network, sample("sr").image)
+    report = check(OPENVINO_FORMAT, path, expected, job.lineage, sha256="0" * 64)
     assert session.ran["element_type"] == "bf16"
     assert session.fallbacks == ()
     # Arithmetic with 8 bits is not that of fp32, and with these weights it misses the bar.
@@ -223,4 +220,4 @@ def test_a_missing_library_says_what_to_install(files, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
         OPENVINO_FORMAT.lineage(files["openvino", "fp32"])
     with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
-        OPENVINO_FORMAT.runner(files["openvino", "fp32"])
+        open_artifact(files["openvino", "fp32"])

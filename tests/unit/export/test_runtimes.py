@@ -10,11 +10,12 @@ from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
 from unifmir.export.formats import FORMATS
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes import openvino as openvino_row
 from unifmir.export.runtimes.base import is_cuda, provider_fallbacks
 from unifmir.export.runtimes.onnxruntime import CPU, CUDA
 from unifmir.model import image_interface
+from unifmir.precision.element_types import Precision
 
 FILES = {"torchscript": "torchscript", "onnxruntime": "onnx"}
 MODULES = ("eager", "plain")
@@ -43,16 +44,18 @@ def made(tiny_config, tmp_path_factory):
 def source_of(name, made):
     """What a runtime opens."""
     network, files = made
-    return image_interface(network) if RUNNERS[name].format is None else files[RUNNERS[name].format]
+    return (
+        image_interface(network) if RUNTIMES[name].format is None else files[RUNTIMES[name].format]
+    )
 
 
-@pytest.mark.parametrize("name", list(RUNNERS))
+@pytest.mark.parametrize("name", list(RUNTIMES))
 def test_a_row_leads_to_a_runtime_of_that_name(name):
-    row = RUNNERS[name]
+    row = RUNTIMES[name]
     assert row.name == name
     assert row.format is None or row.format in FORMATS
     found = {*row.precisions("cpu"), *row.precisions("cuda:0")}
-    assert "fp32" in found or row.own_arithmetic
+    assert Precision("fp32") in found or row.own_arithmetic
     assert found
     with pytest.raises(BenchmarkError, match="unknown device 'gpu'"):
         row.precisions("gpu")
@@ -62,7 +65,7 @@ def test_a_row_leads_to_a_runtime_of_that_name(name):
 def test_a_session_gives_the_picture_and_says_what_ran(name, made, image):
     before = torch.get_num_threads()
     try:
-        session = RUNNERS[name].open(source_of(name, made), device="cpu", threads=1)
+        session = RUNTIMES[name].open(source_of(name, made), device="cpu", threads=1)
     finally:
         torch.set_num_threads(before)
     with torch.inference_mode():
@@ -78,7 +81,7 @@ def test_a_session_gives_the_picture_and_says_what_ran(name, made, image):
 
 @pytest.mark.parametrize("name", [*MODULES, *FILES])
 def test_a_timing_on_the_cpu_has_no_device_and_no_copies(name, made, image):
-    session = RUNNERS[name].open(source_of(name, made), device="cpu", threads=1)
+    session = RUNTIMES[name].open(source_of(name, made), device="cpu", threads=1)
     timing = session.timed(image)
     assert timing.wall_ms > 0
     assert timing.cpu_ms > 0
@@ -88,29 +91,29 @@ def test_a_timing_on_the_cpu_has_no_device_and_no_copies(name, made, image):
 @pytest.mark.parametrize("name", list(FILES))
 def test_a_file_runtime_refuses_a_module_and_a_damaged_file(name, made, tmp_path):
     with pytest.raises(BenchmarkError, match="export it first"):
-        RUNNERS[name].open(made[0], device="cpu", threads=1)
+        RUNTIMES[name].open(made[0], device="cpu", threads=1)
     broken = tmp_path / "broken.bin"
     broken.write_bytes(b"nothing of the kind")
     with pytest.raises(ExportError, match=r"broken\.bin"):
-        RUNNERS[name].open(broken, device="cpu", threads=1)
+        RUNTIMES[name].open(broken, device="cpu", threads=1)
 
 
 @pytest.mark.parametrize("name", ["eager", "compiled"])
 def test_a_module_runtime_refuses_a_file(name, tmp_path):
     with pytest.raises(BenchmarkError, match="runs a module, not a file"):
-        RUNNERS[name].open(tmp_path / "model.onnx", device="cpu", threads=1)
+        RUNTIMES[name].open(tmp_path / "model.onnx", device="cpu", threads=1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("name", ["eager", "torchscript"])
 def test_a_gpu_that_is_not_there_is_refused(name, made):
     with pytest.raises(BenchmarkError, match="finds 0 CUDA devices"):
-        RUNNERS[name].open(source_of(name, made), device="cuda:0", threads=1)
+        RUNTIMES[name].open(source_of(name, made), device="cuda:0", threads=1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_provider_that_does_not_load_is_told_and_what_ran_is_the_truth(made, image):
-    session = RUNNERS["onnxruntime"].open(made[1]["onnx"], device="cuda:0", threads=1)
+    session = RUNTIMES["onnxruntime"].open(made[1]["onnx"], device="cuda:0", threads=1)
     (told,) = session.fallbacks
     assert told.startswith(f"{CUDA} was asked for, {CPU} was used")
     assert session.ran["provider"] == CPU
@@ -135,9 +138,9 @@ def test_a_device_is_named_in_full(device):
 def test_openvino_that_is_missing_says_what_to_install(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
-        RUNNERS["openvino"].require()
+        RUNTIMES["openvino"].require()
     with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
-        RUNNERS["openvino"].open(made[1]["onnx"], device="cpu", threads=1)
+        RUNTIMES["openvino"].open(made[1]["onnx"], device="cpu", threads=1)
 
 
 def test_openvino_gives_the_picture(made, image):
@@ -153,15 +156,15 @@ def test_openvino_gives_the_picture(made, image):
 
 
 def test_low_precision_on_the_cpu_is_offered_only_where_it_has_kernels():
-    assert "fp16-compute" not in RUNNERS["eager"].precisions("cpu")
-    assert "fp16-compute" in RUNNERS["eager"].precisions("cuda:0")
-    assert RUNNERS["openvino"].precisions("cuda:0") == ()
+    assert Precision("fp16", "fp16") not in RUNTIMES["eager"].precisions("cpu")
+    assert Precision("fp16", "fp16") in RUNTIMES["eager"].precisions("cuda:0")
+    assert RUNTIMES["openvino"].precisions("cuda:0") == ()
 
 
 @pytest.mark.slow  # the compiler takes half a minute
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, inside the compiler
 def test_a_compiled_module_gives_the_picture(made, image):
-    session = RUNNERS["compiled"].open(image_interface(made[0]), device="cpu", threads=1)
+    session = RUNTIMES["compiled"].open(image_interface(made[0]), device="cpu", threads=1)
     with torch.inference_mode():
         expected = image_interface(made[0])(torch.from_numpy(image)).numpy()
     assert not FP32.failures(compare(expected, session.run(image)))
@@ -170,7 +173,7 @@ def test_a_compiled_module_gives_the_picture(made, image):
 def test_onnxruntime_needs_no_torch():
     # Its memory and its cold start would be those of both.
     code = (
-        "import sys; from unifmir.export.runtimes import RUNNERS; RUNNERS['onnxruntime']; "
+        "import sys; from unifmir.export.runtimes import RUNTIMES; RUNTIMES['onnxruntime']; "
         "import unifmir.benchmarks.measure.worker; sys.exit('torch' in sys.modules)"
     )
     subprocess = importlib.import_module("subprocess")
@@ -181,7 +184,7 @@ def test_onnxruntime_needs_no_torch():
 @pytest.mark.parametrize("name", ["eager", "torchscript", "onnxruntime"])
 def test_a_gpu_gives_the_picture_and_tells_device_time_from_copies(name, made, image):
     expected = image_interface(made[0])(torch.from_numpy(image)).detach().numpy()
-    session = RUNNERS[name].open(source_of(name, made), device="cuda:0", threads=1)
+    session = RUNTIMES[name].open(source_of(name, made), device="cuda:0", threads=1)
     if session.fallbacks:
         pytest.skip(session.fallbacks[0])
     assert not FP32.failures(compare(expected, session.run(image)))
@@ -196,5 +199,5 @@ def test_a_gpu_gives_the_picture_and_tells_device_time_from_copies(name, made, i
 def test_the_shared_checkpoint_is_not_touched_by_running(made, tmp_path, image):
     network, _ = made
     before = save(network, tmp_path / "before.safetensors").sha256
-    RUNNERS["eager"].open(image_interface(network), device="cpu", threads=1).run(image)
+    RUNTIMES["eager"].open(image_interface(network), device="cpu", threads=1).run(image)
     assert save(network, tmp_path / "after.safetensors").sha256 == before

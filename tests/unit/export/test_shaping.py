@@ -15,12 +15,14 @@ from unifmir.cost.dispatcher import count_dispatched
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
-from unifmir.export.interfaces import lineage_of, shape_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.shaping import patched_for_export
+from unifmir.interfaces import shape_of
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBlock
 from unifmir.precision import plan_precision
+from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
 
 BLOCKS = 4
@@ -43,7 +45,7 @@ def exported(network) -> ModelProto:
         network=network,
         module=network,
         example=x,
-        lineage=lineage_of(network.config, "network", "fp32", "stored", Provenance("p", "0" * 64)),
+        lineage=lineage_of(network.config, "network", Precision("fp32"), Provenance("p", "0" * 64)),
         plan=plan_precision(network, "fp32", [x]),
         opset=DEFAULT_OPSET,
         credit=Credit(),

@@ -19,8 +19,8 @@ from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
 from unifmir.export.cases import calibration_inputs
-from unifmir.export.interfaces import shape_of
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.interfaces import shape_of
 from unifmir.model import build, image_interface
 from unifmir.native import compilation as library
 from unifmir.native import packing, rounding
@@ -182,7 +182,7 @@ def test_bf16_of_the_embedded_model_is_the_same_picture(task):
     import unifmir
 
     network = unifmir.prune(load("unifmir-small-sim"), task)
-    session = RUNNERS["native-bf16"].open(network, device="cpu", threads=1)
+    session = RUNTIMES["native-bf16"].open(network, device="cpu", threads=1)
     image = calibration_inputs(network.config, "network", [sample(task).image])[0]
     with torch.inference_mode():
         found = compare(network(image).numpy(), session.run(image.numpy()))
@@ -200,7 +200,7 @@ def test_bf16_that_is_another_picture_is_refused(tiny_single):
         network.conv_last.weight[:, 1::2] = -network.conv_last.weight[:, ::2]
         network.conv_before_upsample[0].weight[1::2] = network.conv_before_upsample[0].weight[::2]
     with pytest.raises(ExportError, match="denoise in bf16 is not the same picture as in fp32"):
-        RUNNERS["native-bf16"].open(network, device="cpu", threads=1)
+        RUNTIMES["native-bf16"].open(network, device="cpu", threads=1)
 
 
 def test_rounding_for_real_inputs_errs_less_on_them_than_to_nearest():
@@ -247,7 +247,7 @@ def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path
     library.library.cache_clear()
     try:
         with pytest.raises(MissingExtraError, match=r"need a C compiler.*apt install gcc"):
-            RUNNERS["native"].require()
+            RUNTIMES["native"].require()
     finally:
         library.library.cache_clear()
 
@@ -297,7 +297,7 @@ def test_what_the_kernels_cannot_do_is_refused(tiny_multitask, tiny_single):
 @needs_compiler
 def test_the_runtime_takes_images_and_refuses_files_and_gpus(tiny_single, tmp_path):
     network = tiny_single("isotropic")
-    row = RUNNERS["native"]
+    row = RUNTIMES["native"]
     volume = np.random.default_rng(0).random((1, 1, 9, 10, 11), dtype=np.float32)
     with torch.inference_mode():
         wanted = image_interface(network)(torch.from_numpy(volume)).numpy()

@@ -11,10 +11,10 @@ from tests.helpers.benchmark_results import around, results, row, subject
 from tests.helpers.task_rows import change_task
 from unifmir import machine
 from unifmir.benchmarks.measure import benchmark_run as measure
-from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure import rounds, speeds
 from unifmir.benchmarks.measure.results import Results
 from unifmir.errors import MissingExtraError
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
@@ -28,7 +28,7 @@ def found() -> Diagnosis:
 
 
 def test_every_runtime_and_format_is_looked_at(found):
-    assert {one.name for one in found.findings if one.kind == "runtime"} == set(RUNNERS)
+    assert {one.name for one in found.findings if one.kind == "runtime"} == set(RUNTIMES)
     eager = next(one for one in found.findings if one.name == "eager")
     assert eager.state == "usable"
     assert "fp32" in eager.detail
@@ -41,7 +41,7 @@ def test_what_is_missing_or_mismatched_says_what_to_do(found):
 def test_models_and_files_have_a_route_on_the_cpu(found):
     routes = {one.source: one for one in found.routes if one.device == "cpu"}
     assert found.usable
-    assert routes[MODULES].runtime in RUNNERS
+    assert routes[MODULES].runtime in RUNTIMES
     assert routes[".onnx files"].provider == "CPUExecutionProvider"
     assert routes[".torchscript.pt files"].runtime == "torchscript"
 
@@ -67,7 +67,7 @@ def test_a_library_that_is_not_installed_is_missing(monkeypatch):
     def require() -> None:
         raise MissingExtraError("OpenVINO is not installed: pip install openvino")
 
-    monkeypatch.setattr(RUNNERS["openvino"], "require", require, raising=False)
+    monkeypatch.setattr(RUNTIMES["openvino"], "require", require, raising=False)
     (one,) = (f for f in checkups.runtimes() if f.name == "openvino")
     assert (one.state, one.remedy) == ("missing", "OpenVINO is not installed: pip install openvino")
     assert not checkups.runs_here("openvino")
@@ -77,7 +77,7 @@ def test_a_library_whose_own_parts_do_not_load_is_mismatched(monkeypatch):
     def require() -> None:
         raise ImportError("libnvonnxparser.so.11: cannot open shared object file")
 
-    monkeypatch.setattr(RUNNERS["openvino"], "require", require, raising=False)
+    monkeypatch.setattr(RUNTIMES["openvino"], "require", require, raising=False)
     (one,) = (f for f in checkups.runtimes() if f.name == "openvino")
     assert one.state == "mismatched"
     assert "libnvonnxparser" in one.detail
@@ -189,16 +189,15 @@ def measured(**medians_ms: float) -> Results:
 
 
 def test_a_measurement_ranks_the_runtimes(monkeypatch):
-    monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])
-    monkeypatch.setattr(doctor, "_routes", lambda _: ())
+    monkeypatch.setattr(speeds, "devices", lambda: ["cpu"])
     plans = []
 
     def benchmark(plan, _out):
         plans.append(plan)
         return measured(eager=20.0, onnxruntime=10.0, wrong=5.0)
 
-    monkeypatch.setattr(doctor, "benchmark", benchmark)
-    found = doctor.diagnose(measure="sr")
+    monkeypatch.setattr(speeds, "benchmark", benchmark)
+    found = speeds.with_speeds(Diagnosis({}, {}, (), ()), "sr")
     assert [one.runtime for one in found.speeds] == ["wrong", "onnxruntime", "eager"]
     assert found.fastest is not None
     assert found.fastest.runtime == "onnxruntime"
@@ -219,7 +218,8 @@ def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
     monkeypatch.setattr(doctor, "instructions", list)
     monkeypatch.setattr(checkups, "runs_here", lambda name: name in ("eager", "onnxruntime"))
     monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])
-    found = doctor.diagnose(measure="sr")
+    monkeypatch.setattr(speeds, "devices", lambda: ["cpu"])
+    found = speeds.with_speeds(doctor.diagnose(), "sr")
     assert {one.runtime for one in found.speeds} == {"eager", "onnxruntime"}
     assert all(one.same_picture for one in found.speeds)
     assert found.fastest == found.speeds[0]

@@ -16,14 +16,16 @@ from unifmir.errors import (
     UnifmirError,
     UnknownNameError,
 )
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.model import image_interface
+from unifmir.precision.element_types import Precision
 from unifmir.restoration.base import Placement
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore import predictors
 from unifmir.zoo.restore.predictors import ModelChoice, candidates, predictor_for, task_of
 
+FP32 = Precision("fp32")
 EAGER = ModelChoice(device="cpu", runtime="eager", threads=1)
 
 
@@ -129,8 +131,8 @@ def test_a_runtime_that_is_not_installed_is_passed_over(monkeypatch, tiny_single
     def missing() -> None:
         raise MissingExtraError("nothing there")
 
-    monkeypatch.setitem(predictors.PREFERRED, "cpu", ("compiled", "eager"))
-    monkeypatch.setattr(RUNNERS["compiled"], "require", missing, raising=False)
+    for name in ("native", "compiled"):
+        monkeypatch.setattr(RUNTIMES[name], "require", missing, raising=False)
     choice = replace(EAGER, runtime=None)
     assert predictor_for(choice, tiny_single("sr")).ran["runtime"] == "eager"
     with pytest.raises(MissingExtraError, match="nothing there"):
@@ -141,18 +143,18 @@ def test_where_nothing_runs_a_model_it_is_said_what_was_tried(monkeypatch, tiny_
     def refused(*_, **__):
         raise ExportError("cannot be opened")
 
-    for name in candidates("cpu", "fp32"):
-        monkeypatch.setattr(RUNNERS[name], "open", refused, raising=False)
+    for name in candidates("cpu", FP32):
+        monkeypatch.setattr(RUNTIMES[name], "open", refused, raising=False)
     with pytest.raises(ExportError, match="eager: cannot be opened"):
         predictor_for(replace(EAGER, runtime=None), tiny_single("sr"))
 
 
 def test_the_preferred_runtimes_come_first_and_compiling_is_never_chosen():
-    assert "eager" in candidates("cpu", "fp32")
-    assert "compiled" not in candidates("cpu", "fp32")
-    assert next(candidates("cuda:0", "fp16-compute")) == "eager"
-    assert next(candidates("cpu", "fp32", file_format="onnx")) == "onnxruntime"
-    assert list(candidates("cpu", "fp32", file_format="safetensors")) == []
+    assert "eager" in candidates("cpu", FP32)
+    assert "compiled" not in candidates("cpu", FP32)
+    assert next(candidates("cuda:0", Precision("fp16", "fp16"))) == "eager"
+    assert next(candidates("cpu", FP32, file_format="onnx")) == "onnxruntime"
+    assert list(candidates("cpu", FP32, file_format="safetensors")) == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_too_little_memory_is_a_memory_error(monkeypatch, tiny_single, error):
         raise error
 
     session = HostSession(compute, {"device": "cpu", "library": "torch"})
-    monkeypatch.setattr(predictors, "opened", lambda *_, **__: ("eager", session))
+    monkeypatch.setattr(predictors, "open_model", lambda *_, **__: (RUNTIMES["eager"], session))
     found = predictor_for(EAGER, tiny_single("sr"))
     with pytest.raises(MemoryError, match="1x1x8x8"):
         found.run(image(1, 1, 8, 8))
@@ -174,14 +176,14 @@ def test_any_other_error_stays_what_it_is(monkeypatch, tiny_single):
         raise RuntimeError("shapes do not match")
 
     session = HostSession(compute, {"device": "cpu", "library": "torch"})
-    monkeypatch.setattr(predictors, "opened", lambda *_, **__: ("eager", session))
+    monkeypatch.setattr(predictors, "open_model", lambda *_, **__: (RUNTIMES["eager"], session))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predictor_for(EAGER, tiny_single("sr")).run(image(1, 1, 8, 8))
 
 
 def test_a_fallback_is_an_error_where_the_device_was_named(monkeypatch, tiny_single, caplog):
     session = HostSession(lambda x: x, {"device": "cpu"}, ("CUDA was asked for, CPU was used",))
-    monkeypatch.setattr(predictors, "opened", lambda *_, **__: ("eager", session))
+    monkeypatch.setattr(predictors, "open_model", lambda *_, **__: (RUNTIMES["eager"], session))
     with pytest.raises(BenchmarkError, match="CPU was used"):
         predictor_for(EAGER, tiny_single("sr"))
     assert predictor_for(replace(EAGER, device="auto"), tiny_single("sr")).device == "cpu"

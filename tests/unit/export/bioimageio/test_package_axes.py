@@ -11,7 +11,7 @@ from tests.compat.packages import TINY, image, network
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.formats.bioimageio.halo import measure_halo
 from unifmir.export.formats.bioimageio.package_axes import axes_of, tile_rule
-from unifmir.export.interfaces import lateral_scale
+from unifmir.interfaces import interface_of
 from unifmir.tasks import TASKS
 
 PAPER = MultiTaskConfig(BodyConfig(), ProjectorConfig(), ViewUNetConfig())
@@ -89,7 +89,9 @@ class Blur(nn.Module):
 @pytest.mark.parametrize(("task", "reach"), [("sr", 3), ("sr", 9), ("denoise", 6)])
 def test_the_measured_reach_is_that_of_a_network_whose_reach_is_known(task: str, reach: int):
     config = TINY.single(task)
-    measured = measure_halo(Blur(reach, lateral_scale(config, "network")), config, image(task))
+    measured = measure_halo(
+        Blur(reach, interface_of(config).scale(config.signature, "network")), config, image(task)
+    )
     # The farthest ring of an average over (2 r + 1)**2 pixels may stay under the threshold.
     assert reach - 1 <= measured.measured_px <= reach
     assert measured.halo_px == -(-measured.measured_px // 4) * 4

@@ -20,10 +20,12 @@ from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export import verification
 from unifmir.export.formats.tensorrt import builder
 from unifmir.export.formats.tensorrt import engine_format as exporter
 from unifmir.export.formats.tensorrt.options import EngineOptions
-from unifmir.export.runtimes import RUNNERS
+from unifmir.export.opening import open_session
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.tensorrt import engine
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt import session as runner
@@ -73,7 +75,7 @@ def published(tiny_config, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "tensorrt", fake_tensorrt.module())
         patch.setattr(engine, "CudaMemory", fake_tensorrt.CpuMemory)
-        for module in (exporter, engine):
+        for module in (exporter, engine, runner):
             patch.setattr(module, "host", lambda: CARD)
         options = {"tensorrt": EngineOptions(profile=SMALL)}
         unifmir.export(network, folder, formats=("tensorrt",), options=options)
@@ -118,7 +120,7 @@ def test_an_fp16_engine_is_built_verified_and_published_on_every_version(
     artifact = export("fp16")
     assert artifact.report.passed
     assert artifact.variant == "computing"
-    passport = passports.read(artifact.path)
+    passport = passports.read_passport(artifact.path)
     assert passport.library == {"name": "tensorrt", "version": version}
     assert passport.verified_on(CARD)
     assert passport.verification is not None
@@ -178,29 +180,31 @@ def test_an_engine_that_the_library_does_not_load_says_so(path, installed):
 
 def test_a_driver_that_changed_makes_it_verified_again(path, card, monkeypatch):
     checked: list[Path] = []
-    monkeypatch.setattr(runner, "CudaSession", lambda loaded, *_: loaded)
-    monkeypatch.setattr(runner, "_verify", checked.append)
-    RUNNERS["tensorrt"].open(path, device="cuda:0", threads=1)
+    monkeypatch.setattr(runner, "TensorRtSession", lambda loaded, *_: loaded)
+    monkeypatch.setattr(verification, "require_verified", checked.append)
+    open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
     assert checked == []
     card(replace(CARD, driver="580.99"))
-    RUNNERS["tensorrt"].open(path, device="cuda:0", threads=1)
+    open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
     assert checked == [path]
 
 
 def test_an_engine_that_arrives_unverified_is_verified_before_it_is_run(
     path, installed, monkeypatch
 ):
-    passports.write(replace(passports.read(path), verification=None, engine_types=None), path)
-    monkeypatch.setattr(runner, "CudaSession", lambda loaded, *_: loaded)
-    RUNNERS["tensorrt"].open(path, device="cuda:0", threads=1)
-    passport = passports.read(path)
+    passports.write_passport(
+        replace(passports.read_passport(path), verification=None, engine_types=None), path
+    )
+    monkeypatch.setattr(runner, "TensorRtSession", lambda loaded, *_: loaded)
+    open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
+    passport = passports.read_passport(path)
     assert passport.verified_on(CARD)
     assert passport.engine_types == passport.network_types
-    passports.write(replace(passport, verification=None), path)
+    passports.write_passport(replace(passport, verification=None), path)
     installed(gain=1.01)
     with pytest.raises(ExportError, match=r"(?s)it is not the same picture.*so it is not run"):
-        RUNNERS["tensorrt"].open(path, device="cuda:0", threads=1)
-    assert passports.read(path).verification is None
+        open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
+    assert passports.read_passport(path).verification is None
 
 
 def test_an_altered_engine_does_not_reach_the_library(path, installed):
@@ -216,29 +220,29 @@ def test_an_altered_engine_does_not_reach_the_library(path, installed):
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
 def test_an_engine_runs_on_the_first_gpu(path, device):
     with pytest.raises(BenchmarkError, match="cuda:0"):
-        RUNNERS["tensorrt"].open(path, device=device, threads=1)
+        RUNTIMES["tensorrt"].open(path, device=device, threads=1)
 
 
 def test_a_module_is_refused():
     with pytest.raises(BenchmarkError, match="export it first"):
-        RUNNERS["tensorrt"].open(torch.nn.Identity(), device="cuda:0", threads=1)
+        RUNTIMES["tensorrt"].open(torch.nn.Identity(), device="cuda:0", threads=1)
 
 
 def test_the_rebuild_command_makes_an_engine_of_the_same_graph(installed, card, export):
     installed()
     path = export("fp16", builder_level=2, workspace_mib=512).path
-    passport = passports.read(path)
+    passport = passports.read_passport(path)
     command = shlex.split(passport.rebuild)
     assert command[0] == "unifmir"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
         done = CliRunner().invoke(app, command[1:])
     assert done.exit_code == 0, done.output
-    again = passports.read(path.parent / "rebuilt" / path.name)
+    again = passports.read_passport(path.parent / "rebuilt" / path.name)
     assert again.profile == passport.profile
     assert again.options == passport.options
     assert again.network_types == passport.network_types
-    assert passports.read(path) == passport
+    assert passports.read_passport(path) == passport
 
 
 def test_the_builder_is_told_the_options(installed, graph, tmp_path):
@@ -319,5 +323,5 @@ def test_a_benchmark_keeps_the_passport_beside_the_engine_it_makes(
     prepared = PreparedFiles(tmp_path / "work")
     (model,) = prepared.models(str(tmp_path / "sr.safetensors"), ["sr"])
     made = prepared.spec(model, "tensorrt", "fp32")
-    assert passports.read(made.path).engine_sha256 == sha256_of(made.path)
+    assert passports.read_passport(made.path).engine_sha256 == sha256_of(made.path)
     assert not [p.name for p in made.path.parent.iterdir() if p.name.startswith(".")]

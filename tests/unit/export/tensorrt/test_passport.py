@@ -5,7 +5,7 @@ import pytest
 
 from unifmir.errors import ExportError
 from unifmir.export.formats.tensorrt.options import RTX_DEFAULT
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
@@ -14,6 +14,7 @@ from unifmir.export.runtimes.tensorrt.passport import Passport, Verification
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.hashing import sha256_of
 from unifmir.model import Provenance
+from unifmir.precision.element_types import Precision
 
 HERE = Host("Linux", "A card", "GPU-1", "8.6", "13.0", "580.65.06")
 LIBRARY = Library("tensorrt", "10.13.3.9", None)
@@ -30,7 +31,7 @@ def engine(tmp_path):
 @pytest.fixture
 def passport(engine, tiny_config):
     parent = Provenance("unifmir-sr.safetensors", "1" * 64)
-    lineage = lineage_of(tiny_config.single("sr"), "image", "fp16", "computing", parent)
+    lineage = lineage_of(tiny_config.single("sr"), "image", Precision("fp16", "fp16"), parent)
     return Passport(
         engine_sha256=sha256_of(engine),
         onnx_sha256="2" * 64,
@@ -49,8 +50,8 @@ def passport(engine, tiny_config):
 def test_what_is_written_is_read_again(engine, passport):
     verification = Verification(HERE, "fp16", 14, 1e-3)
     for one in (passport, passport.verified(verification, TypeCount({"Half": 8}))):
-        passports.write(one, engine)
-        assert passports.read(engine) == one
+        passports.write_passport(one, engine)
+        assert passports.read_passport(engine) == one
     assert one.engine_types == {"Half": 8}
     assert one.verified_on(HERE)
     assert not passport.verified_on(HERE)
@@ -58,7 +59,7 @@ def test_what_is_written_is_read_again(engine, passport):
 
 def test_an_engine_without_a_passport_is_not_loaded(engine):
     with pytest.raises(ExportError, match=r"no passport .*native code"):
-        passports.read(engine)
+        passports.read_passport(engine)
 
 
 @pytest.mark.parametrize(
@@ -78,18 +79,18 @@ def test_a_malformed_passport_is_refused(engine, passport, change):
     change(data)
     passports.passport_path(engine).write_text(json.dumps(data))
     with pytest.raises(ExportError, match=r"passport|not exported by unifmir"):
-        passports.read(engine)
+        passports.read_passport(engine)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nothing", '"a"', "\ud800"])
 def test_what_is_no_passport_is_refused(engine, text):
     passports.passport_path(engine).write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ExportError, match="not a passport"):
-        passports.read(engine)
+        passports.read_passport(engine)
 
 
 def test_the_machine_it_was_built_on_may_load_it(engine, passport):
-    passports.check(passport, engine, sha256_of(engine), LIBRARY, HERE)
+    passports.check_passport(passport, engine, sha256_of(engine), LIBRARY, HERE)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +116,13 @@ def test_another_machine_is_refused_with_the_command_that_builds_it_there(
     engine, passport, library, here, told
 ):
     with pytest.raises(ExportError, match=told) as caught:
-        passports.check(passport, engine, sha256_of(engine), library, here)
+        passports.check_passport(passport, engine, sha256_of(engine), library, here)
     command = f"cd '{engine.parent}' && unifmir export --task sr --format tensorrt"
     assert command.replace("'", "") in str(caught.value).replace("'", "")
 
 
 def test_what_is_not_known_is_no_reason_to_refuse(engine, passport):
-    passports.check(
+    passports.check_passport(
         passport, engine, sha256_of(engine), LIBRARY, replace(HERE, driver=None, cuda="13.2")
     )
 
@@ -129,7 +130,7 @@ def test_what_is_not_known_is_no_reason_to_refuse(engine, passport):
 def test_an_altered_engine_is_refused(engine, passport):
     engine.write_bytes(b"other code")
     with pytest.raises(ExportError, match="sha256 of the engine: expected"):
-        passports.check(passport, engine, sha256_of(engine), LIBRARY, HERE)
+        passports.check_passport(passport, engine, sha256_of(engine), LIBRARY, HERE)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +156,10 @@ def test_engines_for_any_machine_run_on_their_targets(engine, passport, targets,
     )
     here = replace(HERE, system="Windows", driver="1", compute_capability=capability)
     if fits:
-        passports.check(passport, engine, sha256_of(engine), RTX, here)
+        passports.check_passport(passport, engine, sha256_of(engine), RTX, here)
         return
     with pytest.raises(ExportError, match=f"expected {' or '.join(targets)}, found {capability}"):
-        passports.check(passport, engine, sha256_of(engine), RTX, here)
+        passports.check_passport(passport, engine, sha256_of(engine), RTX, here)
 
 
 @pytest.mark.parametrize("change", [{"gpu_id": "GPU-2"}, {"driver": "581.0"}, {"gpu": "B card"}])

@@ -3,7 +3,7 @@ import pytest
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.errors import ExportError
 from unifmir.export.cases import verified_shapes
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.tensorrt.profiles import (
     Profile,
     default_profile,
@@ -11,6 +11,7 @@ from unifmir.export.runtimes.tensorrt.profiles import (
     shapes_within,
 )
 from unifmir.model import Provenance
+from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
@@ -18,7 +19,7 @@ INTERFACES = ("network", "image")
 
 
 def lineage(config, interface="image"):
-    return lineage_of(config, interface, "fp32", "stored", Provenance("x.safetensors", "0" * 64))
+    return lineage_of(config, interface, Precision("fp32"), Provenance("x.safetensors", "0" * 64))
 
 
 @pytest.mark.parametrize("interface", INTERFACES)

@@ -8,19 +8,21 @@ from tests.golden.weights import filled
 from unifmir import precision as precisions
 from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError, ExportError
-from unifmir.export.base import Credit, ExportJob, Variant
+from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats.tensorrt.builder import build
 from unifmir.export.formats.tensorrt.engine_format import TENSORRT
 from unifmir.export.formats.tensorrt.options import EngineOptions
-from unifmir.export.interfaces import lineage_of
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.certificate import NAMES
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.runtimes.tensorrt.profiles import Profile, default_profile
+from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
 from unifmir.model import build as build_network
 from unifmir.precision import PrecisionPlan, measure_ranges
+from unifmir.precision.element_types import Precision, Variant
 from unifmir.precision.islands import island_rules
 from unifmir.tasks import TASKS
 
@@ -42,7 +44,7 @@ def job_for(config, precision, **options):
         network=network,
         module=precisions.computing(module, plan.fitted(module)),
         example=example(config, "image"),
-        lineage=lineage_of(config, "image", precision, variant, PARENT),
+        lineage=lineage_of(config, "image", Precision.of_variant(precision, variant), PARENT),
         plan=plan,
         opset=17,
         credit=Credit(),
@@ -58,7 +60,7 @@ def test_every_task_is_built_with_free_sizes_in_every_precision(
     config, path = tiny_config.single(task), tmp_path / "unifmir.engine"
     details = TENSORRT.write(job_for(config, precision), path)
     assert "not verified" in details["unverified"]
-    passport = passports.read(path)
+    passport = passports.read_passport(path)
     assert passport.profile == default_profile(config, "image")
     assert passport.profile.smallest != passport.profile.largest
     assert passport.verification is None
@@ -83,7 +85,7 @@ def written(tiny_config, tmp_path_factory):
 
 
 def test_targets_and_profile_are_in_the_passport(written):
-    passport = passports.read(written)
+    passport = passports.read_passport(written)
     assert passport.targets == ("8.6",)
     assert passport.profile == ALONE
     assert passport.options["builder_level"] == 1
@@ -95,7 +97,7 @@ def test_targets_and_profile_are_in_the_passport(written):
 def test_without_a_gpu_an_engine_is_not_run(written, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(BenchmarkError, match="needs an NVIDIA GPU"):
-        TENSORRT.runner(written)
+        open_artifact(written)
 
 
 def test_what_the_parser_refuses_is_told(written):

@@ -1,0 +1,114 @@
+"""Lineage of an artifact: what it was made from and how, so that it can be verified again."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from unifmir.errors import ExportError
+from unifmir.interfaces import InputKind, interface_of
+from unifmir.machine import versions
+from unifmir.precision.element_types import Precision, Variant
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from unifmir.config import SingleConfig
+    from unifmir.model import Provenance
+
+LINEAGE_SCHEMA = 1
+IMAGE, RESTORED = "image", "restored"
+"""Names of an artifact's one input and one output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Record inside an artifact: enough to verify it again with nothing but its parent."""
+
+    task: str
+    interface: InputKind
+    precision: str
+    """Element type of the weights."""
+    variant: Variant
+    config: dict[str, Any]
+    """Configuration of the network, by its `to_dict()`."""
+    scale: int
+    """Lateral magnification, output pixels per input pixel."""
+    input_axes: tuple[str, ...]
+    output_axes: tuple[str, ...]
+    normalization: dict[str, Any]
+    size_rule: dict[str, Any]
+    parent: dict[str, str]
+    """`name` and `sha256` of the fp32 single-task safetensors it was made from."""
+    versions: dict[str, str]
+    schema: int = LINEAGE_SCHEMA
+
+    @property
+    def types(self) -> Precision:
+        """Element types of the weights and of the arithmetic."""
+        return Precision.of_variant(self.precision, self.variant)
+
+    def to_strings(self) -> dict[str, str]:
+        """One string per field, for metadata that holds nothing else."""
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_strings(cls, strings: dict[str, str], name: str) -> Self:
+        """Lineage that `to_strings` wrote; ExportError if `name` carries none of ours."""
+        texts = {"task", "interface", "precision", "variant"}
+        values: dict[str, Any] = {}
+        for field in cls.__dataclass_fields__:
+            if field not in strings:
+                raise ExportError(
+                    f"{name}: its metadata has no {field!r}, so it was not exported by unifmir; "
+                    "expected a file made by `unifmir export`"
+                )
+            values[field] = strings[field] if field in texts else json.loads(strings[field])
+        for field in ("input_axes", "output_axes"):
+            values[field] = tuple(values[field])
+        if values["schema"] != LINEAGE_SCHEMA:
+            raise ExportError(
+                f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
+                f"{LINEAGE_SCHEMA}; update unifmir or export again"
+            )
+        return cls(**values)
+
+
+def lineage_of(
+    config: "SingleConfig",
+    interface: InputKind,
+    precision: Precision,
+    parent: "Provenance",
+) -> Lineage:
+    """Lineage that an artifact of a network will carry.
+
+    Raises
+    ------
+    ExportError
+        The parent was never in a file, so nothing could be verified against it.
+    """
+    task = TASKS[config.task]
+    row, signature = interface_of(config), config.signature
+    input_axes, output_axes = row.axes(signature, interface)
+    if not parent.sha256:
+        raise ExportError("the parent has no sha256: save it before exporting from it")
+    return Lineage(
+        task=config.task,
+        interface=interface,
+        precision=precision.stored,
+        variant=precision.variant,
+        config=config.to_dict(),
+        scale=row.scale(signature, interface),
+        input_axes=input_axes,
+        output_axes=output_axes,
+        normalization=asdict(task.normalization),
+        size_rule=asdict(row.size_rule(signature, interface)),
+        parent={"name": parent.name, "sha256": parent.sha256},
+        versions=artifact_versions(),
+    )
+
+
+def artifact_versions() -> dict[str, str]:
+    """Versions of the libraries that decide the bytes of an artifact."""
+    return versions("unifmir", "torch", "onnx", "onnxruntime", "numpy")

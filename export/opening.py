@@ -1,0 +1,37 @@
+"""Opening a model in a runtime, as restoring and benchmarking do it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unifmir.export.runtimes.base import Runtime, Session, is_cuda
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def open_session(
+    runtime: Runtime, source: "nn.Module | Path", *, device: str, threads: int
+) -> Session:
+    """Open a model; an engine that was not verified on this GPU is verified first.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    source : module or Path
+        As `Runtime.open` takes it.
+    device : str
+        `cpu` or `cuda:N`.
+    threads : int
+        On the CPU.
+
+    Raises
+    ------
+    BenchmarkError, ExportError, MissingExtraError
+        As `Runtime.open`; also where the verification fails.
+    """
+    if isinstance(source, Path) and is_cuda(device) and runtime.needs_verification(source):
+        # Only here: a process that only runs a file pays for nothing else.
+        from unifmir.export.verification import require_verified
+
+        require_verified(source)
+    return runtime.open(source, device=device, threads=threads)

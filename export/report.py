@@ -1,0 +1,91 @@
+"""Report of a verification: each compared output, and what is wrong."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from unifmir.compare import Comparison
+from unifmir.export.lineage import Lineage, artifact_versions
+from unifmir.machine import platform_facts
+
+REPORT_SUFFIX = ".report.json"
+REPORT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One compared output."""
+
+    source: str
+    """`real` or `random` input."""
+    shape: tuple[int, ...]
+    """Of the input."""
+    comparison: Comparison
+    failures: tuple[str, ...]
+    """Sentences: measured and allowed. Empty when the case passed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "source": self.source,
+            "shape": list(self.shape),
+            **self.comparison.to_dict(),
+            "failures": list(self.failures),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one verification measured."""
+
+    artifact: str
+    """File name."""
+    format: str
+    sha256: str
+    lineage: Lineage
+    compared: str
+    """`values`, or `squares` where the output is a square root: see `_through_the_root`."""
+    tolerance: str
+    results: tuple[CaseResult, ...]
+    problems: tuple[str, ...] = ()
+    """Failures that belong to no case, such as an altered file."""
+
+    @property
+    def passed(self) -> bool:
+        """Every case within its tolerance, and nothing else wrong."""
+        return bool(self.results) and not self.failures
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Everything that is wrong, as sentences."""
+        found = [
+            f"{r.source} input {'x'.join(map(str, r.shape))}: {failure}"
+            for r in self.results
+            for failure in r.failures
+        ]
+        return (*self.problems, *found)
+
+    @property
+    def worst(self) -> Comparison:
+        """The comparison with the largest difference relative to the output's deviation."""
+        return max((r.comparison for r in self.results), key=lambda c: c.max_abs_over_std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, with the machine and the versions of the run."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "artifact": self.artifact,
+            "format": self.format,
+            "sha256": self.sha256,
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "task": self.lineage.task,
+            "interface": self.lineage.interface,
+            "precision": self.lineage.precision,
+            "variant": self.lineage.variant,
+            "parent": self.lineage.parent,
+            "compared": self.compared,
+            "tolerance": self.tolerance,
+            "cases": [result.to_dict() for result in self.results],
+            "versions": artifact_versions(),
+            "machine": platform_facts(),
+        }

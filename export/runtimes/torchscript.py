@@ -1,0 +1,57 @@
+"""TorchScript files by torch.jit."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unifmir.errors import ExportError
+from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
+from unifmir.export.runtimes.pytorch import prepare_device, session_of
+from unifmir.precision.element_types import Precision
+
+
+class TorchScriptRuntime(Runtime):
+    """Runs a file of `unifmir export --format torchscript`."""
+
+    name = "torchscript"
+    format = "torchscript"
+    cpu_rank, cuda_rank = 3, 2
+    body_maps = 16
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Weights in any element type, arithmetic in fp32, on every device."""
+        is_cuda(device)
+        return STORED
+
+    def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
+        """Load the file by torch.jit on the device."""
+        path = self.file_from(source)
+        prepare_device(device, threads)
+        module = load_torchscript(path, device)
+        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
+        return session_of(module, device, {"element_type": "+".join(kinds)})
+
+
+def load_torchscript(
+    path: Path, device: str = "cpu", *, extra: dict[str, str] | None = None
+) -> torch.jit.ScriptModule:
+    """Load a TorchScript file; `extra` is filled with the archive's files of those names.
+
+    Raises
+    ------
+    ExportError
+        It is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: torch.jit.ScriptModule = torch.jit.load(path, device, _extra_files=extra)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+    return module
+
+
+TORCHSCRIPT = TorchScriptRuntime()
