@@ -89,9 +89,8 @@ def summary(folder: Path, taken: Sample, before: Stack, after: Stack) -> str:
             ("after", f"{noise_level(after):.2f}", f"{after.mean():.2f}"),
         ],
     )
-    return (
-        f"{table}\n\n{taken.name}: {taken.description}\n{taken.source} ({taken.licence})\n\n{noise}"
-    )
+    file = taken.file
+    return f"{table}\n\n{file.name}: {file.description}\n{file.source} ({file.licence})\n\n{noise}"
 
 
 def main(folder: Path) -> None:

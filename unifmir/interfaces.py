@@ -136,6 +136,12 @@ class ImageInterface:
         """Planes that are read around each restored one, itself included."""
         return signature.channels if self.neighbours else 1
 
+    def result_planes(self, signature: Signature) -> int | None:
+        """Planes of the result; None: as many as the image has."""
+        if self.depth_out == "fixed":
+            return signature.out_channels
+        return 1 if self.depth_out == "none" and self.depth != "none" else None
+
     def scale(self, signature: Signature, kind: InputKind) -> int:
         """Lateral magnification, output pixels per input pixel."""
         if kind == "network":
@@ -209,7 +215,7 @@ INTERFACES: dict[str, ImageInterface] = {
             wrapper=f"{_WRAPPERS}:EnlargingInterface",
             fits=lambda s: not s.volumetric and s.channels == 1 and s.enlarge > 1,
             network_inputs=_enlarged_input,
-            tiles=f"{_TILES}:restore_planes",
+            tiles=f"{_TILES}:restore_enlarged_planes",
             image_tiles=f"{_TILES}:restore_planes",
             patch=f"{_PATCHES}:plane_patch",
             argument=lambda s: s.enlarge,
@@ -259,7 +265,7 @@ INTERFACES: dict[str, ImageInterface] = {
             fits=lambda s: not s.volumetric,
             network_inputs=_views,
             tiles=f"{_TILES}:restore_light_field",
-            image_tiles=f"{_TILES}:restore_light_field",
+            image_tiles=f"{_TILES}:restore_channels",
             patch=f"{_PATCHES}:light_field_patch",
             depth_out="fixed",
             argument=lambda s: isqrt(s.channels),

@@ -1,18 +1,17 @@
-"""From a user's intensities to the network's input, and back. Nothing here imports torch.
+"""Normalisation: a user's intensities to the network's input and back. No torch is imported.
 
 The rule of each task is `TaskSpec.normalization`; this is its only implementation.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Shaped
 
 from unifmir.errors import ImageError
 from unifmir.tasks.base import Normalization
 
-FloatImage = NDArray[np.float32]
+FloatImage = Float32[np.ndarray, "..."]
 
 _EPSILON = 1e-20
 """Added to the span, as CARE does: a constant image becomes 0 instead of 0 / 0."""
@@ -20,16 +19,16 @@ _EPSILON = 1e-20
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What `normalize` did to one image: the network reads (x - low) / span."""
+    """Scaling that `normalize` found for one image: the network reads (x - low) / span."""
 
     low: float = 0.0
-    """In the image's own intensities."""
+    """Intensity that becomes 0 in the network's input."""
     span: float = 1.0
     """Intensities between 0 and 1 of the network's input."""
     clip: bool = False
     """Limit the network's output to [0, 1] before it is mapped back."""
 
-    def invert(self, output: NDArray[Any]) -> FloatImage:
+    def invert(self, output: Shaped[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
         """Map a network's output back to the image's own intensities.
 
         Parameters
@@ -52,7 +51,9 @@ class Scaling:
         return mapped
 
 
-def normalize(image: NDArray[Any], normalization: Normalization) -> tuple[FloatImage, Scaling]:
+def normalize(
+    image: Shaped[np.ndarray, "*axes"], normalization: Normalization
+) -> tuple[Float32[np.ndarray, "*axes"], Scaling]:
     """Bring a whole image or stack to the range its network was trained on.
 
     Parameters
@@ -122,14 +123,14 @@ def scaling_between(
     return Scaling(low, span, normalization.clip)
 
 
-def scaled(values: NDArray[np.floating[Any]], scaling: Scaling) -> FloatImage:
+def scaled(values: Shaped[np.ndarray, "*axes"], scaling: Scaling) -> Float32[np.ndarray, "*axes"]:
     """(values - low) / span as float32, limited to [0, 1] where the scaling says so."""
     image: FloatImage = ((values - scaling.low) / scaling.span).astype(np.float32)
     return image.clip(0.0, 1.0) if scaling.clip else image
 
 
-def checked(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """The image as floating point wide enough for its values, or ImageError.
+def checked(image: Shaped[np.ndarray, "*axes"]) -> Shaped[np.ndarray, "*axes"]:
+    """Raw intensities as floating point wide enough for them, or ImageError.
 
     8 and 16 bit become float32, which holds them exactly; wider integers become float64.
     """
@@ -139,7 +140,7 @@ def checked(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
         raise ImageError(
             f"pixels are {image.dtype}, expected integers or real floating-point numbers"
         )
-    values: NDArray[np.floating[Any]] = image.astype(np.result_type(image.dtype, np.float32))
+    values: Shaped[np.ndarray, ...] = image.astype(np.result_type(image.dtype, np.float32))
     finite = np.isfinite(values)
     if not finite.all():
         nan = int(np.isnan(values).sum())

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from unifmir.errors import UnknownNameError
 
@@ -15,6 +15,12 @@ def nearest_name(name: str, known: list[str]) -> str:
     """`"; did you mean 'x'?"` for the known name nearest to `name`, or nothing."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def resolve(target: str) -> Any:
+    """The object that `"package.module:attribute"` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -38,8 +44,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         self.require(name)
-        module, _, attribute = self._targets[name].partition(":")
-        row: T = getattr(import_module(module), attribute)
+        row: T = resolve(self._targets[name])
         return row
 
     def require(self, name: str) -> None:

@@ -20,8 +20,8 @@ from unifmir.interfaces import InputKind
 from unifmir.model import build, image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import PlaneInterface
-from unifmir.normalize import normalize
-from unifmir.restoration.base import FloatImage, Placement, Predictor
+from unifmir.normalize import FloatImage, normalize
+from unifmir.restoration.base import Placement, Predictor
 from unifmir.restoration.placed_network import PlacedNetwork
 from unifmir.tasks import TASKS
 

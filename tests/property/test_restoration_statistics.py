@@ -14,7 +14,7 @@ from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.normalize import Scaling, normalize
 from unifmir.restoration import resampling
-from unifmir.restoration.percentiles import apply, measure_scaling, statistics
+from unifmir.restoration.percentiles import measure_scaling, normalize_part, statistics
 from unifmir.restoration.resampling import StackView, block_boxes
 from unifmir.tasks import TASKS
 
@@ -66,7 +66,7 @@ def test_a_scaling_is_that_of_normalize_and_so_are_the_refusals(array, task):
         found, _ = outcome(lambda: (array, measure_scaling(stack(array), normalization)))
         assert found == expected
         if isinstance(found, Scaling):
-            np.testing.assert_array_equal(apply(found, array), normalised)
+            np.testing.assert_array_equal(normalize_part(found, array), normalised)
 
 
 def test_many_equal_values_and_few_others():

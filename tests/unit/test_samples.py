@@ -1,5 +1,6 @@
 """The shipped images: real, whole, licensed, and of the shape their task reads."""
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 
 import unifmir.samples
 from unifmir.errors import ImageError, UnknownNameError
-from unifmir.samples import manifest, sample, sample_names
+from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.tasks.sr import SR
 
 DATA = Path(unifmir.samples.__file__).parent / "data"
 PERMISSIVE = {"BSD-3-Clause", "CC-BY-4.0"}
@@ -21,24 +23,23 @@ def test_every_task_has_a_sample_in_its_axes(task: str) -> None:
     spec = TASKS[task]
     assert taken.image.dtype == np.float32
     assert taken.image.ndim == len(spec.input_axes)
-    assert list(taken.image.shape) == manifest()[task]["shape"]
+    assert taken.image.shape == spec.sample.shape
     assert np.isfinite(taken.image).all()
     assert taken.image.min() >= 0
     assert taken.image.std() > 0.03 * taken.image.max(), "a picture, not background"
     assert all(n % spec.size.multiple_of == 0 for n in taken.image.shape[-2:])
-    assert taken.licence in PERMISSIVE
-    assert taken.name
-    assert taken.source
-    assert taken.authors
+    assert taken.file.licence in PERMISSIVE
+    assert taken.file.name
+    assert taken.file.source
+    assert taken.file.authors
 
 
-def test_the_manifest_names_every_task_and_every_file() -> None:
-    rows = manifest()
-    assert tuple(rows) == sample_names() == tuple(TASKS)
-    files = {row["file"] for row in rows.values()} | {"samples.json", "NOTICE.txt"}
+def test_the_tasks_name_every_file() -> None:
+    rows = [spec.sample for spec in TASKS.values()]
+    files = {row.file for row in rows} | {"NOTICE.txt"}
     assert {path.name for path in DATA.iterdir()} == files
-    for row in rows.values():
-        assert sha256((DATA / row["file"]).read_bytes()).hexdigest() == row["sha256"]
+    for row in rows:
+        assert sha256((DATA / row.file).read_bytes()).hexdigest() == row.sha256
 
 
 def test_the_samples_fit_in_the_wheel() -> None:
@@ -47,10 +48,10 @@ def test_the_samples_fit_in_the_wheel() -> None:
 
 def test_the_notice_names_sources_changes_and_licence_texts() -> None:
     notice = (DATA / "NOTICE.txt").read_text(encoding="utf-8")
-    for row in manifest().values():
-        for field in ("file", "source", "cut", "licence"):
-            assert row[field] in notice
-        assert all(author in notice for author in row["authors"])
+    for row in [spec.sample for spec in TASKS.values()]:
+        for field in (row.file, row.source, row.cut, row.licence):
+            assert field in notice
+        assert all(author in notice for author in row.authors)
     assert "Attribution 4.0 International" in notice
     assert "Copyright (c) 2021, STracking" in notice
     assert "Copyright (c) 2022, Geneva Schlafly" in notice
@@ -89,8 +90,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_damaged_sample_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = manifest()
-    rows["sr"]["sha256"] = "0" * 64
-    monkeypatch.setattr(unifmir.samples, "manifest", lambda: rows)
+    damaged = replace(SR, sample=replace(SR.sample, sha256="0" * 64))
+    monkeypatch.setattr("unifmir.tasks.sr.SR", damaged)
     with pytest.raises(ImageError, match=r"sr\.tif is damaged"):
         sample("sr")

@@ -1,22 +1,20 @@
-"""What restoring needs of whatever runs the network."""
+"""Predictor: what restoring needs of whatever runs the network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from unifmir.config import SingleConfig
+from unifmir.interfaces import InputKind
+from unifmir.normalize import FloatImage
 
-FloatImage = NDArray[np.float32]
 EAGER_BODY_MAPS = 9
 """Feature maps of its body that the eager network holds at once; a graph holds more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a network's input lies in the whole image, in pixels of the network's input."""
+    """Place of a network's input in the whole image, in pixels of the network's input."""
 
     start: tuple[int, int]
     """Row and column of the input's first pixel."""
@@ -34,14 +32,14 @@ class Predictor:
     `unifmir.model.image_interface`. Any batch, any size. Raises MemoryError (or a subclass) when
     the memory of its device does not suffice."""
     config: SingleConfig
-    interface: Literal["network", "image"] = "network"
+    interface: InputKind = "network"
     device: str = "cpu"
     ran: Mapping[str, Any] = field(default_factory=dict)
-    """What really runs, as `unifmir.export.runtimes` says it."""
+    """Facts of what really runs, as `unifmir.export.runtimes` says them."""
     run_placed: Callable[[FloatImage, Placement], FloatImage] | None = None
-    """As `run`, for a network that must know where its tile lies in the whole image: those of
-    light fields, `unifmir.restoration.placed_network.placed`. None: it cannot be told, as a file
-    cannot, and a light field is then restored untiled."""
+    """Function for a network that must know where its tile lies in the whole image: those of light
+    fields, `unifmir.restoration.placed_network`. None: it cannot be told, as a file cannot, and a
+    light field is then restored untiled."""
     bytes_per_pixel: float | None = None
     """Memory that a run needs for each pixel of the image it reads (voxel, for networks with a
     depth). None: estimated for the eager network."""

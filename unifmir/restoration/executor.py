@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from unifmir.errors import TooLittleMemoryError
@@ -28,7 +29,7 @@ from unifmir.tasks import TASKS
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 2.0
-"""Between two synchronisations with the disk: what a kill costs at most, beside one tile."""
+"""Time between two synchronisations with the disk: what a kill costs at most, beside one tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +43,31 @@ class RestorationProgress:
     pixels_resumed: int
     """Done by an earlier run."""
     seconds: float
-    """Since this run began to restore."""
+    """Time since this run began to restore."""
 
     @property
     def megapixels_per_second(self) -> float:
-        """Of this run; 0 before the first tile."""
+        """Speed of this run; 0 before the first tile."""
         done = self.pixels_done - self.pixels_resumed
         return done / 1e6 / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """At this rate; None before the first tile."""
+        """Time left at this rate; None before the first tile."""
         rate = self.megapixels_per_second
         return (self.pixels - self.pixels_done) / 1e6 / rate if rate > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was done."""
+    """Facts of a finished restoration."""
 
     plan: RestorationPlan
     tiles: int
     tiles_resumed: int
     """Already finished by an earlier run."""
     pixels: int
-    """Of the source."""
+    """Pixels of the source."""
     seconds: float
     """Restoring, without planning."""
     splits: int
@@ -105,7 +106,7 @@ def restore_tile(
     for level in plan.levels:
         total = total + _result(plan, level, (t, c), source, predictor, limit).read(box)
     mean: FloatImage = total / np.float32(len(plan.levels)) if len(plan.levels) > 1 else total
-    if TASKS[plan.config.task].normalization.method != "light_field":
+    if TASKS[plan.config.task].normalization.invertible:
         mean = plan.scalings[t][c].invert(mean)
     return mean[None, None]
 
@@ -201,8 +202,10 @@ def restore_array(
     return restored
 
 
-def seam_over_range(whole: NDArray[Any], tiled: NDArray[Any]) -> float:
-    """How far a tiled result is from the untiled one: largest difference over the range.
+def seam_over_range(
+    whole: Float32[np.ndarray, "*axes"], tiled: Float32[np.ndarray, "*axes"]
+) -> float:
+    """Largest difference of a tiled result from the untiled one, over the range of that.
 
     The difference itself where the untiled result is constant.
     """
@@ -301,7 +304,7 @@ class _Progression:
 
     @property
     def seconds(self) -> float:
-        """Since the work began."""
+        """Time since the work began."""
         return time.monotonic() - self._began
 
     def finished(self, tile: Tile) -> None:
@@ -314,7 +317,7 @@ class _Progression:
         self.tell()
 
     def commit(self) -> None:
-        """What is finished survives a kill from here on."""
+        """Bring finished tiles to the disk: they survive a kill from here on."""
         if self._journal is not None and self._pending:
             self._sink.flush()
             self._journal.record(*self._pending)

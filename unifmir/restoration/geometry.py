@@ -1,4 +1,4 @@
-"""Which part of an image a part of the result depends on, and how an image is cut into tiles.
+"""Geometry of tiles: what part of an image a result depends on, and how an image is cut.
 
 Boxes are in pixels of a stack (z, y, x); every bound is explicit. The attention windows of the
 network lie on a grid that starts at the image's first pixel: tiles that start on the grid have
@@ -8,6 +8,9 @@ the windows where the whole image has them.
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from unifmir.config import SingleConfig
+from unifmir.interfaces import interface_of
 
 Interval = tuple[int, int]
 """First pixel, and the one after the last."""
@@ -22,7 +25,7 @@ class TileGeometry:
     """How far a result depends on the image around it. z, y, x, in pixels of the image."""
 
     grid: Size
-    """What is read starts on a multiple of it."""
+    """Multiple at which everything starts that is read."""
     halo: Size
     """Read beyond the result on each side, multiples of the grid."""
     scale: int = 1
@@ -31,6 +34,11 @@ class TileGeometry:
     """All planes are read at once."""
     planes: int | None = None
     """Planes of the result; None: those of the image."""
+
+    @property
+    def by_plane(self) -> bool:
+        """Whether planes are restored one by one."""
+        return not self.whole_depth and self.planes is None and self.grid[Z] == 1
 
     def size_out(self, shape: Size) -> Size:
         """Size of the result of an image."""
@@ -59,6 +67,22 @@ class TileGeometry:
         return depth, self.grid[Y] * self.scale, self.grid[X] * self.scale
 
 
+def tile_geometry(config: SingleConfig, halo: int = 0) -> TileGeometry:
+    """The geometry of a network's image interface for a lateral halo, in pixels of the image."""
+    interface, signature = interface_of(config), config.signature
+    grid = interface.grid_px(config)
+    deep_grid, deep_halo = 1, interface.slices(signature) // 2
+    if interface.cuts_depth:
+        deep_grid, deep_halo = grid, halo
+    return TileGeometry(
+        grid=(deep_grid, grid, grid),
+        halo=(deep_halo, halo, halo),
+        scale=interface.scale(signature, "image"),
+        whole_depth=interface.whole_depth,
+        planes=interface.result_planes(signature),
+    )
+
+
 def size_of(box: Box) -> Size:
     """Pixels along each axis."""
     z, y, x = (stop - start for start, stop in box)
@@ -66,7 +90,7 @@ def size_of(box: Box) -> Size:
 
 
 def slices(box: Box, origin: Box | None = None) -> tuple[slice, slice, slice]:
-    """To index an array with; of an array that begins where `origin` does."""
+    """Slices of a box, for an array that begins where `origin` does."""
     starts = (0, 0, 0) if origin is None else tuple(start for start, _ in origin)
     z, y, x = (
         slice(start - first, stop - first) for (start, stop), first in zip(box, starts, strict=True)

@@ -1,4 +1,4 @@
-"""Which tiles are finished, on disk, so that an interrupted run goes on where it stopped.
+"""Journal of finished tiles, with which an interrupted run goes on where it stopped.
 
 A text file: one line of JSON that says for what work it holds, then one line a finished tile,
 appended and synchronised after the tile's pixels are. A kill can only cut the last line short.
@@ -96,7 +96,7 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def _rewrite(self, header: dict[str, Any]) -> None:
-        """Without a line that was cut short, which the next one would be appended to."""
+        """Write the journal anew, without a last line that was cut short."""
         with writing(self.path) as aside:
             lines = [json.dumps(header), *(str(index) for index in sorted(self._finished))]
             aside.write_text("\n".join(lines) + "\n", encoding="utf-8")

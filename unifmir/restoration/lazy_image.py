@@ -1,4 +1,4 @@
-"""The result of one stack at one sampling, computed where it is read."""
+"""Result of one stack at one sampling, computed where it is read."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
@@ -21,15 +21,13 @@ from unifmir.restoration.geometry import (
     size_of,
     slices,
 )
-from unifmir.restoration.percentiles import apply
 from unifmir.restoration.resampling import View
-from unifmir.restoration.tile_inference import ImageBlock, restore_block
-from unifmir.tasks import TASKS
+from unifmir.restoration.tile_inference import Stack, read_block, restore_block
 
 
 @dataclass(slots=True)
 class TileLimit:
-    """What a process learns and keeps between tiles. One a process, and a predictor."""
+    """Limits of memory that a process has met, and windows it keeps. One for each predictor."""
 
     batch: int | None = None
     """Network inputs in one run that did fit; None: not met yet."""
@@ -38,7 +36,7 @@ class TileLimit:
     splits: int = 0
     """Times a batch or a tile was halved."""
     windows: "OrderedDict[Hashable, FloatImage]" = field(default_factory=OrderedDict)
-    """Of networks with whole-image statistics: results that neighbouring tiles share."""
+    """Results that neighbouring tiles share, of networks with whole-image statistics."""
 
     def learn(self, batch: int, pixels: int) -> None:
         """A run of so much failed for want of memory."""
@@ -51,7 +49,7 @@ class TileLimit:
 
 @dataclass(frozen=True, slots=True)
 class LazyRestoredImage:
-    """A view of the result of a raw view."""
+    """Lazy restored image: runs the network only on the box that `read` asks for."""
 
     image: View
     geometry: TileGeometry
@@ -62,7 +60,7 @@ class LazyRestoredImage:
     ramp: int = 0
     """Pixels of the result over which windows are blended; 0: tiles are cropped."""
     pitch: Size = (0, 0, 0)
-    """From one window to the next, in pixels of the result; where they are blended."""
+    """Distance of windows that are blended, in pixels of the result."""
     key: Hashable = None
     """Tells this view's windows from those of others in the limit."""
 
@@ -71,8 +69,8 @@ class LazyRestoredImage:
         """Pixels along z, y and x."""
         return self.geometry.size_out(self.image.size)
 
-    def read(self, box: Box) -> FloatImage:
-        """Restored, in units of the normalised image.
+    def read(self, box: Box) -> Stack:
+        """Restore a box, in units of the normalised image.
 
         Raises
         ------
@@ -82,7 +80,7 @@ class LazyRestoredImage:
         return self._blended(box) if self.ramp else self._fitted(box)
 
     def _fitted(self, box: Box) -> FloatImage:
-        """In parts, where memory does not suffice for all of it."""
+        """Restore a box, in parts where memory does not suffice for all of it."""
         while True:
             batch = min(self.batch, self.limit.batch or self.batch)
             pixels = self._pixels(box)
@@ -107,12 +105,7 @@ class LazyRestoredImage:
     def _block(self, box: Box, batch: int) -> FloatImage:
         """One block, whose memory is released when this returns."""
         read = self.geometry.read(box, self.image.size)
-        raw = self.image.read(read)
-        if TASKS[self.predictor.config.task].normalization.method == "light_field":
-            values, brightest = raw.astype(np.float32), self.scaling.span
-        else:
-            values, brightest = apply(self.scaling, raw), 1.0
-        block = ImageBlock(values, read, box, self.image.size, brightest)
+        block = read_block(self.image, self.scaling, read, box, self.predictor)
         return restore_block(block, self.predictor, batch)
 
     def _blended(self, box: Box) -> FloatImage:

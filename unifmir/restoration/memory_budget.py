@@ -1,12 +1,12 @@
 """How much memory a network needs, and how much there is."""
 
 from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.interfaces import interface_of
 from unifmir.networks.volume import ViewUNet
 from unifmir.restoration.base import EAGER_BODY_MAPS, Predictor
-from unifmir.restoration.tile_inference import views_per_side
 
 SHARE = 0.5
-"""Of what is free: other programs live here too, and allocators round up."""
+"""Fraction of the free memory that is used: other programs need some, allocators round up."""
 HOST_BYTES = 2 * 2**30
 """Taken on the CPU at most: larger tiles gain little, and the machine is not ours."""
 # Maps alive at once. Peaks of the eager network, measured, in kB a pixel, and by the formula in
@@ -19,7 +19,7 @@ _TAIL_MAPS = 2
 _PROJECTOR_MAPS = 16
 _UNET_MAPS = 3
 _REFERENCE_BYTES = 4096
-"""Of a pixel or voxel. Measured: 1.0 kB (care) to 3.3 kB (dfcan)."""
+"""Memory of a reference model for a pixel or voxel. Measured: 1.0 kB (care) to 3.3 kB (dfcan)."""
 _FLOAT = 4
 
 
@@ -39,7 +39,7 @@ def estimated_bytes_per_pixel(config: SingleConfig, body_maps: int = EAGER_BODY_
         `Predictor.body_maps`; more than the eager network's are those of a graph.
     """
     is_graph = body_maps > EAGER_BODY_MAPS
-    lens = views_per_side(config) ** 2
+    lens = interface_of(config).lens_px(config.signature) ** 2
     if isinstance(config, ReferenceConfig):
         # Light fields: their network works at 256 pixels a lens, and there are 121 behind it.
         return _REFERENCE_BYTES * config.signature.enlarge**2 * (2 if lens > 1 else 1)
@@ -58,7 +58,7 @@ def estimated_bytes_per_pixel(config: SingleConfig, body_maps: int = EAGER_BODY_
 
 
 def usable_bytes(device: str) -> int:
-    """What a run may take of the memory that is free now."""
+    """Bytes that a run may take of the memory that is free now."""
     kind, _, index = device.partition(":")
     if kind == "cuda":
         import torch

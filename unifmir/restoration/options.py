@@ -1,4 +1,4 @@
-"""What a user may decide about a restoration."""
+"""Options of a restoration."""
 
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -8,7 +8,7 @@ from unifmir.errors import ImageError
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may decide. ImageError for values that cannot be."""
+    """A user's decisions about a restoration. ImageError for values that cannot be."""
 
     tile: int | None = None
     """Side of what the network reads at once, overlap included, in pixels of the image; None:
@@ -18,9 +18,9 @@ class Options:
     halo: int | None = None
     """Overlap on each side, in pixels of the image; None: measured on the image."""
     max_memory_bytes: int | None = None
-    """For a run of the network; None: a share of what is free on the device."""
+    """Memory for a run of the network; None: a share of what is free on the device."""
     pixel_size_um: float | None = None
-    """The model's: the image is resampled to it before, and back after."""
+    """The model's pixel size: the image is resampled to it before, and back after."""
     correct_sampling: bool = False
     """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
     z_factor: float | None = None
@@ -36,5 +36,5 @@ class Options:
             raise ImageError(f"the overlap (halo) is {self.halo} pixels, expected 0 or more")
 
     def identity(self) -> str:
-        """What decides the result, as text; how much is done at once does not."""
+        """Text of all options that decide the result; how much is done at once does not."""
         return repr(replace(self, batch=None, max_memory_bytes=None))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.normalize import FloatImage, Scaling, scaled, scaling_between
+from unifmir.normalize import Scaling, scaled, scaling_between
 from unifmir.restoration.resampling import StackView
 from unifmir.tasks.base import Normalization
 
@@ -25,7 +26,7 @@ Reread = Callable[[], Iterable[NDArray[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the scaling of an image is computed from."""
+    """Extremes and percentiles of an image, from which its scaling is computed."""
 
     minimum: float
     maximum: float
@@ -55,8 +56,10 @@ def measure_scaling(stack: StackView, normalization: Normalization) -> Scaling:
     return scaling_between(low, high, (found.minimum, found.maximum), normalization)
 
 
-def apply(scaling: Scaling, image: NDArray[Any]) -> FloatImage:
-    """A part of an image as the network reads it: what `normalize` does to each pixel."""
+def normalize_part(
+    scaling: Scaling, image: Shaped[np.ndarray, "*axes"]
+) -> Float32[np.ndarray, "*axes"]:
+    """Normalise raw intensities of a part of an image, of any real dtype, as `normalize` does."""
     return scaled(image.astype(np.result_type(image.dtype, np.float32)), scaling)
 
 

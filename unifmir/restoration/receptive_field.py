@@ -1,4 +1,4 @@
-"""How far a network looks: measured on the image it will restore, bounded by its layers.
+"""Receptive field: measured on the image that is restored, bounded by the layers.
 
 Tiles need what lies within the reach of their edges, and every pixel read twice costs time.
 Theory only bounds the reach; trained networks use a part of it. So a piece of the image is
@@ -12,22 +12,17 @@ from math import ceil
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from unifmir.config import BodyConfig, SingleConfig, SingleTaskConfig
+from unifmir.interfaces import interface_of
 from unifmir.networks.volume import ViewUNet
 from unifmir.normalize import FloatImage, Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Box, Interval, Size, TileGeometry, X, Y, Z
-from unifmir.restoration.percentiles import apply
+from unifmir.restoration.geometry import Box, Interval, TileGeometry, X, Y, Z, tile_geometry
 from unifmir.restoration.resampling import View
-from unifmir.restoration.tile_inference import (
-    ImageBlock,
-    geometry_of,
-    restore_block,
-    views_per_side,
-)
-from unifmir.tasks import TASKS
+from unifmir.restoration.tile_inference import read_block, restore_block
 
 THRESHOLD = 2e-5
 """Fraction of the result's range: a fifth of the bar that seams are held to, because another part
@@ -58,7 +53,7 @@ class Reach:
     measured: int | None = None
     """Distance from a cut beyond which the response is under the threshold; None: not measured."""
     bound: int | None = None
-    """By the layers; None: they do not bound it."""
+    """Largest reach that the layers allow; None: they do not bound it."""
     floor: float = 0.0
     """Least response, as a fraction of the range."""
     is_global: bool = False
@@ -77,9 +72,10 @@ def bound_of_reach(config: SingleConfig) -> int | None:
     if config.view_unet is None:
         return body
     levels = len(config.view_unet.encoder)
-    lenses = _unet_reach(levels) + body / views_per_side(config)
-    grid = geometry_of(config, 0).grid[X]
-    return int(ceil(lenses * views_per_side(config) / grid) * grid)
+    lens = interface_of(config).lens_px(config.signature)
+    lenses = _unet_reach(levels) + body / lens
+    grid = tile_geometry(config).grid[X]
+    return int(ceil(lenses * lens / grid) * grid)
 
 
 def _body_reach(body: BodyConfig, scale: int) -> int:
@@ -116,12 +112,12 @@ def _unet_reach(levels: int) -> float:
 
 
 def unmeasured_reach(config: SingleConfig) -> Reach:
-    """What needs no measurement: for images that fit in one tile, and options that say the halo.
+    """Reach without a measurement, for images that fit in one tile and options with a halo.
 
     A network whose layers do not bound the reach is taken as global: its tile is not cut later.
     """
     bound = bound_of_reach(config)
-    grid = geometry_of(config, 0).grid[X]
+    grid = tile_geometry(config).grid[X]
     halo = bound if bound is not None else -(-UNKNOWN_REACH // grid) * grid
     return Reach(halo, bound=bound, is_global=bound is None)
 
@@ -143,10 +139,10 @@ def cached_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
 
 
 def measure_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
-    """As `cached_reach`, whatever was measured before."""
+    """Measure the reach of a network on a raw image, whatever was measured before."""
     config = predictor.config
     bound = bound_of_reach(config)
-    grid = geometry_of(config, 0).grid[X]
+    grid = tile_geometry(config).grid[X]
     half = -(-(bound or UNKNOWN_REACH) // grid) * grid + grid
     curves = []
     for axis in (Y, X):
@@ -161,8 +157,10 @@ def measure_reach(predictor: Predictor, image: View, scaling: Scaling) -> Reach:
     return reach_from_response(curve, grid, bound)
 
 
-def reach_from_response(curve: NDArray[np.float32], grid: int, bound: int | None) -> Reach:
-    """The halo that a response against distance asks for."""
+def reach_from_response(
+    curve: Float32[np.ndarray, " distance"], grid: int, bound: int | None
+) -> Reach:
+    """The halo that a response asks for: change against distance in pixels, 1 the whole range."""
     floor = float(curve.min())
     # Global: it has not fallen under the threshold anywhere near the end of what was looked at.
     is_global = bound is None and float(curve[-grid:].max()) > THRESHOLD
@@ -178,7 +176,7 @@ def reach_from_response(curve: NDArray[np.float32], grid: int, bound: int | None
 
 def _piece(image: View, config: SingleConfig, axis: int, half: int) -> Box:
     """The place of most contrast, `2 * half` long along an axis."""
-    geometry = geometry_of(config, 0)
+    geometry = tile_geometry(config)
     step = (1, geometry.grid[Y], geometry.grid[X])
     every_pixel_is_an_image = geometry.grid[Z] > 1
     across = step[axis] if every_pixel_is_an_image else -(-ACROSS // step[axis]) * step[axis]
@@ -241,20 +239,15 @@ def _with(box: Box, axis: int, interval: Interval) -> Box:
 
 def _restorer(predictor: Predictor, image: View, scaling: Scaling) -> Callable[[Box], FloatImage]:
     """Restores a box with what lies in it and nothing else, as a tile without halo."""
-    geometry = geometry_of(predictor.config, 0)
-    is_light_field = TASKS[predictor.config.task].normalization.method == "light_field"
+    geometry = tile_geometry(predictor.config)
 
     def restored(box: Box) -> FloatImage:
-        values = image.read(box)
-        values = values.astype(np.float32) if is_light_field else apply(scaling, values)
         write: Box = (
             _planes_restored(geometry, box[Z], image.size[Z]),
             _magnified(box[Y], geometry.scale),
             _magnified(box[X], geometry.scale),
         )
-        size: Size = image.size
-        block = ImageBlock(values, box, write, size, scaling.span if is_light_field else 1.0)
-        return restore_block(block, predictor, batch=8)
+        return restore_block(read_block(image, scaling, box, write, predictor), predictor, batch=8)
 
     return restored
 

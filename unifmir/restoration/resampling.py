@@ -1,4 +1,4 @@
-"""Other samplings of an image, computed where they are read.
+"""Resampled images, computed where they are read.
 
 Positions are computed from the whole image's coordinates, so that a part is the same whichever
 tile asks for it. Kernels: cubic convolution (Keys 1981, a = -0.5) and linear, widened by the step
@@ -8,13 +8,14 @@ Beyond the edges the last pixel is repeated.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
+from jaxtyping import Float32, Int64, Shaped
 from numpy.typing import NDArray
 
 from unifmir.images.base import Source
-from unifmir.restoration.base import FloatImage
+from unifmir.normalize import FloatImage
 from unifmir.restoration.geometry import Box, Interval, Size, slices
 
 BLOCK_PIXELS = 2**22
@@ -32,8 +33,8 @@ class View(Protocol):
     def size(self) -> Size:
         """Pixels along z, y and x."""
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """The pixels of a box."""
+    def read(self, box: Box) -> Shaped[np.ndarray, "z y x"]:
+        """The pixels of a box: intensities, of any real dtype."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,15 @@ class StackView:
         """Pixels along z, y and x."""
         return self.source.shape[2:]
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """The pixels of a box."""
+    def read(self, box: Box) -> Shaped[np.ndarray, "z y x"]:
+        """The pixels of a box: raw intensities, in the source's dtype."""
         z, y, x = slices(box)
         region = (slice(self.t, self.t + 1), slice(self.c, self.c + 1), z, y, x)
-        pixels: NDArray[Any] = self.source.read(region)[0, 0]
+        pixels: Shaped[np.ndarray, "z y x"] = self.source.read(region)[0, 0]
         return pixels
 
-    def blocks(self) -> Iterator[NDArray[Any]]:
-        """All pixels, in blocks that hold whole chunks."""
+    def blocks(self) -> Iterator[Shaped[np.ndarray, "z y x"]]:
+        """All raw intensities, in blocks that hold whole chunks."""
         for box in block_boxes(self.size, self.source.chunks[2:]):
             yield self.read(box)
 
@@ -90,8 +91,10 @@ class Axis:
     offset: float
     kernel: Literal["cubic", "linear"] = "cubic"
 
-    def taps(self, interval: Interval) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Old pixels that new ones are made of, and their weights, (pixels, taps) each."""
+    def taps(
+        self, interval: Interval
+    ) -> tuple[Int64[np.ndarray, "pixels taps"], Float32[np.ndarray, "pixels taps"]]:
+        """Indices of the old pixels that new ones are made of, and weights that sum to 1."""
         wide = max(1.0, self.step)
         reach = _REACH[self.kernel] * wide
         position = np.arange(*interval) * self.step + self.offset
@@ -109,11 +112,11 @@ class Axis:
 
 
 Axes = tuple[Axis | None, Axis | None, Axis | None]
-"""Of z, y and x; None: as it is."""
+"""New samplings of z, y and x; None: as it is."""
 
 
 def scaled(before: int, after: int) -> Axis | None:
-    """The same field of view in `after` pixels; None where that changes nothing."""
+    """Axis that samples the same field of view in `after` pixels; None where nothing changes."""
     step = before / after
     return None if before == after else Axis(before, after, step, step / 2 - 0.5)
 
@@ -147,8 +150,8 @@ class Resampled:
         )
         return z, y, x
 
-    def read(self, box: Box) -> FloatImage:
-        """Computed from what the box needs of the view."""
+    def read(self, box: Box) -> Float32[np.ndarray, "z y x"]:
+        """The pixels of a box, in the units of the view."""
         needed = needs(self.axes, box)
         image: FloatImage = self.view.read(needed).astype(np.float32, copy=False)
         for index, axis in enumerate(self.axes):

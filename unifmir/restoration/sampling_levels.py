@@ -1,4 +1,4 @@
-"""At which samplings an image is restored, and what its result says of itself.
+"""Samplings at which an image is restored, and the metadata of its result.
 
 isotropic: a stack whose planes lie apart by more than its pixels is first interpolated along z.
 The model's pixel size: the image is resampled to it, and the result back. Correction: a second
@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Source
-from unifmir.restoration.geometry import Size, X, Y, Z
+from unifmir.interfaces import interface_of
+from unifmir.restoration.geometry import Size, X, Y, Z, tile_geometry
 from unifmir.restoration.resampling import (
     Axes,
     Resampled,
@@ -20,7 +21,6 @@ from unifmir.restoration.resampling import (
     scaled,
     scaled_length,
 )
-from unifmir.restoration.tile_inference import geometry_of
 from unifmir.tasks import TASKS
 
 _SAME = 1e-3
@@ -33,16 +33,16 @@ class Level:
     """One sampling at which an image is restored."""
 
     size: Size
-    """Of the image there."""
+    """Size of the image at this sampling."""
     forward: Axes = _UNCHANGED
-    """From the image to it."""
+    """Resampling of the image to this sampling."""
     back: Axes | None = None
-    """From its result to the wanted one; None: it is that."""
+    """Resampling of its result to the wanted one; None: it is the wanted one."""
 
 
 def base_axes(config: SingleConfig, info: ImageInfo, z_factor: float | None, planes: int) -> Axes:
-    """How a stack is brought to isotropic sampling; nothing, for other tasks."""
-    if config.task != "isotropic":
+    """Interpolation of a stack to isotropic sampling; none for tasks that do without."""
+    if not TASKS[config.task].isotropic_sampling:
         if z_factor is not None:
             raise ImageError(
                 f"z_factor is for isotropic, whose stacks are interpolated along z; not for "
@@ -75,7 +75,7 @@ def levels_of(
     """
     if pixel_size_um is None and not correct_sampling:
         return (Level(size),)
-    if config.task == "volume":
+    if interface_of(config).lenses:
         raise ImageError(
             "a light field cannot be resampled: its pixels are views behind lenses. Leave the "
             "pixel size and its correction out"
@@ -102,8 +102,8 @@ def level_view(source: Source, t: int, c: int, base: Axes, level: Level) -> View
 
 
 def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageInfo:
-    """What the result says of itself: the image's own, where it still holds."""
-    geometry = geometry_of(config, 0)
+    """Metadata of the result: the image's own, where it still holds."""
+    geometry = tile_geometry(config)
     task = TASKS[config.task]
     axes = set(info.axes.lower()) | set(task.output_axes) - {"z"}
     axes = axes - {"z"} if "z" not in task.output_axes and "z" in task.input_axes else axes
@@ -117,7 +117,7 @@ def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageIn
         step *= along_z.step
     rows, columns = (None if size is None else size / geometry.scale for size in pixels)
     channels = info.channels
-    if task.normalization.method == "light_field" or not task.normalization.invertible:
+    if not task.normalization.invertible:
         channels = tuple(replace(channel, display=None) for channel in channels)
     return replace(
         info,
@@ -129,9 +129,10 @@ def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageIn
 
 
 def _level(config: SingleConfig, size: Size, factor: float) -> Level:
-    depth = scaled_length(size[Z], factor) if config.task == "isotropic" else size[Z]
+    isotropic = TASKS[config.task].isotropic_sampling
+    depth = scaled_length(size[Z], factor) if isotropic else size[Z]
     there = (depth, scaled_length(size[Y], factor), scaled_length(size[X], factor))
-    geometry = geometry_of(config, 0)
+    geometry = tile_geometry(config)
     forward = _between(size, there)
     back = _between(geometry.size_out(there), geometry.size_out(size))
     return Level(there, forward, None if back == _UNCHANGED else back)

@@ -1,109 +1,55 @@
-"""A block of an image through the network of its task.
+"""A block of an image through its network, in each way that `unifmir.interfaces` names.
 
-What a network reads of a block and how its outputs are put together, for both kinds of predictors:
-plain networks, and modules or files with the image interface. Blocks are normalised, except light
-fields, whose scaling is the whole image's maximum.
+A way says what the network reads of a block and how its outputs are put together: for plain
+networks, and for modules or files with the image interface.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isqrt
 
 import numpy as np
+from jaxtyping import Float32
 
-from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import ImageError
-from unifmir.restoration.base import FloatImage, Placement, Predictor
-from unifmir.restoration.geometry import (
-    Box,
-    Size,
-    TileGeometry,
-    X,
-    Y,
-    Z,
-    size_of,
-    slices,
-    whole_box,
-)
+from unifmir.interfaces import interface_of
+from unifmir.normalize import FloatImage, Scaling
+from unifmir.registry import resolve
+from unifmir.restoration.base import Placement, Predictor
+from unifmir.restoration.geometry import Box, Size, X, Y, Z, size_of, slices, whole_box
+from unifmir.restoration.percentiles import normalize_part
+from unifmir.restoration.resampling import View
+from unifmir.tasks import TASKS
 
-REFERENCE_GRID = 16
-"""Pixels: a multiple of what every reference model halves its images by."""
-LENS_GRID = 8
-"""Lenses: whole attention windows, before and after the magnification by the views."""
+Stack = Float32[np.ndarray, "z y x"]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageBlock:
     """A part of a stack, and the part of the result it is read for."""
 
-    image: FloatImage
-    """z, y, x: the part `read` of the image."""
+    image: Stack
+    """The part `read` of the image: normalised, or raw for light fields."""
     read: Box
     write: Box
-    """In pixels of the result."""
+    """The wanted part, in pixels of the result."""
     size: Size
-    """Of the whole image."""
+    """Pixels of the whole image."""
     brightest: float = 1.0
     """Largest intensity of the whole image; light fields only."""
 
 
-def views_per_side(config: SingleConfig) -> int:
-    """Pixels behind a lens along y and x; 1 for tasks without lenses."""
-    return isqrt(config.signature.channels) if config.task == "volume" else 1
+def read_block(
+    image: View, scaling: Scaling, read: Box, write: Box, predictor: Predictor
+) -> ImageBlock:
+    """Read a part of a raw image, scaled as the network wants it."""
+    raw = image.read(read)
+    if TASKS[predictor.config.task].normalization.method == "light_field":
+        return ImageBlock(raw.astype(np.float32), read, write, image.size, scaling.span)
+    return ImageBlock(normalize_part(scaling, raw), read, write, image.size)
 
 
-def slices_read(config: SingleConfig) -> int:
-    """Slices that a network for denoising reads around each slice, itself included."""
-    signature = config.signature
-    return signature.channels if config.task == "denoise" and not signature.volumetric else 1
-
-
-def geometry_of(config: SingleConfig, halo: int) -> TileGeometry:
-    """The geometry of a task for a lateral halo, in pixels of the image."""
-    signature = config.signature
-    grid = REFERENCE_GRID if isinstance(config, ReferenceConfig) else config.body.window_size
-    if config.task == "volume":
-        grid = LENS_GRID * views_per_side(config)
-        return TileGeometry((1, grid, grid), (0, halo, halo), planes=signature.out_channels)
-    if config.task == "projection":
-        return TileGeometry((1, grid, grid), (0, halo, halo), whole_depth=True, planes=1)
-    if signature.volumetric:
-        return TileGeometry((1, grid, grid), (0, halo, halo), whole_depth=True)
-    if config.task == "isotropic":
-        return TileGeometry((grid, grid, grid), (halo, halo, halo))
-    neighbours = slices_read(config) // 2
-    scale = signature.scale * signature.enlarge
-    return TileGeometry((1, grid, grid), (neighbours, halo, halo), scale)
-
-
-def check_size(config: SingleConfig, size: Size) -> None:
-    """Refuse an image that the network cannot read.
-
-    Raises
-    ------
-    ImageError
-        Says what was expected, and what to do.
-    """
-    signature, planes = config.signature, size[Z]
-    if config.task == "projection" and not signature.volumetric and planes != signature.channels:
-        raise ImageError(
-            f"the stack has {planes} planes; this model projects {signature.channels}. Crop the "
-            "stack around the surface, or interpolate it along z"
-        )
-    if config.task != "volume":
-        return
-    n = views_per_side(config)
-    if planes != 1:
-        raise ImageError(f"a light field is a single plane; this image has {planes}")
-    if size[Y] % n or size[X] % n:
-        raise ImageError(
-            f"the light field is {size[X]} x {size[Y]} pixels, expected multiples of {n}, the "
-            "pixels behind a lens. Crop it so that it begins and ends with a whole lens"
-        )
-
-
-def restore_block(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
-    """The part `block.write` of the result, in units of the normalised image.
+def restore_block(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore the part `block.write` of the result, in units of the normalised image.
 
     Parameters
     ----------
@@ -115,136 +61,83 @@ def restore_block(block: ImageBlock, predictor: Predictor, batch: int) -> FloatI
     MemoryError
         From the predictor.
     """
-    return _way(predictor)(block, predictor, batch)
-
-
-def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
-    """Run the network; ImageError where it is not the one it says it is."""
-    config, images = predictor.config, np.ascontiguousarray(images)
-    scale = config.signature.scale
-    if predictor.interface == "image":
-        scale = 1 if config.task == "volume" else scale * config.signature.enlarge
-    rows, columns = (length * scale for length in images.shape[-2:])
-    restored = predictor.run(images)
-    if (len(restored), *restored.shape[-2:]) != (len(images), rows, columns):
-        raise ImageError(
-            f"the model gave {restored.shape} for {images.shape}, expected {rows} x {columns} "
-            f"pixels; it is not the model for {config.task} that it says it is"
-        )
+    row = interface_of(predictor.config)
+    way = row.tiles if predictor.interface == "network" else row.image_tiles
+    restored: Stack = resolve(way)(block, predictor, batch)
     return restored
 
 
-def _way(predictor: Predictor) -> Callable[[ImageBlock, Predictor, int], FloatImage]:
-    config = predictor.config
-    if config.task == "volume":
-        return _light_field
-    if config.signature.volumetric or config.task == "projection":
-        return _depth
-    if config.task == "isotropic":
-        return _isotropic if predictor.interface == "network" else _depth
-    if slices_read(config) > 1:
-        return _windows if predictor.interface == "network" else _sub_stacks
-    return _planes
-
-
-def _cropped(result: FloatImage, block: ImageBlock, scale: int = 1) -> FloatImage:
-    """What of a block's result was asked for; it begins where the block does."""
-    origin = (
-        (block.read[Z][0], 0),
-        (block.read[Y][0] * scale, 0),
-        (block.read[X][0] * scale, 0),
-    )
-    if result.shape[0] == size_of(block.write)[Z]:
-        origin = (block.write[Z], origin[Y], origin[X])
-    return result[slices(block.write, origin)]
-
-
-def _batches(count: int, batch: int) -> Iterator[slice]:
-    for start in range(0, count, max(1, batch)):
-        yield slice(start, min(start + max(1, batch), count))
-
-
-def _planes(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
-    """Every plane by itself."""
-    signature = predictor.config.signature
-    scale = signature.scale * signature.enlarge
-    result = np.empty(size_of(block.write), dtype=np.float32)
+def restore_planes(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore every plane by itself; in normalised units."""
+    scale = _image_scale(predictor)
+    result, (rows, columns) = _empty_result(block), _lateral(block, scale)
     for part in _batches(len(result), batch):
-        images = block.image[part, None]
-        if predictor.interface == "network" and signature.enlarge > 1:
-            images = _enlarged(images, signature.enlarge)
-        restored = _run(predictor, images)[:, 0]
-        lateral = _lateral(block, scale)
-        result[part] = restored[:, lateral[0], lateral[1]]
+        result[part] = _run(predictor, block.image[part, None])[:, 0, rows, columns]
     return result
 
 
-def _lateral(block: ImageBlock, scale: int) -> tuple[slice, slice]:
-    """Rows and columns of a block's result that were asked for."""
-    rows, columns = (
-        slice(start - first * scale, stop - first * scale)
-        for (start, stop), (first, _) in zip(block.write[Y:], block.read[Y:], strict=True)
-    )
-    return rows, columns
+def restore_enlarged_planes(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore every plane from its enlargement, as `EnlargingInterface`; in normalised units.
 
-
-def _enlarged(images: FloatImage, factor: int) -> FloatImage:
-    """As `EnlargingInterface` does; a part's pixels lie where the whole image's do."""
+    A part's pixels lie where the whole image's do.
+    """
     import torch
     import torch.nn.functional as F
 
-    images = np.ascontiguousarray(images)
-    enlarged: FloatImage = F.interpolate(
-        torch.from_numpy(images), scale_factor=factor, mode="bilinear", align_corners=False
-    ).numpy()
-    return enlarged
+    factor = predictor.config.signature.enlarge
+    result, (rows, columns) = _empty_result(block), _lateral(block, _image_scale(predictor))
+    for part in _batches(len(result), batch):
+        images = torch.from_numpy(np.ascontiguousarray(block.image[part, None]))
+        enlarged = F.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
+        result[part] = _run(predictor, enlarged.numpy())[:, 0, rows, columns]
+    return result
 
 
-def _windows(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
-    """Every plane from its neighbours, as `StackInterface`: beyond the ends it is repeated."""
-    reach = slices_read(predictor.config) // 2
+def restore_windows(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore every plane from its neighbours, as `StackInterface`; in normalised units.
+
+    Beyond the ends of the stack the plane itself is repeated.
+    """
+    reach = _neighbours(predictor)
     first, last = block.write[Z]
     centre = np.arange(first, last)[:, None]
     wanted = centre + np.arange(-reach, reach + 1)[None, :]
     inside = (wanted >= 0) & (wanted < block.size[Z])
     index = np.where(inside, wanted, centre) - block.read[Z][0]
-    result = np.empty(size_of(block.write), dtype=np.float32)
-    lateral = _lateral(block, 1)
+    result, (rows, columns) = _empty_result(block), _lateral(block, 1)
     for part in _batches(len(result), batch):
-        restored = _run(predictor, block.image[index[part]])[:, 0]
-        result[part] = restored[:, lateral[0], lateral[1]]
+        result[part] = _run(predictor, block.image[index[part]])[:, 0, rows, columns]
     return result
 
 
-def _sub_stacks(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
-    """The same by the image interface, which finds the neighbours itself."""
-    reach = slices_read(predictor.config) // 2
+def restore_sub_stacks(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore planes by an image interface that finds the neighbours; in normalised units."""
+    reach = _neighbours(predictor)
     origin, end = block.read[Z]
-    result = np.empty(size_of(block.write), dtype=np.float32)
-    lateral = _lateral(block, 1)
+    result, (rows, columns) = _empty_result(block), _lateral(block, 1)
     for part in _batches(len(result), batch):
         first, last = block.write[Z][0] + part.start, block.write[Z][0] + part.stop
         start, stop = max(origin, first - reach), min(end, last + reach)
         restored = _run(predictor, block.image[None, None, start - origin : stop - origin])[0, 0]
-        result[part] = restored[first - start : last - start, lateral[0], lateral[1]]
+        result[part] = restored[first - start : last - start, rows, columns]
     return result
 
 
-def _depth(block: ImageBlock, predictor: Predictor, _batch: int) -> FloatImage:
-    """All planes in one run."""
-    planes_are_channels = (
-        predictor.interface == "network" and not predictor.config.signature.volumetric
-    )
-    image = block.image[None] if planes_are_channels else block.image[None, None]
-    restored = _run(predictor, image)[0]
-    stack = restored if predictor.config.task == "projection" else restored[0]
-    return _cropped(stack, block)
+def restore_volume(block: ImageBlock, predictor: Predictor, _batch: int) -> Stack:
+    """Restore all planes in one run, as a volume of one channel; in normalised units."""
+    return _crop(_run(predictor, block.image[None, None]), block)
 
 
-def _isotropic(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImage:
-    """As `IsotropicInterface`: rows y and columns z for each x, rows x and columns z for each y.
+def restore_channels(block: ImageBlock, predictor: Predictor, _batch: int) -> Stack:
+    """Restore all planes in one run, as the channels of an image; in normalised units."""
+    return _crop(_run(predictor, block.image[None]), block)
 
-    Each pass reads the halo of its own rows only.
+
+def restore_isotropic(block: ImageBlock, predictor: Predictor, batch: int) -> Stack:
+    """Restore sections along both lateral axes and combine them; in normalised units.
+
+    As `IsotropicInterface`: rows y and columns z for each x, rows x and columns z for each y. Each
+    pass reads the halo of its own rows only.
     """
     z, y, x = slices(block.write, block.read)
     # Axes (image, row, column) = (x, y, z), then (y, x, z).
@@ -260,22 +153,73 @@ def _isotropic(block: ImageBlock, predictor: Predictor, batch: int) -> FloatImag
     return np.ascontiguousarray(np.sqrt(combined).transpose(2, 0, 1))
 
 
-def _light_field(block: ImageBlock, predictor: Predictor, _batch: int) -> FloatImage:
-    """From the raw light field; as `LightFieldInterface`, by the whole image's maximum."""
-    is_whole = block.read == whole_box(block.size)
-    if predictor.interface == "image":
-        volume = _run(predictor, block.image[None])[0, 0]
-        return _cropped(volume, block)
-    n = views_per_side(predictor.config)
-    scaled = block.image[0] / (np.float32(block.brightest) * np.float32(0.55)) - np.float32(1)
+def restore_light_field(block: ImageBlock, predictor: Predictor, _batch: int) -> Stack:
+    """Restore a raw light field by its views, as `LightFieldInterface`; in [0, 1].
+
+    The scaling is the whole image's maximum, and the network is told where the block lies.
+    """
+    from unifmir.networks.interface import BRIGHTEST_FRACTION
+
+    n = interface_of(predictor.config).lens_px(predictor.config.signature)
+    brightest = np.float32(block.brightest) * np.float32(BRIGHTEST_FRACTION)
+    scaled = block.image[0] / brightest - np.float32(1)
     rows, columns = (length // n for length in scaled.shape)
     # View i * n + j holds the pixels [i::n, j::n].
     views = scaled.reshape(rows, n, columns, n).transpose(1, 3, 0, 2)
     views = np.ascontiguousarray(views.reshape(1, n * n, rows, columns))
-    if is_whole or predictor.run_placed is None:
+    if block.read == whole_box(block.size) or predictor.run_placed is None:
         volume = _run(predictor, views)
     else:
         start = (block.read[Y][0] // n, block.read[X][0] // n)
         lenses = (block.size[Y] // n, block.size[X] // n)
         volume = predictor.run_placed(views, Placement(start, lenses))
-    return _cropped((volume[0].clip(-1, 1) + np.float32(1)) / np.float32(2), block)
+    return _crop((volume.clip(-1, 1) + np.float32(1)) / np.float32(2), block)
+
+
+def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
+    """Run the network; ImageError where it is not the one it says it is."""
+    config, images = predictor.config, np.ascontiguousarray(images)
+    scale = interface_of(config).scale(config.signature, predictor.interface)
+    rows, columns = (length * scale for length in images.shape[-2:])
+    restored = predictor.run(images)
+    if (len(restored), *restored.shape[-2:]) != (len(images), rows, columns):
+        raise ImageError(
+            f"the model gave {restored.shape} for {images.shape}, expected {rows} x {columns} "
+            f"pixels; it is not the model for {config.task} that it says it is"
+        )
+    return restored
+
+
+def _image_scale(predictor: Predictor) -> int:
+    return interface_of(predictor.config).scale(predictor.config.signature, "image")
+
+
+def _neighbours(predictor: Predictor) -> int:
+    """Planes that are read on each side of a restored one."""
+    return interface_of(predictor.config).slices(predictor.config.signature) // 2
+
+
+def _empty_result(block: ImageBlock) -> Stack:
+    return np.empty(size_of(block.write), dtype=np.float32)
+
+
+def _lateral(block: ImageBlock, scale: int) -> tuple[slice, slice]:
+    """Rows and columns of a block's result that were asked for."""
+    rows, columns = (
+        slice(start - first * scale, stop - first * scale)
+        for (start, stop), (first, _) in zip(block.write[Y:], block.read[Y:], strict=True)
+    )
+    return rows, columns
+
+
+def _crop(result: FloatImage, block: ImageBlock) -> Stack:
+    """Cut what was asked for out of the one result of a block, whose planes are its last axes."""
+    stack = result.reshape(-1, *result.shape[-2:])
+    rows, columns = _lateral(block, 1)
+    first = block.read[Z][0] if len(stack) != size_of(block.write)[Z] else block.write[Z][0]
+    return stack[block.write[Z][0] - first : block.write[Z][1] - first, rows, columns]
+
+
+def _batches(count: int, batch: int) -> Iterator[slice]:
+    for start in range(0, count, max(1, batch)):
+        yield slice(start, min(start + max(1, batch), count))

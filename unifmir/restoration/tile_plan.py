@@ -1,4 +1,4 @@
-"""How a whole image will be restored: which tiles, with which scaling."""
+"""Plans of restorations: the tiles of a whole image, and its scaling."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,9 +10,10 @@ from typing import Any, overload
 from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Region, Shape, Source
+from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z
+from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z, tile_geometry
 from unifmir.restoration.options import Options
 from unifmir.restoration.percentiles import measure_scaling
 from unifmir.restoration.receptive_field import Reach
@@ -24,7 +25,6 @@ from unifmir.restoration.sampling_levels import (
     level_view,
     levels_of,
 )
-from unifmir.restoration.tile_inference import check_size, geometry_of
 from unifmir.restoration.tile_size import (
     Tiling,
     batch_for,
@@ -40,9 +40,9 @@ class Tile:
 
     index: int
     read: Region
-    """Of the source: what the result depends on."""
+    """Part of the source that the result depends on."""
     write: Region
-    """Of the output. Tiles write every pixel exactly once."""
+    """Part of the output. Tiles write every pixel exactly once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class RestorationPlan:
 
     config: SingleConfig
     shape: Shape
-    """Of the source."""
+    """Shape of the source."""
     out_shape: Shape
     out_info: ImageInfo
     tile_shape: Shape
-    """Of the output: tiles start at its multiples, so sinks may choose chunks that divide it."""
+    """Tile of the output: tiles start at its multiples, so chunks of a sink may divide it."""
     pitch: Size
-    """The same in pixels of the image."""
+    """Distance of tiles in pixels of the image."""
     scalings: tuple[tuple[Scaling, ...], ...]
-    """By time point and channel."""
+    """Scalings by time point and channel."""
     geometry: TileGeometry
     reach: Reach
     batch: int
@@ -88,7 +88,7 @@ class RestorationPlan:
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def recorded(self) -> dict[str, Any]:
-        """What a later run needs to make the same plan, as JSON values."""
+        """Facts with which a later run makes the same plan, as JSON values."""
         return {
             "pitch": list(self.pitch),
             "reach": asdict(self.reach),
@@ -96,7 +96,7 @@ class RestorationPlan:
         }
 
     def read_box(self, write: Box) -> Box:
-        """What the part `write` of the result depends on, of a stack of the source."""
+        """The part of a stack of the source that the part `write` of the result depends on."""
         boxes = []
         for level in self.levels:
             box = write if level.back is None else needs(level.back, write)
@@ -197,7 +197,7 @@ def plan_restoration(
     size = Resampled(StackView(source, 0, 0), base).size
     levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)
     for level in levels:
-        check_size(config, level.size)
+        check_image_size(config, level.size)
     if recorded is None:
         scalings = _scalings(source, config)
         view = level_view(source, 0, 0, base, levels[0])
@@ -226,8 +226,34 @@ def plan_restoration(
     )
 
 
+def check_image_size(config: SingleConfig, size: Size) -> None:
+    """Refuse an image that the network cannot read.
+
+    Raises
+    ------
+    ImageError
+        Says what was expected, and what to do.
+    """
+    interface, signature, planes = interface_of(config), config.signature, size[Z]
+    if interface.depth == "fixed" and planes != signature.channels:
+        raise ImageError(
+            f"the stack has {planes} planes; this model projects {signature.channels}. Crop the "
+            "stack around the surface, or interpolate it along z"
+        )
+    if not interface.lenses:
+        return
+    n = interface.lens_px(signature)
+    if planes != 1:
+        raise ImageError(f"a light field is a single plane; this image has {planes}")
+    if size[Y] % n or size[X] % n:
+        raise ImageError(
+            f"the light field is {size[X]} x {size[Y]} pixels, expected multiples of {n}, the "
+            "pixels behind a lens. Crop it so that it begins and ends with a whole lens"
+        )
+
+
 def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...], ...]:
-    """Of every time point and channel: the official inference sees one stack at a time."""
+    """Scaling of every time point and channel: the official inference sees a stack at a time."""
     normalization = TASKS[config.task].normalization
     if 0 in source.shape:
         raise ImageError(f"the image is empty: its shape (t, c, z, y, x) is {source.shape}")
@@ -242,8 +268,8 @@ def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...]
 def _recalled(
     recorded: Mapping[str, Any], config: SingleConfig
 ) -> tuple[tuple[tuple[Scaling, ...], ...], Tiling]:
-    """What `RestorationPlan.recorded` wrote."""
+    """Scalings and tiling that `RestorationPlan.recorded` wrote."""
     reach = Reach(**recorded["reach"])
     z, y, x = recorded["pitch"]
     scalings = tuple(tuple(Scaling(**s) for s in row) for row in recorded["scalings"])
-    return scalings, Tiling(geometry_of(config, reach.halo), reach, (z, y, x))
+    return scalings, Tiling(tile_geometry(config, reach.halo), reach, (z, y, x))

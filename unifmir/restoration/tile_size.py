@@ -1,19 +1,28 @@
-"""How large tiles are: the largest that fit the memory, so that the least is read twice."""
+"""Tile sizes: the largest that fit the memory, so that the least is read twice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
 from unifmir.errors import ImageError
+from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Size, TileGeometry, X, Y, Z, fitting_pitch, largest_read
+from unifmir.restoration.geometry import (
+    Size,
+    TileGeometry,
+    X,
+    Y,
+    Z,
+    fitting_pitch,
+    largest_read,
+    tile_geometry,
+)
 from unifmir.restoration.memory_budget import run_bytes_per_pixel, usable_bytes
 from unifmir.restoration.options import Options
 from unifmir.restoration.receptive_field import Reach, cached_reach, unmeasured_reach
 from unifmir.restoration.resampling import View
 from unifmir.restoration.sampling_levels import Level
-from unifmir.restoration.tile_inference import geometry_of
 
 RAMP_STEPS = 4
 """Grid steps over which tiles of a network with whole-image statistics are blended."""
@@ -24,17 +33,17 @@ TILE_PIXELS = 2**20
 LEAST_TILE = 3
 """Overlaps: what is kept of the smallest tile that can be asked for is as wide as one."""
 VOXEL_BYTES = 16
-"""Of a block, held beside the run: raw, normalised, and what is restored of it."""
+"""Memory of a block beside the run: raw, normalised, and what is restored of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """What was decided."""
+    """Overlap and size of tiles, as they were chosen."""
 
     geometry: TileGeometry
     reach: Reach
     pitch: Size
-    """From one tile to the next, in pixels of the image (isotropic, where the task wants that)."""
+    """Distance of tiles, in pixels of the image (isotropic, where the task wants that)."""
 
     @property
     def ramp(self) -> int:
@@ -62,7 +71,7 @@ def choose_tiles(
     view : View
         The image at the first level's sampling, on which the reach is measured if it is needed.
     """
-    grid = geometry_of(predictor.config, 0).grid[X]
+    grid = tile_geometry(predictor.config).grid[X]
     exact = unmeasured_reach(predictor.config)
     # Where the layers do not bound the reach it is measured in any case: sums over the tile show.
     given = options.halo is not None and exact.bound is not None
@@ -80,15 +89,13 @@ def batch_for(predictor: Predictor, geometry: TileGeometry, read: Size, options:
     if options.batch is not None:
         return options.batch
     kind = "cuda" if predictor.device.startswith("cuda") else "cpu"
-    pixels = _run_pixels(
-        predictor, geometry, (1, read[Y], read[X]) if _by_plane(geometry) else read
-    )
+    pixels = _run_pixels(predictor, geometry, (1, read[Y], read[X]) if geometry.by_plane else read)
     fitting = _budget(predictor, options) / (run_bytes_per_pixel(predictor) * pixels)
     return max(1, min(RUN_PIXELS[kind] // max(1, int(pixels)), int(fitting)))
 
 
 def largest_tile_read(geometry: TileGeometry, size: Size, pitch: Size, ramp: int = 0) -> Size:
-    """What the largest tile reads. Pixels of the image."""
+    """Pixels of the image that the largest tile reads."""
     halo = _halo(geometry, ramp)
     z, y, x = (largest_read(size[a], pitch[a], halo[a]) for a in (Z, Y, X))
     return z, y, x
@@ -97,7 +104,7 @@ def largest_tile_read(geometry: TileGeometry, size: Size, pitch: Size, ramp: int
 def _tiling(
     predictor: Predictor, size: Size, levels: tuple[Level, ...], options: Options, reach: Reach
 ) -> Tiling:
-    geometry = geometry_of(predictor.config, reach.halo)
+    geometry = tile_geometry(predictor.config, reach.halo)
     ramp = ramp_of(geometry, reach)
     length = _cut_size(geometry, size)
     if _fits_whole(predictor, size, levels, options):
@@ -112,7 +119,7 @@ def _tiling(
             )
         fits = _fitting(predictor, geometry, size, levels, options, halo)
         pitch = fitting_pitch(length, geometry.grid, halo, cut, fits)
-    if _by_plane(geometry):
+    if geometry.by_plane:
         read = largest_tile_read(geometry, length, pitch, ramp)
         batch = batch_for(predictor, geometry, read, options)
         together = max(1, TILE_PIXELS // (read[Y] * read[X]) // batch) * batch
@@ -124,14 +131,14 @@ def _fits_whole(
     predictor: Predictor, size: Size, levels: tuple[Level, ...], options: Options
 ) -> bool:
     """Whether nothing is cut."""
-    geometry = geometry_of(predictor.config, 0)
+    geometry = tile_geometry(predictor.config)
     fits = _fitting(predictor, geometry, size, levels, options, (0, 0, 0))
     return fits(_cut_size(geometry, size))
 
 
 def _cut_size(geometry: TileGeometry, size: Size) -> Size:
-    """What is cut: where planes are restored one by one, one of them."""
-    return (1, size[Y], size[X]) if _by_plane(geometry) else size
+    """Size that is cut into tiles: of one plane where planes are restored one by one."""
+    return (1, size[Y], size[X]) if geometry.by_plane else size
 
 
 def _fitting(
@@ -166,13 +173,8 @@ def _halo(geometry: TileGeometry, ramp: int) -> Size:
     return z, y + half, x + half
 
 
-def _by_plane(geometry: TileGeometry) -> bool:
-    """Whether planes are restored one by one."""
-    return not geometry.whole_depth and geometry.planes is None and geometry.grid[Z] == 1
-
-
 def _cuttable(predictor: Predictor, geometry: TileGeometry) -> tuple[int, ...]:
-    if predictor.config.task == "volume":
+    if interface_of(predictor.config).lenses:
         placed = predictor.interface == "network" and predictor.run_placed is not None
         return (Y, X) if placed else ()
     return (Z, Y, X) if geometry.grid[Z] > 1 else (Y, X)

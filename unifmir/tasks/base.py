@@ -210,6 +210,8 @@ class TaskSpec:
     workloads: Workloads
     card: CardText
     sample: SampleFile
+    isotropic_sampling: bool = False
+    """Whether stacks are first interpolated along z to the lateral pixel size."""
     shape: NetworkShape = field(default_factory=NetworkShape)
     multitask: MultiTaskPart | None = None
     """Part of the official multi-task network; None for a task that it does not have."""

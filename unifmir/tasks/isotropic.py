@@ -64,6 +64,7 @@ ISOTROPIC = TaskSpec(
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
         pixel_size_um=None,
     ),
+    isotropic_sampling=True,
     shape=NetworkShape(),
     multitask=MultiTaskPart(
         renamed={"conv_firstiso.": "conv_first.", **SHARED_TAIL}, channels="isotropic_channels"

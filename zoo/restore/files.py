@@ -16,7 +16,8 @@ from unifmir.images.base import Shape, Sink, Source
 from unifmir.images.open_files import create_sink, open_source
 from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
-from unifmir.restoration.base import FloatImage, Predictor
+from unifmir.normalize import FloatImage
+from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress, Summary, restore_array
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.journal import Journal

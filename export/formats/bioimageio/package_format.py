@@ -65,7 +65,7 @@ class BioimageioExporter(Exporter):
                 image=_shown(taken.image, config),
                 card=_card(config, job.credit),
                 storage=STORAGE[job.plan.precision],
-                image_note=f"{taken.name} ({taken.licence}): {taken.description}",
+                image_note=f"{taken.file.name} ({taken.file.licence}): {taken.file.description}",
                 lineage=asdict(job.lineage),
                 reports=tuple(report.to_dict() for report in job.reports),
             )

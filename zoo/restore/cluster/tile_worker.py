@@ -11,7 +11,8 @@ from uuid import uuid4
 from unifmir.images.base import Shape, Sink, Source
 from unifmir.images.open_files import open_source
 from unifmir.machine import resident_bytes
-from unifmir.restoration.base import FloatImage, Predictor
+from unifmir.normalize import FloatImage
+from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_tile
 from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.options import Options
