@@ -19,6 +19,7 @@ from unifmir.cli.choices import (
 )
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
+from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -264,5 +265,5 @@ def _paper_tables(*, as_json: bool) -> None:
 
     rows = [row.to_dict() for row in paper_rows()]
     shown = as_table(rows)
-    text = "\n".join([output.table(shown.columns, shown.rows), "", *shown.notes])
+    text = "\n".join([aligned(shown.columns, shown.rows), "", *shown.notes])
     output.print_result({"rows": rows}, text, as_json=as_json)

@@ -21,6 +21,7 @@ from unifmir.export.verification import open_artifact
 from unifmir.normalize import normalize
 from unifmir.samples import Sample, sample
 from unifmir.tasks import TASKS
+from unifmir.text_tables import aligned
 
 DISPLAY_PERCENT = (1.0, 99.8)
 """Percentiles shown as black and white: contrast as Fiji's automatic setting gives it."""
@@ -81,8 +82,8 @@ def summary(folder: Path, taken: Sample, before: Stack, after: Stack) -> str:
         size = (folder / report["artifact"]).stat().st_size
         verdict = "passed" if report["passed"] else "failed"
         rows.append((report["artifact"], f"{size / 1e6:.2f}", f"{worst:.1e}", verdict))
-    table = output.table(("artifact", "MB", "max diff / std", "same picture"), rows)
-    noise = output.table(
+    table = aligned(("artifact", "MB", "max diff / std", "same picture"), rows)
+    noise = aligned(
         ("image", "noise sd", "mean intensity"),
         [
             ("before", f"{noise_level(before):.2f}", f"{before.mean():.2f}"),

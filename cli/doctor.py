@@ -6,6 +6,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
+from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
@@ -44,14 +45,14 @@ def _told(found: "Diagnosis") -> str:
     parts = [
         _hardware(found),
         ", ".join(f"{name} {version}" for name, version in found.versions.items()),
-        output.table(
+        aligned(
             ("what restoring would use for", "device", "runtime", "provider", "precisions"),
             [
                 (one.source, one.device, one.runtime, one.provider, ", ".join(one.precisions))
                 for one in found.routes
             ],
         ),
-        output.table(
+        aligned(
             ("kind", "name", "state", "detail"),
             [(one.kind, one.name, one.state, one.detail) for one in found.findings],
         ),
@@ -89,7 +90,7 @@ def _gpu(gpu: dict[str, Any]) -> str:
 
 def _speeds(found: "Diagnosis") -> str:
     columns = ("device", "runtime", "precision", "ms", "times eager fp32", "same picture", "")
-    table = output.table(columns, [_speed(one) for one in found.speeds])
+    table = aligned(columns, [_speed(one) for one in found.speeds])
     best = found.fastest
     verdict = "nothing gave the same picture"
     if best is not None:

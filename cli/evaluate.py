@@ -7,6 +7,7 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
 from unifmir.tasks import TASKS
+from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.training.evaluation import Evaluation
@@ -54,4 +55,4 @@ def _table(results: "list[Evaluation]") -> str:
         gain = f"{result.gain_db:+.2f}"
         rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
     columns = ("task", "PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
-    return output.table(columns, rows)
+    return aligned(columns, rows)

@@ -8,6 +8,7 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import ElementTypeChoice, FormatChoice, InterfaceChoice, TaskChoice
 from unifmir.cli.format_options import given_options, with_format_options
+from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
         )
     columns = ("format", "precision", "MB", "max diff / std", "same picture", "file")
     scores = [_score_line(a.details["expected_score"]) for a in artifacts if _scored(a)]
-    return "\n".join([output.table(columns, rows), *scores])
+    return "\n".join([aligned(columns, rows), *scores])
 
 
 def _scored(artifact: "Artifact") -> bool:

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -55,29 +55,6 @@ def check_failed(message: str) -> NoReturn:
     """End the command with exit code 1: a check was made and did not hold."""
     note(f"check failed: {message}")
     raise SystemExit(CHECK_FAILED)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as aligned plain text under their column names, numbers to the right."""
-    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    right = [
-        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        for i in range(len(columns))
-    ]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if numeric else cell.ljust(width)
-            for cell, width, numeric in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join(lines)
-
-
-def megabytes(size_bytes: int) -> str:
-    """A number of bytes in MB, with two decimals."""
-    return f"{size_bytes / 1e6:.2f} MB"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import ElementTypeChoice, ImageFormatChoice, RuntimeChoice, TaskChoice
+from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -237,4 +238,4 @@ def _table(done: "Sequence[RestoredFile]") -> str:
         for one in done
     ]
     columns = ("result", "t x c x z x y x x", "model", "ran", "tiles", "resumed", "MP/s")
-    return output.table(columns, rows)
+    return aligned(columns, rows)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
+from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.export.verification import Report
@@ -40,6 +41,6 @@ def _case_table(report: "Report") -> str:
         verdict = "passed" if not case.failures else "failed"
         difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
         rows.append((case.source, shape, difference, psnr, slope, verdict))
-    table = output.table(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
+    table = aligned(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
     verdict = "passed" if report.passed else "failed"
     return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

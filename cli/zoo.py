@@ -8,6 +8,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.reference import REFERENCES
+from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.zoo.catalogue.adding import Description
@@ -47,7 +48,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
         (row["id"], row["task"], row["dataset"], row["source"], "yes" if row["local"] else "no")
         for row in rows
     ]
-    text = output.table(("id", "task", "dataset", "source", "here"), shown)
+    text = aligned(("id", "task", "dataset", "source", "here"), shown)
     names = ", ".join(REFERENCES)
     text += f"\n\nreference models, with fresh weights, taken wherever an id is: {names}"
     output.print_result(rows, text, as_json=as_json)
@@ -232,7 +233,7 @@ def _described(entry: "ZooEntry") -> str:
             (m.metric, m.value, m.unit or "", m.dataset, m.precision or "", m.source)
             for m in entry.measured
         ]
-        lines += ["", output.table(columns, measured)]
+        lines += ["", aligned(columns, measured)]
     return "\n".join(lines)
 
 

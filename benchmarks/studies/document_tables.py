@@ -9,7 +9,7 @@ and the exit code is 1 if a table differs from its result file.
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from unifmir.benchmarks.report.tables import rendered as rendered_results
 from unifmir.benchmarks.studies.result_files import RESULTS
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.reference import REFERENCES
+from unifmir.text_tables import markdown_rows
 
 REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
@@ -31,12 +32,6 @@ EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 Render = Callable[[dict[str, Any]], str]
 """From a result file's document to Markdown."""
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines: list[Sequence[str]] = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def export_table(document: dict[str, Any]) -> str:
@@ -63,7 +58,7 @@ def export_table(document: dict[str, Any]) -> str:
             ]
         )
     columns = ["task", "CPU s", "wall s", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
-    table = markdown([*columns, "expected zoo score"], rows)
+    table = markdown_rows([*columns, "expected zoo score"], rows)
     machine, versions = document["machine"], document["versions"]
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"{table}\n\n{machine['processor']}, {machine['cores']} cores; {told}."
@@ -86,7 +81,7 @@ def embedded_table(document: dict[str, Any]) -> str:
             ]
         )
     columns = ["task", "PSNR, dB", "simple method, dB", "which", "gain, dB", "SSIM", "simple"]
-    table = markdown(columns, rows)
+    table = markdown_rows(columns, rows)
     images = next(iter(document["tasks"].values()))["images"]
     machine = document["machine"]
     return (
@@ -105,14 +100,14 @@ def macs_table(document: dict[str, Any]) -> str:
         verdict = "identical" if row["spread"] == 0 else f"{row['spread']:+.1%}, itemised below"
         rows.append([row["network"], shape, f"{row['parameters']:,}", *totals, verdict])
     columns = ["network", "input", "parameters", *(f"{method}, GMAC" for method in methods), ""]
-    return f"{markdown(columns, rows)}\n\n{_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
 
 
 def paper_table(document: dict[str, Any]) -> str:
     """The paper's cost tables, as printed and as counted now."""
     shown = as_table(document["rows"])
     listed = "\n".join(f"- {note}" for note in shown.notes)
-    return f"{markdown(shown.columns, shown.rows)}\n\n{listed}\n\n`{document['command']}`"
+    return f"{markdown_rows(shown.columns, shown.rows)}\n\n{listed}\n\n`{document['command']}`"
 
 
 def fast_table(document: dict[str, Any]) -> str:
@@ -133,7 +128,7 @@ def fast_table(document: dict[str, Any]) -> str:
         )
     columns = ["task", "PSNR, dB", "fast, dB", "cost, dB", "SSIM", "fast", "times as fast"]
     origin = f"{document['images']} images per task; {_origin(document)}"
-    return f"{markdown(columns, rows)}\n\n{origin}"
+    return f"{markdown_rows(columns, rows)}\n\n{origin}"
 
 
 def quantisation_table(document: dict[str, Any]) -> str:
@@ -150,7 +145,7 @@ def quantisation_table(document: dict[str, Any]) -> str:
     passed = sum(row["passed"] for row in document["rows"])
     bar = document["tolerance"]["psnr_db"]
     return (
-        f"{markdown(columns, rows)}\n\n{passed} of {len(document['rows'])} pass, which takes "
+        f"{markdown_rows(columns, rows)}\n\n{passed} of {len(document['rows'])} pass, which takes "
         f"{bar:g} dB on every input and intensities within a thousandth. {_origin(document)}"
     )
 
@@ -167,7 +162,7 @@ def references_table(_document: dict[str, Any]) -> str:
         ]
         for name, row in REFERENCES.items()
     ]
-    return markdown(["name", "model", "tasks", "parameters", "source"], rows)
+    return markdown_rows(["name", "model", "tasks", "parameters", "source"], rows)
 
 
 def results_table(*views: str) -> Render:
@@ -193,7 +188,7 @@ def whole_image_table(document: dict[str, Any]) -> str:
         for row in document["rows"]
     ]
     columns = ["runtime", "precision", "threads", "times its pixels, CPU time", "wall", "peak, GiB"]
-    return f"{markdown(columns, rows)}\n\n{_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
 
 
 def scaling_table(document: dict[str, Any]) -> str:
@@ -206,7 +201,7 @@ def scaling_table(document: dict[str, Any]) -> str:
     ]
     columns = ["round", "times as fast", "efficiency"]
     return (
-        f"{markdown(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
+        f"{markdown_rows(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
         f"{_origin(document)}"
     )
 

@@ -21,6 +21,7 @@ from unifmir.cli import choices, output
 from unifmir.cli.main import Commands, app
 from unifmir.errors import CheckpointError
 from unifmir.interfaces import InputKind
+from unifmir.text_tables import aligned
 
 COMMANDS = (
     "restore",
@@ -199,7 +200,7 @@ def test_text_is_printed_as_it_is(capsys):
 
 def test_a_table_is_aligned():
     rows = [("onnx", 1234), ("torchscript", 5)]
-    assert output.table(("format", "bytes"), rows).splitlines() == [
+    assert aligned(("format", "bytes"), rows).splitlines() == [
         "format       bytes",
         "onnx          1234",
         "torchscript      5",

@@ -22,7 +22,8 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED, printable
+from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
+from unifmir.text_tables import printable
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same text on every machine

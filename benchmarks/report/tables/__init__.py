@@ -5,7 +5,7 @@
 
 from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 from unifmir.benchmarks.report.tables.csv_table import csv_text
-from unifmir.benchmarks.report.tables.result_tables import Table, footer, tables
+from unifmir.benchmarks.report.tables.result_tables import ResultTable, footer, tables
 from unifmir.benchmarks.report.tables.table_formats import FORMATS, rendered
 from unifmir.benchmarks.report.tables.terminal_tables import terminal
 from unifmir.benchmarks.report.tables.views import VIEWS
@@ -13,7 +13,7 @@ from unifmir.benchmarks.report.tables.views import VIEWS
 __all__ = [
     "FORMATS",
     "VIEWS",
-    "Table",
+    "ResultTable",
     "comparison_text",
     "csv_text",
     "footer",

@@ -9,8 +9,8 @@ from unifmir.benchmarks.report.tables.number_text import (
     supported_decimals,
     with_interval,
 )
-from unifmir.benchmarks.report.tables.result_tables import Footnotes, Table, printable
-from unifmir.benchmarks.report.tables.table_formats import plain
+from unifmir.benchmarks.report.tables.result_tables import Footnotes
+from unifmir.text_tables import TextTable, plain, printable
 
 _COLUMNS = ("task", "workload", "shape", "model", "runtime", "precision", "device")
 _TIMES = ("ratio [95 %]", "p", "verdict")
@@ -38,12 +38,11 @@ def _times(comparison: ResultsComparison) -> str:
     rows = [(*_who(pair), *_cells(pair, notes)) for pair in comparison.pairs]
     unit = "/baseline" if comparison.relative else ", ms"
     return plain(
-        Table(
+        TextTable(
             title="after / before; below 1 is faster",
             columns=(*_COLUMNS, f"before{unit}", f"after{unit}", *_TIMES),
             rows=tuple(tuple(map(printable, row)) for row in rows),
             words=(*(True,) * len(_COLUMNS), False, False, False, False, True),
-            doubtful=tuple(pair.verdict == "not comparable" for pair in comparison.pairs),
             notes=tuple(notes.lines()),
         )
     )

@@ -9,6 +9,7 @@ from unifmir.benchmarks.report.tables.number_text import NOTHING
 from unifmir.benchmarks.report.tables.views import VIEWS, CellContext, Column, time_unit
 from unifmir.errors import UnknownNameError
 from unifmir.registry import nearest_name
+from unifmir.text_tables import TextTable, printable
 
 UNTRUSTED = "†"
 """In place of the rank of a row whose times cannot be trusted."""
@@ -17,19 +18,12 @@ _SETTINGS = ("rounds", "seconds", "samples", "threads", "seed", "tf32", "quick")
 """What the footer tells; the rest is what the rows show, and in the JSON file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as text, before it is written in a format."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultTable(TextTable):
+    """Rows of one task and workload as text."""
 
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: tuple[bool, ...]
-    """Which columns hold words and stand to the left."""
     doubtful: tuple[bool, ...]
     """Which rows are not ranked."""
-    notes: tuple[str, ...] = ()
-    """Below the table, a line each, with the marks that refer to them."""
 
 
 class Footnotes:
@@ -47,7 +41,9 @@ class Footnotes:
         return [f"{mark} {text}" for text, mark in self._marks.items()]
 
 
-def tables(results: Results, view: str = "latency", *, task: str | None = None) -> list[Table]:
+def tables(
+    results: Results, view: str = "latency", *, task: str | None = None
+) -> list[ResultTable]:
     """One table for each task and workload, in the order in which they were measured.
 
     Parameters
@@ -89,12 +85,9 @@ def footer(results: Results) -> str:
     return printable("; ".join(line for line in lines if line) + ".")
 
 
-def printable(text: str) -> str:
-    """Text on one line: names of files and errors may hold line breaks and escape codes."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _table(title: str, rows: Sequence[Row], columns: Sequence[Column], results: Results) -> Table:
+def _table(
+    title: str, rows: Sequence[Row], columns: Sequence[Column], results: Results
+) -> ResultTable:
     rows = ordered(rows)
     note, places = Footnotes(), ranks(rows)
     at = CellContext(time_unit(rows), results.peaks, "", note)
@@ -110,7 +103,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Column], results: 
     notes = note.lines()
     if any(row.problems and row.latency is not None for row in rows):
         notes.insert(0, f"{UNTRUSTED} not ranked: these times cannot be trusted")
-    return Table(
+    return ResultTable(
         title=printable(f"{title}, {_shapes(rows)}"),
         columns=tuple(columns[i].title.format(unit=at.unit.name) for i in kept),
         rows=tuple(tuple(line[i] for i in kept) for line in cells),

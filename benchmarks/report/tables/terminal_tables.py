@@ -10,7 +10,7 @@ from rich.table import Table as Lines
 from rich.text import Text
 
 from unifmir.benchmarks.measure.results import Results
-from unifmir.benchmarks.report.tables.result_tables import Table, footer, tables
+from unifmir.benchmarks.report.tables.result_tables import ResultTable, footer, tables
 
 _NAMES = ("model", "images")
 """Columns that fold first on a narrow terminal, because their words may be long."""
@@ -57,7 +57,7 @@ def terminal(
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
-def _rich(table: Table, width: int) -> Lines:
+def _rich(table: ResultTable, width: int) -> Lines:
     padding, folds = _fitted(table, width)
     lines = Lines(
         title=Text(table.title, style="bold"),
@@ -77,7 +77,7 @@ def _rich(table: Table, width: int) -> Lines:
     return lines
 
 
-def _fitted(table: Table, width: int) -> tuple[int, list[bool]]:
+def _fitted(table: ResultTable, width: int) -> tuple[int, list[bool]]:
     """Space between columns, and which columns fold so that the table fits.
 
     Names fold before numbers do; where even that does not help all fold, for rich crops what may

@@ -1,6 +1,6 @@
 """The package's README: what it is for, how well it was checked, and what it cannot do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from unifmir.export.formats.bioimageio.card import UNRECORDED, ModelCard, Quanti
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.tasks import TASKS
+from unifmir.text_tables import markdown_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _tensors(facts: ReadmeFacts) -> str:
             "Normalisation (inside the network): intensities are divided by 0.55 of the image's "
             f"maximum and shifted by -1 ({rule.source})."
         )
-    table = _table(("tensor", "axis", "size", "halo (output px)"), rows)
+    table = markdown_rows(("tensor", "axis", "size", "halo (output px)"), rows)
     return (
         f"{facts.parameter_count:,} parameters, stored as {facts.storage}, computed in float32. "
         f"One channel, any batch size.\n\n{table}\n\n{normalisation}"
@@ -113,7 +114,7 @@ def _validation(facts: ReadmeFacts) -> str:
 
 
 def _evaluation_table(row: QuantitativeEvaluation) -> str:
-    table = _table(
+    table = markdown_rows(
         ("metric", *row.factors),
         [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],
     )
@@ -147,7 +148,7 @@ def _report_table(reports: Iterable[Mapping[str, Any]]) -> str:
             )
         )
     heads = ("format", "precision", "images", "largest difference / std", "least PSNR (dB)")
-    return _table((*heads, "within tolerance"), rows)
+    return markdown_rows((*heads, "within tolerance"), rows)
 
 
 def _halo_text(facts: ReadmeFacts) -> str:
@@ -195,7 +196,7 @@ def _training(card: ModelCard) -> str:
         ("loss", known.loss_function),
     ]
     stated = [(name, f"{value}") for name, value in rows if value not in (None, UNRECORDED)]
-    table = "\n\n" + _table(("", ""), stated) if stated else ""
+    table = "\n\n" + markdown_rows(("", ""), stated) if stated else ""
     return f"Data: {known.data}.\n\nPreprocessing: {known.preprocessing}.{table}"
 
 
@@ -206,9 +207,3 @@ def _provenance(facts: ReadmeFacts) -> str:
 
 def _link(doi: str, url: str) -> str:
     return f"<https://doi.org/{doi}>" if doi else f"<{url}>" if url else ""
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)

@@ -27,8 +27,8 @@ from unifmir.benchmarks.report.tables.number_text import (
     supported_decimals,
     with_interval,
 )
-from unifmir.benchmarks.report.tables.table_formats import escape_latex, escape_markdown
 from unifmir.errors import UnknownNameError
+from unifmir.text_tables import escape_latex, escape_markdown
 
 NAN = math.nan
 

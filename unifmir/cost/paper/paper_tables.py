@@ -25,6 +25,7 @@ from unifmir.cost.paper.conventions import count_in
 from unifmir.cost.paper.recipes import RECIPES, Definition, Other, Recipe, Run
 from unifmir.cost.parameters import ParameterCount, count_parameters
 from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.text_tables import TextTable
 
 EQUAL = "equal"
 CUT_OFF = "equal, cut off: the paper did not round the last digit"
@@ -142,18 +143,11 @@ def paper_rows() -> list[PaperRow]:
     return [_row(printed) for printed in printed_rows()]
 
 
-@dataclass(frozen=True, slots=True)
-class Printable:
-    """The rows as text."""
+def as_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+    """Rows for printing, from their `to_dict`. M, G and T are 10^6, 10^9 and 10^12.
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
-    """Why a figure is not the paper's; `[1]` beside a figure is the first."""
-
-
-def as_table(rows: Sequence[Mapping[str, Any]]) -> Printable:
-    """Rows for printing, from their `to_dict`. M, G and T are 10^6, 10^9 and 10^12."""
+    Notes say why a figure is not the paper's; `[1]` beside a figure is the first.
+    """
     notes: dict[str, int] = {}
 
     def cell(name: str, figure: Mapping[str, str] | None) -> str:
@@ -181,7 +175,7 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> Printable:
     names += ["GFLOPs, paper / ours", "convention", "BOPs T, paper / ours"]
     names += ["true params M", "true GMAC", "row"]
     told = tuple(f"[{number}] {note}" for note, number in notes.items())
-    return Printable(tuple(names), cells, told)
+    return TextTable(columns=tuple(names), rows=cells, words=(True,) * len(names), notes=told)
 
 
 def _row(printed: dict[str, str]) -> PaperRow:
