@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from unifmir.networks.base import Network
-    from unifmir.precision import PrecisionPlan
+    from unifmir.precision.recipe import PrecisionRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ExportJob:
     example: "Tensor"
     """Batch 2, not square: sizes 1 and squares hide baked-in dimensions."""
     lineage: Lineage
-    plan: "PrecisionPlan"
+    recipe: "PrecisionRecipe"
     opset: int
     credit: Credit
     reports: tuple[Report, ...] = ()

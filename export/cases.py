@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifmir.config import SingleConfig
-from unifmir.interfaces import interface_of, shape_of
+from unifmir.interfaces import InputKind, interface_of, shape_of
 from unifmir.normalize import normalize
 from unifmir.tasks import TASKS
 
@@ -42,7 +42,7 @@ class Case:
 
 
 def case_size(
-    config: SingleConfig, interface: str, size: tuple[int, int, int]
+    config: SingleConfig, interface: InputKind, size: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
     depth, height, width = size
@@ -54,7 +54,7 @@ def case_size(
     return size
 
 
-def example(config: SingleConfig, interface: str) -> "Tensor":
+def example(config: SingleConfig, interface: InputKind) -> "Tensor":
     """The tensor a graph is traced with: batch 2 and sizes that all differ."""
     import torch
 
@@ -63,7 +63,7 @@ def example(config: SingleConfig, interface: str) -> "Tensor":
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def verified_shapes(config: SingleConfig, interface: str) -> tuple[tuple[int, ...], ...]:
+def verified_shapes(config: SingleConfig, interface: InputKind) -> tuple[tuple[int, ...], ...]:
     """`SIZES` as shapes of an artifact's input."""
     return tuple(
         shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
@@ -73,7 +73,7 @@ def verified_shapes(config: SingleConfig, interface: str) -> tuple[tuple[int, ..
 
 def cases(
     config: SingleConfig,
-    interface: str,
+    interface: InputKind,
     real: np.ndarray,
     shapes: tuple[tuple[int, ...], ...] = (),
 ) -> list[Case]:
@@ -102,7 +102,7 @@ def cases(
 
 def real_input(
     config: SingleConfig,
-    interface: str,
+    interface: InputKind,
     raw: np.ndarray,
     shape: tuple[int, ...],
     rng: np.random.Generator,
@@ -126,7 +126,7 @@ def real_input(
 
 
 def calibration_inputs(
-    config: SingleConfig, interface: str, images: list[np.ndarray], *, count: int = 4
+    config: SingleConfig, interface: InputKind, images: list[np.ndarray], *, count: int = 4
 ) -> "list[Tensor]":
     """Inputs to measure value ranges on: several crops of each image, of moderate size."""
     import torch
@@ -141,7 +141,7 @@ def calibration_inputs(
     return inputs
 
 
-def _wants_views(config: SingleConfig, interface: str) -> bool:
+def _wants_views(config: SingleConfig, interface: InputKind) -> bool:
     return config.task == "volume" and interface == "network"
 
 
@@ -155,7 +155,7 @@ def _crop(image: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) ->
 
 def _light_field_crop(
     n: int,
-    interface: str,
+    interface: InputKind,
     image: np.ndarray,
     shape: tuple[int, ...],
     rng: np.random.Generator,

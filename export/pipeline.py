@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from unifmir import precision as precisions
 from unifmir.atomic import PREFIX
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
@@ -29,8 +28,9 @@ from unifmir.images import read_image
 from unifmir.interfaces import InputKind
 from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
-from unifmir.precision import PrecisionPlan
 from unifmir.precision.element_types import Precision, Variant
+from unifmir.precision.planning import PrecisionPlan, plan_precision
+from unifmir.precision.variants import VARIANTS
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -187,15 +187,14 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
     step(f"settling the precision: {precision}")
     inputs = calibration_inputs(network.config, "network", images)
     variants = request.all_variants()
-    plan = precisions.plan_precision(network, precision, inputs, variants=variants)
+    plan = plan_precision(network, precision, inputs, variants=variants)
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
-    make = {"stored": precisions.stored, "computing": precisions.computing}
     modules: dict[tuple[InputKind, Variant], nn.Module] = {}
     kinds: dict[InputKind, nn.Module] = {"network": network, "image": image_interface(network)}
     for kind, module in kinds.items():
         for variant in variants:
-            modules[kind, variant] = make[variant](module, plan.fitted(module))
+            modules[kind, variant] = VARIANTS[variant](module, plan.recipe)
     return _Shared(request, network, parent, ExpectedOutputs(network, real), plan, modules, folder)
 
 
@@ -212,7 +211,7 @@ def _make(
         lineage=lineage_of(
             config, interface, Precision.of_variant(request.precision, variant), shared.parent
         ),
-        plan=shared.plan,
+        recipe=shared.plan.recipe,
         opset=request.opset,
         credit=request.credit,
         reports=reports,

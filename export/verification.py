@@ -21,6 +21,7 @@ from unifmir.export.report import REPORT_SUFFIX, CaseResult, Report
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Session
 from unifmir.hashing import sha256_of
+from unifmir.interfaces import InputKind
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
@@ -49,7 +50,7 @@ class ExpectedOutputs:
         self.real = real
         self._done: dict[tuple[str, Shapes], list[Expected]] = {}
 
-    def outputs(self, interface: str, shapes: Shapes = ()) -> list[Expected]:
+    def outputs(self, interface: InputKind, shapes: Shapes = ()) -> list[Expected]:
         """Each verification case with what the fp32 module makes of it.
 
         Parameters

@@ -11,7 +11,7 @@ from unifmir.precision.element_types import Precision
 if TYPE_CHECKING:
     from torch import nn
 
-    from unifmir.precision import PrecisionPlan
+    from unifmir.precision.recipe import PrecisionRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ModelSpec:
     task: str = ""
     """Of a checkpoint whose weights fit several."""
     plan: Path | None = None
-    """Which modules stay in fp32, from `save_plan`; None in fp32, and for files of the user."""
+    """Which modules stay in fp32, from `save_recipe`; None in fp32, and for files of the user."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -51,35 +51,21 @@ def module_of(source: ModelSpec) -> "nn.Module":
     """
     from unifmir.checkpoint.loading import load_file
     from unifmir.model import image_interface
-    from unifmir.precision import computing
+    from unifmir.precision.variants import computing
 
     module = image_interface(load_file(source.path, task=source.task or None))
     if source.plan is None or Precision.parse(source.precision).variant == "stored":
         return module
-    return computing(module, read_plan(source.plan))
+    return computing(module, read_recipe(source.plan))
 
 
-def save_plan(plan: "PrecisionPlan", path: Path) -> None:
-    """Write what making a variant needs of a plan; not its proof, which was done."""
-    rows = [[row.name, row.kind, row.caller] for row in plan.ranges.rows]
-    values = {"precision": plan.precision, "islands": dict(plan.islands), "rows": rows}
-    path.write_text(json.dumps(values), "utf-8")
+def save_recipe(recipe: "PrecisionRecipe", path: Path) -> None:
+    """Write what making a variant needs."""
+    path.write_text(json.dumps(recipe.to_dict()), "utf-8")
 
 
-def read_plan(path: Path) -> "PrecisionPlan":
-    """A plan that says what is fp32 and what is not: its figures are blank."""
-    from unifmir.compare import LOW_PRECISION
-    from unifmir.precision import ModuleRange, PrecisionPlan, RangeReport
+def read_recipe(path: Path) -> "PrecisionRecipe":
+    """The recipe that `save_recipe` wrote."""
+    from unifmir.precision.recipe import PrecisionRecipe
 
-    values = json.loads(path.read_text("utf-8"))
-    blank = (0.0, "", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
-    rows = tuple(ModuleRange(name, kind, caller, *blank) for name, kind, caller in values["rows"])
-    return PrecisionPlan(
-        precision=values["precision"],
-        islands=values["islands"],
-        ranges=RangeReport(rows, ()),
-        acceptance={},
-        missed={},
-        tolerance=LOW_PRECISION,
-        low_share=1.0,
-    )
+    return PrecisionRecipe.from_dict(json.loads(path.read_text("utf-8")))

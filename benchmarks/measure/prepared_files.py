@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import unifmir
-from unifmir import precision as precisions
 from unifmir.atomic import writing
-from unifmir.benchmarks.measure.model_spec import ModelSpec, read_plan, save_plan
+from unifmir.benchmarks.measure.model_spec import ModelSpec, read_recipe, save_recipe
 from unifmir.benchmarks.plan.groups import ExportedFile, PreparedModel
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import FP32
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
 from unifmir.export.base import Credit, ExportJob
@@ -26,15 +24,17 @@ from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
-from unifmir.precision import PrecisionPlan, RangeReport
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.recipe import PrecisionRecipe
+from unifmir.precision.variants import VARIANTS, stored, stored_dtypes
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
-_FP32 = PrecisionPlan("fp32", {}, RangeReport((), ()), {}, {}, FP32, 0.0)
+_FP32 = PrecisionRecipe("fp32")
 """Nothing to settle, so nothing is measured: that takes as long as timing a model."""
 
 
@@ -113,7 +113,7 @@ class PreparedFiles:
 
     def _plan(self, model: PreparedModel, precision: str) -> Path:
         """Which modules stay in fp32, settled once; refused once too, because that takes longer."""
-        name = f"{model.file.stem}.{precision}.json"
+        name = f"{model.file.stem}.{precision}.recipe.json"
         if name in self._refused:
             raise self._refused[name]
         try:
@@ -126,19 +126,18 @@ class PreparedFiles:
         wanted = Precision.parse(precision)
         network = self._network(model)
         inputs = calibration_inputs(network.config, "network", [sample(model.task).image])
-        plan = precisions.plan_precision(network, wanted.stored, inputs, variants=(wanted.variant,))
+        plan = plan_precision(network, wanted.stored, inputs, variants=(wanted.variant,))
         if not plan.passed:
             raise ExportError(
                 f"{model.name} in {precision} is not the same picture as in fp32: "
                 + "; ".join(plan.failures[:3])
             )
-        save_plan(plan, path)
+        save_recipe(plan.recipe, path)
 
     def _rounded(self, model: PreparedModel, plan: Path, path: Path) -> None:
         """The checkpoint with weights in two bytes."""
-        network, chosen = self._network(model), read_plan(plan)
-        stored = precisions.stored(network, chosen)
-        save(stored, path, dtype=precisions.stored_dtypes(network, chosen))
+        network, chosen = self._network(model), read_recipe(plan)
+        save(stored(network, chosen), path, dtype=stored_dtypes(network, chosen))
 
     def _export(
         self, model: PreparedModel, format_name: str, precision: str, plan: Path | None, path: Path
@@ -148,15 +147,14 @@ class PreparedFiles:
         network = self._network(model)
         module, chosen = image_interface(network), _FP32
         if plan is not None:
-            chosen = read_plan(plan)
-            make = {"stored": precisions.stored, "computing": precisions.computing}[wanted.variant]
-            module = make(module, chosen.fitted(module))
+            chosen = read_recipe(plan)
+            module = VARIANTS[wanted.variant](module, chosen)
         job = ExportJob(
             network=network,
             module=module,
             example=example(network.config, "image"),
             lineage=lineage_of(network.config, "image", wanted, model.origin),
-            plan=chosen,
+            recipe=chosen,
             opset=DEFAULT_OPSET,
             credit=Credit(),
         )

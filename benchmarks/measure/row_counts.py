@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.measure.model_spec import read_plan
+from unifmir.benchmarks.measure.model_spec import read_recipe
 from unifmir.config import SingleConfig
 from unifmir.precision.element_types import Precision
 
@@ -36,8 +36,8 @@ def counts_of(
     file : Path
         What the runtime loads.
     plan : Path, optional
-        Which modules stay in fp32, from `sources.save_plan`. Without it nothing is said of bits
-        in another precision than fp32.
+        Which modules stay in fp32, from `save_recipe`. Without it nothing is said of bits in
+        another precision than fp32.
     """
     try:
         return _counts_of(config, input_shape, precision, file, plan)
@@ -62,10 +62,8 @@ def _counts_of(
     if precision == "fp32":
         bits, weights = bops(module, input_shape).bops, 4 * counts["parameters"]
     elif plan is not None:
-        chosen = read_plan(plan)
-        bits = bops(
-            module, input_shape, variant=Precision.parse(precision).variant, plan=chosen
-        ).bops
+        chosen, variant = read_recipe(plan), Precision.parse(precision).variant
+        bits = bops(module, input_shape, variant=variant, recipe=chosen).bops
         weights = _weight_bytes(module, chosen)
     else:
         return counts
@@ -90,9 +88,9 @@ def _arithmetic(config: SingleConfig, input_shape: tuple[int, ...]) -> dict[str,
     }
 
 
-def _weight_bytes(module: Any, plan: Any) -> int:
+def _weight_bytes(module: Any, recipe: Any) -> int:
     """Of the parameters, each in the type that holds it."""
-    from unifmir.precision import stored_dtypes
+    from unifmir.precision.variants import stored_dtypes
 
-    dtypes = stored_dtypes(module, plan)
+    dtypes = stored_dtypes(module, recipe)
     return sum(p.numel() * dtypes[name].itemsize for name, p in module.named_parameters())

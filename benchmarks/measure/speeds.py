@@ -8,9 +8,10 @@ from unifmir.benchmarks.measure.benchmark_run import benchmark
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.machine import instructions
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
-from unifmir.zoo.doctor.diagnose import Diagnosis, Speed, devices, instructions
+from unifmir.zoo.doctor.diagnose import Diagnosis, Speed, devices
 
 ROUNDS, SECONDS, SAMPLES = 5, 0.3, 5
 """Least rounds, seconds and samples that a benchmark trusts."""

@@ -29,8 +29,8 @@ from unifmir.export.lineage import artifact_versions, lineage_of
 from unifmir.interfaces import interface_of
 from unifmir.machine import platform_facts, processor
 from unifmir.model import build
-from unifmir.precision import plan_precision
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
@@ -56,7 +56,7 @@ def counted(name: str, config: SingleConfig, folder: Path) -> dict[str, Any]:
         module=network,
         example=inputs[0],
         lineage=lineage_of(config, "network", Precision("fp32"), source),
-        plan=plan_precision(network, "fp32", inputs),
+        recipe=plan_precision(network, "fp32", inputs).recipe,
         opset=DEFAULT_OPSET,
         credit=Credit(),
     )

@@ -44,8 +44,8 @@ from unifmir.export.shaping import patched_for_export
 from unifmir.machine import cores, processor, versions
 from unifmir.model import Provenance
 from unifmir.networks.base import Network
-from unifmir.precision import plan_precision
 from unifmir.precision.element_types import Precision, Variant
+from unifmir.precision.planning import plan_precision
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -100,7 +100,7 @@ def job_of(network: Network, precision: str, variant: Variant) -> ExportJob:
         lineage=lineage_of(
             network.config, "network", Precision.of_variant(precision, variant), source
         ),
-        plan=plan_precision(network, "fp32", [x]),
+        recipe=plan_precision(network, "fp32", [x]).recipe,
         opset=DEFAULT_OPSET,
         credit=Credit(),
     )

@@ -23,7 +23,7 @@ from unifmir.export.cases import example
 from unifmir.export.formats.torchscript import narrow_storage
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.aotinductor import RECORD, made_here, package_lineage
-from unifmir.precision.variants import torch_dtype
+from unifmir.precision.variants import DTYPES
 
 if TYPE_CHECKING:
     from unifmir.networks.interface import PlaneInterface
@@ -47,8 +47,8 @@ class AotInductorExporter(Exporter):
         module = job.module
         if job.lineage.interface == "image":
             module = cast("PlaneInterface", module).network
-        if job.plan.precision != "fp32":
-            module = narrow_storage(module, torch_dtype(job.plan.precision))
+        if job.recipe.precision != "fp32":
+            module = narrow_storage(module, DTYPES[job.recipe.precision])
         _compile(module, example(job.network.config, "network"), path)
         made = made_here()
         with zipfile.ZipFile(path, "a") as archive:

@@ -17,6 +17,8 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage
 from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import FIXED, dynamic_axes
+from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.precision.variants import DTYPES
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +139,13 @@ def _store_initializers(model: ModelProto, precision: str) -> None:
     Only initialisers that the narrow type holds exactly are touched, so nothing is rounded here:
     the module's weights were rounded before tracing.
     """
-    kind = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}[precision]
+    kind = TensorProto.DataType.Value(ELEMENT_TYPES[precision].dtype.upper())
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
-        narrow = torch.from_numpy(values.copy()).to(
-            torch.float16 if precision == "fp16" else torch.bfloat16
-        )
+        narrow = torch.from_numpy(values.copy()).to(DTYPES[precision])
         if values.size < 2 or not bool((narrow.float() == torch.from_numpy(values.copy())).all()):
             continue
         name = tensor.name

@@ -16,8 +16,8 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.hashing import sha256_of
 from unifmir.model import Provenance, image_interface
-from unifmir.precision import stored_dtypes
 from unifmir.precision.element_types import Precision
+from unifmir.precision.variants import stored_dtypes
 
 
 class SafetensorsExporter(Exporter):
@@ -34,7 +34,7 @@ class SafetensorsExporter(Exporter):
         lies in place already.
         """
         if not path.exists():
-            dtypes = stored_dtypes(job.network, job.plan)
+            dtypes = stored_dtypes(job.network, job.recipe)
             save(job.network, path, dtype=dtypes, metadata=job.lineage.to_strings())
         return {}
 

@@ -21,7 +21,7 @@ from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.torchscript import load_torchscript
-from unifmir.precision.variants import torch_dtype
+from unifmir.precision.variants import DTYPES
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
@@ -41,8 +41,8 @@ class TorchScriptExporter(Exporter):
             # other sizes and batches.
             warnings.simplefilter("ignore")
             module = job.module
-            if job.plan.precision != "fp32":
-                module = narrow_storage(module, torch_dtype(job.plan.precision))
+            if job.recipe.precision != "fp32":
+                module = narrow_storage(module, DTYPES[job.recipe.precision])
             # Twice: a class traced for the first time in a process keeps its plain name, and
             # every later one is numbered; see `_reproducible`.
             torch.jit.trace(module, job.example, check_trace=False)

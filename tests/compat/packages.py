@@ -21,8 +21,8 @@ from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.lineage import lineage_of
 from unifmir.model import Provenance, build, image_interface
 from unifmir.networks.base import Network
-from unifmir.precision import plan_precision
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
 from unifmir.tasks import TASKS
 
 GITHUB_USER = "unifmir-compat-test"
@@ -71,8 +71,8 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     lineage = lineage_of(
         model.config, "image", Precision("fp32"), Provenance("tiny.safetensors", "0" * 64)
     )
-    plan = plan_precision(module, "fp32", [traced])
-    job = ExportJob(model, module, traced, lineage, plan, 17, Credit(github_user=GITHUB_USER))
+    recipe = plan_precision(module, "fp32", [traced]).recipe
+    job = ExportJob(model, module, traced, lineage, recipe, 17, Credit(github_user=GITHUB_USER))
     onnx_file, torchscript_file = folder / "m.onnx", folder / "m.pt"
     ONNX.write(job, onnx_file)
     TORCHSCRIPT.write(job, torchscript_file)

@@ -10,7 +10,6 @@ import torch
 from typer.testing import CliRunner
 
 import unifmir
-from unifmir import precision as precisions
 from unifmir.cli.main import app
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.errors import MissingExtraError
@@ -20,6 +19,8 @@ from unifmir.export.runtimes.base import is_cuda
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.model import image_interface
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.variants import computing
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -86,10 +87,10 @@ def test_every_runtime_gives_the_picture_of_fp32_on_the_cpu(name, network, files
 @pytest.mark.parametrize("network", TASKS, indirect=True)
 def test_fp16_arithmetic_that_is_accepted_on_the_cpu_is_the_same_picture_here(network):
     inputs = calibration_inputs(network.config, "network", [sample(network.task).image])
-    plan = precisions.plan_precision(network, "fp16", inputs, variants=("computing",))
+    plan = plan_precision(network, "fp16", inputs, variants=("computing",))
     if not plan.passed:
         pytest.skip(f"fp16 is refused for {network.task}: {plan.failures[0]}")
-    module = precisions.computing(network, plan).to(DEVICE)
+    module = computing(network, plan.recipe).to(DEVICE)
     for image in inputs:
         with torch.inference_mode():
             expected = network(image).numpy()
@@ -105,7 +106,7 @@ def test_tensorrt_builds_verifies_and_certifies(network, precision, tmp_path):
     except MissingExtraError as error:
         pytest.skip(str(error))
     inputs = calibration_inputs(network.config, "network", [sample(network.task).image])
-    plan = precisions.plan_precision(network, precision, inputs, variants=("computing",))
+    plan = plan_precision(network, precision, inputs, variants=("computing",))
     if not plan.passed:
         pytest.skip(f"{precision} is refused for {network.task}: {plan.failures[0]}")
     (artifact,) = unifmir.export(

@@ -21,7 +21,7 @@ from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unifmir.precision import PrecisionPlan
+    from unifmir.precision.recipe import PrecisionRecipe
 
 FULL_BITS = ELEMENT_TYPES["fp32"].bits
 
@@ -84,7 +84,7 @@ def bops(
     precision: str = "fp32",
     variant: Variant = "computing",
     *,
-    plan: "PrecisionPlan | None" = None,
+    recipe: "PrecisionRecipe | None" = None,
 ) -> Bops:
     """Bit operations of a module for an input shape.
 
@@ -96,17 +96,16 @@ def bops(
         Of its input, batch included.
     precision, variant
         As for `count_bops`.
-    plan : PrecisionPlan, optional
+    recipe : PrecisionRecipe, optional
         Takes the place of `precision`, and names the islands of fp32.
     """
     count = count_dispatched(module, shape)
-    if plan is None:
+    if recipe is None:
         return count_bops(count, precision, variant)
-    plan = plan.fitted(module)
-    # What the plan's calibration never ran has no low precision either.
-    known = {row.name for row in plan.ranges.rows}
-    outside = {row.module for row in count.rows if row.module not in known}
-    return count_bops(count, plan.precision, variant, islands={*plan.islands, *outside})
+    recipe = recipe.fitted(module)
+    # What the calibration never ran has no low precision either.
+    outside = {row.module for row in count.rows if row.module not in recipe.callers}
+    return count_bops(count, recipe.precision, variant, islands={*recipe.islands, *outside})
 
 
 def paper_bops(operations: int, bits: int) -> Fraction:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from unifmir.networks import interface
+from unifmir.interfaces import INTERFACES
 from unifmir.networks.base import Network
 from unifmir.networks.projection import (
     NonLocalAttention,
@@ -15,6 +15,7 @@ from unifmir.networks.projection import (
 from unifmir.networks.swin import Mlp, ResidualGroup, SwinBlock, SwinBody, WindowAttention
 from unifmir.networks.volume import ViewUNet
 from unifmir.precision.ranges import FP16_MAX, ModuleRange, RangeReport
+from unifmir.precision.recipe import INTERFACE_REASON
 
 SAFETY = 8.0
 """Headroom a module needs in fp16: calibration images are few, and a brighter one must not
@@ -23,14 +24,6 @@ MAX_WEIGHT_ERROR = 1e-3
 """Rounding error of a module's weights in fp16 over their norm. 2e-4 is what rounding to 11 bits
 gives; five times that means that the weights lie where fp16 has fewer bits."""
 NORMS = (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
-INTERFACES = (
-    interface.PlaneInterface,
-    interface.StackInterface,
-    interface.IsotropicInterface,
-    interface.ProjectionInterface,
-    interface.LightFieldInterface,
-)
-INTERFACE_REASON = "image interface: reads and gives a user's image"
 
 
 def island_rules(module: nn.Module, ranges: RangeReport, precision: str) -> dict[str, str]:
@@ -56,7 +49,7 @@ def island_rules(module: nn.Module, ranges: RangeReport, precision: str) -> dict
 
 
 def _by_kind(module: nn.Module, row: ModuleRange) -> str | None:
-    if isinstance(module, INTERFACES):
+    if _is_interface(module):
         return INTERFACE_REASON
     if isinstance(module, NORMS):
         return f"norm: variances and squares of values up to {row.max_abs:.4g}"
@@ -67,6 +60,12 @@ def _by_kind(module: nn.Module, row: ModuleRange) -> str | None:
             "exponential amplifies rounding"
         )
     return None
+
+
+def _is_interface(module: nn.Module) -> bool:
+    """Whether a module is the wrapper of a row of `INTERFACES`."""
+    kind = f"{type(module).__module__}:{type(module).__qualname__}"
+    return any(row.wrapper == kind for row in INTERFACES.values())
 
 
 def _by_range(row: ModuleRange) -> str | None:
@@ -127,7 +126,7 @@ def _part(name: str, modules: dict[str, nn.Module]) -> str:
     start, suffix = 0, ""
     for end in range(len(pieces)):
         outer = modules[".".join(pieces[:end])]
-        if isinstance(outer, (*INTERFACES, Network, Projector, ViewUNet)):
+        if isinstance(outer, (Network, Projector, ViewUNet)) or _is_interface(outer):
             start = end
         if isinstance(outer, WindowAttention):
             suffix = " attention"

@@ -1,6 +1,6 @@
 """Which modules stay in fp32, why, and the proof on the calibration inputs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any
@@ -10,15 +10,12 @@ from torch import Tensor, nn
 
 from unifmir.compare import LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
-from unifmir.precision import PRECISIONS
-from unifmir.precision.islands import INTERFACE_REASON, island_rules, parts
+from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.precision.islands import island_rules, parts
 from unifmir.precision.ranges import RangeReport, measure_ranges
-from unifmir.precision.variants import computing, fast_on_cpu, first_nonfinite, stored
+from unifmir.precision.recipe import PrecisionRecipe
+from unifmir.precision.variants import VARIANTS, computing, fast_on_cpu, first_nonfinite
 
-VARIANTS: dict[str, Callable[[nn.Module, "PrecisionPlan"], nn.Module]] = {
-    "stored": stored,
-    "computing": computing,
-}
 MIN_LOW_SHARE = 0.5
 """Part of the parameters that must be in the low precision. Below half, a file is over three
 quarters of its fp32 size: called fp16, it would promise what it does not give."""
@@ -57,16 +54,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionPlan:
-    """What computes in which precision, and what that does to the picture.
+    """A recipe, and the evidence for what it does to the picture."""
 
-    An island is a module whose *own* operations and weights are fp32; the modules inside it have
-    entries of their own. So a residual stream can be fp32 while its branches are fp16.
-    """
-
-    precision: str
-    islands: dict[str, str]
-    """Module name -> reason."""
+    recipe: PrecisionRecipe
     ranges: RangeReport
+    """Magnitudes that the recipe was made from."""
     acceptance: dict[str, tuple[Comparison, ...]]
     """Variant (`stored`, `computing`) -> a comparison with fp32 for each calibration input."""
     missed: dict[str, tuple[str, ...]]
@@ -79,6 +71,16 @@ class PrecisionPlan:
     tried; its islands and figures are those before the first."""
     blame: str = ""
     """Where a plan that did not pass goes wrong."""
+
+    @property
+    def precision(self) -> str:
+        """The recipe's precision, a name in `ELEMENT_TYPES`."""
+        return self.recipe.precision
+
+    @property
+    def islands(self) -> Mapping[str, str]:
+        """The recipe's islands: module name -> reason why it stays in fp32."""
+        return self.recipe.islands
 
     @property
     def passed(self) -> bool:
@@ -109,55 +111,6 @@ class PrecisionPlan:
         rows = self.acceptance if variant is None else {variant: self.acceptance[variant]}
         return min(c.psnr_db for row in rows.values() for c in row)
 
-    def fitted(self, module: nn.Module) -> "PrecisionPlan":
-        """The plan with the names of a module that has or lacks the image interface around it.
-
-        The interface's own operations are fp32: they read and give a user's image.
-
-        Raises
-        ------
-        ExportError
-            The plan is for another network.
-        """
-        names = {name for name, _ in module.named_modules()}
-        for plan in (self, self._wrapped(), self._unwrapped()):
-            ran = {row.name for row in plan.ranges.rows}
-            if ran and ran <= names:
-                return plan
-        first = next(row.name for row in self.ranges.rows if row.name not in names)
-        raise ExportError(
-            f"this precision plan is for another network: {type(module).__name__} has no module "
-            f"{first!r}. Run `plan_precision` on this one."
-        )
-
-    def _wrapped(self) -> "PrecisionPlan":
-        rows = [
-            replace(
-                row,
-                name=_inside(row.name),
-                caller="" if row.caller is None else _inside(row.caller),
-            )
-            for row in self.ranges.rows
-        ]
-        outer = replace(self.ranges.row(""), kind="interface", caller=None, source=INNER)
-        islands = {_inside(name): reason for name, reason in self.islands.items()}
-        if self.precision != "fp32":
-            islands = {"": INTERFACE_REASON, **islands}
-        return replace(self, islands=islands, ranges=replace(self.ranges, rows=(outer, *rows)))
-
-    def _unwrapped(self) -> "PrecisionPlan":
-        rows = [
-            replace(
-                row,
-                name=_outside(row.name),
-                caller=_outside(row.caller) if row.caller else None,
-            )
-            for row in self.ranges.rows
-            if row.name
-        ]
-        islands = {_outside(name): reason for name, reason in self.islands.items() if name}
-        return replace(self, islands=islands, ranges=replace(self.ranges, rows=tuple(rows)))
-
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for reports."""
         return {
@@ -175,18 +128,6 @@ class PrecisionPlan:
             "blame": self.blame,
             "ranges": self.ranges.to_dict(),
         }
-
-
-INNER = "network"
-"""Name of the network inside its image interface."""
-
-
-def _inside(name: str) -> str:
-    return f"{INNER}.{name}" if name else INNER
-
-
-def _outside(name: str) -> str:
-    return "" if name == INNER else name.removeprefix(f"{INNER}.")
 
 
 def _figure(psnr_db: float) -> str:
@@ -231,8 +172,8 @@ def plan_precision(
     """
     if not variants or not set(variants) <= set(VARIANTS):
         raise ExportError(f"unknown variants {list(variants)}: some of {', '.join(VARIANTS)}")
-    if precision not in PRECISIONS:
-        raise ExportError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
+    if precision not in ELEMENT_TYPES:
+        raise ExportError(f"unknown precision {precision!r}: one of {', '.join(ELEMENT_TYPES)}")
     ranges = measure_ranges(module, inputs)
     with torch.no_grad():
         expected = [module(image) for image in inputs]
@@ -242,7 +183,7 @@ def plan_precision(
             f"{first_nonfinite(module, inputs[0])!r}: check its weights and normalisation"
         )
     islands = {} if precision == "fp32" else island_rules(module, ranges, precision)
-    trial = _Trial(module, precision, ranges, list(inputs), expected, tolerance, variants)
+    trial = _Acceptance(module, precision, ranges, list(inputs), expected, tolerance, variants)
     plan = trial.run(islands)
     if plan.passed:
         return plan
@@ -253,8 +194,8 @@ def plan_precision(
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """Runs plans on the calibration inputs."""
+class _Acceptance:
+    """Runs variants on the calibration inputs and holds them against fp32."""
 
     module: nn.Module
     precision: str
@@ -264,16 +205,15 @@ class _Trial:
     tolerance: Tolerance
     variants: Sequence[str]
 
-    def plan(self, islands: dict[str, str]) -> PrecisionPlan:
-        """A plan that has not been run."""
-        share = self.low_share(islands)
-        return PrecisionPlan(self.precision, islands, self.ranges, {}, {}, self.tolerance, share)
+    def recipe(self, islands: dict[str, str]) -> PrecisionRecipe:
+        """The recipe with these islands."""
+        return PrecisionRecipe(self.precision, islands, self.ranges.callers)
 
     def run(self, islands: dict[str, str]) -> PrecisionPlan:
-        """A plan with its acceptance."""
-        plan = self.plan(islands)
+        """Make the variants with these islands and hold them against fp32."""
+        recipe = self.recipe(islands)
         acceptance = {
-            variant: self.compare(VARIANTS[variant](self.module, plan))
+            variant: self.compare(VARIANTS[variant](self.module, recipe))
             for variant in VARIANTS
             if variant in self.variants
         }
@@ -281,7 +221,8 @@ class _Trial:
             key: tuple(text for row in rows for text in self.tolerance.failures(row))
             for key, rows in acceptance.items()
         }
-        return replace(plan, acceptance=acceptance, missed=missed)
+        share = self.low_share(islands)
+        return PrecisionPlan(recipe, self.ranges, acceptance, missed, self.tolerance, share)
 
     def compare(self, variant: nn.Module) -> tuple[Comparison, ...]:
         with fast_on_cpu():
@@ -351,14 +292,14 @@ class _Trial:
         """Worst PSNR, dB, with nothing but the modules `low` in the low precision."""
         islands = {row.name: "" for row in self.ranges.rows if row.name not in low}
         make = VARIANTS["computing" if "computing" in self.variants else "stored"]
-        variant = make(self.module, self.plan(islands))
+        variant = make(self.module, self.recipe(islands))
         return min((c.psnr_db for c in self.compare(variant)), default=inf)
 
     def blame(self, plan: PrecisionPlan, steps: Sequence[Step]) -> str:
         """Where a plan goes wrong."""
         for index, result in enumerate(plan.acceptance.get("computing", ())):
             if not result.finite:
-                name = first_nonfinite(computing(self.module, plan), self.inputs[index])
+                name = first_nonfinite(computing(self.module, plan.recipe), self.inputs[index])
                 return f"NaN or Inf first in {name!r}, for calibration input {index}"
         if not steps:
             return f"all but {plan.low_share:.0%} of the parameters need fp32"

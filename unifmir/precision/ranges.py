@@ -70,6 +70,11 @@ class RangeReport:
     rows: tuple[ModuleRange, ...]
     input_shapes: tuple[tuple[int, ...], ...]
 
+    @property
+    def callers(self) -> dict[str, str | None]:
+        """Module that ran -> the module that calls it; None for the outermost."""
+        return {row.name: row.caller for row in self.rows}
+
     def row(self, name: str) -> ModuleRange:
         """The row of a module; KeyError if it did not run."""
         for row in self.rows:

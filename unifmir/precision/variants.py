@@ -1,31 +1,27 @@
 """The two low-precision variants of a module: weights stored low, and computing low."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 from unifmir.precision.ranges import own_tensors
+from unifmir.precision.recipe import PrecisionRecipe
 
-if TYPE_CHECKING:
-    from unifmir.precision.planning import PrecisionPlan
-
+DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, row.dtype) for name, row in ELEMENT_TYPES.items()
+}
+"""Name in `ELEMENT_TYPES` -> torch's type."""
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def torch_dtype(element_type: str) -> torch.dtype:
-    """Type of torch for a name in `ELEMENT_TYPES`."""
-    dtype: torch.dtype = getattr(torch, ELEMENT_TYPES[element_type].dtype)
-    return dtype
-
-
-def stored(module: _Module, plan: "PrecisionPlan") -> _Module:
+def stored(module: _Module, recipe: PrecisionRecipe) -> _Module:
     """A copy whose weights are rounded through the storage dtype, held and computed in fp32.
 
     What portable artifacts ship: same class, same keys, and any runtime that knows float32.
@@ -34,19 +30,19 @@ def stored(module: _Module, plan: "PrecisionPlan") -> _Module:
     Parameters
     ----------
     module : module
-        The one the plan was made for, or the same network in or out of its image interface.
+        The one the recipe was made for, or the same network in or out of its image interface.
     """
     copy = deepcopy(module)
-    for _, child, dtype in _with_dtypes(copy, plan.fitted(module)):
+    for _, child, dtype in _with_dtypes(copy, recipe.fitted(module)):
         for tensor in own_tensors(child):
             tensor.data = tensor.data.to(dtype).float()
     return copy
 
 
-def stored_dtypes(module: nn.Module, plan: "PrecisionPlan") -> dict[str, torch.dtype]:
+def stored_dtypes(module: nn.Module, recipe: PrecisionRecipe) -> dict[str, torch.dtype]:
     """For each floating-point state-dict key the dtype that holds `stored`'s values exactly."""
     dtypes = {}
-    for name, child, dtype in _with_dtypes(module, plan.fitted(module)):
+    for name, child, dtype in _with_dtypes(module, recipe.fitted(module)):
         for members in (child.named_parameters(recurse=False), child.named_buffers(recurse=False)):
             for key, tensor in members:
                 if tensor.is_floating_point():
@@ -54,7 +50,7 @@ def stored_dtypes(module: nn.Module, plan: "PrecisionPlan") -> dict[str, torch.d
     return {key: dtypes[key] for key in module.state_dict() if key in dtypes}
 
 
-def computing(module: _Module, plan: "PrecisionPlan") -> _Module:
+def computing(module: _Module, recipe: PrecisionRecipe) -> _Module:
     """A copy that computes in the low precision outside the islands, float32 in and out.
 
     Casts are forward hooks: they keep classes and keys, and tracing (`torch.jit.trace`,
@@ -64,40 +60,47 @@ def computing(module: _Module, plan: "PrecisionPlan") -> _Module:
     Parameters
     ----------
     module : module
-        The one the plan was made for, or the same network in or out of its image interface.
+        The one the recipe was made for, or the same network in or out of its image interface.
 
     Raises
     ------
     ExportError
-        The plan is for another network.
+        The recipe is for another network.
     """
     copy = deepcopy(module)
-    if plan.precision == "fp32":
+    if recipe.precision == "fp32":
         return copy
-    plan = plan.fitted(module)
-    callers = {row.name: row.caller for row in plan.ranges.rows}
+    recipe = recipe.fitted(module)
     children = dict(copy.named_modules())
-    for _, child, dtype in _with_dtypes(copy, plan):
+    for _, child, dtype in _with_dtypes(copy, recipe):
         for tensor in own_tensors(child):
             tensor.data = tensor.data.to(dtype)
-    for name, caller in callers.items():
-        children[name].register_forward_pre_hook(_CastInputs(_dtype(plan, name)), with_kwargs=True)
-        returned = torch.float32 if caller is None else _dtype(plan, caller)
+    for name, caller in recipe.callers.items():
+        children[name].register_forward_pre_hook(
+            _CastInputs(_dtype(recipe, name)), with_kwargs=True
+        )
+        returned = torch.float32 if caller is None else _dtype(recipe, caller)
         children[name].register_forward_hook(_CastOutput(returned))
     return copy
 
 
-def _dtype(plan: "PrecisionPlan", name: str) -> torch.dtype:
-    return torch.float32 if name in plan.islands else torch_dtype(plan.precision)
+VARIANTS: dict[Variant, Callable[[nn.Module, PrecisionRecipe], nn.Module]] = {
+    "stored": stored,
+    "computing": computing,
+}
+"""Variant -> function that makes a copy of a module in it."""
+
+
+def _dtype(recipe: PrecisionRecipe, name: str) -> torch.dtype:
+    return DTYPES[recipe.element_type(name)]
 
 
 def _with_dtypes(
-    module: nn.Module, plan: "PrecisionPlan"
+    module: nn.Module, recipe: PrecisionRecipe
 ) -> Iterator[tuple[str, nn.Module, torch.dtype]]:
-    """Each submodule with its name and the dtype of its own weights; fp32 if it never ran."""
-    ran = {row.name for row in plan.ranges.rows}
+    """Each submodule with its name and the dtype of its own weights."""
     for name, child in module.named_modules():
-        yield name, child, _dtype(plan, name) if name in ran else torch.float32
+        yield name, child, _dtype(recipe, name)
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

@@ -250,7 +250,8 @@ def _without_middle_group(network: Network) -> Network:
 def _in_precision(network: Network, precision: str) -> "nn.Module":
     """The network computing in two bytes, once it is proven to be the same picture."""
     from unifmir.export.cases import calibration_inputs
-    from unifmir.precision import computing, plan_precision
+    from unifmir.precision.planning import plan_precision
+    from unifmir.precision.variants import computing
     from unifmir.samples import sample
 
     inputs = calibration_inputs(network.config, "network", [sample(network.task).image])
@@ -260,7 +261,7 @@ def _in_precision(network: Network, precision: str) -> "nn.Module":
             f"in {precision} this model is not the same picture as in fp32: "
             f"{'; '.join(plan.failures[:3])}. Use --precision fp32"
         )
-    return computing(network, plan)
+    return computing(network, plan.recipe)
 
 
 def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,11 +31,11 @@ from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.lineage import Lineage
 from unifmir.interfaces import interface_of
+from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
-STORAGE: dict[str, Storage] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 TIMESTAMP = "2026-11-22T00:00:00+00:00"
 """Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
 
@@ -64,7 +64,7 @@ class BioimageioExporter(Exporter):
                 torchscript_file=torchscript_file,
                 image=_shown(taken.image, config),
                 card=_card(config, job.credit),
-                storage=STORAGE[job.plan.precision],
+                storage=cast(Storage, ELEMENT_TYPES[job.recipe.precision].dtype),
                 image_note=f"{taken.file.name} ({taken.file.licence}): {taken.file.description}",
                 lineage=asdict(job.lineage),
                 reports=tuple(report.to_dict() for report in job.reports),

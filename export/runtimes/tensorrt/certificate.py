@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifmir.errors import ExportError
-from unifmir.precision import MIN_LOW_SHARE
+from unifmir.precision.planning import MIN_LOW_SHARE
 
 ENOUGH = 0.9
 """Part of the graph's share of low-precision products that the engine must have too. The graph's

@@ -8,7 +8,7 @@ from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.cases import verified_shapes
 from unifmir.export.lineage import Lineage
-from unifmir.interfaces import FIXED, interface_of, shape_of
+from unifmir.interfaces import FIXED, InputKind, interface_of, shape_of
 
 Shape = tuple[int, ...]
 
@@ -55,7 +55,7 @@ class Profile:
         return cls(smallest, tuned, largest)
 
 
-def default_profile(config: SingleConfig, interface: str) -> Profile:
+def default_profile(config: SingleConfig, interface: InputKind) -> Profile:
     """The sizes that an engine is for if none are asked for.
 
     They include every size the other formats are verified at. The largest are what the restoring
@@ -125,7 +125,9 @@ def _check_axes(shape: Shape, lineage: Lineage, text: str) -> None:
             )
 
 
-def shapes_within(config: SingleConfig, interface: str, profile: Profile) -> tuple[Shape, ...]:
+def shapes_within(
+    config: SingleConfig, interface: InputKind, profile: Profile
+) -> tuple[Shape, ...]:
     """What an engine is verified at.
 
     The sizes of all formats, moved into the profile, and the one its kernels were chosen for.

@@ -9,7 +9,7 @@ from unifmir.cost.bit_operations import bops, count_bops, paper_bops
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.errors import UnknownNameError
 from unifmir.model import image_interface
-from unifmir.precision import plan_precision
+from unifmir.precision.planning import plan_precision
 
 SHAPE = (1, 5, 16, 24)
 
@@ -34,7 +34,7 @@ def test_the_islands_of_a_plan_are_counted_in_full(tiny_single):
     assert plan.islands
     full = sum(macs for name, macs in count.by_module().items() if name in plan.islands)
     assert 0 < full < count.macs
-    found = bops(network, (1, 6, 16, 24), plan=plan)
+    found = bops(network, (1, 6, 16, 24), recipe=plan.recipe)
     assert found.precision == "fp16"
     assert found.bops == full * 32 * 32 + (count.macs - full) * 16 * 16
     assert sum(found.by_kind.values()) == found.bops == found.to_dict()["bops"]
@@ -43,8 +43,8 @@ def test_the_islands_of_a_plan_are_counted_in_full(tiny_single):
 def test_a_plan_of_the_network_holds_for_its_image_interface(tiny_single):
     network = tiny_single("denoise")
     plan = plan_precision(network, "fp16", [torch.rand(SHAPE)])
-    stack = bops(image_interface(network), (1, 1, 3, 16, 24), plan=plan)
-    assert stack.bops == 3 * bops(network, SHAPE, plan=plan).bops
+    stack = bops(image_interface(network), (1, 1, 3, 16, 24), recipe=plan.recipe)
+    assert stack.bops == 3 * bops(network, SHAPE, recipe=plan.recipe).bops
 
 
 def test_the_papers_bit_operations():

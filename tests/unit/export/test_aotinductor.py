@@ -20,10 +20,12 @@ from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.aotinductor import RECORD, load_package, made_here
 from unifmir.export.verification import open_artifact
+from unifmir.interfaces import InputKind
 from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
-from unifmir.precision import plan_precision, stored
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.variants import stored
 from unifmir.tasks import TASKS
 
 Single = Callable[[str], Network]
@@ -50,17 +52,19 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
     return made
 
 
-def written(network: Network, folder: Path, interface: str = "image", precision: str = "fp32"):
+def written(
+    network: Network, folder: Path, interface: InputKind = "image", precision: str = "fp32"
+):
     config = network.config
     inputs = [example(config, "network")]
     module = image_interface(network) if interface == "image" else network
     plan = plan_precision(network, precision, inputs, variants=["stored"])
     job = ExportJob(
         network=network,
-        module=stored(module, plan) if precision != "fp32" else module,
+        module=stored(module, plan.recipe) if precision != "fp32" else module,
         example=example(config, interface),
         lineage=lineage_of(config, interface, Precision(precision), PARENT),
-        plan=plan,
+        recipe=plan.recipe,
         opset=17,
         credit=Credit(),
     )

@@ -18,8 +18,8 @@ from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import openvino as runner
 from unifmir.export.verification import ExpectedOutputs, check, open_artifact
 from unifmir.model import Provenance, build, image_interface
-from unifmir.precision import plan_precision
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
 from unifmir.samples import sample
 
 openvino = pytest.importorskip("openvino", reason="an extra, not installed here")
@@ -136,7 +136,7 @@ def bf16_job(network):
         lineage=lineage_of(
             network.config, "image", Precision("bf16", "bf16"), Provenance("p", "0" * 64)
         ),
-        plan=plan_precision(network, "fp32", [x]),
+        recipe=plan_precision(network, "fp32", [x]).recipe,
         opset=DEFAULT_OPSET,
         credit=Credit(),
     )

@@ -21,8 +21,8 @@ from unifmir.interfaces import shape_of
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBlock
-from unifmir.precision import plan_precision
 from unifmir.precision.element_types import Precision
+from unifmir.precision.planning import plan_precision
 from unifmir.tasks import TASKS
 
 BLOCKS = 4
@@ -46,7 +46,7 @@ def exported(network) -> ModelProto:
         module=network,
         example=x,
         lineage=lineage_of(network.config, "network", Precision("fp32"), Provenance("p", "0" * 64)),
-        plan=plan_precision(network, "fp32", [x]),
+        recipe=plan_precision(network, "fp32", [x]).recipe,
         opset=DEFAULT_OPSET,
         credit=Credit(),
     )

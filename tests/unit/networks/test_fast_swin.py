@@ -22,7 +22,9 @@ from unifmir.model import build
 from unifmir.networks import swin, windows
 from unifmir.networks.base import Network
 from unifmir.networks.windows import IMAGE, REGULAR, SHIFTED, WindowOrders, written_out
-from unifmir.precision import computing, measure_ranges, plan_precision
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.ranges import measure_ranges
+from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
 
 ROUNDING = 2e-6
@@ -253,7 +255,7 @@ def test_hooks_see_every_module_also_the_fast_way(taken):
 def test_the_casts_of_a_low_precision_variant_are_kept(precision, taken):
     network, x = network_of(), image(1, 1, 40, 40)
     plan = plan_precision(network, precision, [x])
-    low = computing(network, plan)
+    low = computing(network, plan.recipe)
     seen: list[torch.dtype] = []
     attention = low.get_submodule("layers.0.residual_group.blocks.1.attn.qkv")
     attention.register_forward_pre_hook(lambda _module, args: seen.append(args[0].dtype))

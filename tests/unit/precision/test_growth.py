@@ -7,7 +7,7 @@ from torch import nn
 
 from tests.helpers.precision_cases import image
 from unifmir.compare import Tolerance
-from unifmir.precision import plan_precision
+from unifmir.precision.planning import plan_precision
 
 
 class Cancelling(nn.Module):

@@ -14,17 +14,11 @@ from tests.helpers.precision_cases import IMAGES, image, outgrow, psnr_db, run, 
 from unifmir.compare import LOW_PRECISION, Tolerance
 from unifmir.errors import ExportError
 from unifmir.model import image_interface
-from unifmir.precision import (
-    PRECISIONS,
-    computing,
-    first_nonfinite,
-    measure_ranges,
-    plan_precision,
-    stored,
-    stored_dtypes,
-)
+from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.islands import parts, streams
-from unifmir.precision.ranges import FP16_MAX
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.ranges import FP16_MAX, measure_ranges
+from unifmir.precision.variants import computing, first_nonfinite, stored, stored_dtypes
 from unifmir.tasks import TASKS
 
 
@@ -85,7 +79,7 @@ def test_a_weight_over_65504_is_reported_and_its_layer_stays_in_fp32(sr):
     assert row.to_dict()["fp16_weight_error"] is None  # infinite: it overflows
     plan = plan_precision(sr, "fp16", [x])
     assert "largest weight 1e+05" in plan.islands["conv_first"]
-    assert torch.equal(stored(sr, plan).conv_first.weight, sr.conv_first.weight)
+    assert torch.equal(stored(sr, plan.recipe).conv_first.weight, sr.conv_first.weight)
 
 
 def test_weights_below_fp16_are_reported_and_their_layer_stays_in_fp32(sr):
@@ -96,7 +90,7 @@ def test_weights_below_fp16_are_reported_and_their_layer_stays_in_fp32(sr):
     assert row.fp16_subnormal_share > 0.9
     assert 0 < row.smallest_weight < 1e-7
     assert "rounding the weights to fp16 loses" in plan.islands["conv_last"]
-    assert torch.equal(stored(sr, plan).conv_last.weight, sr.conv_last.weight)
+    assert torch.equal(stored(sr, plan.recipe).conv_last.weight, sr.conv_last.weight)
 
 
 def test_attention_over_all_pixels_is_an_island_whatever_the_measured_size(tiny_single):
@@ -123,18 +117,18 @@ def test_fp16_passes_for_an_ordinary_network_with_only_rules_of_kind(task, tiny_
     norms = {n for n, m in network.named_modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d)}
     assert norms <= set(plan.islands)
     for x in inputs:
-        assert psnr_db(network, computing(network, plan), x) >= 60
-        assert psnr_db(network, stored(network, plan), x) >= 60
+        assert psnr_db(network, computing(network, plan.recipe), x) >= 60
+        assert psnr_db(network, stored(network, plan.recipe), x) >= 60
 
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_stored_keeps_keys_and_classes_and_loses_nothing_in_the_storage_types(task, tiny_single):
     network = tiny_single(task)
     plan = plan_precision(network, "fp16", [task_input(task)])
-    rounded = stored(network, plan)
+    rounded = stored(network, plan.recipe)
     assert type(rounded) is type(network)
     assert rounded.state_dict().keys() == network.state_dict().keys()
-    dtypes = stored_dtypes(network, plan)
+    dtypes = stored_dtypes(network, plan.recipe)
     for key, tensor in rounded.state_dict().items():
         if tensor.is_floating_point():
             assert tensor.dtype == torch.float32
@@ -160,7 +154,7 @@ def test_naive_half_overflows_where_the_plan_keeps_the_stream_in_fp32(outgrowing
     assert "layers.0.residual_group.blocks.0.attn" not in plan.islands
     assert "layers.0.residual_group.blocks.0.mlp.fc1" not in plan.islands
     assert plan.low_share > 0.5
-    assert psnr_db(outgrowing, computing(outgrowing, plan), x) >= 60
+    assert psnr_db(outgrowing, computing(outgrowing, plan.recipe), x) >= 60
 
 
 def test_a_large_head_and_a_small_tail_are_islands(sr):
@@ -170,7 +164,7 @@ def test_a_large_head_and_a_small_tail_are_islands(sr):
             tensor.mul_(1e5)
         sr.conv_before_upsample[0].weight *= 1e-5
     x = task_input("sr")
-    naive = computing(sr, replace(plan_precision(sr, "fp16", [x]), islands={}))
+    naive = computing(sr, replace(plan_precision(sr, "fp16", [x]).recipe, islands={}))
     assert not np.isfinite(run(naive, x)).all()
     plan = plan_precision(sr, "fp16", [x])
     assert plan.passed, plan.failures
@@ -181,9 +175,9 @@ def test_first_nonfinite_names_the_module_that_overflows(outgrowing):
     x = task_input("sr")
     plan = plan_precision(outgrowing, "fp16", [x])
     assert first_nonfinite(outgrowing, x) is None
-    assert first_nonfinite(computing(outgrowing, plan), x) is None
+    assert first_nonfinite(computing(outgrowing, plan.recipe), x) is None
     norm = {"patch_embed.norm": plan.islands["patch_embed.norm"]}
-    broken = computing(outgrowing, replace(plan, islands=norm))
+    broken = computing(outgrowing, replace(plan.recipe, islands=norm))
     assert first_nonfinite(broken, x) == "patch_embed.norm"
 
 
@@ -232,16 +226,18 @@ def test_fp32_plan_changes_nothing(sr):
     plan = plan_precision(sr, "fp32", [x])
     assert plan.passed
     assert plan.islands == {}
-    for variant in (stored(sr, plan), computing(sr, plan)):
+    for variant in (stored(sr, plan.recipe), computing(sr, plan.recipe)):
         assert np.array_equal(run(variant, x), run(sr, x))
-    assert set(stored_dtypes(sr, plan).values()) == {torch.float32}
+    assert set(stored_dtypes(sr, plan.recipe).values()) == {torch.float32}
 
 
 def test_plans_and_variants_are_the_same_every_time(tiny_single):
     network, x = tiny_single("projection"), task_input("projection")
     first, second = (plan_precision(network, "fp16", [x]) for _ in range(2))
     assert first == second
-    assert np.array_equal(run(computing(network, first), x), run(computing(network, second), x))
+    assert np.array_equal(
+        run(computing(network, first.recipe), x), run(computing(network, second.recipe), x)
+    )
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -251,18 +247,22 @@ def test_a_plan_fits_the_network_in_and_out_of_its_image_interface(task, tiny_si
     inner = plan_precision(network, "fp16", [task_input(task)])
     outer = plan_precision(wrapped, "fp16", [x])
     assert "" in outer.islands  # the interface itself
-    fitted = inner.fitted(wrapped)
+    fitted = inner.recipe.fitted(wrapped)
     assert fitted.islands.keys() == outer.islands.keys()
-    assert np.array_equal(run(computing(wrapped, inner), x), run(computing(wrapped, outer), x))
-    assert outer.fitted(network).islands.keys() == inner.islands.keys()
+    assert np.array_equal(
+        run(computing(wrapped, inner.recipe), x), run(computing(wrapped, outer.recipe), x)
+    )
+    assert outer.recipe.fitted(network).islands.keys() == inner.islands.keys()
     y = task_input(task, 1)
-    assert np.array_equal(run(computing(network, inner), y), run(computing(network, outer), y))
+    assert np.array_equal(
+        run(computing(network, inner.recipe), y), run(computing(network, outer.recipe), y)
+    )
 
 
 def test_a_plan_for_another_network_is_refused(tiny_single):
     plan = plan_precision(tiny_single("volume"), "fp16", [task_input("volume")])
     with pytest.raises(ExportError, match="conv_first0"):
-        computing(tiny_single("denoise"), plan)
+        computing(tiny_single("denoise"), plan.recipe)
 
 
 def test_bright_camera_counts_stay_in_the_interface(tiny_single):
@@ -303,8 +303,8 @@ def test_misuse_is_refused_with_what_to_do(change, message, sr):
 
 def test_listing_the_precisions_does_not_import_torch():
     code = (
-        "import sys; from unifmir.precision import PRECISIONS; "
-        "assert 'torch' not in sys.modules; print(*PRECISIONS)"
+        "import sys; from unifmir.precision.element_types import ELEMENT_TYPES; "
+        "assert 'torch' not in sys.modules; print(*ELEMENT_TYPES)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == list(PRECISIONS) == ["fp32", "fp16", "bf16"]
+    assert done.stdout.split() == list(ELEMENT_TYPES) == ["fp32", "fp16", "bf16"]

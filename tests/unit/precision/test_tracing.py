@@ -14,7 +14,8 @@ from torch import nn
 from tests.helpers.precision_cases import IMAGES, SHAPES, image, outgrow, run, task_input
 from unifmir.compare import compare
 from unifmir.model import image_interface
-from unifmir.precision import computing, plan_precision
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
 
 
@@ -50,7 +51,7 @@ def test_computing_fp16_is_well_typed_onnx_at_every_size(task, wrapped, tiny_sin
     network = tiny_single(task)
     module = image_interface(network) if wrapped else network
     plan = plan_precision(network, "fp16", [task_input(task)])
-    low = computing(module, plan)
+    low = computing(module, plan.recipe)
     first, second = (image(*shape) for shape in (IMAGES if wrapped else SHAPES)[task])
     channels = {1, 2} if wrapped and task == "projection" else {1}
     data = exported(low, first, channels)
@@ -77,7 +78,7 @@ def test_computing_fp16_is_well_typed_onnx_at_every_size(task, wrapped, tiny_sin
 
 def test_an_fp32_stream_with_fp16_branches_is_well_typed_onnx(outgrowing):
     x = task_input("sr")
-    low = computing(outgrowing, plan_precision(outgrowing, "fp16", [x]))
+    low = computing(outgrowing, plan_precision(outgrowing, "fp16", [x]).recipe)
     data = exported(low, x, {1})
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -88,7 +89,7 @@ def test_an_fp32_stream_with_fp16_branches_is_well_typed_onnx(outgrowing):
 
 def test_casts_survive_torchscript_tracing(outgrowing):
     x, y = task_input("sr"), task_input("sr", 1)
-    low = computing(outgrowing, plan_precision(outgrowing, "fp16", [x]))
+    low = computing(outgrowing, plan_precision(outgrowing, "fp16", [x]).recipe)
     with warnings.catch_warnings():
         # torch announces the end of torch.jit; it is what deepImageJ and Icy load.
         warnings.simplefilter("ignore", DeprecationWarning)

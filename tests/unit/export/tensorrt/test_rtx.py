@@ -5,8 +5,6 @@ import json
 import pytest
 
 from tests.golden.weights import filled
-from unifmir import precision as precisions
-from unifmir.compare import FP32
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
@@ -21,9 +19,11 @@ from unifmir.export.runtimes.tensorrt.profiles import Profile, default_profile
 from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
 from unifmir.model import build as build_network
-from unifmir.precision import PrecisionPlan, measure_ranges
 from unifmir.precision.element_types import Precision, Variant
 from unifmir.precision.islands import island_rules
+from unifmir.precision.ranges import measure_ranges
+from unifmir.precision.recipe import PrecisionRecipe
+from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
 
 pytest.importorskip("tensorrt_rtx", reason="an extra, not installed here")
@@ -37,15 +37,15 @@ def job_for(config, precision, **options):
     network.load_state_dict(filled(network.state_dict(), seed=0))
     ranges = measure_ranges(network, [example(config, "network")])
     islands = {} if precision == "fp32" else island_rules(network, ranges, precision)
-    plan = PrecisionPlan(precision, islands, ranges, {}, {}, FP32, 1.0)
+    recipe = PrecisionRecipe(precision, islands, ranges.callers)
     module = image_interface(network)
     variant: Variant = "stored" if precision == "fp32" else "computing"
     return ExportJob(
         network=network,
-        module=precisions.computing(module, plan.fitted(module)),
+        module=computing(module, recipe),
         example=example(config, "image"),
         lineage=lineage_of(config, "image", Precision.of_variant(precision, variant), PARENT),
-        plan=plan,
+        recipe=recipe,
         opset=17,
         credit=Credit(),
         options=EngineOptions(unverified=True, **options),
