@@ -54,7 +54,7 @@ def main() -> None:
                 }
                 for number in range(chosen.rounds)
             ]
-    document = {
+    document: dict[str, Any] = {
         "command": "python -m benchmarks.studies.against_commit "
         f"{chosen.revision} --model {Path(chosen.model).name} "
         f"{' '.join(f'--task {task}' for task in tasks)} --rounds {chosen.rounds}",
