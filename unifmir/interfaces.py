@@ -105,6 +105,8 @@ class ImageInterface:
     square_root: bool = False
     """Whether the result is the square root of a product, of infinite slope at 0: equal passes
     may differ by any part of the standard deviation there."""
+    global_statistics: bool = False
+    """Whether the whole image reaches every pixel, so that no halo makes tiles exact."""
     case_divisor: tuple[int, int] = (1, 1)
     """Heights and widths of verification cases are divided by it: network, image."""
     network_range: tuple[float, float] = NORMALISED_RANGE
@@ -118,6 +120,12 @@ class ImageInterface:
         extra = () if self.argument is None else (self.argument(signature),)
         wrapped: nn.Module = getattr(import_module(module), name)(network, *extra)
         return wrapped.eval()
+
+    def argument_source(self, signature: Signature) -> str:
+        """The second constructor argument as Python source; empty if there is none."""
+        return self.argument_text or (
+            "" if self.argument is None else str(self.argument(signature))
+        )
 
     def lens_px(self, signature: Signature) -> int:
         """Pixels behind a lens along y and x; 1 for images without lenses."""
@@ -258,6 +266,7 @@ INTERFACES: dict[str, ImageInterface] = {
             patch=f"{_PATCHES}:projection_patch",
             depth="fixed",
             whole_depth=True,
+            global_statistics=True,
         ),
         ImageInterface(
             name="light-field",
@@ -271,6 +280,7 @@ INTERFACES: dict[str, ImageInterface] = {
             argument=lambda s: isqrt(s.channels),
             argument_text="round(views**0.5)",
             lenses=True,
+            global_statistics=True,
             case_divisor=(4, 4),
             network_range=(-1.0, 1.0),
             image_range=(0.0, 4095.0),

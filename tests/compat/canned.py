@@ -6,7 +6,7 @@ import pytest
 
 from tests.compat.packages import inputs
 from unifmir.export.formats.bioimageio import PackageInputs, PackageResult, build_package
-from unifmir.export.formats.bioimageio.package import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.testing import TestSummary
 
 PASSED = TestSummary(

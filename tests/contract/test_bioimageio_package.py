@@ -22,7 +22,7 @@ from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import PackageResult, build_package, read_lineage
 from unifmir.export.formats.bioimageio.lint import read_package
-from unifmir.export.formats.bioimageio.package import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.bioimageio.score import TARGET, axes_order
 from unifmir.export.formats.bioimageio.testing import (
@@ -153,7 +153,7 @@ def test_fp16_weights_are_half_the_file_and_still_pass(tmp_path: Path):
     result = build_package(half, tmp_path / "half.zip")
     assert result.summary.status == "passed"
     files = read_package(result.path).files
-    state = torch.load(io.BytesIO(files[FILES["state_dict"]]), weights_only=True)
+    state = torch.load(io.BytesIO(files[FILES["pytorch_state_dict"]]), weights_only=True)
     assert {t.dtype for t in state.values() if t.is_floating_point()} == {torch.float16}
     assert "stored as float16" in files["README.md"].decode("utf-8")
 

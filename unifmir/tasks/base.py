@@ -160,6 +160,18 @@ class CardText:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverPicture:
+    """Crop of an image that the cover of a package shows, and its view of a stack."""
+
+    side: int = 160
+    """Largest side: pixels, or lenses for light fields."""
+    planes: int | None = 16
+    """Largest number of planes where the network takes any; None: all of the image."""
+    view: Literal["middle", "section", "maximum"] = "middle"
+    """Plane in the middle, section along z in the middle of a cube, or maximum along z."""
+
+
+@dataclass(frozen=True, slots=True)
 class SampleFile:
     """The real image that ships with the package for a task, and where it comes from."""
 
@@ -213,6 +225,7 @@ class TaskSpec:
     isotropic_sampling: bool = False
     """Whether stacks are first interpolated along z to the lateral pixel size."""
     shape: NetworkShape = field(default_factory=NetworkShape)
+    cover: CoverPicture = CoverPicture()
     multitask: MultiTaskPart | None = None
     """Part of the official multi-task network; None for a task that it does not have."""
 

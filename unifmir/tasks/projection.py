@@ -4,6 +4,7 @@ from unifmir.tasks.base import (
     NORMALISED_OUTPUT,
     SHARED_TAIL,
     CardText,
+    CoverPicture,
     EvaluationRecipe,
     MultiTaskPart,
     NetworkShape,
@@ -61,6 +62,7 @@ PROJECTION = TaskSpec(
         )
         + NORMALISED_OUTPUT,
     ),
+    cover=CoverPicture(side=96, planes=None, view="maximum"),
     sample=SampleFile(
         file="projection.tif",
         sha256="0d4b67cda24f97c4e28bd887827ce069f915d1e7130028fe1a1e33a26a76c4a3",

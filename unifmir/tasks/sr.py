@@ -4,6 +4,7 @@ from unifmir.tasks.base import (
     NORMALISED_OUTPUT,
     SHARED_TAIL,
     CardText,
+    CoverPicture,
     EvaluationRecipe,
     MultiTaskPart,
     NetworkShape,
@@ -48,6 +49,7 @@ SR = TaskSpec(
         limitations="A hot pixel sets the maximum and darkens the rest: remove it first. "
         + NORMALISED_OUTPUT,
     ),
+    cover=CoverPicture(side=120),
     sample=SampleFile(
         file="sr.tif",
         sha256="3e7d159818a7683e43a29b55f56ad46fb5cc452e67814e06edf7de595de90b35",

@@ -2,6 +2,7 @@
 
 from unifmir.tasks.base import (
     CardText,
+    CoverPicture,
     EvaluationRecipe,
     MultiTaskPart,
     NetworkShape,
@@ -56,6 +57,7 @@ VOLUME = TaskSpec(
             "images, not on tiles."
         ),
     ),
+    cover=CoverPicture(side=24, view="maximum"),
     sample=SampleFile(
         file="volume.tif",
         sha256="d31445f184e1a89081c864ec7f1aff74f300fe937af9c25072a681778632b65a",

@@ -14,18 +14,12 @@ from typing import Any
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import ExportError
+from unifmir.interfaces import ImageInterface, interface_of
 from unifmir.model import network_of, title_of
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
 FILE_NAME = "architecture.py"
-_INTERFACE = "unifmir.networks.interface"
-_NETWORKS = (
-    "unifmir.networks.",
-    "unifmir.reference.layers",
-    *(target.partition(":")[0] for target in map(REFERENCES.target, REFERENCES)),
-)
-"""Starts of the modules that define networks."""
 
 _HEADER = '''\
 # SPDX-License-Identifier: BSD-3-Clause
@@ -93,11 +87,12 @@ def bundle(config: SingleConfig, version: str) -> Bundle:
         unifmir's, for the note in the file.
     """
     module, _, network = network_of(config).partition(":")
-    interface, extra = image_wrapper(config)
-    modules = [*_in_dependency_order(module), _INTERFACE]
+    row = interface_of(config)
+    wrappers, _, interface = row.wrapper.partition(":")
+    modules = [*_in_dependency_order(module), wrappers]
     parsed = {name: _parse(name) for name in modules}
     wanted = _reachable(parsed, {network, interface})
-    final = _wrapper_class(config, network, interface, extra)
+    final = _wrapper_class(config, network, row)
     used = set(wanted) | _names(ast.parse(final))
     for name in wanted:
         used |= next(m.definitions[name].uses for m in parsed.values() if name in m.definitions)
@@ -124,31 +119,12 @@ def bundle(config: SingleConfig, version: str) -> Bundle:
 
 def class_name(config: SingleConfig) -> str:
     """Name of the class at the end of the file."""
-    start = "UniFMIR"
-    if isinstance(config, ReferenceConfig):
-        start = "".join(part.capitalize() for part in config.model.split("-"))
-    return f"{start}{config.task.capitalize()}"
+    start = _camel_case(config.model) if isinstance(config, ReferenceConfig) else "UniFMIR"
+    return start + _camel_case(config.task)
 
 
-def image_wrapper(config: SingleConfig) -> tuple[str, str]:
-    """Interface class, and its second argument as an expression of the network's arguments.
-
-    The same choice as `unifmir.model.image_interface`; a test holds the two together.
-    """
-    signature = config.signature
-    if signature.volumetric:
-        return "VolumetricInterface", ""
-    if config.task == "isotropic":
-        return "IsotropicInterface", ""
-    if config.task == "projection":
-        return "ProjectionInterface", ""
-    if config.task == "volume":
-        return "LightFieldInterface", "round(views**0.5)"
-    if config.task == "denoise" and signature.channels > 1:
-        return "StackInterface", "in_channels"
-    if signature.enlarge > 1:
-        return "EnlargingInterface", str(signature.enlarge)
-    return "PlaneInterface", ""
+def _camel_case(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))
 
 
 def _source_of(module: str) -> str:
@@ -172,6 +148,13 @@ def _in_dependency_order(module: str) -> list[str]:
     return order
 
 
+def _defines_networks(module: str) -> bool:
+    references = {target.partition(":")[0] for target in map(REFERENCES.target, REFERENCES)}
+    return module in references or module.startswith(
+        ("unifmir.networks.", "unifmir.reference.layers")
+    )
+
+
 def _parse(module: str) -> _Module:
     source = _source_of(module)
     lines = source.splitlines()
@@ -182,7 +165,7 @@ def _parse(module: str) -> _Module:
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unifmir"):
             # The row of a reference model, which stands beside its network, needs more.
-            needs += [m for m in [node.module or ""] if m.startswith(_NETWORKS)]
+            needs += [m for m in [node.module or ""] if _defines_networks(m)]
         elif isinstance(node, ast.Import | ast.ImportFrom):
             imports.update(_single_imports(node))
         elif bound := _bound_name(node):
@@ -256,15 +239,15 @@ def _import_block(statements: set[str]) -> str:
     return "\n".join([*standard, "", *torch] if standard else torch)
 
 
-def _wrapper_class(config: SingleConfig, network: str, interface: str, extra: str) -> str:
+def _wrapper_class(config: SingleConfig, network: str, row: ImageInterface) -> str:
     """The class consumers call: plain keyword arguments in, an image-to-image module out."""
     kwargs = config.network_kwargs()
     signature = "\n".join(f"        {k}: {_annotated(v)}," for k, v in kwargs.items())
     passed = "\n".join(f"            {key}={key}," for key in kwargs)
-    second = f", {extra}" if extra else ""
+    second = f", {extra}" if (extra := row.argument_source(config.signature)) else ""
     spec = TASKS[config.task]
     return (
-        f"class {class_name(config)}({interface}):\n"
+        f"class {class_name(config)}({row.wrapper.partition(':')[2]}):\n"
         f'    """{spec.title}: {spec.summary}\n\n'
         f"    The arguments are those of `{network}`; the defaults are this package's.\n"
         f'    """\n\n'

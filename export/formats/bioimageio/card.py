@@ -146,66 +146,11 @@ PAPER_FUNDING = (
     "Foundation of Shanghai (21ZR1406600)"
 )
 
-_NORMALISED_OUTPUT = (
-    "The output stays in normalised units: the file format cannot express the inverse of a "
-    "percentile normalisation. Multiply by (p_high - p_low) and add p_low of the input to go "
-    "back to intensities; unifmir does this by itself."
-)
-_INTENDED_USE: dict[str, str] = {
-    "sr": (
-        "Two-dimensional fluorescence images, one channel, of the kind the weights were trained "
-        "on. Each image is scaled by its own minimum and maximum."
-    ),
-    "denoise": (
-        "Noisy fluorescence stacks of any number of slices, one channel. Each slice is restored "
-        "from itself and its neighbours."
-    ),
-    "isotropic": (
-        "Fluorescence stacks whose axial axis has already been interpolated to the lateral pixel "
-        "size, one channel. Sections along both lateral axes are restored and combined."
-    ),
-    "projection": (
-        "Stacks of a surface, one channel, with exactly the number of planes the network was "
-        "trained with."
-    ),
-    "volume": (
-        "Raw light-field images, one channel, with the number of pixels behind each lens the "
-        "network was trained with, rectified so that a lens starts at the first pixel."
-    ),
-}
-_LIMITATIONS: dict[str, str] = {
-    "sr": (
-        "A hot pixel sets the maximum and darkens the rest: remove it first. " + _NORMALISED_OUTPUT
-    ),
-    "denoise": (
-        _NORMALISED_OUTPUT + " Consumers that pad a stack by mirroring show the network mirrored "
-        "neighbours at the first and last slices; the official inference repeats the slice."
-    ),
-    "isotropic": (
-        _NORMALISED_OUTPUT + " Interpolate z first: the package does not know your voxel size."
-    ),
-    "projection": (
-        "The attention of the projecting network is global: a tile gives another result than "
-        "the whole image, within the amount stated under Validation. " + _NORMALISED_OUTPUT
-    ),
-    "volume": (
-        "The network divides by the brightest pixel of what it is given: run it on whole images, "
-        "not on tiles."
-    ),
-}
 _OUT_OF_SCOPE = (
     "Do not measure intensities, sizes or counts on restored images without checking them against "
     "raw data, do not use the model on a modality or structure it was not trained on, and do not "
     "use it for diagnosis. Restoration networks can invent structure."
 )
-
-_FINE_TUNING = {
-    "sr": (4, 128),
-    "denoise": (32, 64),
-    "isotropic": (32, 64),
-    "projection": (4, 64),
-    "volume": (1, 16),
-}
 
 
 def paper_training(task: str, data: str) -> TrainingRecord:
@@ -220,12 +165,12 @@ def paper_training(task: str, data: str) -> TrainingRecord:
     data : str
         The data set it was fine-tuned on, in words.
     """
-    batch, patch = _FINE_TUNING[task]
+    paper = TASKS[task].training
     return TrainingRecord(
         data=data,
-        preprocessing=f"patches of {patch} pixels; percentile or min-max normalisation",
+        preprocessing=f"patches of {paper.paper_patch} pixels; percentile or min-max normalisation",
         epochs=500,
-        batch_size=batch,
+        batch_size=paper.paper_batch,
         initial_learning_rate=5e-5,
         learning_rate_schedule="halved after 200 epochs",
         loss_function="torch.nn.L1Loss",
@@ -259,7 +204,7 @@ def default_card(
     spec = TASKS[task]
     packager = Person("unifmir developers", github_user=github_user)
     dims = "3d" if "z" in spec.input_axes + spec.output_axes else "2d"
-    care = (_CARE,) if task in ("denoise", "isotropic") else ()
+    care = (_CARE,) if spec.card.cites_care else ()
     return ModelCard(
         name=name,
         description=(
@@ -278,9 +223,9 @@ def default_card(
             "transformer",
             "unifmir",
         ),
-        intended_use=_INTENDED_USE.get(task, spec.summary),
+        intended_use=spec.card.intended_use,
         out_of_scope=_OUT_OF_SCOPE,
-        limitations=_LIMITATIONS.get(task, _NORMALISED_OUTPUT),
+        limitations=spec.card.limitations,
         git_repo=git_repo,
         timestamp=timestamp,
         unifmir_version=unifmir_version,

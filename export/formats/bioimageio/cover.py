@@ -9,6 +9,7 @@ from torch import nn
 from unifmir.config import SingleConfig
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
 from unifmir.export.formats.bioimageio.tensors import restore, test_image
+from unifmir.interfaces import interface_of
 from unifmir.tasks import TASKS
 
 PANEL_PX = 480
@@ -30,9 +31,10 @@ def cover_png(module: nn.Module, config: SingleConfig, image: np.ndarray) -> byt
         Raw, in the task's input axes.
     """
     task = TASKS[config.task]
+    # On the grid of attention windows, or of lenses.
     raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
     restored = restore(module, raw, task.normalization)
-    left, right = _plane(raw, config), _plane(restored, config)
+    left, right = _plane(raw, task.cover.view), _plane(restored, task.cover.view)
     panels = np.concatenate([_panel(left), _panel(right)], axis=1)
     panels[:, PANEL_PX - _GAP_PX // 2 : PANEL_PX + _GAP_PX // 2] = 255
     file = io.BytesIO()
@@ -41,35 +43,28 @@ def cover_png(module: nn.Module, config: SingleConfig, image: np.ndarray) -> byt
 
 
 def _crop_sizes(config: SingleConfig, image: np.ndarray) -> tuple[int, ...]:
-    """What is affordable within seconds at the paper's size, square in the plane shown."""
-    if config.task == "volume":
-        n = tile_rule(config).step
-        side = min(*image.shape, 24 * n) // n * n
+    """Sizes of the crop: restored within seconds at the paper's size, square in the view."""
+    cover, row = TASKS[config.task].cover, interface_of(config)
+    lens = row.lens_px(config.signature)
+    side = min(cover.side * lens, *image.shape[-2:]) // lens * lens
+    if image.ndim == 2:
         return (side, side)
-    if config.task == "isotropic":
-        # 60 cubed is 120 sections of 60 x 60: about 10 s on two cores.
-        return (min(60, *image.shape),) * 3
-    planes = min(16, len(image)) if config.signature.volumetric else config.signature.channels
-    if config.task == "projection":
-        planes = len(image) if config.signature.volumetric else planes
-        return (planes,) + (min(96, *image.shape[1:]),) * 2
-    side = min(120 if config.task == "sr" else 160, *image.shape[-2:])
-    return (side, side) if image.ndim == 2 else (planes, side, side)
+    planes = min(cover.planes or len(image), len(image))
+    if cover.view == "section":
+        side = planes = min(side, planes)
+    elif row.neighbours or row.depth == "fixed":
+        planes = config.signature.channels
+    return (planes, side, side)
 
 
-def _plane(image: np.ndarray, config: SingleConfig) -> np.ndarray:
-    """The plane worth showing: a section along z for isotropic, a projection for volumes."""
-    spatial: np.ndarray = image[0, 0]
-    if spatial.ndim == 2:
-        return spatial
-    if config.task == "isotropic":
-        section: np.ndarray = spatial[:, spatial.shape[1] // 2, :]
-        return section
-    if config.task == "denoise":
-        middle: np.ndarray = spatial[spatial.shape[0] // 2]
-        return middle
-    brightest: np.ndarray = spatial.max(axis=0)
-    return brightest
+def _plane(image: np.ndarray, view: str) -> np.ndarray:
+    """Plane of an image (1, 1, y, x) or a stack (1, 1, z, y, x) that the cover shows."""
+    stack: np.ndarray = image[0, 0]
+    if stack.ndim == 2:
+        return stack
+    if view == "section":
+        return np.asarray(stack[:, stack.shape[1] // 2])
+    return np.asarray(stack[len(stack) // 2] if view == "middle" else stack.max(axis=0))
 
 
 def _panel(plane: np.ndarray) -> np.ndarray:

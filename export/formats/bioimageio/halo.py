@@ -99,7 +99,7 @@ def _is_global(config: SingleConfig) -> bool:
 
     Several reference models have some; in the others the response falls to nothing.
     """
-    return isinstance(config, ReferenceConfig) or config.task in ("projection", "volume")
+    return isinstance(config, ReferenceConfig) or interface_of(config).global_statistics
 
 
 def _halo_of(curve: np.ndarray, rule: TileRule, is_global: bool) -> HaloMeasurement:

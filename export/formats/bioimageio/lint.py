@@ -7,20 +7,17 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import lint_weights
 from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES
+from unifmir.export.formats.bioimageio.lint_weights import Problem, Severity
 from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
-
-Severity = Literal["error", "warning"]
-Problem = tuple[Severity, str, str]
-"""Severity, field or file, sentence."""
 
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
 _DOI = re.compile(r"10\.[0-9]{4}.+")

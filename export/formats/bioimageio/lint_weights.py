@@ -10,15 +10,17 @@ from typing import Any, Literal
 OPSET, IR_VERSION = 17, 8
 """The newest that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
 _ALLOWED_IMPORTS = {"torch", "math", "collections", "itertools", "types", "typing"}
-_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+WEIGHT_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
-Problem = tuple[Literal["error", "warning"], str, str]
+Severity = Literal["error", "warning"]
+Problem = tuple[Severity, str, str]
+"""Severity, field or file, sentence."""
 
 
 def problems(rdf: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[Problem]:
     """Everything wrong with the weights of a package."""
     weights = rdf.get("weights") or {}
-    for name in _FORMATS:
+    for name in WEIGHT_FORMATS:
         if name not in weights:
             yield "warning", f"weights.{name}", "missing: some consumers read nothing else"
     roots = sorted(name for name, entry in weights.items() if "parent" not in entry)

@@ -5,7 +5,7 @@ import logging
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.cover import cover_png
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement, measure_halo
 from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, axes_of, tile_rule
 from unifmir.export.formats.bioimageio.readme import ReadmeFacts, readme
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
@@ -31,9 +32,6 @@ from unifmir.tasks import TASKS
 from unifmir.zip_archive import write_zip
 
 logger = logging.getLogger(__name__)
-
-Storage = Literal["float32", "float16", "bfloat16"]
-WEIGHT_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,8 @@ class PackageInputs:
     image: np.ndarray
     """A real image: raw intensities in the task's input axes."""
     card: ModelCard
-    storage: Storage = "float32"
+    storage: str = "float32"
+    """Element type of the stored weights: a `dtype` in `ELEMENT_TYPES`."""
     image_note: str = "see the repository."
     """Name and licence of the image."""
     image_source: str = ""
@@ -191,8 +190,8 @@ def _write_tensors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
     task = TASKS[config.task]
-    lens = tile_rule(config).step if config.task == "volume" else 1
-    raw = tensors.test_image(inputs.image, axes.test_sizes, multiple_of=lens)
+    lens_px = tile_rule(config).unit
+    raw = tensors.test_image(inputs.image, axes.test_sizes, multiple_of=lens_px)
     restored = tensors.restore(inputs.module, raw, task.normalization)
     tensors.check_testable(restored)
     for kind, array in (("input", raw), ("output", restored)):
@@ -203,7 +202,7 @@ def _write_tensors(
 
 def _write_weights(inputs: PackageInputs, folder: Path) -> None:
     dtype: torch.dtype = getattr(torch, inputs.storage)
-    _write(folder, "state_dict", tensors.state_dict_bytes(inputs.module, dtype))
+    _write(folder, "pytorch_state_dict", tensors.state_dict_bytes(inputs.module, dtype))
     _write(folder, "torchscript", inputs.torchscript_file.read_bytes())
     _write(folder, "onnx", inputs.onnx_file.read_bytes())
 
@@ -217,8 +216,7 @@ def _measure(
 ) -> provenance.Measured:
     """What the package says of itself in numbers; the weight files are in `folder` already."""
     raw, restored = tested
-    keys = ("state_dict", "torchscript", "onnx")
-    files = {n: folder / rdf.FILES[k] for n, k in zip(WEIGHT_FORMATS, keys, strict=True)}
+    files = {name: folder / rdf.FILES[name] for name in WEIGHT_FORMATS}
     return provenance.Measured(
         halo=halo,
         costs=provenance.costs(inputs.network, inputs.module, raw, files),

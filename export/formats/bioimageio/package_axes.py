@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.interfaces import FIXED, interface_of
 
-REFERENCE_STEP = 16
-"""Image pixels: a multiple of what every reference model halves its images by."""
 _NAMES = {"depth": "z", "height": "y", "width": "x"}
 
 
@@ -70,22 +68,23 @@ class PackageAxes:
 
 
 def tile_rule(config: SingleConfig) -> TileRule:
-    """The rule of a network.
+    """Tile rule of a network.
 
     Light fields: 8 lenses are the least that the network does not pad. Three free axes
     (isotropic, volumetric networks) and the wide projecting network cost so much per pixel that
     their minimal tiles are half as large.
     """
-    if config.task == "volume":
-        n = interface_of(config).lens_px(config.signature)
-        return TileRule(step=n, smallest=8 * n, largest=16 * n, unit=n)
+    row = interface_of(config)
+    step = row.grid_px(config)
+    if row.lenses:
+        lens = row.lens_px(config.signature)
+        return TileRule(step=lens, smallest=step, largest=2 * step, unit=lens)
     if isinstance(config, ReferenceConfig):
-        deep = config.signature.volumetric
-        return TileRule(REFERENCE_STEP, smallest=32 if deep else 64, largest=64 if deep else 128)
-    window = config.body.window_size
-    if config.task in ("projection", "isotropic"):
-        return TileRule(step=window, smallest=4 * window, largest=8 * window)
-    return TileRule(step=window, smallest=8 * window, largest=16 * window)
+        # Its grid is twice as wide, and a convolution costs less than attention.
+        steps = 2 if row.whole_depth else 4
+    else:
+        steps = 4 if row.whole_depth or row.cuts_depth else 8
+    return TileRule(step, smallest=steps * step, largest=2 * steps * step)
 
 
 def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
@@ -101,11 +100,13 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
     consumers give an output f times as large (core: reference * in / out; JDLL: reference * out).
     """
     rule = tile_rule(config)
-    if config.task == "volume":
+    row, signature = interface_of(config), config.signature
+    if row.lenses:
         halo = 0
-    factor = interface_of(config).scale(config.signature, "image")
-    names_in, names_out = interface_of(config).axes(config.signature, "image")
-    inputs = tuple(_input_axis(n, config, rule, halo, factor) for n in names_in[2:])
+    factor = row.scale(signature, "image")
+    names_in, names_out = row.axes(signature, "image")
+    slices = row.slices(signature)
+    inputs = tuple(_input_axis(n, slices, rule, halo, factor) for n in names_in[2:])
     by_id = {axis.id: axis for axis in inputs}
     outputs = []
     for name in names_out[2:]:
@@ -115,8 +116,8 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
             outputs.append(SpaceAxis(identifier, fixed=int(size)))
             continue
         reference = by_id[identifier]
-        window = config.signature.channels if _is_window_axis(identifier, config) else 0
-        reach = window // 2 if window else halo * factor
+        # The reach of a network that reads a window of slices is exact.
+        reach = slices // 2 if identifier == "z" and slices > 1 else halo * factor
         outputs.append(
             SpaceAxis(
                 identifier,
@@ -129,18 +130,11 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
     return PackageAxes(inputs, tuple(outputs))
 
 
-def _input_axis(
-    name: str, config: SingleConfig, rule: TileRule, halo: int, factor: int
-) -> SpaceAxis:
+def _input_axis(name: str, slices: int, rule: TileRule, halo: int, factor: int) -> SpaceAxis:
     base, _, size = name.partition(FIXED)
     identifier = _NAMES[base]
     if size:
         return SpaceAxis(identifier, fixed=int(size))
-    if _is_window_axis(identifier, config):
-        return SpaceAxis(identifier, minimum=config.signature.channels)
+    if identifier == "z" and slices > 1:
+        return SpaceAxis(identifier, minimum=slices)
     return SpaceAxis(identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2))
-
-
-def _is_window_axis(identifier: str, config: SingleConfig) -> bool:
-    """Whether the axis is z of a network that reads a window of slices: its reach is exact."""
-    return identifier == "z" and config.task == "denoise" and not config.signature.volumetric

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from unifmir.export.formats.bioimageio.card import (
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
-    Storage,
     build_package,
     read_lineage,
 )
@@ -64,7 +63,7 @@ class BioimageioExporter(Exporter):
                 torchscript_file=torchscript_file,
                 image=_shown(taken.image, config),
                 card=_card(config, job.credit),
-                storage=cast(Storage, ELEMENT_TYPES[job.recipe.precision].dtype),
+                storage=ELEMENT_TYPES[job.recipe.precision].dtype,
                 image_note=f"{taken.file.name} ({taken.file.licence}): {taken.file.description}",
                 lineage=asdict(job.lineage),
                 reports=tuple(report.to_dict() for report in job.reports),
@@ -95,7 +94,7 @@ class BioimageioExporter(Exporter):
 
 def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
     """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
-    if config.task == "denoise" and interface_of(config).depth_out != "free":
+    if "z" in TASKS[config.task].input_axes and interface_of(config).depth == "none":
         plane: np.ndarray = image[len(image) // 2]
         return plane
     return image

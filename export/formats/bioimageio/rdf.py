@@ -22,6 +22,7 @@ from unifmir.export.formats.bioimageio.card import (
     QuantitativeEvaluation,
     TrainingRecord,
 )
+from unifmir.export.formats.bioimageio.lint_weights import OPSET
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
@@ -34,12 +35,11 @@ PYTORCH_VERSION = "2.5.1"
 environment with exactly this version and the torchvision that goes with it, which is known up to
 2.9.1; 2.5.1 is what BioEngine runs. The architecture needs nothing newer, and a trace made by
 2.13 loads in 2.0."""
-OPSET = 17
 INPUT_ID, OUTPUT_ID = "raw", "restored"
 FILES = {
     "readme": "README.md",
     "cover": "cover.png",
-    "state_dict": "weights.pt",
+    "pytorch_state_dict": "weights.pt",
     "torchscript": "weights.torchscript.pt",
     "onnx": "weights.onnx",
     "test_input": "test_input.npy",
@@ -234,7 +234,7 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
     derived = {"parent": "pytorch_state_dict", "authors": packagers}
     return {
         "pytorch_state_dict": {
-            **_file(folder, FILES["state_dict"]),
+            **_file(folder, FILES["pytorch_state_dict"]),
             "authors": [_person(author) for author in card.authors],
             "architecture": {
                 **_file(folder, contents.architecture_file),

@@ -8,6 +8,8 @@ from unifmir.config import SingleConfig
 from unifmir.export.formats.bioimageio.card import UNRECORDED, ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
+from unifmir.interfaces import interface_of
+from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.tasks import TASKS
 from unifmir.text_tables import markdown_rows
 
@@ -62,8 +64,8 @@ def _tensors(facts: ReadmeFacts) -> str:
         )
     else:
         normalisation = (
-            "Normalisation (inside the network): intensities are divided by 0.55 of the image's "
-            f"maximum and shifted by -1 ({rule.source})."
+            "Normalisation (inside the network): intensities are divided by "
+            f"{BRIGHTEST_FRACTION} of the image's maximum and shifted by -1 ({rule.source})."
         )
     table = markdown_rows(("tensor", "axis", "size", "halo (output px)"), rows)
     return (
@@ -80,7 +82,7 @@ def _axis_row(axis: SpaceAxis) -> tuple[str, str, str]:
 def _how_to_run(facts: ReadmeFacts) -> str:
     whole = (
         "Run it on whole images: it depends on the brightest pixel of what it is given."
-        if facts.config.task == "volume"
+        if interface_of(facts.config).lenses
         else "Images larger than memory allows are restored in overlapping blocks with "
         "`--blockwise`; percentiles are still those of the whole image."
     )
@@ -153,7 +155,7 @@ def _report_table(reports: Iterable[Mapping[str, Any]]) -> str:
 
 def _halo_text(facts: ReadmeFacts) -> str:
     halo = facts.halo
-    if facts.config.task == "volume":
+    if interface_of(facts.config).lenses:
         return (
             "None is declared: the network works on the whole image's maximum and extent, so it "
             f"must be given whole images. Measured for the record: {halo.measured_px} input pixels "

@@ -13,7 +13,7 @@ import torch
 from tests.compat.packages import TINY, network
 from unifmir.config import SingleTaskConfig
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio.architecture import bundle, image_wrapper
+from unifmir.export.formats.bioimageio.architecture import bundle
 from unifmir.export.formats.bioimageio.lint_weights import imported_packages
 from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
 from unifmir.model import build, image_interface
@@ -85,8 +85,9 @@ def every_config() -> list[SingleTaskConfig]:
 
 @pytest.mark.parametrize("config", every_config(), ids=lambda c: f"{c.task}{c.in_channels}")
 def test_the_wrapper_is_the_one_the_eager_path_uses(config: SingleTaskConfig):
-    name, _ = image_wrapper(config)
-    assert type(image_interface(build(config))).__name__ == name
+    generated = bundle(config, "0.1.0")
+    wrapper = type(image_interface(build(config))).__name__
+    assert f"class {generated.callable}({wrapper}):" in generated.source
 
 
 def test_a_task_takes_only_the_definitions_it_needs():
