@@ -228,7 +228,7 @@ def _table(done: "Sequence[RestoredFile]") -> str:
     rows = [
         (
             str(one.job.target),
-            "x".join(map(str, one.out_shape)),
+            "x".join(map(str, one.plan.out_shape)),
             one.ran["model"],
             f"{one.ran['runtime']} on {one.ran['device']}",
             one.tiles,

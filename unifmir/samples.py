@@ -26,7 +26,7 @@ class Sample:
     image: Float32[np.ndarray, "*axes"]
     """Raw intensities in `TaskSpec.input_axes`."""
     file: SampleFile
-    """What the image shows, where it comes from, and its licence."""
+    """Description, origin and licence of the image."""
 
 
 def sample(task: str) -> Sample:

@@ -69,7 +69,7 @@ def main() -> None:
 
 def sr(package: Path) -> NDArray[Any]:
     """Widefield-like resolution: a TIRF image, the usual input of x2 super-resolution."""
-    image = imread(package / TIRF)
+    image: NDArray[Any] = imread(package / TIRF)
     return image[140:300, 100:260]
 
 

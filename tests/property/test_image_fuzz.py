@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
 
 from unifmir.errors import ImageError
-from unifmir.images import read
+from unifmir.images import read_image_file
 
 STACK = np.random.default_rng(5).integers(0, 4000, (5, 12, 16), dtype=np.uint16)
 KINDS = ("plain", "zlib", "imagej", "ome", "png", "big")
@@ -45,7 +45,7 @@ def valid(kind: str) -> bytes:
 
 def assert_refused_or_valid(path: Path, wanted: str) -> None:
     try:
-        found = read(path, wanted)
+        found = read_image_file(path, wanted)
     except ImageError:
         return
     assert found.values.dtype == np.float32
@@ -125,4 +125,4 @@ def test_the_undamaged_files_are_read(tmp_path: Path, kind: str) -> None:
     path.write_bytes(valid(kind))
     wanted = "yx" if kind == "png" else "zyx"
     expected = STACK[0] if kind == "png" else STACK
-    assert np.array_equal(read(path, wanted).values, expected)
+    assert np.array_equal(read_image_file(path, wanted).values, expected)

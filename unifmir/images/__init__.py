@@ -2,7 +2,7 @@
 
 from unifmir.images.arrays import ArraySink, ArraySource
 from unifmir.images.base import AXES, Channel, ImageInfo, Region, Shape, Sink, Source, whole_region
-from unifmir.images.image_files import Image, read, read_image, write_tiff
+from unifmir.images.image_files import Image, read_image, read_image_file, write_tiff
 from unifmir.images.open_files import create_sink, open_source
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "Source",
     "create_sink",
     "open_source",
-    "read",
     "read_image",
+    "read_image_file",
     "whole_region",
     "write_tiff",
 ]

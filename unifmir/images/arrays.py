@@ -1,12 +1,15 @@
 """Arrays as images: what is restored in memory."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unifmir.images.base import (
+    AXES,
     ImageInfo,
+    Pixels,
     Region,
     Shape,
     check_output,
@@ -44,23 +47,16 @@ class ArraySource:
         height, width = found.five[3:]
         self.chunks: Shape = (1, 1, 1, min(height, _CHUNK), min(width, _CHUNK))
         known = info or ImageInfo(name="array", axes=found.named)
-        self.info = ImageInfo(
-            name=known.name,
-            axes=found.named,
-            pixel_size_um=known.pixel_size_um,
-            z_step_um=known.z_step_um,
-            frame_interval_s=known.frame_interval_s,
-            channels=known.channels,
-        )
+        self.info = replace(known, axes=found.named)
         self._values = found.arranged(values)
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region: a copy, in the machine's byte order."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region: a copy, in the machine's byte order."""
         check_region(region, self.shape)
         return self._values[region].astype(self.dtype)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Release nothing: the array is the caller's."""
 
 
 class ArraySink:
@@ -89,21 +85,21 @@ class ArraySink:
         self.resumed = False
         self.values = np.zeros(shape, self.dtype)
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
-        """Write a region; values have its shape."""
+    def write(self, region: Region, values: Pixels) -> None:
+        """Write intensities to a region."""
         check_values(region, values, self.shape, self.dtype)
         self.values[region] = values
 
     def flush(self) -> None:
-        """Nothing in memory survives."""
+        """Do nothing: what is in memory does not survive."""
 
     def publish(self) -> None:
-        """The array is the result."""
+        """Do nothing: the array is the result."""
 
     def discard(self) -> None:
-        """Nothing lies aside."""
+        """Do nothing: nothing lies aside."""
 
     def array(self) -> NDArray[Any]:
-        """What was written, with the axes of `info.axes` only."""
-        lengths = [self.shape["tczyx".index(axis)] for axis in self.info.axes]
+        """Intensities that were written, shape and axes as `info.axes`."""
+        lengths = [self.shape[AXES.index(axis)] for axis in self.info.axes]
         return self.values.reshape(lengths)

@@ -1,4 +1,4 @@
-"""What an image is to the rest of the package, whatever file it lies in.
+"""Images as the rest of the package sees them, whatever file they lie in.
 
 Every image is five-dimensional here, (T, C, Z, Y, X), read and written by regions, so that an
 image never has to fit in memory.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped
 
 from unifmir.errors import ImageError
 
@@ -16,11 +16,13 @@ AXES = "tczyx"
 Shape = tuple[int, int, int, int, int]
 Region = tuple[slice, slice, slice, slice, slice]
 """Slices with explicit bounds and step 1, one an axis of `AXES`."""
+Pixels = Shaped[np.ndarray, "t c z y x"]
+"""Intensities of a region, of any real dtype."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What a file says of one channel."""
+    """Metadata of one channel."""
 
     name: str | None = None
     color: str | None = None
@@ -31,12 +33,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What a file says of its image beside the pixels. None where it does not say."""
+    """Metadata that a file holds of its image. None where it does not say."""
 
     name: str
-    """Of the file, for people."""
+    """Name of the file, for people."""
     axes: str
-    """Those the file really has, in the order of `AXES`; the others have length 1."""
+    """Axes that the file really has, in the order of `AXES`; the others have length 1."""
     pixel_size_um: tuple[float | None, float | None] = (None, None)
     """Along y and x."""
     z_step_um: float | None = None
@@ -45,13 +47,13 @@ class ImageInfo:
     """One a channel, or none."""
 
     def scaled(self, lateral: float = 1.0, axial: float = 1.0) -> Self:
-        """The same field of view with `lateral` and `axial` times as many pixels along it."""
+        """Metadata of the same field of view with `lateral` and `axial` times as many pixels."""
         y, x = (None if size is None else size / lateral for size in self.pixel_size_um)
         step = None if self.z_step_um is None else self.z_step_um / axial
         return replace(self, pixel_size_um=(y, x), z_step_um=step)
 
     def without(self, axes: str) -> Self:
-        """Without some axes, now of length 1, and without what the file says of them."""
+        """Metadata without some axes, which now have length 1."""
         gone = set(axes.lower())
         return replace(
             self,
@@ -62,7 +64,7 @@ class ImageInfo:
         )
 
     def without_display(self) -> Self:
-        """For pixels whose intensities are no longer those of the file."""
+        """Metadata of pixels whose intensities are no longer those of the file."""
         return replace(self, channels=tuple(replace(c, display=None) for c in self.channels))
 
 
@@ -73,10 +75,10 @@ class Source(Protocol):
     shape: Shape
     dtype: np.dtype[Any]
     chunks: Shape
-    """What is cheap to read at once."""
+    """Size that is cheap to read at once."""
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region, in the file's own dtype, five axes."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region, in the file's own dtype."""
 
     def close(self) -> None:
         """Release the file."""
@@ -96,11 +98,11 @@ class Sink(Protocol):
     resumed: bool
     """Whether it found, and holds, what an interrupted run wrote; else it began empty."""
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
-        """Write a region; values have its shape."""
+    def write(self, region: Region, values: Pixels) -> None:
+        """Write intensities to a region."""
 
     def flush(self) -> None:
-        """Everything written so far survives a kill of this process from here on."""
+        """Bring everything written so far to where it survives a kill of this process."""
 
     def publish(self) -> None:
         """Rename into place, replacing what was there."""
@@ -135,7 +137,7 @@ def check_region(region: Region, shape: Shape) -> None:
         )
 
 
-def check_values(region: Region, values: NDArray[Any], shape: Shape, dtype: np.dtype[Any]) -> None:
+def check_values(region: Region, values: Pixels, shape: Shape, dtype: np.dtype[Any]) -> None:
     """Raise ImageError where values cannot be written to a region of an image."""
     check_region(region, shape)
     if values.shape != region_shape(region):

@@ -1,14 +1,14 @@
 """Microscopes' own files, through bioio where it is installed; and what other files look like."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unifmir.errors import ImageError, MissingExtraError
-from unifmir.images.base import Channel, ImageInfo, Region, Shape, check_region
+from unifmir.images.base import Channel, ImageInfo, Pixels, Region, Shape, check_region
 from unifmir.images.damage import reading
 from unifmir.images.layout import layout, real
 
@@ -26,7 +26,7 @@ READERS = {
     ".sldy": "bioio-sldy",
     ".vsi": "bioio-bioformats",
 }
-"""What reads files of these suffixes, beside bioio itself."""
+"""Packages that read files of these suffixes, beside bioio itself."""
 
 
 def has_reader(path: Path) -> bool:
@@ -35,7 +35,7 @@ def has_reader(path: Path) -> bool:
 
 
 def looks_like(start: bytes) -> str:
-    """What a file that is no TIFF or PNG begins as."""
+    """Kind of a file that is no TIFF or PNG, by its first bytes."""
     if not start:
         return "is empty"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -93,21 +93,17 @@ class BioioSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes, series = self._arguments
-        return _opened, (path, axes, series)
+        return partial(type(self), axes=axes, series=series), (path,)
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region."""
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)].compute())
         return self._layout.arranged(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
-        """Its files are opened for each read."""
-
-
-def _opened(path: Path, axes: str | None, series: int | None) -> BioioSource:
-    return BioioSource(path, axes=axes, series=series)
+        """Release nothing: files are opened for each read."""
 
 
 def _opened_by_bioio(path: Path) -> Any:
@@ -158,7 +154,7 @@ def _info(image: Any, name: str, axes: str, count: int) -> ImageInfo:
 
 
 def _positive(value: Any) -> float | None:
-    """Of micrometres or seconds, as bioio gives them; None or 0 where the file does not say."""
+    """Positive size in micrometres or seconds; None where bioio gives None, 0 or NaN."""
     if value is None or not np.isfinite(value) or value <= 0:
         return None
     return float(value)

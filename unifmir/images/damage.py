@@ -10,7 +10,7 @@ from unifmir.errors import ImageError
 MAX_BYTES = 64 * 2**30
 """Refused beyond this size once decoded, where an image is read as a whole."""
 SUSPICIOUS_BYTES = 64 * 2**20
-"""From this decoded size on, the file's own size is compared with it."""
+"""Decoded size from which on the file's own size is compared with it."""
 
 
 @contextmanager

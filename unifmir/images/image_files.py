@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Shaped
 
 from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Shape, Source, described, whole_region
@@ -22,7 +21,7 @@ from unifmir.normalize import checked
 class Image:
     """A file's image with what the file says of it."""
 
-    values: NDArray[np.float32]
+    values: Float32[np.ndarray, "..."]
     """Raw intensities in the wanted axes."""
     pixel_size_um: float | None
     """Lateral; None where the file does not say, or says different ones for x and y."""
@@ -30,7 +29,7 @@ class Image:
     """Distance of planes; None where the file does not say."""
 
 
-def read_image(path: Path, axes: str) -> NDArray[np.float32]:
+def read_image(path: Path, axes: str) -> Float32[np.ndarray, "..."]:
     """Read an image file in the wanted axes.
 
     Parameters
@@ -50,11 +49,11 @@ def read_image(path: Path, axes: str) -> NDArray[np.float32]:
     ImageError
         The file is missing, is no image, is damaged, or has other axes than wanted.
     """
-    return read(path, axes).values
+    return read_image_file(path, axes).values
 
 
-def read(path: Path, axes: str) -> Image:
-    """As `read_image`, with the pixel size where the file holds one."""
+def read_image_file(path: Path, axes: str) -> Image:
+    """Read an image file as `read_image` does, shape and intensities, with its pixel size."""
     source = open_source(path)
     try:
         check_size(path, math.prod(source.shape) * source.dtype.itemsize)
@@ -76,7 +75,7 @@ def read(path: Path, axes: str) -> Image:
 
 def write_tiff(
     path: Path,
-    array: NDArray[Any],
+    array: Shaped[np.ndarray, "..."],
     axes: str,
     pixel_size_um: float | None = None,
     *,
@@ -89,7 +88,7 @@ def write_tiff(
     path : Path
         Replaced if it exists.
     array : array, shape as `axes`
-        uint8 and uint16 are kept, everything else becomes float32 (ImageJ knows no others).
+        Intensities; uint8 and uint16 are kept, all else becomes float32 (ImageJ has no others).
     axes : str
         "yx" or "zyx".
     pixel_size_um : float, optional
@@ -122,7 +121,7 @@ def write_tiff(
 
 
 def _order(source: Source, wanted: str) -> list[int]:
-    """For each wanted axis, its place in the order of `AXES`; ImageError where one is missing."""
+    """Place of each wanted axis in the order of `AXES`; ImageError where one is missing."""
     shape: Shape = source.shape
     long = "".join(axis for axis, n in zip(AXES, shape, strict=True) if n > 1)
     extra = [axis for axis in long if axis not in wanted]

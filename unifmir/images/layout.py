@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped
 
 from unifmir.errors import ImageError
-from unifmir.images.base import AXES, Region, Shape, described, times
+from unifmir.images.base import AXES, Pixels, Region, Shape, described, times
 
 _UNKNOWN = "qi"
 """tifffile's letters for pages of unknown meaning."""
@@ -22,7 +22,7 @@ class Layout:
     axes: str
     """One letter of `AXES` for each of the array's axes, or `.` for one of length 1 to drop."""
     shape: tuple[int, ...]
-    """Of the file's array."""
+    """Shape of the file's array."""
 
     @property
     def named(self) -> str:
@@ -50,16 +50,16 @@ class Layout:
         given = dict(zip(AXES, region, strict=True))
         return tuple(given.get(axis, slice(0, 1)) for axis in self.axes)
 
-    def arranged(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A part of the file's array with five axes."""
+    def arranged(self, values: Shaped[np.ndarray, "..."]) -> Pixels:
+        """Intensities of a part of the file's array, with five axes."""
         kept = [index for index, axis in enumerate(self.axes) if axis != "."]
         squeezed = values.reshape([values.shape[index] for index in kept])
         axes = self.axes.replace(".", "")
         ordered = squeezed.transpose([axes.index(axis) for axis in self.named])
         return ordered.reshape(self.lengths(values.shape))
 
-    def filed(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values with five axes as a part of the file's array; the opposite of `arranged`."""
+    def filed(self, values: Pixels) -> Shaped[np.ndarray, "..."]:
+        """Intensities as a part of the file's array; the opposite of `arranged`."""
         lengths = self.of_file(_five(values.shape))
         squeezed = values.reshape([values.shape[AXES.index(axis)] for axis in self.named])
         axes = self.axes.replace(".", "")

@@ -1,4 +1,4 @@
-"""What OME-Zarr's metadata says of an image, and how it is said.
+"""Metadata of OME-Zarr, read and written.
 
 Read: OME-NGFF 0.1 to 0.5. Written: 0.4.
 """
@@ -14,8 +14,8 @@ from unifmir.images.layout import Layout
 from unifmir.images.units import micrometres, seconds
 
 VERSION = "0.4"
-"""On Zarr 2: Fiji, Bio-Formats, QuPath, napari, BigDataViewer and bioio all read it, while 0.5 on
-Zarr 3 is not read by all of them yet."""
+"""Version that is written, on Zarr 2: Fiji, Bio-Formats, QuPath, napari, BigDataViewer and bioio
+all read it, while 0.5 on Zarr 3 is not read by all of them yet."""
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _WHITE = "FFFFFF"
 
@@ -52,7 +52,7 @@ def axis_letters(multiscales: dict[str, Any], ndim: int) -> str | None:
 
 
 def ngff_info(attributes: dict[str, Any], name: str, found: Layout) -> ImageInfo:
-    """What a group's attributes say of its image, whose axes are `found`."""
+    """Metadata that a group's attributes hold of its image, whose axes are `found`."""
     info = ImageInfo(name=name, axes=found.named)
     multiscales = multiscales_of(attributes)
     if multiscales is None:
@@ -72,7 +72,7 @@ def ngff_info(attributes: dict[str, Any], name: str, found: Layout) -> ImageInfo
 
 
 def _metadata(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Where the metadata lies: below `ome` since 0.5."""
+    """Attributes that hold the metadata: those below `ome` since 0.5."""
     inner = attributes.get("ome")
     return inner if isinstance(inner, dict) else attributes
 
@@ -176,7 +176,7 @@ def _level_scale(axis: str, size: float | None, factor: int) -> float:
 
 
 def _shifts(axes: str, sizes: dict[str, float | None], factor: int) -> list[float]:
-    """Where the centre of each level's first pixel lies: means are of whole blocks of pixels."""
+    """Places of the centre of a level's first pixel: means are of whole blocks of pixels."""
     return [
         (1.0 if sizes[axis] is None else float(sizes[axis] or 1.0)) * (factor - 1) / 2
         if axis in "yx"

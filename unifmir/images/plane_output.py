@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unifmir.images.base import ImageInfo, Region, Shape, check_output, check_values
+from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_output, check_values
 from unifmir.images.layout import Layout
 from unifmir.images.staged_output import StagedOutput, check_space, staging_plan, sync_file
 
@@ -45,7 +44,7 @@ class PlanesSink:
     """
 
     kind: str
-    """Of the file, for the note that lies beside the unfinished form."""
+    """Name of the format, for the note that lies beside the unfinished form."""
 
     def __init__(self, request: OutputRequest) -> None:
         check_output(request.shape, request.info)
@@ -56,11 +55,11 @@ class PlanesSink:
         self._layout = file_layout(request.info, request.shape)
         self._check()
         self.chunks: Shape = request.chunks or self._rows()
-        self._aside = StagedOutput(
+        self._staged = StagedOutput(
             self.path, staging_plan(self.kind, self.shape, self.dtype, self.info, self.chunks)
         )
-        self.resumed: bool = self._aside.begin(self._create_with_room, resume=request.resume)
-        facts = self._aside.facts
+        self.resumed: bool = self._staged.begin(self._create_with_room, resume=request.resume)
+        facts = self._staged.facts
         self._offset = int(facts["offset"])
         self._stored = self.dtype.newbyteorder(facts["byteorder"])
 
@@ -72,13 +71,13 @@ class PlanesSink:
         """Make the empty file; where its pixels begin (`offset`), and their `byteorder`."""
         raise NotImplementedError
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
-        """Write a region; values have its shape."""
+    def write(self, region: Region, values: Pixels) -> None:
+        """Write intensities to a region."""
         check_values(region, values, self.shape, self.dtype)
         filed = np.ascontiguousarray(self._layout.filed(values), dtype=self._stored)
         *outer, ys, xs = self._layout.region(region)
         *lengths, height, width = self._layout.shape
-        with self._aside.path.open("rb+", buffering=0) as file:
+        with self._staged.path.open("rb+", buffering=0) as file:
             for position in np.ndindex(*filed.shape[:-2]):
                 at = tuple(n + bounds.start for n, bounds in zip(position, outer, strict=True))
                 index = int(np.ravel_multi_index(at, lengths)) if at else 0
@@ -92,16 +91,16 @@ class PlanesSink:
 
     def flush(self) -> None:
         """Wait until everything written so far is on the disk."""
-        sync_file(self._aside.path)
+        sync_file(self._staged.path)
 
     def publish(self) -> None:
         """Rename into place, replacing what was there."""
-        sync_file(self._aside.path)
-        self._aside.publish()
+        sync_file(self._staged.path)
+        self._staged.publish()
 
     def discard(self) -> None:
         """Delete what lies aside."""
-        self._aside.discard()
+        self._staged.discard()
 
     def _create_with_room(self, path: Path) -> dict[str, Any]:
         check_space(path.parent, math.prod(self.shape) * self.dtype.itemsize)

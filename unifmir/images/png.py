@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from unifmir.atomic import writing
 from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
-from unifmir.images.base import ImageInfo, Region, Shape, times
+from unifmir.images.base import ImageInfo, Pixels, Region, Shape, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import layout, real
 from unifmir.images.plane_output import PlanesSink
@@ -50,18 +51,14 @@ class PngSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes = self._arguments
-        return _opened, (path, axes)
+        return partial(type(self), axes=axes), (path,)
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region."""
         return self._array.read(region)
 
     def close(self) -> None:
-        """Nothing is kept open."""
-
-
-def _opened(path: Path, axes: str | None) -> PngSource:
-    return PngSource(path, axes=axes)
+        """Release nothing: no file is kept open."""
 
 
 def _values(path: Path) -> NDArray[Any]:
@@ -140,7 +137,7 @@ class PngSink(PlanesSink):
         """Encode what lies aside into the file, and delete it."""
         from PIL import Image as Pillow
 
-        plane = np.fromfile(self._aside.path, self._stored).reshape(self.shape[-2:])
+        plane = np.fromfile(self._staged.path, self._stored).reshape(self.shape[-2:])
         with writing(self.path) as encoded:
             Pillow.fromarray(plane).save(encoded, format="PNG")
         self.discard()

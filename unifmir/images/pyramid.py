@@ -27,7 +27,7 @@ _THREADS = 4
 def create_level(
     group: "Group", level: int, filed: Layout, chunks: tuple[int, ...], dtype: np.dtype[Any]
 ) -> "Array[Any]":
-    """An empty array for one level, in place of one that lies there."""
+    """Create the empty array of one level: intensities of `filed.shape` in units of level 0."""
     from numcodecs import Blosc
 
     return group.create_array(

@@ -1,4 +1,4 @@
-"""Where an output lies until it is complete, and how the next run finds it there."""
+"""Staged outputs: they lie aside until they are complete, where the next run finds them."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.atomic import PREFIX
+from unifmir.atomic import PREFIX, writing
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
 
@@ -57,15 +57,14 @@ class StagedOutput:
             return True
         self.discard()
         facts = create(self.path)
-        # The note is the sign that the output was created completely: written aside, renamed.
-        half = self._note.with_suffix(".half")
-        half.write_text(json.dumps({"plan": self._plan, "facts": facts}), "utf-8")
-        half.replace(self._note)
+        # The note is the sign that the output was created completely.
+        with writing(self._note) as half:
+            half.write_text(json.dumps({"plan": self._plan, "facts": facts}), "utf-8")
         return False
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `create` returned, in this run or the interrupted one."""
+        """Facts that `create` returned, in this run or the interrupted one."""
         facts: dict[str, Any] = self._noted()["facts"]
         return facts
 
@@ -84,7 +83,6 @@ class StagedOutput:
     def discard(self) -> None:
         """Delete what lies aside."""
         self._note.unlink(missing_ok=True)
-        self._note.with_suffix(".half").unlink(missing_ok=True)
         _remove(self.path)
 
     def _undo_replacement(self) -> None:
@@ -106,7 +104,7 @@ class StagedOutput:
 def staging_plan(
     kind: str, shape: Shape, dtype: np.dtype[Any], info: ImageInfo, chunks: Shape
 ) -> dict[str, Any]:
-    """What decides how the unfinished form of an output looks."""
+    """JSON values of all that decides how the unfinished form of an output looks."""
     return {
         "kind": kind,
         "shape": list(shape),

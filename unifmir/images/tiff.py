@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.images.base import ImageInfo, Region, Shape, check_region, times
+from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_region, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import layout, real
 from unifmir.images.tiff_metadata import tiff_info
@@ -69,10 +70,10 @@ class TiffSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes, series = self._arguments
-        return _opened, (path, axes, series)
+        return partial(type(self), axes=axes, series=series), (path,)
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region, in the machine's byte order; only what it needs is decoded."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region, in the machine's byte order; no more than it is decoded."""
         check_region(region, self.shape)
         slices = self._layout.region(region)
         with self._lock, reading(self._path):
@@ -167,10 +168,6 @@ class _Segments:
         """Drop all."""
         self._kept.clear()
         self._bytes = 0
-
-
-def _opened(path: Path, axes: str | None, series: int | None) -> TiffSource:
-    return TiffSource(path, axes=axes, series=series)
 
 
 def _chosen(file: tifffile.TiffFile, wanted: int | None) -> int:

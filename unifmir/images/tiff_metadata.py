@@ -1,4 +1,4 @@
-"""What a TIFF file says of its image, and how it is said in one: ImageJ's words and OME's."""
+"""Metadata of TIFF files, read and written in ImageJ's words and OME's."""
 
 import struct
 from dataclasses import replace
@@ -18,7 +18,7 @@ _COLORS_OF_COMPOSITES = range(2, 8)
 
 
 def tiff_info(file: tifffile.TiffFile, index: int, name: str, found: Layout) -> ImageInfo:
-    """What a file says of its image number `index`, whose axes are `found`."""
+    """Metadata that a file holds of its image number `index`, whose axes are `found`."""
     info = ImageInfo(name=name, axes=found.named)
     if file.is_ome and file.ome_metadata:
         return _from_ome(info, file.ome_metadata, index, found.five[1])

@@ -1,16 +1,17 @@
 """OME-Zarr images and plain Zarr arrays, read and written by chunks."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unifmir.errors import ImageError, MissingExtraError
 from unifmir.images.base import (
     AXES,
     ImageInfo,
+    Pixels,
     Region,
     Shape,
     check_output,
@@ -91,21 +92,17 @@ class ZarrSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes, series = self._arguments
-        return _opened, (path, axes, series)
+        return partial(type(self), axes=axes, series=series), (path,)
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """The pixels of a region; only its chunks are decoded."""
+    def read(self, region: Region) -> Pixels:
+        """The intensities of a region; only its chunks are decoded."""
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)])
         return self._layout.arranged(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
-        """Nothing is kept open."""
-
-
-def _opened(path: Path, axes: str | None, series: int | None) -> ZarrSource:
-    return ZarrSource(path, axes=axes, series=series)
+        """Release nothing: no file is kept open."""
 
 
 def _smaller(array: "Array[Any]") -> tuple[int, ...]:
@@ -199,20 +196,20 @@ class ZarrSink:
                 f"{self.path} is a folder that is no OME-Zarr image, and is not replaced: "
                 "choose another name"
             )
-        self._aside = StagedOutput(
+        self._staged = StagedOutput(
             self.path, staging_plan("ome-zarr", self.shape, self.dtype, self.info, self.chunks)
         )
-        self.resumed: bool = self._aside.begin(self._create, resume=request.resume)
+        self.resumed: bool = self._staged.begin(self._create, resume=request.resume)
         self._array: Array[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_array": None}
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
-        """Write a region; values have its shape. Chunks it covers in part are read first."""
+    def write(self, region: Region, values: Pixels) -> None:
+        """Write intensities to a region. Chunks it covers in part are read first."""
         check_values(region, values, self.shape, self.dtype)
         if self._array is None:
-            self._array = library().open_array(store=str(self._aside.path / "0"), mode="r+")
+            self._array = library().open_array(store=str(self._staged.path / "0"), mode="r+")
         self._array[self._layout.region(region)] = self._layout.filed(values)
 
     def flush(self) -> None:
@@ -220,16 +217,16 @@ class ZarrSink:
 
     def publish(self) -> None:
         """Compute the pyramid, then rename into place, replacing what was there."""
-        for left in self._aside.path.rglob("*.partial"):
+        for left in self._staged.path.rglob("*.partial"):
             left.unlink()  # chunks that a killed process had begun to write
         self._array = None
-        build_pyramid(self._aside.path, self.info, self._layout)
-        self._aside.publish()
+        build_pyramid(self._staged.path, self.info, self._layout)
+        self._staged.publish()
 
     def discard(self) -> None:
         """Delete what lies aside."""
         self._array = None
-        self._aside.discard()
+        self._staged.discard()
 
     def _create(self, path: Path) -> dict[str, Any]:
         group = library().create_group(store=str(path), zarr_format=2)

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unifmir.images.base import Shape, Sink, Source
+from unifmir.images.base import Shape, Sink
 from unifmir.images.open_files import create_sink, open_source
 from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import RestorationProgress, Summary, restore_array
+from unifmir.restoration.executor import RestorationProgress, restore_array
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.options import Options
@@ -29,52 +30,50 @@ from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_de
 logger = logging.getLogger(__name__)
 
 MAX_CHUNK: Shape = (1, 1, 64, 1024, 1024)
-"""Of an OME-Zarr image. Viewers load whole chunks."""
+"""Largest chunk of an OME-Zarr image: viewers load whole chunks."""
 
 OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredFile:
-    """What became of one file."""
+    """A file that was restored, and how."""
 
     job: Job
-    shape: Shape
-    out_shape: Shape
-    """(T, C, Z, Y, X), as `shape`."""
-    tile_shape: Shape
-    """Of the output."""
-    halo: tuple[int, int, int]
-    """Overlap on each side along z, y and x, in pixels of the image."""
-    tiles: int
+    plan: RestorationPlan
     tiles_resumed: int
     """Finished by an earlier run that was interrupted."""
-    pixels: int
     seconds: float
     """Restoring, without loading and planning."""
     peak_memory_bytes: int
     """Largest resident set of the process, or on a cluster of the largest worker."""
     ran: dict[str, Any]
-    """What really ran: `model`, `runtime`, `library`, `device`, `provider`, `precision`..."""
+    """Facts of what ran: `model`, `runtime`, `library`, `device`, `provider`, `precision`..."""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the plan, resumed ones included."""
+        return len(self.plan.tiles)
 
     @property
     def megapixels_per_second(self) -> float:
         """Source pixels restored by this run, over its time."""
-        fresh = self.pixels * (1 - self.tiles_resumed / max(1, self.tiles))
+        fresh = prod(self.plan.shape) * (1 - self.tiles_resumed / max(1, self.tiles))
         return fresh / 1e6 / self.seconds if self.seconds > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Facts as JSON values; shapes are (T, C, Z, Y, X)."""
+        plan = self.plan
         return {
             "input": str(self.job.source),
             "output": str(self.job.target),
-            "shape": list(self.shape),
-            "out_shape": list(self.out_shape),
-            "tile_shape": list(self.tile_shape),
-            "halo": list(self.halo),
+            "shape": list(plan.shape),
+            "out_shape": list(plan.out_shape),
+            "tile_shape": list(plan.tile_shape),
+            "halo": list(plan.geometry.halo),
             "tiles": self.tiles,
             "tiles_resumed": self.tiles_resumed,
-            "pixels": self.pixels,
+            "pixels": prod(plan.shape),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
             "ran": self.ran,
@@ -247,11 +246,18 @@ def restore_file(
         warn_if_begun_anew(job, journal)
     finally:
         source.close()
-    return _restored(job, source, summary, predictor)
+    return RestoredFile(
+        job=job,
+        plan=summary.plan,
+        tiles_resumed=summary.tiles_resumed,
+        seconds=summary.seconds,
+        peak_memory_bytes=resident_bytes("VmHWM"),
+        ran=dict(predictor.ran),
+    )
 
 
 def create_output(target: Path, plan: RestorationPlan) -> Sink:
-    """The file that a plan is written to, in float32, in chunks that no two tiles share."""
+    """Create the file that a plan is written to, float32, in chunks that no two tiles share."""
     return create_sink(
         target,
         plan.out_shape,
@@ -271,7 +277,7 @@ def output_chunks(tile_shape: Shape) -> Shape:
 
 
 def open_journal(job: Job, ran: Mapping[str, Any]) -> Journal:
-    """Which tiles of this very work are finished."""
+    """Open the journal of which tiles of this very work are finished."""
     return Journal(journal_path(job.target), source=source_identity(job), model=model_identity(ran))
 
 
@@ -291,23 +297,6 @@ def source_identity(job: Job) -> str:
 
 
 def model_identity(ran: Mapping[str, Any]) -> str:
-    """What decides the numbers: weights, precision, runtime and what it computes with."""
+    """Text of all that decides the numbers: weights, precision, runtime and its library."""
     names = ("weights", "task", "precision", "fast", "runtime", "library", "version", "provider")
     return json.dumps({name: ran.get(name) for name in names}, sort_keys=True)
-
-
-def _restored(job: Job, source: Source, summary: Summary, predictor: Predictor) -> RestoredFile:
-    plan = summary.plan
-    return RestoredFile(
-        job=job,
-        shape=source.shape,
-        out_shape=plan.out_shape,
-        tile_shape=plan.tile_shape,
-        halo=plan.geometry.halo,
-        tiles=summary.tiles,
-        tiles_resumed=summary.tiles_resumed,
-        pixels=summary.pixels,
-        seconds=summary.seconds,
-        peak_memory_bytes=resident_bytes("VmHWM"),
-        ran=dict(predictor.ran),
-    )

@@ -1,4 +1,4 @@
-"""Which files are restored and what the results are called."""
+"""Files to restore, and the names of their results."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ IMAGE_SUFFIXES = (
     ".btf",
     ".png",
 )
-"""Of images that folders and patterns name, the longer before those they end in."""
+"""Ends of names of images in folders and patterns, the longer before those they end in."""
 TIFF, ZARR = ".tif", ".ome.zarr"
-"""Of results."""
+"""Ends of names of results."""
 KINDS = {"tiff": TIFF, "zarr": ZARR}
 """Choices of a format -> end of the name."""
 
@@ -33,7 +33,7 @@ class Job:
     source: Path
     target: Path
     axes: str | None = None
-    """Of the source, where the file says them wrongly or not at all."""
+    """Axes of the source, where the file says them wrongly or not at all."""
 
 
 def plan_jobs(
@@ -46,7 +46,7 @@ def plan_jobs(
     skip_existing: bool = False,
     axes: str | None = None,
 ) -> list[Job]:
-    """The files that inputs name, with the name of each result.
+    """Find the files that inputs name, and name their results.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def plan_jobs(
         An input does not exist or holds no image, a result exists, two would have one name, or a
         result would replace a source.
     """
-    sources = list(dict.fromkeys(path for text in inputs for path in found(text)))
+    sources = list(dict.fromkeys(path for text in inputs for path in find_images(text)))
     jobs = [Job(path, output_path(path, task, out=out, kind=kind), axes) for path in sources]
     if skip_existing:
         jobs = [job for job in jobs if not job.target.exists()]
@@ -80,8 +80,8 @@ def plan_jobs(
     return jobs
 
 
-def found(text: str) -> list[Path]:
-    """The images that one input names."""
+def find_images(text: str) -> list[Path]:
+    """Find the images that one input names."""
     path = Path(text)
     if path.is_dir() and not image_suffix(path) and not is_zarr(path):
         return _images(text, path.iterdir())
@@ -99,7 +99,7 @@ def found(text: str) -> list[Path]:
 def output_path(
     source: Path, task: str, *, out: Path | None = None, kind: str | None = None
 ) -> Path:
-    """Where the result of a source goes."""
+    """Path of the result of a source."""
     suffix = image_suffix(source) or source.suffix
     stem = source.name[: len(source.name) - len(suffix)]
     end = KINDS[kind] if kind else ZARR if suffix.endswith("zarr") else TIFF
@@ -119,7 +119,7 @@ def is_result(path: Path) -> bool:
 
 
 def journal_path(target: Path) -> Path:
-    """Where it is written down which tiles of a result are finished."""
+    """Path of the journal of which tiles of a result are finished."""
     return target.with_name(f"{PREFIX}{target.name}.journal")
 
 

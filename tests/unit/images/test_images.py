@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from unifmir.errors import ImageError
-from unifmir.images import read, read_image, write_tiff
+from unifmir.images import read_image, read_image_file, write_tiff
 
 RNG = np.random.default_rng(11)
 PLANE = RNG.integers(0, 60000, (21, 34), dtype=np.uint16)
@@ -181,7 +181,7 @@ def test_what_was_written_is_read_back(
     path = tmp_path / "written.tif"
     values: np.ndarray = (image // 300).astype(dtype)
     write_tiff(path, values, axes, 0.0651, z_step_um=0.4)
-    found = read(path, axes)
+    found = read_image_file(path, axes)
     assert np.array_equal(found.values, values)
     assert found.pixel_size_um == pytest.approx(0.0651, rel=1e-5)
     assert found.z_step_um == (pytest.approx(0.4) if axes == "zyx" else None)
@@ -194,7 +194,7 @@ def test_what_was_written_is_read_back(
 
 def test_without_a_pixel_size_none_is_written(tmp_path: Path) -> None:
     write_tiff(tmp_path / "w.tif", PLANE, "yx")
-    assert read(tmp_path / "w.tif", "yx").pixel_size_um is None
+    assert read_image_file(tmp_path / "w.tif", "yx").pixel_size_um is None
 
 
 def test_pixel_sizes_of_ome_files_are_read_in_micrometres(tmp_path: Path) -> None:
@@ -208,14 +208,14 @@ def test_pixel_sizes_of_ome_files_are_read_in_micrometres(tmp_path: Path) -> Non
         "PhysicalSizeZUnit": "µm",
     }
     tifffile.imwrite(tmp_path / "o.ome.tif", STACK, ome=True, metadata=metadata)
-    found = read(tmp_path / "o.ome.tif", "zyx")
+    found = read_image_file(tmp_path / "o.ome.tif", "zyx")
     assert found.pixel_size_um == pytest.approx(0.065)
     assert found.z_step_um == pytest.approx(0.3)
 
 
 def test_dots_per_inch_are_no_pixel_size(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "dpi.tif", PLANE, resolution=(72, 72), resolutionunit="INCH")
-    assert read(tmp_path / "dpi.tif", "yx").pixel_size_um is None
+    assert read_image_file(tmp_path / "dpi.tif", "yx").pixel_size_um is None
 
 
 def test_float64_and_int32_are_written_as_float32(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 import zarr
 
 from unifmir.errors import ImageError, MissingExtraError
-from unifmir.images import Channel, ImageInfo, create_sink, open_source, read, whole_region
+from unifmir.images import (
+    Channel,
+    ImageInfo,
+    create_sink,
+    open_source,
+    read_image_file,
+    whole_region,
+)
 
 RNG = np.random.default_rng(8)
 FIVE = RNG.integers(0, 60000, (2, 3, 4, 45, 70), dtype=np.uint16)
@@ -107,12 +114,12 @@ def test_an_image_of_fewer_axes_is_read_as_a_whole_too(tmp_path: Path) -> None:
     axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
     said = {"version": "0.4", "axes": axes, "datasets": [dataset]}
     group.update_attributes({"multiscales": [said]})
-    found = read(tmp_path / "a.zarr", "zyx")
+    found = read_image_file(tmp_path / "a.zarr", "zyx")
     assert np.array_equal(found.values, FIVE[0, 0])
     assert (found.pixel_size_um, found.z_step_um) == (0.1, 0.3)
     assert open_source(tmp_path / "a.zarr").dtype.isnative
     with pytest.raises(ImageError, match=r"a\.zarr: shape 4x45x70 with axes ZYX; expected YX"):
-        read(tmp_path / "a.zarr", "yx")
+        read_image_file(tmp_path / "a.zarr", "yx")
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

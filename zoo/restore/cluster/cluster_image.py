@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from unifmir.images.base import Shape, Sink, region_shape
+from unifmir.images.base import Sink, region_shape
 from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.tile_plan import RestorationPlan
-from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, PlannedImage, TileWork, tile_work
+from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, TileWork, tile_work
 from unifmir.zoo.restore.files import RestoredFile, create_output, warn_if_begun_anew
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
@@ -22,8 +22,6 @@ class ClusterImage:
 
     job: Job
     plan: RestorationPlan
-    shape: Shape
-    """Of the source."""
     ran: dict[str, Any]
     sink: Sink
     journal: Journal
@@ -36,7 +34,7 @@ class ClusterImage:
     written: int
     """Pixels of the output."""
     written_before: int
-    """Of them, those of the earlier run."""
+    """Pixels of the output that the earlier run wrote."""
     started: float = field(default_factory=time.monotonic)
     peak_memory_bytes: int = 0
 
@@ -53,13 +51,13 @@ class ClusterImage:
 
     @property
     def seconds(self) -> float:
-        """Since the plan was there."""
+        """Time since the plan was there."""
         return time.monotonic() - self.started
 
     @property
     def progress(self) -> RestorationProgress:
         """How far it is."""
-        pixels, whole = prod(self.shape), prod(self.plan.out_shape)
+        pixels, whole = prod(self.plan.shape), prod(self.plan.out_shape)
         tiles = len(self.plan.tiles)
         return RestorationProgress(
             tiles=tiles,
@@ -70,19 +68,14 @@ class ClusterImage:
             seconds=self.seconds,
         )
 
-    def published(self) -> RestoredFile:
+    def publish(self) -> RestoredFile:
         """Give the complete image its name."""
         self.sink.publish()
         self.journal.delete()
         return RestoredFile(
             job=self.job,
-            shape=self.shape,
-            out_shape=self.plan.out_shape,
-            tile_shape=self.plan.tile_shape,
-            halo=self.plan.geometry.halo,
-            tiles=len(self.plan.tiles),
+            plan=self.plan,
             tiles_resumed=self.resumed,
-            pixels=prod(self.shape),
             seconds=self.seconds,
             peak_memory_bytes=self.peak_memory_bytes,
             ran=self.ran,
@@ -90,10 +83,9 @@ class ClusterImage:
 
 
 def open_cluster_image(
-    job: Job, made: PlannedImage, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
+    job: Job, plan: RestorationPlan, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
 ) -> ClusterImage:
     """Open the output of a planned image and see what an earlier run finished."""
-    plan = made.plan
     sink = create_output(job.target, plan)
     done = journal.begin(plan, sink)
     warn_if_begun_anew(job, journal)
@@ -102,7 +94,6 @@ def open_cluster_image(
     return ClusterImage(
         job=job,
         plan=plan,
-        shape=made.shape,
         ran=ran,
         sink=sink,
         journal=journal,

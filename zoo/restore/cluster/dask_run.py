@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 IN_FLIGHT = 2
 """Tiles a worker: one that it computes and one that waits there, so that it never idles."""
 RETRIES = 5
-"""Of one tile, after its worker died or the system failed under it."""
+"""Retries of one tile, after its worker died or the system failed under it."""
 CONNECT_S = 20.0
 WAIT_FOR_WORKERS_S = 60.0
 KEPT = "What is finished is kept: the same command goes on with it"
@@ -41,7 +41,7 @@ OnProgress = Callable[[Job, RestorationProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What a future stands for: the plan of a file, or a tile of an image."""
+    """Work behind a future: the plan of a file, or a tile of an image."""
 
     job: Job
     image: ClusterImage | None = None
@@ -145,7 +145,7 @@ class _Run:
         self._again: deque[_Task] = deque()
         self._running: dict[str, _Task] = {}
         self._journals: dict[Path, Journal] = {}
-        """Of files whose plan is being made."""
+        """Journals of files whose plan is being made."""
         self._ran: dict[str, Any] = {}
 
     def results(self) -> Iterator[RestoredFile]:
@@ -161,9 +161,9 @@ class _Run:
         for future in futures:
             task = self._running.pop(future.key)
             if future.status != "finished":
-                self._again.append(_once_more(task, future))
-            elif (image := self._gathered(task, future.result())) is not None:
-                yield image.published()
+                self._again.append(_retry(task, future))
+            elif (image := self._take_in(task, future.result())) is not None:
+                yield image.publish()
             future.release()
             self._hand_out(futures)
 
@@ -180,7 +180,7 @@ class _Run:
         """Fill up the workers and no more: results that nobody took in would fill their memory."""
         places = IN_FLIGHT * max(1, len(self._client.nthreads()))
         while len(self._running) < places and (task := self._next()) is not None:
-            future = self._submitted(task)
+            future = self._submit(task)
             self._running[future.key] = task
             futures.add(future)
 
@@ -192,7 +192,7 @@ class _Run:
                 return _Task(image.job, image, image.waiting.popleft())
         return _Task(self._coming.popleft()) if self._coming else None
 
-    def _submitted(self, task: _Task) -> Any:
+    def _submit(self, task: _Task) -> Any:
         if task.image is not None:
             return self._client.submit(
                 tile_worker.restore_one_tile, task.image.work, task.tile, pure=False
@@ -209,7 +209,7 @@ class _Run:
             pure=False,
         )
 
-    def _gathered(self, task: _Task, result: Any) -> ClusterImage | None:
+    def _take_in(self, task: _Task, result: Any) -> ClusterImage | None:
         """Take in what a worker gave; the image if that was the last of it."""
         image = task.image
         if image is None:
@@ -226,8 +226,8 @@ class _Run:
         return image
 
 
-def _once_more(task: _Task, future: Any) -> _Task:
-    """The same task with one more try; an error where trying makes no sense, or no more."""
+def _retry(task: _Task, future: Any) -> _Task:
+    """Copy of a task for one more try; an error where trying makes no sense, or no more."""
     name = task.job.source.name
     error = future.exception() if future.status == "error" else OSError("the worker was lost")
     if isinstance(error, UnifmirError):

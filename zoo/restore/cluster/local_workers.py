@@ -15,8 +15,8 @@ from unifmir.restoration.options import Options
 from unifmir.zoo.restore.predictors import ModelChoice, usable_device
 
 STARTING_AGAIN = "1 hour"
-"""That a killed worker may take to come back. After Dask's own 15 s it is given up for good, and a
-busy machine needs longer to load PyTorch."""
+"""Time that a killed worker may take to come back. After Dask's own 15 s it is given up for good,
+and a busy machine needs longer to load PyTorch."""
 ALLOWED_FAILURES = 100
 """Workers that may die with a tile before Dask blames the tile: its own 3 would end a run on
 machines whose workers are taken away."""

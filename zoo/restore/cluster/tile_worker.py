@@ -1,4 +1,4 @@
-"""What runs on the workers: each opens the image and loads the model once."""
+"""Functions that run on the workers: each opens the image and loads the model once."""
 
 import pickle
 import signal
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from unifmir.images.base import Shape, Sink, Source
+from unifmir.images.base import Sink, Source
 from unifmir.images.open_files import open_source
 from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
@@ -23,24 +23,15 @@ from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
-    """What a worker must know to restore the tiles of one image. A few kilobytes."""
+    """Facts that a worker needs to restore the tiles of one image. A few kilobytes."""
 
     key: str
-    """The same for all tiles of an image, and for no other image."""
+    """Text that all tiles of an image share, and no other image has."""
     job: Job
     plan: RestorationPlan
     choice: ModelChoice
     sink: bytes | None
     """Pickled; None: the pixels are sent back."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedImage:
-    """What the client needs of an image to hand out its tiles."""
-
-    plan: RestorationPlan
-    shape: Shape
-    """Of the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +63,25 @@ def dask_setup(worker: Any) -> None:  # noqa: ARG001 - Dask gives it to what it 
 
 
 def tile_work(job: Job, plan: RestorationPlan, choice: ModelChoice, sink: Sink | None) -> TileWork:
-    """What is sent with each tile."""
+    """Work that is sent with each tile."""
     pickled = None if sink is None else pickle.dumps(sink)
     return TileWork(str(uuid4()), with_absolute_paths(job), plan, choice, pickled)
 
 
 def with_absolute_paths(job: Job) -> Job:
-    """The same job for a process that runs in another folder."""
+    """Job for a process that runs in another folder."""
     return replace(job, source=job.source.absolute(), target=job.target.absolute())
 
 
 def describe_model(choice: ModelChoice) -> dict[str, Any]:
-    """What runs: `Predictor.ran`."""
+    """Load the model and say what runs: `Predictor.ran`."""
     with _lock:
         return dict(_predictor(choice).ran)
 
 
 def plan_image(
     job: Job, choice: ModelChoice, options: Options, recorded: Mapping[str, Any] | None
-) -> PlannedImage:
+) -> RestorationPlan:
     """Plan an image on a worker: the tile size is one that its device has memory for.
 
     Parameters
@@ -101,8 +92,7 @@ def plan_image(
     with _lock:
         opened = open_source(job.source, axes=job.axes)
         try:
-            plan = plan_restoration(opened, _predictor(choice), options, recorded=recorded)
-            return PlannedImage(plan, opened.shape)
+            return plan_restoration(opened, _predictor(choice), options, recorded=recorded)
         finally:
             opened.close()
 
