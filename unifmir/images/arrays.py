@@ -16,7 +16,7 @@ from unifmir.images.base import (
     check_region,
     check_values,
 )
-from unifmir.images.layout import layout, real
+from unifmir.images.layout import find_layout, pixel_dtype
 
 _CHUNK = 1024
 """Pixels along y and x that are read at once."""
@@ -41,14 +41,14 @@ class ArraySource:
     """
 
     def __init__(self, values: NDArray[Any], axes: str, info: ImageInfo | None = None) -> None:
-        found = layout(axes, values.shape)
-        self.dtype = real(values.dtype)
-        self.shape: Shape = found.five
-        height, width = found.five[3:]
+        found = find_layout(axes, values.shape)
+        self.dtype = pixel_dtype(values.dtype)
+        self.shape: Shape = found.image_shape
+        height, width = found.image_shape[3:]
         self.chunks: Shape = (1, 1, 1, min(height, _CHUNK), min(width, _CHUNK))
-        known = info or ImageInfo(name="array", axes=found.named)
-        self.info = replace(known, axes=found.named)
-        self._values = found.arranged(values)
+        known = info or ImageInfo(name="array", axes=found.image_axes)
+        self.info = replace(known, axes=found.image_axes)
+        self._values = found.to_image(values)
 
     def read(self, region: Region) -> Pixels:
         """The intensities of a region: a copy, in the machine's byte order."""

@@ -10,7 +10,7 @@ import numpy as np
 from unifmir.errors import ImageError, MissingExtraError
 from unifmir.images.base import Channel, ImageInfo, Pixels, Region, Shape, check_region
 from unifmir.images.damage import reading
-from unifmir.images.layout import layout, real
+from unifmir.images.layout import find_layout, pixel_dtype
 
 READERS = {
     ".czi": "bioio-czi",
@@ -85,11 +85,11 @@ class BioioSource:
             _choose(image, series)
             # Delayed: a region's planes are read when it is.
             self._array = image.dask_data
-            self._layout = layout(str(image.dims.order), tuple(self._array.shape), wanted=axes)
-            self.shape: Shape = self._layout.five
-            self.dtype: np.dtype[Any] = real(np.dtype(self._array.dtype))
-            self.chunks: Shape = self._layout.lengths(tuple(self._array.chunksize))
-            self.info = _info(image, path.name, self._layout.named, self.shape[1])
+            self._layout = find_layout(str(image.dims.order), tuple(self._array.shape), wanted=axes)
+            self.shape: Shape = self._layout.image_shape
+            self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(self._array.dtype))
+            self.chunks: Shape = self._layout.image_lengths(tuple(self._array.chunksize))
+            self.info = _info(image, path.name, self._layout.image_axes, self.shape[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes, series = self._arguments
@@ -100,7 +100,7 @@ class BioioSource:
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)].compute())
-        return self._layout.arranged(values).astype(self.dtype, copy=False)
+        return self._layout.to_image(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
         """Release nothing: files are opened for each read."""

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Shaped
 from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Shape, Source, described, whole_region
 from unifmir.images.damage import check_size, reading
-from unifmir.images.layout import layout
+from unifmir.images.layout import find_layout
 from unifmir.images.open_files import open_source
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.tiff_output import TiffSink
@@ -109,12 +109,14 @@ def write_tiff(
     pixels = array if array.dtype in (np.uint8, np.uint16) else checked(array).astype(np.float32)
     if pixels.size == 0:
         raise ImageError(f"cannot write an empty image of shape {array.shape}")
-    found = layout(axes, pixels.shape)
+    found = find_layout(axes, pixels.shape)
     lateral = (pixel_size_um, pixel_size_um)
-    info = ImageInfo(path.name, found.named, lateral, z_step_um if "z" in found.named else None)
-    sink = TiffSink(OutputRequest(path, found.five, pixels.dtype, info, resume=False))
+    info = ImageInfo(
+        path.name, found.image_axes, lateral, z_step_um if "z" in found.image_axes else None
+    )
+    sink = TiffSink(OutputRequest(path, found.image_shape, pixels.dtype, info, resume=False))
     try:
-        sink.write(whole_region(found.five), found.arranged(pixels))
+        sink.write(whole_region(found.image_shape), found.to_image(pixels))
         sink.publish()
     finally:
         sink.discard()

@@ -25,24 +25,24 @@ class Layout:
     """Shape of the file's array."""
 
     @property
-    def named(self) -> str:
+    def image_axes(self) -> str:
         """The axes the file has, in the order of `AXES`."""
         return "".join(axis for axis in AXES if axis in self.axes)
 
     @property
-    def five(self) -> Shape:
+    def image_shape(self) -> Shape:
         """The image's shape."""
-        return self.lengths(self.shape)
+        return self.image_lengths(self.shape)
 
-    def lengths(self, of_file: tuple[int, ...]) -> Shape:
+    def image_lengths(self, in_file: tuple[int, ...]) -> Shape:
         """Lengths along the file's axes (of chunks, say) as five; 1 for axes it lacks."""
-        given = dict(zip(self.axes, of_file, strict=True))
+        given = dict(zip(self.axes, in_file, strict=True))
         t, c, z, y, x = (given.get(axis, 1) for axis in AXES)
         return t, c, z, y, x
 
-    def of_file(self, five: Shape) -> tuple[int, ...]:
+    def file_lengths(self, shape: Shape) -> tuple[int, ...]:
         """Five lengths as lengths along the file's axes."""
-        given = dict(zip(AXES, five, strict=True))
+        given = dict(zip(AXES, shape, strict=True))
         return tuple(given.get(axis, 1) for axis in self.axes)
 
     def region(self, region: Region) -> tuple[slice, ...]:
@@ -50,23 +50,23 @@ class Layout:
         given = dict(zip(AXES, region, strict=True))
         return tuple(given.get(axis, slice(0, 1)) for axis in self.axes)
 
-    def arranged(self, values: Shaped[np.ndarray, "..."]) -> Pixels:
+    def to_image(self, values: Shaped[np.ndarray, "..."]) -> Pixels:
         """Intensities of a part of the file's array, with five axes."""
         kept = [index for index, axis in enumerate(self.axes) if axis != "."]
         squeezed = values.reshape([values.shape[index] for index in kept])
         axes = self.axes.replace(".", "")
-        ordered = squeezed.transpose([axes.index(axis) for axis in self.named])
-        return ordered.reshape(self.lengths(values.shape))
+        ordered = squeezed.transpose([axes.index(axis) for axis in self.image_axes])
+        return ordered.reshape(self.image_lengths(values.shape))
 
-    def filed(self, values: Pixels) -> Shaped[np.ndarray, "..."]:
-        """Intensities as a part of the file's array; the opposite of `arranged`."""
-        lengths = self.of_file(_five(values.shape))
-        squeezed = values.reshape([values.shape[AXES.index(axis)] for axis in self.named])
+    def to_file(self, values: Pixels) -> Shaped[np.ndarray, "..."]:
+        """Intensities as a part of the file's array; the opposite of `to_image`."""
+        lengths = self.file_lengths(_five(values.shape))
+        squeezed = values.reshape([values.shape[AXES.index(axis)] for axis in self.image_axes])
         axes = self.axes.replace(".", "")
-        return squeezed.transpose([self.named.index(axis) for axis in axes]).reshape(lengths)
+        return squeezed.transpose([self.image_axes.index(axis) for axis in axes]).reshape(lengths)
 
 
-def layout(axes: str, shape: tuple[int, ...], *, wanted: str | None = None) -> Layout:
+def find_layout(axes: str, shape: tuple[int, ...], *, wanted: str | None = None) -> Layout:
     """How an array whose axes a file names is an image.
 
     Parameters
@@ -142,7 +142,7 @@ def _five(shape: tuple[int, ...]) -> Shape:
     return t, c, z, y, x
 
 
-def real(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def pixel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The pixel type in the machine's byte order; ImageError where pixels are no real numbers."""
     if dtype.kind not in "biuf":
         raise ImageError(f"pixels are {dtype}, expected integers or real floating-point numbers")

@@ -51,23 +51,23 @@ def axis_letters(multiscales: dict[str, Any], ndim: int) -> str | None:
     return "".join(name if isinstance(name, str) and len(name) == 1 else "_" for name in names)
 
 
-def ngff_info(attributes: dict[str, Any], name: str, found: Layout) -> ImageInfo:
-    """Metadata that a group's attributes hold of its image, whose axes are `found`."""
-    info = ImageInfo(name=name, axes=found.named)
+def ngff_info(attributes: dict[str, Any], name: str, layout: Layout) -> ImageInfo:
+    """Metadata that a group's attributes hold of its image, whose axes are `layout`."""
+    info = ImageInfo(name=name, axes=layout.image_axes)
     multiscales = multiscales_of(attributes)
     if multiscales is None:
         return info
-    scale = _scale(multiscales, len(found.shape))
-    units = _units(multiscales, len(found.shape))
+    scale = _scale(multiscales, len(layout.shape))
+    units = _units(multiscales, len(layout.shape))
     sizes: dict[str, float | None] = {}
-    for axis, factor, unit in zip(found.axes, scale, units, strict=True):
+    for axis, factor, unit in zip(layout.axes, scale, units, strict=True):
         sizes[axis] = seconds(factor, unit) if axis == "t" else micrometres(factor, unit)
     return replace(
         info,
         pixel_size_um=(sizes.get("y"), sizes.get("x")),
         z_step_um=sizes.get("z"),
         frame_interval_s=sizes.get("t"),
-        channels=_channels(_metadata(attributes).get("omero"), found.five[1]),
+        channels=_channels(_metadata(attributes).get("omero"), layout.image_shape[1]),
     )
 
 
@@ -119,13 +119,13 @@ def _channel(said: dict[str, Any]) -> Channel:
 
 
 def ngff_attributes(
-    info: ImageInfo, filed: Layout, factors: list[int], windows: list[tuple[float, float]]
+    info: ImageInfo, layout: Layout, factors: list[int], windows: list[tuple[float, float]]
 ) -> dict[str, Any]:
     """A group's attributes.
 
     Parameters
     ----------
-    filed : Layout
+    layout : Layout
         Of level 0.
     factors : list of int
         How many pixels of level 0 are one of each level, along y and x; level 0 first.
@@ -133,13 +133,16 @@ def ngff_attributes(
         Least and greatest value of each channel, shown where the info has no display range.
     """
     sizes = _sizes(info)
-    axes = [_axis(axis, sizes[axis]) for axis in filed.axes]
+    axes = [_axis(axis, sizes[axis]) for axis in layout.axes]
     datasets = [
         {
             "path": str(level),
             "coordinateTransformations": [
-                {"type": "scale", "scale": [_level_scale(a, sizes[a], factor) for a in filed.axes]},
-                {"type": "translation", "translation": _shifts(filed.axes, sizes, factor)},
+                {
+                    "type": "scale",
+                    "scale": [_level_scale(a, sizes[a], factor) for a in layout.axes],
+                },
+                {"type": "translation", "translation": _shifts(layout.axes, sizes, factor)},
             ],
         }
         for level, factor in enumerate(factors)

@@ -74,7 +74,7 @@ class PlanesSink:
     def write(self, region: Region, values: Pixels) -> None:
         """Write intensities to a region."""
         check_values(region, values, self.shape, self.dtype)
-        filed = np.ascontiguousarray(self._layout.filed(values), dtype=self._stored)
+        filed = np.ascontiguousarray(self._layout.to_file(values), dtype=self._stored)
         *outer, ys, xs = self._layout.region(region)
         *lengths, height, width = self._layout.shape
         with self._staged.path.open("rb+", buffering=0) as file:

@@ -15,7 +15,7 @@ from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.images.base import ImageInfo, Pixels, Region, Shape, times
 from unifmir.images.damage import check_size, reading
-from unifmir.images.layout import layout, real
+from unifmir.images.layout import find_layout, pixel_dtype
 from unifmir.images.plane_output import PlanesSink
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -42,9 +42,9 @@ class PngSource:
         self._arguments = (path, axes)
         values = _values(path)
         with reading(path):
-            found = layout("yxs"[: values.ndim], values.shape, wanted=axes)
-            self.dtype: np.dtype[Any] = real(values.dtype)
-            self._array = ArraySource(values, found.axes, ImageInfo(path.name, found.named))
+            found = find_layout("yxs"[: values.ndim], values.shape, wanted=axes)
+            self.dtype: np.dtype[Any] = pixel_dtype(values.dtype)
+            self._array = ArraySource(values, found.axes, ImageInfo(path.name, found.image_axes))
         self.info: ImageInfo = self._array.info
         self.shape: Shape = self._array.shape
         self.chunks: Shape = self._array.chunks

@@ -25,14 +25,14 @@ _THREADS = 4
 
 
 def create_level(
-    group: "Group", level: int, filed: Layout, chunks: tuple[int, ...], dtype: np.dtype[Any]
+    group: "Group", level: int, layout: Layout, chunks: tuple[int, ...], dtype: np.dtype[Any]
 ) -> "Array[Any]":
-    """Create the empty array of one level: intensities of `filed.shape` in units of level 0."""
+    """Create the empty array of one level: intensities of `layout.shape` in units of level 0."""
     from numcodecs import Blosc
 
     return group.create_array(
         str(level),
-        shape=filed.shape,
+        shape=layout.shape,
         chunks=chunks,
         dtype=dtype,
         # Any fast compressor every reader has; zstd makes noisy float32 about a fifth smaller.
@@ -43,7 +43,7 @@ def create_level(
     )
 
 
-def build_pyramid(path: Path, info: ImageInfo, filed: Layout) -> None:
+def build_pyramid(path: Path, info: ImageInfo, layout: Layout) -> None:
     """Add the coarser levels and the metadata to a group that holds level 0.
 
     Each level halves y and x: means of 2 x 2 pixels, of fewer at odd edges; whole numbers are
@@ -54,10 +54,10 @@ def build_pyramid(path: Path, info: ImageInfo, filed: Layout) -> None:
     group = zarr.open_group(store=str(path), mode="r+")
     fine = zarr.open_array(store=str(path / "0"), mode="r")
     factors = [1]
-    while max(_lateral(fine.shape, filed.axes)) > _COARSE_ENOUGH:
-        fine = _coarser(group, len(factors), fine, filed.axes)
+    while max(_lateral(fine.shape, layout.axes)) > _COARSE_ENOUGH:
+        fine = _coarser(group, len(factors), fine, layout.axes)
         factors.append(2 * factors[-1])
-    attributes = ngff_attributes(info, filed, factors, _windows(fine, filed))
+    attributes = ngff_attributes(info, layout, factors, _windows(fine, layout))
     group.update_attributes(attributes)
 
 
@@ -106,11 +106,11 @@ def _chunks(array: "Array[Any]") -> Iterator[tuple[slice, ...]]:
         )
 
 
-def _windows(array: "Array[Any]", filed: Layout) -> list[tuple[float, float]]:
+def _windows(array: "Array[Any]", layout: Layout) -> list[tuple[float, float]]:
     """Least and greatest value of each channel, of means at the coarsest level."""
-    count = filed.five[1]
+    count = layout.image_shape[1]
     found = [(np.inf, -np.inf)] * count
-    at = filed.axes.find("c")
+    at = layout.axes.find("c")
     for region in _chunks(array):
         values = np.asarray(array[region])
         first = region[at].start if at >= 0 else 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_region, times
 from unifmir.images.damage import check_size, reading
-from unifmir.images.layout import layout, real
+from unifmir.images.layout import find_layout, pixel_dtype
 from unifmir.images.tiff_metadata import tiff_info
 
 _CHEAP_BYTES = 4 * 2**20
@@ -53,9 +53,9 @@ class TiffSource:
         with reading(path), tifffile.TiffFile(path) as file:
             self._index = _chosen(file, series)
             found = file.series[self._index]
-            self._layout = layout(found.axes, found.shape, wanted=axes)
-            self.shape: Shape = self._layout.five
-            self.dtype: np.dtype[Any] = real(found.dtype)
+            self._layout = find_layout(found.axes, found.shape, wanted=axes)
+            self.shape: Shape = self._layout.image_shape
+            self.dtype: np.dtype[Any] = pixel_dtype(found.dtype)
             self._stored = self.dtype.newbyteorder(file.byteorder)
             self.info: ImageInfo = tiff_info(file, self._index, path.name, self._layout)
             self._offset = None if found.is_multifile else found.dataoffset
@@ -66,7 +66,7 @@ class TiffSource:
             else:
                 pages = [_complete(page) for page in found.pages]
                 self._pages = pages if _in_planes(found, len(pages)) else []
-            self.chunks: Shape = self._layout.lengths(self._file_chunks())
+            self.chunks: Shape = self._layout.image_lengths(self._file_chunks())
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, axes, series = self._arguments
@@ -85,7 +85,7 @@ class TiffSource:
                 check_size(self._path, math.prod(self.shape) * self.dtype.itemsize)
                 with tifffile.TiffFile(self._path) as file:
                     values = file.series[self._index].asarray()[slices]
-        return self._layout.arranged(values).astype(self.dtype, copy=False)
+        return self._layout.to_image(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
         """Drop what is kept in memory; the file is open only while it is read."""

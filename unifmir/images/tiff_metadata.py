@@ -17,19 +17,19 @@ _COLORS_OF_COMPOSITES = range(2, 8)
 """Numbers of channels that ImageJ overlays."""
 
 
-def tiff_info(file: tifffile.TiffFile, index: int, name: str, found: Layout) -> ImageInfo:
-    """Metadata that a file holds of its image number `index`, whose axes are `found`."""
-    info = ImageInfo(name=name, axes=found.named)
+def tiff_info(file: tifffile.TiffFile, index: int, name: str, layout: Layout) -> ImageInfo:
+    """Metadata that a file holds of its image number `index`, whose axes are `layout`."""
+    info = ImageInfo(name=name, axes=layout.image_axes)
     if file.is_ome and file.ome_metadata:
-        return _from_ome(info, file.ome_metadata, index, found.five[1])
+        return _from_ome(info, file.ome_metadata, index, layout.image_shape[1])
     if file.is_imagej and file.imagej_metadata:
-        return _from_imagej(info, file.imagej_metadata, file.pages.first.tags, found)
+        return _from_imagej(info, file.imagej_metadata, file.pages.first.tags, layout)
     # Resolution of files that ImageJ did not write is dots per inch of a print: not of interest.
     return info
 
 
 def _from_imagej(
-    info: ImageInfo, said: dict[str, Any], tags: tifffile.TiffTags, found: Layout
+    info: ImageInfo, said: dict[str, Any], tags: tifffile.TiffTags, layout: Layout
 ) -> ImageInfo:
     unit = said.get("unit", "")
     y, x = (
@@ -44,13 +44,13 @@ def _from_imagej(
         pixel_size_um=(y, x),
         z_step_um=micrometres(said.get("spacing"), said.get("zunit", unit)),
         frame_interval_s=seconds(said.get("finterval"), said.get("tunit", "sec")),
-        channels=_imagej_channels(said, found),
+        channels=_imagej_channels(said, layout),
     )
 
 
-def _imagej_channels(said: dict[str, Any], found: Layout) -> tuple[Channel, ...]:
-    count = found.five[1]
-    names = _labels(said.get("Labels"), found)
+def _imagej_channels(said: dict[str, Any], layout: Layout) -> tuple[Channel, ...]:
+    count = layout.image_shape[1]
+    names = _labels(said.get("Labels"), layout)
     ranges = _ranges(said, count)
     tables = said.get("LUTs")
     colors: list[str | None] = [None] * count
@@ -59,9 +59,9 @@ def _imagej_channels(said: dict[str, Any], found: Layout) -> tuple[Channel, ...]
     return _channels(names, colors, ranges)
 
 
-def _labels(labels: Any, found: Layout) -> list[str | None]:
+def _labels(labels: Any, layout: Layout) -> list[str | None]:
     """Names of channels, where all planes of a channel have the same label."""
-    t, count, z, *_ = found.five
+    t, count, z, *_ = layout.image_shape
     nothing: list[str | None] = [None] * count
     if not isinstance(labels, list) or len(labels) != t * count * z:
         return nothing
@@ -150,10 +150,10 @@ def _per_unit(value: Any) -> float | None:
     return float(value[0]) / float(value[1])
 
 
-def imagej_keywords(info: ImageInfo, filed: Layout) -> dict[str, Any]:
+def imagej_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
     """Arguments of `tifffile.imwrite` for a file that ImageJ itself opens, one sample a pixel."""
-    shape = filed.five
-    metadata: dict[str, Any] = {"axes": filed.axes.upper() + "S"}
+    shape = layout.image_shape
+    metadata: dict[str, Any] = {"axes": layout.axes.upper() + "S"}
     if info.pixel_size_um != (None, None):
         # ImageJ shows "um" as a micrometre; the sign itself is not ASCII, as TIFF text must be.
         metadata["unit"] = "um"
@@ -195,16 +195,16 @@ def _table_of_color(color: str) -> NDArray[np.uint8]:
     return np.rint([np.linspace(0, end, 256) for end in ends]).astype(np.uint8)
 
 
-def ome_keywords(info: ImageInfo, filed: Layout) -> dict[str, Any]:
+def ome_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
     """Arguments of `tifffile.imwrite` for an OME-TIFF of any size. It has no display range."""
-    metadata: dict[str, Any] = {"axes": filed.axes.upper(), "Name": info.name}
+    metadata: dict[str, Any] = {"axes": layout.axes.upper(), "Name": info.name}
     y, x = info.pixel_size_um
     for axis, size in (("X", x), ("Y", y), ("Z", info.z_step_um if "z" in info.axes else None)):
         if size is not None:
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
     if info.frame_interval_s is not None and "t" in info.axes:
         metadata |= {"TimeIncrement": info.frame_interval_s, "TimeIncrementUnit": "s"}
-    if len(info.channels) == filed.five[1]:
+    if len(info.channels) == layout.image_shape[1]:
         said: dict[str, list[Any]] = {}
         if any(channel.name for channel in info.channels):
             said["Name"] = [channel.name or "" for channel in info.channels]

@@ -20,7 +20,7 @@ from unifmir.images.base import (
     times,
 )
 from unifmir.images.damage import reading
-from unifmir.images.layout import Layout, layout, real
+from unifmir.images.layout import Layout, find_layout, pixel_dtype
 from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
@@ -84,10 +84,10 @@ class ZarrSource:
             self._array: Array[Any] = _full_resolution(node, attributes)
             # What the user says is not judged by what the file fails to say.
             letters = "_" * self._array.ndim if axes else _letters(self._array, attributes)
-            self._layout = layout(letters, self._array.shape, wanted=axes)
-            self.shape: Shape = self._layout.five
-            self.dtype: np.dtype[Any] = real(np.dtype(self._array.dtype))
-            self.chunks: Shape = self._layout.lengths(_smaller(self._array))
+            self._layout = find_layout(letters, self._array.shape, wanted=axes)
+            self.shape: Shape = self._layout.image_shape
+            self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(self._array.dtype))
+            self.chunks: Shape = self._layout.image_lengths(_smaller(self._array))
             self.info: ImageInfo = ngff_info(attributes, path.name, self._layout)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -99,7 +99,7 @@ class ZarrSource:
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)])
-        return self._layout.arranged(values).astype(self.dtype, copy=False)
+        return self._layout.to_image(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
         """Release nothing: no file is kept open."""
@@ -188,7 +188,7 @@ class ZarrSink:
         self.path = request.path
         self.info = request.info
         self.shape: Shape = request.shape
-        self.dtype: np.dtype[Any] = real(np.dtype(request.dtype))
+        self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(request.dtype))
         self.chunks: Shape = _fitting(request.chunks or _default_chunks(self.shape), self.shape)
         self._layout = _zarr_layout(self.info, self.shape)
         if self.path.is_dir() and any(self.path.iterdir()) and not is_zarr(self.path):
@@ -210,7 +210,7 @@ class ZarrSink:
         check_values(region, values, self.shape, self.dtype)
         if self._array is None:
             self._array = library().open_array(store=str(self._staged.path / "0"), mode="r+")
-        self._array[self._layout.region(region)] = self._layout.filed(values)
+        self._array[self._layout.region(region)] = self._layout.to_file(values)
 
     def flush(self) -> None:
         """Every write has ended in files that survive this process."""
@@ -230,7 +230,7 @@ class ZarrSink:
 
     def _create(self, path: Path) -> dict[str, Any]:
         group = library().create_group(store=str(path), zarr_format=2)
-        create_level(group, 0, self._layout, self._layout.of_file(self.chunks), self.dtype)
+        create_level(group, 0, self._layout, self._layout.file_lengths(self.chunks), self.dtype)
         return {}
 
 
