@@ -1,1 +1,1 @@
-"""What is measured, against what, and the results with the machine they came from."""
+"""Plans, measurements and reports of what models cost, with the machine they came from."""

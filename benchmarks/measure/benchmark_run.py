@@ -30,7 +30,7 @@ from unifmir.machine import library_versions
 logger = logging.getLogger(__name__)
 
 PEAK_S, QUICK_PEAK_S = 1.0, 0.2
-"""For each figure of the machine's peaks."""
+"""Seconds for each figure of the machine's peaks."""
 PEAKS_TIMEOUT_S = 300.0
 
 
@@ -133,7 +133,7 @@ def default_name(device: str = "cpu") -> str:
 
 
 def commit() -> str:
-    """Of the checkout this runs from, with `+` if it has changes; empty if it is none."""
+    """Commit of the checkout this runs from, with `+` if it has changes; empty if it is none."""
     root = Path(unifmir.__file__).resolve().parents[1]
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
@@ -257,7 +257,7 @@ def _measured(
 
 
 def _peaks(plan: BenchmarkPlan, prepared: PreparedFiles) -> tuple[Peak, ...]:
-    """What the machine reaches; nothing if that cannot be measured, which fails no benchmark."""
+    """Measure the machine's peaks; none if that cannot be measured, which fails no benchmark."""
     with WorkerProcess(prepared.folder / "peaks", plan.threads or 1) as worker:
         try:
             answer = worker.ask(

@@ -69,7 +69,7 @@ class NvmlMeter:
 
 
 def meter_for(device: str, powercap: Path = POWERCAP) -> tuple[Meter | None, str]:
-    """What counts the joules of a device, or why nothing does."""
+    """The meter that counts the joules of a device, or why there is none."""
     if device != "cpu":
         gpu = gpu_of(device)
         if gpu is None:

@@ -1,4 +1,4 @@
-"""What a worker is told to load, and the modules it makes of it."""
+"""Specification of the model that a worker loads, and the module made of it."""
 
 import json
 from collections.abc import Mapping
@@ -19,22 +19,22 @@ class ModelSpec:
     """A file, and what is to be made of it."""
 
     path: Path
-    """For a module, a checkpoint of one task; else what the runtime reads."""
+    """The file that the runtime reads; for one that runs modules, a checkpoint of one task."""
     precision: str = "fp32"
-    """As in `results.Subject`."""
+    """Text of a `Precision`."""
     task: str = ""
-    """Of a checkpoint whose weights fit several."""
+    """Task of a checkpoint whose weights fit several."""
     plan: Path | None = None
     """Which modules stay in fp32, from `save_recipe`; None in fp32, and for files of the user."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The specification as JSON values."""
         values = asdict(self)
         return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ModelSpec":
-        """Inverse of `to_dict`."""
+        """Read what `to_dict` gives."""
         plan = data["plan"]
         return cls(
             Path(data["path"]),

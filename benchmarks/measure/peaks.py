@@ -1,4 +1,4 @@
-"""What the machine reaches at most: the roof of the roofline plot."""
+"""Peaks that the machine reaches: the roof of the roofline plot."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from unifmir.export.runtimes.base import is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device
 
 SIDE = 2048
-"""Of the matrices: 48 MB in fp32, too large for most caches, small enough for a second."""
+"""Side of the matrices: 48 MB in fp32, too large for most caches, small enough for a second."""
 COPIED_BYTES = 256 * 2**20
 """Larger than the last cache of current processors and GPUs, stacked caches (96 MB) included."""
 CHANNELS, PIXELS = 256, 64
-"""Of the convolution: 3 x 3, 4.8 GFLOP, its weights and image in the last cache."""
+"""Channels and side of the convolution: 3 x 3, 4.8 GFLOP; weights and image fit the last cache."""
 _SMALL = 256
 _TOO_SLOW_S = 2.0
 """A precision whose one product would take longer has no kernel of its own, and no roof."""

@@ -1,4 +1,4 @@
-"""From the names in a plan to what workers load: checkpoints and exported files."""
+"""Files that workers load, made for the names in a plan: checkpoints and exported files."""
 
 import hashlib
 import logging
@@ -39,7 +39,7 @@ _FP32 = PrecisionRecipe("fp32")
 
 
 class PreparedFiles:
-    """Makes what is timed, each thing once, in a folder that a resumed run finds again."""
+    """Files that are timed, each made once, in a folder that a resumed run finds again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class PreparedFiles:
         return found
 
     def spec(self, model: PreparedModel, runtime: str, precision: str) -> ModelSpec:
-        """What a worker loads to run a model in a runtime and a precision.
+        """Specification of what a worker loads to run a model in a runtime and a precision.
 
         Raises
         ------

@@ -9,14 +9,14 @@ from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.groups import Candidate
 
 TIMEOUT_S = 7200.0
-"""For all images of one subject."""
+"""Time limit of all images of one subject."""
 SEED = 0
-"""Of the held-out images, as in `unifmir evaluate`."""
+"""Seed of the held-out images, as in `unifmir evaluate`."""
 DATASET = "held-out simulated images, seed 0"
 
 
 class QualityCache:
-    """Measured once a model, runtime and precision, and kept where a resumed run finds it."""
+    """Quality of each model, runtime and precision, measured once and kept for a resumed run."""
 
     def __init__(self, folder: Path, images: int) -> None:
         self.images = images

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as values and as one JSON file."""
+"""Results of a benchmark, as values and as one JSON file."""
 
 import json
 from collections.abc import Mapping
@@ -46,12 +46,12 @@ class Ratio:
     interval: tuple[float, float]
     """Bootstrap 95 % interval."""
     cpu_ratio: float
-    """The same of CPU time."""
+    """Median over the rounds of baseline CPU time / own CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """From a fresh process to the first image. Milliseconds."""
+    """Time from a fresh process to the first image. Milliseconds."""
 
     import_ms: float
     load_ms: float
@@ -60,7 +60,7 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes."""
+    """Memory of the worker process and the device, in bytes."""
 
     peak_rss_bytes: int
     """Largest resident set of the process after its first run, its libraries included."""
@@ -86,7 +86,7 @@ class Quality:
     ssim: float
     nrmse: float
     slope: float
-    """Of the least-squares line from the truth to the restoration: 1 keeps intensities."""
+    """Slope of the least-squares line from the truth to the restoration: 1 keeps intensities."""
     images: int
     dataset: str
 
@@ -97,7 +97,7 @@ class Row:
 
     subject: Subject
     ran: Mapping[str, Any]
-    """What really ran, as the runtime reports it: provider, threads, TF32, element type..."""
+    """Facts of what really ran, told by the runtime: provider, threads, TF32, element type..."""
     counts: Mapping[str, Any]
     """`parameters`, `macs`, `flops`, `bops`, `traffic_bytes`, `weight_bytes`, `file_bytes`."""
     latency: Latency | None = None
@@ -135,7 +135,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What the machine reached in the same run: the roof of the roofline plot."""
+    """Peak that the machine reached in the same run: the roof of the roofline plot."""
 
     device: str
     precision: str
@@ -151,7 +151,7 @@ class Results:
 
     command: str
     commit: str
-    """Of the checkout, with `+` if it had changes; empty for an installed package."""
+    """Commit of the checkout, with `+` if it had changes; empty for an installed package."""
     created: str
     """UTC, ISO 8601."""
     machine: Mapping[str, Any]
@@ -166,12 +166,12 @@ class Results:
     schema: int = field(default=SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The results as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`; BenchmarkError if `data` is something else."""
+        """Read what `to_dict` gives; BenchmarkError if `data` is something else."""
         try:
             if data["schema"] != SCHEMA:
                 raise BenchmarkError(

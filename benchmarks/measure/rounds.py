@@ -42,7 +42,7 @@ Step = Callable[[str], None]
 MIN_VISIT_S = 0.2
 """Shortest visit: 20 ticks of the clock of processor time, which tells of other processes."""
 MAX_RUNS = 10_000
-"""Most runs of a visit."""
+"""Largest number of runs in a visit."""
 SETTLING_RUNS = 4
 """Runs of a visit from which on one more goes before them: the caches held another model."""
 WARM_UP_RUNS, WARM_UP_S, QUICK_WARM_UP_S = 100, 5.0, 1.0

@@ -1,4 +1,4 @@
-"""What is counted instead of timed: the counts of `unifmir.cost`, for one row."""
+"""Counts of one row: parameters, arithmetic and bytes, from `unifmir.cost`."""
 
 import logging
 from functools import lru_cache
@@ -89,7 +89,7 @@ def _arithmetic(config: SingleConfig, input_shape: tuple[int, ...]) -> dict[str,
 
 
 def _weight_bytes(module: Any, recipe: Any) -> int:
-    """Of the parameters, each in the type that holds it."""
+    """Bytes of the parameters, each in the type that holds it."""
     from unifmir.precision.variants import stored_dtypes
 
     dtypes = stored_dtypes(module, recipe)

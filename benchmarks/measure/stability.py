@@ -14,7 +14,7 @@ from unifmir.benchmarks.measure.results import Latency
 from unifmir.machine import clock_mhz
 
 MAX_VARIATION = 0.025
-"""Of the rounds' medians: where trtexec warns."""
+"""Largest variation of the rounds' medians: where trtexec warns."""
 MAX_FOREIGN = 0.05
 """Part of all cores that other processes may take during a subject's visits. An idle desktop or
 server takes 1 to 2 %; one busy process takes 50 % of two cores, 6 % of 16. On larger machines
@@ -22,7 +22,7 @@ one process more leaves cores enough, and the variation tells whether it disturb
 MAX_STOLEN = 0.01
 """Part of the processor time that the host of a virtual machine may keep for others."""
 MAX_SLOWDOWN = 0.10
-"""By which the clock may fall from the first third of the rounds to the last: boost clocks
+"""Part by which the clock may fall from the first third of the rounds to the last: boost clocks
 wander by a few per cent, a processor at its power or heat limit loses 15 to 40 %."""
 MIN_ROUNDS, MIN_SAMPLES = 5, 5
 """Below them neither an interval nor a variation means anything."""
@@ -33,7 +33,7 @@ SYSTEM_CPUS = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True, slots=True)
 class MachineCounters:
-    """What the machine has counted since it started."""
+    """Counters of the machine since it started."""
 
     at_s: float
     busy_s: float
@@ -49,7 +49,7 @@ class MachineCounters:
 
     @classmethod
     def read(cls) -> "MachineCounters":
-        """As they are now."""
+        """Read the counters as they are now."""
         times = psutil.cpu_times()
         busy = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system"))
         # A guest's time is part of `user`; waiting for disks is no work.
@@ -66,7 +66,7 @@ class MachineCounters:
 
 @dataclass(slots=True)
 class MachineWatch:
-    """What happened during the visits of one subject, added up."""
+    """Disturbances during the visits of one subject, added up."""
 
     cores: int
     elapsed_s: float = 0.0
@@ -79,7 +79,7 @@ class MachineWatch:
     gpu_foreign: int = 0
 
     def add(self, before: MachineCounters, after: MachineCounters, worker_s: float) -> None:
-        """One visit, in which the worker took `worker_s` of processor time."""
+        """Add one visit, in which the worker took `worker_s` of processor time."""
         own = worker_s + after.own_s - before.own_s
         self.elapsed_s += after.at_s - before.at_s
         # Not cut off at 0: the system counts in ticks of 10 ms, and errors of both signs cancel.
@@ -91,7 +91,7 @@ class MachineWatch:
             self.clocks_mhz.append(clock)
 
     def look_at(self, gpu: Gpu, own: Collection[int]) -> None:
-        """What the GPU says right after a visit."""
+        """Note what the GPU says right after a visit."""
         self.gpu_reasons.update(gpu.throttling())
         self.gpu_foreign = max(self.gpu_foreign, gpu.foreign_processes(own))
 
@@ -145,7 +145,7 @@ class MachineWatch:
 
 
 def timing_problems(latency: Latency) -> list[str]:
-    """What the samples themselves say against them."""
+    """Reasons against the times that lie in the samples themselves."""
     found = []
     rounds, samples = len(latency.rounds_ms), sum(map(len, latency.rounds_ms))
     if latency.variation > MAX_VARIATION:

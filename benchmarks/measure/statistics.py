@@ -1,10 +1,10 @@
-"""From samples to the figures that are printed. All of it is exact and repeatable: seeded."""
+"""Statistics of samples: the figures that are printed, exact and repeatable by a seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 
 from unifmir.benchmarks.measure.results import Latency, Ratio
 from unifmir.errors import BenchmarkError
@@ -12,9 +12,9 @@ from unifmir.errors import BenchmarkError
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 SEED = 20260
-"""Of the bootstrap: the same samples give the same interval, in this run and in a later one."""
+"""Seed of the bootstrap: the same samples give the same interval, now and in a later run."""
 
-Numbers = Sequence[float] | NDArray[np.float64]
+Numbers = Sequence[float] | Float64[np.ndarray, " n"]
 Rounds = Sequence[Sequence[float]]
 """Samples by round. A round is the unit that is resampled: samples of one visit share their
 neighbours, their clock frequency and their caches, so they are no independent draws."""
@@ -97,15 +97,15 @@ def ratio(baseline: str, base: Latency, own: Latency) -> Ratio:
     )
 
 
-def round_medians(rounds_ms: Rounds) -> NDArray[np.float64]:
-    """The median of each round."""
+def round_medians(rounds_ms: Rounds) -> Float64[np.ndarray, " rounds"]:
+    """Medians of the rounds, in the unit of the samples."""
     if not rounds_ms or not all(len(samples) for samples in rounds_ms):
         raise BenchmarkError("a round without samples: nothing was measured")
     return np.array([float(np.median(samples)) for samples in rounds_ms])
 
 
 def median_interval(values: Numbers) -> tuple[float, float]:
-    """Bootstrap 95 % interval of the median, by percentiles."""
+    """Bootstrap 95 % interval of the median, by percentiles, in the unit of the values."""
     # Sorted: the interval must not depend on the order in which equal rounds came.
     pool = np.sort(np.asarray(values, dtype=float))
     draws = np.random.default_rng(SEED).integers(0, len(pool), (RESAMPLES, len(pool)))
@@ -116,13 +116,13 @@ def median_interval(values: Numbers) -> tuple[float, float]:
 
 
 def variation(medians: Numbers) -> float:
-    """Standard deviation of the rounds' medians over their mean; 0 of a single round."""
+    """Standard deviation of the rounds' medians, in any unit, over their mean; 0 of one round."""
     values = np.asarray(medians, dtype=float)
     return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else 0.0
 
 
 def power_law(pixels: Numbers, latencies_ms: Numbers) -> PowerLaw:
-    """Least-squares line of log latency on log pixels.
+    """Least-squares line of log latency, in units of ms, on log pixels.
 
     Raises
     ------

@@ -32,7 +32,7 @@ Answer = dict[str, Any]
 
 
 class Worker:
-    """What the process holds between commands."""
+    """State of the process between commands."""
 
     def __init__(self) -> None:
         self._session: Session | None = None
@@ -116,7 +116,7 @@ class Worker:
         }
 
     def quality(self, config: dict[str, Any], images: int, seed: int) -> Answer:
-        """What it makes of held-out images."""
+        """Measure how well it restores held-out images."""
         from unifmir.config import MultiTaskConfig, config_from_dict
         from unifmir.training.evaluation import quality
 
@@ -126,7 +126,7 @@ class Worker:
         return asdict(quality(self._opened().run, chosen, images=images, seed=seed))
 
     def peaks(self, device: str, threads: int, seconds: float) -> Answer:
-        """What the machine reaches at most."""
+        """Measure the machine's peaks."""
         from unifmir.benchmarks.measure.peaks import measured
 
         return {"peaks": measured(device, threads, seconds)}

@@ -176,7 +176,7 @@ class WorkerProcess:
 
 
 def ending(code: int) -> str:
-    """What an exit status means, in words."""
+    """Meaning of an exit status, in words."""
     if code == -9:
         return "killed by the system (SIGKILL), most likely for want of memory"
     if code < 0:

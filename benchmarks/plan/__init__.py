@@ -1,1 +1,1 @@
-"""What a benchmark is asked to do: plan, workloads, subjects."""
+"""Plan of a benchmark: what is compared, on which images, in which groups."""

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to do."""
+"""Plan of a benchmark, with its defaults and checks."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from unifmir.precision.element_types import PRECISIONS
 from unifmir.tasks import TASKS
 
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
-"""At least so many rounds, seconds and samples a subject: 30 samples and 10 s are what
+"""Least rounds, seconds and samples of a subject: 30 samples and 10 s are what
 OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds give the bootstrap something
 to draw from."""
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
@@ -21,7 +21,7 @@ QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan:
-    """What is compared, and how thoroughly. None: the default, or that of `quick`."""
+    """Models, runtimes and images to compare, and how thoroughly; None: the (quick) default."""
 
     models: tuple[str, ...] = ()
     """Zoo ids, names of reference models, checkpoint files. The first is the baseline."""
@@ -35,17 +35,17 @@ class BenchmarkPlan:
     device: str = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
     threads: int | None = None
-    """On the CPU; the cores of the machine by default."""
+    """Threads on the CPU; the cores of the machine by default."""
     keep_memory: bool = True
     """Whether processes keep what a run frees for the next (`process.KEPT_MEMORY`): times are
     then steady, and on Linux PyTorch is up to 2.6 times as fast as in a plain process."""
     workloads: tuple[str, ...] | None = None
     rounds: int | None = None
     seconds: float | None = None
-    """Of measurement a subject and image, warm-up not counted."""
+    """Seconds of measurement a subject and image, warm-up not counted."""
     samples: int | None = None
     seed: int = 0
-    """Of the order within each round."""
+    """Seed of the order within each round."""
     baseline: str = ""
     """`model`, `model/runtime` or `model/runtime/precision`; the first model in fp32 eager."""
     images: int = 0
@@ -54,7 +54,7 @@ class BenchmarkPlan:
     """An answer in about a minute: fewer rounds, patches only."""
 
     def settled(self) -> "BenchmarkPlan":
-        """With every default filled in.
+        """The plan with every default filled in.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class BenchmarkPlan:
                 raise BenchmarkError(f"{what} is {value}: expected more than 0")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; files by name, because where they lie is nobody else's business."""
+        """The plan as JSON values; files by name: where they lie is nobody else's business."""
         values = asdict(self)
         values["models"] = [Path(model).name for model in self.models]
         values["artifacts"] = [path.name for path in self.artifacts]

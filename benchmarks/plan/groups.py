@@ -143,7 +143,7 @@ def _candidates(
 
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:
-    """Those of the plan that read the file; where there is none, the first that does."""
+    """Runtimes of the plan that read the file; where there is none, the first that does."""
     able = [name for name in RUNTIMES if RUNTIMES[name].format == file.format]
     return [name for name in plan.runtimes if name in able] or able[:1]
 

@@ -1,4 +1,4 @@
-"""What follows from results and is shown by tables and plots alike: groups, ranks, shares."""
+"""Figures derived from results, for tables and plots alike: groups, ranks, shares."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def ranks(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def peak_of(row: Row, peaks: Sequence[Peak]) -> Peak | None:
-    """What the row's device reached in the row's arithmetic, if it was measured."""
+    """Peak of the row's device in the row's arithmetic, if it was measured."""
     # Precisions such as fp16 are storage alone: their arithmetic is fp32.
     computed = Precision.parse(row.subject.precision).computed
     tf32 = computed == "fp32" and row.ran.get("tf32") is True
@@ -78,7 +78,7 @@ def intensity(row: Row) -> float | None:
 
 
 def roof(peak: Peak, flop_per_byte: float) -> float:
-    """What the machine could reach at that arithmetic intensity, GFLOP/s."""
+    """Rate that the machine could reach at that arithmetic intensity, GFLOP/s."""
     return min(peak.gflops_per_s, flop_per_byte * peak.gbytes_per_s)
 
 

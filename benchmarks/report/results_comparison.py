@@ -1,4 +1,4 @@
-"""What changed between two results files, and which of it is more than chance."""
+"""Comparison of two results files: changes, and which of them are more than chance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,7 +6,7 @@ from math import comb, exp, isfinite, log
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.measure.statistics import CONFIDENCE, RESAMPLES, SEED, round_medians
@@ -14,7 +14,7 @@ from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
 Verdict = Literal["faster", "slower", "same", "not comparable"]
-Samples = NDArray[np.float64]
+Samples = Float64[np.ndarray, " rounds"]
 
 THRESHOLD = 0.05
 """A slow-down by less is no regression by default: two runs on one machine differ by some percent
@@ -23,7 +23,7 @@ ALPHA = 1 - CONFIDENCE
 PSNR_STEP_DB = 0.01
 """Smaller differences of the PSNR are not told: it is printed with two decimals."""
 SAME_MACHINE = ("processor", "cores", "gpu")
-"""What must agree for times to be compared as they are; system and driver may be updated."""
+"""Facts that must agree for times to be compared as they are; system and driver may be updated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class RowPair:
     """Median time: ms, or times the baseline's where machines differ."""
     after: float | None = None
     ratio: float | None = None
-    """After over before: above 1 is slower."""
+    """Time after over time before: above 1 is slower."""
     interval: tuple[float, float] | None = None
     """Bootstrap 95 % interval of the ratio, over the rounds' medians."""
     p_value: float | None = None
@@ -60,7 +60,7 @@ class RowPair:
     changes: tuple[Change, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The pair as JSON values."""
         return {"key": self.subject.key, **asdict(self)}
 
 
@@ -72,7 +72,7 @@ class ResultsComparison:
     relative: bool
     """The machines differ: each row was compared by its ratio to its group's baseline."""
     remarks: tuple[str, ...]
-    """What differs between the files as a whole."""
+    """Differences between the files as a whole, a sentence each."""
     pairs: tuple[RowPair, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
@@ -80,16 +80,16 @@ class ResultsComparison:
 
     @property
     def regressions(self) -> tuple[RowPair, ...]:
-        """What became significantly slower by more than the threshold."""
+        """Rows that became significantly slower by more than the threshold."""
         return tuple(pair for pair in self.pairs if pair.regression)
 
     @property
     def broken(self) -> tuple[RowPair, ...]:
-        """What ran before and fails now."""
+        """Rows that ran before and fail now."""
         return tuple(pair for pair in self.pairs if pair.broken)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The comparison as JSON values."""
         return {
             "threshold": self.threshold,
             "alpha": ALPHA,
@@ -179,8 +179,9 @@ def _medians(before: Samples, after: Samples) -> tuple[float, float, float]:
 def ratio_interval(before: Samples, after: Samples) -> tuple[float, float]:
     """Bootstrap 95 % interval of the ratio of medians, after over before.
 
-    Both sides are resampled independently. Two streams of draws are used, each once for either
-    side, so that swapping the sides gives exactly the inverse interval.
+    Samples are in one unit and above 0. Both sides are resampled independently. Two streams of
+    draws are used, each once for either side, so that swapping the sides gives exactly the inverse
+    interval.
     """
     ratios = [
         np.log(_resampled(after, stream)) - np.log(_resampled(before, 1 - stream))
@@ -227,7 +228,7 @@ def _samples(
     theirs: Mapping[str, Row],
     relative: bool,
 ) -> tuple[Subject, Samples, Samples] | str:
-    """What is compared of a row, by round; or why it is not."""
+    """Samples of a row that are compared, by round; or why they are not."""
     for name, row in (("before", ours[key]), ("after", theirs[key])):
         if reason := _distrusted(row):
             return f"{name}: {reason}"
@@ -287,7 +288,7 @@ def _rounds(row: Row) -> Samples:
 
 
 def _completed(pair: RowPair, before: Row, after: Row, threshold: float) -> RowPair:
-    """With the regression decided and all other changes."""
+    """The pair with the regression decided and all other changes."""
     slower = pair.verdict == "slower" and pair.ratio is not None and pair.ratio > 1 + threshold
     return replace(
         pair,

@@ -34,12 +34,12 @@ class Bops:
     variant: Variant
     bops: int
     by_kind: dict[str, int]
-    """Of `conv`, `linear` and `product`, see `unifmir.cost.mac_kinds`."""
+    """Bit operations of `conv`, `linear` and `product`, see `unifmir.cost.mac_kinds`."""
     low_share: float
-    """Part of the multiply-accumulates with an operand in the low precision."""
+    """Share of the multiply-accumulates with an operand in the low precision."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The counts as JSON values."""
         return asdict(self)
 
 

@@ -11,7 +11,7 @@ from unifmir.cost.dispatcher import count_dispatched
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a module costs for one input shape."""
+    """Cost of a module for one input shape."""
 
     input_shape: tuple[int, ...]
     parameters: int
@@ -32,7 +32,7 @@ class Counts:
     """Operators that no count includes, such as Fourier transforms -> elements they gave."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The counts as JSON values."""
         return {**asdict(self), "input_shape": list(self.input_shape)}
 
 

@@ -44,7 +44,7 @@ class OperatorRow:
     module: str
     """Name of the innermost module that ran it; empty for the outermost."""
     operator: str
-    """Such as `aten.convolution`."""
+    """Name of the operator, such as `aten.convolution`."""
     kind: Kind
     calls: int
     macs: int
@@ -58,17 +58,17 @@ class UncountedRow:
     operator: str
     calls: int
     elements: int
-    """Of its results."""
+    """Elements of its results."""
     free: bool
     """Known to hold no multiply-accumulates: elementwise, a reduction, indexing or a copy."""
     estimated_flops: int = 0
-    """Of Fourier transforms: 5 N log2 N each, 2.5 N log2 N for real data, the yardstick of FFTW's
-    benchmarks. Never in a total."""
+    """Operations of Fourier transforms: 5 N log2 N each, 2.5 N log2 N for real data, the yardstick
+    of FFTW's benchmarks. Never in a total."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchCount:
-    """What ran, and what it costs."""
+    """Operations that ran, and what they cost."""
 
     rows: tuple[OperatorRow, ...]
     uncounted: tuple[UncountedRow, ...]
@@ -101,7 +101,7 @@ class DispatchCount:
         return sums((".".join(row.module.split(".")[:depth]), row.macs) for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The counts as JSON values."""
         return {
             "macs": self.macs,
             "flops": self.flops,
@@ -194,7 +194,7 @@ class _MacCounter(TorchDispatchMode):
         return "linear" if weighted else "product"
 
     def uncounted(self) -> tuple[UncountedRow, ...]:
-        """What was not counted, the unknown first."""
+        """Operations that were not counted, the unknown first."""
         rows = [
             UncountedRow(operator, calls, elements, operator.partition(".")[2] in _FREE, flops)
             for operator, (calls, elements, flops) in self.others.items()
@@ -208,12 +208,12 @@ def _storage(tensor: Tensor) -> int:
 
 
 def operator_name(func: Any) -> str:
-    """Such as `aten.convolution`."""
+    """Name of an operator, such as `aten.convolution`."""
     return f"{func.namespace}.{func._schema.name.partition('::')[2]}"
 
 
 def tensors_in(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among the arguments or results of an operator, in lists and tuples too."""
+    """Tensors of any shape, dtype and range among arguments or results, also in lists."""
     found = []
     for value in values:
         if isinstance(value, Tensor):

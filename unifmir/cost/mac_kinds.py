@@ -1,4 +1,4 @@
-"""What multiply-accumulates are made of: the one classification that all counts share."""
+"""Kinds of multiply-accumulates: the one classification that all counts share."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol

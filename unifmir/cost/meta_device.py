@@ -58,7 +58,7 @@ class OneTask(nn.Module):
         self.train(network.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's result."""
+        """The network's result: shape (N, C, H, W), float32; on the meta device without a range."""
         out: Tensor = self.network(x, self.task)
         return out
 

@@ -1,4 +1,4 @@
-"""How many parameters: four numbers that papers and tools all call that, each named."""
+"""Counts of parameters: four numbers that papers and tools all call that, each named."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,23 +17,23 @@ class ParameterCount:
     parameters: int
     """Trainable values of the network."""
     parameter_bytes: int
-    """Of these, as they are held now: four bytes each in fp32."""
+    """Bytes of these, as they are held now: four bytes each in fp32."""
     leaf_parameters: int
-    """Of layers that contain no other, as conventions A and C count: without attention bias
-    tables."""
+    """Trainable values of layers that contain no other, as conventions A and C count: without
+    attention bias tables."""
     leaf_parameters_without_layer_norm: int
-    """The same as convention B counts."""
+    """Trainable values of such layers without layer norms, as convention B counts."""
     official_parameters: int
     """Trainable values in the official file: also four that are never read, of each ENLCN."""
     official_scalars: int
     """Elements of all tensors in the official file: also its indices and attention masks."""
     official_bytes: int
-    """Of all tensors in the official file, without what the container adds."""
+    """Bytes of all tensors in the official file, without what the container adds."""
     file_bytes: int | None = None
-    """Of the file that was named."""
+    """Bytes of the file that was named."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The counts as JSON values."""
         return asdict(self)
 
 

@@ -54,7 +54,7 @@ class _TrafficCounter(TorchDispatchMode):
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Of the elements in memory: an expanded axis is there once."""
+    """Bytes of the elements in memory: an expanded axis is there once."""
     elements = 1
     for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
         elements *= length if stride or not length else 1

@@ -1,4 +1,4 @@
-"""What each model costs, as bars: time beside parameters and arithmetic."""
+"""Cost of each model as bars: time beside parameters and arithmetic."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ from unifmir.benchmarks.report.tables.number_text import is_number, significant
 from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
 
 HATCH = "////"
-"""Of a bar whose row cannot be trusted."""
+"""Hatching of a bar whose row cannot be trusted."""
 _BAR_INCHES = 0.25
 
 
@@ -112,7 +112,7 @@ def _bar(axes: Axes, place: int, length: float, row: Row, colour: str, *, timed:
 
 
 def _share_scale(columns: Sequence[Axes]) -> None:
-    """The same axis for all tasks, with room for the numbers right of the bars."""
+    """Set the same axis for all tasks, with room for the numbers right of the bars."""
     lengths = [
         bar.get_width() for axes in columns for bar in axes.patches if hasattr(bar, "get_width")
     ]

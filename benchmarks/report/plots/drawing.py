@@ -1,4 +1,4 @@
-"""Which plots there are, and their files."""
+"""The plots, and how they become files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ DPI = 160
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What `draw` wrote, and what it could not."""
+    """Files that `draw` wrote, and the plots that lack data."""
 
     paths: tuple[Path, ...]
     skipped: Mapping[str, str]

@@ -24,7 +24,7 @@ from unifmir.benchmarks.report.plots.style import (
 from unifmir.benchmarks.report.tables.number_text import is_number
 
 LEAST_SPAN_DB = 1.0
-"""Of the axis: smaller differences should look small."""
+"""Least height of the axis: smaller differences should look small."""
 
 
 def plot(results: Results) -> dict[str, Figure] | str:

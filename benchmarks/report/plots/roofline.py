@@ -109,7 +109,7 @@ def _panel(axes: Axes, rows: Sequence[Row], peaks: Sequence[Peak], results: Resu
 
 
 def _labelled(rows: Sequence[Row]) -> list[Row]:
-    """Of each model the fastest row, and the slowest where it is clearly slower."""
+    """The fastest row of each model, and the slowest where it is clearly slower."""
     chosen = []
     for model in dict.fromkeys(row.subject.model for row in rows):
         own = sorted(

@@ -59,14 +59,14 @@ _COLOURS = (
 which is too faint on white. Then four of Tol's (2021), for more than seven models."""
 _MARKS = "osD^vPX<>"
 _SIZES = (9.5, 7.5, 5.2, 8.0, 6.5)
-"""Of the marks. Points."""
+"""Size of the marks. Points."""
 _ANGLES = (0, 8, 2, 6, 14, 10, 4, 12, 1, 15, 7, 9, 3, 13, 5, 11)
 _OFFSETS = tuple(
     (radius * math.cos(angle * math.pi / 8), radius * math.sin(angle * math.pi / 8))
     for radius in (11, 18, 27, 38, 52, 70, 90)
     for angle in _ANGLES
 )
-"""Where a label may stand beside its point, best first. Points (1/72 inch)."""
+"""Places of a label beside its point, best first. Points (1/72 inch)."""
 
 Look = dict[str, str]
 """Colour of each model, or mark of each runtime and precision."""
@@ -161,7 +161,7 @@ _NUMBER = re.compile(r"[\d.]+")
 
 
 def untrusted_note(rows: Iterable[Row], shown_as: str) -> list[str]:
-    """What to say of rows whose times cannot be trusted, if any is shown."""
+    """Note on rows whose times cannot be trusted, if any is shown."""
     doubtful = [row for row in rows if row.problems and row.latency is not None]
     if not doubtful:
         return []
@@ -298,7 +298,7 @@ def _shared(one: Bbox, other: Bbox) -> float:
 
 
 def _boxes(line: Line2D) -> list[Bbox]:
-    """What a line covers, in pixels: a square at each mark, small ones along the rest."""
+    """Boxes that a line covers, in pixels: a square at each mark, small ones along the rest."""
     x, y = line.get_data()
     places = line.get_transform().transform(np.column_stack([x, y]))
     if line.get_marker() not in ("None", "", None):

@@ -112,7 +112,7 @@ def _part(part: str, cls: type, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _mapping_names(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """What any row has in its mappings, in the order of first sight."""
+    """Names that any row has in its mappings, in the order of first sight."""
     return {
         mapping: list(dict.fromkeys(name for row in rows for name in getattr(row, mapping) or {}))
         for mapping in _MAPPINGS

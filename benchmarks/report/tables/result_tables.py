@@ -1,4 +1,4 @@
-"""From results to tables of text: which rows and columns, in which order, with which notes."""
+"""Tables of results as text: which rows and columns, in which order, with which notes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ from unifmir.registry import nearest_name
 from unifmir.text_tables import TextTable, printable
 
 UNTRUSTED = "†"
-"""In place of the rank of a row whose times cannot be trusted."""
+"""Mark in place of the rank of a row whose times cannot be trusted."""
 FAILED = "error"
 _SETTINGS = ("rounds", "seconds", "samples", "threads", "seed", "tf32", "quick")
-"""What the footer tells; the rest is what the rows show, and in the JSON file."""
+"""Settings that the footer tells; the rest is what the rows show, and in the JSON file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def view_columns(view: str) -> tuple[Column, ...]:
 
 
 def footer(results: Results) -> str:
-    """Where, with what and how the numbers were measured, in one paragraph."""
+    """Machine, versions and settings of the measurement, in one paragraph."""
     machine = ", ".join(_machine(results.machine))
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     settings = ", ".join(_settings(results))

@@ -28,7 +28,7 @@ class TimeUnit:
 
 @dataclass(frozen=True, slots=True)
 class CellContext:
-    """What a cell depends on beside its row."""
+    """Context of a cell beside its row."""
 
     unit: TimeUnit
     peaks: Sequence[Peak]
@@ -67,7 +67,7 @@ def _latency(row: Row, at: CellContext) -> str:
 
 
 def _decimals(row: Row, at: CellContext) -> int:
-    """Of every time in a row: a tail is not known better than the median."""
+    """Decimals of every time in a row: a tail is not known better than the median."""
     if row.latency is None:
         return 0
     low, high = row.latency.interval_ms
@@ -203,4 +203,4 @@ VIEWS: dict[str, tuple[Column, ...]] = {
         *(LATENCY, PSNR, SSIM, NRMSE, SLOPE, SAME_PICTURE, SAME_PSNR, EVALUATED),
     ),
 }
-"""What a table shows, by the question that it answers."""
+"""Columns of a table, by the question that it answers."""

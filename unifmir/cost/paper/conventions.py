@@ -22,7 +22,7 @@ from unifmir.networks.swin import WindowAttention
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What each kind of layer costs. Per element of the output unless said."""
+    """Cost of each kind of layer. Per element of the output unless said."""
 
     name: str
     title: str
@@ -92,7 +92,7 @@ CONVENTIONS: dict[str, Convention] = {
 
 @dataclass(frozen=True, slots=True)
 class ConventionCount:
-    """What a convention gives for a network and an input size."""
+    """Count of a convention for a network and an input size."""
 
     convention: str
     operations: int
@@ -102,7 +102,7 @@ class ConventionCount:
     """Trainable values as the convention counts them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The count as JSON values."""
         return asdict(self)
 
 
@@ -169,7 +169,7 @@ _RULES: dict[type[nn.Module], Rule] = {
     nn.Upsample: _upsample,
     WindowAttention: _attention_softmax,
 }
-"""By exact class, as thop finds its rules: a subclass has none."""
+"""Rules by exact class, as thop finds its own: a subclass has none."""
 
 
 def count_in(convention: str, module: nn.Module, shape: Sequence[int]) -> ConventionCount:

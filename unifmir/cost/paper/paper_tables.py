@@ -1,7 +1,7 @@
 """The cost tables of the paper, computed again.
 
 Ma et al., Nature Methods 2024, Extended Data Tables 1 (training) and 2 (prediction). The printed
-figures lie in paper_costs.csv, digit by digit; ours are computed when they are asked for, on
+figures lie in costs.csv, digit by digit; ours are computed when they are asked for, on
 networks without weights. A row says `equal` only if ours, rounded or cut off to the printed digits,
 is the printed figure.
 """
@@ -42,9 +42,9 @@ class Figure:
 
     unit: str
     printed: str
-    """As in the paper."""
+    """The figure as in the paper."""
     ours: str
-    """At the printed digits: rounded, or cut off where the paper did so."""
+    """Our figure at the printed digits: rounded, or cut off where the paper did so."""
     exact: float
     """Ours in `unit`, not rounded to the printed digits."""
     verdict: str
@@ -64,7 +64,7 @@ class Alternative:
     params: str
     """Millions, at the digits of the paper's; empty if only a part is counted."""
     gflops: str
-    """At the digits of the paper's."""
+    """Billions of operations, at the digits of the paper's."""
     equal: bool
     """Whether these are the printed figures."""
 
@@ -80,19 +80,19 @@ class PaperRow:
     precision: str
     image_size: str
     input_size: str
-    """As printed."""
+    """Size of the input, as printed."""
     counted_input: tuple[int, ...]
-    """What ours was counted on, batch included."""
+    """Shape that ours was counted on, batch included."""
     repeats: int
     """Times that input is run for the whole image."""
     convention: str
-    """Of the GFLOPs, see `unifmir.cost.paper.conventions`."""
+    """Convention of the GFLOPs, see `unifmir.cost.paper.conventions`."""
     parameters_are: Definition
-    """What the paper calls parameters in this row."""
+    """Meaning of the paper's parameters in this row."""
     params: Figure
     gflops: Figure
     bops: Figure | None
-    """None in Table 1, which has none."""
+    """Bit operations; None in Table 1, which has none."""
     true_parameters: int
     """Trainable values of our network."""
     true_gmacs: float
@@ -113,12 +113,12 @@ class PaperRow:
 
     @property
     def verdict(self) -> str:
-        """Of the whole row: `equal`, or what each other figure is."""
+        """Verdict on the whole row: `equal`, or what each other figure is."""
         rest = [f"{name} {f.verdict}" for name, f in self.figures.items() if f.verdict != EQUAL]
         return "; ".join(rest) or EQUAL
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The row as JSON values."""
         figures = {
             name: {**asdict(figure), "equal": figure.equal} for name, figure in self.figures.items()
         }

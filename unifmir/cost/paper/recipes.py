@@ -1,4 +1,4 @@
-"""How each row of the paper's cost tables was counted, as far as that can be found out.
+"""Recipes of the paper's cost tables: how each row was counted, as far as that can be known.
 
 A recipe names the network, the input, how often it runs, the convention and what was called
 parameters. Where the paper's figure is not what the recipe gives, it says what is known.
@@ -18,8 +18,8 @@ from unifmir.config import (
 )
 
 Definition = Literal["all", "layers", "scalars"]
-"""Of parameters. `all`: every trainable value. `layers`: of layers that contain no other, as
-conventions A and C count. `scalars`: elements of all tensors in the official file."""
+"""Definitions of parameters. `all`: every trainable value. `layers`: of layers that contain no
+other, as conventions A and C count. `scalars`: elements of all tensors in the official file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Run:
 
     config: ModelConfig
     shape: tuple[int, ...]
-    """Of the input, batch included."""
+    """Shape of the input, batch included."""
     repeats: int = 1
     """Tiles of the whole image."""
     part: str = ""
     """Name of the submodule that is counted; empty for the network."""
     task: str = ""
-    """What a multi-task network is asked for."""
+    """Task that a multi-task network is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Recipe:
     parameters: Definition = "all"
     others: tuple[Other, ...] = ()
     note: str = ""
-    """What a reader should know even where the figures agree."""
+    """Remark for readers even where the figures agree."""
     params_why: str = ""
     gflops_why: str = ""
     bops_why: str = ""
