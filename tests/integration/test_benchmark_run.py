@@ -1,12 +1,14 @@
 """A benchmark from a plan to results, with tiny networks and real worker processes."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
@@ -27,6 +29,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Size, Workloads
 
+REPO = Path(__file__).resolve().parents[2]
 TINY = {
     "sr": ((1, 16, 16),),
     "denoise": ((2, 16, 16),),
@@ -329,3 +332,54 @@ def test_results_are_named_by_machine_and_versions():
     assert "-ort1" in name
     assert "/" not in name
     assert " " not in name
+
+
+SITE = """
+from contextlib import ExitStack
+
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.reference import REFERENCES
+from unifmir.tasks import TASKS
+
+KEPT = ExitStack()
+for registry, name, target in (
+    (TASKS, "toy-task", "tests.toys.task:TOY_TASK"),
+    (REFERENCES, "toy-model", "tests.toys.reference:TOY_MODEL"),
+    (RUNTIMES, "renamed", "renamed:ROW"),
+):
+    KEPT.enter_context(registry.extended(name, target))
+"""
+RUNTIME = '''
+from unifmir.export.runtimes.pytorch import ModuleRuntime
+
+class RenamedRuntime(ModuleRuntime):
+    """Eager under another name."""
+
+    name = "renamed"
+
+ROW = RenamedRuntime()
+'''
+
+
+@pytest.mark.usefixtures("no_peaks")
+def test_a_task_a_model_and_a_runtime_that_are_new_are_benchmarked_by_their_rows(
+    tmp_path, monkeypatch
+):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    (site / "renamed.py").write_text(RUNTIME)
+    monkeypatch.syspath_prepend(site)
+    # The workers are processes of their own: they find the rows as these lines do here.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(REPO)]))
+    rows: dict[str, object] = {}
+    exec(SITE, rows)
+    with cast("ExitStack", rows["KEPT"]):
+        plan = plan_of(runtimes=("eager", "renamed"), workloads=("patch",))
+        results = benchmark(replace(plan, models=("toy-model",)), tmp_path / "results.json")
+    assert [row.subject.runtime for row in results.rows] == ["eager", "renamed"]
+    for row in results.rows:
+        assert row.error == ""
+        assert row.subject.task == "toy-task"
+        assert row.same_picture is not None
+        assert row.same_picture["passed"]

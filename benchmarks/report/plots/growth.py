@@ -92,7 +92,8 @@ def growth(rows: Sequence[Row]) -> PowerLaw | None:
     trusted = [row for row in rows if row.ranked]
     if len(_sizes(trusted)) < 3:
         return None
-    return power_law([row.subject.pixels for row in trusted], [_ms(row) for row in trusted])
+    pixels = [float(row.subject.pixels) for row in trusted]
+    return power_law(pixels, [_ms(row) for row in trusted])
 
 
 def _told(law: PowerLaw | None) -> str:
