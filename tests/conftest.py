@@ -81,7 +81,7 @@ def tiny_multitask(tiny_config: MultiTaskConfig) -> Network:
     return network
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_single(tiny_config: MultiTaskConfig) -> Callable[[str], Network]:
     """Function from a task to the single-task network of `tiny_config`, weights as above."""
 

@@ -1,16 +1,17 @@
 """What every export format promises; a new format inherits these tests."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import unifmir
+from tests.compat.packages import network
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
@@ -25,20 +26,48 @@ from unifmir.tasks import TASKS
 Single = Callable[[str], Network]
 
 
-def exported(network: Network, out: Path, name: str, **options: Any) -> list[Artifact]:
-    return list(unifmir.export(network, out, formats=(name,), **options))
+Once = Callable[..., tuple[Artifact, ...]]
 
 
 class ExporterContract:
-    """Inherit, and set `format`."""
+    """Inherit, and set `format`.
+
+    The quick tests take the smallest windows, whose images are small too; the slow ones those of
+    the other tests.
+    """
 
     format: str
 
+    @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=pytest.mark.slow)])
+    @classmethod
+    def single(cls, request: pytest.FixtureRequest, tiny_single: Single) -> Single:
+        """Function from a task to a single-task network."""
+        return network if request.param == "small" else tiny_single
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def once(cls, single: Single, tmp_path_factory: pytest.TempPathFactory) -> Once:
+        """Function that exports a task's network when it is asked the first time."""
+        made: dict[tuple[object, ...], tuple[Artifact, ...]] = {}
+
+        def of(task: str, *, again: bool = False, **options: str) -> tuple[Artifact, ...]:
+            asked = (task, again, *options.items())
+            if asked not in made:
+                folder = tmp_path_factory.mktemp(task)
+                save(single(task), folder / "source.safetensors")
+                made[asked] = unifmir.export(
+                    unifmir.load(folder / "source.safetensors"),
+                    folder / "out",
+                    formats=(cls.format,),
+                    **options,
+                )
+            return made[asked]
+
+        return of
+
     @pytest.mark.parametrize("task", TASKS)
-    def test_every_task_is_the_same_picture_and_can_be_verified_again(
-        self, task: str, tiny_single: Single, tmp_path: Path
-    ):
-        (artifact,) = exported(tiny_single(task), tmp_path, self.format)
+    def test_every_task_is_the_same_picture_and_can_be_verified_again(self, task: str, once: Once):
+        (artifact,) = once(task)
         assert artifact.path.is_file()
         assert artifact.report.passed
         shapes = {result.shape for result in artifact.report.results}
@@ -49,10 +78,8 @@ class ExporterContract:
         assert again.passed
         assert again.sha256 == artifact.sha256
 
-    def test_the_report_beside_the_file_says_what_was_measured(
-        self, tiny_single: Single, tmp_path: Path
-    ):
-        (artifact,) = exported(tiny_single("sr"), tmp_path, self.format)
+    def test_the_report_beside_the_file_says_what_was_measured(self, once: Once):
+        (artifact,) = once("sr")
         report = json.loads(
             artifact.path.with_name(artifact.path.name + REPORT_SUFFIX).read_text("utf-8")
         )
@@ -60,43 +87,38 @@ class ExporterContract:
         assert report["sha256"] == artifact.sha256
         assert {"max_abs", "where", "ppm", "psnr_db", "slope"} <= set(report["cases"][0])
 
-    def test_fp16_storage_is_accepted_and_verified(self, tiny_single: Single, tmp_path: Path):
-        for artifact in exported(tiny_single("denoise"), tmp_path, self.format, precision="fp16"):
+    def test_fp16_storage_is_accepted_and_verified(self, once: Once):
+        for artifact in once("denoise", precision="fp16"):
             assert artifact.precision == "fp16"
             assert artifact.report.passed
             assert unifmir.verify(artifact.path).passed
 
-    def test_an_altered_file_does_not_pass(self, tiny_single: Single, tmp_path: Path):
-        (artifact,) = exported(tiny_single("sr"), tmp_path, self.format)
-        content = bytearray(artifact.path.read_bytes())
+    def test_an_altered_file_does_not_pass(self, once: Once, tmp_path: Path):
+        (artifact,) = once("sr")
+        shutil.copytree(artifact.path.parent, tmp_path, dirs_exist_ok=True)
+        altered = tmp_path / artifact.path.name
+        content = bytearray(altered.read_bytes())
         # Flip bits all over: weights, structure and headers.
         for position in range(len(content) // 3, len(content), len(content) // 50):
             content[position] ^= 0x5A
-        artifact.path.write_bytes(content)
+        altered.write_bytes(content)
         try:
-            report = unifmir.verify(artifact.path)
+            report = unifmir.verify(altered)
         except UnifmirError:
             return
         assert not report.passed
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(
-        self, tiny_single: Single, tmp_path: Path
-    ):
-        source = tmp_path / "source.safetensors"
-        save(tiny_single("sr"), source)
-        (artifact,) = exported(unifmir.load(source), tmp_path / "here", self.format)
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
+        (artifact,) = once("sr")
         command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
-        command += ["--checkpoint", str(source), "--format", self.format]
-        done = subprocess.run(
-            [*command, "--out", str(tmp_path / "there")], capture_output=True, check=True
-        )
+        command += ["--checkpoint", str(artifact.path.parents[1] / "source.safetensors")]
+        command += ["--format", self.format, "--out", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, check=True)
         (other,) = json.loads(done.stdout)["artifacts"]
         assert other["sha256"] == artifact.sha256
 
-    def test_the_network_interface_is_offered_unless_the_format_takes_images_only(
-        self, tiny_single: Single, tmp_path: Path
-    ):
-        (artifact,) = exported(tiny_single("denoise"), tmp_path, self.format, interface="network")
+    def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
+        (artifact,) = once("denoise", interface="network")
         wrapped_only = FORMATS[self.format].wrapped_only
         assert artifact.interface == ("image" if wrapped_only else "network")
         axes = artifact.report.lineage.input_axes
@@ -128,14 +150,9 @@ class TestTensorRt(ExporterContract):
         except MissingExtraError as error:
             pytest.skip(str(error))
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(
-        self, tiny_single: Single, tmp_path: Path
-    ):
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):
         # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
-        graphs = set()
-        for name in ("here", "there"):
-            (artifact,) = exported(tiny_single("sr"), tmp_path / name, self.format)
-            graphs.add(artifact.companions[0].read_bytes())
+        graphs = {once("sr", again=again)[0].companions[0].read_bytes() for again in (False, True)}
         assert len(graphs) == 1
 
 
@@ -147,16 +164,17 @@ class TestTorchScript(ExporterContract):
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(
-        self, tiny_single: Single, tmp_path: Path
-    ):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def single(cls, tiny_single: Single) -> Single:
+        """Networks with windows of the usual size alone: each is compiled for a minute."""
+        return tiny_single
+
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
-        reports = [
-            exported(tiny_single("sr"), tmp_path / name, self.format)[0].report
-            for name in ("here", "there")
-        ]
-        assert reports[0].results == reports[1].results
+        one, other = (once("sr", again=again)[0].report for again in (False, True))
+        assert one.results == other.results
 
 
 class TestSafetensors(ExporterContract):
