@@ -3,9 +3,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests that share what is costly to make are a group (xdist_group), which one process runs.
+PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all gpu-check lint format compat tables wheel
+.PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,7 +36,10 @@ demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/,
 	$(BIN)/python -m unifmir.cli.demo out
 
 test: $(READY)  ## The quick tests, without slow ones and those that need a GPU
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
+
+test-slow: $(READY)  ## The slow tests: full-size networks, kills, the wheel, Dask, 20 gigapixels
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not gpu"
 
 test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 	$(BIN)/python -m pytest
@@ -42,9 +47,10 @@ test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 gpu-check: $(READY)  ## On a machine with an NVIDIA GPU: every check that needs one, and its timings
 	$(BIN)/python -m benchmarks.studies.gpu_check
 
-lint: $(READY)  ## Style, formatting and types
+lint: $(READY)  ## Style, formatting, docstrings and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.lint.docstrings
 	$(BIN)/mypy
 
 format: $(READY)  ## Format, and fix what can be fixed

@@ -180,7 +180,7 @@ def _watched() -> "Iterator[Callable[[Job, RestorationProgress], None]]":
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        watch = _Watch(bars, lines=not console.is_terminal)
+        watch = _ProgressBars(bars, lines=not console.is_terminal)
         try:
             yield watch.tell
         except KeyboardInterrupt:
@@ -188,8 +188,8 @@ def _watched() -> "Iterator[Callable[[Job, RestorationProgress], None]]":
             raise
 
 
-class _Watch:
-    """Shows progress."""
+class _ProgressBars:
+    """Progress of each image: a bar on a terminal, else a line now and then."""
 
     def __init__(self, bars: Any, *, lines: bool) -> None:
         self._bars = bars
