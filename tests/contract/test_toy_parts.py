@@ -1,0 +1,129 @@
+"""One place to touch: a toy of each part, by one file and one row, goes the whole way.
+
+CONTRIBUTING.md's table says what is added here: a task, a reference model, an export format and a
+runtime. Nothing else in the project knows of them.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import unifmir
+from tests import toys
+from unifmir.cli.main import app
+from unifmir.config import BodyConfig, SingleTaskConfig
+from unifmir.model import build
+from unifmir.networks.base import Network
+from unifmir.restoration.options import Options
+from unifmir.samples import sample
+from unifmir.training.evaluation import evaluate
+from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
+
+TASK, MODEL, FORMAT, RUNTIME = "toy-task", "toy-model", "toy-format", "toy-runtime"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered() -> Iterator[None]:
+    """The toys are there, in this process and in those it starts."""
+    paths = (str(toys.SITE), str(Path(__file__).resolve().parents[2]))
+    inherited = os.environ.get("PYTHONPATH", "")
+    with toys.registered(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([*paths, inherited]))
+        yield
+
+
+def trained(network: Network, out: Path) -> Network:
+    """A network after two steps on the toy task's simulated images."""
+    request = TrainingRequest(out=out, tasks=[TASK], steps=2, seed=0, init=network)
+    train(request, TrainingCallbacks(lambda _task: None, lambda _step, _task, _loss: None))
+    return unifmir.load(out, task=TASK)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the module's files lie."""
+    return tmp_path_factory.mktemp("toys")
+
+
+@pytest.fixture(scope="module", params=["unifmir", "reference"])
+def model(request: pytest.FixtureRequest, folder: Path) -> Path:
+    """A trained model of the toy task: UniFMIR's network, and the toy reference model."""
+    if request.param == "unifmir":
+        body = BodyConfig(embed_dim=16, depths=(2,), num_heads=(2,), mlp_hidden=32)
+        network = build(SingleTaskConfig(TASK, body, tail_features=8))
+    else:
+        network = unifmir.load(MODEL)
+    path = folder / f"{request.param}.safetensors"
+    again = trained(network, path)
+    assert again.task == TASK
+    return path
+
+
+def test_it_is_trained_pruned_and_evaluated(model: Path):
+    network = unifmir.load(model)
+    pruned = unifmir.prune(network, TASK)
+    assert pruned.certificate.comparisons
+    found = evaluate(network, TASK, images=1)
+    assert np.isfinite(found.model.psnr_db)
+    assert set(found.baselines) == {"input"}
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, folder: Path) -> dict[str, Path]:
+    """Verified files of the model by format."""
+    formats = (FORMAT, "onnx", "bioimageio")
+    artifacts = unifmir.export(unifmir.load(model), folder / model.stem, formats=formats)
+    assert all(artifact.report.passed for artifact in artifacts)
+    return {artifact.format: artifact.path for artifact in artifacts}
+
+
+@pytest.mark.parametrize("name", [FORMAT, "onnx", "bioimageio"])
+def test_it_is_exported_packaged_and_verified_again(exported: dict[str, Path], name: str):
+    report = unifmir.verify(exported[name])
+    assert report.passed
+    assert report.lineage.task == TASK
+
+
+def test_it_restores_in_tiles_by_every_way(model: Path, exported: dict[str, Path]):
+    image = sample(TASK).image
+    whole = unifmir.restore(image, model, task=TASK, runtime="eager", device="cpu")
+    assert whole.shape == image.shape
+    scale = float(np.ptp(whole))
+    for source in (model, *exported.values()):
+        tiled = unifmir.restore(image, source, task=TASK, device="cpu", options=Options(tile=96))
+        np.testing.assert_allclose(tiled, whole, atol=1e-4 * scale)
+
+
+def test_it_is_benchmarked_by_its_own_runtime(model: Path, tmp_path: Path):
+    out = tmp_path / "results.json"
+    command = ["benchmark", "--model", str(model), "--task", TASK, "--runtime", RUNTIME]
+    command += ["--runtime", "eager", "--workload", "patch", "--images", "1", "--threads", "1"]
+    command += ["--rounds", "1", "--seconds", "0.05", "--samples", "1", "--out", str(out)]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(out.read_text("utf-8"))["rows"]
+    assert {row["subject"]["runtime"] for row in rows} == {RUNTIME, "eager"}
+    for row in rows:
+        assert not row["error"]
+        assert row["same_picture"]["passed"]
+
+
+def test_it_is_listed_in_the_zoo(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("UNIFMIR_HOME", str(tmp_path))
+    added = CliRunner().invoke(
+        app,
+        [
+            *("zoo", "add", "--id", "toys", "--file", str(model), "--title", "A toy model"),
+            *("--dataset", "simulated points", "--author", "Nobody", "--task", TASK),
+        ],
+    )
+    assert added.exit_code == 0, added.output
+    listed = CliRunner().invoke(app, ["zoo", "list"])
+    assert "toys" in listed.stdout
+    assert MODEL in listed.stdout
+    assert unifmir.load("toys").task == TASK
