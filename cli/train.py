@@ -53,7 +53,6 @@ def train(
 
     from unifmir import load
     from unifmir.errors import CheckpointError
-    from unifmir.training.recipe import SMALL
     from unifmir.training.session import TrainingCallbacks, TrainingRequest
     from unifmir.training.session import train as run
 
@@ -68,7 +67,9 @@ def train(
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
-        scenes = bar.add_task("simulating", total=sum(SMALL[name].scenes for name in set(names)))
+        scenes = bar.add_task(
+            "simulating", total=sum(TASKS[name].training.scenes for name in set(names))
+        )
         training = bar.add_task("training", total=steps)
         recent: dict[str, float] = {}
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from unifmir.config import SingleConfig
 from unifmir.interfaces import InputKind, interface_of, shape_of
+from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import normalize
 from unifmir.tasks import TASKS
 
@@ -169,4 +170,4 @@ def _light_field_crop(
     if interface == "image":
         return cut.transpose(0, 2, 1, 3).reshape(1, height * n, width * n)
     views = cut.transpose(2, 3, 0, 1).reshape(n * n, height, width)
-    return views / (0.55 * max(float(views.max()), 1e-6)) - 1
+    return views / (BRIGHTEST_FRACTION * max(float(views.max()), 1e-6)) - 1

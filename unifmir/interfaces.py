@@ -338,3 +338,9 @@ def shape_of(config: "SingleConfig", kind: InputKind, *, batch: int, size: Seque
 def dynamic_axes(names: Sequence[str]) -> dict[int, str]:
     """Position -> name of the axes whose size is free."""
     return {index: name for index, name in enumerate(names) if FIXED not in name}
+
+
+def reads_single_planes(config: "SingleConfig") -> bool:
+    """Whether the task is for stacks and the network for planes: a stack is a batch of them."""
+    row = interface_of(config)
+    return "z" in TASKS[config.task].input_axes and row.depth == "none"

@@ -9,6 +9,7 @@ import torch
 
 import unifmir
 from tests.helpers.reference_models import OPTIONS, small
+from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, config_from_dict
@@ -18,7 +19,6 @@ from unifmir.interfaces import shape_of
 from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
-from unifmir.training import recipe
 from unifmir.training.evaluation import evaluate
 from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
 
@@ -105,8 +105,8 @@ def test_its_package_carries_its_architecture(name: str, task: str):
 def test_it_is_trained_and_evaluated(
     name: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    few = replace(recipe.SMALL[task], scenes=1, batch=1)
-    monkeypatch.setitem(recipe.SMALL, task, few)
+    few = replace(TASKS[task].training, scenes=1, batch=1)
+    change_task(monkeypatch, task, training=few)
     network = small(name, task)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     out = tmp_path / "trained.safetensors"

@@ -1,18 +1,18 @@
 """`unifmir train` and `unifmir evaluate`: files, JSON, and how they fail."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
-from unifmir.training import evaluation, recipe, session
-from unifmir.training.recipe import TaskRecipe
 
 
 def run(*arguments: str | Path | int) -> Result:
@@ -27,10 +27,13 @@ def told(result: Result) -> str:
 @pytest.fixture
 def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training and evaluation on images small enough for a test."""
-    tiny = {task: TaskRecipe(scene_size=24, scenes=1, patch=16, batch=1) for task in TASKS}
-    monkeypatch.setattr(recipe, "SMALL", tiny)
-    monkeypatch.setattr(session, "SMALL", tiny)
-    monkeypatch.setattr(evaluation, "SIZES", dict.fromkeys(TASKS, 24))
+    for task, row in TASKS.items():
+        change_task(
+            monkeypatch,
+            task,
+            training=replace(row.training, scene_size=24, scenes=1, patch=16, batch=1),
+            evaluation=replace(row.evaluation, size=24),
+        )
 
 
 @pytest.fixture

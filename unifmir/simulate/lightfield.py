@@ -5,14 +5,18 @@ aperture it looks through, and sampled once per lens. Source: Levoy et al., SIGG
 the grid of views as in Wang et al. (VCD-Net), Nature Methods 2021.
 """
 
+from math import isqrt
+
 import numpy as np
 import scipy.fft
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from unifmir.tasks.volume import VOLUME
+
 Array = NDArray[np.float32]
 
-VIEWS_PER_SIDE = 11
+VIEWS_PER_SIDE = isqrt(VOLUME.simulation.views)
 SHEAR = 0.3
 """Pixels of the volume per plane and per view off the axis."""
 APERTURE_SIGMA = 1.5

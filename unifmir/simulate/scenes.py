@@ -1,7 +1,6 @@
 """One simulated pair for each task: what a microscope records, and what it should have shown."""
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,17 +8,21 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from unifmir.networks.interface import BRIGHTEST_FRACTION
+from unifmir.registry import resolve
 from unifmir.simulate import lightfield, structures
 from unifmir.simulate.optics import Camera, Optics, blur, gaussian_kernel, psf
 from unifmir.tasks import TASKS
+from unifmir.tasks.projection import PROJECTION
+from unifmir.tasks.volume import VOLUME
 
 Array = NDArray[np.float32]
 
 SR_SCALE = 2
 AXIAL_STEP = 4
 """isotropic: one recorded plane for this many of the restored."""
-SURFACE_PLANES = 50
-VOLUME_PLANES = 31
+SURFACE_PLANES = PROJECTION.simulation.planes
+VOLUME_PLANES = VOLUME.simulation.result_planes
 DARK = Camera(read_noise=0.5, offset=0.0)
 """Light fields are divided by their maximum, so their dark frame is taken off first."""
 
@@ -63,15 +66,15 @@ def simulate_pair(task: str, rng: np.random.Generator, size: int) -> SimulatedPa
     UnknownNameError
         No such task.
     """
-    TASKS.require(task)
+    simulate = resolve(TASKS[task].simulation.scene)
     while True:
-        scene = _SCENES[task](rng, size)
+        scene: SimulatedPair = simulate(rng, size)
         # Every structure of a small scene may lie outside it: an empty one teaches nothing.
         if scene.target.max() > scene.target.min():
             return scene
 
 
-def _super_resolution(rng: np.random.Generator, size: int) -> SimulatedPair:
+def super_resolution(rng: np.random.Generator, size: int) -> SimulatedPair:
     """Widefield at 62 nm pixels, and a truth of twice its resolution at 31 nm."""
     pixel = 0.031
     margin = 16
@@ -159,7 +162,7 @@ def _stack_psf(optics: Optics, planes: int, size: int) -> Array:
     return psf(optics, planes=planes, size=size)
 
 
-def _denoise(rng: np.random.Generator, size: int) -> SimulatedPair:
+def noisy_stack(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A confocal stack at few photons, and its expectation."""
     optics = Optics(numerical_aperture=1.1, pixel_um=0.15, z_step_um=0.5, confocal=True)
     planes = 10
@@ -173,7 +176,7 @@ def _denoise(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("denoise", image, truth, truth)
 
 
-def _isotropic(rng: np.random.Generator, size: int) -> SimulatedPair:
+def coarse_planes(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A light-sheet stack of coarse planes, interpolated, and the same sharp along z too."""
     optics = Optics(numerical_aperture=0.8, pixel_um=0.2, z_step_um=0.2)
     density = _tissue(rng, (size, size, size), feature=rng.uniform(7, 13))
@@ -203,7 +206,7 @@ def _linear_planes(stack: Array, where: NDArray[np.float64]) -> Array:
     return result
 
 
-def _projection(rng: np.random.Generator, size: int) -> SimulatedPair:
+def surface(rng: np.random.Generator, size: int) -> SimulatedPair:
     """An epithelium on a curved surface, with tissue under it, and the surface laid flat."""
     optics = Optics(numerical_aperture=0.9, pixel_um=0.2, z_step_um=0.8, confocal=True)
     shape = (SURFACE_PLANES, size, size)
@@ -238,7 +241,7 @@ def _projection(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("projection", image, truth, clean + offset)
 
 
-def _volume(rng: np.random.Generator, size: int) -> SimulatedPair:
+def light_field(rng: np.random.Generator, size: int) -> SimulatedPair:
     """A light field of a sparse volume."""
     lens = lightfield.VIEWS_PER_SIDE
     margin = 2
@@ -274,15 +277,6 @@ def _volume(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("volume", image, truth, truth)
 
 
-_SCENES: dict[str, Callable[[np.random.Generator, int], SimulatedPair]] = {
-    "sr": _super_resolution,
-    "denoise": _denoise,
-    "isotropic": _isotropic,
-    "projection": _projection,
-    "volume": _volume,
-}
-
-
 def _rescaled(image: Array, reference: Array, task: str) -> Array:
     """`image` with the percentiles of `reference` at 0 and 1."""
     rule = TASKS[task].normalization
@@ -301,8 +295,8 @@ def normalize_pair(scene: SimulatedPair) -> tuple[Array, Array]:
         image (Weigert et al. 2018), so that an output mapped back with the image's is in photons.
         Volume: both in [-1, 1].
     """
-    if scene.task == "volume":
+    if TASKS[scene.task].normalization.method == "light_field":
         brightest = float(scene.image.max()) or 1.0
-        return scene.image / np.float32(0.55 * brightest) - 1, scene.target * 2 - 1
+        return scene.image / np.float32(BRIGHTEST_FRACTION * brightest) - 1, scene.target * 2 - 1
     image = _rescaled(scene.image, scene.image, scene.task)
     return image, _rescaled(scene.target, scene.reference, scene.task)

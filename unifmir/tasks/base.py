@@ -115,24 +115,22 @@ class Simulation:
 
     scene: str
     """`module:function` from a NumPy generator and a side in pixels (or lenses) to a scene."""
-    planes: int | None = None
-    """Planes of a simulated stack, for networks that read a fixed number; None: any."""
-    views: int | None = None
-    """Views of a simulated light field; None: it is none."""
-    result_planes: int | None = None
-    """Planes of the truth, for networks that give a fixed number; None: those of the image."""
+    planes: int = 0
+    """Planes of a simulated stack, for networks that read a fixed number; 0: any."""
+    views: int = 0
+    """Views of a simulated light field; 0: it is none."""
+    result_planes: int = 0
+    """Planes of the truth, for networks that give a fixed number; 0: those of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRecipe:
-    """How good a model is: test images, simple methods to beat, and metrics."""
+    """How good a model is: test images, and simple methods to beat."""
 
     size: int
     """Side of the test images: pixels, or lenses for light fields."""
     baselines: str
     """`module:function` from a scene to the results of simple methods by name."""
-    metrics: tuple[str, ...] = ("psnr_db", "ssim", "nrmse", "slope")
-    """Names in `unifmir.metrics.METRICS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,36 +5,27 @@ Every candidate, the model included, is granted the scale and offset that fit th
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 
 import numpy as np
-import scipy.ndimage
 import torch
 from numpy.typing import NDArray
-from skimage.metrics import (
-    normalized_root_mse,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
-from skimage.transform import resize
 
 from unifmir.checkpoint.pruning import prune
-from unifmir.compare import compare
 from unifmir.config import MultiTaskConfig, SingleConfig
+from unifmir.interfaces import reads_single_planes
+from unifmir.metrics import METRICS
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
-from unifmir.simulate import SimulatedPair, generator, lightfield, simulate_pair
+from unifmir.registry import resolve
+from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits
 
 Array = NDArray[np.float32]
 Runner = Callable[[Array], Array]
 HELD_OUT = "held-out"
-SIZES = {"sr": 128, "denoise": 128, "isotropic": 48, "projection": 96, "volume": 12}
-"""Side of the test images: pixels, or lenses for volume."""
-GAUSSIAN_SIGMAS = (0.5, 1.0, 1.5, 2.0)
-MEDIAN_SIZES = (3, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +65,12 @@ class Evaluation:
         """As JSON values."""
 
         def plain(score: Score) -> dict[str, float]:
-            return {
-                "psnr_db": round(score.psnr_db, 3),
-                "ssim": round(score.ssim, 4),
-                "nrmse": round(score.nrmse, 5),
-                "slope": round(score.slope, 4),
-            }
+            return {k: round(v, METRICS[k].decimals) for k, v in asdict(score).items()}
 
         return {
             "images": self.images,
             "seed": self.seed,
-            "size": SIZES[self.task],
+            "size": TASKS[self.task].evaluation.size,
             "model": plain(self.model),
             "baselines": {name: plain(score) for name, score in self.baselines.items()},
             "best_baseline": self.best_baseline,
@@ -117,10 +103,11 @@ def evaluate(
     """
     check_fits(network.config, task)
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
-    run, planes = runner_of(single), reads_planes(single.config)
+    run, planes = runner_of(single), reads_single_planes(single.config)
+    baselines = resolve(TASKS[task].evaluation.baselines)
     scores: dict[str, list[Score]] = {}
     for scene in held_out(task, images=images, seed=seed):
-        candidates = {"model": restored(run, scene, planes=planes), **BASELINES[task](scene)}
+        candidates = {"model": restored(run, scene, planes=planes), **baselines(scene)}
         for name, candidate in candidates.items():
             scores.setdefault(name, []).append(score(candidate, scene.target))
         if on_image is not None:
@@ -138,7 +125,7 @@ def quality(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) ->
         The image interface: float32 array in, float32 array out.
     config : SingleTaskConfig or ReferenceConfig
     """
-    planes = reads_planes(config)
+    planes = reads_single_planes(config)
     return mean_score(
         [
             score(restored(run, scene, planes=planes), scene.target)
@@ -149,14 +136,9 @@ def quality(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) ->
 
 def held_out(task: str, *, images: int, seed: int) -> Iterator[SimulatedPair]:
     """Test scenes; their random numbers are never used in training."""
+    size = TASKS[task].evaluation.size
     for index in range(images):
-        yield simulate_pair(task, generator(task, seed, HELD_OUT, index), SIZES[task])
-
-
-def reads_planes(config: SingleConfig) -> bool:
-    """Whether the task is for stacks and the network for single planes: a stack is a batch."""
-    signature = config.signature
-    return config.task == "denoise" and not signature.volumetric and signature.channels == 1
+        yield simulate_pair(task, generator(task, seed, HELD_OUT, index), size)
 
 
 def runner_of(single: Network) -> Runner:
@@ -185,25 +167,10 @@ def mean_score(rows: Sequence[Score]) -> Score:
 
 
 def score(candidate: Array, truth: Array) -> Score:
-    """Compare with the truth after the best scale and offset; the slope is that of before."""
+    """Compare an image with the truth, both in photons, by every metric of `METRICS`."""
     fitted = _fitted(candidate, truth)
-    span = float(truth.max() - truth.min())
-    return Score(
-        float(peak_signal_noise_ratio(truth, fitted, data_range=span)),
-        float(
-            structural_similarity(
-                truth,
-                fitted,
-                data_range=span,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-                channel_axis=0 if truth.ndim == 3 else None,
-            )
-        ),
-        float(normalized_root_mse(truth, fitted, normalization="min-max")),
-        compare(truth, candidate).slope,
-    )
+    rows = (METRICS[field.name] for field in fields(Score))
+    return Score(*(row.measure(fitted if row.fitted else candidate, truth) for row in rows))
 
 
 def _fitted(candidate: Array, truth: Array) -> Array:
@@ -212,50 +179,3 @@ def _fitted(candidate: Array, truth: Array) -> Array:
     slope = float(((x - x.mean()) * (y - y.mean())).mean()) / variance if variance > 0 else 0.0
     fitted: Array = (slope * (x - x.mean()) + y.mean()).astype(truth.dtype)
     return fitted
-
-
-def _smoothed(image: Array) -> dict[str, Array]:
-    found = {"input": image}
-    for sigma in GAUSSIAN_SIGMAS:
-        found[f"gaussian {sigma}"] = scipy.ndimage.gaussian_filter(image, sigma)
-    for size in MEDIAN_SIZES:
-        found[f"median {size}"] = scipy.ndimage.median_filter(image, size)
-    return found
-
-
-def _enlarged(scene: SimulatedPair) -> dict[str, Array]:
-    shape = scene.target.shape
-    return {
-        f"{name}, bicubic": resize(image, shape, order=3, anti_aliasing=False)
-        for name, image in _smoothed(scene.image).items()
-    }
-
-
-def _projected(scene: SimulatedPair) -> dict[str, Array]:
-    found = {}
-    for name, stack in _smoothed(scene.image).items():
-        found[f"{name}, maximum"] = stack.max(axis=0)
-    found["mean"] = scene.image.mean(axis=0)
-    return found
-
-
-def _refocused(scene: SimulatedPair) -> dict[str, Array]:
-    """Shift and add the views with the simulated optics' own shear; and the central view."""
-    planes = len(scene.target)
-    middle = lightfield.VIEWS_PER_SIDE // 2
-    view = lightfield.separate(scene.image)[middle, middle]
-    central = resize(view, scene.target.shape[1:], order=3)
-    return {
-        "refocused": lightfield.refocus(scene.image, planes=planes),
-        "central view": np.repeat(central[None], planes, axis=0),
-    }
-
-
-BASELINES: dict[str, Callable[[SimulatedPair], dict[str, Array]]] = {
-    "sr": _enlarged,
-    "denoise": lambda scene: _smoothed(scene.image),
-    "isotropic": lambda scene: _smoothed(scene.image),
-    "projection": _projected,
-    "volume": _refocused,
-}
-"""Simple methods per task. The input itself is among them."""

@@ -7,21 +7,14 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.volume import ViewUNet, VolumeRestoration
 from unifmir.reference.vcd_net import VCDNet
+from unifmir.tasks import TASKS
 
-OWN_LAYERS: dict[str, tuple[str, ...]] = {
-    "sr": ("conv_firstsr", "upsamplesr"),
-    "denoise": ("conv_firstdT",),
-    "isotropic": ("conv_firstiso",),
-    "projection": ("project", "conv_firstproj"),
-    "volume": ("conv_first0", "conv_firstv", "conv_before_upsamplev", "conv_lastv"),
-}
-"""What only one task uses of the multi-task network."""
 DARK = -0.964
 """tanh(-2), about the mean of a simulated volume in [-1, 1]."""
 
 
-def lit(network: Network) -> Network:
-    """Start the volume's outputs at darkness, in place; other networks are left as they are.
+def start_dark(network: Network) -> Network:
+    """Start light-field outputs at darkness, in place; leave other networks as they are.
 
     A light-field volume is nearly everywhere at -1. From an output around 0 the quickest way down
     is to shrink the last gain to nothing, and behind a gain of nothing no layer learns: after
@@ -43,7 +36,8 @@ def lit(network: Network) -> Network:
 
 def renew(network: UniFMIR, fresh: UniFMIR, tasks: list[str]) -> None:
     """Give a task's own layers the weights they have in `fresh`; the shared ones stay."""
-    prefixes = tuple(f"{layer}." for task in tasks for layer in OWN_LAYERS[task])
+    parts = (TASKS[task].multitask for task in tasks)
+    prefixes = tuple(layer for part in parts if part for layer in part.own_layers)
     taken = {k: v for k, v in fresh.state_dict().items() if k.startswith(prefixes)}
     with torch.no_grad():
         network.load_state_dict(taken, strict=False)

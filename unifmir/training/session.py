@@ -19,14 +19,12 @@ from unifmir.errors import CheckpointError
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.simulate.scenes import VOLUME_PLANES
 from unifmir.tasks import TASKS
-from unifmir.training.initialization import lit, renew
+from unifmir.training.initialization import renew, start_dark
 from unifmir.training.pool import check_fits, simulated
 from unifmir.training.recipe import (
     PAPER_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
-    SMALL,
     SMALL_CONFIG,
     Schedule,
 )
@@ -127,21 +125,20 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
     # A reference model that is named comes with random weights, and from no file.
     fresh = network is None or (network.source is not None and not network.source.sha256)
     if network is None:
-        network = lit(build(SMALL_CONFIG))
+        network = start_dark(build(SMALL_CONFIG))
     elif isinstance(network, UniFMIR):
         # A new network of its own size lends the layers to renew.
-        lender = lit(build(network.config))
+        lender = start_dark(build(network.config))
         assert isinstance(lender, UniFMIR)  # noqa: S101 - built from the same configuration
         renew(network, lender, list(request.renew))
-    elif fresh and isinstance(network.config, ReferenceConfig) and network.task == "volume":
-        # The published network has the planes of its own data.
-        network = lit(build(replace(network.config, options=(("planes", VOLUME_PLANES),))))
+    elif fresh and isinstance(network.config, ReferenceConfig):
+        network = start_dark(_for_simulated_images(network, network.config))
     for task in request.tasks:
         check_fits(network.config, task)
     rate = request.learning_rate
     if rate is None:
         rate = SCRATCH_LEARNING_RATE if fresh else PAPER_LEARNING_RATE
-    recipes = {task: SMALL[task] for task in request.tasks}
+    recipes = {task: TASKS[task].training for task in request.tasks}
     pools = {
         task: simulated(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
         for task, recipe in recipes.items()
@@ -161,12 +158,20 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
     )
 
 
+def _for_simulated_images(network: Network, config: ReferenceConfig) -> Network:
+    """The published light-field network has the planes of its own data; others stay."""
+    made = TASKS[config.task].simulation
+    if not made.views:
+        return network
+    return build(replace(config, options=(("planes", made.result_planes),)))
+
+
 def freeze_others(network: Network, tasks: Sequence[str]) -> None:
     """Fix every weight that another task uses too, so that its pictures stay as they are.
 
     Nothing is fixed when all tasks are trained.
     """
-    others = [task for task in TASKS if task not in tasks]
+    others = [task for task, row in TASKS.items() if row.multitask and task not in tasks]
     used = {key for task in others for key in kept_keys(network, task)}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in used)

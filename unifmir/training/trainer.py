@@ -21,14 +21,10 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.pool import Pool, batch
-from unifmir.training.recipe import (
-    FIRST_STAGE_WEIGHT,
-    L1_SHARE,
-    PRETRAINING_FIRST_STAGE_WEIGHT,
-    Schedule,
-    TaskRecipe,
-)
+from unifmir.training.recipe import Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +43,7 @@ class Training:
     network : Network
         Trained in place.
     pools : mapping from task to Pool
-    recipes : mapping from task to TaskRecipe
+    recipes : mapping from task to TrainingRecipe
     schedule : Schedule
     seed : int
     order : sequence of str
@@ -56,7 +52,7 @@ class Training:
 
     network: Network
     pools: Mapping[str, Pool]
-    recipes: Mapping[str, TaskRecipe]
+    recipes: Mapping[str, TrainingRecipe]
     schedule: Schedule
     seed: int
     order: Sequence[str]
@@ -121,12 +117,15 @@ class Training:
             stages = self.network.stages(inputs)
         else:
             stages = (self.network(inputs),)
-        share = L1_SHARE[task] if self.mixed_loss else 1.0
+        recipe = TASKS[task].training
+        share = recipe.l1_share if self.mixed_loss else 1.0
         loss = restoration_loss(stages[-1], targets, l1_share=share)
         if len(stages) > 1:
             first = restoration_loss(stages[0], targets, l1_share=share)
-            weights = PRETRAINING_FIRST_STAGE_WEIGHT if self.mixed_loss else FIRST_STAGE_WEIGHT
-            loss = loss + weights[task] * first
+            weight = recipe.first_stage_weight
+            if self.mixed_loss:
+                weight = recipe.pretraining_first_stage_weight
+            loss = loss + weight * first
         return loss
 
     @torch.no_grad()

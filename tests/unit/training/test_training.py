@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
@@ -17,18 +18,23 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.simulate import generator, lightfield, simulate_pair
 from unifmir.tasks import TASKS
+from unifmir.tasks.projection import PROJECTION
 from unifmir.training import evaluation, session
-from unifmir.training.initialization import DARK, OWN_LAYERS, lit, renew
+from unifmir.training.baselines import refocused
+from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, batch, simulated
-from unifmir.training.recipe import SMALL_CONFIG, WARM_UP_STEPS, Schedule, TaskRecipe
+from unifmir.training.recipe import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
 
 RECIPES = {
-    "sr": TaskRecipe(scene_size=24, scenes=2, patch=16, batch=2),
-    "denoise": TaskRecipe(scene_size=24, scenes=2, patch=16, batch=2),
-    "isotropic": TaskRecipe(scene_size=24, scenes=1, patch=16, batch=2),
-    "projection": TaskRecipe(scene_size=20, scenes=1, patch=16, batch=1),
-    "volume": TaskRecipe(scene_size=3, scenes=1, patch=2, batch=1),
+    task: replace(TASKS[task].training, scene_size=size, scenes=scenes, patch=patch, batch=batch)
+    for task, size, scenes, patch, batch in (
+        ("sr", 24, 2, 16, 2),
+        ("denoise", 24, 2, 16, 2),
+        ("isotropic", 24, 1, 16, 2),
+        ("projection", 20, 1, 16, 1),
+        ("volume", 3, 1, 2, 1),
+    )
 }
 PLANAR = ("sr", "denoise", "isotropic")
 """Tasks whose inputs do not depend on the number of planes or views of a configuration."""
@@ -77,7 +83,7 @@ class TestBatches:
         volume[20, 8:19, 30:41] = volume[20, 40:51, 8:19] = 1
         raw = lightfield.interleave(lightfield.views_of(volume)) + 1e-3 * rng.random((66, 66))
         pool = Pool("volume", (raw.astype(np.float32),), (volume,))
-        recipe = TaskRecipe(scene_size=6, scenes=1, patch=6, batch=1)
+        recipe = replace(RECIPES["volume"], scene_size=6, patch=6)
         seen = set()
         for step in range(24):
             inputs, targets = batch(pool, SMALL_CONFIG, recipe, 0, step)
@@ -178,7 +184,7 @@ class TestTraining:
 class TestStart:
     def test_a_volume_starts_dark_and_every_plane_is_alive(self) -> None:
         torch.manual_seed(0)
-        network = lit(build(SMALL_CONFIG))
+        network = start_dark(build(SMALL_CONFIG))
         assert isinstance(network, UniFMIR)
         first, last = network.train().stages(torch.randn(1, 121, 8, 8), "volume")
         assert float(first.detach().mean()) == pytest.approx(DARK, abs=0.03)
@@ -196,7 +202,7 @@ class TestStart:
         renew(network, fresh, ["projection"])
         changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
         assert changed
-        assert all(key.split(".")[0] in OWN_LAYERS["projection"] for key in changed)
+        assert all(f"{key.split('.')[0]}." in PROJECTION.multitask.own_layers for key in changed)
 
     def test_fine_tuning_one_task_leaves_the_others_as_they_are(
         self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]
@@ -218,7 +224,8 @@ class TestStart:
 class TestSession:
     @pytest.fixture(autouse=True)
     def _tiny(self, monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig) -> None:
-        monkeypatch.setattr(session, "SMALL", RECIPES)
+        for task, recipe in RECIPES.items():
+            change_task(monkeypatch, task, training=recipe)
         monkeypatch.setattr(session, "SMALL_CONFIG", tiny_config)
         monkeypatch.setattr(session, "SAVE_EVERY", 2)
 
@@ -292,7 +299,7 @@ class TestEvaluation:
     def test_the_gain_is_over_the_best_simple_method(
         self, task: str, tiny_config: MultiTaskConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(evaluation, "SIZES", {task: 24})
+        change_task(monkeypatch, task, evaluation=replace(TASKS[task].evaluation, size=24))
         done: list[int] = []
         found = evaluation.evaluate(
             build(tiny_config), task, images=2, on_image=lambda: done.append(1)
@@ -304,6 +311,6 @@ class TestEvaluation:
 
     def test_refocusing_beats_the_central_view(self) -> None:
         scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
-        found = evaluation.BASELINES["volume"](scene)
+        found = refocused(scene)
         scores = {k: evaluation.score(v, scene.target).psnr_db for k, v in found.items()}
         assert scores["refocused"] > scores["central view"]

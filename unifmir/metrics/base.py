@@ -1,0 +1,28 @@
+"""Type of a metric's row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+RestoredImage = Float32[np.ndarray, "*axes"]
+"""Plane or stack in the units of the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How near a restored image is to the truth, as one number. A row of `METRICS`."""
+
+    name: str
+    measure: Callable[[RestoredImage, RestoredImage], float]
+    """Function from a restored image and the truth, of one shape, to the figure."""
+    decimals: int
+    """Digits that are reported after the point."""
+    fitted: bool = True
+    """Whether the restored image is first granted the scale and offset that fit the truth best."""
+
+
+def span_of(truth: RestoredImage) -> float:
+    """Largest minus smallest intensity of the truth."""
+    return float(truth.max() - truth.min())

@@ -1,0 +1,12 @@
+"""Slope of the line from the truth to the restored image: 1 keeps intensities."""
+
+from unifmir.compare import compare
+from unifmir.metrics.base import Metric, RestoredImage
+
+
+def intensity_slope(restored: RestoredImage, truth: RestoredImage) -> float:
+    """Slope of restored over true intensities, both in photons, before any fit."""
+    return compare(truth, restored).slope
+
+
+SLOPE = Metric("slope", intensity_slope, decimals=4, fitted=False)

@@ -1,0 +1,13 @@
+"""Root of the mean squared error over the range of the truth."""
+
+from skimage.metrics import normalized_root_mse
+
+from unifmir.metrics.base import Metric, RestoredImage
+
+
+def nrmse(restored: RestoredImage, truth: RestoredImage) -> float:
+    """Normalised root mean squared error, at least 0, of two images in the same units."""
+    return float(normalized_root_mse(truth, restored, normalization="min-max"))
+
+
+NRMSE = Metric("nrmse", nrmse, decimals=5)

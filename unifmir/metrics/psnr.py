@@ -1,0 +1,13 @@
+"""Peak signal-to-noise ratio, its peak the range of the truth."""
+
+from skimage.metrics import peak_signal_noise_ratio
+
+from unifmir.metrics.base import Metric, RestoredImage, span_of
+
+
+def psnr_db(restored: RestoredImage, truth: RestoredImage) -> float:
+    """Peak signal-to-noise ratio in dB of two images in the same units."""
+    return float(peak_signal_noise_ratio(truth, restored, data_range=span_of(truth)))
+
+
+PSNR = Metric("psnr_db", psnr_db, decimals=3)
