@@ -17,7 +17,7 @@ GAUSSIAN_SIGMAS = (0.5, 1.0, 1.5, 2.0)
 MEDIAN_SIZES = (3, 5)
 """Pixels."""
 
-Results = Mapping[str, Float32[np.ndarray, "*axes"]]
+Results = Mapping[str, Float32[np.ndarray, "..."]]
 """Name of a method -> its result."""
 
 

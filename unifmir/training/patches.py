@@ -20,8 +20,8 @@ SLAB_PLANES = 16
 """Depth of a training patch of a network that has a depth of its own (Ma et al. 2024, Extended
 Data Table 1: CARE and GVTNets)."""
 
-Array = Float32[np.ndarray, "*axes"]
-Planes = Float32[np.ndarray, "planes y x"]
+Array = Float32[np.ndarray, "..."]
+Planes = Float32[np.ndarray, "_ _ _"]
 """Normalised planes; views of a light field lie in [-1, 1]."""
 
 
