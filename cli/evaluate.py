@@ -6,7 +6,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
-from unifmir.tasks import TASKS
+from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def evaluate(
     from unifmir.training.evaluation import evaluate as run
 
     network = load(model)
-    able = list(TASKS) if network.kind == "multitask" else [network.task]
+    able = list(multitask_parts()) if network.kind == "multitask" else [network.task]
     names = [task.value for task in tasks] if tasks else able
     with Progress(console=Console(stderr=True)) as bar:
         progress = bar.add_task("evaluating", total=images * len(names))

@@ -57,6 +57,11 @@ def check_failed(message: str) -> NoReturn:
     raise SystemExit(CHECK_FAILED)
 
 
+def megabytes(size_bytes: int) -> str:
+    """Size of a file or of weights, as people read it."""
+    return f"{size_bytes / 1e6:.2f} MB"
+
+
 @contextmanager
 def known_errors() -> Iterator[None]:
     """Turn errors that are the user's to solve into one message on stderr and exit code 2."""

@@ -90,8 +90,8 @@ def _certificate_document(certificate: "PruneCertificate", source: "Provenance")
 def _told(certificate: "PruneCertificate", source: "Provenance", certificate_file: Path) -> str:
     before, after = certificate.parameters_before, certificate.parameters_after
     rows = len(certificate.comparisons)
-    megabytes = output.megabytes
-    weights = f"{megabytes(certificate.bytes_before)} -> {megabytes(certificate.bytes_after)}"
+    sizes = (certificate.bytes_before, certificate.bytes_after)
+    weights = " -> ".join(map(output.megabytes, sizes))
     return "\n".join(
         [
             f"{source.path}: {certificate.task}, pruned from {certificate.parent.name}",

@@ -7,7 +7,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import DeviceChoice, LossChoice, TaskChoice
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, multitask_parts
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
 
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name}: the trained model is a .safetensors file; name it so")
-    names = [task.value for task in tasks] if tasks else list(TASKS)
+    names = [task.value for task in tasks] if tasks else list(multitask_parts())
     if renew and init is None:
         raise CheckpointError("--renew changes the model given with --init, and none is given")
     cuda = torch.cuda.is_available()

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
-RestoredImage = Float32[np.ndarray, "*axes"]
+RestoredImage = Float[np.ndarray, "*axes"]
 """Plane or stack in the units of the truth."""
 
 

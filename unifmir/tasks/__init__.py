@@ -6,7 +6,7 @@ benchmark, the command line and the tests. What needs torch or a heavier part is
 """
 
 from unifmir.registry import Registry
-from unifmir.tasks.base import TaskSpec
+from unifmir.tasks.base import MultiTaskPart, TaskSpec
 
 TASKS: Registry[TaskSpec] = Registry(
     "task",
@@ -18,3 +18,9 @@ TASKS: Registry[TaskSpec] = Registry(
         ("volume", "unifmir.tasks.volume:VOLUME"),
     ],
 )
+
+
+def multitask_parts() -> dict[str, MultiTaskPart]:
+    """Tasks of the official multi-task network, each with its part of it."""
+    parts = {task: TASKS[task].multitask for task in TASKS}
+    return {task: part for task, part in parts.items() if part is not None}

@@ -19,7 +19,7 @@ from unifmir.errors import CheckpointError
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, multitask_parts
 from unifmir.training.initialization import renew, start_dark
 from unifmir.training.pool import check_fits, simulated
 from unifmir.training.recipe import (
@@ -171,7 +171,7 @@ def freeze_others(network: Network, tasks: Sequence[str]) -> None:
 
     Nothing is fixed when all tasks are trained.
     """
-    others = [task for task, row in TASKS.items() if row.multitask and task not in tasks]
+    others = [task for task in multitask_parts() if task not in tasks]
     used = {key for task in others for key in kept_keys(network, task)}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in used)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
 from unifmir.errors import UnifmirError, ZooError
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, multitask_parts
 
 MULTITASK = "multitask"
 """`task` of an entry whose network has every task."""
@@ -136,7 +136,7 @@ class ZooEntry(EntryPart):
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks the network has."""
-        return tuple(TASKS) if self.task == MULTITASK else (self.task,)
+        return tuple(multitask_parts()) if self.task == MULTITASK else (self.task,)
 
     @property
     def config(self) -> ModelConfig | None:
@@ -180,7 +180,7 @@ class ZooEntry(EntryPart):
 
 def normalisation_of(task: str) -> dict[str, Normalisation]:
     """The field `normalisation` of an entry for `task`, from `TASKS`."""
-    names = TASKS if task == MULTITASK else (task,)
+    names = multitask_parts() if task == MULTITASK else (task,)
     return {name: Normalisation(**asdict(TASKS[name].normalization)) for name in names}
 
 
