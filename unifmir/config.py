@@ -4,14 +4,18 @@ A configuration names every constructor argument of its network class, so the pa
 official files and a small network are the same classes with other numbers.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isqrt
-from typing import Any, Self, TypeVar
+from operator import attrgetter
+from typing import Annotated, Any, Literal, Self
 
 from unifmir.errors import CheckpointError
+from unifmir.json_values import STRICT, JsonValues, read_values
 from unifmir.reference import REFERENCES
 from unifmir.reference.base import SIZE_MULTIPLE
 from unifmir.signature import Signature
+from unifmir.tasks import TASKS, multitask_parts
+from unifmir.tasks.base import FirstStage
 
 Option = int | bool | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
@@ -21,7 +25,7 @@ MAX_OPTION = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class BodyConfig:
+class BodyConfig(JsonValues):
     """The Swin body all tasks share."""
 
     embed_dim: int = 90
@@ -33,7 +37,7 @@ class BodyConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectorConfig:
+class ProjectorConfig(JsonValues):
     """The network that projects a stack onto one plane."""
 
     planes: int = 50
@@ -44,7 +48,7 @@ class ProjectorConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewUNetConfig:
+class ViewUNetConfig(JsonValues):
     """The U-Net from light-field views to a volume."""
 
     views: int = 121
@@ -55,7 +59,7 @@ class ViewUNetConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SingleTaskConfig:
+class SingleTaskConfig(JsonValues):
     """A single-task network: one body, one head, one tail.
 
     `body_residual` is a fact of the checkpoint's origin, not of its shapes: the official
@@ -81,8 +85,15 @@ class SingleTaskConfig:
         return self.body.window_size
 
     @property
+    def stage(self) -> FirstStage | None:
+        """Field with the network before the Swin restoration, if there is one."""
+        if self.projector is not None:
+            return "projector"
+        return None if self.view_unet is None else "view_unet"
+
+    @property
     def signature(self) -> Signature:
-        """What the plain network reads and gives."""
+        """Input and output of the plain network."""
         if self.projector is not None:
             return Signature(channels=self.projector.planes)
         if self.view_unet is not None:
@@ -93,14 +104,14 @@ class SingleTaskConfig:
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class, plain values only."""
         swin: dict[str, Any] = {
-            **_plain(self.body),
+            **self.body.to_dict(),
             "tail_features": self.tail_features,
             "body_residual": self.body_residual,
         }
         if self.projector is not None:
-            return {**_plain(self.projector), **swin}
+            return {**self.projector.to_dict(), **swin}
         if self.view_unet is not None:
-            return {**_plain(self.view_unet), **swin}
+            return {**self.view_unet.to_dict(), **swin}
         return {
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
@@ -108,19 +119,10 @@ class SingleTaskConfig:
             "scale": self.scale,
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
-        return cls(**_parts(cls, data))
-
 
 @dataclass(frozen=True, slots=True)
-class MultiTaskConfig:
-    """The multi-task network: one body, five heads and tails."""
+class MultiTaskConfig(JsonValues):
+    """The official multi-task network: one body, heads and tails of a closed set of tasks."""
 
     body: BodyConfig
     projector: ProjectorConfig
@@ -134,56 +136,41 @@ class MultiTaskConfig:
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of `unifmir.networks.multitask.UniFMIR`."""
-        unet = _plain(self.view_unet)
+        unet = self.view_unet.to_dict()
         unet["volume_planes"] = unet.pop("planes")
         own = {f.name: getattr(self, f.name) for f in fields(self)[3:]}
-        return {**_plain(self.body), **_plain(self.projector), **unet, **own}
+        return {**self.body.to_dict(), **self.projector.to_dict(), **unet, **own}
 
     def single(self, task: str) -> SingleTaskConfig:
-        """Configuration of the single-task network that pruning to `task` gives."""
-        if task == "volume":
-            return SingleTaskConfig(
-                task,
-                self.body,
-                in_channels=self.view_unet.planes,
-                out_channels=self.view_unet.planes,
-                tail_features=self.volume_tail_features,
-                body_residual=False,
-                view_unet=self.view_unet,
+        """Configuration of the single-task network that pruning to `task` gives.
+
+        Raises
+        ------
+        CheckpointError
+            The multi-task network has no such task.
+        """
+        spec = TASKS[task]
+        part = spec.multitask
+        if part is None:
+            raise CheckpointError(
+                f"the multi-task network has no {task}, only {', '.join(multitask_parts())}: "
+                f"{task} needs a checkpoint of its own"
             )
-        if task == "projection":
-            return SingleTaskConfig(
-                task,
-                self.body,
-                tail_features=self.tail_features,
-                body_residual=False,
-                projector=self.projector,
-            )
-        channels = {
-            "sr": self.sr_channels,
-            "denoise": self.denoise_channels,
-            "isotropic": self.isotropic_channels,
-        }
+        stage = spec.shape.stage
         return SingleTaskConfig(
             task,
             self.body,
-            in_channels=channels[task],
-            tail_features=self.tail_features,
-            scale=self.sr_scale if task == "sr" else 1,
+            in_channels=attrgetter(part.channels)(self) if part.channels else 1,
+            out_channels=attrgetter(part.out_channels)(self) if part.out_channels else 1,
+            tail_features=attrgetter(part.tail_features)(self),
+            scale=attrgetter(part.scale)(self) if part.scale else 1,
+            body_residual=part.body_residual,
+            **({stage: attrgetter(stage)(self)} if stage else {}),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
-        return cls(**_parts(cls, data))
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceConfig:
+class ReferenceConfig(JsonValues):
     """A reference model for one task."""
 
     model: str
@@ -199,43 +186,60 @@ class ReferenceConfig:
 
     @property
     def signature(self) -> Signature:
-        """What the plain network reads and gives: the published one's, with the options."""
+        """Input and output of the plain network: the published one's, with the options."""
         published = REFERENCES[self.model].signature
-        if self.task != "sr":
-            # A network that keeps the sampling reads an enlarged image for super-resolution only.
+        if not TASKS[self.task].shape.magnifies:
+            # Only where the result has a finer sampling, a network that keeps it is shown an
+            # enlarged image.
             published = replace(published, enlarge=1)
         return _with_options(published, dict(self.options))
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class."""
-        return _plain({**REFERENCES[self.model].options, **dict(self.options)})
+        return _lists({**REFERENCES[self.model].options, **dict(self.options)})
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"model": self.model, "task": self.task, "options": _plain(dict(self.options))}
+        """JSON values of the fields, with the options by name."""
+        return {**JsonValues.to_dict(self), "options": _lists(dict(self.options))}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`; CheckpointError on unknown or missing names."""
-        values = _checked(cls, data)
-        name, task = values["model"], values["task"]
+        """Read what `to_dict` wrote; CheckpointError on anything else."""
+        found = read_values(_ReferenceEntries, data)
+        name, task = found.model, found.task
         if name not in REFERENCES or task not in REFERENCES[name].tasks:
             raise CheckpointError(f"no reference model {name!r} for {task!r}; update unifmir?")
-        return cls(name, task, _checked_options(name, values.get("options", {})))
+        return cls(name, task, _read_options(name, found.options))
+
+
+@dataclass(frozen=True, slots=True)
+class _ReferenceEntries(JsonValues):
+    """JSON form of a `ReferenceConfig`."""
+
+    model: str
+    task: str
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 SingleConfig = SingleTaskConfig | ReferenceConfig
-"""Of a network for one task."""
+"""Configuration of a network for one task."""
 UniFMIRConfig = SingleTaskConfig | MultiTaskConfig
 ModelConfig = SingleConfig | MultiTaskConfig
-_T = TypeVar("_T")
+KeyLayout = Literal["multitask", "swin", FirstStage]
+"""Names and nesting of the keys of a UniFMIR state dict: of the multi-task network, of a Swin
+restoration alone, or of one behind a first network."""
 
 
 def kind_of(config: ModelConfig | None) -> str:
-    """`multitask`, `single` or `reference`, as files and zoo entries call it."""
+    """Name of a kind of network in files and zoo entries: `multitask`, `single` or `reference`."""
     if isinstance(config, MultiTaskConfig):
         return "multitask"
     return "reference" if isinstance(config, ReferenceConfig) else "single"
+
+
+def layout_of(config: UniFMIRConfig) -> KeyLayout:
+    """Layout of the keys of a configuration's network."""
+    return "multitask" if isinstance(config, MultiTaskConfig) else config.stage or "swin"
 
 
 def config_from_dict(data: dict[str, Any]) -> ModelConfig:
@@ -251,67 +255,21 @@ def config_from_dict(data: dict[str, Any]) -> ModelConfig:
     return MultiTaskConfig.from_dict(data)
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    """A dataclass, or a dictionary, as JSON values: tuples become lists."""
-
-    def listed(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return list(value)
-        if isinstance(value, dict):
-            return {key: listed(item) for key, item in value.items()}
-        return value
-
-    plain: dict[str, Any] = listed(config if isinstance(config, dict) else asdict(config))
-    return plain
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
-def _parts(cls: Any, data: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments of a configuration that holds a body, a projector and a U-Net."""
-    return _checked(
-        cls,
-        data,
-        body=_build(BodyConfig, data.get("body")),
-        projector=_build(ProjectorConfig, data.get("projector")),
-        view_unet=_build(ViewUNetConfig, data.get("view_unet")),
-    )
+def _read_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Option], ...]:
+    """Constructor arguments of a reference model as sorted pairs, each like the published one."""
+    from pydantic import Field, create_model
 
-
-def _build(cls: type[_T], data: dict[str, Any] | None) -> Any:
-    return None if data is None else cls(**_checked(cls, data))
-
-
-def _checked(cls: Any, data: dict[str, Any], **built: Any) -> dict[str, Any]:
-    """`data` with lists as tuples and nested parts replaced, refused if the names differ."""
-    names = {f.name for f in fields(cls)}
-    if unknown := set(data) - names:
-        raise CheckpointError(
-            f"configuration has unknown entries {sorted(unknown)} for {cls.__name__}; "
-            f"known: {sorted(names)}. Was the file written by a newer unifmir?"
-        )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return {**values, **{k: v for k, v in built.items() if k in names}}
-
-
-def _checked_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Option], ...]:
-    """Constructor arguments as sorted pairs, refused if the reference model has no such one."""
-    known = REFERENCES[name].options
-    if unknown := set(options) - set(known):
-        raise CheckpointError(
-            f"configuration has unknown options {sorted(unknown)} for {name}; "
-            f"known: {sorted(known)}. Was the file written by a newer unifmir?"
-        )
-    pairs = []
-    for key, value in options.items():
-        option = tuple(value) if isinstance(value, list) else value
-        numbers = option if isinstance(option, tuple) else (option,)
-        fits = type(option) is type(known[key]) and all(isinstance(n, int) for n in numbers)
-        if not fits or not all(0 <= n <= MAX_OPTION for n in numbers):
-            raise CheckpointError(
-                f"option {key} of {name} is {value!r}; expected one like {known[key]!r}, "
-                f"up to {MAX_OPTION}"
-            )
-        pairs.append((key, option))
-    return tuple(sorted(pairs))
+    number = Annotated[int, Field(ge=0, le=MAX_OPTION)]
+    kinds = {bool: bool, int: number, tuple: tuple[number, ...]}
+    fields: dict[str, Any] = {
+        key: (kinds[type(value)], value) for key, value in REFERENCES[name].options.items()
+    }
+    model = create_model(f"options of {name}", __config__=STRICT, **fields)
+    return tuple(sorted(read_values(model, options).model_dump(exclude_unset=True).items()))
 
 
 def _with_options(published: Signature, options: dict[str, Any]) -> Signature:

@@ -1,28 +1,29 @@
-"""From a configuration to a module, and what travels with a module."""
+"""Building a module from its configuration, and the facts that travel with a module."""
 
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from torch import nn
 
 from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, SingleConfig
 from unifmir.interfaces import interface_of
+from unifmir.json_values import JsonValues
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.reference import REFERENCES
+from unifmir.registry import resolve
 from unifmir.tasks import TASKS
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a model's weights came from."""
+class Provenance(JsonValues):
+    """Origin of a model's weights: a file, or a name for weights that were never in one."""
 
     name: str
     """File name or zoo id, for people; never a path."""
     sha256: str
-    """Of the file; empty for a module that was never in one."""
+    """Hash of the file; empty for a module that was never in one."""
     size_bytes: int = 0
     path: Path | None = None
     zoo_id: str | None = None
@@ -30,7 +31,7 @@ class Provenance:
     """Keys of the file that are no weights: derivable from the configuration, or never read."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; where the file lay is nobody else's business."""
+        """JSON values; where the file lay is nobody else's business."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -40,8 +41,8 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class PruneCertificate:
-    """What pruning kept and dropped, and that the picture stayed the same bit for bit."""
+class PruneCertificate(JsonValues):
+    """Certificate of pruning: what was kept and dropped, and a picture equal bit for bit."""
 
     task: str
     parent: Provenance
@@ -51,7 +52,7 @@ class PruneCertificate:
     parameters_before: int
     parameters_after: int
     bytes_before: int
-    """Of all tensors of the parent network, without what its file left out."""
+    """Size of all tensors of the parent network, without what its file left out."""
     bytes_after: int
     child_sha256: str
     """Over the child's keys and tensors, so that it does not depend on the file's metadata."""
@@ -59,7 +60,7 @@ class PruneCertificate:
     """One row per compared input: shape, seed, identical."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values of the fields."""
         # Keys are sorted, so that equal certificates are equal bytes.
         return {
             **asdict(self),
@@ -68,19 +69,6 @@ class PruneCertificate:
             "dropped": sorted(self.dropped),
             "comparisons": list(self.comparisons),
         }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`; TypeError or KeyError if `data` is something else."""
-        return cls(
-            **{
-                **data,
-                "parent": Provenance(**data["parent"]),
-                "kept": dict(data["kept"]),
-                "dropped": tuple(data["dropped"]),
-                "comparisons": tuple(data["comparisons"]),
-            }
-        )
 
 
 def network_of(config: SingleConfig) -> str:
@@ -91,7 +79,7 @@ def network_of(config: SingleConfig) -> str:
 
 
 def title_of(config: SingleConfig) -> str:
-    """What people call the network."""
+    """Name of the network for people."""
     if isinstance(config, ReferenceConfig):
         return REFERENCES[config.model].title
     return "UniFMIR single-task network"
@@ -102,8 +90,7 @@ def build(config: ModelConfig) -> Network:
     if isinstance(config, MultiTaskConfig):
         network: Network = UniFMIR(**config.network_kwargs())
     else:
-        module, _, name = network_of(config).partition(":")
-        network = getattr(import_module(module), name)(**config.network_kwargs())
+        network = resolve(network_of(config))(**config.network_kwargs())
         network.task = config.task
     network.config = config
     return network.eval()

@@ -1,4 +1,4 @@
-"""What a checkpoint is, and every hyper-parameter of it, read off the shapes of its weights.
+"""Detecting a network: its kind and every hyper-parameter, read off the shapes of its weights.
 
 The official files of any size and small networks are one code: nothing here knows "90 channels"
 except as the guess for a key that is missing, which is then reported.
@@ -10,15 +10,15 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from itertools import pairwise
 from math import isqrt
-from typing import Literal
 
 import torch
 
 from unifmir import model
-from unifmir.checkpoint.misfit import Shape, describe_misfit, describe_stranger
+from unifmir.checkpoint.misfit import RESTORATION, Shape, describe_misfit, describe_stranger
 from unifmir.checkpoint.official import is_derivable, is_optional, is_unused
 from unifmir.config import (
     BodyConfig,
+    KeyLayout,
     ModelConfig,
     MultiTaskConfig,
     ProjectorConfig,
@@ -29,9 +29,8 @@ from unifmir.config import (
 )
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
-from unifmir.tasks import TASKS
-
-KeyLayout = Literal["multi-task", "projection", "volume", "restoration"]
+from unifmir.tasks import TASKS, multitask_parts
+from unifmir.tasks.base import FirstStage
 
 MAX_WIDTH = 65_536
 """Channels; the official networks have at most 512."""
@@ -40,9 +39,11 @@ MAX_WINDOW = 32
 MAX_DEPTH = 1_024
 """Layers of a kind; the official networks have at most 64."""
 
-_MULTI_TASK_ONLY = re.compile(
-    r"(conv_first(sr|dT|iso|proj|v)|upsamplesr|conv_before_upsample[0v]|conv_last[0v])\."
-)
+_STAGES: dict[FirstStage | None, str] = {
+    None: "a Swin network alone",
+    "projector": "a projector",
+    "view_unet": "a view U-Net",
+}
 
 
 def detect(shapes: Mapping[str, tuple[int, ...]], *, task: str | None = None) -> ModelConfig:
@@ -104,15 +105,18 @@ def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
 def candidate_tasks(config: ModelConfig) -> tuple[str, ...]:
     """Tasks a network of these shapes can have been trained for, the default one first."""
     if isinstance(config, MultiTaskConfig):
-        return tuple(TASKS)
+        return tuple(multitask_parts())
     if isinstance(config, ReferenceConfig):
         others = REFERENCES[config.model].tasks
         return (config.task, *(task for task in others if task != config.task))
-    if config.task == "sr" or config.projector is not None or config.view_unet is not None:
-        return (config.task,)
-    if config.in_channels > 1:
-        return ("denoise",)
-    return ("isotropic", "denoise") if config.task == "isotropic" else ("denoise", "isotropic")
+    own = TASKS[config.task]
+    fitting = [
+        task
+        for task, spec in TASKS.items()
+        if (spec.network, spec.shape.magnifies) == (own.network, own.shape.magnifies)
+        and (spec.shape.slices == "odd" or config.in_channels == 1 or config.stage is not None)
+    ]
+    return tuple(sorted(fitting, key=lambda task: task != config.task))
 
 
 def chosen_task(config: ModelConfig, task: str | None) -> ModelConfig:
@@ -135,12 +139,7 @@ def check_values(config: ModelConfig) -> None:
         return
     body, projector, unet = config.body, config.projector, config.view_unet
     if isinstance(config, SingleTaskConfig):
-        heads = (projector is not None, unet is not None)
-        if heads != (config.task == "projection", config.task == "volume"):
-            raise CheckpointError(
-                "projection needs a projector and volume a view U-Net, other tasks neither; "
-                f"this configuration for {config.task} has {heads[0]:d} and {heads[1]:d}"
-            )
+        _check_task(config)
     depths = [len(body.depths), *body.depths]
     if projector is not None:
         depths.append(projector.blocks + 1)
@@ -160,6 +159,21 @@ def check_values(config: ModelConfig) -> None:
     if unet is not None:
         _check_unet(unet)
     _check_channels(config)
+
+
+def _check_task(config: SingleTaskConfig) -> None:
+    """Refuse an unknown task, and one that has another first network."""
+    if config.task not in TASKS:
+        raise CheckpointError(
+            f"the configuration's task is {config.task!r}; known: {', '.join(TASKS)}"
+        )
+    wanted = TASKS[config.task].shape.stage
+    found = [_STAGES[stage] for stage in ("projector", "view_unet") if getattr(config, stage)]
+    if found != ([_STAGES[wanted]] if wanted else []):
+        raise CheckpointError(
+            f"{config.task} needs {_STAGES[wanted]}; this configuration has "
+            f"{' and '.join(found) or _STAGES[None]}"
+        )
 
 
 def _check_windows(body: BodyConfig) -> None:
@@ -197,21 +211,19 @@ def _check_unet(unet: ViewUNetConfig) -> None:
 def _check_channels(config: UniFMIRConfig) -> None:
     """Refuse channels that no image of the task gives."""
     if isinstance(config, MultiTaskConfig):
-        singles = [config.single(task) for task in ("sr", "denoise", "isotropic")]
-    elif config.projector is None and config.view_unet is None:
-        singles = [config]
+        singles = [config.single(task) for task in multitask_parts()]
     else:
-        return
-    for single in singles:
+        singles = [config]
+    for single in (single for single in singles if single.stage is None):
+        is_odd = TASKS[single.task].shape.slices == "odd"
         if single.in_channels == single.out_channels == 3:
             raise CheckpointError(
                 "this looks like a SwinIR network for natural images (3 colour channels in and "
                 f"out, embedding {single.body.embed_dim}), not like UniFMIR for microscopy"
             )
-        odd = single.in_channels % 2 == 1
-        one_in = single.in_channels == 1
-        if single.out_channels != 1 or not (odd if single.task == "denoise" else one_in):
-            wanted = "an odd number of slices" if single.task == "denoise" else "1 plane"
+        fits = single.in_channels % 2 == 1 if is_odd else single.in_channels == 1
+        if single.out_channels != 1 or not fits:
+            wanted = "an odd number of slices" if is_odd else "1 plane"
             raise CheckpointError(
                 f"a network for {single.task} reads {wanted} and gives 1; this one reads "
                 f"{single.in_channels} and gives {single.out_channels}"
@@ -219,22 +231,28 @@ def _check_channels(config: UniFMIRConfig) -> None:
 
 
 def _layout(weights: Mapping[str, Shape]) -> KeyLayout | None:
-    starts = {key.partition(".")[0] for key in weights}
-    if any(_MULTI_TASK_ONLY.match(key) for key in weights):
-        return "multi-task"
-    if {"denoise", "project"} & starts:
-        return "projection"
-    if "conv_first0" in starts:
-        return "volume"
-    if "conv_first" in starts or any(k.startswith("layers.0.residual_group.") for k in weights):
-        return "restoration"
-    return None
+    multitask = tuple(start for part in multitask_parts().values() for start in part.renamed)
+    layouts: tuple[tuple[KeyLayout, tuple[str, ...]], ...] = (
+        ("multitask", multitask),
+        ("projector", (RESTORATION, "project.")),
+        ("view_unet", ("conv_first0.",)),
+        ("swin", ("conv_first.", "layers.0.residual_group.")),
+    )
+    found = (layout for layout, starts in layouts if any(k.startswith(starts) for k in weights))
+    return next(found, None)
+
+
+def _default_task(layout: KeyLayout, scale: int = 1) -> str:
+    """First task whose network has such keys and scale."""
+    stage = None if layout == "swin" else layout
+    shapes = ((task, TASKS[task].shape) for task in TASKS)
+    return next(t for t, s in shapes if s.stage == stage and s.magnifies == (scale > 1))
 
 
 def _read(weights: Mapping[str, Shape], layout: KeyLayout) -> UniFMIRConfig:
     """The configuration that the present keys imply; official values stand in for missing ones."""
-    body = _read_body(weights, "denoise." if layout == "projection" else "")
-    if layout == "multi-task":
+    body = _read_body(weights, RESTORATION if layout == "projector" else "")
+    if layout == "multitask":
         tail = "conv_before_upsample0.0.weight"
         return MultiTaskConfig(
             body=body,
@@ -247,15 +265,18 @@ def _read(weights: Mapping[str, Shape], layout: KeyLayout) -> UniFMIRConfig:
             denoise_channels=_size(weights, "conv_firstdT.weight", 1, 5),
             isotropic_channels=_size(weights, "conv_firstiso.weight", 1, 1),
         )
-    if layout == "projection":
-        features = _size(weights, "denoise.conv_before_upsample.0.weight", 0, 32)
-        projector = _read_projector(weights)
-        return SingleTaskConfig("projection", body, tail_features=features, projector=projector)
     tail = "conv_before_upsample.0.weight"
-    if layout == "volume":
+    if layout == "projector":
+        return SingleTaskConfig(
+            _default_task(layout),
+            body,
+            tail_features=_size(weights, RESTORATION + tail, 0, 32),
+            projector=_read_projector(weights),
+        )
+    if layout == "view_unet":
         unet = _read_unet(weights)
         return SingleTaskConfig(
-            "volume",
+            _default_task(layout),
             body,
             in_channels=unet.planes,
             out_channels=unet.planes,
@@ -265,7 +286,7 @@ def _read(weights: Mapping[str, Shape], layout: KeyLayout) -> UniFMIRConfig:
         )
     scale = _scale(weights, "upsample.0.weight")
     return SingleTaskConfig(
-        "denoise" if scale == 1 else "sr",
+        _default_task(layout, scale),
         body,
         in_channels=_size(weights, "conv_first.weight", 1, 1),
         out_channels=_size(weights, "conv_last.weight", 0, 1),
@@ -333,7 +354,7 @@ def _size(weights: Mapping[str, Shape], key: str, axis: int, otherwise: int) -> 
 
 
 def _scale(weights: Mapping[str, Shape], key: str) -> int:
-    """Of a convolution before a pixel shuffle, which divides its channels by the scale squared."""
+    """Scale of a pixel shuffle: the convolution before it has scale squared times its channels."""
     shape = weights.get(key, ())
     return isqrt(shape[0] // shape[1]) if len(shape) > 1 and shape[1] else 1
 

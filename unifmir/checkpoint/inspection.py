@@ -1,4 +1,4 @@
-"""What a checkpoint file is: everything that can be said without building its network."""
+"""Inspection of a checkpoint file: everything that can be said without building its network."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,8 @@ import torch
 from unifmir import model
 from unifmir.checkpoint.detect import candidate_tasks
 from unifmir.checkpoint.loading import Checkpoint, configuration, read_checkpoint
-from unifmir.config import ModelConfig, MultiTaskConfig, kind_of
+from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig, kind_of
+from unifmir.tasks import multitask_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Inspection:
     dtypes: dict[str, int]
     """Element type -> tensors."""
     nest: str
-    """Where the weights lie in the file; empty if the file is the state dict."""
+    """Names that lead to the weights in the file; empty if the file is the state dict."""
     prefix: str
     """Taken off every key."""
     derivable: tuple[str, ...]
@@ -50,7 +51,7 @@ class Inspection:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values of the fields."""
         return asdict(self)
 
 
@@ -110,15 +111,16 @@ def _notes(checkpoint: Checkpoint, config: ModelConfig) -> tuple[str, ...]:
     if checkpoint.unused:
         notes.append("sub_mean and add_mean are never read; official files hold garbage in them")
     candidates = candidate_tasks(config)
-    if checkpoint.record.config is None and not isinstance(config, MultiTaskConfig):
+    if checkpoint.record.config is None and isinstance(config, SingleTaskConfig):
         if len(candidates) > 1:
             notes.append(
                 f"the shapes fit {' and '.join(candidates)}; taken as {config.task}: choose "
                 "with --task"
             )
-        if config.task == "projection":
+        part = multitask_parts().get(config.task)
+        if part and config.body_residual != part.body_residual:
             notes.append(
                 "body residual taken to be that of the official single-task network; "
-                "a projection network cut out of the multi-task one has none"
+                f"a {config.task} network cut out of the multi-task one has none"
             )
     return tuple(notes)

@@ -1,44 +1,38 @@
-"""What to tell someone whose file does not fit: which keys differ, and what it looks like."""
+"""Diagnosis of a file that does not fit: which keys differ, and what it looks like."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 from unifmir.checkpoint.official import is_optional
-from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, UniFMIRConfig
+from unifmir.config import KeyLayout, ModelConfig, MultiTaskConfig, ReferenceConfig, layout_of
+from unifmir.networks.swin import BODY_PARTS
+from unifmir.tasks import TASKS, multitask_parts
+from unifmir.tasks.base import SHARED_TAIL
 
 Shape = tuple[int, ...]
 
 SHOWN = 12
 """Keys listed of each kind."""
 
-_BODY = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
-_PARTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "multi-task": {
-        "sr head": ("conv_firstsr.",),
-        "denoise head": ("conv_firstdT.",),
-        "isotropic head": ("conv_firstiso.",),
-        "projection head": ("project.", "conv_firstproj."),
-        "volume head": ("conv_first0.", "conv_firstv."),
-        "body": _BODY,
-        "shared tail of sr, denoise, isotropic and projection": (
-            "conv_before_upsample0.",
-            "conv_last0.",
-        ),
-        "volume tail": ("conv_before_upsamplev.", "conv_lastv."),
-    },
-    "projection": {"projecting network": ("project.",), "restoration": ("denoise.",)},
-    "volume": {
+BODY = tuple(f"{part}." for part in BODY_PARTS)
+"""Starts of the keys of a Swin body."""
+RESTORATION = "denoise."
+"""Start of the keys of the Swin restoration behind a projector."""
+_SINGLE_PARTS: dict[KeyLayout, dict[str, tuple[str, ...]]] = {
+    "projector": {"projecting network": ("project.",), "restoration": (RESTORATION,)},
+    "view_unet": {
         "light-field head": ("conv_first0.",),
         "restoration head": ("conv_first.",),
-        "body": _BODY,
+        "body": BODY,
         "tail": ("conv_before_upsample.", "conv_last."),
     },
-    "restoration": {
+    "swin": {
         "head": ("conv_first.",),
-        "body": _BODY,
-        "tail": ("conv_before_upsample.", "conv_last."),
+        "body": BODY,
+        "tail": ("conv_before_upsample.", "upsample.", "conv_last."),
     },
 }
+"""Parts of the single-task networks by name, as starts of keys."""
 
 _STRANGERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -67,18 +61,6 @@ _STRANGERS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 """Fragments that all occur in a foreign network's keys (^: at the start of one), and its name."""
 
-_KINDS: dict[str, str] = {
-    "multi-task": "conv_firstsr conv_firstdT conv_firstiso conv_firstproj conv_firstv upsamplesr "
-    "conv_before_upsample0 conv_last0 conv_before_upsamplev conv_lastv project conv_first0 "
-    "patch_embed layers norm conv_after_body",
-    "projection": "project denoise",
-    "volume": "conv_first0 conv_first patch_embed layers norm conv_after_body "
-    "conv_before_upsample conv_last",
-    "restoration (sr, denoise, isotropic)": "conv_first patch_embed layers norm conv_after_body "
-    "conv_before_upsample upsample conv_last",
-}
-"""First parts of the keys of each known layout."""
-
 
 def describe_misfit(
     config: ModelConfig, expected: Mapping[str, Shape], found: Mapping[str, Shape]
@@ -98,14 +80,14 @@ def describe_misfit(
 
 
 def describe_stranger(found: Mapping[str, Shape]) -> str:
-    """What weights without any of the known heads look like."""
+    """Likeness of weights without any of the known heads, and some of their keys."""
     if not found:
         return "there are no weights in it: expected the state dict of a UniFMIR network"
     starts = {key.partition(".")[0] for key in found}
-    likeness = {
-        layout: len(starts & set(kinds.split())) / len(starts | set(kinds.split()))
-        for layout, kinds in _KINDS.items()
-    }
+    likeness = {}
+    for layout in ("multitask", *_SINGLE_PARTS):
+        known = {key.removesuffix(".") for keys in _parts(layout).values() for key in keys}
+        likeness[_layout_name(layout)] = len(starts & known) / len(starts | known)
     nearest = max(likeness, key=lambda layout: likeness[layout])
     if name := _stranger(found):
         looks = f"it looks like {name}"
@@ -130,7 +112,6 @@ def _likeness(
 ) -> str:
     if isinstance(config, ReferenceConfig):
         return f"it says it is {config.model} for {config.task}, but not all of it fits"
-    layout = _layout_name(config)
     if any(key.startswith(("upsample.2.", "conv_up1.", "upsample.up")) for key in unexpected):
         return (
             "it looks like a SwinIR network for natural images, embedding "
@@ -138,24 +119,20 @@ def _likeness(
         )
     if name := _stranger(found):
         return f"it looks like {name}"
+    parts = _parts(layout_of(config)).items()
     absent = [
         part
-        for part, starts in _PARTS[layout].items()
+        for part, starts in parts
         if all(
             key in missing for key in expected if key.startswith(starts) and not is_optional(key)
         )
     ]
-    what = {
-        "multi-task": "a multi-task checkpoint",
-        "restoration": f"a single-task network for {getattr(config, 'task', '')}",
-    }.get(layout, f"a single-task network for {layout}")
+    what = "a multi-task checkpoint"
+    if not isinstance(config, MultiTaskConfig):
+        what = f"a single-task network for {config.task}"
     if absent:
         return f"it looks like {what} without its {', '.join(absent)}"
-    touched = [
-        part
-        for part, starts in _PARTS[layout].items()
-        if any(key.startswith(starts) for key in missing)
-    ]
+    touched = [part for part, starts in parts if any(key.startswith(starts) for key in missing)]
     if touched:
         return f"it looks like {what} with an incomplete {', '.join(touched)}"
     return f"it looks most like {what}, but not all of it fits"
@@ -166,12 +143,31 @@ def _stranger(found: Iterable[str]) -> str:
     return next((name for marks, name in _STRANGERS if all(m in keys for m in marks)), "")
 
 
-def _layout_name(config: UniFMIRConfig) -> str:
-    if isinstance(config, MultiTaskConfig):
+def _parts(layout: KeyLayout) -> dict[str, tuple[str, ...]]:
+    """Parts of a network by name, as starts of keys."""
+    if layout != "multitask":
+        return _SINGLE_PARTS[layout]
+    parts = multitask_parts()
+    sharing = [task for task, part in parts.items() if part.shares_tail]
+    tails = {
+        f"{task} tail": tuple(start for start in part.own_layers if start not in part.head)
+        for task, part in parts.items()
+        if not part.shares_tail
+    }
+    return {
+        **{f"{task} head": part.head for task, part in parts.items()},
+        "body": BODY,
+        f"shared tail of {', '.join(sharing[:-1])} and {sharing[-1]}": tuple(SHARED_TAIL),
+        **tails,
+    }
+
+
+def _layout_name(layout: KeyLayout) -> str:
+    """Name of a layout in a message: the tasks that have it."""
+    if layout == "multitask":
         return "multi-task"
-    if config.projector is not None:
-        return "projection"
-    return "restoration" if config.view_unet is None else "volume"
+    tasks = [task for task in TASKS if (TASKS[task].shape.stage or "swin") == layout]
+    return f"restoration ({', '.join(tasks)})" if layout == "swin" else " or ".join(tasks)
 
 
 def _listed(what: str, items: list[str]) -> list[str]:

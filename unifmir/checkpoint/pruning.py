@@ -15,40 +15,25 @@ from torch import Tensor, nn
 
 from unifmir import model as models
 from unifmir.checkpoint.detect import candidate_tasks
+from unifmir.checkpoint.misfit import BODY
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import MultiTaskConfig, ReferenceConfig, SingleConfig, UniFMIRConfig
 from unifmir.errors import CheckpointError, ExportError
+from unifmir.interfaces import interface_of
 from unifmir.model import Provenance, PruneCertificate
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBody
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, multitask_parts
 
 SEED = 2024
-"""Of the inputs on which parent and child are compared."""
+"""Seed of the inputs on which parent and child are compared."""
 _SIZES = ((16, 16), (21, 27), (16, 32))
 """Square, odd, and wider than high. Pixels; small, because projection costs 77 million
 multiplications a pixel."""
 _VIEW_SIZES = ((8, 8), (5, 7), (8, 6))
-"""The same for light-field views, whose volume is 11 times as wide and high."""
+"""Small sizes of light-field views, whose volume is 11 times as wide and high."""
 DEPTH = 5
 """Planes of stacks, for networks with a depth of their own."""
-
-_BODY = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
-_TAIL = {"conv_before_upsample0.": "conv_before_upsample.", "conv_last0.": "conv_last."}
-_RENAMED: dict[str, dict[str, str]] = {
-    "sr": {"conv_firstsr.": "conv_first.", "upsamplesr.": "upsample.", **_TAIL},
-    "denoise": {"conv_firstdT.": "conv_first.", **_TAIL},
-    "isotropic": {"conv_firstiso.": "conv_first.", **_TAIL},
-    "projection": {"conv_firstproj.": "conv_first.", **_TAIL},
-    "volume": {
-        "conv_firstv.": "conv_first.",
-        "conv_before_upsamplev.": "conv_before_upsample.",
-        "conv_lastv.": "conv_last.",
-    },
-}
-"""Start of a multi-task key -> start of the official single-task key."""
-_FIRST_STAGE = {"projection": "project.", "volume": "conv_first0."}
-"""Keys that stay as they are."""
 
 
 def prune(model: Network, task: str) -> Network:
@@ -59,7 +44,8 @@ def prune(model: Network, task: str) -> Network:
     model : Network
         Multi-task; or single-task for `task`, or of shapes that fit it, which is then copied.
         It is not changed.
-    task : {"sr", "denoise", "isotropic", "projection", "volume"}
+    task : str
+        Name in `unifmir.tasks.TASKS`.
 
     Returns
     -------
@@ -190,11 +176,11 @@ def kept_keys(model: Network, task: str) -> dict[str, str]:
     keys = list(model.state_dict())
     if model.kind != "multitask":
         return {key: key for key in keys}
-    restoration = "denoise." if task == "projection" else ""
-    renamed = {start: restoration + start for start in _BODY}
-    renamed |= {old: restoration + new for old, new in _RENAMED[task].items()}
-    if task in _FIRST_STAGE:
-        renamed[_FIRST_STAGE[task]] = _FIRST_STAGE[task]
+    part = multitask_parts()[task]
+    renamed = {start: part.restoration + start for start in BODY}
+    renamed |= {old: part.restoration + new for old, new in part.renamed.items()}
+    if part.first_stage:
+        renamed[part.first_stage] = part.first_stage
     return {
         key: new + key.removeprefix(old)
         for key in keys
@@ -206,13 +192,12 @@ def kept_keys(model: Network, task: str) -> dict[str, str]:
 def _compared(parent: Network, child: Network, config: SingleConfig) -> tuple[dict[str, Any], ...]:
     """Outputs of both on the same random inputs; ExportError at the first that differs."""
     weight = next(parent.parameters())
+    low, high = interface_of(config).network_range
     rows = []
     with _evaluating(parent), torch.inference_mode():
         for shape in _input_shapes(config):
             generator = torch.Generator().manual_seed(SEED)
-            x = torch.rand(shape, generator=generator)
-            # Light-field views lie in [-1, 1], every other network input in [0, 1].
-            x = (x * 2 - 1 if config.task == "volume" else x).to(weight)
+            x = (torch.rand(shape, generator=generator) * (high - low) + low).to(weight)
             expected: Tensor = parent(x, config.task) if parent.kind == "multitask" else parent(x)
             actual: Tensor = child(x)
             if not torch.equal(expected, actual) or not torch.isfinite(actual).all():
@@ -239,7 +224,7 @@ def _difference(shape: tuple[int, ...], expected: Tensor, actual: Tensor) -> str
 
 
 def _input_shapes(config: SingleConfig) -> Iterator[tuple[int, ...]]:
-    sizes = _VIEW_SIZES if config.task == "volume" else _SIZES
+    sizes = _VIEW_SIZES if interface_of(config).lenses else _SIZES
     signature = config.signature
     depth = (DEPTH,) if signature.volumetric else ()
     yield from ((1, signature.channels, *depth, *size) for size in sizes)

@@ -12,7 +12,7 @@ from unifmir.native.modules import NativeBody, NativeConv, inside
 from unifmir.native.packing import WINDOW
 from unifmir.native.rounding import Moments, measured_moments
 from unifmir.networks.multitask import UniFMIR
-from unifmir.networks.swin import SwinBody, SwinRestoration
+from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
 from unifmir.networks.volume import VolumeRestoration
 
 PRECISIONS = ("fp32", "bf16")
@@ -112,7 +112,7 @@ def _check(module: nn.Module, precision: str) -> None:
 
 def _replace_body(body: SwinBody, bf16: bool, moments: Moments) -> None:
     native = NativeBody(body, bf16, moments)
-    for name in ("patch_embed", "layers", "norm", "conv_after_body"):
+    for name in BODY_PARTS:
         delattr(body, name)
     body.__class__ = _NATIVE[type(body)]
     cast(NativeSwinRestoration, body).native_body = native

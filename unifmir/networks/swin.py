@@ -22,6 +22,8 @@ from unifmir.networks.windows import (
     written_out,
 )
 
+BODY_PARTS = ("patch_embed", "layers", "norm", "conv_after_body")
+"""Members of `SwinBody` that hold weights: the first parts of its keys."""
 MASKED = -100.0
 """Added to the attention between pixels that the cyclic shift made neighbours. In fp16's range."""
 

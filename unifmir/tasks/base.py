@@ -40,14 +40,18 @@ class SizeRule:
     """1: any size from the minimum on, padded inside the network."""
 
 
+FirstStage = Literal["projector", "view_unet"]
+"""Networks before a Swin restoration, as fields of `SingleTaskConfig` and `MultiTaskConfig`."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
     """Shapes that tell a UniFMIR checkpoint of this task from those of others."""
 
-    layout: Literal["swin", "projection", "volume"] = "swin"
-    """Names and nesting of the keys."""
+    stage: FirstStage | None = None
+    """Network before the Swin restoration; None: there is none."""
     magnifies: bool = False
-    """Whether the Swin tail has a larger sampling than the image."""
+    """Whether the result is sampled more finely than what the network is shown."""
     slices: Literal["one", "odd"] = "one"
     """Planes that the Swin head reads: one, or an odd number around the restored one."""
 
@@ -70,11 +74,26 @@ class MultiTaskPart:
     restoration: str = ""
     """Put before the single-task keys of the Swin network where it is a part of another."""
     channels: str = ""
-    """Field of `MultiTaskConfig` with the planes that the Swin head reads."""
+    """Attribute of `MultiTaskConfig` with the planes that the Swin head reads; empty for 1."""
+    out_channels: str = ""
+    """Attribute of `MultiTaskConfig` with the planes of the result; empty for 1."""
+    tail_features: str = "tail_features"
+    """Attribute of `MultiTaskConfig` with the channels before the last convolution."""
     scale: str = ""
-    """Field of `MultiTaskConfig` with the lateral magnification; empty for 1."""
-    stage: Literal["", "projector", "view_unet"] = ""
-    """Field of `MultiTaskConfig` with the configuration of the first network."""
+    """Attribute of `MultiTaskConfig` with the lateral magnification; empty for 1."""
+    body_residual: bool = True
+    """Whether the shallow features are added to the body's result."""
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Layers of the multi-task network before the body, as starts of keys."""
+        starts = (key for key, new in self.renamed.items() if new == "conv_first.")
+        return tuple(start for start in (self.first_stage, *starts) if start)
+
+    @property
+    def shares_tail(self) -> bool:
+        """Whether the task ends in `SHARED_TAIL`."""
+        return SHARED_TAIL.keys() <= self.renamed.keys()
 
     @property
     def own_layers(self) -> tuple[str, ...]:

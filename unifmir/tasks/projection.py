@@ -79,11 +79,11 @@ PROJECTION = TaskSpec(
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
         pixel_size_um=None,
     ),
-    shape=NetworkShape(layout="projection"),
+    shape=NetworkShape(stage="projector"),
     multitask=MultiTaskPart(
         renamed={"conv_firstproj.": "conv_first.", **SHARED_TAIL},
         first_stage="project.",
         restoration="denoise.",
-        stage="projector",
+        body_residual=False,
     ),
 )

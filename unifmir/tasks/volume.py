@@ -83,7 +83,7 @@ VOLUME = TaskSpec(
         authors=("Rudolf Oldenbourg, Marine Biological Laboratory, Woods Hole, 2019",),
         pixel_size_um=0.1517,
     ),
-    shape=NetworkShape(layout="volume"),
+    shape=NetworkShape(stage="view_unet"),
     multitask=MultiTaskPart(
         renamed={
             "conv_firstv.": "conv_first.",
@@ -91,6 +91,9 @@ VOLUME = TaskSpec(
             "conv_lastv.": "conv_last.",
         },
         first_stage="conv_first0.",
-        stage="view_unet",
+        channels="view_unet.planes",
+        out_channels="view_unet.planes",
+        tail_features="volume_tail_features",
+        body_residual=False,
     ),
 )
