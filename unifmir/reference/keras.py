@@ -290,8 +290,8 @@ def _configuration(
             f"it holds a network of {row.title}, which unifmir has for {' and '.join(row.tasks)}, "
             f"not for {task}; leave the task out"
         )
-    # What csbdeep trains in 2-D is denoising more often than anything else.
-    task = task or ("denoise" if model == "care-2d" else row.tasks[0])
+    # csbdeep trains on images that have the result's sampling.
+    task = task or next(name for name in row.tasks if not TASKS[name].shape.magnifies)
     differing = ((key, value) for key, value in options.items() if value != row.options[key])
     return ReferenceConfig(model, task, tuple(sorted(differing)))
 
