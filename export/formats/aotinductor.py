@@ -24,6 +24,7 @@ from unifmir.export.formats.torchscript import narrow_storage
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.aotinductor import RECORD, made_here, package_lineage
 from unifmir.precision.variants import DTYPES
+from unifmir.zip_archive import dated_member
 
 if TYPE_CHECKING:
     from unifmir.networks.interface import PlaneInterface
@@ -54,7 +55,8 @@ class AotInductorExporter(Exporter):
         with zipfile.ZipFile(path, "a") as archive:
             folder = archive.namelist()[0].partition("/")[0]
             record = {"lineage": job.lineage.to_strings(), "made": made}
-            archive.writestr(f"{folder}/{RECORD}", json.dumps(record, sort_keys=True))
+            member = dated_member(f"{folder}/{RECORD}")
+            archive.writestr(member, json.dumps(record, sort_keys=True))
         return made
 
     def lineage(self, path: Path) -> Lineage:

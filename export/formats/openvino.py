@@ -4,11 +4,9 @@ Its two files, the graph and the weights, travel in one archive, so that one has
 neither goes without the other. Unpacked, any program with OpenVINO reads them.
 """
 
-import io
 import json
 import re
 import tempfile
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from unifmir.export.runtimes.openvino import (
 )
 from unifmir.model import image_interface
 from unifmir.precision.element_types import Variant
+from unifmir.zip_archive import write_stored_zip
 
 _AUTOMATIC = re.compile(r"[A-Za-z]+_\d+")
 """What OpenVINO calls a node that was not named: its type and how many there were before."""
@@ -60,7 +59,8 @@ class OpenVinoExporter(Exporter):
         with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
             # Halving the weights is the default, whatever the precision.
             openvino.save_model(model, Path(folder, GRAPH), compress_to_fp16=False)
-            path.write_bytes(_packed(Path(folder)))
+            names = (GRAPH, WEIGHTS)
+            write_stored_zip({name: Path(folder, name).read_bytes() for name in names}, path)
         return {"openvino": openvino.__version__.partition("-")[0]}
 
     def lineage(self, path: Path) -> Lineage:
@@ -99,16 +99,6 @@ def _number(model: Any) -> None:
     for index, node in enumerate(model.get_ordered_ops()):
         if _AUTOMATIC.fullmatch(node.get_friendly_name()):
             node.set_friendly_name(f"{node.get_type_name()}_{index}")
-
-
-def _packed(folder: Path) -> bytes:
-    """The two files in an archive that is the same for the same files: stored, dated 1980."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name in (GRAPH, WEIGHTS):
-            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            archive.writestr(member, (folder / name).read_bytes())
-    return out.getvalue()
 
 
 OPENVINO_FORMAT = OpenVinoExporter()

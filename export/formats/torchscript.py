@@ -22,6 +22,7 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.torchscript import load_torchscript
 from unifmir.precision.variants import DTYPES
+from unifmir.zip_archive import write_stored_zip
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
@@ -44,13 +45,13 @@ class TorchScriptExporter(Exporter):
             if job.recipe.precision != "fp32":
                 module = narrow_storage(module, DTYPES[job.recipe.precision])
             # Twice: a class traced for the first time in a process keeps its plain name, and
-            # every later one is numbered; see `_reproducible`.
+            # every later one is numbered; see `_write_reproducible`.
             torch.jit.trace(module, job.example, check_trace=False)
             traced = torch.jit.trace(module, job.example, check_trace=False)
             file = io.BytesIO()
             extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
             torch.jit.save(traced, file, _extra_files=extra)
-        path.write_bytes(_reproducible(file.getvalue()))
+        _write_reproducible(file.getvalue(), path)
         return {"torch": torch.__version__}
 
     def lineage(self, path: Path) -> Lineage:
@@ -88,16 +89,16 @@ def narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
-def _reproducible(archive: bytes) -> bytes:
-    """The same archive without what depends on the machine or on what was traced before.
+def _write_reproducible(archive: bytes, path: Path) -> None:
+    """Write an archive of torch without what depends on the machine or on what was traced before.
 
     Dropped: the source locations, which hold paths of the machine that traced, and the
     serialization id, a hash over the names below. Renumbered: torch tells classes of one name
     apart by a counter that runs through the whole process. Entries are stored, not compressed,
     and dated 1980, so that the same weights give the same bytes.
     """
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
+    files = {}
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
         kept = [
             name
             for name in old.namelist()
@@ -113,9 +114,8 @@ def _reproducible(archive: bytes) -> bytes:
             content = old.read(name)
             if name.endswith((".py", "/data.pkl")):
                 content = renumbered(content)
-            member = zipfile.ZipInfo(renumbered(name.encode()).decode(), (1980, 1, 1, 0, 0, 0))
-            new.writestr(member, content)
-    return out.getvalue()
+            files[renumbered(name.encode()).decode()] = content
+    write_stored_zip(files, path)
 
 
 TORCHSCRIPT = TorchScriptExporter()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.zoo_server import PLANARIA, Server, left, serving, zipped
+from unifmir import zip_archive
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import directories, package_weights, transfer
@@ -73,7 +74,7 @@ def test_a_package_without_weights_or_with_too_much_is_refused(server, entry, mo
     with pytest.raises(ZooError, match=r"no file like \*\.pt"):
         local_file(entry)
     server.record({"package.zip": zipped({"w.pt": bytes(2_000_000)})})
-    monkeypatch.setattr(package_weights, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(zip_archive, "MAX_UNPACKED_BYTES", 1_000_000)
     with pytest.raises(ZooError, match="unpacks to 2000000 bytes: refused"):
         local_file(entry)
     monkeypatch.setattr(package_weights, "MAX_MEMBERS", 1)

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -306,6 +309,20 @@ def test_a_second_pull_of_the_same_model_waits_its_turn(server, entry):
         pytest.raises(ZooError, match="another process is downloading"),
     ):
         local_file(entry)
+    assert local_file(entry).read_bytes() == BIG
+
+
+def test_a_killed_pull_does_not_keep_others_waiting(server, entry):
+    server.record({"model_best.pt": BIG})
+    folder = directories.cache() / "zoo" / PLANARIA
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from unifmir.zoo.catalogue import transfer\n"
+        "with transfer.lock_folder(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, folder])
+    assert killed.returncode == -signal.SIGKILL
+    assert (folder / ".lock").exists()
     assert local_file(entry).read_bytes() == BIG
 
 

@@ -1,5 +1,6 @@
 """Weights inside a downloaded BioImage.IO package."""
 
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -7,15 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from unifmir import zip_archive
 from unifmir.atomic import working_folder
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue.remote import choose_name, safe_name
 
 MAX_MEMBERS = 1_000
 """A package has about ten files."""
-MAX_BYTES = 4_000_000_000
-"""Unpacked: ten times the largest official checkpoint."""
-_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +90,8 @@ def _check_members(members: list[zipfile.ZipInfo], filename: str) -> None:
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    if member.file_size > MAX_BYTES:
+    if member.file_size > zip_archive.MAX_UNPACKED_BYTES:
         raise ZooError(f"{member.filename} unpacks to {member.file_size} bytes: refused")
-    written = 0
+    # `zipfile` reads no more than the member declares.
     with archive.open(member) as packed, target.open("wb") as file:
-        while piece := packed.read(_PIECE_BYTES):
-            written += len(piece)
-            if written > member.file_size:
-                raise ZooError(f"{member.filename} unpacks to more than it declares: refused")
-            file.write(piece)
+        shutil.copyfileobj(packed, file)

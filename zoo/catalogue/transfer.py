@@ -8,15 +8,15 @@ transfer is our own, on requests, in the place pooch would call a downloader.
 import json
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import requests
+from filelock import FileLock, Timeout
 
 from unifmir.errors import ZooError
 
@@ -146,26 +146,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
         If another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a") as file:
-        try:
-            _lock(file)
-        except OSError as error:
-            raise ZooError(
-                f"{folder} is in use: another process is downloading this model; wait for it"
-            ) from error
-        # Closing the file gives the lock back, also when the process is killed.
+    try:
+        # The system gives the lock back when the process is killed.
+        held = FileLock(folder / _LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise ZooError(
+            f"{folder} is in use: another process is downloading this model; wait for it"
+        ) from error
+    with held:
         yield
-
-
-def _lock(file: IO[str]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_complete(job: _Job) -> bool:

@@ -18,6 +18,7 @@ from unifmir.export.formats.bioimageio.lint_weights import Problem, Severity
 from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
+from unifmir.zip_archive import read_zip
 
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
 _DOI = re.compile(r"10\.[0-9]{4}.+")
@@ -75,8 +76,7 @@ def read_package(path: Path) -> Package:
     from ruyaml.error import YAMLError
 
     try:
-        with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
+        files = read_zip(path)
         rdf = YAML(typ="safe").load(files[RDF].decode("utf-8"))
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, YAMLError) as error:
         raise ExportError(
