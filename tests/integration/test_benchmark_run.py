@@ -169,6 +169,7 @@ def test_a_file_for_the_plain_network_is_refused(sr, tmp_path):
         benchmark(plan_of(artifacts=(artifact.path,)), tmp_path / "results.json")
 
 
+@pytest.mark.slow  # a process is killed
 @pytest.mark.usefixtures("no_peaks")
 def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_path):
     killed: list[int] = []
@@ -231,6 +232,7 @@ def test_another_picture_is_marked_and_not_ranked(sr, tmp_path, monkeypatch):
     assert any("not the same picture as fp32 eager" in text for text in row.problems)
 
 
+@pytest.mark.slow  # a process is interrupted, and goes on in another
 @pytest.mark.usefixtures("no_peaks")
 def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path):
     out = tmp_path / "results.json"

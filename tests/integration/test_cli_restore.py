@@ -203,6 +203,7 @@ run()
 """The command with time to interrupt it."""
 
 
+@pytest.mark.slow  # a process is interrupted, and goes on in another
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )

@@ -95,6 +95,7 @@ class Killing:
         self.left -= 1
 
 
+@pytest.mark.slow  # a scheduler's turns take seconds
 @pytest.mark.parametrize("kind", ["zarr", "tiff"])
 def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind):
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind=kind)
@@ -116,6 +117,7 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
     assert not list((folder / "dask").glob(".unifmir*"))
 
 
+@pytest.mark.slow  # each worker that is started again loads PyTorch
 def test_a_worker_that_is_killed_loses_nothing(folder, choice):
     (folder / "b.tif").unlink()
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
@@ -136,6 +138,7 @@ def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(fold
         np.testing.assert_array_equal(pixels(job.target), local_result)
 
 
+@pytest.mark.slow  # a process is killed
 def test_a_run_whose_client_died_goes_on_with_its_finished_tiles(threads, folder, choice):
     (folder / "b.tif").unlink()
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")

@@ -115,6 +115,7 @@ def test_the_wheel_carries_licence_and_entry_point(wheel):
     assert "unifmir = unifmir.cli.main:run" in points
 
 
+@pytest.mark.slow  # two more builds
 def test_a_wheel_from_the_source_archive_is_the_same(source, wheel, tmp_path):
     code = (
         "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"

@@ -1,6 +1,7 @@
 """Engines that the real `tensorrt-rtx` builds, on any machine: all tasks, all precisions."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +20,7 @@ from unifmir.export.runtimes.tensorrt.profiles import Profile, default_profile
 from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
 from unifmir.model import build as build_network
-from unifmir.precision.element_types import Precision, Variant
+from unifmir.precision.element_types import ELEMENT_TYPES, Precision, Variant
 from unifmir.precision.islands import island_rules
 from unifmir.precision.ranges import measure_ranges
 from unifmir.precision.recipe import PrecisionRecipe
@@ -52,8 +53,15 @@ def job_for(config, precision, **options):
     )
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-@pytest.mark.parametrize("task", TASKS)
+def every_build() -> Iterator[object]:
+    """Each task in one precision, and the rest of the pairs among the slow tests."""
+    for number, task in enumerate(TASKS):
+        for index, precision in enumerate(ELEMENT_TYPES):
+            marks = [] if number % len(ELEMENT_TYPES) == index else [pytest.mark.slow]
+            yield pytest.param(task, precision, marks=marks, id=f"{task}-{precision}")
+
+
+@pytest.mark.parametrize(("task", "precision"), list(every_build()))
 def test_every_task_is_built_with_free_sizes_in_every_precision(
     task, precision, tiny_config, tmp_path
 ):
