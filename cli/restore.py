@@ -104,7 +104,7 @@ def restore(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from unifmir.restoration.options import Options
+    from unifmir.restoration.restoration_options import Options
     from unifmir.zoo.restore.files import restore_files
     from unifmir.zoo.restore.outputs import plan_jobs
     from unifmir.zoo.restore.predictors import ModelChoice, task_of

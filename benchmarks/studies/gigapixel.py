@@ -35,7 +35,7 @@ from unifmir.images.open_files import create_sink, open_source
 from unifmir.machine import library_versions
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore_file
 from unifmir.zoo.restore.outputs import Job, journal_path

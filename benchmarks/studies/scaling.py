@@ -20,7 +20,7 @@ from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.images.base import ImageInfo
 from unifmir.images.open_files import create_sink
 from unifmir.machine import library_versions
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 from unifmir.zoo.restore.outputs import Job

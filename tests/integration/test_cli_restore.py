@@ -17,7 +17,7 @@ import unifmir
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.images.open_files import open_source
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 

@@ -18,7 +18,7 @@ from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
 from unifmir.images.open_files import open_source
 from unifmir.restoration.executor import RestorationProgress
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import dask_run, local_workers, tile_worker
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 from unifmir.zoo.restore.files import restore_file

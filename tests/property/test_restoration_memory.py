@@ -15,7 +15,7 @@ from tests.helpers.restoration_cases import SMALL, ChecksumSink, CountingSource
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress, restore
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
 
 SIDE = 142_000

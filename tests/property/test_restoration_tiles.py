@@ -10,7 +10,7 @@ from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array, seam_over_range
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 
 BAR = 1e-4

@@ -19,8 +19,8 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import size_of
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.lazy_image import LazyRestoredImage, TileLimit
-from unifmir.restoration.options import Options
 from unifmir.restoration.resampling import Resampled, View
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.sampling_levels import Level, level_view
 from unifmir.restoration.tile_plan import RestorationPlan, Tile, box_of, plan_restoration
 from unifmir.restoration.tile_size import largest_tile_read

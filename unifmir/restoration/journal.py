@@ -11,7 +11,7 @@ from typing import Any
 
 from unifmir.atomic import writing
 from unifmir.images.base import Sink
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
 
 VERSION = 1

@@ -14,10 +14,10 @@ from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z, tile_geometry
-from unifmir.restoration.options import Options
 from unifmir.restoration.percentiles import measure_scaling
 from unifmir.restoration.receptive_field import Reach
 from unifmir.restoration.resampling import Axes, Resampled, StackView, needs
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.sampling_levels import (
     Level,
     base_axes,

@@ -19,9 +19,9 @@ from unifmir.restoration.geometry import (
     tile_geometry,
 )
 from unifmir.restoration.memory_budget import run_bytes_per_pixel, usable_bytes
-from unifmir.restoration.options import Options
 from unifmir.restoration.receptive_field import Reach, cached_reach, unmeasured_reach
 from unifmir.restoration.resampling import View
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.sampling_levels import Level
 
 RAMP_STEPS = 4

@@ -22,7 +22,7 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress, restore_array
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
 from unifmir.zoo.restore.outputs import Job, journal_path
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_device

@@ -14,7 +14,7 @@ from unifmir.images.arrays import ArraySource
 from unifmir.restoration import executor as engine
 from unifmir.restoration.executor import RestorationProgress, Summary, restore, restore_array
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 
 IMAGE = picture((1, 90, 120))
 OPTIONS = Options(tile=48, halo=16)

@@ -13,11 +13,11 @@ from unifmir.interfaces import InputKind
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.memory_budget import estimated_bytes_per_pixel
-from unifmir.restoration.options import Options
 from unifmir.restoration.percentiles import measure_scaling
 from unifmir.restoration.placed_network import PlacedNetwork
 from unifmir.restoration.receptive_field import bound_of_reach, measure_reach, reach_from_response
 from unifmir.restoration.resampling import StackView
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.tasks import TASKS
 

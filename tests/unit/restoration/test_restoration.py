@@ -29,7 +29,7 @@ from unifmir.restoration.executor import (
     restore_tile,
     seam_over_range,
 )
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
 from unifmir.tasks import TASKS
 

@@ -20,7 +20,6 @@ from unifmir.model import image_interface
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array, seam_over_range
 from unifmir.restoration.geometry import whole_box
-from unifmir.restoration.options import Options
 from unifmir.restoration.resampling import (
     Resampled,
     StackView,
@@ -28,6 +27,7 @@ from unifmir.restoration.resampling import (
     scaled,
     scaled_length,
 )
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 
 

@@ -14,7 +14,7 @@ from tests.helpers.restoration_cases import (
 )
 from unifmir.images.arrays import ArraySource
 from unifmir.restoration.executor import restore_array, seam_over_range
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.tasks import TASKS
 

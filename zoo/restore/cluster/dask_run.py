@@ -18,7 +18,7 @@ from typing import Any
 from unifmir.errors import ClusterError, MissingExtraError, UnifmirError
 from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import tile_worker
 from unifmir.zoo.restore.cluster.cluster_image import ClusterImage, open_cluster_image
 from unifmir.zoo.restore.cluster.local_workers import local_cluster

@@ -11,7 +11,7 @@ import psutil
 
 from unifmir.machine import available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.predictors import ModelChoice, usable_device
 
 STARTING_AGAIN = "1 hour"

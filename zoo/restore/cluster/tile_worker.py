@@ -15,7 +15,7 @@ from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_tile
 from unifmir.restoration.lazy_image import TileLimit
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
