@@ -21,7 +21,7 @@ from unifmir.cli.main import app
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.model import build
 from unifmir.networks.base import Network
-from unifmir.restoration.options import Options
+from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.training.evaluation import evaluate
 from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
