@@ -13,16 +13,14 @@ import unifmir
 from unifmir import machine
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.prepared_files import (
-    ExportedFile,
     PreparedFiles,
-    PreparedModel,
     exported_file,
 )
 from unifmir.benchmarks.measure.results import Peak, Results, read_results
 from unifmir.benchmarks.measure.rounds import GroupRun
 from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.benchmarks.plan.groups import Group, groups_of
+from unifmir.benchmarks.plan.groups import ExportedFile, Group, PreparedModel, groups_of
 from unifmir.errors import BenchmarkError
 from unifmir.hashing import sha256_of
 from unifmir.machine import library_versions

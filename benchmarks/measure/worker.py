@@ -56,7 +56,7 @@ class Worker:
         row = RUNTIMES[runtime]
         row.require()
         if row.format is None:
-            for name in ("checkpoint", "model", "precision.variants"):
+            for name in ("checkpoint.loading", "model", "precision.variants"):
                 importlib.import_module(f"unifmir.{name}")
         import_ms, _ = started.read()
         self._before_load = resident_bytes("VmRSS")

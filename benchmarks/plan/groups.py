@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.subject import Subject
-from unifmir.benchmarks.plan.workloads import Size, image_shape, image_sizes, input_shape
+from unifmir.benchmarks.plan.workloads import image_shape, image_sizes, input_shape
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError
 from unifmir.export.lineage import Lineage
@@ -14,6 +14,7 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import Provenance
 from unifmir.precision.element_types import Precision
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
 Verdict = Literal["faster", "slower", "same", "not comparable"]
-Samples = Float64[np.ndarray, " rounds"]
+Samples = Float64[np.ndarray, " _"]
+"""One value a round; two files may have other numbers of rounds."""
 
 THRESHOLD = 0.05
 """A slow-down by less is no regression by default: two runs on one machine differ by some percent
@@ -276,7 +277,8 @@ def _to_baseline(row: Row, rows: Mapping[str, Row]) -> Samples | str:
     own, base = _rounds(row), _rounds(rows[key])
     if len(own) != len(base):
         return "different machines, and its rounds are not the baseline's"
-    return own / base
+    relative: Samples = own / base
+    return relative
 
 
 def _baseline(row: Row) -> str:

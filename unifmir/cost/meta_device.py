@@ -3,8 +3,6 @@
 A full-size network and a full-size image then cost nothing to run through.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -46,40 +44,3 @@ def meta_copy(module: nn.Module) -> nn.Module:
             if isinstance(value, Tensor):
                 memo[id(value)] = torch.empty_like(value, device=META)
     return deepcopy(module, memo).eval()
-
-
-class OneTask(nn.Module):
-    """A multi-task network that is asked for one task, so that it takes one tensor."""
-
-    def __init__(self, network: nn.Module, task: str) -> None:
-        super().__init__()
-        self.network = network
-        self.task = task
-        self.train(network.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The network's result: shape (N, C, H, W), float32; on the meta device without a range."""
-        out: Tensor = self.network(x, self.task)
-        return out
-
-
-def own_parameters(module: nn.Module) -> int:
-    """Trainable values of a module itself, not of its children."""
-    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
-
-
-@contextmanager
-def hooked(
-    module: nn.Module, make: Callable[[str, nn.Module], Callable[..., None] | None]
-) -> Iterator[None]:
-    """Forward hooks on every submodule that `make` gives one for, removed at the end."""
-    handles = []
-    for name, child in module.named_modules():
-        hook = make(name, child)
-        if hook is not None:
-            handles.append(child.register_forward_hook(hook))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

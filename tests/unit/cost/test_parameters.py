@@ -4,8 +4,8 @@ import pytest
 
 from unifmir.checkpoint.official import official_state_dict
 from unifmir.cost.meta_device import meta_network
+from unifmir.cost.paper.parameters import count_parameters
 from unifmir.cost.paper.recipes import FULL
-from unifmir.cost.parameters import count_parameters
 from unifmir.tasks import TASKS
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.cost.meta_device import META, hooked, meta_copy, own_parameters
+from unifmir.cost.meta_device import META, meta_copy
 from unifmir.networks.swin import WindowAttention
 
 
@@ -192,18 +192,17 @@ def count_in(convention: str, module: nn.Module, shape: Sequence[int]) -> Conven
     copy = meta_copy(module)
     by_layer: dict[str, int] = defaultdict(int)
 
-    def make(_name: str, child: nn.Module) -> Callable[..., None] | None:
-        rule = _RULES.get(type(child))
-        if rule is None:
-            return None
+    def add(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        by_layer[type(layer).__name__] += _RULES[type(layer)](rules, layer, args[0], output)
 
-        def hook(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            by_layer[type(layer).__name__] += rule(rules, layer, args[0], output)
-
-        return hook
-
-    with torch.no_grad(), hooked(copy, make):
-        copy(torch.empty(tuple(shape), device=META))
+    layers = [child for child in copy.modules() if type(child) in _RULES]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        with torch.no_grad():
+            copy(torch.empty(tuple(shape), device=META))
+    finally:
+        for handle in handles:
+            handle.remove()
     nonzero = {name: count for name, count in sorted(by_layer.items()) if count}
     parameters = leaf_parameters(module, norms=rules.norm_parameters)
     return ConventionCount(convention, sum(nonzero.values()), nonzero, parameters)
@@ -212,4 +211,9 @@ def count_in(convention: str, module: nn.Module, shape: Sequence[int]) -> Conven
 def leaf_parameters(module: nn.Module, *, norms: bool = True) -> int:
     """Trainable values of the layers that contain no other, so without attention bias tables."""
     leaves = (child for child in module.modules() if not next(child.children(), None))
-    return sum(own_parameters(leaf) for leaf in leaves if norms or type(leaf) is not nn.LayerNorm)
+    return sum(
+        parameter.numel()
+        for leaf in leaves
+        if norms or type(leaf) is not nn.LayerNorm
+        for parameter in leaf.parameters(recurse=False)
+    )

@@ -15,15 +15,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from unifmir.config import ModelConfig
 from unifmir.cost.bit_operations import paper_bops
 from unifmir.cost.dispatcher import count_dispatched
-from unifmir.cost.meta_device import OneTask, meta_network
+from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.conventions import count_in
+from unifmir.cost.paper.parameters import ParameterCount, count_parameters
 from unifmir.cost.paper.recipes import RECIPES, Definition, Other, Recipe, Run
-from unifmir.cost.parameters import ParameterCount, count_parameters
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.text_tables import TextTable
 
@@ -178,6 +178,21 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
     return TextTable(columns=tuple(names), rows=cells, words=(True,) * len(names), notes=told)
 
 
+class _OneTask(nn.Module):
+    """A multi-task network that is asked for one task, so that it takes one tensor."""
+
+    def __init__(self, network: nn.Module, task: str) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.train(network.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's result: shape (N, C, H, W), float32; on the meta device without a range."""
+        out: Tensor = self.network(x, self.task)
+        return out
+
+
 def _row(printed: dict[str, str]) -> PaperRow:
     recipe = RECIPES[int(printed["table"]), printed["task"], printed["model"]]
     run, bits = recipe.run, BITS[printed["precision"]]
@@ -274,7 +289,7 @@ def _parameters(config: ModelConfig, part: str) -> ParameterCount:
 
 def _counted(run: Run) -> nn.Module:
     network = _network(run.config)
-    return OneTask(network, run.task) if run.task else network.get_submodule(run.part)
+    return _OneTask(network, run.task) if run.task else network.get_submodule(run.part)
 
 
 @cache
