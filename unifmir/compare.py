@@ -35,8 +35,8 @@ class Comparison:
     max_abs: float
     """Largest absolute difference."""
     max_abs_over_std: float
-    """The same over the expected image's standard deviation. A constant image has none: its
-    magnitude stands in, and 1 where it is zero everywhere."""
+    """Largest absolute difference over the expected image's standard deviation. A constant image
+    has none: its magnitude stands in, and 1 where it is zero everywhere."""
     where: tuple[int, ...]
     """Index of the largest difference."""
     ppm: float
@@ -46,11 +46,12 @@ class Comparison:
     psnr_db: float
     """Peak signal-to-noise ratio for the expected image's range, max - min; inf if identical."""
     slope: float
-    """Of the least-squares line actual = slope * expected + offset; 1 for a constant image."""
+    """Slope of the least-squares line actual = slope * expected + offset; 1 for a constant
+    image."""
     offset: float
-    """Of the same line: actual at expected = 0, which may lie far outside the image's values."""
+    """Offset of that line: actual at expected = 0, which may lie far outside the image's values."""
     offset_over_range: float
-    """Shift of the same line at the expected image's darkest value, over its range. It is
+    """Shift of that line at the expected image's darkest value, over its range. It is
     offset / range for an image that starts at 0, and stays meaningful for one far from 0."""
     total_ratio: float
     """Sum of the actual over the sum of the expected intensities, computed as
@@ -58,7 +59,7 @@ class Comparison:
     not negative, and defined for signed images whose sum is near zero."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values: inf and nan, which JSON lacks, become None.
+        """Figures as JSON values: inf and nan, which JSON lacks, become None.
 
         `psnr_db` None with `identical` true means no difference; `finite` tells the other case.
         """
@@ -174,20 +175,20 @@ def _line(
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What a comparison is held to. None: that figure is not held to anything."""
+    """Bars that a comparison is held to. None: that figure is not held to anything."""
 
     name: str
     reason: str
     max_abs_over_std: float | None = None
-    """At most."""
+    """Largest difference allowed."""
     psnr_db: float | None = None
-    """At least."""
+    """Smallest PSNR allowed."""
     slope: float | None = None
-    """|slope - 1| at most."""
+    """Largest |slope - 1| allowed."""
     offset_over_range: float | None = None
-    """|offset_over_range| at most."""
+    """Largest |offset_over_range| allowed."""
     total_ratio: float | None = None
-    """|total_ratio - 1| at most."""
+    """Largest |total_ratio - 1| allowed."""
 
     def failures(self, comparison: Comparison) -> list[str]:
         """One sentence for each figure that misses its bar; empty if all hold."""
@@ -211,7 +212,7 @@ class Tolerance:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Name, reason and bars as JSON values."""
         return asdict(self)
 
 
