@@ -16,8 +16,8 @@ from PIL import Image
 
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.report import REPORT_SUFFIX
 from unifmir.export.verification import open_artifact
+from unifmir.export.verification_report import REPORT_SUFFIX
 from unifmir.normalize import normalize
 from unifmir.samples import Sample, sample
 from unifmir.tasks import TASKS

@@ -53,8 +53,8 @@ def train(
 
     from unifmir import load
     from unifmir.errors import CheckpointError
-    from unifmir.training.session import TrainingCallbacks, TrainingRequest
-    from unifmir.training.session import train as run
+    from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
+    from unifmir.training.training_run import train as run
 
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name}: the trained model is a .safetensors file; name it so")

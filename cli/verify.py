@@ -9,7 +9,7 @@ from unifmir.cli import output
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
-    from unifmir.export.report import Report
+    from unifmir.export.verification_report import Report
 
 
 def verify(

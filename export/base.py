@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unifmir.export.lineage import Lineage
-from unifmir.export.report import Report
+from unifmir.export.verification_report import Report
 from unifmir.precision.element_types import Variant
 
 if TYPE_CHECKING:

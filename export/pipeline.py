@@ -21,8 +21,8 @@ from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import lineage_of
-from unifmir.export.report import REPORT_SUFFIX, Report
 from unifmir.export.verification import ExpectedOutputs, check
+from unifmir.export.verification_report import REPORT_SUFFIX, Report
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
 from unifmir.interfaces import InputKind

@@ -20,7 +20,7 @@ from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.training.evaluation import evaluate
-from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
+from unifmir.training.training_run import TrainingCallbacks, TrainingRequest, train
 
 PAIRS = [(name, task) for name, row in REFERENCES.items() for task in row.tasks]
 PUBLISHED = {

@@ -24,7 +24,7 @@ from unifmir.networks.base import Network
 from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.training.evaluation import evaluate
-from unifmir.training.session import TrainingCallbacks, TrainingRequest, train
+from unifmir.training.training_run import TrainingCallbacks, TrainingRequest, train
 
 TASK, MODEL, FORMAT, RUNTIME = "toy-task", "toy-model", "toy-format", "toy-runtime"
 

@@ -24,7 +24,7 @@ from unifmir.networks.volume import VolumeRestoration
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.pool import Pool, batch
-from unifmir.training.recipe import Schedule
+from unifmir.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.tensorrt.builder import Built, build
 from unifmir.export.formats.tensorrt.options import RTX_DEFAULT, EngineOptions
 from unifmir.export.lineage import Lineage
-from unifmir.export.report import Report
 from unifmir.export.runtimes.tensorrt.certificate import require_graph
 from unifmir.export.runtimes.tensorrt.engine import load
 from unifmir.export.runtimes.tensorrt.host import Host, host
@@ -30,6 +29,7 @@ from unifmir.export.runtimes.tensorrt.profiles import (
     read_profile,
     shapes_within,
 )
+from unifmir.export.verification_report import Report
 from unifmir.hashing import sha256_of
 
 UNVERIFIED = (

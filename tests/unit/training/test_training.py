@@ -1,5 +1,6 @@
 """The trainer: batches by seed and step, exact resumption, losses, starts and evaluation."""
 
+from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 import os
 import signal
 from dataclasses import replace
@@ -19,11 +20,11 @@ from unifmir.networks.multitask import UniFMIR
 from unifmir.simulate import generator, lightfield, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
-from unifmir.training import evaluation, session
+from unifmir.training import evaluation, training_run
 from unifmir.training.baselines import refocused
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, batch, simulated
-from unifmir.training.recipe import SMALL_CONFIG, WARM_UP_STEPS, Schedule
+from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
 
 RECIPES = {
@@ -212,7 +213,7 @@ class TestStart:
         image = torch.rand(1, 1, 16, 16)
         with torch.inference_mode():
             before = network(image, "isotropic")
-        session.freeze_others(network, ["sr"])
+        training_run.freeze_others(network, ["sr"])
         run = Training(network, pools, RECIPES, Schedule(1e-2, 3), 0, ("sr",))
         weights = {key: value.clone() for key, value in network.state_dict().items()}
         run.run()
@@ -226,20 +227,22 @@ class TestSession:
     def _tiny(self, monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig) -> None:
         for task, recipe in RECIPES.items():
             change_task(monkeypatch, task, training=recipe)
-        monkeypatch.setattr(session, "SMALL_CONFIG", tiny_config)
-        monkeypatch.setattr(session, "SAVE_EVERY", 2)
+        monkeypatch.setattr(training_run, "SMALL_CONFIG", tiny_config)
+        monkeypatch.setattr(training_run, "SAVE_EVERY", 2)
 
-    def request_for(self, folder: Path, *, resume: bool = False) -> session.TrainingRequest:
-        return session.TrainingRequest(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
+    def request_for(self, folder: Path, *, resume: bool = False) -> TrainingRequest:
+        return TrainingRequest(
+            folder / "model.safetensors", ["sr"], 4, 0, resume=resume
+        )
 
-    def watch(self, on_step: object = None) -> session.TrainingCallbacks:
+    def watch(self, on_step: object = None) -> TrainingCallbacks:
         def nothing(*_: object) -> None:
             pass
 
-        return session.TrainingCallbacks(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
+        return TrainingCallbacks(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
 
     def test_it_writes_a_model_that_loads_and_removes_the_state(self, tmp_path: Path) -> None:
-        source = session.train(self.request_for(tmp_path), self.watch())
+        source = training_run.train(self.request_for(tmp_path), self.watch())
         assert source.path is not None
         network = load_file(source.path)
         assert network.kind == "multitask"
@@ -249,18 +252,18 @@ class TestSession:
         self, tmp_path: Path
     ) -> None:
         straight, broken = tmp_path / "straight", tmp_path / "broken"
-        expected = session.train(self.request_for(straight), self.watch())
+        expected = training_run.train(self.request_for(straight), self.watch())
 
         def interrupt(step: int, _task: str, _loss: float) -> None:
             if step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
         with pytest.raises(KeyboardInterrupt):
-            session.train(self.request_for(broken), self.watch(interrupt))
+            training_run.train(self.request_for(broken), self.watch(interrupt))
         assert not (broken / "model.safetensors").exists()
         with pytest.raises(CheckpointError, match="--resume"):
-            session.train(self.request_for(broken), self.watch())
-        resumed = session.train(self.request_for(broken, resume=True), self.watch())
+            training_run.train(self.request_for(broken), self.watch())
+        resumed = training_run.train(self.request_for(broken, resume=True), self.watch())
         assert resumed.sha256 == expected.sha256
 
     def test_a_single_task_model_is_not_trained_for_another(
@@ -269,7 +272,7 @@ class TestSession:
         network = build(tiny_config.single("denoise"))
         request = replace(self.request_for(tmp_path), init=network)
         with pytest.raises(CheckpointError, match="restores 'denoise'"):
-            session.train(request, self.watch())
+            training_run.train(request, self.watch())
 
     @pytest.mark.parametrize("task", ["projection", "volume"])
     def test_a_model_of_other_planes_than_simulated_is_refused(
@@ -277,7 +280,7 @@ class TestSession:
     ) -> None:
         request = replace(self.request_for(tmp_path), tasks=[task])
         with pytest.raises(CheckpointError, match="simulated"):
-            session.train(request, self.watch())
+            training_run.train(request, self.watch())
 
 
 class TestEvaluation:

@@ -22,7 +22,7 @@ from unifmir.networks.multitask import UniFMIR
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.training.initialization import renew, start_dark
 from unifmir.training.pool import check_fits, simulated
-from unifmir.training.recipe import (
+from unifmir.training.schedule import (
     PAPER_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
     SMALL_CONFIG,
