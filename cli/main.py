@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import unifmir
 from unifmir.cli import benchmark, output, zoo
 from unifmir.cli.doctor import doctor
 from unifmir.cli.evaluate import evaluate
@@ -18,6 +17,7 @@ from unifmir.cli.prune import prune
 from unifmir.cli.restore import restore
 from unifmir.cli.train import train
 from unifmir.cli.verify import verify
+from unifmir.version import __version__
 
 
 class Commands(TyperGroup):
@@ -43,7 +43,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"unifmir {unifmir.__version__}")
+        typer.echo(f"unifmir {__version__}")
         raise typer.Exit
 
 

@@ -15,8 +15,8 @@ from unifmir.zoo import EMBEDDED
 
 if TYPE_CHECKING:
     from unifmir.restoration.executor import RestorationProgress
-    from unifmir.zoo.restore.files import RestoredFile
     from unifmir.zoo.restore.outputs import Job
+    from unifmir.zoo.restore.restored_file import RestoredFile
 
 
 LINE_EVERY_S = 30.0

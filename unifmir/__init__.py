@@ -8,6 +8,8 @@ unifmir` stays light.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from unifmir.version import __version__
+
 if TYPE_CHECKING:
     # What calling the package `unifmir.export` does.
     from unifmir.checkpoint.pruning import prune
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from unifmir.zoo.catalogue.load import load
     from unifmir.zoo.restore.files import restore
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "export", "load", "prune", "restore", "verify"]
 
 # The facade is the one place where the core knows the layers above it.

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import unifmir
+from unifmir.version import __version__
 
 CPU_INFORMATION = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
@@ -108,7 +108,7 @@ def versions(*names: str) -> dict[str, str]:
 
     That of `unifmir` is read from the code: a checkout need not be installed.
     """
-    own = {"unifmir": unifmir.__version__, "python": platform.python_version()}
+    own = {"unifmir": __version__, "python": platform.python_version()}
     found = {name: own.get(name) or installed_version(name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import unifmir
 from unifmir import machine
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.prepared_files import (
@@ -132,7 +131,7 @@ def default_name(device: str = "cpu") -> str:
 
 def commit() -> str:
     """Commit of the checkout this runs from, with `+` if it has changes; empty if it is none."""
-    root = Path(unifmir.__file__).resolve().parents[1]
+    root = Path(machine.__file__).resolve().parents[1]
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return ""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import unifmir
 from unifmir.atomic import writing
 from unifmir.benchmarks.measure.model_spec import ModelSpec, read_recipe, save_recipe
 from unifmir.benchmarks.plan.groups import ExportedFile, PreparedModel
 from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
@@ -31,6 +31,7 @@ from unifmir.precision.variants import VARIANTS, stored, stored_dtypes
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.zoo.catalogue.load import load
 
 logger = logging.getLogger(__name__)
 
@@ -173,15 +174,15 @@ def _networks(name: str, tasks: Sequence[str]) -> Iterator[Network]:
     if name in REFERENCES and not Path(name).is_file():
         for task in REFERENCES[name].tasks:
             if not tasks or task in tasks:
-                yield unifmir.prune(unifmir.load(name, task=task), task)
+                yield prune(load(name, task=task), task)
         return
-    network = unifmir.load(name, task=tasks[0] if len(tasks) == 1 else None)
+    network = load(name, task=tasks[0] if len(tasks) == 1 else None)
     if isinstance(network.config, MultiTaskConfig):
         for task in tasks or TASKS:
-            yield unifmir.prune(network, task)
+            yield prune(network, task)
     elif not tasks or network.task in tasks:
         # A copy, as `unifmir export` makes one: then its files name this checkpoint as parent.
-        yield unifmir.prune(network, network.task)
+        yield prune(network, network.task)
 
 
 def exported_file(path: Path) -> ExportedFile:

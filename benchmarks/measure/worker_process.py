@@ -15,7 +15,7 @@ from typing import IO, Any, Self, cast
 import numpy as np
 from jaxtyping import Float32
 
-import unifmir
+from unifmir import machine
 from unifmir.benchmarks.measure.model_spec import ModelSpec
 from unifmir.errors import BenchmarkError
 
@@ -190,7 +190,7 @@ def ending(code: int) -> str:
 def environment(folder: Path, threads: int, *, keep_memory: bool = True) -> dict[str, str]:
     """The worker's environment: its threads, no spinning, no TF32, caches of its own."""
     # A checkout need not be installed, and the worker may start in any folder.
-    here = str(Path(unifmir.__file__).resolve().parents[1])
+    here = str(Path(machine.__file__).resolve().parents[1])
     path = os.environ.get("PYTHONPATH")
     return {
         **os.environ,

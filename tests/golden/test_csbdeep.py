@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from unifmir.checkpoint.keras import read_keras
 from unifmir.config import ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
-from unifmir.reference.keras import read_keras
 
 pytest.importorskip("h5py", reason='reading Keras files needs h5py: pip install "unifmir[keras]"')
 

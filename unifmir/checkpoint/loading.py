@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unifmir import model
 from unifmir.checkpoint import detect
+from unifmir.checkpoint.keras import read_keras
 from unifmir.checkpoint.official import check_derivable, is_derivable, is_optional, is_unused
 from unifmir.checkpoint.record import Record, read_record
 from unifmir.checkpoint.serialization import RawFile, read_raw, tensors_sha256
@@ -25,7 +26,6 @@ from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
 from unifmir.model import Provenance, PruneCertificate
 from unifmir.networks.base import Network
-from unifmir.reference.keras import read_keras
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)

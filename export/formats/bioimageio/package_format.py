@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-import unifmir
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
@@ -34,6 +33,7 @@ from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.version import __version__
 
 TIMESTAMP = "2026-11-22T00:00:00+00:00"
 """Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
@@ -110,7 +110,7 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
         github_user=credit.github_user,
         git_repo="",
         timestamp=TIMESTAMP,
-        unifmir_version=unifmir.__version__,
+        unifmir_version=__version__,
         training=training,
     )
     if isinstance(config, ReferenceConfig):

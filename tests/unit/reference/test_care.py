@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unifmir.checkpoint.keras import read_keras
 from unifmir.config import Option, ReferenceConfig
 from unifmir.errors import CheckpointError, MissingExtraError, UnknownNameError
 from unifmir.model import build
@@ -19,7 +20,6 @@ from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.reference.care import CareUNet
 from unifmir.reference.care_projection import SurfaceProjector
-from unifmir.reference.keras import read_keras
 
 NAMES = ("care", "care-2d", "care-projection")
 TOLERANCE = 1e-5

@@ -1,6 +1,5 @@
 """The trainer: batches by seed and step, exact resumption, losses, starts and evaluation."""
 
-from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 import os
 import signal
 from dataclasses import replace
@@ -26,6 +25,7 @@ from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, batch, simulated
 from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
+from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 
 RECIPES = {
     task: replace(TASKS[task].training, scene_size=size, scenes=scenes, patch=patch, batch=batch)
@@ -231,9 +231,7 @@ class TestSession:
         monkeypatch.setattr(training_run, "SAVE_EVERY", 2)
 
     def request_for(self, folder: Path, *, resume: bool = False) -> TrainingRequest:
-        return TrainingRequest(
-            folder / "model.safetensors", ["sr"], 4, 0, resume=resume
-        )
+        return TrainingRequest(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
 
     def watch(self, on_step: object = None) -> TrainingCallbacks:
         def nothing(*_: object) -> None:

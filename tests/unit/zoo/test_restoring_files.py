@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from unifmir.zoo.restore import files as restoring
-from unifmir.zoo.restore.files import (
+from unifmir.zoo.restore.files import default_workers
+from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.restored_file import (
     MAX_CHUNK,
-    default_workers,
     model_identity,
     output_chunks,
     source_identity,
 )
-from unifmir.zoo.restore.outputs import Job
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.tile_plan import RestorationPlan
 from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, TileWork, tile_work
-from unifmir.zoo.restore.files import RestoredFile, create_output, warn_if_begun_anew
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
+from unifmir.zoo.restore.restored_file import RestoredFile, create_output, warn_if_begun_anew
 
 
 @dataclass(slots=True, eq=False)

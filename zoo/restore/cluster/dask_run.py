@@ -22,9 +22,9 @@ from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import tile_worker
 from unifmir.zoo.restore.cluster.cluster_image import ClusterImage, open_cluster_image
 from unifmir.zoo.restore.cluster.local_workers import local_cluster
-from unifmir.zoo.restore.files import RestoredFile, open_journal
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
+from unifmir.zoo.restore.restored_file import RestoredFile, open_journal
 
 logger = logging.getLogger(__name__)
 
