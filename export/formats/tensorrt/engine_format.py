@@ -9,12 +9,12 @@ from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.tensorrt.builder import Built, build
-from unifmir.export.formats.tensorrt.options import RTX_DEFAULT, EngineOptions
+from unifmir.export.formats.tensorrt.options import EngineOptions
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.tensorrt.certificate import require_graph
 from unifmir.export.runtimes.tensorrt.engine import load
 from unifmir.export.runtimes.tensorrt.host import Host, host
-from unifmir.export.runtimes.tensorrt.library import FULL, RTX, Library, library
+from unifmir.export.runtimes.tensorrt.library import FULL, RTX, RTX_DEFAULT, Library, library
 from unifmir.export.runtimes.tensorrt.passport import (
     GRAPH_SUFFIX,
     Passport,

@@ -4,12 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unifmir.errors import ExportError
+from unifmir.export.runtimes.tensorrt.library import TARGETS
 
 LEVELS = range(6)
-TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-"""Compute capabilities that tensorrt-rtx 1.7 builds for. Hopper (9.0) is not among them."""
-RTX_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
-"""Targets of tensorrt-rtx when none is named: these and, says NVIDIA, later ones."""
 
 
 def _option(flag: str, text: str) -> dict[str, str]:

@@ -13,11 +13,10 @@ from typing import Any, Self
 
 from unifmir.atomic import writing
 from unifmir.errors import ExportError
-from unifmir.export.formats.tensorrt.options import RTX_DEFAULT
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
-from unifmir.export.runtimes.tensorrt.library import RTX, Library
+from unifmir.export.runtimes.tensorrt.library import RTX, RTX_DEFAULT, Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 
 SUFFIX = ".passport.json"
