@@ -4,12 +4,11 @@ from dataclasses import replace
 import pytest
 
 from unifmir.errors import ExportError
-from unifmir.export.formats.tensorrt.options import RTX_DEFAULT
 from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
-from unifmir.export.runtimes.tensorrt.library import Library
+from unifmir.export.runtimes.tensorrt.library import RTX_DEFAULT, Library
 from unifmir.export.runtimes.tensorrt.passport import Passport, Verification
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.hashing import sha256_of
