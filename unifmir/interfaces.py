@@ -93,7 +93,7 @@ class ImageInterface:
     argument: Callable[[Signature], int] | None = None
     """Second constructor argument of the wrapper; None: it takes the network alone."""
     argument_text: str = ""
-    """The same as an expression of the network's constructor arguments; empty: the number."""
+    """Expression of that argument by the network's constructor arguments; empty: the number."""
     lenses: bool = False
     """Whether an image is a raw light field, whose lateral unit is a lens."""
     cuts_depth: bool = False
