@@ -17,7 +17,8 @@ from unifmir.export.cases import SIZES, case_size, example
 from unifmir.export.verification import open_artifact
 from unifmir.interfaces import shape_of
 from unifmir.model import build
-from unifmir.networks.swin import reflect_pad, shift_mask
+from unifmir.networks.padding import reflect_pad
+from unifmir.networks.swin import shift_mask
 from unifmir.tasks import TASKS
 
 SIDE = st.integers(8, 200)

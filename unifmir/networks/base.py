@@ -1,4 +1,4 @@
-"""What every UniFMIR network has besides its layers."""
+"""Base of the networks: the facts that travel with one besides its layers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a user holds on one side, what a network reads on the other.
+"""Image interfaces: wrappers that show a network the image that a user holds.
 
 Each wrapper takes one image tensor and gives one, so that an exported model needs no code
 around it: five-slice windows over a stack (denoise), XZ and YZ slices combined (isotropic),
@@ -14,20 +14,20 @@ BRIGHTEST_FRACTION = 0.55
 
 
 class PlaneInterface(nn.Module):
-    """sr, and denoise of single planes: the network's own input is the image."""
+    """Image interface of single planes: the network's own input is the image."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 1, Y, X) -> (N, 1, scale * Y, scale * X)."""
+        """(N, 1, Y, X) -> (N, 1, scale * Y, scale * X), float, normalised."""
         out: Tensor = self.network(image)
         return out
 
 
 class EnlargingInterface(nn.Module):
-    """sr by a network that keeps the sampling: it reads the image enlarged bilinearly."""
+    """Image interface of networks that keep the sampling: they read it enlarged bilinearly."""
 
     def __init__(self, network: nn.Module, scale: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class EnlargingInterface(nn.Module):
         self.scale = scale
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 1, Y, X) -> (N, 1, scale * Y, scale * X)."""
+        """(N, 1, Y, X) -> (N, 1, scale * Y, scale * X), float, normalised."""
         enlarged = F.interpolate(
             image, scale_factor=self.scale, mode="bilinear", align_corners=False
         )
@@ -44,20 +44,20 @@ class EnlargingInterface(nn.Module):
 
 
 class VolumetricInterface(nn.Module):
-    """A network with a depth of its own reads the stack as it is."""
+    """Image interface of networks with a depth of their own: they read the stack as it is."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, stack: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X) -> the same shape, or (N, 1, Y, X) for projection."""
+        """(N, 1, Z, Y, X) -> the same shape, or (N, 1, Y, X); float, normalised."""
         out: Tensor = self.network(stack)
         return out
 
 
 class StackInterface(nn.Module):
-    """denoise with neighbours: each slice of a stack is restored from a window around it.
+    """Image interface of stacks: each slice is restored from a window of slices around it.
 
     Beyond the stack's ends the restored slice itself is repeated, as in the official inference
     (z = 0 reads [0, 0, 0, 1, 2], z = 1 reads [1, 0, 1, 2, 3]).
@@ -76,7 +76,7 @@ class StackInterface(nn.Module):
         self.window = window
 
     def forward(self, stack: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X) -> the same shape, for every Z from 1 on."""
+        """(N, 1, Z, Y, X) -> the same shape, for every Z from 1 on; float, normalised."""
         depth, height, width = stack.shape[2], stack.shape[3], stack.shape[4]
         centre = torch.arange(depth, device=stack.device)[:, None]
         reach = self.window // 2
@@ -90,7 +90,7 @@ class StackInterface(nn.Module):
 
 
 class IsotropicInterface(nn.Module):
-    """isotropic: slices along both lateral axes restored separately and combined.
+    """Image interface of volumes whose axial sections are restored, along both lateral axes.
 
     Each x gives an image with rows y and columns z, each y one with rows x and columns z, as in
     the official inference; the geometric mean of the two, sqrt(max(a, 0) * max(b, 0)), is the
@@ -102,7 +102,7 @@ class IsotropicInterface(nn.Module):
         self.network = network
 
     def passes(self, volume: Tensor) -> tuple[Tensor, Tensor]:
-        """The restorations along x and along y, (N, Z, Y, X) each."""
+        """Restore (N, 1, Z, Y, X) along x and along y: (N, Z, Y, X) each, float, normalised."""
         depth, height, width = volume.shape[2], volume.shape[3], volume.shape[4]
         by_x = volume[:, 0].permute(0, 3, 2, 1)
         by_y = volume[:, 0].permute(0, 2, 3, 1)
@@ -113,27 +113,30 @@ class IsotropicInterface(nn.Module):
         return first, second
 
     def forward(self, volume: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X), z already interpolated to isotropic sampling -> the same shape."""
+        """(N, 1, Z, Y, X) -> the same shape; float, normalised.
+
+        z is already interpolated to isotropic sampling.
+        """
         first, second = self.passes(volume)
         combined: Tensor = (first.clamp(min=0) * second.clamp(min=0)).sqrt()
         return combined.unsqueeze(1)
 
 
 class ProjectionInterface(nn.Module):
-    """projection: the planes of a stack are the network's channels."""
+    """Image interface of projections: the planes of a stack are the network's channels."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, stack: Tensor) -> Tensor:
-        """(N, 1, planes, Y, X) -> (N, 1, Y, X)."""
+        """(N, 1, planes, Y, X) -> (N, 1, Y, X), float, normalised."""
         out: Tensor = self.network(stack[:, 0])
         return out
 
 
 class LightFieldInterface(nn.Module):
-    """volume: a raw light field with n x n pixels behind each lens.
+    """Image interface of raw light fields with n x n pixels behind each lens.
 
     The input is divided by `BRIGHTEST_FRACTION` of its maximum and shifted to [-1, 1], and the
     result mapped back to [0, 1], as in the official inference. The maximum is the whole image's:
@@ -146,7 +149,7 @@ class LightFieldInterface(nn.Module):
         self.views_per_side = views_per_side
 
     def forward(self, light_field: Tensor) -> Tensor:
-        """(N, 1, n * h, n * w), >= 0 -> (N, 1, planes, n * h, n * w) in [0, 1]."""
+        """(N, 1, n * h, n * w), float, >= 0 -> (N, 1, planes, n * h, n * w) in [0, 1]."""
         brightest = light_field.amax(dim=(1, 2, 3), keepdim=True)
         # An empty light field has no maximum to divide by; it maps to -1 whatever the divisor.
         brightest = torch.where(brightest > 0, brightest, torch.ones_like(brightest))

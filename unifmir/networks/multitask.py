@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from unifmir.networks.padding import reflect_pad
 from unifmir.networks.projection import Projector
-from unifmir.networks.swin import SwinBody, conv_leaky, reflect_pad, upsampler
+from unifmir.networks.swin import SwinBody, conv_leaky, upsampler
 from unifmir.networks.volume import ViewUNet
 
 
 class UniFMIR(SwinBody):
     """All five tasks in one network, with the official state-dict keys.
 
-    Unlike the official forward pass, results are cropped to the true size of the input.
-    The body residual is added for sr, denoise and isotropic, and not for projection and volume.
+    A closed set: each task has its heads and tails here, and a method. Unlike the official forward
+    pass, results are cropped to the true size of the input. The body residual is added for sr,
+    denoise and isotropic, and not for projection and volume.
 
     Parameters
     ----------
@@ -92,28 +94,51 @@ class UniFMIR(SwinBody):
         return self.stages(x, task)[-1]
 
     def stages(self, x: Tensor, task: str) -> tuple[Tensor, ...]:
-        """(result,), or (first stage, result) for projection and volume."""
-        height, width = x.shape[-2], x.shape[-1]
-        window = self.window_size
-        if task == "sr":
-            scale = self.sr_scale
-            features = self.enhance(self.conv_firstsr(reflect_pad(x, window)), True)
-            result = self.conv_last0(self.upsamplesr(self.conv_before_upsample0(features)))
-            return (result[..., : height * scale, : width * scale],)
-        if task == "projection":
-            plane: Tensor = self.project(x)
-            features = self.enhance(self.conv_firstproj(reflect_pad(plane, window)), False)
-            result = self.conv_last0(self.conv_before_upsample0(features))
-            return plane, result[..., :height, :width] + plane
-        if task == "volume":
-            n = self.conv_first0.magnification
-            volume: Tensor = self.conv_first0(reflect_pad(x, window))
-            features = self.enhance(self.conv_firstv(volume), False)
-            result = self.conv_lastv(self.conv_before_upsamplev(features))
-            return tuple(t[..., : height * n, : width * n] for t in (volume, result))
-        if task not in ("denoise", "isotropic"):
+        """Outputs in turn of the networks of a task, normalised.
+
+        Returns
+        -------
+        tuple of Tensor
+            (result,), or (first stage, result) for projection and volume, with the shape of
+            `forward`'s result each.
+        """
+        restore = getattr(self, f"_restore_{task}", None)
+        if restore is None:
             raise ValueError(f"unknown task {task!r}: sr, denoise, isotropic, projection or volume")
-        head = self.conv_firstdT if task == "denoise" else self.conv_firstiso
-        features = self.enhance(head(reflect_pad(x, window)), True)
-        result = self.conv_last0(self.conv_before_upsample0(features))
-        return (result[..., :height, :width],)
+        stages: tuple[Tensor, ...] = restore(x)
+        return stages
+
+    def _restore_sr(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self._features(self.conv_firstsr, x)
+        result = self.conv_last0(self.upsamplesr(self.conv_before_upsample0(features)))
+        return (_cropped(result, x, self.sr_scale),)
+
+    def _restore_denoise(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (_cropped(self._shared_tail(self._features(self.conv_firstdT, x)), x),)
+
+    def _restore_isotropic(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (_cropped(self._shared_tail(self._features(self.conv_firstiso, x)), x),)
+
+    def _restore_projection(self, x: Tensor) -> tuple[Tensor, ...]:
+        plane: Tensor = self.project(x)
+        features = self._features(self.conv_firstproj, plane, residual=False)
+        return plane, _cropped(self._shared_tail(features), x) + plane
+
+    def _restore_volume(self, x: Tensor) -> tuple[Tensor, ...]:
+        magnification = self.conv_first0.magnification
+        volume: Tensor = self.conv_first0(reflect_pad(x, self.window_size))
+        features = self.enhance(self.conv_firstv(volume), False)
+        result = self.conv_lastv(self.conv_before_upsamplev(features))
+        return tuple(_cropped(stage, x, magnification) for stage in (volume, result))
+
+    def _features(self, head: nn.Module, x: Tensor, *, residual: bool = True) -> Tensor:
+        return self.enhance(head(reflect_pad(x, self.window_size)), residual)
+
+    def _shared_tail(self, features: Tensor) -> Tensor:
+        out: Tensor = self.conv_last0(self.conv_before_upsample0(features))
+        return out
+
+
+def _cropped(result: Tensor, x: Tensor, scale: int = 1) -> Tensor:
+    """The part of a result that is not padding of `x`, at `scale` times its size."""
+    return result[..., : x.shape[-2] * scale, : x.shape[-1] * scale]

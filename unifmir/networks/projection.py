@@ -39,7 +39,7 @@ class RandomFeatureAttention(nn.Module):
         return result
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend over all pixels: three (N, pixels, channels) tensors, the last one's shape out."""
+        """Attend over all pixels: (N, pixels, channels), float, each; the last one's shape out."""
         query, key = self._kernel(query), self._kernel(key)
         context = key.transpose(1, 2) @ value
         weight = query @ key.sum(dim=1, keepdim=True).transpose(1, 2)
@@ -57,7 +57,7 @@ class NonLocalAttention(nn.Module):
         self.attn_fn = RandomFeatureAttention(match_features, random_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (N, features, H, W)."""
+        """Features (N, features, H, W), float in and out."""
         query = F.normalize(self.conv_match1(x), dim=1, eps=NORM_EPS) * MATCH_GAIN
         key = F.normalize(self.conv_match2(x), dim=1, eps=NORM_EPS) * MATCH_GAIN
         value = self.conv_assembly(x)
@@ -79,7 +79,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (N, features, H, W)."""
+        """Features (N, features, H, W), float in and out."""
         result: Tensor = 0.1 * self.body(x) + x
         return result
 
@@ -123,7 +123,7 @@ class Projector(nn.Module):
         self.tl = nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, planes, H, W) -> (N, 1, scale * H, scale * W)."""
+        """(N, planes, H, W) -> (N, 1, scale * H, scale * W), float, normalised."""
         features = self.head(x)
         plane: Tensor = self.tl(self.body(features) + features)
         return plane
@@ -162,10 +162,10 @@ class ProjectionRestoration(Network):
         )
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The projected plane and the restored plane, (N, 1, H, W) each."""
+        """Projected and restored plane, (N, 1, H, W) each, of a normalised float stack."""
         plane: Tensor = self.project(x)
         return plane, self.denoise(plane) + plane
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project stacks: (N, planes, H, W) -> (N, 1, H, W)."""
+        """Project stacks: (N, planes, H, W) -> (N, 1, H, W), float, normalised."""
         return self.stages(x)[1]

@@ -11,48 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
+from unifmir.networks.padding import reflect_pad
 from unifmir.networks.windows import (
     IMAGE,
     REGULAR,
     SHIFTED,
-    ReadyAttention,
+    PreparedAttention,
     WindowOrders,
-    few_windows,
-    through,
-    written_out,
+    apply_linear,
+    has_few_windows,
+    runs_written_out,
 )
 
 BODY_PARTS = ("patch_embed", "layers", "norm", "conv_after_body")
 """Members of `SwinBody` that hold weights: the first parts of its keys."""
 MASKED = -100.0
 """Added to the attention between pixels that the cyclic shift made neighbours. In fp16's range."""
-
-
-def reflect_index(size: int, multiple: int, device: torch.device) -> Tensor:
-    """Indices that extend an axis of `size` pixels by reflection to a multiple of `multiple`.
-
-    Equal to reflect padding on the right, and defined for every size from 1 on, where
-    `torch.nn.functional.pad` needs the padding to be smaller than the size. Written as a gather
-    because tracing bakes "no padding needed" into the graph otherwise.
-
-    Returns
-    -------
-    Tensor, shape (ceil(size / multiple) * multiple,), int64
-    """
-    padded = (size + multiple - 1) // multiple * multiple
-    # Compilers of one graph for every size would take the answer to `size == 1` for its own.
-    compiling = torch.compiler.is_compiling()
-    period = torch.sym_max(2 * size - 2, 1) if compiling else 2 * size - 2 + (size == 1)
-    index = torch.arange(padded, device=device) % period
-    # Not by abs of a difference: OpenVINO 2026.4 leaves an integer abs out where sizes are fixed.
-    return torch.minimum(index, period - index)
-
-
-def reflect_pad(x: Tensor, multiple: int) -> Tensor:
-    """Reflect-pad the right and bottom of (..., H, W) up to a multiple of `multiple` pixels."""
-    rows = reflect_index(x.shape[-2], multiple, x.device)
-    columns = reflect_index(x.shape[-1], multiple, x.device)
-    return x.index_select(-2, rows).index_select(-1, columns)
 
 
 def shift_mask(height: int, width: int, window: int, device: torch.device) -> Tensor:
@@ -66,7 +40,8 @@ def shift_mask(height: int, width: int, window: int, device: torch.device) -> Te
     Returns
     -------
     Tensor, shape (windows, 1, window**2, window**2), float32
-        0 where two pixels of a window were neighbours before the shift, -100 elsewhere.
+        Values in [-100, 0] for the attention: 0 where two pixels of a window were neighbours
+        before the shift, `MASKED` elsewhere.
     """
     shift = window // 2
     rows = torch.arange(height, device=device)
@@ -80,7 +55,12 @@ def shift_mask(height: int, width: int, window: int, device: torch.device) -> Te
 
 
 def relative_position_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of pixels of a window: int64, (window**2, window**2)."""
+    """Index into the bias table for each pair of pixels of a window.
+
+    Returns
+    -------
+    Tensor, shape (window**2, window**2), int64
+    """
     y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     y, x = y.flatten(), x.flatten()
     dy = y[:, None] - y[None, :] + window - 1
@@ -105,20 +85,21 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, ready: ReadyAttention | None = None
+        self, x: Tensor, mask: Tensor | None, prepared: PreparedAttention | None = None
     ) -> Tensor:
         """Attend within each window.
 
         Parameters
         ----------
-        x : Tensor, shape (N, windows, pixels, embed_dim); (windows, pixels, embed_dim) if `ready`
-        mask : Tensor, shape (windows, 1, pixels, pixels), or None
-            One of `ready.biases` if that is given.
-        ready : ReadyAttention, optional
-            The fast way is taken; see `unifmir.networks.windows.written_out`.
+        x : Tensor, shape (N, windows, pixels, embed_dim), float
+            Features; shape (windows, pixels, embed_dim) if `prepared`.
+        mask : Tensor, shape (windows, 1, pixels, pixels), float, or None
+            Added to the attention; one of `prepared.biases` if that is given.
+        prepared : PreparedAttention, optional
+            Weights for the fast operations; see `unifmir.networks.windows.runs_written_out`.
         """
-        if ready is not None and mask is not None:
-            return ready.attended(x, mask)
+        if prepared is not None and mask is not None:
+            return prepared.attend(x, mask)
         qkv = self.qkv(x)
         qkv = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).permute(3, 0, 1, 4, 2, 5)
         query, key, value = qkv[0] * self.head_dim**-0.5, qkv[1], qkv[2]
@@ -130,7 +111,12 @@ class WindowAttention(nn.Module):
         return out
 
     def bias(self) -> Tensor:
-        """What the relative position adds to each pair of pixels, (heads, pixels, pixels)."""
+        """Bias of each pair of pixels by their relative position.
+
+        Returns
+        -------
+        Tensor, shape (heads, pixels, pixels), dtype of the weights
+        """
         return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
 
 
@@ -144,8 +130,8 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (..., embed_dim)."""
-        return through(self.fc2, self.act(through(self.fc1, x)))
+        """Features of tokens (..., embed_dim), float in and out."""
+        return apply_linear(self.fc2, self.act(apply_linear(self.fc1, x)))
 
 
 class SwinBlock(nn.Module):
@@ -163,38 +149,55 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(embed_dim, mlp_hidden)
 
     def forward(self, x: Tensor, place: Tensor | WindowOrders) -> Tensor:
-        """Restore tokens.
+        """Restore features by the method for `place`; only a call of the module runs its hooks.
 
         Parameters
         ----------
-        x : Tensor
-            Shape (N, H, W, embed_dim), H and W multiples of the window, with a mask as `place`;
-            shape (windows, pixels, embed_dim) in the order `self.order` otherwise.
+        x : Tensor, shape and dtype as `restore_image` or `restore_windows_` takes them
+            Features.
         place : Tensor or WindowOrders
-            The mask of shifted windows; or the orders of the tokens: then the fast way is taken,
-            and `x` changed in place.
+            Mask of the shifted windows of the images; or the orders of the tokens.
         """
         if isinstance(place, WindowOrders):
-            return self._in_windows(x, place)
-        x = x + self._attend(self.norm1(x), place)
+            return self.restore_windows_(x, place)
+        return self.restore_image(x, place)
+
+    def restore_image(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Restore features of images, each operation written out.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, H, W, embed_dim), float
+            Features, H and W multiples of the window.
+        mask : Tensor, shape (windows, 1, pixels, pixels), float
+            Mask of the shifted windows, from `shift_mask`.
+        """
+        x = x + self._attend(self.norm1(x), mask)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
     @property
     def order(self) -> str:
-        """Order of the tokens that the fast way takes."""
+        """Order of the tokens that `restore_windows_` takes."""
         return SHIFTED if self.shift else REGULAR
 
-    def _in_windows(self, x: Tensor, orders: WindowOrders) -> Tensor:
+    def restore_windows_(self, x: Tensor, orders: WindowOrders) -> Tensor:
+        """Restore features that are kept in windows, in place, by the fast operations.
+
+        Parameters
+        ----------
+        x : Tensor, shape (windows, pixels, embed_dim), float
+            Features in the order `self.order`; changed and returned.
+        """
         attention, window = self.attn, self.window_size
         # Of an image of two by two windows: no mask, last column, last row, corner.
         mask = shift_mask(2 * window, 2 * window, window, x.device) if self.shift else None
-        ready = ReadyAttention(
+        prepared = PreparedAttention(
             attention.qkv, attention.proj, attention.head_dim, attention.bias(), mask
         )
         for part, start, stop in orders.runs(self.order):
             run = x[start:stop]
-            run += attention(self.norm1(run), ready.biases[part : part + 1], ready)
+            run += attention(self.norm1(run), prepared.biases[part : part + 1], prepared)
             run += self.mlp(self.norm2(run))
         return x
 
@@ -236,7 +239,7 @@ class ResidualGroup(nn.Module):
         self.conv = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
 
     def forward(self, x: Tensor, place: Tensor | WindowOrders) -> Tensor:
-        """x: (N, H, W, embed_dim); `place` as for the blocks."""
+        """Restore features (N, H, W, embed_dim), float; `place` as for the blocks."""
         y, order = x, IMAGE
         for block in self.residual_group.blocks:
             if isinstance(place, WindowOrders):
@@ -290,7 +293,7 @@ class SwinBody(Network):
         """
         height, width, window = features.shape[-2], features.shape[-1], self.window_size
         place: Tensor | WindowOrders
-        if written_out(features) or few_windows(features, window):
+        if runs_written_out(features) or has_few_windows(features, window):
             place = shift_mask(height, width, window, features.device)
         else:
             place = WindowOrders(features.shape[0], height, width, window, features.device)
@@ -360,7 +363,7 @@ class SwinRestoration(SwinBody):
         self.conv_last = nn.Conv2d(tail_features, out_channels, 3, padding=1)
 
     def restore_padded(self, x: Tensor) -> Tensor:
-        """`forward` for inputs whose sides are multiples of the window."""
+        """Restore images (N, in_channels, H, W) whose sides are multiples of the window."""
         features = self.enhance(self.conv_first(x), self.body_residual)
         out: Tensor = self.conv_last(self.upsample(self.conv_before_upsample(features)))
         return out

@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unifmir.networks.swin import SwinRestoration, reflect_pad
+from unifmir.networks.padding import reflect_pad
+from unifmir.networks.swin import SwinRestoration
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear resize, corners not aligned."""
+    """Resize (N, C, H, W), float of any values, bilinearly, corners not aligned."""
     return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
 
 
 class ViewUNet(nn.Module):
-    """From the views of a light field to a volume.
+    """U-Net that makes a volume of the views of a light field.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ class VolumeRestoration(SwinRestoration):
         self.conv_first0 = ViewUNet(views, planes, stem_features, entry_features, encoder)
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The U-Net's and the refined volume, (N, planes, n * h, n * w) each, cropped."""
+        """Volume of the U-Net and refined one, float, (N, planes, n * h, n * w) each, cropped."""
         n = self.conv_first0.magnification
         height, width = x.shape[-2] * n, x.shape[-1] * n
         volume: Tensor = self.conv_first0(reflect_pad(x, self.window_size))

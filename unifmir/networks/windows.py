@@ -1,4 +1,4 @@
-"""What makes window attention fast in inference without changing what it computes.
+"""Fast window attention in inference, which computes what the written-out one does.
 
 Tokens stay in windows between the blocks of a group: one gather takes them from the windows of
 one block to those of the next, where rolling, partitioning and undoing both copy four times. In
@@ -19,7 +19,7 @@ WINDOWS_PER_THREAD = 32
 """Windows a core takes through a block at once: what it computes on the way stays in its cache.
 At 256 x 256 pixels 32 windows are 5 % faster than 64, 16 are no faster (one core, width 90)."""
 MIN_WINDOWS = 16
-"""With fewer, arranging them costs more than it saves."""
+"""Windows from which arranging them saves more than it costs."""
 LEADING = 16
 """Batch from which a 1 x 1 convolution on one thread is oneDNN's."""
 HEAD_MULTIPLE = 8
@@ -36,12 +36,12 @@ _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compil
 # Before torch 2.7 the two were not told apart.
 
 
-def written_out(x: Tensor) -> bool:
-    """Whether the operations on `x` must be the plain ones, one by one.
+def runs_written_out(x: Tensor) -> bool:
+    """Whether the operations on `x`, of any shape, must be the plain ones, one by one.
 
-    So it is while gradients may be wanted, while a graph for other sizes or another runtime is
-    made (tracing and exporting), and while somebody watches each operation: counters of costs and
-    meters of value ranges.
+    They must, for any float dtype and values, while gradients may be wanted, while a graph for
+    other sizes or another runtime is made (tracing and exporting), and while somebody watches each
+    operation: counters of costs and meters of value ranges.
     """
     if torch.compiler.is_compiling():
         return torch.is_grad_enabled() or _is_exporting()
@@ -53,13 +53,13 @@ def written_out(x: Tensor) -> bool:
     )
 
 
-def few_windows(x: Tensor, window: int) -> bool:
-    """Whether images (N, C, H, W) have too few windows for the fast way to be worth arranging."""
+def has_few_windows(x: Tensor, window: int) -> bool:
+    """Whether features (N, C, H, W) of any dtype have too few windows to be worth arranging."""
     return x.shape[0] * (x.shape[2] // window) * (x.shape[3] // window) < MIN_WINDOWS
 
 
 class WindowOrders:
-    """Where the tokens of a batch of images lie in each of the three orders.
+    """Places of the tokens of a batch of images in each of the three orders.
 
     Parameters
     ----------
@@ -103,7 +103,8 @@ class WindowOrders:
 
         Parameters
         ----------
-        x : Tensor, shape (..., embed_dim), in the order `source`
+        x : Tensor, shape (..., embed_dim), any dtype
+            Features in the order `source`.
 
         Returns
         -------
@@ -148,8 +149,8 @@ def is_hooked(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear`, by the faster library on the CPU.
+def fast_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Multiply as `F.linear` does, by the faster library on the CPU.
 
     PyTorch multiplies float32 matrices by MKL and convolves by oneDNN. Where MKL does not know the
     processor, oneDNN is more than twice as fast (AMD, AVX-512), so a layer over many tokens is
@@ -176,15 +177,21 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
-def through(layer: nn.Linear, x: Tensor) -> Tensor:
-    """What a fully connected layer makes of tokens, by `dense` where nobody wants the call."""
-    if written_out(x) or is_hooked(layer):
+def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a fully connected layer, by `fast_linear` unless somebody watches it.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., in_features), float
+        Features.
+    """
+    if runs_written_out(x) or is_hooked(layer):
         out: Tensor = layer(x)
         return out
-    return dense(x, layer.weight, layer.bias)
+    return fast_linear(x, layer.weight, layer.bias)
 
 
-def padded_heads(weight: Tensor, width: int, dim: int = 0) -> Tensor:
+def pad_heads(weight: Tensor, width: int, dim: int = 0) -> Tensor:
     """Weights of attention heads with zeros behind each head, up to a multiple of `HEAD_MULTIPLE`.
 
     Zeros in queries and keys add nothing to their products, those in values give channels that
@@ -192,8 +199,8 @@ def padded_heads(weight: Tensor, width: int, dim: int = 0) -> Tensor:
 
     Parameters
     ----------
-    weight : Tensor
-        Its axis `dim` holds heads of `width` rows.
+    weight : Tensor, any shape, float
+        Weights whose axis `dim` holds heads of `width` rows.
     """
     missing = -width % HEAD_MULTIPLE
     if not missing:
@@ -203,15 +210,15 @@ def padded_heads(weight: Tensor, width: int, dim: int = 0) -> Tensor:
     return F.pad(heads, (0, 0) * behind + (0, missing)).flatten(dim, dim + 1)
 
 
-class ReadyAttention:
-    """The weights of a window attention as the fast way wants them, for one call of a network.
+class PreparedAttention:
+    """Weights of a window attention as the fast operations want them, for one call of a network.
 
     Parameters
     ----------
     qkv, proj : Linear
         embed_dim to queries, keys and values, and heads back to embed_dim.
     width : int
-        Of a head.
+        Channels of a head.
     bias : Tensor, shape (heads, pixels, pixels)
         Added to the attention.
     mask : Tensor, shape (parts, 1, pixels, pixels), or None
@@ -228,11 +235,11 @@ class ReadyAttention:
         """Shape (parts, heads, pixels, pixels), or (1, heads, pixels, pixels) without a mask."""
         self.called = is_hooked(qkv) or is_hooked(proj)
         if not self.called:
-            self.qkv_weight = padded_heads(qkv.weight, width)
-            self.qkv_bias = padded_heads(qkv.bias, width)
-            self.proj_weight = padded_heads(proj.weight, width, dim=1)
+            self.qkv_weight = pad_heads(qkv.weight, width)
+            self.qkv_bias = pad_heads(qkv.bias, width)
+            self.proj_weight = pad_heads(proj.weight, width, dim=1)
 
-    def attended(self, x: Tensor, bias: Tensor) -> Tensor:
+    def attend(self, x: Tensor, bias: Tensor) -> Tensor:
         """Attention of a part's windows, by one of the `biases`.
 
         Parameters
@@ -240,12 +247,12 @@ class ReadyAttention:
         x : Tensor, shape (windows, pixels, embed_dim)
         """
         if self.called:
-            out: Tensor = self.proj(self._within(self.qkv(x), bias))
+            out: Tensor = self.proj(self._attend_heads(self.qkv(x), bias))
             return out
-        qkv = dense(x, self.qkv_weight, self.qkv_bias)
-        return dense(self._within(qkv, bias), self.proj_weight, self.proj.bias)
+        qkv = fast_linear(x, self.qkv_weight, self.qkv_bias)
+        return fast_linear(self._attend_heads(qkv, bias), self.proj_weight, self.proj.bias)
 
-    def _within(self, qkv: Tensor, bias: Tensor) -> Tensor:
+    def _attend_heads(self, qkv: Tensor, bias: Tensor) -> Tensor:
         """(windows, pixels, 3 * heads * width) -> (windows, pixels, heads * width)."""
         query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         # One operation, which keeps no map of the attention. The scale is the true width's.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from unifmir.networks.swin import reflect_index
+from unifmir.networks.padding import reflect_index
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 """By the number of spatial axes."""

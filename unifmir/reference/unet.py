@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unifmir.networks.base import Network
-from unifmir.networks.swin import reflect_pad
+from unifmir.networks.padding import reflect_pad
 from unifmir.reference.base import ReferenceModel
 from unifmir.signature import Signature
 

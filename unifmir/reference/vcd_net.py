@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from unifmir.networks.base import Network
-from unifmir.networks.swin import reflect_index
+from unifmir.networks.padding import reflect_index
 from unifmir.networks.volume import ViewUNet
 from unifmir.reference.base import ReferenceModel
 from unifmir.signature import Signature

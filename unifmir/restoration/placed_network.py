@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unifmir.errors import ImageError
 from unifmir.networks.base import Network
-from unifmir.networks.swin import reflect_pad
+from unifmir.networks.padding import reflect_pad
 from unifmir.networks.volume import ViewUNet, VolumeRestoration
 from unifmir.reference.vcd_net import VCDNet, reflect_pad_to
 

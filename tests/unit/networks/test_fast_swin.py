@@ -21,7 +21,7 @@ from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.model import build
 from unifmir.networks import swin, windows
 from unifmir.networks.base import Network
-from unifmir.networks.windows import IMAGE, REGULAR, SHIFTED, WindowOrders, written_out
+from unifmir.networks.windows import IMAGE, REGULAR, SHIFTED, WindowOrders, runs_written_out
 from unifmir.precision.planning import plan_precision
 from unifmir.precision.ranges import measure_ranges
 from unifmir.precision.variants import computing
@@ -317,9 +317,9 @@ def test_few_windows_and_networks_without_values_go_the_plain_way(taken):
         meta = deepcopy(network).to("meta")
         assert meta(torch.empty(1, 1, 80, 80, device="meta")).shape == (1, 1, 80, 80)
     assert not taken
-    assert written_out(image(1)) is True  # gradients may be wanted
+    assert runs_written_out(image(1)) is True  # gradients may be wanted
     with torch.no_grad():
-        assert written_out(image(1)) is False
+        assert runs_written_out(image(1)) is False
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.sampled_from([2, 3, 7, 8]))
