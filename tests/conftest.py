@@ -26,8 +26,21 @@ def pytest_configure() -> None:
     torch.set_num_threads(int(threads))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Group tests that share a fixture, and skip what needs a GPU where there is none.
+
+    One of the processes of `--dist loadgroup` runs a group: the fixture is made once.
+    """
+    for item in items:
+        scopes = {
+            fixture.scope
+            for fixtures in item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # pytest says it in no other way
+            for fixture in fixtures
+        }
+        for scope, node in (("module", pytest.Module), ("class", pytest.Class)):
+            if scope in scopes and (shared := item.getparent(node)) is not None:
+                item.add_marker(pytest.mark.xdist_group(shared.nodeid))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not torch.cuda.is_available():
         for item in marked:

@@ -49,7 +49,13 @@ def built(request, tmp_path_factory) -> PackageResult:
     return _built[task]
 
 
-every_task = pytest.mark.parametrize("built", list(TASKS), indirect=True)
+def packages(*tasks: str) -> pytest.MarkDecorator:
+    """The tests of a task's package run in one process, which builds it once."""
+    rows = [pytest.param(task, marks=pytest.mark.xdist_group(f"package {task}")) for task in tasks]
+    return pytest.mark.parametrize("built", rows, indirect=True)
+
+
+every_task = packages(*TASKS)
 
 
 @every_task
@@ -103,7 +109,7 @@ def test_the_readme_states_what_was_measured(built: PackageResult):
     assert "10.1038/s41592-024-02244-3" in text
 
 
-@pytest.mark.parametrize("built", ["denoise", "volume"], indirect=True)
+@packages("denoise", "volume")
 def test_the_library_restores_a_whole_image_as_unifmir_does(built: PackageResult, request):
     task = request.node.callspec.params["built"]
     raw = image(task)[..., :60, :72]
@@ -194,7 +200,7 @@ def test_a_broken_rule_of_the_zoo_stops_the_build(tmp_path: Path):
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("built", ["sr"], indirect=True)
+@packages("sr")
 def test_a_status_other_than_passed_or_a_missing_format_is_refused(built: PackageResult):
     require_passed(built.summary, WEIGHT_FORMATS)
     with pytest.raises(ExportError, match="valid-format"):

@@ -104,6 +104,7 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path):
     assert "not results" in refused.stderr
 
 
+@pytest.mark.slow  # full-size networks
 def test_the_papers_tables_are_counted_again():
     done = run("--paper-tables", "--json")
     assert done.exit_code == 0, done.stderr
