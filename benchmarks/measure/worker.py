@@ -84,12 +84,12 @@ class Worker:
         while len(taken) < MIN_WARM_UP or (
             len(taken) < runs and clock.read()[0] < seconds * 1e3 and not settled(taken)
         ):
-            taken.append(self._opened().timed(self._image).wall_ms)
+            taken.append(self._require_session().timed(self._image).wall_ms)
         return {"wall_ms": taken, "settled": settled(taken)}
 
     def visit(self, runs: int, settling: bool) -> Answer:
         """Run so many times under the clock; one more before, if the caches are to be filled."""
-        session, clock = self._opened(), Clock()
+        session, clock = self._require_session(), Clock()
         if settling:
             session.run(self._image)
         timings = [session.timed(self._image) for _ in range(runs)]
@@ -104,7 +104,7 @@ class Worker:
 
     def save(self, path: str) -> Answer:
         """Write the output as .npy."""
-        np.save(path, self._opened().run(self._image))
+        np.save(path, self._require_session().run(self._image))
         return {}
 
     def memory(self) -> Answer:
@@ -123,7 +123,7 @@ class Worker:
         chosen = config_from_dict(config)
         if isinstance(chosen, MultiTaskConfig):
             raise BenchmarkError("a multi-task model is judged one task at a time")
-        return asdict(quality(self._opened().run, chosen, images=images, seed=seed))
+        return asdict(quality(self._require_session().run, chosen, images=images, seed=seed))
 
     def peaks(self, device: str, threads: int, seconds: float) -> Answer:
         """Measure the machine's peaks."""
@@ -131,7 +131,7 @@ class Worker:
 
         return {"peaks": measured(device, threads, seconds)}
 
-    def _opened(self) -> Session:
+    def _require_session(self) -> Session:
         if self._session is None:
             raise BenchmarkError("nothing is open: send 'open' first")
         return self._session

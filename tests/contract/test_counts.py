@@ -21,7 +21,7 @@ from unifmir.cost.counting import count
 from unifmir.cost.dispatcher import DispatchCount, count_dispatched
 from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.recipes import FULL
-from unifmir.interfaces import dynamic_axes, interface_of, shape_of
+from unifmir.interfaces import InputKind, dynamic_axes, interface_of, shape_of
 from unifmir.model import build, image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
@@ -31,7 +31,7 @@ PUBLISHED: list[SingleConfig] = [
     *(FULL.single(task) for task in TASKS),
     *(ReferenceConfig(name, task) for name, task in MODELS),
 ]
-INTERFACES = ("network", "image")
+INTERFACES: tuple[InputKind, ...] = ("network", "image")
 FFT = "aten._fft_"
 
 
@@ -41,10 +41,10 @@ def named(config: SingleConfig) -> str:
     return f"{model}-{config.task}"
 
 
-def shape(config: SingleConfig, interface: str, batch: int, *size: int) -> tuple[int, ...]:
+def shape(config: SingleConfig, interface: InputKind, batch: int, *size: int) -> tuple[int, ...]:
     """Input shape for depth, height and width; views are a quarter of the size."""
     depth, height, width = size
-    if config.task == "volume":
+    if interface_of(config).lenses:
         height, width = -(-height // 4), -(-width // 4)
     return shape_of(config, interface, batch=batch, size=(depth, height, width))
 
