@@ -10,7 +10,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 PACKED_SUFFIXES = (".pt", ".ts", ".png")
 """Names of zips and deflated data: compressing them again costs time and saves nothing."""
 MAX_UNPACKED_BYTES = 4_000_000_000
-"""Ten times the largest official checkpoint."""
+"""Limit of an archive's contents: ten times the largest official checkpoint."""
 
 
 def write_zip(files: Mapping[str, bytes], target: Path | IO[bytes]) -> None:

@@ -27,7 +27,7 @@ from unifmir.zoo.catalogue.schema import (
 
 
 class Description(TypedDict):
-    """What people say of a new model; the rest is read off its file."""
+    """Facts on a new model that people give; the rest is read off its file."""
 
     id: str | None
     task: str | None
@@ -116,7 +116,7 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
     Parameters
     ----------
     replace : bool
-        In place of a file given before.
+        Put it in the place of a file given before.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the zoo keeps things: inside the package, in the user's folder, in the cache."""
+"""Folders of the zoo: inside the package, in the user's folder, in the cache."""
 
 import os
 from importlib.resources import files

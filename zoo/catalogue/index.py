@@ -12,7 +12,7 @@ from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 logger = logging.getLogger(__name__)
 
 MAX_ENTRY_BYTES = 1_000_000
-"""An entry has about 5,000; a checkpoint given by mistake must not be read as text."""
+"""Limit of an entry, which has about 5,000: a checkpoint given by mistake must not be read as text."""
 
 
 def entries() -> dict[str, ZooEntry]:
@@ -82,7 +82,7 @@ def read_entry(path: Path) -> ZooEntry:
 
 
 def read_any_entry(path: Path) -> ZooEntry:
-    """As `read_entry`, from a file of any name."""
+    """The entry in a JSON file of any name."""
     if path.stat().st_size > MAX_ENTRY_BYTES:
         raise ZooError(
             f"{path} has {path.stat().st_size} bytes, an entry at most {MAX_ENTRY_BYTES}: "
@@ -96,7 +96,7 @@ def read_any_entry(path: Path) -> ZooEntry:
 
 
 def user_folder() -> Path:
-    """Where the user's own entries lie."""
+    """Folder of the user's own entries."""
     return directories.home() / "entries"
 
 

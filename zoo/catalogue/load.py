@@ -29,7 +29,7 @@ SUFFIXES = (
     ".tif",
     ".tiff",
 )
-"""Of files people give: a name that ends so is a file's, never a zoo id."""
+"""Endings of files people give: a name that ends so is a file's, never a zoo id."""
 
 
 def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
@@ -89,7 +89,7 @@ def untrained(name: str, *, task: str | None = None) -> Network:
 
 
 def load_model(model_id: str, *, task: str | None = None) -> Network:
-    """As `load`, for a zoo model only."""
+    """The network of a zoo model, as `load` gives it."""
     entry = find(model_id)
     if task is not None and task not in entry.tasks:
         raise ZooError(

@@ -14,7 +14,7 @@ from unifmir.errors import ZooError
 from unifmir.zoo.catalogue.remote import choose_name, safe_name
 
 MAX_MEMBERS = 1_000
-"""A package has about ten files."""
+"""Limit of an archive's members; a package has about ten."""
 
 
 @dataclass(frozen=True, slots=True)

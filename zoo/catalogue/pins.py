@@ -1,4 +1,4 @@
-"""What this user's files were when they first came: enforced ever after.
+"""Pins: what the user's files were when they first came, enforced ever after.
 
 Most hashes of the official files are printed nowhere, so the first pull cannot be checked against
 anything but the server's own checksum. It is recorded, and every later file must be that one.
@@ -31,7 +31,7 @@ class Pin:
 
 
 def pins_file(model_id: str) -> Path:
-    """Where the pins of a model are recorded: a file each, so that two pulls do not meet."""
+    """File of a model's pins: one each, so that two pulls do not meet."""
     return directories.home() / "pins" / f"{model_id}.json"
 
 

@@ -1,4 +1,4 @@
-"""From an entry to a file on this machine whose hash is the recorded one."""
+"""Files of models on this machine, downloaded and held against the recorded hash."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource
 logger = logging.getLogger(__name__)
 
 OnBytes = Callable[[int, int], None]
-"""Called with bytes done and bytes in all; 0 in all where the server does not say."""
+"""Callback with bytes done and bytes in all; 0 in all where the server does not say."""
 
 
 def local_file(entry: ZooEntry, *, offline: bool = False, progress: OnBytes | None = None) -> Path:
@@ -57,7 +57,7 @@ def local_file(entry: ZooEntry, *, offline: bool = False, progress: OnBytes | No
 
 
 def how_to_get(entry: ZooEntry) -> str:
-    """What to do to have the file of a model, in a sentence or two."""
+    """Advice on how to have the file of a model, in a sentence or two."""
     add = f"`unifmir zoo add --from {entry.id} --file FILE`"
     source = entry.source
     if isinstance(source, EmbeddedSource):
@@ -76,7 +76,7 @@ def how_to_get(entry: ZooEntry) -> str:
 
 
 def given_file(entry: ZooEntry) -> Path | None:
-    """Where the file that the user gave for a model lies, or None; it may have been removed."""
+    """Path of the file that the user gave for a model, or None; it may have been removed."""
     pin = pins.pin_of(entry.id, "file")
     return None if pin is None else directories.home() / "files" / entry.id / pin.filename
 
@@ -91,7 +91,7 @@ def cached_file(entry: ZooEntry) -> Path | None:
 
 
 def present_file(entry: ZooEntry) -> Path | None:
-    """Where the model's file lies on this machine, unchecked, or None; never a download."""
+    """Path of the model's file on this machine, unchecked, or None; never a download."""
     if (given := given_file(entry)) is not None:
         return given if given.is_file() else None
     if isinstance(entry.source, EmbeddedSource):
@@ -101,12 +101,12 @@ def present_file(entry: ZooEntry) -> Path | None:
 
 
 def download_folder(entry: ZooEntry) -> Path:
-    """Where the download of a model lies."""
+    """Folder of a model's download."""
     return directories.cache() / "zoo" / entry.id
 
 
 def expected_sha256(entry: ZooEntry) -> str | None:
-    """Of the downloaded file: the entry's own, else that of the first pull."""
+    """SHA-256 of the downloaded file: the entry's own, else that of the first pull."""
     pin = pins.pin_of(entry.id, "download")
     return entry.source.sha256 or (pin.sha256 if pin else None)
 
@@ -196,4 +196,4 @@ def _changed(entry: ZooEntry, url: str, found: str, expected: str) -> str:
 
 
 def _silent(_done: int, _total: int) -> None:
-    """For callers who do not want to know."""
+    """Progress for callers who do not want to know."""

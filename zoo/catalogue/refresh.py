@@ -24,7 +24,7 @@ METRICS = (
     ("nrmse", "NRMSE", None),
     ("slope", "intensity slope", None),
 )
-"""Key in the evaluation, metric, unit."""
+"""Rows of key in the evaluation, metric and unit."""
 
 
 def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:

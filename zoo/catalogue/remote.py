@@ -1,4 +1,4 @@
-"""What a server offers for an entry: which file, how large, with which checksum."""
+"""Files on servers: which one an entry means, how large it is, with which checksum."""
 
 import os
 import re
@@ -28,10 +28,10 @@ class RemoteFile:
 
     url: str
     filename: str
-    """Safe as a file's name here, whatever the server calls it."""
+    """Name that is safe for a file here, whatever the server calls it."""
     size_bytes: int | None = None
     checksum: str | None = None
-    """As pooch writes it: `"md5:0123..."`."""
+    """Algorithm and digest as pooch writes them: `"md5:0123..."`."""
 
     @property
     def is_archive(self) -> bool:
@@ -92,7 +92,7 @@ def safe_name(name: str) -> str:
 
 
 def _listing(document: Any, record: str) -> dict[str, tuple[int | None, str | None]]:
-    """File name -> size and checksum, of a record as Zenodo's API describes it."""
+    """Size and checksum by file name of a record as Zenodo's API describes it."""
     try:
         return {
             str(file["key"]): (_size(file.get("size")), _checksum(file.get("checksum")))

@@ -1,6 +1,6 @@
-"""What a zoo entry says: one JSON file a model, checked when it is read.
+"""Schema of a zoo entry: one JSON file a model, checked when it is read.
 
-`zoo/schema/v1.json` is the same as JSON Schema, for editors and other programs; a test holds
+`schema/v1.json` is the same as JSON Schema, for editors and other programs; a test holds
 that it is. A change that old entries or old readers cannot follow is `schema_version` 2.
 """
 
@@ -32,13 +32,13 @@ class EntryPart(BaseModel):
 
 
 class StoredFile(EntryPart):
-    """What is known of the file itself; null until somebody had it in hands."""
+    """Facts on the file itself; null until somebody had it in hands."""
 
     sha256: Sha256 | None = None
-    """Of the file that is loaded: of the member, where the download is an archive."""
+    """Hash of the file that is loaded: of the member, where the download is an archive."""
     size_bytes: Annotated[int, Field(gt=0)] | None = None
     note: str | None = None
-    """Why something is null, or what to know before getting the file."""
+    """Reason why something is null, or what to know before getting the file."""
 
 
 class ZenodoSource(StoredFile):
@@ -63,7 +63,7 @@ class EmbeddedSource(StoredFile):
 
     kind: Literal["embedded"]
     filename: FileName
-    """In `unifmir/zoo/weights/`."""
+    """Name in `unifmir/zoo/catalogue/weights/`."""
 
 
 class FileSource(StoredFile):
@@ -107,7 +107,7 @@ class ZooEntry(EntryPart):
     schema_version: Literal[1]
     id: Identifier
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
-    """Of the entry, not of the weights."""
+    """Version of the entry, not of the weights."""
     task: str
     """Name of a task, or "multitask"."""
     title: Text
@@ -116,18 +116,18 @@ class ZooEntry(EntryPart):
     licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] | None
     """SPDX identifier of the weights' licence."""
     licence_note: str | None
-    """Where the licence is stated, or why it is null."""
+    """Statement of the licence and where it stands, or why it is null."""
     authors: Annotated[tuple[Text, ...], Field(min_length=1)]
     cite: tuple[Text, ...]
     """DOIs or addresses, the first one first."""
     configuration: dict[str, Any] | None
-    """Of the network (unifmir/config.py); null until a file was read."""
+    """Configuration of the network (unifmir/config.py); null until a file was read."""
     parameters: Annotated[int, Field(gt=0)] | None
     """Trainable values; null with the configuration."""
     normalisation: dict[str, Normalisation]
-    """Task -> how its images are normalised; must be what unifmir does."""
+    """Normalisation by task; it must be what unifmir does."""
     pixel_size_um: tuple[float, ...] | None
-    """Of the training data, in the order of the task's input axes; null where not stated."""
+    """Pixel size of the training data, in the order of the input axes; null where not stated."""
     measured: tuple[Measurement, ...]
     training: dict[str, str] | None
     """Facts in words; null where nothing is known."""

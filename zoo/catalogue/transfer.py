@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 BACKOFF_S = 1.0
-"""Before the second attempt; doubled for each later one: 15 s in all."""
+"""Pause before the second attempt; doubled for each later one: 15 s in all."""
 TIMEOUT_S = (10.0, 60.0)
-"""To connect, and between two pieces."""
+"""Limits for connecting, and between two pieces."""
 MAX_BYTES = 4_000_000_000
-"""Ten times the largest official checkpoint."""
+"""Limit of a download: ten times the largest official checkpoint."""
 MAX_LISTING_BYTES = 4_000_000
 
 _PIECE_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class _Job:
 
     @property
     def state(self) -> Path:
-        """What is known of the partial file: its address, and the server's mark of its version."""
+        """File beside the partial one with its address and the server's mark of its version."""
         return self.partial.with_name(_STATE)
 
     def discard(self) -> None:
@@ -80,7 +80,7 @@ def download(
     url : str
         http or https.
     folder : Path
-        Of this file alone, held with `lock_folder`.
+        Folder of this file alone, held with `lock_folder`.
     size_bytes, checksum : optional
         What the file must have, where known; the checksum as in `"md5:0123..."`.
     progress : callable
@@ -250,7 +250,7 @@ def _resumable(job: _Job) -> tuple[int, str]:
 
 
 def _start(job: _Job, response: requests.Response, have: int) -> int:
-    """Where the server's bytes belong: after what is there, or at the beginning."""
+    """Offset of the server's bytes: after what is there, or at the beginning."""
     if response.status_code == 200:
         return 0
     if response.status_code == 206:

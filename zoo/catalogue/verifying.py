@@ -1,4 +1,4 @@
-"""Whether the files on this machine are what the entries and pins say."""
+"""Check of the files on this machine against the entries and pins."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class Check:
 
     name: str
     expected: Any
-    """As recorded; None where nothing was, which passes."""
+    """Recorded value; None where there is none, which passes."""
     found: Any
 
     @property
@@ -33,7 +33,7 @@ class Verdict:
 
     id: str
     path: Path | None
-    """None: there is no file here."""
+    """Place of the file; None if it is not here."""
     checks: tuple[Check, ...]
 
     @property
@@ -42,7 +42,7 @@ class Verdict:
         return all(check.passed for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The verdict as JSON values."""
         return {
             "id": self.id,
             "path": self.path and str(self.path),

@@ -1,4 +1,4 @@
-"""How far the package's three weight formats are from the fp32 network."""
+"""Deviation of the package's three weight formats from the fp32 network."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,31 +9,32 @@ import torch
 
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio.card import QuantitativeEvaluation
+from unifmir.export.formats.bioimageio.tensors import Batch
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 
 TOLERANCE = 1e-3
-"""The zoo's: |difference| <= 1e-3 + 1e-3 |expected|."""
+"""Tolerance of the zoo: |difference| <= 1e-3 + 1e-3 |expected|."""
 
 
 def measure_agreement(
     network: Network,
-    image: np.ndarray,
-    restored: np.ndarray,
+    image: Batch,
+    restored: Batch,
     *,
     torchscript_file: Path,
     onnx_file: Path,
 ) -> dict[str, dict[str, float]]:
-    """Run each format on the normalised test input.
+    """Deviation of each weight format from the fp32 network on the normalised test input.
 
     Parameters
     ----------
     network : Network
         The fp32 network.
-    image : ndarray
+    image : array
         Normalised test input.
-    restored : ndarray
-        What the module with the stored weights makes of it: the state dict's result.
+    restored : array
+        Result of the module with the stored weights, in normalised units.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def measure_agreement(
 def as_evaluation(
     measured: Mapping[str, Mapping[str, float]], data_source: str, image_note: str
 ) -> tuple[QuantitativeEvaluation, ...]:
-    """The measurement as a row of the model card; none without an address for the image."""
+    """Row of the model card with the measurement; none without an address for the image."""
     if not data_source:
         return ()
     short = {"pytorch_state_dict": "state dict"}
@@ -102,7 +103,7 @@ def as_evaluation(
 
 
 def _rounded(value: float) -> float:
-    """One digit: the others depend on the machine, and packages are byte-identical."""
+    """A number with one digit: the others depend on the machine, and packages are byte-identical."""
     return float(f"{value:.0e}")
 
 

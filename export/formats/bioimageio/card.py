@@ -1,4 +1,4 @@
-"""What a model card says: people, licence, citation, training, evaluations.
+"""Model card: people, licence, citation, training, evaluations.
 
 Plain values with defaults per task; nothing here imports torch or bioimageio.
 Sources: Ma et al., Nature Methods 2024 (authors, affiliation, funding); ORCIDs are not stated
@@ -47,13 +47,13 @@ class QuantitativeEvaluation:
     dataset_source: str
     """Web address of the data."""
     dataset_role: str
-    """train, validation, test, independent or unknown."""
+    """One of train, validation, test, independent or unknown."""
     sample_count: int
     factors: tuple[str, ...]
-    """At most 16 characters each."""
+    """Short names of the columns, at most 16 characters each."""
     factors_long: tuple[str, ...]
     metrics: tuple[str, ...]
-    """At most 16 characters each."""
+    """Short names of the rows, at most 16 characters each."""
     metrics_long: tuple[str, ...]
     results: tuple[tuple[float, ...], ...]
     """One row per metric, one column per factor."""
@@ -65,10 +65,10 @@ UNRECORDED = "not recorded in the checkpoint this package was made from"
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """How the weights were trained. Numbers that are not known are left out of the package."""
+    """Training of the weights. Numbers that are not known are left out of the package."""
 
     data: str = UNRECORDED
-    """Which data, in words."""
+    """Description of the data in words."""
     dataset_id: str = ""
     """Id of a dataset in the BioImage.IO collection, if the data are there."""
     preprocessing: str = UNRECORDED
@@ -95,13 +95,13 @@ class ModelCard:
     """Everything in a package that is said rather than computed."""
 
     name: str
-    """5 to 64 of: letters, digits, space, `_ + - ( )`."""
+    """Name of 5 to 64 characters: letters, digits, space, `_ + - ( )`."""
     description: str
-    """50 to 512 characters."""
+    """Text of 50 to 512 characters."""
     authors: tuple[Person, ...]
     packaged_by: tuple[Person, ...]
     maintainers: tuple[Person, ...]
-    """Each with a GitHub user name."""
+    """People with a GitHub user name."""
     cite: tuple[Citation, ...]
     tags: tuple[str, ...]
     intended_use: str
@@ -110,7 +110,7 @@ class ModelCard:
     git_repo: str
     """Web address of the repository; empty to leave out."""
     timestamp: str
-    """ISO 8601 with time zone. Fixed by the caller, so that packages are reproducible."""
+    """Date in ISO 8601 with time zone, fixed by the caller, so that packages are reproducible."""
     unifmir_version: str
     licence: str = "CC-BY-4.0"
     """SPDX identifier of the weights; the architecture file carries its own licence."""
@@ -123,9 +123,9 @@ class ModelCard:
     training: TrainingRecord = field(default_factory=TrainingRecord)
     evaluations: tuple[QuantitativeEvaluation, ...] = ()
     inference_time: str = ""
-    """Measured, with machine and image size; when empty the counted operations are stated."""
+    """Measurement with machine and image size; when empty the counted operations are stated."""
     memory: str = ""
-    """Measured, with machine and image size; when empty the size of the weights is stated."""
+    """Measurement with machine and image size; when empty the size of the weights is stated."""
 
 
 PAPER_AUTHORS = tuple(

@@ -8,7 +8,7 @@ from torch import nn
 
 from unifmir.config import SingleConfig
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
-from unifmir.export.formats.bioimageio.tensors import restore, test_image
+from unifmir.export.formats.bioimageio.tensors import Batch, RawImage, restore, test_image
 from unifmir.interfaces import interface_of
 from unifmir.tasks import TASKS
 
@@ -20,15 +20,15 @@ _STRETCH = (0.5, 99.7)
 _GAP_PX = 4
 
 
-def cover_png(module: nn.Module, config: SingleConfig, image: np.ndarray) -> bytes:
-    """Restore a crop of a real image and show it beside the result.
+def cover_png(module: nn.Module, config: SingleConfig, image: RawImage) -> bytes:
+    """PNG of a crop of a real image beside its restoration.
 
     Parameters
     ----------
     module : module
         The image interface with the weights as stored.
-    image : ndarray
-        Raw, in the task's input axes.
+    image : array
+        Raw intensities in the task's input axes.
     """
     task = TASKS[config.task]
     # On the grid of attention windows, or of lenses.
@@ -42,7 +42,7 @@ def cover_png(module: nn.Module, config: SingleConfig, image: np.ndarray) -> byt
     return file.getvalue()
 
 
-def _crop_sizes(config: SingleConfig, image: np.ndarray) -> tuple[int, ...]:
+def _crop_sizes(config: SingleConfig, image: RawImage) -> tuple[int, ...]:
     """Sizes of the crop: restored within seconds at the paper's size, square in the view."""
     cover, row = TASKS[config.task].cover, interface_of(config)
     lens = row.lens_px(config.signature)
@@ -57,7 +57,7 @@ def _crop_sizes(config: SingleConfig, image: np.ndarray) -> tuple[int, ...]:
     return (planes, side, side)
 
 
-def _plane(image: np.ndarray, view: str) -> np.ndarray:
+def _plane(image: Batch, view: str) -> np.ndarray:
     """Plane of an image (1, 1, y, x) or a stack (1, 1, z, y, x) that the cover shows."""
     stack: np.ndarray = image[0, 0]
     if stack.ndim == 2:

@@ -1,4 +1,4 @@
-"""How far a network looks: the halo of a package, measured on the network itself.
+"""Halo of a package: how far the network looks, measured on the network itself.
 
 Two things happen at a tile's edge: the image beyond it is missing, and the network's own padding
 stands in its place. Both are done to a real image, and the change of the output is recorded
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.cases import real_input
 from unifmir.export.formats.bioimageio.package_axes import TileRule, tile_rule
+from unifmir.export.formats.bioimageio.tensors import RawImage
 from unifmir.interfaces import interface_of, shape_of
 
 THRESHOLD = 1e-3
 """Fraction of the output's range: the tolerance of the zoo's own test."""
 GLOBAL_FACTOR = 2.0
-"""For networks with whole-image statistics: the response must fall to twice its floor, which no
-halo removes."""
+"""Multiple of its floor to which the response must fall: whole-image statistics, where a network
+has some, are removed by no halo."""
 DEPTH = 16
 """Planes of the stack on which a network with a depth of its own is measured."""
 _SEED = 11
@@ -31,7 +32,7 @@ _SEED = 11
 
 @dataclass(frozen=True, slots=True)
 class HaloMeasurement:
-    """What was measured, and the halo that follows."""
+    """Response of a network to a cut, and the halo that follows."""
 
     halo_px: int
     """Image pixels of the input, a multiple of the tile step."""
@@ -51,19 +52,19 @@ class HaloMeasurement:
     """Image pixels between two points of the curve."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The measurement as JSON values."""
         return {**asdict(self), "curve": list(self.curve)}
 
 
-def measure_halo(network: nn.Module, config: SingleConfig, image: np.ndarray) -> HaloMeasurement:
+def measure_halo(network: nn.Module, config: SingleConfig, image: RawImage) -> HaloMeasurement:
     """Measure the halo of a single-task network on a real image.
 
     Parameters
     ----------
     network : module
         The plain network, (N, C, H, W) or (N, C, Z, Y, X).
-    image : ndarray
-        Raw, in the task's input axes.
+    image : array
+        Raw intensities in the task's input axes.
     """
     rule = tile_rule(config)
     half = rule.largest // rule.unit // 2

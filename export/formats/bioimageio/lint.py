@@ -1,4 +1,4 @@
-"""What the zoo and its consumers expect of a package and the library does not check."""
+"""Lint of a package: rules of the zoo and its consumers that the library does not check."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ from unifmir.zip_archive import read_zip
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
 _DOI = re.compile(r"10\.[0-9]{4}.+")
 _LATER_FIELDS = {"strict", "pad", "output_of"}
-"""Came after format 0.5.7 (found by running core 0.9.6)."""
+"""Fields that came after format 0.5.7 (found by running core 0.9.6)."""
 _HEADINGS = ("## Description", "## Intended Use", "## Validation", "## Citation")
 _DIMENSIONS = {"2d", "3d"}
 _TASKS = {"denoising", "super-resolution", "image-restoration", "image-reconstruction"}
@@ -41,7 +41,7 @@ class LintFinding:
     message: str
 
     def to_dict(self) -> dict[str, str]:
-        """As JSON values."""
+        """The finding as JSON values."""
         return asdict(self)
 
 
@@ -71,7 +71,7 @@ def lint(path: Path) -> tuple[LintFinding, ...]:
 
 
 def read_package(path: Path) -> Package:
-    """Read a package; ExportError if it is no zip with a readable rdf.yaml."""
+    """Description and files of a package; ExportError if it is no zip with a readable rdf.yaml."""
     from ruyaml import YAML
     from ruyaml.error import YAMLError
 
@@ -88,7 +88,7 @@ def read_package(path: Path) -> Package:
 
 
 def referenced_files(rdf: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> declared sha256 (or nothing) of every file the description refers to."""
+    """Declared sha256 (or nothing) by name of every file the description refers to."""
     found: dict[str, str] = {}
 
     def visit(value: Any) -> None:
@@ -156,7 +156,7 @@ def check_tags(package: Package) -> Iterator[Problem]:
 
 
 def check_dialect(package: Package) -> Iterator[Problem]:
-    """What older readers understand."""
+    """Fields and versions that older readers understand."""
     rdf = package.rdf
     version = tuple(int(part) for part in str(rdf.get("format_version", "0")).split("."))
     if not (0, 5) <= version < (0, 5, 11):

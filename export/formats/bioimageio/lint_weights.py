@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 OPSET, IR_VERSION = 17, 8
-"""The newest that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
+"""Newest opset and IR version that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
 _ALLOWED_IMPORTS = {"torch", "math", "collections", "itertools", "types", "typing"}
 WEIGHT_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 

@@ -1,4 +1,4 @@
-"""From a verified network to a BioImage.IO package: files, description, lint, test, score."""
+"""Building of a BioImage.IO package: files, description, lint, test, score."""
 
 import json
 import logging
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -41,13 +40,13 @@ class PackageInputs:
     network: Network
     """The fp32 single-task network."""
     module: nn.Module
-    """Its image interface with the weights rounded to `storage`, computing in float32."""
+    """Image interface of the network: weights rounded to `storage`, float32 arithmetic."""
     onnx_file: Path
-    """Of `module`: opset 17, IR 8, float32 in and out, one file."""
+    """ONNX graph of `module`: opset 17, IR 8, float32 in and out, one file."""
     torchscript_file: Path
-    """Of `module`, traced."""
-    image: np.ndarray
-    """A real image: raw intensities in the task's input axes."""
+    """Traced `module`."""
+    image: tensors.RawImage
+    """Real image: raw intensities in the task's input axes."""
     card: ModelCard
     storage: str = "float32"
     """Element type of the stored weights: a `dtype` in `ELEMENT_TYPES`."""
@@ -56,7 +55,7 @@ class PackageInputs:
     image_source: str = ""
     """Web address of the image; the card's repository when empty."""
     lineage: dict[str, Any] = field(default_factory=dict)
-    """`asdict` of the export's Lineage; `read_lineage` finds it again in the package."""
+    """Fields of the export's `Lineage`; `read_lineage` finds them again in the package."""
     reports: tuple[dict[str, Any], ...] = ()
     """Verification reports as JSON values."""
 
@@ -69,13 +68,13 @@ class PackageResult:
     sha256: str
     files: tuple[str, ...]
     findings: tuple[LintFinding, ...]
-    """Of our own lint; no errors among them, or the package would not exist."""
+    """Warnings of the lint: a package with errors is not written."""
     score: ExpectedScore
     halo: HaloMeasurement
     summary: TestSummary
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The result as JSON values."""
         return {
             "path": str(self.path),
             "sha256": self.sha256,
@@ -187,7 +186,7 @@ def _write_files(
 
 def _write_tensors(
     inputs: PackageInputs, config: SingleConfig, axes: PackageAxes, folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[tensors.Batch, tensors.Batch]:
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
     task = TASKS[config.task]
     lens_px = tile_rule(config).unit
@@ -211,10 +210,10 @@ def _measure(
     inputs: PackageInputs,
     config: SingleConfig,
     halo: HaloMeasurement,
-    tested: tuple[np.ndarray, np.ndarray],
+    tested: tuple[tensors.Batch, tensors.Batch],
     folder: Path,
 ) -> provenance.Measured:
-    """What the package says of itself in numbers; the weight files are in `folder` already."""
+    """Measurements of a package whose weight files are in `folder` already."""
     raw, restored = tested
     files = {name: folder / rdf.FILES[name] for name in WEIGHT_FORMATS}
     return provenance.Measured(

@@ -13,21 +13,21 @@ _NAMES = {"depth": "z", "height": "y", "width": "x"}
 
 @dataclass(frozen=True, slots=True)
 class TileRule:
-    """Which tiles a network is offered, and how large a halo they leave room for."""
+    """Tiles that a network is offered, and the halo they leave room for."""
 
     step: int
-    """Image pixels. Tiles grow by it and halos are multiples of it, so that every tile keeps the
+    """Image pixels by which tiles grow. Halos are multiples of it too, so that every tile keeps the
     whole image's grid of attention windows (or of lenses)."""
     smallest: int
-    """Image pixels. The least minimal tile, for the sake of speed."""
+    """Image pixels of the least minimal tile, for the sake of speed."""
     largest: int
-    """Image pixels. The largest minimal tile: consumers must be able to run it anywhere."""
+    """Image pixels of the largest minimal tile: consumers must be able to run it anywhere."""
     unit: int = 1
     """Image pixels per pixel of the network's input: the pixels behind a lens."""
 
     @property
     def largest_halo(self) -> int:
-        """Image pixels: one step at least must remain of the largest minimal tile."""
+        """Image pixels of the largest halo: a step must remain of the largest minimal tile."""
         return (self.largest - self.step) // (2 * self.step) * self.step
 
     def minimum(self, halo: int) -> int:
@@ -46,7 +46,7 @@ class SpaceAxis:
     step: int = 1
     scale: float = 1.0
     halo: int = 0
-    """Of an output axis, in output pixels."""
+    """Output pixels that tiles lose at each end; 0 for an input axis."""
 
     @property
     def test_size(self) -> int:

@@ -88,7 +88,7 @@ class BioimageioExporter(Exporter):
             yield inside
 
     def lineage(self, path: Path) -> Lineage:
-        """From the description's own section."""
+        """Lineage in the description's own section."""
         return Lineage.from_strings(read_lineage(path), path.name)
 
 

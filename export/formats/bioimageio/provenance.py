@@ -1,6 +1,6 @@
-"""What a package knows of its own making: parent, configuration, costs, halo, verification.
+"""Provenance of a package: parent, configuration, costs, halo, verification.
 
-Goes into `config.unifmir` of the description as data, and into the README as sentences.
+It goes into `config.unifmir` of the description as data, and into the README as sentences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from unifmir.config import SingleConfig
@@ -17,18 +16,19 @@ from unifmir.cost.counting import count
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
+from unifmir.export.formats.bioimageio.tensors import Batch
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 
 RELATIVE_TOLERANCE = 1e-3
-"""The zoo's default, stated instead of widened: all formats hold the same rounded weights."""
+"""Default of the zoo, stated instead of widened: all formats hold the same rounded weights."""
 MISMATCHES_PER_MILLION = 100
 LARGEST_ABSOLUTE_SHARE = 0.01
-"""The zoo refuses an absolute tolerance above this share of the test output's maximum."""
+"""Share of the test output's maximum above which the zoo refuses an absolute tolerance."""
 
 
 _BUILDERS = ("bioimageio.spec", "bioimageio.core", "torch")
-"""Whose versions decide what a package looks like."""
+"""Libraries whose versions decide what a package looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def provenance(
     lineage: Mapping[str, Any],
     reports: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """JSON values for `config.unifmir`."""
+    """Section `config.unifmir` of the description, as JSON values."""
     config: SingleConfig = network.config
     task, rule = TASKS[config.task], tile_rule(config)
     facts: dict[str, Any] = {
@@ -107,16 +107,16 @@ def origin(network: Network, lineage: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def costs(
-    network: nn.Module, module: nn.Module, image: np.ndarray, files: Mapping[str, Path]
+    network: nn.Module, module: nn.Module, image: Batch, files: Mapping[str, Path]
 ) -> dict[str, Any]:
-    """What the model costs, counted, so the same on every machine.
+    """Counted costs of the model, the same on every machine.
 
     Parameters
     ----------
     network, module : module
         The network, and its image interface.
-    image : ndarray
-        The test input.
+    image : array
+        The test input, raw intensities.
     files : mapping
         Weight format -> file.
     """
@@ -140,8 +140,8 @@ def cost_sentences(counted: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def tolerance(test_output: np.ndarray) -> dict[str, float]:
-    """What a consumer's result may differ by."""
+def tolerance(test_output: Batch) -> dict[str, float]:
+    """Tolerance of a consumer's result against the test output, in normalised units."""
     allowed = LARGEST_ABSOLUTE_SHARE * float(test_output.max())
     return {
         "relative_tolerance": RELATIVE_TOLERANCE,

@@ -31,7 +31,7 @@ from unifmir.tasks import TASKS
 PORTABLE_FORMAT = "0.5.7"
 """The last format before the break that the zoo already holds models of."""
 PYTORCH_VERSION = "2.5.1"
-"""Not the version the files were made with: the one the zoo can build. Its CI makes a conda
+"""The version that the zoo can build, not the one the files were made with: its CI makes a conda
 environment with exactly this version and the torchvision that goes with it, which is known up to
 2.9.1; 2.5.1 is what BioEngine runs. The architecture needs nothing newer, and a trace made by
 2.13 loads in 2.0."""
@@ -53,7 +53,7 @@ RDF = "rdf.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the description is about, besides the files in the folder."""
+    """Contents of a description, besides the files in the folder."""
 
     config: SingleConfig
     card: ModelCard
@@ -67,11 +67,11 @@ class Contents:
     tolerance: dict[str, float]
     """Entry of `reproducibility_tolerance`."""
     provenance: dict[str, Any]
-    """For `config.unifmir`: parent, configuration, halo, verification; JSON values."""
+    """Section `config.unifmir`: parent, configuration, halo, verification; JSON values."""
 
 
 def describe(contents: Contents, folder: Path) -> dict[str, Any]:
-    """The description as YAML values in the portable dialect.
+    """Description of a package as YAML values in the portable dialect.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def describe(contents: Contents, folder: Path) -> dict[str, Any]:
 
 
 def portable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Down-level a dumped description: plain strings, format 0.5.7."""
+    """A dumped description down-levelled to format 0.5.7 with plain strings."""
     plain = dict(content)
     plain["format_version"] = PORTABLE_FORMAT
     plain["documentation"] = _source(plain["documentation"])

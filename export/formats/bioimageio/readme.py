@@ -1,4 +1,4 @@
-"""The package's README: what it is for, how well it was checked, and what it cannot do."""
+"""README of a package: what it is for, how well it was checked, and what it cannot do."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from unifmir.text_tables import markdown_rows
 
 @dataclass(frozen=True, slots=True)
 class ReadmeFacts:
-    """What the README states as measured."""
+    """Facts that the README states."""
 
     config: SingleConfig
     card: ModelCard
@@ -32,7 +32,7 @@ class ReadmeFacts:
 
 
 def readme(facts: ReadmeFacts) -> str:
-    """The README as Markdown."""
+    """README of a package as Markdown."""
     card, task = facts.card, TASKS[facts.config.task]
     sections = {
         "Description": f"{card.description}\n\n{_tensors(facts)}",

@@ -29,7 +29,7 @@ _BIAPY_OPERATIONS = {
     "scale_linear",
 }
 _DEEPIMAGEJ_SCORE = 0.9
-"""The most it gives: it tests against a snapshot of itself."""
+"""The most that deepImageJ gives: it tests against a snapshot of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +47,22 @@ class ExpectedScore:
     """The total if deepImageJ's check passed too. Not counted in `total`: its harness fails on
     39 of the zoo's 138 models before it runs them."""
     reasons: tuple[str, ...]
-    """Why a partner is expected to refuse the package."""
+    """Reasons why a partner is expected to refuse the package."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The score and its target as JSON values."""
         return {**asdict(self), "reasons": list(self.reasons), "target": TARGET}
 
 
 def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScore:
-    """Compute the expected score.
+    """Expected score of a package.
 
     Parameters
     ----------
     rdf : mapping
         The description as written.
     summary : TestSummary
-        Of the same package.
+        Test of the same package.
     """
     valid = summary.status in ("passed", "valid-format")
     core = 1.0 if summary.reproduced else 0.5 if valid else 0.0
@@ -87,7 +87,7 @@ def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScor
 
 
 def ilastik_refusals(rdf: Mapping[str, Any], summary: TestSummary) -> list[str]:
-    """Why ilastik's check would fail: it takes one tensor in and one out that reproduce."""
+    """Reasons why ilastik's check would fail: it takes one tensor in and one out that reproduce."""
     found = []
     if len(rdf["inputs"]) != 1 or len(rdf["outputs"]) != 1:
         found.append("ilastik: needs exactly one input and one output")
@@ -99,7 +99,7 @@ def ilastik_refusals(rdf: Mapping[str, Any], summary: TestSummary) -> list[str]:
 
 
 def biapy_refusals(rdf: Mapping[str, Any]) -> list[str]:
-    """Why BiaPy's static check of a description would fail. Rules of BiaPy 3.5 and 3.6."""
+    """Reasons why BiaPy's static check would fail, by the rules of BiaPy 3.5 and 3.6."""
     found = []
     weights = rdf["weights"].get("pytorch_state_dict")
     if not weights:
@@ -130,7 +130,7 @@ def biapy_refusals(rdf: Mapping[str, Any]) -> list[str]:
 
 
 def deepimagej_refusals(rdf: Mapping[str, Any]) -> list[str]:
-    """Why deepImageJ's check is expected to fail, as far as the description shows.
+    """Reasons why deepImageJ's check is expected to fail, as far as the description shows.
 
     It computes percentiles by nearest rank and compares every pixel within 1.5e-4 + 1e-4 |x|.
     """

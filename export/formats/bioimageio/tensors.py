@@ -7,23 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 import tifffile
 import torch
+from jaxtyping import Float32, Shaped
 from torch import nn
 
 from unifmir.errors import ExportError
 from unifmir.tasks.base import Normalization
 
 EPSILON = 1e-6
-"""What bioimageio.core adds to the span in `scale_range`, whatever the description says."""
+"""Addend of bioimageio.core to the span in `scale_range`, whatever the description says."""
 SMALLEST_MAXIMUM = 1e-4
-"""bioimageio.core refuses a test output whose largest absolute value is below this."""
+"""Largest absolute value below which bioimageio.core refuses a test output."""
+
+RawImage = Shaped[np.ndarray, "..."]
+"""Raw intensities in the task's input axes, of any dtype."""
+Batch = Float32[np.ndarray, "1 1 ..."]
+"""One image of one channel: (1, 1, y, x) or (1, 1, z, y, x)."""
 
 
-def test_image(image: np.ndarray, sizes: Sequence[int], *, multiple_of: int = 1) -> np.ndarray:
-    """The crop of a raw image with the most contrast, as (1, 1, *sizes) float32.
+def test_image(image: RawImage, sizes: Sequence[int], *, multiple_of: int = 1) -> Batch:
+    """Crop of a raw image with the most contrast, as (1, 1, *sizes) float32.
 
     Parameters
     ----------
-    image : ndarray
+    image : array
         Raw intensities, as many axes as `sizes`.
     sizes : sequence of int
         Pixels. Where the image is smaller it is continued by reflection.
@@ -41,8 +47,8 @@ def test_image(image: np.ndarray, sizes: Sequence[int], *, multiple_of: int = 1)
     return np.ascontiguousarray(best[None, None], dtype=np.float32)
 
 
-def preprocess(image: np.ndarray, normalization: Normalization) -> np.ndarray:
-    """The package's declared preprocessing, as bioimageio.core computes it.
+def preprocess(image: Batch, normalization: Normalization) -> Batch:
+    """Raw intensities after the package's declared preprocessing, as bioimageio.core computes it.
 
     Not `unifmir.normalize`, which adds 1e-20 to the span as CARE does: the test output must be
     that of the declared operation. On raw intensities the two differ by 1e-6 / span.
@@ -52,21 +58,21 @@ def preprocess(image: np.ndarray, normalization: Normalization) -> np.ndarray:
     low, high = np.percentile(
         image.astype(np.float64), [normalization.low_percent, normalization.high_percent]
     )
-    scaled: np.ndarray = ((image - low) / (high - low + EPSILON)).astype(np.float32)
+    scaled: Batch = ((image - low) / (high - low + EPSILON)).astype(np.float32)
     return scaled
 
 
-def restore(module: nn.Module, image: np.ndarray, normalization: Normalization) -> np.ndarray:
-    """Run the declared steps on (1, 1, ...) raw intensities: float32, normalised units."""
+def restore(module: nn.Module, image: Batch, normalization: Normalization) -> Batch:
+    """Result of the declared steps on raw intensities, in normalised units."""
     with torch.inference_mode():
-        restored: np.ndarray = module(torch.from_numpy(preprocess(image, normalization))).numpy()
+        restored: Batch = module(torch.from_numpy(preprocess(image, normalization))).numpy()
     if not np.isfinite(restored).all():
         raise ExportError("the network's output on the sample image holds NaN or infinity")
     return restored
 
 
-def check_testable(output: np.ndarray) -> None:
-    """ExportError if the output is too small for the zoo's test to mean anything."""
+def check_testable(output: Batch) -> None:
+    """ExportError if the output (normalised units) is too small for the zoo's test to mean much."""
     largest = float(np.abs(output).max())
     if largest <= SMALLEST_MAXIMUM:
         raise ExportError(
@@ -75,15 +81,15 @@ def check_testable(output: np.ndarray) -> None:
         )
 
 
-def npy_bytes(array: np.ndarray) -> bytes:
-    """A float32 .npy file."""
+def npy_bytes(array: Batch) -> bytes:
+    """A float32 .npy file of any real values."""
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
     return file.getvalue()
 
 
-def tiff_bytes(array: np.ndarray) -> bytes:
-    """The same numbers as a float32 TIFF of the spatial axes, without a date."""
+def tiff_bytes(array: Batch) -> bytes:
+    """A float32 TIFF of the spatial axes without a date; any real values."""
     file = io.BytesIO()
     spatial = np.ascontiguousarray(array[0, 0], dtype=np.float32)
     tifffile.imwrite(file, spatial, photometric="minisblack", software="unifmir", metadata=None)
@@ -91,7 +97,7 @@ def tiff_bytes(array: np.ndarray) -> bytes:
 
 
 def state_dict_bytes(module: nn.Module, dtype: torch.dtype) -> bytes:
-    """The module's state dict as pure tensors, narrowed to `dtype` where that loses nothing.
+    """File of a module's state dict: pure tensors, narrowed to `dtype` where that loses nothing.
 
     Layers that a precision plan keeps in fp32 hold values `dtype` cannot; they stay as they are.
     """

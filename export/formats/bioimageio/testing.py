@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TestSummary:
-    """What `bioimageio test` says of a package."""
+    """Result of `bioimageio test` on a package."""
 
     __test__ = False  # pytest would take it for a test class
 
@@ -26,7 +26,7 @@ class TestSummary:
     core_version: str
     spec_version: str
     metadata_completeness: float
-    """Keys set of all keys, by the library's algorithm, which is the zoo's."""
+    """Share of the description's keys that are set, by the library's algorithm, which is the zoo's."""
     reproduced: tuple[str, ...]
     """Weight formats that reproduced the test output."""
     failures: tuple[str, ...]
