@@ -12,7 +12,7 @@ from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 logger = logging.getLogger(__name__)
 
 MAX_ENTRY_BYTES = 1_000_000
-"""Limit of an entry, which has about 5,000: a checkpoint given by mistake must not be read as text."""
+"""Limit of an entry, which has about 5,000: a checkpoint given by mistake is not read as text."""
 
 
 def entries() -> dict[str, ZooEntry]:

@@ -103,7 +103,7 @@ def as_evaluation(
 
 
 def _rounded(value: float) -> float:
-    """A number with one digit: the others depend on the machine, and packages are byte-identical."""
+    """A number with one digit: more depend on the machine, and packages are byte-identical."""
     return float(f"{value:.0e}")
 
 

@@ -47,7 +47,9 @@ def test_image(image: RawImage, sizes: Sequence[int], *, multiple_of: int = 1) -
     return np.ascontiguousarray(best[None, None], dtype=np.float32)
 
 
-def preprocess(image: Batch, normalization: Normalization) -> Batch:
+def preprocess(
+    image: Float32[np.ndarray, "*shape"], normalization: Normalization
+) -> Float32[np.ndarray, "*shape"]:
     """Raw intensities after the package's declared preprocessing, as bioimageio.core computes it.
 
     Not `unifmir.normalize`, which adds 1e-20 to the span as CARE does: the test output must be
@@ -58,7 +60,7 @@ def preprocess(image: Batch, normalization: Normalization) -> Batch:
     low, high = np.percentile(
         image.astype(np.float64), [normalization.low_percent, normalization.high_percent]
     )
-    scaled: Batch = ((image - low) / (high - low + EPSILON)).astype(np.float32)
+    scaled: np.ndarray = ((image - low) / (high - low + EPSILON)).astype(np.float32)
     return scaled
 
 

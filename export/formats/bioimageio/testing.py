@@ -26,7 +26,7 @@ class TestSummary:
     core_version: str
     spec_version: str
     metadata_completeness: float
-    """Share of the description's keys that are set, by the library's algorithm, which is the zoo's."""
+    """Share of all keys that are set, by the library's algorithm, which is the zoo's."""
     reproduced: tuple[str, ...]
     """Weight formats that reproduced the test output."""
     failures: tuple[str, ...]
