@@ -50,7 +50,7 @@ def shape(config: SingleConfig, interface: InputKind, batch: int, *size: int) ->
 
 
 @cache
-def dispatched(config: SingleConfig, interface: str, *at: int) -> DispatchCount:
+def dispatched(config: SingleConfig, interface: InputKind, *at: int) -> DispatchCount:
     """The dispatcher's count on a network without weights."""
     network = meta_network(config)
     module: nn.Module = image_interface(network) if interface == "image" else network
