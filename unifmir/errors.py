@@ -45,4 +45,4 @@ class ClusterError(UnifmirError, RuntimeError):
 
 
 class TooLittleMemoryError(UnifmirError, MemoryError):
-    """Not even the smallest part of an image can be restored in the memory there is."""
+    """The memory there is does not even suffice for the smallest part of an image."""

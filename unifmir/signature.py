@@ -1,14 +1,14 @@
-"""What goes into a network and comes out of it, whichever network it is."""
+"""Signature of a network: its input and output, whichever network it is."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a plain network reads and gives, beside the batch."""
+    """Input and output of a plain network, beside the batch."""
 
     channels: int = 1
-    """Of the input: planes, slices or views."""
+    """Channels of the input: planes, slices or views."""
     out_channels: int = 1
     volumetric: bool = False
     """The input has a depth of its own, (N, channels, Z, Y, X)."""

@@ -67,7 +67,7 @@ class _Convolution:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a file holds."""
+    """Content of a file: its layers and their weights."""
 
     layers: tuple[str, ...]
     """Names of the outermost layers, in order."""
@@ -224,7 +224,7 @@ def _array(file: Any, name: str, dataset: Any) -> NDArray[Any]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """What csbdeep's config.json says; empty if there is none, or some other program's."""
+    """Settings of csbdeep's config.json; empty if there is none, or some other program's."""
     if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
         return {}
     try:

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 NESTS = ("state_dict", "model", "params", "params_ema", "net", "model_state_dict")
 """Names under which training code puts the weights beside other things."""
 PREFIXES = ("module.", "network.", "_orig_mod.")
-"""Of DataParallel, of unifmir's own image interface, and of torch.compile."""
+"""Prefixes of DataParallel, of unifmir's own image interface, and of torch.compile."""
 _READ_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _INTEGERS = (torch.int64, torch.int32)
 _MAX_NESTING = 3
@@ -41,7 +41,7 @@ _MAX_NESTING = 3
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a file holds, checked: finite fp32 weights under their plain keys."""
+    """Checked content of a file: finite fp32 weights under their plain keys."""
 
     weights: dict[str, Tensor]
     """Everything but `derivable` and `unused` entries. May be mapped from the file."""
@@ -55,16 +55,16 @@ class Checkpoint:
     """Elements of all entries of the file, buffers included."""
     format: Format
     nest: str
-    """Where the weights lay, as in `"state_dict"`; empty if the file is the state dict."""
+    """Names that led to the weights, as in `"state_dict"`; empty if the file is the state dict."""
     prefix: str
-    """What was taken off every key."""
+    """Prefix that was taken off every key."""
     record: Record
     """unifmir's own metadata; empty in other files."""
     source: Provenance
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the weights."""
+        """Shapes of the weights."""
         return {key: tuple(tensor.shape) for key, tensor in self.weights.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the official files hold besides weights: buffers that can be derived, and unused entries.
+"""Entries of the official files that are no weights: derivable buffers, and unused entries.
 
 Source: the layout of the official checkpoints (Ma et al. 2024, published weights).
 """
@@ -48,9 +48,9 @@ def official_state_dict(network: nn.Module) -> dict[str, Tensor]:
 
     Returns
     -------
-    dict
-        Also `relative_position_index`, the `attn_mask` of the shifted blocks for 64 x 64 pixels,
-        and the projecting network's unused `sub_mean` and `add_mean`, as zeros.
+    dict of Tensor, shapes and dtypes of the official files
+        The weights; also `relative_position_index`, the `attn_mask` of the shifted blocks for
+        64 x 64 pixels, and the projecting network's unused `sub_mean` and `add_mean`, as zeros.
     """
     state = dict(network.state_dict())
     for name, module in network.named_modules():
@@ -70,6 +70,13 @@ def official_state_dict(network: nn.Module) -> dict[str, Tensor]:
 
 def check_derivable(entries: Mapping[str, Tensor], window: int) -> None:
     """Refuse derivable entries that are not what follows from the window size.
+
+    Parameters
+    ----------
+    entries : mapping to Tensor, any shape and dtype
+        Indices and masks by key.
+    window : int
+        Side of the windows, pixels.
 
     Raises
     ------

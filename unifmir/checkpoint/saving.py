@@ -87,7 +87,7 @@ def _stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def _record_of(network: Network, state: Mapping[str, Tensor]) -> Record:
-    """What the file says of itself. A certificate goes along only with the weights it is for."""
+    """Record of a file. A certificate goes along only with the weights it is for."""
     if network.config is None:
         raise CheckpointError("this network has no configuration: make it with model.build")
     certificate: PruneCertificate | None = network.certificate

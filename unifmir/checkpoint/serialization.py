@@ -61,10 +61,10 @@ _TORCH_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """What a file holds, before anything is made of it."""
+    """Raw content of a file, before anything is made of it."""
 
     content: Any
-    """Of a safetensors file a dict of tensors, of a PyTorch file any plain value."""
+    """Dict of tensors of a safetensors file, or any plain value of a PyTorch file."""
     metadata: dict[str, str]
     format: Format
 
@@ -188,8 +188,12 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
 def write_safetensors(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path) -> None:
     """Write a safetensors file whose bytes depend on nothing but the arguments.
 
-    The library's own writer puts the metadata in the random order of a hash map.
-    Names are sorted; larger elements come first, so that every tensor is aligned.
+    The library's own writer puts the metadata in the random order of a hash map. Names are sorted;
+    larger elements come first, so that every tensor is aligned.
+
+    Parameters
+    ----------
+    tensors : mapping to Tensor, any shape, dtype of `SAFETENSORS_DTYPES`, any values
     """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}

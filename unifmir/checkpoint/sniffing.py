@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: so that an error can say so. Nothing here imports torch."""
+"""Kind of a file by its first bytes, so that an error can name it. Nothing here imports torch."""
 
 import string
 import struct

@@ -1,4 +1,4 @@
-"""From an eager network to the same network with native parts."""
+"""Acceleration of an eager network: the same network with native parts."""
 
 import copy
 from typing import TypeVar, cast
@@ -30,7 +30,7 @@ class _NativeBody:
     native_body: NativeBody
 
     def enhance(self, features: Tensor, residual: bool) -> Tensor:
-        """As `SwinBody.enhance`."""
+        """Run the body on features (N, C, H, W), float32, as `SwinBody.enhance` does."""
         enhanced: Tensor = self.native_body(features, residual)
         return enhanced
 
@@ -61,7 +61,7 @@ def accelerate(
         bf16: products of Swin blocks and 3 x 3 convolutions, with sums and everything else in
         fp32. Whether that is the same picture is for the caller to check.
     example : Tensor, optional
-        A real input of `module`, which weights are rounded for in bf16; see
+        A real input of `module`, of a shape it takes, which weights are rounded for in bf16; see
         `unifmir.native.rounding`.
 
     Returns

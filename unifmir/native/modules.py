@@ -58,7 +58,7 @@ class NativeBlock(_Packed):
         self.bf16 = bf16
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 from `planes`, sides multiples of 8; changed and returned."""
+        """Features (N, C, H, W), float32 from `planes`, sides multiples of 8; changed in place."""
         block = Block(
             self.heads * self.width,
             self.heads,
@@ -101,7 +101,7 @@ class NativeNorm(_Packed):
         self.channels = layer.normalized_shape[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 as `planes` lays it out, H * W a multiple of 64 -> the same."""
+        """Features (N, C, H, W), float32, H * W a multiple of 64 -> the same shape, as `planes`."""
         out = planes(images.shape)
         lib, count, pixels = library(), ctypes.c_int64(0), images.shape[2] * images.shape[3]
 
@@ -154,7 +154,7 @@ class NativeConv(_Packed):
         self.slope = slope
 
     def forward(self, images: Tensor, add: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) float32 -> (N, C', H, W), contiguous.
+        """Features (N, C, H, W), float32 -> (N, C', H, W), contiguous.
 
         `add`, of the shape of the result, is added at the end; the result lies as it does.
         """
@@ -209,13 +209,13 @@ class NativeGroup(nn.Module):
         self.conv = NativeConv(group.conv, bf16, moments=moments.get("conv"))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
+        """Features (N, C, H, W), float32 -> the same shape."""
         out: Tensor = self.conv(self.blocks(planes(images.shape).copy_(images)), images)
         return out
 
 
 class NativeBody(nn.Module):
-    """`SwinBody.enhance`."""
+    """Native Swin body: computes what `SwinBody.enhance` does."""
 
     def __init__(self, body: SwinBody, bf16: bool, moments: Moments) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ class NativeBody(nn.Module):
         self.conv = NativeConv(body.conv_after_body, bf16, moments=moments.get("conv_after_body"))
 
     def forward(self, features: Tensor, residual: bool) -> Tensor:
-        """(N, C, H, W) -> the same shape; `residual`: add `features`."""
+        """Features (N, C, H, W), float32 -> the same shape; `residual`: add `features`."""
         features = features.contiguous()
         x = self.norm(self.groups(self.first_norm(features)))
         enhanced: Tensor = self.conv(x, features if residual else None)
@@ -238,7 +238,7 @@ class NativeBody(nn.Module):
 
 
 def planes(shape: Sequence[int]) -> Tensor:
-    """An empty image (N, C, H, W), with a gap between two channels.
+    """Allocate float32 features (N, C, H, W), with a gap between two channels.
 
     Without it, at sides that are powers of two, the channels of a pixel fall into the same few
     lines of a cache, which then holds none of them.
@@ -250,14 +250,14 @@ def planes(shape: Sequence[int]) -> Tensor:
 
 
 def in_planes(image: Tensor) -> bool:
-    """Whether an image lies as the C code reads it: channels at equal distances, rows joined."""
+    """Whether features (N, C, H, W), float32, lie as C reads them: joined rows, equal gaps."""
     n, channels, _, width = image.shape
     plane = image.stride(1)
     return image.stride() == (channels * plane, plane, width, 1) and n > 0
 
 
 def inside(moments: Mapping[str, Tensor], part: str) -> Moments:
-    """Moments of a part of a module, by their names in it."""
+    """Moments (columns, columns), float64, of the features of a part, by their names in it."""
     start = f"{part}." if part else ""
     return {
         name.removeprefix(start): values

@@ -68,7 +68,7 @@ def kernel(weight: Tensor, bf16: bool, moments: Tensor | None = None) -> Tensor:
 
 
 def bias(values: Tensor | None, rows: int) -> Tensor:
-    """A bias, filled up to a multiple of six rows with zeros."""
+    """Bias weights of shape (rows,), float32, filled up to a multiple of six with zeros."""
     filled = torch.zeros(ceil(rows / ROWS) * ROWS, dtype=torch.float32)
     if values is not None:
         filled[:rows] = values
@@ -76,15 +76,18 @@ def bias(values: Tensor | None, rows: int) -> Tensor:
 
 
 def norm(layer: nn.LayerNorm) -> Tensor:
-    """(2, channels): weight and bias."""
+    """Weights and biases of a LayerNorm, (2, channels) float32."""
     return torch.stack((layer.weight, layer.bias)).float().contiguous()
 
 
 def block(swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Everything of a Swin block, by the names of the C structure.
+    """Packed weights of a Swin block, by the names of the C structure.
 
-    `moments`: of what "norm1", "norm2" and "mlp.act" give; used for bf16. See
-    `unifmir.native.rounding`.
+    Parameters
+    ----------
+    moments : mapping to Tensor, shape (columns, columns), float64
+        Second moments of what "norm1", "norm2" and "mlp.act" give; used for bf16. See
+        `unifmir.native.rounding`.
     """
     attention = swin.attn
     channels = attention.qkv.in_features
@@ -130,7 +133,7 @@ def _reads(swin: SwinBlock, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def position(attention: WindowAttention) -> Tensor:
-    """Relative position bias, (heads, key, query) float32, times log2(e)."""
+    """Weights of relative positions, (heads, key, query) float32, times log2(e)."""
     table = attention.relative_position_bias_table.double() * LOG2E
     by_query = table[attention.relative_position_index]
     return by_query.permute(2, 1, 0).float().contiguous()
@@ -141,7 +144,7 @@ def masks() -> Tensor:
 
     Returns
     -------
-    Tensor, shape (3, key, query), float32
+    Tensor, shape (3, key, query), float32, in [-145, 0]
     """
     assert MASKED < -50  # noqa: S101 - below, the softmax would not be 0 at masked pixels
     plain = shift_mask(2 * WINDOW, 2 * WINDOW, WINDOW, torch.device("cpu"))[:, 0]

@@ -36,8 +36,8 @@ def measured_moments(module: nn.Module, image: Tensor) -> Moments:
     Parameters
     ----------
     module : module
-    image : Tensor
-        What the module takes: real and normalised.
+    image : Tensor, shape of the module's input, float32
+        Real and normalised.
     """
     moments: Moments = {}
 

@@ -1,4 +1,4 @@
-"""What is known of a reference model."""
+"""Rows of reference models: everything that is known of one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class ReferenceModel:
     options: Mapping[str, int | tuple[int, ...]]
     """Constructor arguments of the published network."""
     signature: Signature
-    """What the plain network reads and gives."""
+    """Input and output of the plain network."""
     parameters: int
-    """Of the published network."""
+    """Number of parameters of the published network."""
     citation: str
     doi: str
     notes: str = ""
-    """What a reader of the paper's tables should know."""
+    """Remarks for a reader of the paper's tables."""

@@ -85,7 +85,7 @@ class CareProjection(Network):
 
         Parameters
         ----------
-        x : Tensor, shape (N, 1, Z, Y, X)
+        x : Tensor, shape (N, 1, Z, Y, X), float
             Normalised; any size. The far ends of y and x are reflected up to what both parts can
             halve, once, so that the second part sees whole pixels of the first at the borders.
 

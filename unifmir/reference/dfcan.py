@@ -26,7 +26,7 @@ def fourier_matrices(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    tuple of Tensor, shape (size, size), float32
+    tuple of Tensor, shape (size, size), float32, in [-1, 1]
         A row is a frequency, from -(size // 2) on; a column is a pixel.
     """
     pixel = torch.arange(size, device=device)
@@ -48,6 +48,7 @@ def matrix_power(x: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor, shape (N, C, H, W), float32
+        Features.
 
     Returns
     -------
@@ -68,7 +69,8 @@ def amplitudes(x: Tensor) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W)
+    x : Tensor, shape (N, C, H, W), float
+        Features.
 
     Returns
     -------
@@ -94,7 +96,7 @@ class FourierChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) -> the same shape."""
+        """(N, features, H, W) -> the same shape, float."""
         response = self.spectral(amplitudes(x)).mean(dim=(-2, -1), keepdim=True)
         result: Tensor = x * self.weight(response)
         return result
@@ -114,7 +116,7 @@ class AttentionBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) -> the same shape."""
+        """(N, features, H, W) -> the same shape, float."""
         result: Tensor = x + self.body(x)
         return result
 
@@ -127,7 +129,7 @@ class AttentionGroup(nn.Module):
         self.blocks = nn.Sequential(*(AttentionBlock(features, hidden) for _ in range(blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) -> the same shape."""
+        """(N, features, H, W) -> the same shape, float."""
         result: Tensor = x + self.blocks(x)
         return result
 

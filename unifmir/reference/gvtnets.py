@@ -19,7 +19,7 @@ TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTrans
 
 
 def voxels(x: Tensor) -> int:
-    """Voxels of (N, C, *spatial).
+    """Count the voxels of features (N, C, *spatial) of any dtype.
 
     Of the unflattened tensor: the tracing exporter writes the length of a flattened one as a
     constant.
@@ -88,7 +88,7 @@ class SameTransformer(nn.Module):
         self.attention = GlobalAttention(ndim, features, features, heads)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, *spatial) -> the same shape."""
+        """(N, features, *spatial) -> the same shape, float."""
         active = self.act(x)
         result: Tensor = x + self.attention(self.query(active), active)
         return result
@@ -127,7 +127,7 @@ class UpTransformer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, *spatial) -> (N, features, *(stride * spatial))."""
+        """(N, in_channels, *spatial) -> (N, features, *(stride * spatial)), float."""
         active = self.act(x)
         query = self.query(active)
         result: Tensor = self.refine(query + self.attention(query, active))
@@ -156,7 +156,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, *spatial) -> (N, features, *spatial)."""
+        """(N, in_channels, *spatial) -> (N, features, *spatial), float."""
         active = self.act(x)
         residual = x if self.shortcut is None else self.shortcut(active)
         result: Tensor = residual + self.conv2(self.act(self.conv1(active)))

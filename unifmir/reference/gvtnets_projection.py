@@ -33,7 +33,7 @@ class LateralUpTransformer(nn.Module):
         self.attention = GlobalAttention(3, features, features, heads)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, Z, Y, X) -> (N, features, Z, 4 * Y, 4 * X)."""
+        """(N, features, Z, Y, X) -> (N, features, Z, 4 * Y, 4 * X), float."""
         active = self.act(x)
         query = F.interpolate(active, scale_factor=(1.0, STEP, STEP), mode="nearest")
         result: Tensor = query + self.attention(query, active)
@@ -60,7 +60,7 @@ class ProjectionWeights(nn.Module):
         self.last = nn.Conv3d(features, 1, 5, padding=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X), sides multiples of 4**(levels - 1) -> the same shape."""
+        """(N, 1, Z, Y, X), sides multiples of 4**(levels - 1) -> the same shape, float."""
         for index, conv in enumerate(self.down):
             # Only the image itself is not activated.
             x = self.pool(conv(self.act(x) if index else x))

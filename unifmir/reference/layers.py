@@ -1,4 +1,4 @@
-"""What several reference networks are built of."""
+"""Building blocks that several reference networks share."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from unifmir.networks.padding import reflect_index
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-"""By the number of spatial axes."""
+"""Kinds of convolutions by the number of spatial axes."""
 _FILLED = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -28,7 +28,7 @@ def reflect_pad_axes(x: Tensor, multiples: Sequence[int]) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (..., *spatial)
+    x : Tensor, shape (..., *spatial), any dtype, any values
     multiples : sequence of int
         One per spatial axis, pixels; an axis with 1 is left as it is.
     """

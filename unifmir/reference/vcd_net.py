@@ -17,7 +17,12 @@ from unifmir.signature import Signature
 
 
 def reflect_pad_to(x: Tensor, minimum: int) -> Tensor:
-    """Reflect-pad the right and bottom of (..., H, W) up to at least `minimum` pixels."""
+    """Reflect-pad the right and bottom up to at least `minimum` pixels.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., H, W), any dtype, any values
+    """
     for axis in (-2, -1):
         size = x.shape[axis]
         # A product, not a branch: tracing would keep one side of it.
