@@ -1,41 +1,68 @@
 """The rules of layout that keep the project easy to change, held by reading the source."""
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import house_counts as counts
+from tests.helpers.imports import (
+    EVERY,
+    LAYERS,
+    circles,
+    imports,
+    layer_of,
+    module_graph,
+    room_graph,
+)
+from tests.helpers.shipped_code import Module, shipped
 from unifmir.export.formats import FORMATS
+from unifmir.export.runtimes import RUNTIMES
 
 REPO = Path(__file__).resolve().parents[2]
-LAYERS = ("core", "export", "zoo", "benchmarks", "cli")
-"""From the bottom up: each may import itself and those before it."""
-FACADE = (REPO / "unifmir" / "__init__.py", REPO / "unifmir" / "__main__.py")
+FACADE = ("unifmir", "unifmir.__main__")
 """`import unifmir` and `python -m unifmir`: they stand before the layers and name those above."""
 MAX_LINES = 400
 NETWORK_IMPORTS = ("torch", "math", "collections.abc", "typing", "unifmir.networks")
 """A BioImage.IO package carries the networks' files, where nothing else is installed."""
-DOTTED = re.compile(r"unifmir(\.\w+)+(:\w+)?")
+MAX_TASK_COMPARISONS = 10
+"""Where a comparison with a task's name says more than a field would; each has its reason."""
+NO_LADDERS = {
+    "batch": "gives planes that were cut as channels their axis back",
+    "default_profile": "sizes that fit a GPU's memory, which differ by task",
+}
+"""Functions with branches on the kind of a network that choose no interface."""
+SHARED_NAMES = {
+    "base": "types of the rows of a room",
+    **dict.fromkeys(
+        ("aotinductor", "openvino", "tensorrt", "torchscript"),
+        "a format, and the runtime of the library that both are named after",
+    ),
+    "native": "the kernels, and the runtime that runs them",
+    **dict.fromkeys(("doctor", "export", "restore", "zoo"), "a command named like its room"),
+    **dict.fromkeys(("projection", "volume"), "a task, and the first network that it has alone"),
+}
+"""Names that two modules have, and why."""
 
 
-def sources(layer: str) -> list[Path]:
-    """The Python files of a layer; the links inside unifmir/ are not followed."""
-    folder = REPO / ("unifmir" if layer == "core" else layer)
-    above = {folder / name for name in LAYERS}
-    return sorted(p for p in folder.rglob("*.py") if not above.intersection(p.parents))
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    """Shipped code."""
+    return shipped()
 
 
-def packages_sources() -> list[Path]:
-    """The Python files of all layers."""
-    return [path for layer in LAYERS for path in sources(layer)]
+@pytest.fixture(scope="module")
+def layered(modules: list[Module]) -> list[Module]:
+    """Shipped code without what stands before the layers."""
+    return [module for module in modules if module.name not in FACADE]
 
 
 def own_sources() -> list[Path]:
-    """Every Python file of the project."""
-    others = (REPO / name for name in ("tests", "benchmarks"))
-    return [*packages_sources(), *(p for folder in others for p in sorted(folder.rglob("*.py")))]
+    """Every Python file of the project; the links inside unifmir/ are not followed."""
+    studies = (path for path in sorted((REPO / "benchmarks" / "studies").rglob("*.py")))
+    tests = (path for path in sorted((REPO / "tests").rglob("*.py")))
+    return [*(REPO / module.path for module in shipped()), *studies, *tests]
 
 
 def parsed(path: Path) -> ast.Module:
@@ -43,54 +70,88 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports, also inside functions and as strings of lazy rows."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and DOTTED.fullmatch(str(node.value)):
-            yield str(node.value).replace(":", ".")
-
-
-def layer_of(name: str) -> str | None:
-    """The layer a dotted name belongs to; None outside unifmir."""
-    first, _, rest = name.partition(".")
-    second = rest.partition(".")[0]
-    if first != "unifmir":
-        return None
-    return second if second in LAYERS else "core"
-
-
 def shown(path: Path) -> str:
     """A path as it is named in the repository."""
     return path.relative_to(REPO).as_posix()
 
 
+def imported(modules: list[Module]) -> Iterator[tuple[Module, str]]:
+    """Modules with each name that they import, the text of lazy rows included."""
+    yield from ((module, one.name) for module in modules for one in imports(module.tree))
+
+
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_imports_only_itself_and_the_layers_below(layer):
+def test_a_layer_imports_only_itself_and_the_layers_below(layer, layered):
     allowed = {None, *LAYERS[: LAYERS.index(layer) + 1]}
-    assert sources(layer), f"no sources found for {layer}"
+    members = [module for module in layered if layer_of(module.name) == layer]
+    assert members, f"no sources found for {layer}"
     upward = [
-        f"{shown(path)} imports {name}"
-        for path in sources(layer)
-        if path not in FACADE
-        for name in imported_names(path)
+        f"{module.path} imports {name}"
+        for module, name in imported(members)
         if layer_of(name) not in allowed
     ]
     assert not upward
 
 
-def test_networks_import_nothing_but_torch_and_each_other():
-    folder = REPO / "unifmir" / "networks"
+def test_studies_are_imported_by_nothing_shipped(modules):
+    assert not [
+        f"{module.path} imports {name}"
+        for module, name in imported(modules)
+        if name.startswith(("unifmir.benchmarks.studies", "benchmarks"))
+    ]
+
+
+def test_no_circle_of_modules(layered):
+    assert not circles(module_graph(layered, EVERY))
+
+
+def test_no_circle_of_rooms(layered):
+    assert not circles(room_graph(layered, EVERY))
+
+
+def test_runtimes_know_nothing_of_the_formats_that_use_them(layered):
+    runtimes = [module for module in layered if module.name.startswith("unifmir.export.runtimes")]
+    assert runtimes
+    assert not [
+        f"{module.path} imports {name}"
+        for module, name in imported(runtimes)
+        if name.startswith("unifmir.export.formats")
+    ]
+
+
+def test_no_two_classes_of_one_name(modules):
+    assert not counts.doubled_classes(modules)
+
+
+def test_no_two_modules_of_one_name_without_a_reason(modules):
+    assert set(counts.doubled_modules(modules)) == set(SHARED_NAMES)
+
+
+def test_what_depends_on_a_task_is_read_from_its_row(modules):
+    assert not counts.task_tables(modules)
+    found = counts.task_comparisons(modules)
+    assert len(found) <= MAX_TASK_COMPARISONS, found
+
+
+def test_one_place_chooses_the_image_interface(modules):
+    places = {place.split()[-1] for place in counts.ladders(modules)}
+    assert "interface_of" in places
+    assert places - {"interface_of"} <= set(NO_LADDERS)
+
+
+def test_formats_are_run_by_runtimes_alone(modules):
+    assert not counts.runners(modules)
+
+
+def test_networks_import_nothing_but_torch_and_each_other(modules):
+    networks = [module for module in modules if module.name.startswith("unifmir.networks")]
     foreign = [
-        f"{shown(path)} imports {name}"
-        for path in sorted(folder.glob("*.py"))
-        for name in imported_names(path)
+        f"{module.path} imports {name}"
+        for module, name in imported(networks)
         if not name.startswith(tuple(f"{allowed}." for allowed in NETWORK_IMPORTS))
         and name not in NETWORK_IMPORTS
     ]
+    assert networks
     assert not foreign
 
 
@@ -113,22 +174,23 @@ def test_modules_are_short():
     assert not long
 
 
-def test_every_folder_with_modules_is_a_package():
+def test_every_folder_with_modules_is_a_package(modules):
     # setuptools finds packages by their __init__.py; without it a folder is left out of the wheel.
-    folders = {path.parent for path in packages_sources()}
-    assert not [shown(folder) for folder in folders if not (folder / "__init__.py").exists()]
+    packages = {module.path.parent for module in modules if module.is_package}
+    assert not [shown(REPO / m.path) for m in modules if m.path.parent not in packages]
 
 
-def test_every_exporter_has_a_row():
+def test_every_exporter_has_a_row(modules):
     rows = {FORMATS.target(name).partition(":")[0] for name in FORMATS}
     without = [
-        shown(path)
-        for path in sources("export")
-        for node in parsed(path).body
+        module.at(node, node.name)
+        for module in modules
+        if module.name.startswith("unifmir.export")
+        for node in module.tree.body
         if isinstance(node, ast.ClassDef)
         and node.name.endswith("Exporter")
         and node.name != "Exporter"  # the protocol
-        and ".".join(["unifmir", *path.relative_to(REPO).with_suffix("").parts]) not in rows
+        and module.name not in rows
     ]
     assert not without
 
@@ -138,7 +200,8 @@ def test_every_row_leads_to_an_exporter_of_that_name(name):
     exporter = FORMATS[name]
     assert exporter.name == name
     assert exporter.suffix.startswith(".")
-    assert all(callable(getattr(exporter, part)) for part in ("write", "runner", "lineage"))
+    assert exporter.runtime in RUNTIMES
+    assert all(callable(getattr(exporter, part)) for part in ("write", "lineage"))
 
 
 def test_every_format_has_a_contract_test():

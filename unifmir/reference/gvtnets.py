@@ -134,7 +134,7 @@ class UpTransformer(nn.Module):
         return result
 
 
-class ResidualBlock(nn.Module):
+class PreactivatedBlock(nn.Module):
     """Two pre-activated 3-wide convolutions, and a residual around them.
 
     Where the width changes, or `always_project`, the residual is a 1-wide convolution of the
@@ -203,7 +203,7 @@ class GVTNet(Network):
         self.multiples = tuple(s ** (levels - 1) for s in stride)
         self.first = conv(1, features, 3, padding=1, bias=port)
         self.encoder = nn.ModuleList(
-            ResidualBlock(ndim, width, width, port, port) for width in widths[:-1]
+            PreactivatedBlock(ndim, width, width, port, port) for width in widths[:-1]
         )
         self.down = nn.ModuleList(
             conv(width, 2 * width, 3, stride=stride, padding=1, bias=port) for width in widths[:-1]
@@ -214,7 +214,7 @@ class GVTNet(Network):
             for width in reversed(widths[:-1])
         )
         self.decoder = nn.ModuleList(
-            ResidualBlock(ndim, 2 * width, width, port, port) for width in reversed(widths[:-1])
+            PreactivatedBlock(ndim, 2 * width, width, port, port) for width in reversed(widths[:-1])
         )
         self.act = nn.ReLU6()
         self.last = conv(features, 1, 1, bias=port)
