@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests import toys
 from tests.compat.packages import TINY, network
 from unifmir.config import SingleTaskConfig
 from unifmir.export.cases import example
+from unifmir.export.formats.bioimageio import default_card
 from unifmir.export.formats.bioimageio.architecture import bundle
 from unifmir.export.formats.bioimageio.lint_weights import imported_packages
+from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
 from unifmir.model import build, image_interface
 from unifmir.tasks import TASKS
@@ -101,3 +104,16 @@ def test_comments_and_documentation_survive():
     source = bundle(TINY.single("projection"), "0.1.0").source
     assert "# The upsampler is empty at scale 1" in source
     assert '"""Keeps the random features positive."""' in source
+
+
+def test_a_sixth_task_has_card_axes_and_architecture_from_its_row_alone():
+    with toys.registered():
+        config = SingleTaskConfig("toy-task", TINY.body)
+        generated = bundle(config, "0.1.0")
+        assert generated.callable == "UniFMIRToyTask"
+        assert "class UniFMIRToyTask(PlaneInterface):" in generated.source
+        assert [axis.id for axis in axes_of(config, 4).outputs] == ["y", "x"]
+        card = default_card(
+            "toy-task", name="Toys", github_user="", git_repo="", timestamp="", unifmir_version=""
+        )
+        assert card.intended_use == TASKS["toy-task"].card.intended_use
