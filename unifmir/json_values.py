@@ -6,13 +6,12 @@ by its name, with what was expected and what was found.
 
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from unifmir.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict, TypeAdapter
+    from pydantic import ConfigDict
     from pydantic_core import ErrorDetails
 
 STRICT: "ConfigDict" = {"strict": True, "extra": "forbid"}
@@ -52,22 +51,15 @@ def read_values(kind: type[_T], values: Any) -> _T:
     CheckpointError
         With every entry that does not fit.
     """
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     try:
-        return _adapter(kind).validate_json(json.dumps(values))
+        return TypeAdapter(kind).validate_json(json.dumps(values))
     except RecursionError as error:
         raise CheckpointError(f"{kind.__name__} is nested too deeply") from error
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise CheckpointError("; ".join(_told(kind.__name__, d) for d in details)) from error
-
-
-@lru_cache(maxsize=32)
-def _adapter(kind: type[_T]) -> "TypeAdapter[_T]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
 
 
 def _told(name: str, detail: "ErrorDetails") -> str:
