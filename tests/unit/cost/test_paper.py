@@ -8,6 +8,8 @@ import pytest
 from unifmir.cost.paper.paper_tables import CUT_OFF, PaperRow, as_table, paper_rows, printed_rows
 from unifmir.cost.paper.recipes import RECIPES
 
+pytestmark = pytest.mark.slow  # the paper's networks in full size
+
 # (table, task, model, precision) of the rows that are reproduced to every printed digit.
 EQUAL = {
     (2, "sr", "ENLCN", "float32"),
