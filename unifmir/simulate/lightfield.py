@@ -10,11 +10,13 @@ from math import isqrt
 import numpy as np
 import scipy.fft
 import scipy.ndimage
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from unifmir.tasks.volume import VOLUME
 
-Array = NDArray[np.float32]
+Volume = Float32[np.ndarray, "z y x"]
+Views = Float32[np.ndarray, "n n h w"]
+LightField = Float32[np.ndarray, "y x"]
 
 VIEWS_PER_SIDE = isqrt(VOLUME.simulation.views)
 SHEAR = 0.3
@@ -25,13 +27,13 @@ DEFOCUS_SIGMA = 0.08
 """Growth of that blur per plane."""
 
 
-def views_of(volume: Array, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR) -> Array:
+def project_views(volume: Volume, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR) -> Views:
     """Project a stack to its views.
 
     Parameters
     ----------
     volume : ndarray, shape (planes, n * h, n * w), float32
-        Light emitted. Sides wrap around: cut two lenses off afterwards.
+        Light emitted, >= 0, in any unit. Sides wrap around: cut two lenses off afterwards.
 
     Returns
     -------
@@ -64,26 +66,26 @@ def views_of(volume: Array, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR
     return np.maximum(out, 0)
 
 
-def _box(frequency: Array, width: int) -> Array:
+def _box(frequency: Float32[np.ndarray, " n"], width: int) -> Float32[np.ndarray, " n"]:
     """Spectrum of the mean over `width` (odd) pixels."""
     offsets = np.arange(width) - width // 2
-    result: Array = np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1).astype(np.float32)
-    return result
+    spectrum = np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1)
+    return spectrum.astype(np.float32)
 
 
-def interleave(views: Array) -> Array:
-    """Views (n, n, h, w) to the raw image (n * h, n * w): pixels [i::n, j::n] are view (i, j)."""
+def interleave(views: Views) -> LightField:
+    """Raw image (n * h, n * w) in the views' units: its pixels [i::n, j::n] are view (i, j)."""
     n, _, height, width = views.shape
     return np.ascontiguousarray(views.transpose(2, 0, 3, 1).reshape(height * n, width * n))
 
 
-def separate(light_field: Array, views: int = VIEWS_PER_SIDE) -> Array:
-    """Inverse of `interleave`."""
+def separate(light_field: LightField, views: int = VIEWS_PER_SIDE) -> Views:
+    """Views of a raw image in its own units: pixels [i::n, j::n] become view (i, j)."""
     height, width = light_field.shape[0] // views, light_field.shape[1] // views
     return light_field.reshape(height, views, width, views).transpose(1, 3, 0, 2)
 
 
-def refocus(light_field: Array, *, planes: int, shear: float = SHEAR) -> Array:
+def refocus(light_field: LightField, *, planes: int, shear: float = SHEAR) -> Volume:
     """Shift-and-sum refocusing of a raw light field: (planes, n * h, n * w) in its own units."""
     views = separate(light_field)
     n, _, height, width = views.shape
@@ -104,5 +106,4 @@ def refocus(light_field: Array, *, planes: int, shear: float = SHEAR) -> Array:
                 for j in range(n)
             )
             volume[z] += scipy.ndimage.shift(row, (-offsets[i] * depth, 0), order=1, mode="nearest")
-    result: Array = volume / n**2
-    return result
+    return volume / n**2

@@ -11,9 +11,7 @@ from math import ceil
 import numpy as np
 import scipy.fft
 import scipy.signal
-from numpy.typing import NDArray
-
-Array = NDArray[np.float32]
+from jaxtyping import Float, Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +20,10 @@ class Optics:
 
     numerical_aperture: float = 1.2
     wavelength_um: float = 0.52
-    """Emission, in vacuum."""
+    """Wavelength of the emission in vacuum."""
     refractive_index: float = 1.33
     pixel_um: float = 0.1
-    """In the sample."""
+    """Side of a pixel in the sample."""
     z_step_um: float = 0.2
     confocal: bool = False
     """Excitation and pinhole as sharp as the emission: the square of the widefield function."""
@@ -45,14 +43,16 @@ class Camera:
     offset: float = 100.0
     """Added to every pixel, as cameras do so that noise does not go below zero."""
 
-    def expose(self, photons: Array, rng: np.random.Generator) -> Array:
+    def expose(
+        self, photons: Float[np.ndarray, "*axes"], rng: np.random.Generator
+    ) -> Float32[np.ndarray, "*axes"]:
         """One exposure: Poisson counts of the expected `photons`, read noise and offset; >= 0."""
         counts = rng.poisson(np.maximum(photons, 0)).astype(np.float32)
         noise = rng.standard_normal(counts.shape, dtype=np.float32) * np.float32(self.read_noise)
         return np.maximum(counts + noise + np.float32(self.offset), 0)
 
 
-def psf(optics: Optics, *, planes: int, size: int) -> Array:
+def psf(optics: Optics, *, planes: int, size: int) -> Float32[np.ndarray, "z y x"]:
     """Point-spread function of `optics`.
 
     Parameters
@@ -66,7 +66,8 @@ def psf(optics: Optics, *, planes: int, size: int) -> Array:
     Returns
     -------
     ndarray, shape (planes, size, size), float32
-        Sums to 1. A widefield function has equal sums in all planes but for what leaves the sides.
+        Normalised: sums to 1. Planes of a widefield function have equal sums, but for what leaves
+        the sides.
     """
     if planes % 2 == 0 or size % 2 == 0:
         raise ValueError(f"planes and size must be odd to have a middle: {planes}, {size}")
@@ -92,20 +93,21 @@ def psf(optics: Optics, *, planes: int, size: int) -> Array:
         kernel[index] = intensity[cut, cut].reshape(size, fine, size, fine).sum(axis=(1, 3))
     if optics.confocal:
         kernel = kernel**2
-    result: Array = (kernel / kernel.sum()).astype(np.float32)
-    return result
+    return (kernel / kernel.sum()).astype(np.float32)
 
 
-def blur(density: Array, kernel: Array) -> Array:
-    """Convolve an image or stack with a kernel; beyond the sides it is dark. Same shape, >= 0."""
+def blur(
+    density: Float[np.ndarray, "*axes"], kernel: Float[np.ndarray, "..."]
+) -> Float32[np.ndarray, "*axes"]:
+    """Convolve an image or stack with a kernel of as many axes; outside it is dark. >= 0."""
     blurred = scipy.signal.fftconvolve(density, kernel.astype(np.float32), mode="same")
-    result: Array = np.maximum(blurred, 0).astype(np.float32)
+    result: np.ndarray = np.maximum(blurred, 0).astype(np.float32)
     return result
 
 
-def gaussian_kernel(sigmas: tuple[float, ...]) -> Array:
+def gaussian_kernel(sigmas: tuple[float, ...]) -> Float32[np.ndarray, "..."]:
     """Normalised separable Gaussian, sigmas in pixels, cut at four sigmas."""
-    kernel: NDArray[np.float64] = np.ones(())
+    kernel = np.ones(())
     for sigma in sigmas:
         reach = max(1, ceil(4 * sigma))
         line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

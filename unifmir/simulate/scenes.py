@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.ndimage
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64
 
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.registry import resolve
@@ -16,11 +16,11 @@ from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
 from unifmir.tasks.volume import VOLUME
 
-Array = NDArray[np.float32]
+Image = Float[np.ndarray, "..."]
 
 SR_SCALE = 2
 AXIAL_STEP = 4
-"""isotropic: one recorded plane for this many of the restored."""
+"""Restored planes for each recorded one, for isotropic reconstruction."""
 SURFACE_PLANES = PROJECTION.simulation.planes
 VOLUME_PLANES = VOLUME.simulation.result_planes
 DARK = Camera(read_noise=0.5, offset=0.0)
@@ -35,11 +35,11 @@ class SimulatedPair:
     """
 
     task: str
-    image: Array
-    """In the axes of `TaskSpec.input_axes`; photoelectrons with the camera's offset."""
-    target: Array
-    """In the axes of `TaskSpec.output_axes`; expected photons with the offset, no noise."""
-    reference: Array
+    image: Image
+    """Photoelectrons with the camera's offset; axes of `TaskSpec.input_axes`."""
+    target: Image
+    """Expected photons with the offset, no noise; axes of `TaskSpec.output_axes`."""
+    reference: Image
     """Noise-free image in the units of the target, whose percentiles normalise it."""
 
 
@@ -120,7 +120,9 @@ def super_resolution(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("sr", image, truth, truth)
 
 
-def _tissue(rng: np.random.Generator, shape: tuple[int, int, int], feature: float) -> Array:
+def _tissue(
+    rng: np.random.Generator, shape: tuple[int, int, int], feature: float
+) -> structures.Density:
     """A mixture of structures in 3D, `feature` pixels the radius of a nucleus."""
     voxels = float(np.prod(shape))
     kind = rng.integers(4)
@@ -153,12 +155,11 @@ def _tissue(rng: np.random.Generator, shape: tuple[int, int, int], feature: floa
         bright = structures.beads(rng, shape, count=max(2, round(voxels / 40000)))
         density = density + rng.uniform(2, 8) * scipy.ndimage.gaussian_filter(bright, 1.5)
     density = density / max(float(np.percentile(density, 99.5)), 1e-3)
-    tissue: Array = (np.minimum(density, 4) + rng.uniform(0, 0.03)).astype(np.float32)
-    return tissue
+    return (np.minimum(density, 4) + rng.uniform(0, 0.03)).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
-def _stack_psf(optics: Optics, planes: int, size: int) -> Array:
+def _stack_psf(optics: Optics, planes: int, size: int) -> Float32[np.ndarray, "z y x"]:
     return psf(optics, planes=planes, size=size)
 
 
@@ -197,13 +198,14 @@ def coarse_planes(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("isotropic", image, truth, truth)
 
 
-def _linear_planes(stack: Array, where: NDArray[np.float64]) -> Array:
+def _linear_planes(
+    stack: Float32[np.ndarray, "z y x"], where: Float64[np.ndarray, " planes"]
+) -> Float32[np.ndarray, "planes y x"]:
     """Planes of a stack at fractional positions, linearly interpolated, held at the ends."""
     where = np.clip(where, 0, len(stack) - 1)
     low = np.minimum(where.astype(int), len(stack) - 2)
     part = (where - low).astype(np.float32)[:, None, None]
-    result: Array = stack[low] * (1 - part) + stack[low + 1] * part
-    return result
+    return stack[low] * (1 - part) + stack[low + 1] * part
 
 
 def surface(rng: np.random.Generator, size: int) -> SimulatedPair:
@@ -265,7 +267,7 @@ def light_field(rng: np.random.Generator, size: int) -> SimulatedPair:
         density = structures.nuclei(rng, shape, count=count, radius=9.0, shell=2.0)
     density = scipy.ndimage.gaussian_filter(density, (0.8, 1.2, 1.2))
     density = np.minimum(density / np.quantile(density, 0.9995), 1).astype(np.float32)
-    views = lightfield.views_of(density)
+    views = lightfield.project_views(density)
     inner = slice(margin, size + margin)
     views = views[:, :, inner, inner]
     cut = slice(margin * lens, (size + margin) * lens)
@@ -277,7 +279,7 @@ def light_field(rng: np.random.Generator, size: int) -> SimulatedPair:
     return SimulatedPair("volume", image, truth, truth)
 
 
-def _rescaled(image: Array, reference: Array, task: str) -> Array:
+def _rescaled(image: Image, reference: Image, task: str) -> Image:
     """`image` with the percentiles of `reference` at 0 and 1."""
     rule = TASKS[task].normalization
     low, high = np.percentile(reference, (rule.low_percent, rule.high_percent))
@@ -285,12 +287,12 @@ def _rescaled(image: Array, reference: Array, task: str) -> Array:
     return np.clip(out, 0, 1) if rule.clip else out
 
 
-def normalize_pair(scene: SimulatedPair) -> tuple[Array, Array]:
+def normalize_pair(scene: SimulatedPair) -> tuple[Image, Image]:
     """A scene in the network's units, whole: windows, slices and views are cut from it.
 
     Returns
     -------
-    image, target : ndarray, float32
+    image, target : ndarray, shapes and floating dtypes of the scene's
         The image is normalised with its own percentiles, the target with those of the noise-free
         image (Weigert et al. 2018), so that an output mapped back with the image's is in photons.
         Volume: both in [-1, 1].

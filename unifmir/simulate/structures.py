@@ -1,22 +1,25 @@
 """Fluorophores: densities of filaments, rings, nuclei, membranes and beads, in 2D and 3D.
 
-Every function takes a generator and the shape of the density in pixels and returns float32 >= 0
-of that shape with a maximum of about 1. Lengths are in pixels.
+Most functions take a generator and the shape of the density in pixels. Lengths are in pixels.
 """
 
 from itertools import product
 
 import numpy as np
 import scipy.ndimage
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 from scipy.spatial import cKDTree
 
-Array = NDArray[np.float32]
-Points = NDArray[np.float64]
+Density = Float32[np.ndarray, "..."]
+"""Fluorophores per pixel of the shape that was asked for: >= 0, about 1 at the brightest."""
 
 
-def deposit(points: Points, weights: NDArray[np.float64], shape: tuple[int, ...]) -> Array:
-    """Spread weighted points, (n, dimensions), on the pixels around each, linearly."""
+def deposit(
+    points: Float64[np.ndarray, "n axes"],
+    weights: Float64[np.ndarray, " n"],
+    shape: tuple[int, ...],
+) -> Density:
+    """Spread weighted points, in pixels, linearly on the pixels around each; their units stay."""
     density = np.zeros(int(np.prod(shape)))
     low = np.floor(points).astype(np.int64)
     part = points - low
@@ -29,8 +32,10 @@ def deposit(points: Points, weights: NDArray[np.float64], shape: tuple[int, ...]
     return density.reshape(shape).astype(np.float32)
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> Array:
-    """Random field of mean 0 and standard deviation 1 that varies over `sigma` pixels."""
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float
+) -> Float32[np.ndarray, "..."]:
+    """Random field, normalised to mean 0 and deviation 1, that varies over `sigma` pixels."""
     # Made coarse and enlarged: filtering at full size costs ten times more at large sigmas.
     step = max(1.0, sigma / 2)
     coarse = tuple(max(4, round(side / step) + 4) for side in shape)
@@ -38,7 +43,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float)
     where = np.meshgrid(*(np.arange(n) / step + 1 for n in shape), indexing="ij", sparse=False)
     limits = [np.minimum(w, n - 1) for w, n in zip(where, coarse, strict=True)]
     out = scipy.ndimage.map_coordinates(field, limits, order=1)
-    result: Array = ((out - out.mean()) / (out.std() + 1e-12)).astype(np.float32)
+    result: np.ndarray = ((out - out.mean()) / (out.std() + 1e-12)).astype(np.float32)
     return result
 
 
@@ -49,7 +54,7 @@ def filaments(
     count: int,
     length: float,
     bending: float = 0.02,
-) -> Array:
+) -> Density:
     """Worm-like chains: microtubules, actin, neurites. `bending`: turn per pixel, radians."""
     step = 0.5
     steps = max(2, int(length / step))
@@ -65,7 +70,9 @@ def filaments(
     return deposit(points.reshape(-1, dimensions), brightness.reshape(-1), shape)
 
 
-def rings(rng: np.random.Generator, shape: tuple[int, int], *, count: int, radius: float) -> Array:
+def rings(
+    rng: np.random.Generator, shape: tuple[int, int], *, count: int, radius: float
+) -> Density:
     """Circles: coated pits and vesicles seen in projection."""
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     circle = np.stack((np.sin(angles), np.cos(angles)), axis=-1)
@@ -76,7 +83,7 @@ def rings(rng: np.random.Generator, shape: tuple[int, int], *, count: int, radiu
     return deposit(points.reshape(-1, 2), weights.reshape(-1), shape)
 
 
-def beads(rng: np.random.Generator, shape: tuple[int, ...], *, count: int) -> Array:
+def beads(rng: np.random.Generator, shape: tuple[int, ...], *, count: int) -> Density:
     """Points of differing brightness: beads, single molecules, puncta."""
     points = rng.uniform(0, 1, (count, len(shape))) * (np.array(shape) - 1)
     return deposit(points, rng.uniform(0.3, 1.0, count), shape)
@@ -89,7 +96,7 @@ def nuclei(
     count: int,
     radius: float,
     shell: float = 0.0,
-) -> Array:
+) -> Density:
     """Ellipsoids with a chromatin-like texture, or only their envelopes of width `shell`."""
     density = np.zeros(shape, dtype=np.float32)
     texture = 1 + 0.35 * smooth_noise(rng, shape, max(1.0, radius / 4))
@@ -112,13 +119,12 @@ def nuclei(
             profile = np.clip(0.5 - distance, 0, 1)
         part = (brightness * profile).astype(np.float32)
         density[box] = np.maximum(density[box], part)
-    result: Array = density * np.clip(texture, 0.1, None)
-    return result
+    return density * np.clip(texture, 0.1, None)
 
 
 def membranes(
     rng: np.random.Generator, shape: tuple[int, ...], *, cell: float, width: float = 1.0
-) -> Array:
+) -> Density:
     """Borders of a packed tissue: where the two nearest of random centres are equally far."""
     margin = cell
     volume = float(np.prod([side + 2 * margin for side in shape]))
@@ -132,14 +138,13 @@ def membranes(
     near = cKDTree(centres).query(points, k=2)[0]
     profile = np.exp(-(((near[:, 1] - near[:, 0]) / (2 * width)) ** 2)).reshape(shape)
     brightness = np.clip(1 + 0.3 * smooth_noise(rng, shape, cell), 0.2, None)
-    result: Array = (profile * brightness).astype(np.float32)
-    return result
+    return (profile * brightness).astype(np.float32)
 
 
 def height_map(
     rng: np.random.Generator, shape: tuple[int, int], *, low: float, high: float
-) -> Array:
-    """A smooth surface: height in planes for every pixel, between `low` and `high`."""
+) -> Float32[np.ndarray, "y x"]:
+    """Heights of a smooth surface, in planes, in the range from `low` to `high`."""
     bumps = smooth_noise(rng, shape, max(shape) / 4)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     tilt = rng.uniform(-1, 1, 2)
@@ -148,5 +153,4 @@ def height_map(
     surface = (surface - surface.min()) / (np.ptp(surface) + 1e-12)
     span = (high - low) * rng.uniform(0.3, 1.0)
     floor = rng.uniform(low, high - span)
-    result: Array = (floor + span * surface).astype(np.float32)
-    return result
+    return (floor + span * surface).astype(np.float32)

@@ -122,13 +122,13 @@ class TestLightField:
     def test_the_focal_plane_looks_alike_from_everywhere(self) -> None:
         volume = np.zeros((9, 55, 55), dtype=np.float32)
         volume[4, 25:30, 25:30] = 1
-        views = lightfield.views_of(volume)
+        views = lightfield.project_views(volume)
         assert np.allclose(views, views[5, 5], atol=1e-5)
 
     def test_a_defocused_point_moves_with_the_view(self) -> None:
         volume = np.zeros((41, 121, 121), dtype=np.float32)
         volume[40, 60, 60] = 1
-        views = lightfield.views_of(volume)
+        views = lightfield.project_views(volume)
         columns = np.arange(11)
         rows_seen = (views[:, 5].sum(axis=2) * columns).sum(axis=1) / views[:, 5].sum(axis=(1, 2))
         # 20 planes off focus, 0.3 pixels per plane and view: 6 pixels, 6 / 11 of a lens, a view.
@@ -139,7 +139,7 @@ class TestLightField:
     def test_refocusing_finds_the_plane_of_a_point(self) -> None:
         volume = np.zeros((31, 121, 121), dtype=np.float32)
         volume[25, 55:66, 60] = 1
-        raw = lightfield.interleave(lightfield.views_of(volume))
+        raw = lightfield.interleave(lightfield.project_views(volume))
         planes = lightfield.refocus(raw, planes=31).max(axis=(1, 2))
         assert abs(int(planes.argmax()) - 25) <= 2
 

@@ -82,7 +82,7 @@ class TestBatches:
         rng = np.random.default_rng(0)
         volume = np.zeros((31, 66, 66), dtype=np.float32)
         volume[20, 8:19, 30:41] = volume[20, 40:51, 8:19] = 1
-        raw = lightfield.interleave(lightfield.views_of(volume)) + 1e-3 * rng.random((66, 66))
+        raw = lightfield.interleave(lightfield.project_views(volume)) + 1e-3 * rng.random((66, 66))
         pool = Pool("volume", (raw.astype(np.float32),), (volume,))
         recipe = replace(RECIPES["volume"], scene_size=6, patch=6)
         seen = set()
