@@ -118,12 +118,12 @@ class Worker:
     def quality(self, config: dict[str, Any], images: int, seed: int) -> Answer:
         """Measure how well it restores held-out images."""
         from unifmir.config import MultiTaskConfig, config_from_dict
-        from unifmir.training.evaluation import quality
+        from unifmir.training.evaluation import score_runner
 
         chosen = config_from_dict(config)
         if isinstance(chosen, MultiTaskConfig):
             raise BenchmarkError("a multi-task model is judged one task at a time")
-        return asdict(quality(self._require_session().run, chosen, images=images, seed=seed))
+        return asdict(score_runner(self._require_session().run, chosen, images=images, seed=seed))
 
     def peaks(self, device: str, threads: int, seconds: float) -> Answer:
         """Measure the machine's peaks."""

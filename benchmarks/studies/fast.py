@@ -21,7 +21,7 @@ from unifmir.checkpoint.pruning import prune, without_middle_group
 from unifmir.machine import library_versions
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
-from unifmir.training.evaluation import Runner, quality, runner_of
+from unifmir.training.evaluation import Runner, make_runner, score_runner
 from unifmir.zoo import EMBEDDED
 
 ROUNDS = 7
@@ -51,8 +51,8 @@ def main() -> None:
 def measured(single: Network, images: int) -> dict[str, Any]:
     """One task: quality and parameters of both, and how many times as fast the smaller one is."""
     short = without_middle_group(single)
-    runs = [runner_of(network) for network in (single, short)]
-    scores = [quality(run, single.config, images=images, seed=SEED) for run in runs]
+    runs = [make_runner(network) for network in (single, short)]
+    scores = [score_runner(run, single.config, images=images, seed=SEED) for run in runs]
     ratios = speed_ratios(runs, single)
     return {
         "task": single.task,

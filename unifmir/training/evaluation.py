@@ -9,12 +9,13 @@ from dataclasses import asdict, astuple, dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from unifmir.checkpoint.pruning import prune
 from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.interfaces import reads_single_planes
 from unifmir.metrics import METRICS
+from unifmir.metrics.base import RestoredImage
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
@@ -23,8 +24,9 @@ from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.training.pool import check_fits
 
-Array = NDArray[np.float32]
-Runner = Callable[[Array], Array]
+Batch = Float32[np.ndarray, "n 1 *axes"]
+Runner = Callable[[Batch], Batch]
+"""One way of running a network in its image interface; what it takes and gives is normalised."""
 HELD_OUT = "held-out"
 
 
@@ -37,13 +39,13 @@ class Score:
     nrmse: float
     """Root of the mean squared error over the range of the truth."""
     slope: float
-    """Of the line from the truth to the candidate as it is, in photons and before any fit: 1
-    keeps intensities."""
+    """Slope of the line from the truth to the candidate, in photons and before any fit: 1 keeps
+    intensities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One task."""
+    """Scores of a model and of simple methods on one task."""
 
     task: str
     images: int
@@ -62,7 +64,7 @@ class Evaluation:
         return self.model.psnr_db - self.baselines[self.best_baseline].psnr_db
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON values."""
+        """JSON values of the figures, rounded."""
 
         def plain(score: Score) -> dict[str, float]:
             return {k: round(v, METRICS[k].decimals) for k, v in asdict(score).items()}
@@ -103,11 +105,11 @@ def evaluate(
     """
     check_fits(network.config, task)
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
-    run, planes = runner_of(single), reads_single_planes(single.config)
+    run, planes = make_runner(single), reads_single_planes(single.config)
     baselines = resolve(TASKS[task].evaluation.baselines)
     scores: dict[str, list[Score]] = {}
-    for scene in held_out(task, images=images, seed=seed):
-        candidates = {"model": restored(run, scene, planes=planes), **baselines(scene)}
+    for scene in simulate_held_out(task, images=images, seed=seed):
+        candidates = {"model": restore_scene(run, scene, planes=planes), **baselines(scene)}
         for name, candidate in candidates.items():
             scores.setdefault(name, []).append(score(candidate, scene.target))
         if on_image is not None:
@@ -116,45 +118,44 @@ def evaluate(
     return Evaluation(task, images, seed, means.pop("model"), means)
 
 
-def quality(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) -> Score:
+def score_runner(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) -> Score:
     """How good one way of running a model is on the held-out images: any runtime or precision.
 
     Parameters
     ----------
     run : callable
-        The image interface: float32 array in, float32 array out.
     config : SingleTaskConfig or ReferenceConfig
     """
     planes = reads_single_planes(config)
     return mean_score(
         [
-            score(restored(run, scene, planes=planes), scene.target)
-            for scene in held_out(config.task, images=images, seed=seed)
+            score(restore_scene(run, scene, planes=planes), scene.target)
+            for scene in simulate_held_out(config.task, images=images, seed=seed)
         ]
     )
 
 
-def held_out(task: str, *, images: int, seed: int) -> Iterator[SimulatedPair]:
+def simulate_held_out(task: str, *, images: int, seed: int) -> Iterator[SimulatedPair]:
     """Test scenes; their random numbers are never used in training."""
     size = TASKS[task].evaluation.size
     for index in range(images):
         yield simulate_pair(task, generator(task, seed, HELD_OUT, index), size)
 
 
-def runner_of(single: Network) -> Runner:
+def make_runner(single: Network) -> Runner:
     """The network's image interface in eager PyTorch."""
     module = image_interface(single)
 
-    def run(image: Array) -> Array:
+    def run(image: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            out: Array = module(torch.from_numpy(image)).numpy()
+            out: np.ndarray = module(torch.from_numpy(image)).numpy()
         return out
 
     return run
 
 
-def restored(run: Runner, scene: SimulatedPair, *, planes: bool) -> Array:
-    """What a model makes of a scene's whole image, mapped back to the image's intensities."""
+def restore_scene(run: Runner, scene: SimulatedPair, *, planes: bool) -> RestoredImage:
+    """Restore a scene's whole image, and map it back to the image's intensities."""
     image, scaling = normalize(scene.image, TASKS[scene.task].normalization)
     image = np.ascontiguousarray(image, dtype=np.float32)
     out = run(image[:, None] if planes else image[None, None])
@@ -166,16 +167,16 @@ def mean_score(rows: Sequence[Score]) -> Score:
     return Score(*(float(np.mean(column)) for column in zip(*map(astuple, rows), strict=True)))
 
 
-def score(candidate: Array, truth: Array) -> Score:
+def score(candidate: RestoredImage, truth: RestoredImage) -> Score:
     """Compare an image with the truth, both in photons, by every metric of `METRICS`."""
     fitted = _fitted(candidate, truth)
     rows = (METRICS[field.name] for field in fields(Score))
     return Score(*(row.measure(fitted if row.fitted else candidate, truth) for row in rows))
 
 
-def _fitted(candidate: Array, truth: Array) -> Array:
+def _fitted(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:
     x, y = candidate.astype(np.float64), truth.astype(np.float64)
     variance = float(x.var())
     slope = float(((x - x.mean()) * (y - y.mean())).mean()) / variance if variance > 0 else 0.0
-    fitted: Array = (slope * (x - x.mean()) + y.mean()).astype(truth.dtype)
+    fitted: np.ndarray = (slope * (x - x.mean()) + y.mean()).astype(truth.dtype)
     return fitted

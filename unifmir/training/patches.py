@@ -106,7 +106,7 @@ def _cut(
     unit: int = 1,
     turns: int | None = None,
 ) -> tuple[Array, Array]:
-    """The same random square of both, at multiples of `unit` pixels, turned alike."""
+    """Cut one random square of both, at multiples of `unit` pixels, turned alike."""
     side = wanted.side * unit
     scale = target.shape[-1] // image.shape[-1]
     free = [(length - side) // unit for length in image.shape[-2:]]

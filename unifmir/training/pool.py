@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float32
 from torch import Tensor
 
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
@@ -25,7 +25,7 @@ from unifmir.training.patches import PatchRequest
 
 logger = logging.getLogger(__name__)
 
-Array = NDArray[np.float32]
+Batch = Float32[Tensor, "n ..."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Pool:
     """Normalised pairs of one task."""
 
     task: str
-    images: tuple[Array, ...]
-    targets: tuple[Array, ...]
+    images: tuple[Float32[np.ndarray, "..."], ...]
+    targets: tuple[Float32[np.ndarray, "..."], ...]
 
 
 def check_fits(config: ModelConfig, task: str) -> None:
@@ -66,7 +66,7 @@ def _single(config: ModelConfig, task: str) -> SingleConfig:
     return config.single(task) if isinstance(config, MultiTaskConfig) else config
 
 
-def simulated(
+def simulate_pool(
     task: str,
     recipe: TrainingRecipe,
     seed: int,
@@ -97,16 +97,17 @@ def simulated(
     return Pool(task, tuple(images), tuple(targets))
 
 
-def batch(
+def cut_batch(
     pool: Pool, config: ModelConfig, recipe: TrainingRecipe, seed: int, step: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Batch, Batch]:
     """Cut a batch of random patches, each turned and flipped as its task allows.
 
     Returns
     -------
     inputs : Tensor, shape (N, C, H, W) or (N, C, Z, H, W), float32
-        As the plain network takes them.
+        Normalised, as the plain network takes them.
     targets : Tensor, shape (N, planes, scale * H, scale * W) or (N, 1, Z, H, W), float32
+        Normalised; a light field's volume in [-1, 1].
     """
     rng = np.random.default_rng([seed, step])
     single = _single(config, pool.task)

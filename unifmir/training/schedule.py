@@ -10,7 +10,7 @@ from unifmir.tasks.volume import VOLUME
 PAPER_LEARNING_RATE = 5e-5
 """Ma et al. 2024, Methods, "Training details"; Adam with beta 0.9 and 0.999."""
 SCRATCH_LEARNING_RATE = 1e-3
-"""From random weights in a few thousand steps; see `Schedule`."""
+"""Learning rate from random weights in a few thousand steps; see `Schedule`."""
 WARM_UP_STEPS = 100
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from unifmir.atomic import writing
@@ -23,7 +24,7 @@ from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe
-from unifmir.training.pool import Pool, batch
+from unifmir.training.pool import Pool, cut_batch
 from unifmir.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Training:
         device = next(self.network.parameters()).device
         for step in range(self.step, until or self.schedule.steps):
             task = self.order[step % len(self.order)]
-            inputs, targets = batch(
+            inputs, targets = cut_batch(
                 self.pools[task], self.network.config, self.recipes[task], self.seed, step
             )
             for group in self.optimizer.param_groups:
@@ -189,7 +190,12 @@ class Training:
         self.step, self.losses = state["step"], state["losses"]
 
 
-def restoration_loss(restored: Tensor, target: Tensor, *, l1_share: float) -> Tensor:
-    """Equation 2 of the paper, as means: 0.5 L1 + 0.5 L2 pre-training, L1 fine-tuning."""
+def restoration_loss(
+    restored: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], *, l1_share: float
+) -> Float[Tensor, ""]:
+    """Loss of normalised images, equation 2 of the paper, as means.
+
+    It is 0.5 L1 + 0.5 L2 when pre-training, L1 when fine-tuning.
+    """
     loss = l1_share * F.l1_loss(restored, target)
     return loss + (1 - l1_share) * F.mse_loss(restored, target)

@@ -21,7 +21,7 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.training.initialization import renew, start_dark
-from unifmir.training.pool import check_fits, simulated
+from unifmir.training.pool import check_fits, simulate_pool
 from unifmir.training.schedule import (
     PAPER_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
@@ -39,7 +39,7 @@ STATE_SUFFIX = ".state.pt"
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What to train."""
+    """Tasks, length and settings of a training."""
 
     out: Path
     """The model, safetensors; the state lies beside it until the training ends."""
@@ -47,11 +47,11 @@ class TrainingRequest:
     steps: int
     seed: int
     learning_rate: float | None = None
-    """None: the paper's when fine-tuning, `SCRATCH_LEARNING_RATE` from random weights."""
+    """Peak rate; None: the paper's when fine-tuning, else `SCRATCH_LEARNING_RATE`."""
     init: Network | None = None
     """Weights to start from; random ones of the small model if None."""
     mixed_loss: bool | None = None
-    """None: as in the paper, mixed from random weights and L1 when fine-tuning."""
+    """Whether L1 and L2 are mixed; None: as in the paper, from random weights and not later."""
     renew: Sequence[str] = ()
     """Tasks whose own layers start from random weights all the same."""
     resume: bool = False
@@ -140,7 +140,7 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
         rate = SCRATCH_LEARNING_RATE if fresh else PAPER_LEARNING_RATE
     recipes = {task: TASKS[task].training for task in request.tasks}
     pools = {
-        task: simulated(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
+        task: simulate_pool(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
         for task, recipe in recipes.items()
     }
     if request.init is not None and isinstance(network.config, MultiTaskConfig):

@@ -22,7 +22,7 @@ from unifmir.tasks.projection import PROJECTION
 from unifmir.training import evaluation, training_run
 from unifmir.training.baselines import refocused
 from unifmir.training.initialization import DARK, renew, start_dark
-from unifmir.training.pool import Pool, batch, simulated
+from unifmir.training.pool import Pool, cut_batch, simulate_pool
 from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
@@ -43,7 +43,7 @@ PLANAR = ("sr", "denoise", "isotropic")
 
 @pytest.fixture(scope="module")
 def pools() -> dict[str, Pool]:
-    return {task: simulated(task, recipe, 0) for task, recipe in RECIPES.items()}
+    return {task: simulate_pool(task, recipe, 0) for task, recipe in RECIPES.items()}
 
 
 def training(
@@ -65,14 +65,14 @@ class TestBatches:
     ) -> None:
         network = build(SMALL_CONFIG)
         assert isinstance(network, UniFMIR)
-        inputs, targets = batch(pools[task], SMALL_CONFIG, RECIPES[task], 0, 0)
+        inputs, targets = cut_batch(pools[task], SMALL_CONFIG, RECIPES[task], 0, 0)
         assert inputs.dtype == targets.dtype == torch.float32
         with torch.inference_mode():
             assert network(inputs, task).shape == targets.shape
 
     def test_depend_on_the_seed_and_the_step_only(self, pools: dict[str, Pool]) -> None:
         def cut(seed: int, step: int) -> torch.Tensor:
-            return batch(pools["sr"], SMALL_CONFIG, RECIPES["sr"], seed, step)[0]
+            return cut_batch(pools["sr"], SMALL_CONFIG, RECIPES["sr"], seed, step)[0]
 
         assert torch.equal(cut(1, 2), cut(1, 2))
         assert not torch.equal(cut(1, 2), cut(1, 3))
@@ -87,7 +87,7 @@ class TestBatches:
         recipe = replace(RECIPES["volume"], scene_size=6, patch=6)
         seen = set()
         for step in range(24):
-            inputs, targets = batch(pool, SMALL_CONFIG, recipe, 0, step)
+            inputs, targets = cut_batch(pool, SMALL_CONFIG, recipe, 0, step)
             views = inputs[0].numpy().reshape(11, 11, 6, 6)
             found = lightfield.refocus(lightfield.interleave(views), planes=31)
             truth = targets[0, 20].numpy()
@@ -102,7 +102,7 @@ class TestBatches:
         pool = Pool("denoise", (stack,), (stack,))
         windows = set()
         for step in range(40):
-            inputs, targets = batch(pool, SMALL_CONFIG, RECIPES["denoise"], 0, step)
+            inputs, targets = cut_batch(pool, SMALL_CONFIG, RECIPES["denoise"], 0, step)
             for window, centre in zip(inputs[:, :, 0, 0], targets[:, 0, 0, 0], strict=True):
                 assert window[2] == centre
                 windows.add(tuple(window.int().tolist()))
@@ -113,7 +113,7 @@ class TestBatches:
     def test_a_patch_larger_than_the_image_is_refused(self, pools: dict[str, Pool]) -> None:
         recipe = replace(RECIPES["sr"], patch=64)
         with pytest.raises(ImageError, match="does not fit"):
-            batch(pools["sr"], SMALL_CONFIG, recipe, 0, 0)
+            cut_batch(pools["sr"], SMALL_CONFIG, recipe, 0, 0)
 
 
 class TestTraining:
