@@ -91,7 +91,7 @@ class CareUNet(Network):
 
         Parameters
         ----------
-        x : Tensor, shape (N, 1, Y, X), or (N, 1, Z, Y, X) for three axes
+        x : Tensor, shape (N, 1, Y, X), or (N, 1, Z, Y, X) for three axes; float
             Normalised; any size. The far ends are reflected up to a multiple of 2**depth, where
             csbdeep reflects at both ends: at other sizes the borders differ.
 

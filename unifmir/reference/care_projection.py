@@ -42,7 +42,10 @@ class SurfaceProjector(nn.Module):
         self.softmax = nn.Softmax(dim=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, Z, Y, X), Y and X multiples of 2**depth -> (N, 1, Y, X)."""
+        """Project (N, 1, Z, Y, X) to (N, 1, Y, X), float, Y and X multiples of 2**depth.
+
+        The weights of a pixel's planes are in [0, 1] and sum to 1.
+        """
         y = x
         for block in self.down:
             y = self.pool(block(y))

@@ -53,7 +53,7 @@ class EnlcnNetwork(Network):
 
         Parameters
         ----------
-        x : Tensor, shape (N, in_channels, H, W)
+        x : Tensor, shape (N, in_channels, H, W), float, normalised
 
         Returns
         -------

@@ -81,7 +81,7 @@ class UNet(Network):
 
         Parameters
         ----------
-        x : Tensor, shape (N, in_channels, H, W)
+        x : Tensor, shape (N, in_channels, H, W), float
             Normalised.
 
         Returns

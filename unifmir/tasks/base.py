@@ -37,7 +37,7 @@ class SizeRule:
 
     minimum: int
     multiple_of: int = 1
-    """1: any size from the minimum on, padded inside the network."""
+    """Divisor of every size; 1: any size from the minimum on, padded inside the network."""
 
 
 FirstStage = Literal["projector", "view_unet"]
@@ -157,7 +157,7 @@ class Workloads:
     """Image sizes that a benchmark times."""
 
     patch: tuple[Size, ...]
-    """Seconds, not minutes, for the full-size UniFMIR on one CPU core."""
+    """Images that take the full-size UniFMIR seconds, not minutes, on one CPU core."""
     image: tuple[Size, ...]
     """Whole images, as small as users have them."""
     sweep: tuple[Size, ...]
@@ -209,7 +209,7 @@ class SampleFile:
     """SPDX identifier."""
     authors: tuple[str, ...]
     pixel_size_um: float | None = None
-    """Lateral; None where the source does not say."""
+    """Lateral pixel size; None where the source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
