@@ -10,10 +10,12 @@ from math import inf, isfinite, log10, nan
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, Shaped
 
 from unifmir.errors import ImageError
 
+RealImage = Shaped[np.ndarray, "..."]
+"""Image of any shape and real dtype. Shapes that differ are refused with a message."""
 CONSTANT = 1e-6
 """An image whose standard deviation is below this part of its largest magnitude is constant:
 8 times the resolution of float32 (1.2e-7), so what varies is rounding and not picture."""
@@ -68,13 +70,13 @@ class Comparison:
         return {key: None if key in lost else value for key, value in values.items()}
 
 
-def compare(expected: NDArray[Any], actual: NDArray[Any], *, tolerance: float = 1e-3) -> Comparison:
+def compare(expected: RealImage, actual: RealImage, *, tolerance: float = 1e-3) -> Comparison:
     """Compare two images.
 
     Parameters
     ----------
-    expected, actual : ndarray, same shape, real numbers
-        Computed in float64.
+    expected, actual : ndarray, same shape, real dtype
+        Intensities in any unit, compared in float64.
     tolerance : float
         Difference, over the standard deviation of `expected`, beyond which an element counts
         for `ppm`. 1e-3 is the default of BioImage.IO's test.
@@ -142,7 +144,7 @@ def compare(expected: NDArray[Any], actual: NDArray[Any], *, tolerance: float = 
     )
 
 
-def _check(expected: NDArray[Any], actual: NDArray[Any]) -> None:
+def _check(expected: RealImage, actual: RealImage) -> None:
     if expected.shape != actual.shape:
         raise ImageError(
             f"the images to compare differ in shape: expected {tuple(expected.shape)}, found "
@@ -158,7 +160,7 @@ def _check(expected: NDArray[Any], actual: NDArray[Any]) -> None:
 
 
 def _line(
-    wanted: NDArray[np.float64], difference: NDArray[np.float64], constant: bool
+    wanted: Float64[np.ndarray, "*axes"], difference: Float64[np.ndarray, "*axes"], constant: bool
 ) -> tuple[float, float, float]:
     """Slope, offset, and shift of the line at the darkest value.
 

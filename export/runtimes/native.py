@@ -62,7 +62,7 @@ class NativeRuntime(Runtime):
         ran = {
             "library": "unifmir.native",
             "version": torch.__version__,
-            "provider": native.compiler(),
+            "provider": native.compiler_version(),
             "device": "cpu",
             "threads": threads,
             "tf32": False,

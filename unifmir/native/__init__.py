@@ -6,6 +6,6 @@ on the CPU; the numbers are those of the eager network up to rounding.
 """
 
 from unifmir.native.acceleration import accelerate
-from unifmir.native.compilation import compiler, require
+from unifmir.native.compilation import compiler_version, require
 
-__all__ = ["accelerate", "compiler", "require"]
+__all__ = ["accelerate", "compiler_version", "require"]

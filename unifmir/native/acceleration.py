@@ -1,16 +1,17 @@
-"""Acceleration of an eager network: the same network with native parts."""
+"""Replacement of an eager network's slow parts by native ones."""
 
 import copy
 from typing import TypeVar, cast
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from unifmir.errors import ExportError
 from unifmir.native.compilation import require
-from unifmir.native.modules import NativeBody, NativeConv, inside
+from unifmir.native.modules import NativeBody, NativeConv, moments_inside
 from unifmir.native.packing import WINDOW
-from unifmir.native.rounding import Moments, measured_moments
+from unifmir.native.rounding import Moments, measure_moments
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
 from unifmir.networks.volume import VolumeRestoration
@@ -21,6 +22,7 @@ WIDEST_FP32 = 128
 NARROWEST_BF16 = 64
 """Channels in and out from which a convolution is computed in bf16. The narrow ones at the
 network's ends cost little, and the rounding of their weights changes all intensities alike."""
+Images = Float32[Tensor, "n c h w"]
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
@@ -29,8 +31,8 @@ class _NativeBody:
 
     native_body: NativeBody
 
-    def enhance(self, features: Tensor, residual: bool) -> Tensor:
-        """Run the body on features (N, C, H, W), float32, as `SwinBody.enhance` does."""
+    def enhance(self, features: Images, residual: bool) -> Images:
+        """Enhance features of any real value in C; `residual`: add them to the result."""
         enhanced: Tensor = self.native_body(features, residual)
         return enhanced
 
@@ -48,7 +50,7 @@ _NATIVE = {SwinRestoration: NativeSwinRestoration, VolumeRestoration: NativeVolu
 
 @torch.no_grad()
 def accelerate(
-    module: _Module, *, precision: str = "fp32", example: Tensor | None = None
+    module: _Module, *, precision: str = "fp32", example: Float32[Tensor, "..."] | None = None
 ) -> _Module:
     """A copy of a network for inference on the CPU, with the slow parts in C.
 
@@ -61,7 +63,7 @@ def accelerate(
         bf16: products of Swin blocks and 3 x 3 convolutions, with sums and everything else in
         fp32. Whether that is the same picture is for the caller to check.
     example : Tensor, optional
-        A real input of `module`, of a shape it takes, which weights are rounded for in bf16; see
+        A real input of `module`, in the range it takes, which weights are rounded for in bf16; see
         `unifmir.native.rounding`.
 
     Returns
@@ -79,14 +81,14 @@ def accelerate(
     """
     _check(module, precision)
     bf16 = precision == "bf16"
-    moments = measured_moments(module, example) if bf16 and example is not None else {}
+    moments = measure_moments(module, example) if bf16 and example is not None else {}
     native = copy.deepcopy(module)
     # Swin bodies first: what they consist of is not looked at again.
     for name, body in list(native.named_modules()):
         if isinstance(body, SwinBody):
-            _replace_body(body, bf16, inside(moments, name))
+            _replace_body(body, bf16, moments_inside(moments, name))
     for name, parent in list(native.named_modules()):
-        _replace_convolutions(parent, bf16, inside(moments, name))
+        _replace_convolutions(parent, bf16, moments_inside(moments, name))
     return native.eval().requires_grad_(False)
 
 

@@ -68,8 +68,8 @@ class Conv(ctypes.Structure):
 
 
 @cache
-def library(architecture: str = "native") -> ctypes.CDLL:
-    """The library, compiled if it has not been for this source, compiler and processor.
+def load_library(architecture: str = "native") -> ctypes.CDLL:
+    """Load the library, compiled if it has not been for this source, compiler and processor.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def require(precision: str = "fp32") -> None:
     MissingExtraError
         There is no C compiler; for "bf16", the processor does not multiply in it.
     """
-    if not library().has_bf16() and precision == "bf16":
+    if not load_library().has_bf16() and precision == "bf16":
         raise MissingExtraError(
             "native kernels in bf16 need a processor with AVX512_BF16 (Intel from Cooper Lake or "
             "Sapphire Rapids on, AMD from Zen 4 on), which this one lacks: use fp32"
         )
 
 
-def compiler() -> str:
+def compiler_version() -> str:
     """First line of what the C compiler says of its version."""
     return _version(_compiler()).splitlines()[0]
 

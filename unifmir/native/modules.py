@@ -2,21 +2,23 @@
 
 import ctypes
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import cast
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from unifmir.native import packing
-from unifmir.native.compilation import Block, Conv, Matrix, library
+from unifmir.native.compilation import Block, Conv, Matrix, load_library
 from unifmir.native.rounding import Moments
 from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
 
 GAP = 272
 """Floats between two channels of an image: 17 lines of a cache."""
+Images = Float32[Tensor, "n c h w"]
 _memory = threading.local()
 
 
@@ -47,18 +49,18 @@ class NativeBlock(_Packed):
     bf16 : bool
         Multiply in bf16, with sums, LayerNorm, softmax, GELU and the image in fp32.
     moments : mapping
-        As for `packing.block`.
+        As for `packing.pack_block`.
     """
 
-    def __init__(self, swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> None:
-        super().__init__({**packing.block(swin, bf16, moments), "masks": packing.masks()})
+    def __init__(self, swin: SwinBlock, bf16: bool, moments: Moments) -> None:
+        super().__init__({**packing.pack_block(swin, bf16, moments), "masks": packing.make_masks()})
         self.shift = swin.shift
         self.heads, self.width = swin.attn.num_heads, swin.attn.head_dim
         self.hidden = swin.mlp.fc1.out_features
         self.bf16 = bf16
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features (N, C, H, W), float32 from `planes`, sides multiples of 8; changed in place."""
+    def forward(self, images: Images) -> Images:
+        """Change features from `empty_planes` in place; sides are multiples of 8."""
         block = Block(
             self.heads * self.width,
             self.heads,
@@ -70,7 +72,7 @@ class NativeBlock(_Packed):
             *(self.matrix(name) for name in ("qkv", "proj", "fc1", "fc2")),
             self.pointer("position"),
         )
-        lib, count, (n, _, height, width) = library(), ctypes.c_int64(0), images.shape
+        lib, count, (n, _, height, width) = load_library(), ctypes.c_int64(0), images.shape
         need = lib.swin_work(block)
         masks, at = self.pointer("masks"), images.data_ptr()
 
@@ -97,13 +99,13 @@ class NativeNorm(_Packed):
     """LayerNorm over the channels of images."""
 
     def __init__(self, layer: nn.LayerNorm) -> None:
-        super().__init__({"norm": packing.norm(layer)})
+        super().__init__({"norm": packing.pack_norm(layer)})
         self.channels = layer.normalized_shape[0]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features (N, C, H, W), float32, H * W a multiple of 64 -> the same shape, as `planes`."""
-        out = planes(images.shape)
-        lib, count, pixels = library(), ctypes.c_int64(0), images.shape[2] * images.shape[3]
+    def forward(self, images: Images) -> Images:
+        """Normalised features; in and out as `empty_planes` lays them, H * W a multiple of 64."""
+        out = empty_planes(images.shape)
+        lib, count, pixels = load_library(), ctypes.c_int64(0), images.shape[2] * images.shape[3]
 
         def work() -> None:
             lib.norm_images(
@@ -130,9 +132,9 @@ class NativeConv(_Packed):
     conv : Conv2d
     bf16 : bool
     slope : float, optional
-        Of a LeakyReLU after the convolution; 0 is a ReLU.
+        Slope of a LeakyReLU after the convolution; 0 is a ReLU.
     moments : Tensor, optional
-        As for `packing.kernel`.
+        As for `packing.pack_kernel`.
     """
 
     def __init__(
@@ -145,23 +147,25 @@ class NativeConv(_Packed):
     ) -> None:
         super().__init__(
             {
-                "kernel": packing.kernel(conv.weight, bf16, moments),
-                "bias": packing.bias(conv.bias, conv.out_channels),
+                "kernel": packing.pack_kernel(conv.weight, bf16, moments),
+                "bias": packing.pack_bias(conv.bias, conv.out_channels),
             }
         )
         self.channels = conv.in_channels, conv.out_channels
         self.bf16 = bf16
         self.slope = slope
 
-    def forward(self, images: Tensor, add: Tensor | None = None) -> Tensor:
-        """Features (N, C, H, W), float32 -> (N, C', H, W), contiguous.
+    def forward(
+        self, images: Float32[Tensor, "n channels h w"], add: Images | None = None
+    ) -> Images:
+        """Features of any real value, convolved; contiguous.
 
         `add`, of the shape of the result, is added at the end; the result lies as it does.
         """
-        images = images if in_planes(images) else images.contiguous()
+        images = images if lies_in_planes(images) else images.contiguous()
         n, _, height, width = images.shape
         shape = (n, self.channels[1], height, width)
-        out = torch.empty(shape) if add is None or add.is_contiguous() else planes(shape)
+        out = torch.empty(shape) if add is None or add.is_contiguous() else empty_planes(shape)
         after, slope = (0, 0.0) if self.slope is None else (1, self.slope)
         conv = Conv(
             *self.channels,
@@ -171,7 +175,7 @@ class NativeConv(_Packed):
             after,
             slope,
         )
-        lib, count = library(), ctypes.c_int64(0)
+        lib, count = load_library(), ctypes.c_int64(0)
         need = lib.conv_work(conv)
         more = None if add is None else add.data_ptr()
 
@@ -201,44 +205,46 @@ class NativeGroup(nn.Module):
         super().__init__()
         self.blocks = nn.Sequential(
             *(
-                NativeBlock(block, bf16, inside(moments, name))
+                NativeBlock(block, bf16, moments_inside(moments, name))
                 for name, block in group.named_modules()
                 if isinstance(block, SwinBlock)
             )
         )
         self.conv = NativeConv(group.conv, bf16, moments=moments.get("conv"))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features (N, C, H, W), float32 -> the same shape."""
-        out: Tensor = self.conv(self.blocks(planes(images.shape).copy_(images)), images)
+    def forward(self, images: Images) -> Images:
+        """Features of any real value, refined."""
+        out: Tensor = self.conv(self.blocks(empty_planes(images.shape).copy_(images)), images)
         return out
 
 
 class NativeBody(nn.Module):
-    """Native Swin body: computes what `SwinBody.enhance` does."""
+    """The layers of `SwinBody.enhance` in C."""
 
     def __init__(self, body: SwinBody, bf16: bool, moments: Moments) -> None:
         super().__init__()
         self.first_norm = NativeNorm(body.patch_embed.norm)
         self.groups = nn.Sequential(
             *(
-                NativeGroup(cast(ResidualGroup, group), bf16, inside(moments, f"layers.{index}"))
+                NativeGroup(
+                    cast(ResidualGroup, group), bf16, moments_inside(moments, f"layers.{index}")
+                )
                 for index, group in enumerate(body.layers)
             )
         )
         self.norm = NativeNorm(body.norm)
         self.conv = NativeConv(body.conv_after_body, bf16, moments=moments.get("conv_after_body"))
 
-    def forward(self, features: Tensor, residual: bool) -> Tensor:
-        """Features (N, C, H, W), float32 -> the same shape; `residual`: add `features`."""
+    def forward(self, features: Images, residual: bool) -> Images:
+        """Features of any real value, enhanced; `residual`: added to themselves."""
         features = features.contiguous()
         x = self.norm(self.groups(self.first_norm(features)))
         enhanced: Tensor = self.conv(x, features if residual else None)
         return enhanced
 
 
-def planes(shape: Sequence[int]) -> Tensor:
-    """Allocate float32 features (N, C, H, W), with a gap between two channels.
+def empty_planes(shape: Sequence[int]) -> Images:
+    """Memory for images, any values in it, with a gap between two channels.
 
     Without it, at sides that are powers of two, the channels of a pixel fall into the same few
     lines of a cache, which then holds none of them.
@@ -249,15 +255,18 @@ def planes(shape: Sequence[int]) -> Tensor:
     return flat.as_strided((n, channels, height, width), (channels * plane, plane, width, 1))
 
 
-def in_planes(image: Tensor) -> bool:
-    """Whether features (N, C, H, W), float32, lie as C reads them: joined rows, equal gaps."""
+def lies_in_planes(image: Images) -> bool:
+    """Whether an image of any range lies as the C code reads it.
+
+    That is, with its channels at equal distances, and rows joined.
+    """
     n, channels, _, width = image.shape
     plane = image.stride(1)
     return image.stride() == (channels * plane, plane, width, 1) and n > 0
 
 
-def inside(moments: Mapping[str, Tensor], part: str) -> Moments:
-    """Moments (columns, columns), float64, of the features of a part, by their names in it."""
+def moments_inside(moments: Moments, part: str) -> Moments:
+    """Moments of a part of a module, by their names in it."""
     start = f"{part}." if part else ""
     return {
         name.removeprefix(start): values

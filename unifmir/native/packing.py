@@ -1,12 +1,12 @@
 """Weights in the order in which the C code reads them."""
 
-from collections.abc import Mapping
 from math import ceil, e, log2
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
-from unifmir.native.rounding import rounded
+from unifmir.native.rounding import Moments, round_to_bf16
 from unifmir.networks.swin import MASKED, SwinBlock, WindowAttention, shift_mask
 
 ROWS = 6
@@ -16,14 +16,14 @@ LOG2E = log2(e)
 """Softmax is computed with powers of 2: scores are multiplied by this."""
 
 
-def matrix(weight: Tensor, bf16: bool) -> Tensor:
+def pack_matrix(weight: Float32[Tensor, "rows columns"], bf16: bool) -> Float[Tensor, "..."]:
     """Pack a matrix.
 
     Parameters
     ----------
-    weight : Tensor, shape (rows, columns)
+    weight : Tensor
     bf16 : bool
-        As pairs of columns.
+        Whether columns are packed in pairs.
 
     Returns
     -------
@@ -41,14 +41,19 @@ def matrix(weight: Tensor, bf16: bool) -> Tensor:
     return filled.reshape(-1, ROWS, wide).transpose(1, 2).contiguous()
 
 
-def kernel(weight: Tensor, bf16: bool, moments: Tensor | None = None) -> Tensor:
+def pack_kernel(
+    weight: Float32[Tensor, "rows columns 3 3"],
+    bf16: bool,
+    moments: Float64[Tensor, "n n"] | None = None,
+) -> Float[Tensor, "..."]:
     """Pack a 3 x 3 convolution.
 
     Parameters
     ----------
-    weight : Tensor, shape (out, in, 3, 3)
+    weight : Tensor
+        Channels out, channels in.
     moments : Tensor, optional
-        Of what it reads, see `unifmir.native.rounding`; used for bf16.
+        Second moments of what it reads, see `unifmir.native.rounding`; used for bf16.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def kernel(weight: Tensor, bf16: bool, moments: Tensor | None = None) -> Tensor:
     out, inputs = weight.shape[:2]
     wide = ceil(inputs / 2) * 2 if bf16 else inputs
     if bf16 and moments is not None:
-        weight = rounded(weight.flatten(1).double(), moments).reshape(weight.shape)
+        weight = round_to_bf16(weight.flatten(1).double(), moments).reshape(weight.shape)
     filled = torch.zeros(ceil(out / ROWS) * ROWS, wide, 9, dtype=torch.float32)
     filled[:out, :inputs] = weight.flatten(2)
     if bf16:
@@ -67,27 +72,24 @@ def kernel(weight: Tensor, bf16: bool, moments: Tensor | None = None) -> Tensor:
     return filled.reshape(-1, ROWS, wide, 9).permute(0, 2, 3, 1).contiguous()
 
 
-def bias(values: Tensor | None, rows: int) -> Tensor:
-    """Bias weights of shape (rows,), float32, filled up to a multiple of six with zeros."""
+def pack_bias(values: Float32[Tensor, " rows"] | None, rows: int) -> Float32[Tensor, " filled"]:
+    """Fill a bias, weights of any real value, with zeros up to a multiple of six rows."""
     filled = torch.zeros(ceil(rows / ROWS) * ROWS, dtype=torch.float32)
     if values is not None:
         filled[:rows] = values
     return filled
 
 
-def norm(layer: nn.LayerNorm) -> Tensor:
-    """Weights and biases of a LayerNorm, (2, channels) float32."""
+def pack_norm(layer: nn.LayerNorm) -> Float32[Tensor, "2 channels"]:
+    """Weights and biases of a LayerNorm."""
     return torch.stack((layer.weight, layer.bias)).float().contiguous()
 
 
-def block(swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Packed weights of a Swin block, by the names of the C structure.
+def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float[Tensor, "..."]]:
+    """Pack the weights of a Swin block, by the names of the C structure.
 
-    Parameters
-    ----------
-    moments : mapping to Tensor, shape (columns, columns), float64
-        Second moments of what "norm1", "norm2" and "mlp.act" give; used for bf16. See
-        `unifmir.native.rounding`.
+    `moments` are those of what "norm1", "norm2" and "mlp.act" give, used for bf16. See
+    `unifmir.native.rounding`.
     """
     attention = swin.attn
     channels = attention.qkv.in_features
@@ -95,9 +97,9 @@ def block(swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> dict[st
     scale = torch.ones(3 * channels, 1, dtype=torch.float64)
     scale[:channels] = attention.head_dim**-0.5 * LOG2E
     parts = {
-        "norm1": norm(swin.norm1),
-        "norm2": norm(swin.norm2),
-        "position": position(attention),
+        "norm1": pack_norm(swin.norm1),
+        "norm2": pack_norm(swin.norm2),
+        "position": pack_position(attention),
     }
     layers = {
         "qkv": attention.qkv,
@@ -111,13 +113,13 @@ def block(swin: SwinBlock, bf16: bool, moments: Mapping[str, Tensor]) -> dict[st
         if name == "qkv":
             weight, offset = weight * scale, offset * scale[:, 0]
         if bf16 and name in reads:
-            weight = rounded(weight, reads[name])
-        parts[name] = matrix(weight.float(), bf16)
-        parts[f"{name}_bias"] = bias(offset.float(), layer.out_features)
+            weight = round_to_bf16(weight, reads[name])
+        parts[name] = pack_matrix(weight.float(), bf16)
+        parts[f"{name}_bias"] = pack_bias(offset.float(), layer.out_features)
     return parts
 
 
-def _reads(swin: SwinBlock, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _reads(swin: SwinBlock, moments: Moments) -> Moments:
     """Second moments of what matrices read, as far as it is known."""
     found = {}
     if "norm1" in moments:
@@ -132,19 +134,17 @@ def _reads(swin: SwinBlock, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def position(attention: WindowAttention) -> Tensor:
-    """Weights of relative positions, (heads, key, query) float32, times log2(e)."""
+def pack_position(attention: WindowAttention) -> Float32[Tensor, "heads key query"]:
+    """Weights of the relative position, of any real value, times log2(e)."""
     table = attention.relative_position_bias_table.double() * LOG2E
     by_query = table[attention.relative_position_index]
     return by_query.permute(2, 1, 0).float().contiguous()
 
 
-def masks() -> Tensor:
-    """Masks of shifted windows in the last row, the last column, and both, times log2(e).
+def make_masks() -> Float32[Tensor, "3 key query"]:
+    """Masks of shifted windows in the last row, the last column, and both.
 
-    Returns
-    -------
-    Tensor, shape (3, key, query), float32, in [-145, 0]
+    In units of powers of 2: 0, or -100 log2(e) between pixels that must not see each other.
     """
     assert MASKED < -50  # noqa: S101 - below, the softmax would not be 0 at masked pixels
     plain = shift_mask(2 * WINDOW, 2 * WINDOW, WINDOW, torch.device("cpu"))[:, 0]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float64, Shaped
 from torch import Tensor, nn
 
 from unifmir.networks.swin import SwinBlock
@@ -25,19 +26,19 @@ have 9 times as many rows and columns."""
 ENOUGH = 4096
 """Pixels of an input that are looked at, or up to twice as many."""
 
-Moments = dict[str, Tensor]
-"""Name of a convolution -> second moments of what it reads, (columns, columns) float64. Name of a
+Moments = dict[str, Float64[Tensor, "_ _"]]
+"""Name of a convolution -> second moments of what it reads, (columns, columns). Name of a
 LayerNorm or a GELU -> those of what it gives, with a last column that is always 1."""
 
 
-def measured_moments(module: nn.Module, image: Tensor) -> Moments:
+def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     """Run a network and watch what its matrices and convolutions read.
 
     Parameters
     ----------
     module : module
-    image : Tensor, shape of the module's input, float32
-        Real and normalised.
+    image : Tensor
+        Real input of the module, normalised as it takes it.
     """
     moments: Moments = {}
 
@@ -77,18 +78,16 @@ def _patches(image: Tensor) -> Tensor:
     return F.unfold(image, 3, padding=1).transpose(1, 2).flatten(0, 1)
 
 
-def rounded(weight: Tensor, moments: Tensor) -> Tensor:
-    """A matrix whose elements are bf16 numbers.
+def round_to_bf16(
+    weight: Float64[Tensor, "rows columns"], moments: Float64[Tensor, "columns columns"]
+) -> Float64[Tensor, "rows columns"]:
+    """Matrix whose elements are bf16 numbers, still stored as float64.
 
     Parameters
     ----------
-    weight : Tensor, shape (rows, columns), float64
-    moments : Tensor, shape (columns, columns), float64
+    weight : Tensor
+    moments : Tensor
         Second moments of its inputs.
-
-    Returns
-    -------
-    Tensor, shape (rows, columns), float64
     """
     damped = moments + torch.eye(len(moments)).double() * moments.diagonal().mean() * DAMPING
     inverse = torch.linalg.inv(damped)

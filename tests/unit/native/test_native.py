@@ -22,15 +22,14 @@ from unifmir.export.cases import calibration_inputs
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.interfaces import shape_of
 from unifmir.model import build, image_interface
-from unifmir.native import compilation as library
-from unifmir.native import packing, rounding
+from unifmir.native import compilation, packing, rounding
 from unifmir.native.modules import NativeConv, NativeNorm
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue.load import load
 
-HAS_COMPILER = any(shutil.which(name) for name in library.COMPILERS)
-HAS_BF16 = HAS_COMPILER and bool(library.library().has_bf16())
+HAS_COMPILER = any(shutil.which(name) for name in compilation.COMPILERS)
+HAS_BF16 = HAS_COMPILER and bool(compilation.load_library().has_bf16())
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="no C compiler on PATH")
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="no AVX512_BF16, or no C compiler")
 ARCHITECTURES = ["native"]
@@ -53,8 +52,8 @@ def difference(network, fast, image):
 @pytest.fixture(params=ARCHITECTURES)
 def architecture(request, monkeypatch):
     """Kernels compiled for another processor; they run on this one."""
-    compiled = library.library(request.param)
-    monkeypatch.setattr("unifmir.native.modules.library", lambda: compiled)
+    compiled = compilation.load_library(request.param)
+    monkeypatch.setattr("unifmir.native.modules.load_library", lambda: compiled)
     return request.param
 
 
@@ -208,7 +207,7 @@ def test_rounding_for_real_inputs_errs_less_on_them_than_to_nearest():
     # Mostly one direction, as the pixels of a dark background are.
     inputs = torch.from_numpy(rng.normal(size=(500, 24)) * 0.2 + rng.normal(size=24))
     weight = torch.from_numpy(rng.normal(size=(30, 24)))
-    fitted = rounding.rounded(weight, inputs.T @ inputs)
+    fitted = rounding.round_to_bf16(weight, inputs.T @ inputs)
     assert torch.equal(fitted, fitted.bfloat16().double()), "elements are bf16 numbers"
     wanted = inputs @ weight.T
     nearest = (inputs @ weight.bfloat16().double().T - wanted).square().mean()
@@ -219,7 +218,7 @@ def test_rounding_for_real_inputs_errs_less_on_them_than_to_nearest():
 def test_moments_are_those_of_what_matrices_and_convolutions_read(tiny_single):
     network = tiny_single("sr")
     image = random_input(network, (16, 16), 1)
-    moments = rounding.measured_moments(network, image)
+    moments = rounding.measure_moments(network, image)
     assert {"layers.0.residual_group.blocks.0.norm1", "layers.0.conv", "conv_last"} <= set(moments)
     patches = nn.functional.unfold(image, 3, padding=1)[0].double()
     torch.testing.assert_close(moments["conv_first"], patches @ patches.T)
@@ -232,7 +231,7 @@ def test_moments_are_those_of_what_matrices_and_convolutions_read(tiny_single):
 @pytest.mark.parametrize(("rows", "columns"), [(6, 4), (7, 5), (1, 1), (24, 30)])
 def test_packing_keeps_every_weight_in_its_place(rows, columns, bf16):
     weight = torch.arange(1.0, rows * columns + 1).reshape(rows, columns)
-    packed = packing.matrix(weight, bf16).float()
+    packed = packing.pack_matrix(weight, bf16).float()
     if bf16:
         packed = packed.transpose(2, 3).flatten(1, 2)
         weight = weight.bfloat16().float()
@@ -244,12 +243,12 @@ def test_packing_keeps_every_weight_in_its_place(rows, columns, bf16):
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    library.library.cache_clear()
+    compilation.load_library.cache_clear()
     try:
         with pytest.raises(MissingExtraError, match=r"need a C compiler.*apt install gcc"):
             RUNTIMES["native"].require()
     finally:
-        library.library.cache_clear()
+        compilation.load_library.cache_clear()
 
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(monkeypatch, tmp_path):
@@ -258,29 +257,29 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(monkeypatch, tmp_pat
     broken.chmod(broken.stat().st_mode | stat.S_IEXEC)
     cache = tmp_path / "cache"
     monkeypatch.setenv("CC", str(broken))
-    monkeypatch.setenv(library.CACHE, str(cache))
-    library.library.cache_clear()
+    monkeypatch.setenv(compilation.CACHE, str(cache))
+    compilation.load_library.cache_clear()
     try:
         with pytest.raises(ExportError, match=r"brokencc cannot compile.*\ntoo old"):
             native.require()
     finally:
-        library.library.cache_clear()
+        compilation.load_library.cache_clear()
     assert list(cache.iterdir()) == []
 
 
 @needs_compiler
 def test_a_compiled_library_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv(library.CACHE, str(tmp_path))
-    library.library.cache_clear()
+    monkeypatch.setenv(compilation.CACHE, str(tmp_path))
+    compilation.load_library.cache_clear()
     try:
         native.require()
         (made,) = tmp_path.iterdir()
         before = made.stat().st_mtime_ns
-        library.library.cache_clear()
+        compilation.load_library.cache_clear()
         native.require()
         assert [p.stat().st_mtime_ns for p in tmp_path.iterdir()] == [before]
     finally:
-        library.library.cache_clear()
+        compilation.load_library.cache_clear()
 
 
 def test_what_the_kernels_cannot_do_is_refused(tiny_multitask, tiny_single):
