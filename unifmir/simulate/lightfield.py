@@ -70,7 +70,8 @@ def _box(frequency: Float32[np.ndarray, " n"], width: int) -> Float32[np.ndarray
     """Spectrum of the mean over `width` (odd) pixels."""
     offsets = np.arange(width) - width // 2
     spectrum = np.cos(2 * np.pi * frequency[:, None] * offsets).mean(axis=1)
-    return spectrum.astype(np.float32)
+    result: np.ndarray = spectrum.astype(np.float32)
+    return result
 
 
 def interleave(views: Views) -> LightField:
@@ -106,4 +107,5 @@ def refocus(light_field: LightField, *, planes: int, shear: float = SHEAR) -> Vo
                 for j in range(n)
             )
             volume[z] += scipy.ndimage.shift(row, (-offsets[i] * depth, 0), order=1, mode="nearest")
-    return volume / n**2
+    result: np.ndarray = volume / n**2
+    return result

@@ -49,7 +49,8 @@ class Camera:
         """One exposure: Poisson counts of the expected `photons`, read noise and offset; >= 0."""
         counts = rng.poisson(np.maximum(photons, 0)).astype(np.float32)
         noise = rng.standard_normal(counts.shape, dtype=np.float32) * np.float32(self.read_noise)
-        return np.maximum(counts + noise + np.float32(self.offset), 0)
+        result: np.ndarray = np.maximum(counts + noise + np.float32(self.offset), 0)
+        return result
 
 
 def psf(optics: Optics, *, planes: int, size: int) -> Float32[np.ndarray, "z y x"]:
@@ -93,7 +94,8 @@ def psf(optics: Optics, *, planes: int, size: int) -> Float32[np.ndarray, "z y x
         kernel[index] = intensity[cut, cut].reshape(size, fine, size, fine).sum(axis=(1, 3))
     if optics.confocal:
         kernel = kernel**2
-    return (kernel / kernel.sum()).astype(np.float32)
+    result: np.ndarray = (kernel / kernel.sum()).astype(np.float32)
+    return result
 
 
 def blur(

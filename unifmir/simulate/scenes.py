@@ -155,7 +155,8 @@ def _tissue(
         bright = structures.beads(rng, shape, count=max(2, round(voxels / 40000)))
         density = density + rng.uniform(2, 8) * scipy.ndimage.gaussian_filter(bright, 1.5)
     density = density / max(float(np.percentile(density, 99.5)), 1e-3)
-    return (np.minimum(density, 4) + rng.uniform(0, 0.03)).astype(np.float32)
+    result: np.ndarray = (np.minimum(density, 4) + rng.uniform(0, 0.03)).astype(np.float32)
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -205,7 +206,8 @@ def _linear_planes(
     where = np.clip(where, 0, len(stack) - 1)
     low = np.minimum(where.astype(int), len(stack) - 2)
     part = (where - low).astype(np.float32)[:, None, None]
-    return stack[low] * (1 - part) + stack[low + 1] * part
+    result: np.ndarray = stack[low] * (1 - part) + stack[low + 1] * part
+    return result
 
 
 def surface(rng: np.random.Generator, size: int) -> SimulatedPair:

@@ -138,7 +138,8 @@ def membranes(
     near = cKDTree(centres).query(points, k=2)[0]
     profile = np.exp(-(((near[:, 1] - near[:, 0]) / (2 * width)) ** 2)).reshape(shape)
     brightness = np.clip(1 + 0.3 * smooth_noise(rng, shape, cell), 0.2, None)
-    return (profile * brightness).astype(np.float32)
+    result: np.ndarray = (profile * brightness).astype(np.float32)
+    return result
 
 
 def height_map(
@@ -153,4 +154,5 @@ def height_map(
     surface = (surface - surface.min()) / (np.ptp(surface) + 1e-12)
     span = (high - low) * rng.uniform(0.3, 1.0)
     floor = rng.uniform(low, high - span)
-    return (floor + span * surface).astype(np.float32)
+    result: np.ndarray = (floor + span * surface).astype(np.float32)
+    return result
