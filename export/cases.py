@@ -28,8 +28,6 @@ In network pixels; heights and widths are a quarter of that for light fields, wh
 at 11 times the sampling of its input, and half for whole isotropic volumes.
 """
 SEED = 20240412
-RANDOM_RANGE = (-0.1, 1.2)
-"""Beyond [0, 1] on both sides, as percentile normalisation gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +45,15 @@ def case_size(
 ) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
     depth, height, width = size
-    if config.task == "volume":
-        return depth, -(-height // 4), -(-width // 4)
-    if config.task == "isotropic" and interface == "image":
-        # A volume is height + width slices for the network.
-        return depth, -(-height // 2), -(-width // 2)
-    return size
+    divisor = interface_of(config).case_divisor[interface == "image"]
+    return depth, -(-height // divisor), -(-width // divisor)
 
 
 def example(config: SingleConfig, interface: InputKind) -> "Tensor":
     """The tensor a graph is traced with: batch 2 and sizes that all differ."""
     import torch
 
-    batch, size = SIZES[0]
-    shape = shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
+    shape = verified_shapes(config, interface)[0]
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -90,9 +83,8 @@ def cases(
         Of the inputs, where an artifact does not take those of `SIZES`.
     """
     rng = np.random.default_rng(SEED)
-    low, high = (-1.0, 1.0) if _wants_views(config, interface) else RANDOM_RANGE
-    if config.task == "volume" and interface == "image":
-        low, high = 0.0, 4095.0
+    row = interface_of(config)
+    low, high = row.image_range if interface == "image" else row.network_range
     found = []
     for shape in shapes or verified_shapes(config, interface):
         noise = low + (high - low) * rng.random(shape, dtype=np.float32)
@@ -113,10 +105,11 @@ def real_input(
     Where the image is smaller than the wanted size it is continued by reflection.
     """
     image, _ = normalize(raw, TASKS[config.task].normalization)
-    if config.task == "volume":
-        n = interface_of(config).lens_px(config.signature)
+    row = interface_of(config)
+    if row.lenses:
+        n = row.lens_px(config.signature)
         crops = [_light_field_crop(n, interface, image, shape, rng) for _ in range(shape[0])]
-    elif interface == "network" and config.task == "isotropic" and len(shape) == 4:
+    elif interface == "network" and row.axial:
         # The network sees slices with rows y (or x) and columns z.
         crops = [_crop(image.transpose(2, 1, 0), shape[1:], rng) for _ in range(shape[0])]
     elif image.ndim == len(shape) - 1:
@@ -140,10 +133,6 @@ def calibration_inputs(
             shape = shape_of(config, interface, batch=1, size=size)
             inputs.append(torch.from_numpy(real_input(config, interface, raw, shape, rng)))
     return inputs
-
-
-def _wants_views(config: SingleConfig, interface: InputKind) -> bool:
-    return config.task == "volume" and interface == "network"
 
 
 def _crop(image: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -69,6 +69,29 @@ def _views(signature: Signature, shape: Shape) -> tuple[Shape, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSizes:
+    """Sizes that a TensorRT engine takes by default: smallest, the one it is tuned for, largest.
+
+    The largest are what the restoring of large images by tiles needs; memory on the GPU is taken
+    for them. A tile of 128 pixels is where GPUs are busy.
+    """
+
+    batch: tuple[int, int, int] = (1, 1, 4)
+    depth: tuple[int, int, int] = (1, 8, 16)
+    lateral: tuple[int, int, int] = (8, 128, 256)
+    """Pixels of the network's input, so lenses of a light field."""
+
+
+_STACKS = EngineSizes(batch=(1, 1, 3))
+_ISOTROPIC = EngineSizes((1, 1, 3), (1, 64, 64), (4, 64, 96))
+"""A stack is height + width slices for the network."""
+_PROJECTED = EngineSizes(batch=(1, 1, 3), lateral=(8, 128, 192))
+"""A whole stack at full resolution passes the first layers."""
+_LENSES = EngineSizes(batch=(1, 1, 3), lateral=(2, 16, 32))
+"""In views: the network works at 11 times their sampling."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageInterface:
     """One way in which a network reads a user's image. A row of `INTERFACES`."""
 
@@ -100,6 +123,8 @@ class ImageInterface:
     """Whether tiles may be cut along z, with a halo, as they are laterally."""
     whole_depth: bool = False
     """Whether the network reads all planes of a stack at once."""
+    axial: bool = False
+    """Whether the plain network reads axial slices: rows y or x, columns z."""
     neighbours: bool = False
     """Whether each plane is restored from as many planes around it as the network has channels."""
     square_root: bool = False
@@ -109,6 +134,8 @@ class ImageInterface:
     """Whether the whole image reaches every pixel, so that no halo makes tiles exact."""
     case_divisor: tuple[int, int] = (1, 1)
     """Heights and widths of verification cases are divided by it: network, image."""
+    engine_sizes: tuple[EngineSizes, EngineSizes] = (EngineSizes(), EngineSizes())
+    """Sizes of a TensorRT engine: network, image."""
     network_range: tuple[float, float] = NORMALISED_RANGE
     """Smallest and largest value of a random network input."""
     image_range: tuple[float, float] = NORMALISED_RANGE
@@ -241,6 +268,7 @@ INTERFACES: dict[str, ImageInterface] = {
             argument=lambda s: s.channels,
             argument_text="in_channels",
             neighbours=True,
+            engine_sizes=(_STACKS, _STACKS),
         ),
         ImageInterface(
             name="isotropic",
@@ -254,7 +282,9 @@ INTERFACES: dict[str, ImageInterface] = {
             depth_out="free",
             cuts_depth=True,
             square_root=True,
+            axial=True,
             case_divisor=(1, 2),
+            engine_sizes=(_STACKS, _ISOTROPIC),
         ),
         ImageInterface(
             name="projection",
@@ -267,6 +297,7 @@ INTERFACES: dict[str, ImageInterface] = {
             depth="fixed",
             whole_depth=True,
             global_statistics=True,
+            engine_sizes=(_PROJECTED, _PROJECTED),
         ),
         ImageInterface(
             name="light-field",
@@ -284,6 +315,7 @@ INTERFACES: dict[str, ImageInterface] = {
             case_divisor=(4, 4),
             network_range=(-1.0, 1.0),
             image_range=(0.0, 4095.0),
+            engine_sizes=(_LENSES, _LENSES),
         ),
         ImageInterface(
             name="volumetric",
@@ -296,6 +328,21 @@ INTERFACES: dict[str, ImageInterface] = {
             depth="free",
             depth_out="free",
             whole_depth=True,
+            engine_sizes=(_STACKS, _STACKS),
+        ),
+        ImageInterface(
+            name="volumetric-isotropic",
+            wrapper=f"{_WRAPPERS}:VolumetricInterface",
+            fits=lambda s: s.volumetric and s.volumetric_output,
+            network_inputs=_one_input,
+            tiles=f"{_TILES}:restore_volume",
+            image_tiles=f"{_TILES}:restore_volume",
+            patch=f"{_PATCHES}:slab_patch",
+            depth="free",
+            depth_out="free",
+            whole_depth=True,
+            case_divisor=(1, 2),
+            engine_sizes=(_STACKS, _ISOTROPIC),
         ),
         ImageInterface(
             name="volumetric-projection",
@@ -307,6 +354,7 @@ INTERFACES: dict[str, ImageInterface] = {
             patch=f"{_PATCHES}:projection_patch",
             depth="free",
             whole_depth=True,
+            engine_sizes=(_PROJECTED, _PROJECTED),
         ),
     )
 }

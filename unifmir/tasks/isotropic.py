@@ -26,7 +26,7 @@ ISOTROPIC = TaskSpec(
     normalization=CARE_PERCENTILES,
     size=SizeRule(minimum=1),
     network="unifmir.networks.swin:SwinRestoration",
-    interfaces=("volumetric", "isotropic"),
+    interfaces=("volumetric-isotropic", "isotropic"),
     zoo_tags=("image-restoration", "image-reconstruction"),
     training=TrainingRecipe(
         scene_size=64, scenes=120, patch=48, batch=4, paper_patch=64, paper_batch=32

@@ -12,11 +12,6 @@ from unifmir.interfaces import FIXED, InputKind, interface_of, shape_of
 
 Shape = tuple[int, ...]
 
-_LATERAL = (8, 128, 256)
-"""Pixels. A tile of 128 is where GPUs are busy; memory is taken for the largest."""
-_BATCH = (1, 1, 4)
-_DEPTH = (1, 8, 16)
-
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -58,24 +53,12 @@ class Profile:
 def default_profile(config: SingleConfig, interface: InputKind) -> Profile:
     """The sizes that an engine is for if none are asked for.
 
-    They include every size the other formats are verified at. The largest are what the restoring
-    of large images by tiles needs; memory on the GPU is taken for them, so they differ by task.
+    They include every size the other formats are verified at, and differ by interface.
     """
-    batch, depth, lateral = _BATCH, _DEPTH, _LATERAL
-    if config.task == "projection":
-        # A whole stack at full resolution passes the first layers.
-        batch, lateral = (1, 1, 3), (8, 128, 192)
-    elif config.task == "volume":
-        # In views: the network works at 11 times their sampling.
-        batch, lateral = (1, 1, 3), (2, 16, 32)
-    elif config.task == "isotropic" and interface == "image":
-        # A stack is height + width slices for the network.
-        batch, depth, lateral = (1, 1, 3), (1, 64, 64), (4, 64, 96)
-    elif (interface_of(config).depth_out == "free") or config.signature.volumetric:
-        batch = (1, 1, 3)
+    sizes = interface_of(config).engine_sizes[interface == "image"]
     shapes = [
         shape_of(config, interface, batch=b, size=(d, n, n))
-        for b, d, n in zip(batch, depth, lateral, strict=True)
+        for b, d, n in zip(sizes.batch, sizes.depth, sizes.lateral, strict=True)
     ]
     return Profile(*shapes)
 
