@@ -1,4 +1,4 @@
-"""From a module to files other programs run, and the proof that they are right.
+"""Export of a module to files that other programs run, and the proof that they are right.
 
 The package is callable: `unifmir.export(model, "out", formats=("onnx",))` is
 `unifmir.export.pipeline.export`, and `unifmir.export.formats.onnx` is still the module.

@@ -23,11 +23,11 @@ class Credit:
     """Whose the weights are: what a published package must say and no checkpoint knows."""
 
     authors: tuple[str, ...] = ()
-    """Of the weights; the paper's when empty, as for the official checkpoints."""
+    """Authors of the weights; the paper's when empty, as for the official checkpoints."""
     licence: str = ""
     """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
     training_data: str = ""
-    """In words; "not recorded" when empty."""
+    """Training data in words; "not recorded" when empty."""
     github_user: str = "unifmir"
     """Packager and maintainer."""
 
@@ -39,7 +39,7 @@ class ExportJob:
     network: "Network"
     """The fp32 single-task network."""
     module: "nn.Module"
-    """What is exported: the network behind the wanted interface, in the wanted variant."""
+    """Module that is exported: the network behind the wanted interface, in the wanted variant."""
     example: "Tensor"
     """Batch 2, not square: sizes 1 and squares hide baked-in dimensions."""
     lineage: Lineage
@@ -130,7 +130,7 @@ class Artifact:
     """Files that belong to it and lie beside it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; the report in full."""
+        """The artifact as JSON values; the report in full."""
         return {
             "format": self.format,
             "path": str(self.path),

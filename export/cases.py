@@ -1,4 +1,4 @@
-"""What an artifact is verified on: real and random images, at sizes unlike the traced one."""
+"""Cases that an artifact is verified on: real and random images, at sizes unlike the traced one."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ def case_size(
 
 
 def example(config: SingleConfig, interface: InputKind) -> "Tensor":
-    """The tensor a graph is traced with: batch 2 and sizes that all differ."""
+    """Tensor that a graph is traced with: float32 in [0, 1], of a shape whose sizes all differ."""
     import torch
 
     shape = verified_shapes(config, interface)[0]
@@ -78,7 +78,7 @@ def cases(
     config : SingleConfig
     interface : {"network", "image"}
     real : ndarray
-        A raw image in the task's input axes.
+        A raw image in the task's input axes, any numeric type and range.
     shapes : tuple of shapes
         Of the inputs, where an artifact does not take those of `SIZES`.
     """
@@ -100,7 +100,7 @@ def real_input(
     shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Crops of a real image, normalised as the task does, in the artifact's input shape.
+    """Crops of a real image, normalised as the task does, float32, in the artifact's input shape.
 
     Where the image is smaller than the wanted size it is continued by reflection.
     """
@@ -122,7 +122,10 @@ def real_input(
 def calibration_inputs(
     config: SingleConfig, interface: InputKind, images: list[np.ndarray], *, count: int = 4
 ) -> "list[Tensor]":
-    """Inputs to measure value ranges on: several crops of each image, of moderate size."""
+    """Inputs to measure value ranges on: crops of each raw image, of moderate size.
+
+    Each is float32, normalised, in the input shape of the interface.
+    """
     import torch
 
     rng = np.random.default_rng(SEED)

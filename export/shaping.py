@@ -29,7 +29,7 @@ IMAGE, REGULAR, SHIFTED = "image", "regular", "shifted"
 
 
 class _Places:
-    """Where tokens lie in each order, and the mask of the shifted windows; computed in the graph.
+    """Positions of tokens in each order, and the mask of shifted windows; computed in the graph.
 
     Not a tensor and not a tuple, so that the hooks of a precision plan pass it on as it is.
     """
@@ -138,7 +138,7 @@ def _to_tokens(images: Tensor, pixels: int) -> Tensor:
 
 
 def _to_images(tokens: Tensor, like: Tensor) -> Tensor:
-    """Inverse of `_to_tokens`; batch and sides are those of `like`."""
+    """Images of tokens, undoing `_to_tokens`; batch and sides are those of `like`."""
     batch, _, height, width = like.shape
     return tokens.reshape(batch, height, width, tokens.shape[-1]).permute(0, 3, 1, 2)
 

@@ -34,7 +34,7 @@ Shapes = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the fp32 module makes of one case."""
+    """Output of the fp32 module for one case."""
 
     case: Case
     output: np.ndarray

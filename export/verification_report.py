@@ -18,13 +18,13 @@ class CaseResult:
     source: str
     """`real` or `random` input."""
     shape: tuple[int, ...]
-    """Of the input."""
+    """Shape of the input."""
     comparison: Comparison
     failures: tuple[str, ...]
     """Sentences: measured and allowed. Empty when the case passed."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The result as JSON values."""
         return {
             "source": self.source,
             "shape": list(self.shape),
@@ -35,7 +35,7 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one verification measured."""
+    """Figures of one verification."""
 
     artifact: str
     """File name."""
@@ -70,7 +70,7 @@ class Report:
         return max((r.comparison for r in self.results), key=lambda c: c.max_abs_over_std)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, with the machine and the versions of the run."""
+        """The report as JSON values, with the machine and the versions of the run."""
         return {
             "schema": REPORT_SCHEMA,
             "artifact": self.artifact,

@@ -60,7 +60,7 @@ class AotInductorExporter(Exporter):
         return made
 
     def lineage(self, path: Path) -> Lineage:
-        """From the record; nothing of the package is run."""
+        """Lineage from the record; nothing of the package is run."""
         return package_lineage(path)
 
 

@@ -23,12 +23,12 @@ from unifmir.precision.variants import DTYPES
 logger = logging.getLogger(__name__)
 
 DEFAULT_OPSET = 17
-"""With IR 8, the newest that Fiji's ONNX Runtime (1.13 in JDLL) reads; the first with one
+"""Opset with IR 8, the newest that Fiji's ONNX Runtime (1.13 in JDLL) reads; the first with one
 LayerNormalization node, whose decomposed form overflows in fp16."""
 OPSETS = range(17, 21)
 """Opsets the tracing exporter writes. 20 has one Gelu node."""
 BF16_OPSET, BF16_IR = 22, 10
-"""For arithmetic in bf16, which no runtime on the CPU has: for TensorRT."""
+"""Opset and IR for arithmetic in bf16, which no runtime on the CPU has: for TensorRT."""
 SLIM_GROWTH = 1.05
 """A simplifier that folds constants may inflate a file (onnxsim issues 101, 178): keep the
 traced graph if the simplified file is larger by more than this factor."""
@@ -53,7 +53,7 @@ class OnnxExporter(Exporter):
         }
 
     def lineage(self, path: Path) -> Lineage:
-        """From the model's metadata properties."""
+        """Lineage from the model's metadata properties."""
         try:
             model = onnx.load(path, load_external_data=False)
         except Exception as error:  # protobuf's DecodeError has no public home

@@ -29,7 +29,7 @@ from unifmir.precision.element_types import Variant
 from unifmir.zip_archive import write_stored_zip
 
 _AUTOMATIC = re.compile(r"[A-Za-z]+_\d+")
-"""What OpenVINO calls a node that was not named: its type and how many there were before."""
+"""Name that OpenVINO gives a node without one: its type and how many there were before."""
 
 
 class OpenVinoExporter(Exporter):
@@ -64,7 +64,7 @@ class OpenVinoExporter(Exporter):
         return {"openvino": openvino.__version__.partition("-")[0]}
 
     def lineage(self, path: Path) -> Lineage:
-        """From the graph's run-time information."""
+        """Lineage from the graph's run-time information."""
         model = read_model(path)
         if not model.has_rt_info([LINEAGE]):
             raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")

@@ -40,7 +40,7 @@ class SafetensorsExporter(Exporter):
 
     @property
     def runnable_format(self) -> None:
-        """None: runtimes are given the module."""
+        """Runtimes are given the module: None."""
         return
 
     @contextmanager
@@ -51,7 +51,7 @@ class SafetensorsExporter(Exporter):
         yield image_interface(network) if lineage.interface == "image" else network
 
     def lineage(self, path: Path) -> Lineage:
-        """From the file's metadata; a pruned fp32 file is its own parent."""
+        """Lineage from the file's metadata; a pruned fp32 file is its own parent."""
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}

@@ -55,7 +55,7 @@ class TorchScriptExporter(Exporter):
         return {"torch": torch.__version__}
 
     def lineage(self, path: Path) -> Lineage:
-        """From the extra file."""
+        """Lineage from the extra file."""
         extra = {LINEAGE_FILE: ""}
         load_torchscript(path, extra=extra)
         if not extra[LINEAGE_FILE]:

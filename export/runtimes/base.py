@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from jaxtyping import Float32
 
 from unifmir.errors import BenchmarkError
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
@@ -15,8 +16,8 @@ from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 if TYPE_CHECKING:
     from torch import nn
 
-Image = np.ndarray
-"""float32, batch first, in the shape of the image interface."""
+Image = Float32[np.ndarray, "..."]
+"""Image or restored image, batch first, in the shape and range of the interface that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Timing:
     cpu_ms: float
     """CPU time of the whole process meanwhile, all its threads."""
     device_ms: float | None = None
-    """Between events on the device, without the copies; None on the CPU."""
+    """Time between events on the device, without the copies; None on the CPU."""
     copy_ms: float | None = None
     """Copies to and from the device; None on the CPU."""
 
@@ -82,6 +83,17 @@ class Runtime(ABC):
     body_maps: int = 9
     """Feature maps of the network's body that are held at once: eager keeps few, a runtime that
     plans a whole graph's activations more."""
+    out_of_memory: tuple[str, ...] = (
+        "out of memory",
+        "can't allocate memory",
+        "failed to allocate memory",
+        "not enough memory",
+        "bad_alloc",
+        "bad allocation",
+        "alloc_failed",
+    )
+    """Parts of its errors when memory is short, in lower case; these are what PyTorch, ONNX
+    Runtime, OpenVINO, cuDNN and cuBLAS say."""
     distributions: tuple[str, ...] = ("torch",)
     """Python distributions whose versions tell what ran."""
 
@@ -95,6 +107,10 @@ class Runtime(ABC):
     def needs_verification(self, path: Path) -> bool:
         """Whether a file must be verified on this machine's device before it runs."""
         return False
+
+    def prepare(self, module: "nn.Module") -> "nn.Module":
+        """The module that is run in place of one on the device, such as a compiled copy."""
+        return module
 
     @abstractmethod
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:

@@ -51,7 +51,7 @@ class NativeRuntime(Runtime):
             raise BenchmarkError(f"{self.name} does not run on {device}: use --device cpu")
         torch.set_num_threads(threads)
         network = module if isinstance(module, Network) else cast(Network, module.network)
-        fast = self._accelerated(network)
+        fast = cast(Network, self.prepare(network))
         wrapped = fast if module is network else image_interface(fast)
 
         def compute(image: Image) -> Image:
@@ -70,7 +70,9 @@ class NativeRuntime(Runtime):
         }
         return HostSession(compute, ran)
 
-    def _accelerated(self, network: Network) -> Network:
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """The network with its kernels; ExportError where bf16 is not the same picture."""
+        network = cast(Network, module)
         if not self.own_arithmetic:
             return native.accelerate(network)
         task = network.config.task

@@ -88,7 +88,7 @@ class OpenVinoSession:
 
     @property
     def ran(self) -> Mapping[str, Any]:
-        """What ran last; before any image, what would run for free sizes."""
+        """Facts of what ran last; before any image, of what would run for free sizes."""
         compiled = self._last or self._compiled(self._model)
         return {
             "library": "openvino",

@@ -46,10 +46,6 @@ class ModuleRuntime(Runtime):
         prepared = self.prepare(module.to(device).eval())
         return session_of(prepared, device, {"element_type": "+".join(kinds)})
 
-    def prepare(self, module: nn.Module) -> nn.Module:
-        """The module that is run in its place."""
-        return module
-
 
 class PlainRuntime(ModuleRuntime):
     """Runs a module's operations one by one: what faster ways are measured against."""
@@ -163,7 +159,7 @@ class TorchCudaSession:
         return Timing(wall, cpu, device_ms, there_ms + back_ms)
 
     def device_bytes(self) -> int | None:
-        """What PyTorch's allocator reserved at most; the CUDA context comes on top."""
+        """Largest reservation of PyTorch's allocator, in bytes; the CUDA context comes on top."""
         return int(torch.cuda.max_memory_reserved(self._device))
 
     def _there(self, image: Image) -> Tensor:
@@ -178,7 +174,7 @@ class _WrittenOut(nn.Module):
         self.module = module.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """As the module."""
+        """The module's result, for any input it takes, such as float32 (N, C, H, W) features."""
         with torch.inference_mode(False), torch.enable_grad():
             restored: Tensor = self.module(image)
         return restored

@@ -34,7 +34,7 @@ ELEMENT_TYPES: dict[str, ElementType] = {
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What weights are stored in and what is computed in; names in `ELEMENT_TYPES`.
+    """Element types of weights and of arithmetic; names in `ELEMENT_TYPES`.
 
     As text `fp16` stores weights in two bytes and computes in fp32, `fp16-compute` computes in
     fp16 too.

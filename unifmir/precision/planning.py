@@ -36,12 +36,12 @@ class Step:
     because it would leave too little in the low precision."""
 
     failures: tuple[str, ...] = ()
-    """What still misses the tolerance after this step."""
+    """Sentences on what still misses the tolerance after this step."""
     given_back: bool = False
     """Whether later steps made it needless, so that the part is in the low precision again."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; inf becomes None."""
+        """The step as JSON values; inf becomes None."""
         return {
             "failures": list(self.failures),
             "given_back": self.given_back,
@@ -70,7 +70,7 @@ class PrecisionPlan:
     """Enlargements of the islands, in order. In a plan that did not pass they are what was
     tried; its islands and figures are those before the first."""
     blame: str = ""
-    """Where a plan that did not pass goes wrong."""
+    """Sentence on where a plan that did not pass goes wrong."""
 
     @property
     def precision(self) -> str:
@@ -88,7 +88,7 @@ class PrecisionPlan:
         return all(self.passed_as(variant) for variant in self.missed)
 
     def passed_as(self, variant: str) -> bool:
-        """The same for one variant, `stored` or `computing`, that the plan was made for."""
+        """Whether one variant, `stored` or `computing`, that the plan was made for passed."""
         return not self._too_little and not self.missed[variant]
 
     @property
@@ -112,7 +112,7 @@ class PrecisionPlan:
         return min(c.psnr_db for row in rows.values() for c in row)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, for reports."""
+        """The plan as JSON values, for reports."""
         return {
             "precision": self.precision,
             "passed": self.passed,
@@ -154,7 +154,7 @@ def plan_precision(
         Takes one float32 tensor; in eval mode, float32, on the CPU or a GPU.
     precision : {"fp32", "fp16", "bf16"}
     inputs : sequence of Tensor
-        Calibration inputs: real images, normalised, as the module takes them.
+        Calibration inputs: real images, normalised, in the shape the module takes.
     tolerance : Tolerance
         What the variants are held to on each input.
     variants : sequence of {"stored", "computing"}
@@ -296,7 +296,7 @@ class _Acceptance:
         return min((c.psnr_db for c in self.compare(variant)), default=inf)
 
     def blame(self, plan: PrecisionPlan, steps: Sequence[Step]) -> str:
-        """Where a plan goes wrong."""
+        """Sentence on where a plan goes wrong."""
         for index, result in enumerate(plan.acceptance.get("computing", ())):
             if not result.finite:
                 name = first_nonfinite(computing(self.module, plan.recipe), self.inputs[index])

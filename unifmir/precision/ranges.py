@@ -23,7 +23,7 @@ _NORMS = (torch.ops.aten.linalg_vector_norm.default, torch.ops.aten.norm.ScalarO
 
 @dataclass(frozen=True, slots=True)
 class ModuleRange:
-    """What one module's own operations saw: its inputs, its results, what its children returned."""
+    """Magnitudes that one module's own operations saw: inputs, results, what children returned."""
 
     name: str
     """Empty for the module that was measured itself."""
@@ -34,7 +34,7 @@ class ModuleRange:
     max_abs: float
     """Largest magnitude of all; inf where NaN or Inf occurred."""
     source: str
-    """What gave it: `input`, an operation (`aten.add`), or the name of a child."""
+    """Origin of it: `input`, an operation (`aten.add`), or the name of a child."""
     max_output: float
     """Largest magnitude of what the module returned."""
     large_image_factor: float
@@ -56,7 +56,7 @@ class ModuleRange:
         return FP16_MAX / largest if largest > 0 else inf
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; inf becomes None."""
+        """The range as JSON values; inf becomes None."""
         values = {**asdict(self), "headroom": self.headroom}
         return {
             k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()
@@ -83,7 +83,7 @@ class RangeReport:
         raise KeyError(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The report as JSON values."""
         return {
             "rows": [row.to_dict() for row in self.rows],
             "input_shapes": [list(shape) for shape in self.input_shapes],
@@ -92,7 +92,7 @@ class RangeReport:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has been seen of a module so far."""
+    """Magnitudes seen of a module so far."""
 
     caller: str | None
     max_abs: float = 0.0
@@ -198,7 +198,7 @@ def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
     module : module
         Takes one float32 tensor; in eval mode.
     inputs : sequence of Tensor
-        Calibration inputs: real images, normalised, as the module takes them.
+        Calibration inputs: real images, normalised, in the shape the module takes.
 
     Returns
     -------
@@ -254,6 +254,6 @@ def _fp16_error(weight: Tensor | None) -> float:
 
 
 def own_tensors(module: nn.Module) -> list[Tensor]:
-    """Floating-point parameters and buffers of a module itself, not of its children."""
+    """Weights of a module itself, not of its children: floating-point tensors of any shape."""
     direct = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return [t for t in direct if t.is_floating_point()]

@@ -40,7 +40,7 @@ def stored(module: _Module, recipe: PrecisionRecipe) -> _Module:
 
 
 def stored_dtypes(module: nn.Module, recipe: PrecisionRecipe) -> dict[str, torch.dtype]:
-    """For each floating-point state-dict key the dtype that holds `stored`'s values exactly."""
+    """State-dict key of each floating-point tensor -> dtype that holds `stored`'s values."""
     dtypes = {}
     for name, child, dtype in _with_dtypes(module, recipe.fitted(module)):
         for members in (child.named_parameters(recurse=False), child.named_buffers(recurse=False)):
@@ -167,7 +167,10 @@ def fast_on_cpu() -> Iterator[None]:
 
 
 def first_nonfinite(module: nn.Module, image: Tensor) -> str | None:
-    """Name of the first submodule that returns NaN or Inf, in the order they finish."""
+    """Name of the first submodule that returns NaN or Inf, in the order they finish.
+
+    The image is float32, normalised, in the shape the module takes.
+    """
     found: list[str] = []
 
     def watch(name: str) -> Any:

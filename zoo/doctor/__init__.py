@@ -1,1 +1,1 @@
-"""What this machine has, what is missing, and which way to run a model is fastest."""
+"""Report on a machine: what it has, what is missing, and which way to run a model is fastest."""

@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and what is there but does not fit together."""
+"""Findings on what is installed, what is missing, and what is there but does not fit together."""
 
 import importlib
 import os
@@ -35,7 +35,7 @@ class Finding:
     state: State
     detail: str = ""
     remedy: str = ""
-    """What to do; empty where nothing is to be done."""
+    """Remedy in words; empty where nothing is to be done."""
 
 
 def runtimes() -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def runs_here(runtime: str) -> bool:
 
 
 def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """What must fit together: PyTorch, NumPy, ONNX Runtime, pydantic, and the extras.
+    """Libraries that must fit together: PyTorch, NumPy, ONNX Runtime, pydantic, and the extras.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _cuda_provider(name: str, found: str) -> Finding:
 
 
 def probes(folder: Path) -> dict[str, Path]:
-    """By format, a file of one operation: what opens it opens the format.
+    """Files of one operation by format: what opens one opens the format.
 
     Parameters
     ----------

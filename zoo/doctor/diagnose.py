@@ -21,16 +21,16 @@ from unifmir.zoo.restore.predictors import ModelChoice, candidates, open_model, 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What restoring would use."""
+    """Path that restoring would take."""
 
     source: str
     """`models and checkpoints`, or files of a format."""
     device: str
     runtime: str
     provider: str
-    """What computes inside the runtime; empty where it is only known once a file is opened."""
+    """Library that computes inside the runtime; empty where only an opened file would tell."""
     precisions: tuple[str, ...]
-    """That the runtime has on the device."""
+    """Precisions of the runtime on the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,12 @@ class Speed:
     runtime: str
     precision: str
     median_ms: float | None
-    """Of one image; None where it did not run."""
+    """Time of one image, in milliseconds; None where it did not run."""
     ratio: float | None
     """How many times as fast as eager PyTorch in fp32 on the CPU."""
     same_picture: bool | None
-    """As fp32 in eager PyTorch, by the tolerances of `unifmir verify`; None if not compared."""
+    """Whether it is that of fp32 in eager PyTorch, by the tolerances of `unifmir verify`; None if
+    not compared."""
     problems: tuple[str, ...] = ()
 
 
@@ -73,7 +74,7 @@ class Diagnosis:
         return next((one for one in self.speeds if one.same_picture and one.median_ms), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The diagnosis as JSON values."""
         fastest = self.fastest
         return {
             "usable": self.usable,
@@ -155,7 +156,7 @@ def _routes(found: Sequence[str]) -> Iterator[Route]:
 
 
 def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
-    """What opens a small file of the format; without one, what says it could."""
+    """Runtime that opens a small file of the format; without one, that says it could."""
     source = f"{FORMATS[name].suffix} files"
     choice = ModelChoice(device=device)
     if probe is None:

@@ -1,30 +1,32 @@
 """One error for what each library raises when memory is short."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from unifmir.export.runtimes.base import Image, is_cuda
 
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "failed to allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "bad allocation",
-    "alloc_failed",
-)
-"""What PyTorch, ONNX Runtime, OpenVINO, cuDNN and cuBLAS say, in lower case."""
 
+def with_memory_errors(
+    run: Callable[[Image], Image], device: str, told_by: Sequence[str]
+) -> Callable[[Image], Image]:
+    """Wrap a function so that it raises MemoryError for what libraries raise without memory.
 
-def with_memory_errors(run: Callable[[Image], Image], device: str) -> Callable[[Image], Image]:
-    """The same function, with MemoryError for what each library raises when memory is short."""
+    Parameters
+    ----------
+    run : callable
+        Restores an image.
+    device : str
+        `cpu` or `cuda:N`.
+    told_by : sequence of str
+        Parts of the errors, in lower case: `Runtime.out_of_memory`.
+    """
 
     def guarded(image: Image) -> Image:
         try:
             return run(image)
         except Exception as error:  # the libraries' exceptions share no base but Exception
             told = str(error)
-            if not isinstance(error, MemoryError) and not _is_memory(told):
+            known = any(part in told.lower() for part in told_by)
+            if not known and not isinstance(error, MemoryError):
                 raise
         # Here the error is gone, and with it the tensors that its traceback held.
         if is_cuda(device):
@@ -35,8 +37,3 @@ def with_memory_errors(run: Callable[[Image], Image], device: str) -> Callable[[
         raise MemoryError(f"{device} has too little memory for an input of {shape}: {told}")
 
     return guarded
-
-
-def _is_memory(told: str) -> bool:
-    lower = told.lower()
-    return any(part in lower for part in _OUT_OF_MEMORY)

@@ -52,7 +52,7 @@ class ModelChoice:
     runtime: str | None = None
     """A name in `RUNTIMES`; None: the first in their order that is usable."""
     threads: int | None = None
-    """On the CPU; None: the physical cores this process may use."""
+    """Threads on the CPU; None: the physical cores this process may use."""
 
 
 def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predictor:
@@ -204,19 +204,16 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
     lenses = interface_of(single.config).lenses
     if not runtime.places_tiles or choice.precision != "fp32" or not lenses:
         return predictor
-    return replace(predictor, run_placed=_placed(single, runtime.name, predictor.device))
+    return replace(predictor, run_placed=_placed(single, runtime, predictor.device))
 
 
-def _placed(network: Network, runtime: str, device: str) -> Callable[[Image, Placement], Image]:
+def _placed(network: Network, runtime: Runtime, device: str) -> Callable[[Image, Placement], Image]:
     """The network on tiles of a light field; the session moved it to the device."""
     import torch
 
-    from unifmir.native import accelerate
     from unifmir.restoration.placed_network import PlacedNetwork
 
-    module = PlacedNetwork(network).eval()
-    if runtime == "native":
-        module = accelerate(module)
+    module = runtime.prepare(PlacedNetwork(network).eval())
 
     def run(views: Image, place: Placement) -> Image:
         def there(image: Image) -> Image:
@@ -225,7 +222,7 @@ def _placed(network: Network, runtime: str, device: str) -> Callable[[Image, Pla
                 restored: Image = volume.cpu().numpy()
             return restored
 
-        return with_memory_errors(there, device)(views)
+        return with_memory_errors(there, device, runtime.out_of_memory)(views)
 
     return run
 
@@ -367,7 +364,7 @@ def _predictor(
         "fallbacks": list(session.fallbacks),
     }
     device = str(session.ran["device"])
-    run = with_memory_errors(session.run, device)
+    run = with_memory_errors(session.run, device, runtime.out_of_memory)
     return Predictor(run, config, interface, device, ran, body_maps=runtime.body_maps)
 
 

@@ -1,4 +1,4 @@
-"""From an ONNX file to an engine."""
+"""Building of an engine from an ONNX file."""
 
 import warnings
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Built:
 
     engine: bytes
     types: TypeCount
-    """In which types the network's convolutions and products compute."""
+    """Types in which the network's convolutions and products compute."""
 
 
 def build(library: Library, model: bytes, profile: Profile, options: EngineOptions) -> Built:

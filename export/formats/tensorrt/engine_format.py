@@ -80,11 +80,11 @@ class TensorRtExporter(Exporter):
         _library(_options(options), host())
 
     def lineage(self, path: Path) -> Lineage:
-        """From the passport."""
+        """Lineage from the passport."""
         return Lineage.from_strings(dict(read_passport(path).lineage), path.name)
 
     def shapes(self, path: Path) -> tuple[Shape, ...]:
-        """What the engine can be verified at."""
+        """Input shapes that the engine can be verified at."""
         lineage, profile = self.lineage(path), read_passport(path).profile
         return shapes_within(_config(lineage), lineage.interface, profile)
 

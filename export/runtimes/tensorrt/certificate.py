@@ -1,4 +1,4 @@
-"""In which precision an engine computes: counted, not believed.
+"""Certificate of the precision an engine computes in: counted, not believed.
 
 Twice: on the network that the parser made of the ONNX file, whose types are binding in a strongly
 typed build, and on the engine itself, as TensorRT's inspector lists its layers.
@@ -22,7 +22,7 @@ _PRODUCTS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM", "ATTEN
 """Network layers that multiply and add; `LayerType` members."""
 _DTYPES = {"FLOAT": "Float", "HALF": "Half", "BF16": "BFloat16"}
 _WITH_PRODUCTS = re.compile(r"conv|gemm|matmul|matrix_?mul|einsum|attention|mha", re.IGNORECASE)
-"""In an engine layer's type, tactic, name, or the ONNX nodes it was made of."""
+"""Pattern in an engine layer's type, tactic, name, or the ONNX nodes it was made of."""
 _FORMATS = (
     # The longest first: BFloat16 has Float in it.
     ("BFloat16", re.compile(r"bfloat16|bf16", re.IGNORECASE)),
@@ -48,7 +48,7 @@ class TypeCount:
         return self.counts.get(NAMES[precision], 0) / self.total if self.total else 0.0
 
     def to_dict(self) -> dict[str, int]:
-        """As JSON values, in the order of names."""
+        """The counts as JSON values, in the order of names."""
         return dict(sorted(self.counts.items()))
 
     @property

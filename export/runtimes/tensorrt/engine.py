@@ -9,6 +9,7 @@ import numpy as np
 
 from unifmir.errors import ExportError
 from unifmir.export.lineage import IMAGE, RESTORED
+from unifmir.export.runtimes.base import Image
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount, engine_types, require
 from unifmir.export.runtimes.tensorrt.host import Host, host, require_gpu
 from unifmir.export.runtimes.tensorrt.library import Library, Log, library
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class EngineMemory(Protocol):
-    """Where an engine's input and output lie, and the queue it works in."""
+    """Memory of an engine's input and output, and the queue it works in."""
 
     stream: int
     """Handle of a CUDA stream."""
 
-    def there(self, image: np.ndarray) -> "Tensor":
-        """A copy of an image on the device."""
+    def there(self, image: Image) -> "Tensor":
+        """Copy of an image on the device: float32, the same shape and range."""
 
     def empty(self, shape: Sequence[int]) -> "Tensor":
-        """Room for float32 values on the device."""
+        """Room for a float32 image of a shape on the device; any values."""
 
     def finish(self) -> None:
         """Wait until all that was asked for is done."""
@@ -50,15 +51,18 @@ class CudaMemory:
         self.torch_stream: Any = torch.cuda.Stream(self.device)
         self.stream = int(self.torch_stream.cuda_stream)
 
-    def there(self, image: np.ndarray) -> "Tensor":
-        """Copied and complete: the engine's stream does not wait for other streams."""
+    def there(self, image: Image) -> "Tensor":
+        """Complete copy, float32 of the same shape and range: the engine's stream does not wait."""
         import torch
 
         with torch.cuda.stream(self.torch_stream):
             return torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
 
     def empty(self, shape: Sequence[int]) -> "Tensor":
-        """Taken on the engine's stream, so that it is given back after the engine is done."""
+        """Room for a float32 image of a shape, any values, taken on the engine's stream.
+
+        So that it is given back after the engine is done.
+        """
         import torch
 
         with torch.cuda.stream(self.torch_stream):
@@ -88,21 +92,21 @@ class Engine:
         self._engine = engine  # The context does not keep it alive on every version.
         self._context = context
 
-    def run(self, image: np.ndarray) -> np.ndarray:
+    def run(self, image: Image) -> Image:
         """Copy there, compute, copy back.
 
         Parameters
         ----------
         image : ndarray, float32
-            In a shape of the profile.
+            In a shape of the profile, in the range of the interface.
         """
         restored = self.enqueue(self.memory.there(image))
         self.memory.finish()
-        result: np.ndarray = restored.cpu().numpy()
+        result: Image = restored.cpu().numpy()
         return result
 
     def enqueue(self, image: "Tensor") -> "Tensor":
-        """Begin to compute; done when the memory's stream is.
+        """Begin to compute on float32 values in the interface's range; done when the stream is.
 
         Raises
         ------

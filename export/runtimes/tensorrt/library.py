@@ -15,6 +15,10 @@ FULL, RTX = "tensorrt", "tensorrt_rtx"
 OLDEST = {FULL: (10, 12), RTX: (1, 7)}
 """tensorrt 10.12 is the first whose parser types a network by its ONNX file as version 11 does;
 tensorrt-rtx is tested from 1.7 on."""
+TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+"""Compute capabilities that tensorrt-rtx 1.7 builds for. Hopper (9.0) is not among them."""
+RTX_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
+"""Targets of tensorrt-rtx when none is named: these and, says NVIDIA, later ones."""
 INSTALL = {
     FULL: "pip install 'unifmir[tensorrt]' on a machine with an NVIDIA GPU",
     RTX: "pip install 'unifmir[tensorrt-rtx]'",
@@ -42,7 +46,7 @@ class Library:
 
 
 class Log:
-    """What a library said while it worked: its errors go into ours.
+    """Log of a library while it works: its errors go into ours.
 
     Use `Log(api).handle` where TensorRT wants a logger.
     """

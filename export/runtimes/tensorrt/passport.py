@@ -21,13 +21,13 @@ from unifmir.export.runtimes.tensorrt.profiles import Profile
 
 SUFFIX = ".passport.json"
 GRAPH_SUFFIX = ".onnx"
-"""After the engine's whole name: the graph it was built from."""
+"""Suffix, after the engine's whole name, of the graph it was built from."""
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """That the engine was the same picture as fp32 PyTorch, TF32 off, and on which machine."""
+    """Proof that an engine was the same picture as fp32 PyTorch, TF32 off, on a named machine."""
 
     host: Host
     tolerance: str
@@ -58,12 +58,12 @@ class Passport:
     rebuild: str
     """Command for the folder of the engine and its parent."""
     engine_types: Mapping[str, int] | None = None
-    """The same of the engine, from its inspector; None until it was loaded."""
+    """Types of the engine's layers, from its inspector; None until it was loaded."""
     verification: Verification | None = None
-    """None: it was never run."""
+    """Proof of the last run; None: it was never run."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The passport as JSON values."""
         values = {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in fields(self)}}
         values["built_on"] = asdict(self.built_on)
         values["profile"] = self.profile.to_dict()
@@ -72,7 +72,7 @@ class Passport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
+        """Passport from the values of `to_dict`; KeyError, TypeError or ValueError for others."""
         if data["schema"] != SCHEMA:
             raise ValueError(f"schema {data['schema']}, this unifmir reads {SCHEMA}")
         values = {f.name: data[f.name] for f in fields(cls)}
@@ -95,7 +95,7 @@ class Passport:
 
 
 def passport_path(engine: Path) -> Path:
-    """Where an engine's passport lies."""
+    """Path of an engine's passport."""
     return engine.with_name(engine.name + SUFFIX)
 
 
@@ -170,7 +170,7 @@ def rebuild_command(passport: Passport, folder: Path) -> str:
 def _mismatches(
     passport: Passport, sha256: str, library: Library, here: Host
 ) -> Iterator[tuple[str, str, str]]:
-    """What does not fit: what, expected, found."""
+    """Facts that do not fit: what, expected, found."""
     built = passport.built_on
     if sha256 != passport.engine_sha256:
         yield "sha256 of the engine", passport.engine_sha256, sha256

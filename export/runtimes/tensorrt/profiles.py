@@ -24,7 +24,7 @@ class Profile:
 
     @property
     def text(self) -> str:
-        """As `--profile` takes it: `1x1x8x8,1x1x128x128,4x1x256x256`."""
+        """The profile as `--profile` takes it: `1x1x8x8,1x1x128x128,4x1x256x256`."""
         return ",".join("x".join(map(str, shape)) for shape in self.shapes)
 
     @property
@@ -40,12 +40,12 @@ class Profile:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The profile as JSON values."""
         return {"min": list(self.smallest), "opt": list(self.tuned), "max": list(self.largest)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
+        """The profile that `to_dict` gave the values of."""
         smallest, tuned, largest = (tuple(map(int, data[key])) for key in ("min", "opt", "max"))
         return cls(smallest, tuned, largest)
 
@@ -111,7 +111,7 @@ def _check_axes(shape: Shape, lineage: Lineage, text: str) -> None:
 def shapes_within(
     config: SingleConfig, interface: InputKind, profile: Profile
 ) -> tuple[Shape, ...]:
-    """What an engine is verified at.
+    """Shapes that an engine is verified at.
 
     The sizes of all formats, moved into the profile, and the one its kernels were chosen for.
     """
