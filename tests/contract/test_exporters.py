@@ -51,7 +51,7 @@ class ExporterContract:
         """Function that exports a task's network when it is asked the first time."""
         made: dict[tuple[object, ...], tuple[Artifact, ...]] = {}
 
-        def of(task: str, *, again: bool = False, **options: str) -> tuple[Artifact, ...]:
+        def of(task: str, *, again: bool = False, **options: Any) -> tuple[Artifact, ...]:
             asked = (task, again, *options.items())
             if asked not in made:
                 folder = tmp_path_factory.mktemp(task)
@@ -151,7 +151,7 @@ class TestTensorRt(ExporterContract):
         except MissingExtraError as error:
             pytest.skip(str(error))
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # fixtures
         # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
         graphs = {once("sr", again=again)[0].companions[0].read_bytes() for again in (False, True)}
         assert len(graphs) == 1
@@ -171,7 +171,7 @@ class TestAotInductor(ExporterContract):
         """Networks with windows of the usual size alone: each is compiled for a minute."""
         return tiny_single
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # fixtures
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
         one, other = (once("sr", again=again)[0].report for again in (False, True))

@@ -212,7 +212,7 @@ class _Acceptance:
     def run(self, islands: dict[str, str]) -> PrecisionPlan:
         """Make the variants with these islands and hold them against fp32."""
         recipe = self.recipe(islands)
-        acceptance = {
+        acceptance: dict[str, tuple[Comparison, ...]] = {
             variant: self.compare(VARIANTS[variant](self.module, recipe))
             for variant in VARIANTS
             if variant in self.variants

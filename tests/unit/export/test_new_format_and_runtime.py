@@ -1,34 +1,55 @@
 """A format and a runtime are one file and one row each: export, verify and restore take them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import unifmir
-from tests.helpers import new_format_and_runtime as toys
+from tests import toys
+from tests.toys.runtime import TOY_RUNTIME, ToyRuntime
 from unifmir.errors import ExportError
-from unifmir.export.formats import FORMATS
-from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.base import Artifact
+from unifmir.export.runtimes.base import HostSession, Image
 from unifmir.model import image_interface
+from unifmir.networks.base import Network
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
 
 
 @pytest.fixture(autouse=True)
 def rows() -> Iterator[None]:
-    with (
-        FORMATS.extended("toy-format", f"{toys.HERE}:TOY_FORMAT"),
-        RUNTIMES.extended("toy-runtime", f"{toys.HERE}:TOY_RUNTIME"),
-    ):
+    with toys.registered():
         yield
 
 
-def test_a_new_format_is_exported_verified_and_restored_by_its_runtime(tiny_single, tmp_path):
+def exported(network: Network, folder: Path) -> Artifact:
+    (artifact,) = unifmir.export(network, folder, formats=("toy-format",))
+    return artifact
+
+
+def changed_sessions(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
+    """The toy runtime's sessions, whose results `run` changes."""
+    opened = ToyRuntime.open
+
+    def open_changed(self: ToyRuntime, source: Any, **options: Any) -> HostSession:
+        session = opened(self, source, **options)
+        assert isinstance(session, HostSession)
+        return replace(session, compute=lambda image: run(session.compute(image)))
+
+    monkeypatch.setattr(ToyRuntime, "open", open_changed)
+
+
+def test_a_new_format_is_exported_verified_and_restored_by_its_runtime(
+    tiny_single, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(TOY_RUNTIME, "body_maps", 5, raising=False)
     network = tiny_single("sr")
-    (artifact,) = unifmir.export(network, tmp_path, formats=("toy-format",))
-    assert artifact.path.name == "unifmir-sr.toy"
-    assert artifact.details == {"toy": True}
+    artifact = exported(network, tmp_path)
+    assert artifact.path.name == "unifmir-sr.toy.npz"
     assert artifact.report.passed
     assert unifmir.verify(artifact.path).passed
     predictor = predictor_for(ModelChoice(artifact.path, device="cpu", threads=1))
@@ -39,15 +60,25 @@ def test_a_new_format_is_exported_verified_and_restored_by_its_runtime(tiny_sing
     np.testing.assert_array_equal(predictor.run(x), expected)
 
 
-def test_verification_runs_the_runtime_that_restores(tiny_single, tmp_path, monkeypatch):
-    monkeypatch.setattr(toys.TOY_RUNTIME, "gain", 1.01)
+def test_what_is_verified_is_the_runtime_that_restores(tiny_single, tmp_path, monkeypatch):
+    changed_sessions(monkeypatch, lambda restored: restored * np.float32(1.01))
     with pytest.raises(ExportError, match="not the same picture"):
-        unifmir.export(tiny_single("sr"), tmp_path, formats=("toy-format",))
+        exported(tiny_single("sr"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_runtime_says_how_it_tells_that_memory_is_short(tiny_single, tmp_path):
-    (artifact,) = unifmir.export(tiny_single("sr"), tmp_path, formats=("toy-format",))
-    predictor = predictor_for(ModelChoice(artifact.path, device="cpu", threads=1))
-    with pytest.raises(MemoryError, match="1x1x1001x1001"):
-        predictor.run(np.zeros((1, 1, 1001, 1001), np.float32))
+def test_the_row_says_how_its_library_tells_that_memory_is_short(
+    tiny_single, tmp_path, monkeypatch
+):
+    def full(_restored: Image) -> Image:
+        raise ExportError("the toy box is full")
+
+    artifact = exported(tiny_single("sr"), tmp_path)
+    changed_sessions(monkeypatch, full)
+    x = np.zeros((1, 1, 16, 24), np.float32)
+    choice = ModelChoice(artifact.path, device="cpu", threads=1)
+    with pytest.raises(ExportError, match="toy box"):
+        predictor_for(choice).run(x)
+    monkeypatch.setattr(TOY_RUNTIME, "out_of_memory", ("box is full",), raising=False)
+    with pytest.raises(MemoryError, match="1x1x16x24"):
+        predictor_for(choice).run(x)

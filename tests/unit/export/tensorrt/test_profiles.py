@@ -10,12 +10,13 @@ from unifmir.export.runtimes.tensorrt.profiles import (
     read_profile,
     shapes_within,
 )
+from unifmir.interfaces import InputKind
 from unifmir.model import Provenance
 from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
-INTERFACES = ("network", "image")
+INTERFACES: tuple[InputKind, ...] = ("network", "image")
 
 
 def lineage(config, interface="image"):
