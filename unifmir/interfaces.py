@@ -252,7 +252,7 @@ INTERFACES: dict[str, ImageInterface] = {
             network_inputs=_enlarged_input,
             tiles=f"{_TILES}:restore_enlarged_planes",
             image_tiles=f"{_TILES}:restore_planes",
-            patch=f"{_PATCHES}:plane_patch",
+            patch=f"{_PATCHES}:enlarged_patch",
             argument=lambda s: s.enlarge,
         ),
         ImageInterface(
@@ -351,7 +351,7 @@ INTERFACES: dict[str, ImageInterface] = {
             network_inputs=_one_input,
             tiles=f"{_TILES}:restore_volume",
             image_tiles=f"{_TILES}:restore_volume",
-            patch=f"{_PATCHES}:projection_patch",
+            patch=f"{_PATCHES}:stack_projection_patch",
             depth="free",
             whole_depth=True,
             engine_sizes=(_PROJECTED, _PROJECTED),

@@ -1,7 +1,7 @@
 """Training patches cut from a normalised pair, as the image interfaces' rows name them.
 
 Each function takes the image and the target of a pair, (y, x) or (z, y, x), float32, normalised,
-and gives them with the network's input planes and output planes as first axis, cut laterally and
+and gives them as the plain network takes and gives them, without the batch, cut laterally and
 turned. Random numbers are drawn in an order that decides which weights a training gives: they must
 not be drawn in another.
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float32
 
 from unifmir.errors import ImageError
@@ -21,8 +23,8 @@ SLAB_PLANES = 16
 Data Table 1: CARE and GVTNets)."""
 
 Array = Float32[np.ndarray, "..."]
-Planes = Float32[np.ndarray, "_ _ _"]
-"""Normalised planes; views of a light field lie in [-1, 1]."""
+Patch = Float32[np.ndarray, "_ ..."]
+"""Normalised planes or a stack; views of a light field and its volume lie in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,33 @@ class PatchRequest:
 
 def plane_patch(
     image: Array, target: Array, _signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
+) -> tuple[Patch, Patch]:
     """A plane of normalised intensities; of a stack a random one."""
     if image.ndim == 2:
         return _cut(image[None], target[None], wanted)
     return _cut(*_window(image, target, 1, wanted.rng), wanted)
 
 
+def enlarged_patch(
+    image: Array, target: Array, signature: Signature, wanted: PatchRequest
+) -> tuple[Patch, Patch]:
+    """A plane of normalised intensities at the sampling of its target, enlarged bilinearly."""
+    plane, target = plane_patch(image, target, signature, wanted)
+    small = torch.from_numpy(np.ascontiguousarray(plane))[None]
+    large = F.interpolate(small, scale_factor=signature.enlarge, mode="bilinear")
+    return large[0].numpy(), target
+
+
 def window_patch(
     image: Array, target: Array, signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
+) -> tuple[Patch, Patch]:
     """A random slice with its neighbours, normalised intensities, and the slice of the target."""
     return _cut(*_window(image, target, signature.channels, wanted.rng), wanted)
 
 
 def axial_patch(
     image: Array, target: Array, _signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
+) -> tuple[Patch, Patch]:
     """A slice of normalised intensities with rows y and columns z, axes never exchanged."""
     plane = int(wanted.rng.integers(image.shape[2]))
     image, target = (stack[None, :, :, plane].transpose(0, 2, 1) for stack in (image, target))
@@ -64,23 +76,32 @@ def axial_patch(
 
 def projection_patch(
     image: Array, target: Array, _signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
+) -> tuple[Patch, Patch]:
     """All planes of a stack, normalised intensities, and the one plane of the target."""
     return _cut(image, target[None], wanted)
 
 
+def stack_projection_patch(
+    image: Array, target: Array, signature: Signature, wanted: PatchRequest
+) -> tuple[Patch, Patch]:
+    """A whole stack of normalised intensities in one channel, and the plane of the target."""
+    stack, target = projection_patch(image, target, signature, wanted)
+    return stack[None], target
+
+
 def slab_patch(
     image: Array, target: Array, _signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
-    """Neighbouring planes of both stacks, normalised intensities."""
+) -> tuple[Patch, Patch]:
+    """Neighbouring planes of both stacks in one channel each, normalised intensities."""
     start = int(wanted.rng.integers(max(1, len(image) - SLAB_PLANES + 1)))
     slab = slice(start, start + SLAB_PLANES)
-    return _cut(image[slab], target[slab], wanted)
+    image, target = _cut(image[slab], target[slab], wanted)
+    return image[None], target[None]
 
 
 def light_field_patch(
     image: Array, target: Array, signature: Signature, wanted: PatchRequest
-) -> tuple[Planes, Planes]:
+) -> tuple[Patch, Patch]:
     """Views in [-1, 1] of whole lenses of a light field, and the volume below them."""
     unit = isqrt(signature.channels)
     image, target = _cut(image[None], target, wanted, unit=unit)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -111,19 +110,11 @@ def cut_batch(
     """
     rng = np.random.default_rng([seed, step])
     single = _single(config, pool.task)
-    signature = single.signature
     cut = resolve(interface_of(single).patch)
     pairs = []
     for _ in range(recipe.batch):
         index = int(rng.integers(len(pool.images)))
         wanted = PatchRequest(recipe.patch, int(rng.integers(4)), bool(rng.integers(2)), rng)
-        pair = cut(pool.images[index], pool.targets[index], signature, wanted)
-        pairs.append(tuple(np.ascontiguousarray(planes) for planes in pair))
+        pairs.append(cut(pool.images[index], pool.targets[index], single.signature, wanted))
     inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
-    if signature.volumetric:
-        # Planes were turned and cut as channels.
-        inputs = inputs[:, None]
-        targets = targets[:, None] if signature.volumetric_output else targets
-    if signature.enlarge > 1:
-        inputs = F.interpolate(inputs, scale_factor=signature.enlarge, mode="bilinear")
     return inputs, targets
