@@ -50,8 +50,8 @@ def _table(results: "list[Evaluation]") -> str:
     rows = []
     for result in results:
         best = result.baselines[result.best_baseline]
-        psnr, other = f"{result.model.psnr_db:.2f}", f"{best.psnr_db:.2f}"
-        ssim = f"{result.model.ssim:.3f} / {best.ssim:.3f}"
+        psnr, other = f"{result.model['psnr_db']:.2f}", f"{best['psnr_db']:.2f}"
+        ssim = f"{result.model['ssim']:.3f} / {best['ssim']:.3f}"
         gain = f"{result.gain_db:+.2f}"
         rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
     columns = ("task", "PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any, TextIO
 
 import numpy as np
@@ -123,7 +122,7 @@ class Worker:
         chosen = config_from_dict(config)
         if isinstance(chosen, MultiTaskConfig):
             raise BenchmarkError("a multi-task model is judged one task at a time")
-        return asdict(score_runner(self._require_session().run, chosen, images=images, seed=seed))
+        return dict(score_runner(self._require_session().run, chosen, images=images, seed=seed))
 
     def peaks(self, device: str, threads: int, seconds: float) -> Answer:
         """Measure the machine's peaks."""

@@ -7,7 +7,6 @@ writes benchmarks/results/fast-MODEL.json; `make tables` then writes docs/restor
 
 import argparse
 import time
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -58,8 +57,8 @@ def measured(single: Network, images: int) -> dict[str, Any]:
         "task": single.task,
         "groups": len(single.config.body.depths),
         "parameters": [sum(p.numel() for p in n.parameters()) for n in (single, short)],
-        "whole": asdict(scores[0]),
-        "fast": asdict(scores[1]),
+        "whole": scores[0],
+        "fast": scores[1],
         "cpu_ratio": float(np.median(ratios)),
         "cpu_ratios": ratios,
     }

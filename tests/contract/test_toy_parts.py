@@ -71,7 +71,7 @@ def test_it_is_trained_pruned_and_evaluated(model: Path):
     pruned = unifmir.prune(network, TASK)
     assert pruned.certificate.comparisons
     found = evaluate(network, TASK, images=1)
-    assert np.isfinite(found.model.psnr_db)
+    assert np.isfinite(found.model["psnr_db"])
     assert set(found.baselines) == {"input"}
 
 

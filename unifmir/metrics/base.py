@@ -14,7 +14,6 @@ RestoredImage = Float[np.ndarray, "*axes"]
 class Metric:
     """How near a restored image is to the truth, as one number. A row of `METRICS`."""
 
-    name: str
     measure: Callable[[RestoredImage, RestoredImage], float]
     """Function from a restored image and the truth, of one shape, to the figure."""
     decimals: int

@@ -5,7 +5,7 @@ Every candidate, the model included, is granted the scale and offset that fit th
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,19 +28,12 @@ Batch = Float32[np.ndarray, "n 1 *axes"]
 Runner = Callable[[Batch], Batch]
 """One way of running a network in its image interface; what it takes and gives is normalised."""
 HELD_OUT = "held-out"
+RANKED_BY = "psnr_db"
+"""Metric by which the best simple method is chosen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Means over the test images."""
-
-    psnr_db: float
-    ssim: float
-    nrmse: float
-    """Root of the mean squared error over the range of the truth."""
-    slope: float
-    """Slope of the line from the truth to the candidate, in photons and before any fit: 1 keeps
-    intensities."""
+Score = Mapping[str, float]
+"""Figure of each metric of `METRICS`, by its name; means where there are several images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +49,18 @@ class Evaluation:
     @property
     def best_baseline(self) -> str:
         """Name of the simple method with the highest PSNR."""
-        return max(self.baselines, key=lambda name: self.baselines[name].psnr_db)
+        return max(self.baselines, key=lambda name: self.baselines[name][RANKED_BY])
 
     @property
     def gain_db(self) -> float:
         """PSNR of the model minus that of the best simple method."""
-        return self.model.psnr_db - self.baselines[self.best_baseline].psnr_db
+        return self.model[RANKED_BY] - self.baselines[self.best_baseline][RANKED_BY]
 
     def to_dict(self) -> dict[str, object]:
         """JSON values of the figures, rounded."""
 
         def plain(score: Score) -> dict[str, float]:
-            return {k: round(v, METRICS[k].decimals) for k, v in asdict(score).items()}
+            return {k: round(v, METRICS[k].decimals) for k, v in score.items()}
 
         return {
             "images": self.images,
@@ -164,14 +157,16 @@ def restore_scene(run: Runner, scene: SimulatedPair, *, planes: bool) -> Restore
 
 def mean_score(rows: Sequence[Score]) -> Score:
     """The mean of each figure."""
-    return Score(*(float(np.mean(column)) for column in zip(*map(astuple, rows), strict=True)))
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def score(candidate: RestoredImage, truth: RestoredImage) -> Score:
     """Compare an image with the truth, both in photons, by every metric of `METRICS`."""
     fitted = _fitted(candidate, truth)
-    rows = (METRICS[field.name] for field in fields(Score))
-    return Score(*(row.measure(fitted if row.fitted else candidate, truth) for row in rows))
+    return {
+        name: metric.measure(fitted if metric.fitted else candidate, truth)
+        for name, metric in METRICS.items()
+    }
 
 
 def _fitted(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:

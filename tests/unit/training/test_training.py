@@ -13,6 +13,7 @@ from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
+from unifmir.metrics import METRICS
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
@@ -287,14 +288,14 @@ class TestEvaluation:
         truth = rng.random((32, 32)).astype(np.float32)
         noisy = truth + 0.01 * rng.standard_normal((32, 32)).astype(np.float32)
         plain, scaled = evaluation.score(noisy, truth), evaluation.score(7 * noisy + 100, truth)
-        assert plain.psnr_db == pytest.approx(40, abs=1)
-        assert scaled.psnr_db == pytest.approx(plain.psnr_db, abs=0.01)
+        assert plain["psnr_db"] == pytest.approx(40, abs=1)
+        assert scaled["psnr_db"] == pytest.approx(plain["psnr_db"], abs=0.01)
 
     def test_a_constant_candidate_scores_what_the_mean_does(self) -> None:
         truth = np.random.default_rng(0).random((32, 32)).astype(np.float32)
         found = evaluation.score(np.zeros_like(truth), truth)
         spread = float(np.ptp(truth))
-        assert found.psnr_db == pytest.approx(-20 * np.log10(truth.std() / spread), abs=0.01)
+        assert found["psnr_db"] == pytest.approx(-20 * np.log10(truth.std() / spread), abs=0.01)
 
     @pytest.mark.parametrize("task", ["sr", "denoise", "isotropic"])
     def test_the_gain_is_over_the_best_simple_method(
@@ -305,13 +306,24 @@ class TestEvaluation:
         found = evaluation.evaluate(
             build(tiny_config), task, images=2, on_image=lambda: done.append(1)
         )
-        best = max(score.psnr_db for score in found.baselines.values())
-        assert found.gain_db == pytest.approx(found.model.psnr_db - best)
+        best = max(score["psnr_db"] for score in found.baselines.values())
+        assert found.gain_db == pytest.approx(found.model["psnr_db"] - best)
         assert len(done) == found.to_dict()["images"] == 2
         assert any(name.startswith("input") for name in found.baselines)
+
+    def test_a_metric_is_one_file_and_its_row(
+        self, tiny_config: MultiTaskConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        change_task(monkeypatch, "sr", evaluation=replace(TASKS["sr"].evaluation, size=24))
+        with METRICS.extended("mean_error", "tests.toys.metric:MEAN_ERROR"):
+            found = evaluation.evaluate(build(tiny_config), "sr", images=1)
+            rounded = found.to_dict()["model"]
+        assert isinstance(rounded, dict)
+        assert [*rounded] == [*METRICS, "mean_error"]
+        assert all(rounded.keys() == score.keys() for score in found.baselines.values())
 
     def test_refocusing_beats_the_central_view(self) -> None:
         scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
         found = refocused(scene)
-        scores = {k: evaluation.score(v, scene.target).psnr_db for k, v in found.items()}
+        scores = {k: evaluation.score(v, scene.target)["psnr_db"] for k, v in found.items()}
         assert scores["refocused"] > scores["central view"]
