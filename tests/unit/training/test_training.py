@@ -202,6 +202,7 @@ class TestStart:
         assert isinstance(fresh, UniFMIR)
         before = {key: value.clone() for key, value in network.state_dict().items()}
         renew(network, fresh, ["projection"])
+        assert PROJECTION.multitask is not None
         changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
         assert changed
         assert all(f"{key.split('.')[0]}." in PROJECTION.multitask.own_layers for key in changed)
