@@ -88,7 +88,7 @@ _ISOTROPIC = EngineSizes((1, 1, 3), (1, 64, 64), (4, 64, 96))
 _PROJECTED = EngineSizes(batch=(1, 1, 3), lateral=(8, 128, 192))
 """A whole stack at full resolution passes the first layers."""
 _LENSES = EngineSizes(batch=(1, 1, 3), lateral=(2, 16, 32))
-"""In views: the network works at 11 times their sampling."""
+"""Sizes of the views, since the network works at 11 times their sampling."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class TestTensorRt(ExporterContract):
         except MissingExtraError as error:
             pytest.skip(str(error))
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # fixtures
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
         # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
         graphs = {once("sr", again=again)[0].companions[0].read_bytes() for again in (False, True)}
         assert len(graphs) == 1
@@ -171,7 +171,7 @@ class TestAotInductor(ExporterContract):
         """Networks with windows of the usual size alone: each is compiled for a minute."""
         return tiny_single
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # fixtures
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
         one, other = (once("sr", again=again)[0].report for again in (False, True))

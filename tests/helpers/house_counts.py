@@ -102,7 +102,7 @@ def _doubled(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
 def _task_names(node: ast.AST) -> set[str]:
     """Names of tasks that an expression is, or that a literal container holds."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return TASK_NAMES & {node.value}
+        return set(TASK_NAMES & {node.value})
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         return {name for item in node.elts for name in _task_names(item)}
     return set()

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.shipped_code import shipped
+
 NAME = re.compile(r"[A-Za-z0-9._-]+")
-FOLDERS = ("unifmir", "export", "zoo", "cli")
 
 
 def normalized(name: str) -> str:
@@ -31,26 +32,25 @@ def project(repo: Path) -> Any:
     return tomllib.loads((repo / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(tree: ast.Module) -> Iterator[str]:
     """Full names of the modules a file imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
 
-def test_every_imported_package_is_declared(repo, project):
+def test_every_imported_package_is_declared(project):
     extras = project["optional-dependencies"]
     # Those of an extra are imported where they are used, and a test of each says what is missing.
     users = [extra for name, extra in extras.items() if name != "dev"]
     declared = names([*project["dependencies"], *(line for extra in users for line in extra)])
     providers = packages_distributions()
     undeclared = {
-        f"{path.relative_to(repo)} imports {module}"
-        for folder in FOLDERS
-        for path in (repo / folder).rglob("*.py")
-        for module in imported(path)
+        f"{source.path} imports {module}"
+        for source in shipped()
+        for module in imported(source.tree)
         if (top := module.partition(".")[0]) not in sys.stdlib_module_names
         and top != "unifmir"
         and not declared & {normalized(name) for name in providers.get(top, [top])}

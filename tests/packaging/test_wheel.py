@@ -19,6 +19,8 @@ FOLDERS = {
     **{name: f"unifmir/{name}" for name in ("export", "zoo", "benchmarks", "cli")},
 }
 """Folder of the checkout -> folder of the wheel."""
+NOT_SHIPPED = ("benchmarks/studies", "benchmarks/results")
+"""Scripts behind our own tables, and their results."""
 LEFT_OUT = shutil.ignore_patterns(
     ".git",
     ".venv",
@@ -26,7 +28,6 @@ LEFT_OUT = shutil.ignore_patterns(
     "build",
     "dist",
     "tests",
-    "benchmarks",
     "*.egg-info",
     "__pycache__",
     ".*_cache",
@@ -65,14 +66,15 @@ def files_to_ship(repo: Path) -> set[str]:
     shipped = set()
     for folder, target in FOLDERS.items():
         root = repo / folder
-        links = [path for path in root.iterdir() if path.is_symlink()]
+        skipped = [path for path in root.iterdir() if path.is_symlink()]
+        skipped += [repo / name for name in NOT_SHIPPED]
         shipped |= {
             f"{target}/{path.relative_to(root).as_posix()}"
             for path in root.rglob("*")
             if path.is_file()
             and "__pycache__" not in path.parts
-            and not any(link in path.parents for link in links)
-            and path not in links
+            and not any(folder in path.parents for folder in skipped)
+            and path not in skipped
         }
     return shipped
 

@@ -22,7 +22,7 @@ class ToyExporter(Exporter):
         weights = {f"weight {k}": v.numpy() for k, v in job.network.state_dict().items()}
         lineage = {f"lineage {k}": np.array(v) for k, v in job.lineage.to_strings().items()}
         with path.open("wb") as file:
-            np.savez(file, **weights, **lineage)
+            np.savez(file, allow_pickle=False, **weights, **lineage)
         return {"weights": len(weights)}
 
     def lineage(self, path: Path) -> Lineage:
