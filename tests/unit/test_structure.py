@@ -1,6 +1,7 @@
 """The rules of layout that keep the project easy to change, held by reading the source."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,3 +206,22 @@ def test_every_format_has_a_contract_test():
             elif isinstance(node, ast.Name):
                 names.add(node.id)
     assert "FORMATS" in names or not set(FORMATS) - constants
+
+
+DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_name_files_that_there_are(document):
+    named = re.findall(r"`([\w./-]+/[\w-]+\.\w+)`", (REPO / document).read_text("utf-8"))
+    assert named
+    assert not [name for name in named if not (REPO / name).exists()]
+
+
+def test_each_way_through_the_house_is_at_most_eight_files():
+    text = (REPO / "ARCHITECTURE.md").read_text("utf-8")
+    section = text.split("## Three ways through the house")[1].split("\n## ")[0]
+    ways = [way for way in section.split("\nFrom ") if way.strip()]
+    files = [re.findall(r"^\d+\. `([^`]+\.py)`", way, re.MULTILINE) for way in ways]
+    assert len(files) == 3
+    assert all(1 < len(way) <= 8 for way in files)
