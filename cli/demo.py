@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from PIL import Image
 
+from unifmir.atomic import write_text
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
 from unifmir.export.verification import open_artifact
@@ -104,7 +105,7 @@ def main(folder: Path) -> None:
     middle = taken.image.shape[0] // 2
     side_by_side(taken.image[middle], restored[middle]).save(folder / "before-after.png")
     text = summary(folder, taken, taken.image, restored)
-    (folder / "summary.md").write_text(f"```\n{text}\n```\n", "utf-8")
+    write_text(folder / "summary.md", f"```\n{text}\n```\n")
     output.print_result({}, text, as_json=False)
 
 

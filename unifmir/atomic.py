@@ -33,6 +33,12 @@ def writing(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, all or nothing."""
+    with writing(path) as aside:
+        aside.write_text(text, "utf-8")
+
+
 @contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
     """A temporary folder inside `parent`, removed afterwards.

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Quality
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.groups import Candidate
@@ -43,6 +43,5 @@ class QualityCache:
                 seed=SEED,
             )
             self._known[name] = {key: answer[key] for key in ("psnr_db", "ssim", "nrmse", "slope")}
-            with writing(self._file) as aside:
-                aside.write_text(json.dumps(self._known), "utf-8")
+            write_text(self._file, json.dumps(self._known))
         return Quality(**self._known[name], images=self.images, dataset=DATASET)

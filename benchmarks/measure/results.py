@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
@@ -195,9 +195,7 @@ class Results:
 
     def save(self, path: Path) -> None:
         """Write as JSON, all or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(path) as aside:
-            aside.write_text(json.dumps(self.to_dict(), indent=1) + "\n", "utf-8")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
 
 def read_results(path: Path) -> Results:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables import rendered as rendered_results
 from unifmir.benchmarks.studies.result_files import RESULTS
@@ -262,7 +263,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         return int(bool(stale))
     for path in stale:
-        path.write_text(rendered(path), "utf-8")
+        write_text(path, rendered(path))
     return 0
 
 

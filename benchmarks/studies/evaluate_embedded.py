@@ -2,7 +2,7 @@
 
     python -m benchmarks.studies.evaluate_embedded
 
-writes zoo/weights/unifmir-small-sim.evaluation.json and the model's zoo entry; `make tables`
+writes the evaluation beside the weights in zoo/catalogue/weights/ and the zoo entry; `make tables`
 then writes the README.
 """
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from unifmir.atomic import write_text
 from unifmir.machine import cores, processor, versions
 from unifmir.zoo.catalogue import refresh
 
@@ -35,7 +36,7 @@ def main() -> None:
         **json.loads(done.stdout),
     }
     target = WEIGHTS / "unifmir-small-sim.evaluation.json"
-    target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_text(target, json.dumps(document, indent=1) + "\n")
     refresh.main()
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.io import imread
 
+from unifmir.atomic import write_text
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
 
@@ -62,7 +63,7 @@ def main() -> None:
         "napari-LF 0.1.7": given.napari_lf / "napari_LF-0.1.7.dist-info/LICENSE",
         "nanopyx 2.1.5": given.nanopyx / "nanopyx-2.1.5.dist-info/licenses/LICENSE.txt",
     }
-    (given.output / "NOTICE.txt").write_text(notice(licences), encoding="utf-8")
+    write_text(given.output / "NOTICE.txt", notice(licences))
     if different:
         raise SystemExit("not the images that the tasks record:\n" + "\n".join(different))
 

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def write_result(name: str, document: dict[str, Any]) -> None:
     """Write a document of JSON values as a result file, all or nothing."""
-    with writing(RESULTS / name) as aside:
-        aside.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    write_text(RESULTS / name, json.dumps(document, indent=1) + "\n")

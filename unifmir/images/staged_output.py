@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.atomic import PREFIX, writing
+from unifmir.atomic import PREFIX, write_text
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
 
@@ -58,8 +58,7 @@ class StagedOutput:
         self.discard()
         facts = create(self.path)
         # The note is the sign that the output was created completely.
-        with writing(self._note) as half:
-            half.write_text(json.dumps({"plan": self._plan, "facts": facts}), "utf-8")
+        write_text(self._note, json.dumps({"plan": self._plan, "facts": facts}))
         return False
 
     @property

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.images.base import Sink
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
@@ -97,9 +97,8 @@ class Journal:
 
     def _rewrite(self, header: dict[str, Any]) -> None:
         """Write the journal anew, without a last line that was cut short."""
-        with writing(self.path) as aside:
-            lines = [json.dumps(header), *(str(index) for index in sorted(self._finished))]
-            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [json.dumps(header), *(str(index) for index in sorted(self._finished))]
+        write_text(self.path, "\n".join(lines) + "\n")
 
     def _read(self) -> tuple[dict[str, Any] | None, list[int]]:
         """The first line and the finished tiles; (None, []) where there is no journal."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text, writing
 from unifmir.checkpoint.inspection import Inspection, inspect_file
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
@@ -201,6 +201,5 @@ def _keep(model_id: str, file: Path) -> Path:
 
 def _written(entry: ZooEntry) -> ZooEntry:
     # Last of all: a model is listed only when its file is there.
-    with writing(user_folder() / f"{entry.id}.json") as aside:
-        aside.write_text(entry_text(entry), encoding="utf-8")
+    write_text(user_folder() / f"{entry.id}.json", entry_text(entry))
     return entry

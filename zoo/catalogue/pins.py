@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import directories
 
@@ -44,8 +44,7 @@ def record(model_id: str, origin: Origin, pin: Pin) -> None:
     """Add a pin; a model's earlier one of the same origin is replaced."""
     pins = {**_read(model_id), origin: pin}
     document = {"schema": SCHEMA, "pins": {name: asdict(kept) for name, kept in pins.items()}}
-    with writing(pins_file(model_id)) as aside:
-        aside.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(pins_file(model_id), json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
 def _read(model_id: str) -> dict[Origin, Pin]:

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
@@ -71,8 +71,7 @@ def main() -> None:
     path = directories.packaged("entries", f"{EMBEDDED}.json")
     weights = directories.packaged("weights", f"{EMBEDDED}.safetensors")
     entry = refreshed(read_entry(path), weights, weights.with_suffix(".evaluation.json"))
-    with writing(path) as aside:
-        aside.write_text(entry_text(entry), encoding="utf-8")
+    write_text(path, entry_text(entry))
     logger.info("%s: sha256 %s, %d measured", path.name, entry.source.sha256, len(entry.measured))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import requests
 from filelock import FileLock, Timeout
 
+from unifmir.atomic import write_text
 from unifmir.errors import ZooError
 
 logger = logging.getLogger(__name__)
@@ -284,7 +285,7 @@ def _note_version(job: _Job, response: requests.Response) -> None:
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
     state = {"url": job.url, "validator": validator or ""}
-    job.state.write_text(json.dumps(state), encoding="utf-8")
+    write_text(job.state, json.dumps(state))
 
 
 def _check(job: _Job, checksum: str | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Self
 
-from unifmir.atomic import writing
+from unifmir.atomic import write_text
 from unifmir.errors import ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
@@ -101,8 +101,7 @@ def passport_path(engine: Path) -> Path:
 
 def write_passport(passport: Passport, engine: Path) -> None:
     """Put a passport beside an engine."""
-    with writing(passport_path(engine)) as aside:
-        aside.write_text(json.dumps(passport.to_dict(), indent=1) + "\n", "utf-8")
+    write_text(passport_path(engine), json.dumps(passport.to_dict(), indent=1) + "\n")
 
 
 def read_passport(engine: Path) -> Passport:
