@@ -22,8 +22,13 @@ def pytest_configure() -> None:
     Two threads wait for each other more than they compute: on two busy cores the golden tests
     took 18 s with one thread (14 s of CPU time) and 58 s with two (37 s).
     """
-    threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(int(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the test's own fixtures
+def pytest_runtest_setup() -> None:
+    """No test computes with the threads that one before it asked for: sums differ with them."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

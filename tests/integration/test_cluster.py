@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 def threads() -> Iterator[str]:
     """The address of a scheduler whose two workers are threads of this process."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -231,7 +231,7 @@ def test_a_scheduler_without_workers_or_answer_is_told(choice, folder, monkeypat
     monkeypatch.setattr(dask_run, "CONNECT_S", 1.0)
     with pytest.raises(ClusterError, match=r"no scheduler answers at tcp://127\.0\.0\.1:1"):
         list(restore_on_cluster(jobs, choice, OPTIONS, scheduler="tcp://127.0.0.1:1"))
-    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
         run = restore_on_cluster(jobs, choice, OPTIONS, scheduler=cluster.scheduler_address)
         with pytest.raises(ClusterError, match="dask worker"):
             next(run)
