@@ -32,7 +32,7 @@ EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 
 Render = Callable[[dict[str, Any]], str]
-"""From a result file's document to Markdown."""
+"""Function that renders a result file's document as Markdown."""
 
 
 def export_table(document: dict[str, Any]) -> str:
@@ -133,7 +133,7 @@ def fast_table(document: dict[str, Any]) -> str:
 
 
 def quantisation_table(document: dict[str, Any]) -> str:
-    """What fewer bits leave of the embedded model's pictures."""
+    """Table of the embedded model's difference from fp32, by arithmetic of fewer bits."""
     tasks = list(dict.fromkeys(row["task"] for row in document["rows"]))
     kinds = ("arithmetic", "scope", "runtime")
     found: dict[tuple[str, ...], dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""What leaving out the middle group costs: the embedded model with and without it.
+"""Quality and time of the embedded model with and without its middle group.
 
     python -m benchmarks.studies.fast [--images N]
 

@@ -164,7 +164,7 @@ def write_sparse(path: Path, side: int) -> None:
 
 
 def bright_regions(side: int) -> list[Region]:
-    """Where the image holds something."""
+    """Regions of the image that hold something; the rest is background."""
     count = side // CHUNK
     step = max(1, count // BRIGHT)
     return [
@@ -180,7 +180,7 @@ def journal_lines(folder: Path) -> int:
 
 
 def largest_difference(folder: Path, side: int) -> float:
-    """Of the bright chunks and their neighbours, between what went in and what came out.
+    """Largest difference between input and output, in the bright chunks and their neighbours.
 
     The stand-in changes nothing: what is left is rounding, there and back to the image's range.
     """

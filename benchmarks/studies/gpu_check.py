@@ -59,7 +59,7 @@ def timings() -> int:
 
 
 def installed_runtimes() -> list[str]:
-    """Those that run on the GPU and have what they need."""
+    """Names of the runtimes that run on this GPU and whose libraries are installed."""
     found = []
     for name in RUNTIMES:
         try:

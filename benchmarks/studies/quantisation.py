@@ -1,4 +1,4 @@
-"""What bf16 and eight bits do to the picture of the embedded models: an experiment, no export.
+"""Difference from fp32 of the embedded models in bf16 and eight bits: an experiment, no export.
 
     python -m benchmarks.studies.quantisation [TASK ...]
 
@@ -51,7 +51,7 @@ from unifmir.tasks import TASKS
 
 MODEL = "unifmir-small-sim"
 CROPS = 8
-"""Of the shipped sample, to measure value ranges on."""
+"""Number of crops of the shipped sample that value ranges are measured on."""
 SCOPES: dict[str, tuple[str, ...]] = {
     "all": ("Conv", "MatMul"),
     "linear": ("MatMul",),
@@ -90,7 +90,7 @@ class Crops(CalibrationDataReader):  # type: ignore[misc]  # untyped in onnxrunt
 
 
 def job_of(network: Network, precision: str, variant: Variant) -> ExportJob:
-    """What `unifmir export --interface network` asks of a format."""
+    """The job that `unifmir export --interface network` gives to a format."""
     x = example(network.config, "network")
     source = Provenance(MODEL, tensors_sha256(network.state_dict()))
     return ExportJob(
@@ -225,7 +225,7 @@ class Task:
             self.expected = [self.network(torch.from_numpy(c.image)).numpy() for c in self.cases]
 
     def row(self, arithmetic: str, scope: str, runtime: str, run: Run) -> dict[str, Any]:
-        """What a way to compute gives on the verification's inputs."""
+        """Row of the results: a way to compute against fp32, on the verification's inputs."""
         found = [
             compare(wanted, run(case.image))
             for wanted, case in zip(self.expected, self.cases, strict=True)

@@ -73,7 +73,7 @@ def write_image(path: Path, side: int) -> None:
 
 
 def seconds(source: Path, workers: int) -> float:
-    """From the plan to the published image, with so many workers of one thread."""
+    """Seconds from the plan to the published image, with so many workers of one thread."""
     target = source.with_name("out.ome.zarr")
     choice = ModelChoice(task=TASK, device="cpu", threads=1)
     done = list(

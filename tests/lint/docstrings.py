@@ -1,11 +1,11 @@
 """Docstrings that a stranger understands: `python -m tests.lint.docstrings [PATH...]`.
 
-Two rules for all shipped code, `networks/` included, `studies/` not:
+Two rules:
 
 - A first line stands alone: a sentence or a noun phrase, not a fragment such as "Of its result".
-- A public function that takes or gives arrays says shape, dtype and range. Shape and dtype stand in
-  a jaxtyping annotation, such as `Float32[Tensor, "n c h w"]`, or in the text; the range or unit in
-  the text.
+- In shipped code, `networks/` included, a public function that takes or gives arrays says shape,
+  dtype and range. Shape and dtype stand in a jaxtyping annotation, such as
+  `Float32[Tensor, "n c h w"]`, or in the text; the range or unit in the text.
 """
 
 import ast
@@ -43,11 +43,11 @@ RANGE = re.compile(
 
 
 def files(paths: list[str]) -> Iterator[Path]:
-    """The shipped Python files; links and studies left out."""
+    """The Python files of the package and of the studies; links left out."""
     for root in [Path(p) for p in paths] or [Path(name) for name in FOLDERS]:
         for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
             inside = path.resolve().relative_to(REPO) if path.is_absolute() else path
-            if "studies" not in inside.parts and not set(LINKS) & set(inside.parents):
+            if not set(LINKS) & set(inside.parents):
                 yield path
 
 
@@ -141,7 +141,8 @@ def problems(paths: list[str]) -> Iterator[str]:
         for line, text in docstrings(tree):
             if FRAGMENT.match(text.strip()):
                 yield f"{path}:{line}: first line does not stand alone: {text.strip()[:60]!r}"
-        for function, owner in public_functions(tree):
+        shipped = "studies" not in path.parts
+        for function, owner in public_functions(tree) if shipped else ():
             if missing := lacking(function, owner, aliases):
                 yield f"{path}:{function.lineno}: {function.name} does not say {', '.join(missing)}"
 

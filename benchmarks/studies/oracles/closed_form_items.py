@@ -13,7 +13,7 @@ class Item:
     """One part of a network."""
 
     part: str
-    """What a person would call it."""
+    """Name of the part, for people."""
     kind: Kind
     macs: int
     """Multiply-accumulates."""
@@ -44,7 +44,7 @@ class AnalyticCount:
         return sums((item.part, item.macs) for item in self.items)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values of the count."""
         return {"macs": self.macs, "items": [asdict(item) for item in self.items]}
 
 

@@ -18,7 +18,7 @@ def reference_items(config: ReferenceConfig, shape: tuple[int, ...]) -> Iterator
 
 
 def exported_items(config: ReferenceConfig, shape: tuple[int, ...]) -> Iterator[Item]:
-    """What an exported graph computes beside that: DFCAN's Fourier transforms, by matrices.
+    """Items that an exported graph has besides: DFCAN's Fourier transforms, by matrices.
 
     Rows to real and imaginary part, then columns of both to both.
     """

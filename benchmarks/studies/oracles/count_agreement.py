@@ -38,7 +38,7 @@ class Agreement:
         return self.spread <= self.within
 
     def sentence(self) -> str:
-        """For people."""
+        """One sentence for people: the totals, and where they differ."""
         totals = ", ".join(f"{name} {macs / 1e9:.6g}" for name, macs in self.totals.items())
         if not self.differences:
             return f"identical: {totals} GMAC"
@@ -50,7 +50,7 @@ class Agreement:
         return f"{word}, spread {self.spread:.2%} of {totals} GMAC; {parts}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values of the agreement."""
         return {**asdict(self), "agrees": self.agrees}
 
 

@@ -49,10 +49,10 @@ class OnnxUncounted:
     """Nodes that no formula is for."""
 
     operator: str
-    """With its domain where that is not ONNX's own."""
+    """Operator's name, with its domain where that is not ONNX's own."""
     nodes: int
     estimated_flops: int = 0
-    """Of Fourier transforms, 5 N log2 N each and half that for real data. Never in a total."""
+    """Estimate for Fourier transforms, never in a total: 5 N log2 N, half that for real data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class OnnxCount:
         return sums((row.operator, row.macs) for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values of the count."""
         return {**asdict(self), "macs": self.macs, "by_kind": self.by_kind()}
 
 
