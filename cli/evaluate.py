@@ -20,16 +20,17 @@ def evaluate(
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Held-out images per task.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of the held-out images.")] = 0,
+    untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Measure a model on held-out simulated images, beside the simple methods of each task."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from unifmir import load
     from unifmir.training.evaluation import evaluate as run
+    from unifmir.zoo.catalogue.load import load_trained
 
-    network = load(model)
+    network = load_trained(model, untrained=untrained)
     able = list(multitask_parts()) if network.kind == "multitask" else [network.task]
     names = [task.value for task in tasks] if tasks else able
     with Progress(console=Console(stderr=True)) as bar:

@@ -9,7 +9,7 @@ from unifmir.cli import output
 from unifmir.cli.choices import ElementTypeChoice, FormatChoice, InterfaceChoice, TaskChoice
 from unifmir.cli.format_options import given_options, with_format_options
 from unifmir.text_tables import aligned
-from unifmir.zoo import EMBEDDED
+from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,15 +53,16 @@ def export(
     github_user: Annotated[
         str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
     ] = "unifmir",
+    untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
     **format_options: Any,
 ) -> None:
     """Export a model to verified files: prune, choose the precision, write, prove, publish."""
     from rich.console import Console
 
-    from unifmir import load
     from unifmir.errors import UnifmirError
     from unifmir.export.pipeline import export as run
+    from unifmir.zoo.catalogue.load import load_trained
 
     if checkpoint is not None and model is not None:
         raise UnifmirError("give either --checkpoint or --model, not both")
@@ -70,9 +71,11 @@ def export(
     chosen = [f.value for f in formats] if formats else ["onnx", "bioimageio"]
     options = given_options(format_options, chosen)
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
+    if checkpoint is None and model is None:
+        output.note(EMBEDDED_NOTE)
     console = Console(stderr=True)
     with console.status("loading") as status:
-        network = load(source, task=task.value if task else None)
+        network = load_trained(source, task=task.value if task else None, untrained=untrained)
         artifacts = run(
             network,
             out,

@@ -27,6 +27,15 @@ JsonFlag = Annotated[
 ]
 """Type of the `as_json` parameter of every command that prints a result."""
 
+UntrainedFlag = Annotated[
+    bool,
+    typer.Option(
+        "--untrained",
+        help="Take a reference model by its bare name, with untrained weights: for tests.",
+    ),
+]
+"""Type of the `untrained` parameter of every command that makes pictures with a model."""
+
 
 def print_result(document: Any, text: str, *, as_json: bool) -> None:
     """Print the result of a command on stdout: one JSON document, or text for people.

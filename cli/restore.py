@@ -11,7 +11,7 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import ElementTypeChoice, ImageFormatChoice, RuntimeChoice, TaskChoice
 from unifmir.text_tables import aligned
-from unifmir.zoo import EMBEDDED
+from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
 if TYPE_CHECKING:
     from unifmir.restoration.executor import RestorationProgress
@@ -35,7 +35,7 @@ def restore(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help=f"Zoo id, reference model or checkpoint; {EMBEDDED} if not given."),
+        typer.Option(help=f"Zoo id or checkpoint; {EMBEDDED} if not given."),
     ] = None,
     artifact: Annotated[
         Path | None, typer.Option(help="File that `unifmir export` made, in place of a model.")
@@ -98,6 +98,7 @@ def restore(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out images whose result exists.")
     ] = False,
+    untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Restore images of any size, tile by tile, to NAME.TASK.tif or NAME.TASK.ome.zarr.
@@ -118,6 +119,7 @@ def restore(
         fast=fast,
         runtime=runtime.value if runtime else None,
         threads=threads,
+        untrained=untrained,
     )
     jobs = plan_jobs(
         inputs,
@@ -129,7 +131,7 @@ def restore(
         axes=axes,
     )
     if choice.model is None:
-        output.note(f"model: {EMBEDDED}, which ships with unifmir; --model names another")
+        output.note(EMBEDDED_NOTE)
     with _watched() as tell:
         done = list(
             restore_files(

@@ -64,11 +64,36 @@ def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
             "zoo model: `unifmir zoo list` shows them"
         )
     if path_or_zoo_id in REFERENCES:
-        return untrained(path_or_zoo_id, task=task)
+        return fresh_reference(path_or_zoo_id, task=task)
     return load_model(path_or_zoo_id, task=task)
 
 
-def untrained(name: str, *, task: str | None = None) -> Network:
+def load_trained(
+    path_or_zoo_id: str | Path, *, task: str | None = None, untrained: bool = False
+) -> Network:
+    """A network as `load` gives it, but no reference model by its bare name: it learned nothing.
+
+    Parameters
+    ----------
+    untrained : bool
+        Give it nevertheless, with its fresh weights.
+
+    Raises
+    ------
+    ZooError
+        A reference model is named; the message says what has weights.
+    """
+    if not untrained and path_or_zoo_id in REFERENCES and not Path(path_or_zoo_id).is_file():
+        raise ZooError(
+            f"{path_or_zoo_id} is a reference model, and by its name alone its weights are "
+            "untrained: its pictures mean nothing. Give a checkpoint of it, or a model of "
+            f"`unifmir zoo list`; `unifmir benchmark --model {path_or_zoo_id}` measures what it "
+            "costs; --untrained (in Python the network of `unifmir.load`) takes it for tests"
+        )
+    return load(path_or_zoo_id, task=task)
+
+
+def fresh_reference(name: str, *, task: str | None = None) -> Network:
     """A reference model as published, with fresh weights, the same ones in every process.
 
     Raises

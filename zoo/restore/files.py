@@ -53,8 +53,8 @@ def restore(
     image : array
         Raw intensities, integers or floating point, NaN and Inf excluded.
     model : str, Path or Network, optional
-        Id of a zoo model, name of a reference model, checkpoint, file of `unifmir export`, or a
-        network from `unifmir.load`. The model that ships with the package where not given.
+        Id of a zoo model, checkpoint, file of `unifmir export`, or a network from `unifmir.load`.
+        The model that ships with the package where not given.
     task : str, optional
         `sr`, `denoise`, `isotropic`, `projection` or `volume`; needed where the model has several.
     axes : str, optional

@@ -25,7 +25,7 @@ from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 from unifmir.restoration.base import Placement, Predictor
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.load import load_trained
 from unifmir.zoo.restore.out_of_memory import with_memory_errors
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class ModelChoice:
     """Which model restores, and how it runs. Can be pickled: workers open it themselves."""
 
     model: str | Path | None = None
-    """Zoo id, name of a reference model, checkpoint, or a file of `unifmir export`. None: the
-    model that ships with the package."""
+    """Zoo id, checkpoint, or a file of `unifmir export`. None: the model that ships with the
+    package."""
     task: str | None = None
     """Needed where the model has several."""
     device: str = "auto"
@@ -53,6 +53,8 @@ class ModelChoice:
     """A name in `RUNTIMES`; None: the first in their order that is usable."""
     threads: int | None = None
     """Threads on the CPU; None: the physical cores this process may use."""
+    untrained: bool = False
+    """Take a reference model by its bare name, with fresh weights: for tests."""
 
 
 def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predictor:
@@ -74,6 +76,8 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
     ------
     CheckpointError
         The model has several tasks and none is named, or has not the one named.
+    ZooError
+        The model cannot be had, or is a reference model whose weights are untrained.
     ExportError
         The precision is not the same picture, or a file cannot be loaded.
     BenchmarkError
@@ -172,7 +176,8 @@ def _loaded(choice: ModelChoice) -> Network:
                 "name the task, a model or an exported file (--task sr, for example)"
             )
         logger.info("no model was named: %s is taken", EMBEDDED)
-    return load(choice.model if choice.model is not None else EMBEDDED, task=choice.task)
+    model = choice.model if choice.model is not None else EMBEDDED
+    return load_trained(model, task=choice.task, untrained=choice.untrained)
 
 
 def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor:
