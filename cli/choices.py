@@ -34,6 +34,13 @@ class ImageFormatChoice(StrEnum):
     zarr = "zarr"
 
 
+class PixelTypeChoice(StrEnum):
+    """Pixels of restored images: `unifmir.zoo.restore.outputs.PixelChoice`."""
+
+    float32 = "float32"
+    input = "input"
+
+
 class TableFormatChoice(StrEnum):
     """Formats of result tables, as in `unifmir.benchmarks.report.tables`."""
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import ElementTypeChoice, ImageFormatChoice, RuntimeChoice, TaskChoice
+from unifmir.cli.choices import (
+    ElementTypeChoice,
+    ImageFormatChoice,
+    PixelTypeChoice,
+    RuntimeChoice,
+    TaskChoice,
+)
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
@@ -41,12 +47,26 @@ def restore(
         Path | None, typer.Option(help="File that `unifmir export` made, in place of a model.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; that of each image if not given.")
+        Path | None,
+        typer.Option(
+            help="Folder for the results, or the file that is the result (result.tif); the folder "
+            "of each image if not given."
+        ),
     ] = None,
     axes: Annotated[
         str | None,
         typer.Option(help="Of the images, as zyx, where the files say them wrongly or not at all."),
     ] = None,
+    series: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which image of files that hold several, from 0."),
+    ] = None,
+    pixels: Annotated[
+        PixelTypeChoice,
+        typer.Option(
+            "--dtype", help="Pixels of the results: real numbers, or the image's, rounded."
+        ),
+    ] = PixelTypeChoice["float32"],
     form: Annotated[
         ImageFormatChoice | None,
         typer.Option("--format", help="Of the results; as the image if not given."),
@@ -72,7 +92,7 @@ def restore(
     ] = None,
     z_factor: Annotated[
         float | None,
-        typer.Option(min=0, help="isotropic: z step over pixel size, where files do not say it."),
+        typer.Option(min=0, help="isotropic: z step over pixel size, where files do not say both."),
     ] = None,
     fast: Annotated[
         bool,
@@ -129,6 +149,8 @@ def restore(
         overwrite=overwrite,
         skip_existing=skip_existing,
         axes=axes,
+        series=series,
+        pixels="input" if pixels is PixelTypeChoice.input else "float32",
     )
     if choice.model is None:
         output.note(EMBEDDED_NOTE)

@@ -4,6 +4,7 @@ Every image is five-dimensional here, (T, C, Z, Y, X), read and written by regio
 image never has to fit in memory.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -31,6 +32,16 @@ class Channel:
     """Intensities shown as black and as white."""
 
 
+COORDINATES = "tzyx"
+"""Axes along which there are distances and places."""
+Coordinates = tuple[float | None, float | None, float | None, float | None]
+"""A number for each axis of `COORDINATES`; None where it is unknown."""
+UNKNOWN: Coordinates = (None, None, None, None)
+Sampling = tuple[float, float]
+"""Step and offset, in old pixels, of pixels that lie anew."""
+_AS_IT_IS: Sampling = (1.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
     """Metadata that a file holds of its image. None where it does not say."""
@@ -45,27 +56,70 @@ class ImageInfo:
     frame_interval_s: float | None = None
     channels: tuple[Channel, ...] = ()
     """One a channel, or none."""
+    unitless: Coordinates = UNKNOWN
+    """Distances of frames, planes, rows and columns whose unit the file does not say."""
+    origin: Coordinates = UNKNOWN
+    """Place of the centre of the first pixel, in seconds and micrometres, or without a unit where
+    the distance has none."""
+    provenance: str = ""
+    """How the pixels were made, as JSON; empty where the file does not say."""
 
-    def scaled(self, lateral: float = 1.0, axial: float = 1.0) -> Self:
-        """Metadata of the same field of view with `lateral` and `axial` times as many pixels."""
-        y, x = (None if size is None else size / lateral for size in self.pixel_size_um)
-        step = None if self.z_step_um is None else self.z_step_um / axial
-        return replace(self, pixel_size_um=(y, x), z_step_um=step)
+    def resampled(
+        self, z: Sampling = _AS_IT_IS, y: Sampling = _AS_IT_IS, x: Sampling = _AS_IT_IS
+    ) -> Self:
+        """Metadata of the same image sampled anew along z, y and x.
+
+        Parameters
+        ----------
+        z, y, x : (float, float)
+            Step and offset: new pixel j lies at j * step + offset of the old ones.
+        """
+        samplings = (_AS_IT_IS, z, y, x)
+        known = (None, self.z_step_um, *self.pixel_size_um)
+        _, step, rows, columns = _scaled(known, samplings)
+        places = zip(self.origin, samplings, known, self.unitless, strict=True)
+        first, depth, top, left = (
+            None if place is None else place + offset * (size or unitless or 1.0)
+            for place, (_, offset), size, unitless in places
+        )
+        return replace(
+            self,
+            pixel_size_um=(rows, columns),
+            z_step_um=step,
+            unitless=_scaled(self.unitless, samplings),
+            origin=(first, depth, top, left),
+        )
 
     def without(self, axes: str) -> Self:
         """Metadata without some axes, which now have length 1."""
         gone = set(axes.lower())
+        kept = [axis not in gone for axis in COORDINATES]
         return replace(
             self,
             axes="".join(axis for axis in self.axes if axis not in gone),
             z_step_um=None if "z" in gone else self.z_step_um,
             frame_interval_s=None if "t" in gone else self.frame_interval_s,
             channels=() if "c" in gone and len(self.channels) != 1 else self.channels,
+            unitless=_kept(self.unitless, kept),
+            origin=_kept(self.origin, kept),
         )
 
     def without_display(self) -> Self:
         """Metadata of pixels whose intensities are no longer those of the file."""
         return replace(self, channels=tuple(replace(c, display=None) for c in self.channels))
+
+
+def _scaled(distances: Coordinates, samplings: tuple[Sampling, ...]) -> Coordinates:
+    t, z, y, x = (
+        None if distance is None else distance * step
+        for distance, (step, _) in zip(distances, samplings, strict=True)
+    )
+    return t, z, y, x
+
+
+def _kept(values: Coordinates, kept: Iterable[bool]) -> Coordinates:
+    t, z, y, x = (value if keep else None for value, keep in zip(values, kept, strict=True))
+    return t, z, y, x
 
 
 class Source(Protocol):
@@ -165,9 +219,11 @@ def check_output(shape: tuple[int, ...], info: ImageInfo) -> None:
             f"which the axes {info.axes!r} lack"
         )
     sizes = (*info.pixel_size_um, info.z_step_um, info.frame_interval_s)
-    if any(size is not None and not (np.isfinite(size) and size > 0) for size in sizes):
+    known = [size for size in (*sizes, *info.unitless) if size is not None]
+    if not all(np.isfinite(size) and size > 0 for size in known):
         raise ImageError(
-            f"pixel size (y, x), z step and frame interval are {sizes}: expected more than 0"
+            f"pixel size (y, x), z step and frame interval are {sizes}, and without unit "
+            f"{info.unitless}: expected more than 0"
         )
 
 

@@ -13,6 +13,8 @@ _UNKNOWN = "qi"
 """tifffile's letters for pages of unknown meaning."""
 _SAMPLES = "s"
 """tifffile's letter for the red, green and blue of a pixel."""
+_COLOURS = (3, 4)
+"""Numbers of samples of colour pictures, with or without opacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,19 @@ def _name_the_unknown(letters: list[str]) -> None:
 def _check(letters: list[str], shape: tuple[int, ...], axes: str) -> None:
     found = f"shape {described(shape, axes)}"
     if _SAMPLES in letters:
-        raise ImageError(
-            f"{found}: this is a colour picture: convert it to grey (Fiji: Image > Type > 16-bit)"
-        )
+        told = "".join("c" if axis == _SAMPLES else axis for axis in letters if axis != ".")
+        samples = shape[letters.index(_SAMPLES)]
+        if samples in _COLOURS and "c" not in letters:
+            advice = (
+                "this is a colour picture: convert it to grey (Fiji: Image > Type > 16-bit), or, "
+                f"if its {samples} samples are channels of a microscope, say so (--axes {told})"
+            )
+        else:
+            advice = (
+                f"its pixels have {samples} samples each: if they are channels, say so "
+                f"(--axes {told})"
+            )
+        raise ImageError(f"{found}: {advice}")
     strange = [axis for axis in letters if axis not in AXES + "."]
     named = [axis for axis in letters if axis != "."]
     if strange or len(set(named)) != len(named):

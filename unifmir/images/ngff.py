@@ -3,26 +3,31 @@
 Read: OME-NGFF 0.1 to 0.5. Written: 0.4.
 """
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from unifmir.errors import ImageError
-from unifmir.images.base import AXES, Channel, ImageInfo
+from unifmir.images.base import AXES, COORDINATES, UNKNOWN, Channel, Coordinates, ImageInfo
 from unifmir.images.layout import Layout
-from unifmir.images.units import micrometres, seconds
+from unifmir.images.units import micrometres, seconds, without_unit
 
 VERSION = "0.4"
 """Version that is written, on Zarr 2: Fiji, Bio-Formats, QuPath, napari, BigDataViewer and bioio
 all read it, while 0.5 on Zarr 3 is not read by all of them yet."""
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _WHITE = "FFFFFF"
+_LARGEST = 1e300
+"""A JSON number may be an integer beyond float."""
+PROVENANCE = "unifmir"
+"""Attribute of a group: how the pixels were made."""
 
 
 def multiscales_of(attributes: dict[str, Any]) -> dict[str, Any] | None:
     """The first image that a group's attributes describe; None where they describe none."""
-    listed = _metadata(attributes).get("multiscales")
+    listed = ngff_metadata(attributes).get("multiscales")
     if not isinstance(listed, list) or not listed or not isinstance(listed[0], dict):
         return None
     return listed[0]
@@ -30,7 +35,7 @@ def multiscales_of(attributes: dict[str, Any]) -> dict[str, Any] | None:
 
 def is_plate(attributes: dict[str, Any]) -> bool:
     """Whether a group is a plate or well, whose images are groups inside it."""
-    return not _metadata(attributes).keys().isdisjoint({"plate", "well"})
+    return not ngff_metadata(attributes).keys().isdisjoint({"plate", "well"})
 
 
 def level_0(multiscales: dict[str, Any]) -> str:
@@ -57,22 +62,44 @@ def ngff_info(attributes: dict[str, Any], name: str, layout: Layout) -> ImageInf
     multiscales = multiscales_of(attributes)
     if multiscales is None:
         return info
-    scale = _scale(multiscales, len(layout.shape))
+    scale, shift = _transformation(multiscales, len(layout.shape))
     units = _units(multiscales, len(layout.shape))
     sizes: dict[str, float | None] = {}
-    for axis, factor, unit in zip(layout.axes, scale, units, strict=True):
-        sizes[axis] = seconds(factor, unit) if axis == "t" else micrometres(factor, unit)
+    bare: dict[str, float | None] = {}
+    places: dict[str, float | None] = {}
+    for axis, factor, place, unit in zip(layout.axes, scale, shift, units, strict=True):
+        converted = seconds if axis == "t" else micrometres
+        sizes[axis] = converted(factor, unit)
+        bare[axis] = without_unit(factor, unit)
+        # Lengths only are positive: a place is so many times the length of 1 in its unit.
+        length = converted(1, unit) or without_unit(1, unit)
+        places[axis] = place * length if length is not None else None
+    # Ones without a unit stand in files that know nothing.
+    told = any(bare.get(axis) not in (None, 1.0) for axis in "zyx")
     return replace(
         info,
         pixel_size_um=(sizes.get("y"), sizes.get("x")),
         z_step_um=sizes.get("z"),
         frame_interval_s=sizes.get("t"),
-        channels=_channels(_metadata(attributes).get("omero"), layout.image_shape[1]),
+        channels=_channels(ngff_metadata(attributes).get("omero"), layout.image_shape[1]),
+        unitless=_coordinates(bare) if told else UNKNOWN,
+        origin=_coordinates(places) if any(places.values()) else UNKNOWN,
+        provenance=_provenance(attributes),
     )
 
 
-def _metadata(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes that hold the metadata: those below `ome` since 0.5."""
+def _coordinates(values: dict[str, float | None]) -> Coordinates:
+    t, z, y, x = (values.get(axis) for axis in COORDINATES)
+    return t, z, y, x
+
+
+def _provenance(attributes: dict[str, Any]) -> str:
+    said = attributes.get(PROVENANCE)
+    return json.dumps(said) if isinstance(said, dict) else ""
+
+
+def ngff_metadata(attributes: dict[str, Any]) -> dict[str, Any]:
+    """A group's attributes that hold OME-Zarr's metadata: those below `ome` since 0.5."""
     inner = attributes.get("ome")
     return inner if isinstance(inner, dict) else attributes
 
@@ -83,16 +110,28 @@ def _units(multiscales: dict[str, Any], ndim: int) -> list[object]:
     return units if len(units) == ndim else [None] * ndim
 
 
-def _scale(multiscales: dict[str, Any], ndim: int) -> list[Any]:
-    """Product of the scales of level 0 and of all levels."""
-    product: list[Any] = [1.0] * ndim
+def _transformation(multiscales: dict[str, Any], ndim: int) -> tuple[list[float], list[float]]:
+    """Scale and shift of level 0, and then of all levels, from pixels to places."""
+    scale, shift = [1.0] * ndim, [0.0] * ndim
     datasets = multiscales.get("datasets") or [{}]
     for where in (datasets[0], multiscales):
         for transformation in where.get("coordinateTransformations") or ():
-            factors = transformation.get("scale")
-            if isinstance(factors, list) and len(factors) == ndim:
-                product = [a * b for a, b in zip(product, factors, strict=True)]
-    return product
+            factors = _numbers(transformation.get("scale"), ndim)
+            if factors is not None:
+                scale = [a * b for a, b in zip(scale, factors, strict=True)]
+                shift = [a * b for a, b in zip(shift, factors, strict=True)]
+            added = _numbers(transformation.get("translation"), ndim)
+            if added is not None:
+                shift = [a + b for a, b in zip(shift, added, strict=True)]
+    return scale, shift
+
+
+def _numbers(values: Any, ndim: int) -> list[float] | None:
+    """A list of one number an axis; None where it is another."""
+    if not isinstance(values, list) or len(values) != ndim:
+        return None
+    fits = all(isinstance(value, int | float) and abs(value) < _LARGEST for value in values)
+    return [float(value) for value in values] if fits else None
 
 
 def _channels(omero: Any, count: int) -> tuple[Channel, ...]:
@@ -109,13 +148,9 @@ def _channel(said: dict[str, Any]) -> Channel:
         low, high = window.get("start"), window.get("end")
         if isinstance(low, int | float) and isinstance(high, int | float) and low < high:
             display = (float(low), float(high))
-    if (
-        not isinstance(color, str)
-        or len(color) != 6
-        or set(color.upper()) - set("0123456789ABCDEF")
-    ):
-        color = None
-    return Channel(name if isinstance(name, str) else None, color and color.upper(), display)
+    digits = color.removeprefix("#").upper() if isinstance(color, str) else ""
+    known = len(digits) == 6 and not set(digits) - set("0123456789ABCDEF")
+    return Channel(name if isinstance(name, str) else None, digits if known else None, display)
 
 
 def ngff_attributes(
@@ -132,7 +167,8 @@ def ngff_attributes(
     windows : list of (float, float)
         Least and greatest value of each channel, shown where the info has no display range.
     """
-    sizes = _sizes(info)
+    sizes, known = _sizes(info), _distances(info)
+    origin = dict(zip(COORDINATES, info.origin, strict=True))
     axes = [_axis(axis, sizes[axis]) for axis in layout.axes]
     datasets = [
         {
@@ -140,9 +176,14 @@ def ngff_attributes(
             "coordinateTransformations": [
                 {
                     "type": "scale",
-                    "scale": [_level_scale(a, sizes[a], factor) for a in layout.axes],
+                    "scale": [_level_scale(a, known[a], factor) for a in layout.axes],
                 },
-                {"type": "translation", "translation": _shifts(layout.axes, sizes, factor)},
+                {
+                    "type": "translation",
+                    "translation": [
+                        _shift(a, known[a], factor) + (origin.get(a) or 0.0) for a in layout.axes
+                    ],
+                },
             ],
         }
         for level, factor in enumerate(factors)
@@ -156,15 +197,22 @@ def ngff_attributes(
         "datasets": datasets,
         "type": "mean",
     }
-    return {
+    attributes: dict[str, Any] = {
         "multiscales": [multiscales],
         "omero": {"version": VERSION, "name": info.name, "channels": channels},
     }
+    return attributes | ({PROVENANCE: json.loads(info.provenance)} if info.provenance else {})
 
 
 def _sizes(info: ImageInfo) -> dict[str, float | None]:
     y, x = info.pixel_size_um
     return {"t": info.frame_interval_s, "c": None, "z": info.z_step_um, "y": y, "x": x}
+
+
+def _distances(info: ImageInfo) -> dict[str, float]:
+    """Distances of pixels, with or without a unit; 1 where the image does not say."""
+    unitless = dict(zip(COORDINATES, info.unitless, strict=True))
+    return {axis: size or unitless.get(axis) or 1.0 for axis, size in _sizes(info).items()}
 
 
 def _axis(axis: str, size: float | None) -> dict[str, str]:
@@ -174,18 +222,13 @@ def _axis(axis: str, size: float | None) -> dict[str, str]:
     return described
 
 
-def _level_scale(axis: str, size: float | None, factor: int) -> float:
-    return (1.0 if size is None else size) * (factor if axis in "yx" else 1)
+def _level_scale(axis: str, distance: float, factor: int) -> float:
+    return distance * (factor if axis in "yx" else 1)
 
 
-def _shifts(axes: str, sizes: dict[str, float | None], factor: int) -> list[float]:
-    """Places of the centre of a level's first pixel: means are of whole blocks of pixels."""
-    return [
-        (1.0 if sizes[axis] is None else float(sizes[axis] or 1.0)) * (factor - 1) / 2
-        if axis in "yx"
-        else 0.0
-        for axis in axes
-    ]
+def _shift(axis: str, distance: float, factor: int) -> float:
+    """Place of the centre of a level's first pixel: means are of whole blocks of pixels."""
+    return distance * (factor - 1) / 2 if axis in "yx" else 0.0
 
 
 def _said(channel: Channel, window: tuple[float, float]) -> dict[str, Any]:
@@ -207,5 +250,7 @@ def _said(channel: Channel, window: tuple[float, float]) -> dict[str, Any]:
 
 
 def finite_window(least: float, greatest: float) -> tuple[float, float]:
-    """A display range that JSON can hold."""
-    return (least, greatest) if np.isfinite([least, greatest]).all() else (0.0, 1.0)
+    """A display range of values that files can hold: of finite ones, and not empty."""
+    if not np.isfinite([least, greatest]).all():
+        return 0.0, 1.0
+    return least, greatest if greatest > least else least + 1.0

@@ -13,7 +13,7 @@ from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource
 from unifmir.images.tiff_output import TiffSink
-from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr
+from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr, lies_in_zarr
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SINKS: dict[str, Callable[[OutputRequest], Sink]] = {
@@ -89,8 +89,9 @@ def create_sink(
     ----------
     path : Path
         Its suffix chooses the format: .tif or .tiff (ImageJ, or OME BigTIFF where ImageJ cannot
-        hold the image; .ome.tif: OME), .zarr or .ome.zarr (OME-Zarr 0.4), .png. Nothing is under
-        this name before `publish`, and what is there until then is not touched.
+        hold the image; .ome.tif: OME), .zarr or .ome.zarr (OME-Zarr 0.4, as everything inside
+        such a folder), .png. Nothing is under this name before `publish`, and what is there until
+        then is not touched.
     shape : Shape
         (T, C, Z, Y, X); 1 along axes that `info.axes` lacks.
     dtype : dtype
@@ -110,7 +111,7 @@ def create_sink(
         zarr is not installed.
     """
     path = Path(path)
-    make = _SINKS.get(path.suffix.lower())
+    make = _SINKS.get(path.suffix.lower(), ZarrSink if lies_in_zarr(path) else None)
     if make is None:
         raise ImageError(
             f"{path.name}: images are written as {', '.join(_SINKS)}, not "

@@ -14,15 +14,23 @@ from numpy.typing import NDArray
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_region, times
 from unifmir.images.damage import check_size, reading
-from unifmir.images.layout import find_layout, pixel_dtype
+from unifmir.images.layout import find_layout
+from unifmir.images.ome_sets import metadata_elsewhere, renamed_metadata
+from unifmir.images.tiff_completeness import (
+    AnyPage,
+    check_end,
+    chosen_image,
+    complete_pages,
+    image_series,
+    pages_counted,
+)
 from unifmir.images.tiff_metadata import tiff_info
+from unifmir.images.tiff_pixels import PixelMeaning, pixel_meaning
 
 _CHEAP_BYTES = 4 * 2**20
 """Size of the chunks that a file without chunks of its own is said to have."""
 _CACHE_BYTES = 64 * 2**20
 """Decoded strips and tiles kept: neighbouring regions share them."""
-
-_Page = tifffile.TiffPage | tifffile.TiffFrame
 
 
 class TiffSource:
@@ -31,12 +39,12 @@ class TiffSource:
     Parameters
     ----------
     path : Path
-        Level 0 is read of pyramids; OME files that are spread over several files are read whole,
-        if all are there.
+        Level 0 is read of pyramids; OME files that are spread over several files, or whose
+        metadata lie in another, are read whole, if all are there.
     axes : str, optional
         The axes, where the file says them wrongly or not at all.
     series : int, optional
-        Which of the file's images. Needed where it holds several of the same shape.
+        Which of the file's images. Needed where it holds several, reduced copies not counted.
 
     Raises
     ------
@@ -50,21 +58,29 @@ class TiffSource:
         self._path = path
         self._lock = Lock()
         self._cache = _Segments()
-        with reading(path), tifffile.TiffFile(path) as file:
-            self._index = _chosen(file, series)
-            found = file.series[self._index]
+        with reading(path), _opened(path) as file, pages_counted(file):
+            images = image_series(file)
+            self._index = chosen_image(images, series)
+            found = images[self._index]
+            if file.is_ome and found.kind != "ome" and axes is None:
+                raise ImageError(
+                    "its OME metadata do not fit its planes, so that what they are would be "
+                    f"guessed: name the axes of {times(found.shape)} (--axes zyx, say)"
+                )
             self._layout = find_layout(found.axes, found.shape, wanted=axes)
             self.shape: Shape = self._layout.image_shape
-            self.dtype: np.dtype[Any] = pixel_dtype(found.dtype)
-            self._stored = self.dtype.newbyteorder(file.byteorder)
-            self.info: ImageInfo = tiff_info(file, self._index, path.name, self._layout)
+            self._meaning: PixelMeaning = pixel_meaning(file, found.keyframe)
+            self.dtype: np.dtype[Any] = self._meaning.dtype
+            self._stored = self._meaning.stored.newbyteorder(file.byteorder)
+            info = tiff_info(file, self._index, path.name, self._layout)
+            self.info: ImageInfo = self._meaning.shown(info)
             self._offset = None if found.is_multifile else found.dataoffset
-            self._pages: list[_Page] = []
+            self._pages: list[AnyPage] = []
             if self._offset is not None:
                 end = self._offset + math.prod(found.shape) * self.dtype.itemsize
-                _within(path, self._offset, end)
+                check_end(path, self._offset, end)
             else:
-                pages = [_complete(page) for page in found.pages]
+                pages = complete_pages(list(found.pages), file)
                 self._pages = pages if _in_planes(found, len(pages)) else []
             self.chunks: Shape = self._layout.image_lengths(self._file_chunks())
 
@@ -83,9 +99,10 @@ class TiffSource:
                 values = self._decoded(slices)
             else:
                 check_size(self._path, math.prod(self.shape) * self.dtype.itemsize)
-                with tifffile.TiffFile(self._path) as file:
+                with _opened(self._path) as file:
                     values = file.series[self._index].asarray()[slices]
-        return self._layout.to_image(values).astype(self.dtype, copy=False)
+        stored = self._layout.to_image(values).astype(self._meaning.stored, copy=False)
+        return self._meaning.intensities(stored)
 
     def close(self) -> None:
         """Drop what is kept in memory; the file is open only while it is read."""
@@ -100,7 +117,7 @@ class TiffSource:
     def _decoded(self, slices: tuple[slice, ...]) -> NDArray[Any]:
         outer, (ys, xs) = self._layout.shape[:-2], slices[-2:]
         lengths = tuple(bounds.stop - bounds.start for bounds in slices)
-        values = np.empty(lengths, self.dtype)
+        values = np.empty(lengths, self._meaning.stored)
         for position in np.ndindex(*lengths[:-2]):
             at = tuple(n + bounds.start for n, bounds in zip(position, slices, strict=False))
             index = int(np.ravel_multi_index(at, outer)) if outer else 0
@@ -116,7 +133,7 @@ class TiffSource:
         key = _described_by(page)
         height, width = _segment_lengths(key)
         across = math.ceil(key.imagewidth / width)
-        plane = np.full((ys.stop - ys.start, xs.stop - xs.start), key.nodata, self.dtype)
+        plane = np.full((ys.stop - ys.start, xs.stop - xs.start), key.nodata, self._meaning.stored)
         for row in range(ys.start // height, math.ceil(ys.stop / height)):
             for column in range(xs.start // width, math.ceil(xs.stop / width)):
                 segment = self._segment(index, page, row * across + column)
@@ -124,7 +141,7 @@ class TiffSource:
                     _paste(plane, segment, row * height - ys.start, column * width - xs.start)
         return plane
 
-    def _segment(self, index: int, page: _Page, number: int) -> NDArray[Any] | None:
+    def _segment(self, index: int, page: AnyPage, number: int) -> NDArray[Any] | None:
         """A decoded strip or tile, (Y, X); None where the file leaves it out."""
         if (index, number) not in self._cache:
             self._cache.keep((index, number), _decode(self._path, page, number))
@@ -170,33 +187,19 @@ class _Segments:
         self._bytes = 0
 
 
-def _chosen(file: tifffile.TiffFile, wanted: int | None) -> int:
-    """Which image to read: the one asked for, or the first if no other is like it."""
-    count = len(file.series)
-    if not count:
-        raise ImageError("the TIFF file holds no image")
-    if wanted is None:
-        first = file.series[0]
-        if count > 1 and file.series[1].shape == first.shape:
-            raise ImageError(
-                f"holds {count} images of shape {times(first.shape)}; choose one (--series 0 to "
-                f"{count - 1}), or save the wanted one to a file of its own"
-            )
-        return 0
-    if not 0 <= wanted < count:
-        raise ImageError(f"has no image number {wanted}: it holds 0 to {count - 1}")
-    return wanted
-
-
-def _complete(page: _Page | None) -> _Page:
-    """A page, if the file is not cut short: tifffile would fill missing segments with zeros."""
-    if page is None:
-        raise ImageError("planes are missing from the file, or files from its set")
-    handle = page.parent.filehandle
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if offset + count > handle.size:
-            _within(Path(handle.path), offset, offset + count)
-    return page
+def _opened(path: Path) -> tifffile.TiffFile:
+    """A TIFF file, with the OME metadata of the file that it points to, or of its old name."""
+    file = tifffile.TiffFile(path)
+    try:
+        said = (file.ome_metadata or "") if file.is_ome else ""
+        xml = metadata_elsewhere(path, said) or renamed_metadata(path, said)
+    except BaseException:
+        file.close()
+        raise
+    if xml is None:
+        return file
+    file.close()
+    return tifffile.TiffFile(path, omexml=xml)
 
 
 def _in_planes(series: tifffile.TiffPageSeries, pages: int) -> bool:
@@ -206,16 +209,7 @@ def _in_planes(series: tifffile.TiffPageSeries, pages: int) -> bool:
     return fits and pages == math.prod(series.shape[:-2])
 
 
-def _within(path: Path, start: int, end: int) -> None:
-    total = path.stat().st_size
-    if end > total:
-        raise ImageError(
-            f"the file is cut short: {total} bytes, but pixels are said to "
-            f"be at {start} to {end}. Copy or download it again"
-        )
-
-
-def _described_by(page: _Page) -> tifffile.TiffPage:
+def _described_by(page: AnyPage) -> tifffile.TiffPage:
     """The page whose tags a page shares: itself, or the first of its series."""
     if page.keyframe is None:
         raise ImageError("a plane is described nowhere in the file")
@@ -229,7 +223,7 @@ def _segment_lengths(key: tifffile.TiffPage) -> tuple[int, int]:
     return min(key.rowsperstrip, key.imagelength), key.imagewidth
 
 
-def _decode(path: Path, page: _Page, number: int) -> NDArray[Any] | None:
+def _decode(path: Path, page: AnyPage, number: int) -> NDArray[Any] | None:
     key = _described_by(page)
     offset, count = page.dataoffsets[number], page.databytecounts[number]
     if count == 0:

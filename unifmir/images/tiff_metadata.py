@@ -1,5 +1,6 @@
 """Metadata of TIFF files, read and written in ImageJ's words and OME's."""
 
+import json
 import struct
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,20 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from unifmir.images.base import Channel, ImageInfo, Shape
+from unifmir.images.base import UNKNOWN, Channel, ImageInfo, Shape
 from unifmir.images.layout import Layout
-from unifmir.images.units import micrometres, seconds
+from unifmir.images.units import micrometres, seconds, without_unit
 
 _COLORS_OF_COMPOSITES = range(2, 8)
 """Numbers of channels that ImageJ overlays."""
+_PROVENANCE = "unifmir"
+"""Key of the JSON object that says how a result was made."""
+DISPLAY_LATER = (-1.2345678901234567e33, 1.2345678901234567e33)
+"""Display range of a channel until all its pixels are there, when the file's header is patched."""
+_TAG_UNITS = {"inch": "inch", "centimeter": "cm", "millimeter": "mm", "micrometer": "um"}
+"""TIFF's units of resolution -> those of `micrometres`."""
+_LARGEST_TAGGED_UM = 20.0
+"""Resolution tags that say more are dots per inch of a screen or print: 1270 dpi and below."""
 
 
 def tiff_info(file: tifffile.TiffFile, index: int, name: str, layout: Layout) -> ImageInfo:
@@ -24,27 +33,48 @@ def tiff_info(file: tifffile.TiffFile, index: int, name: str, layout: Layout) ->
         return _from_ome(info, file.ome_metadata, index, layout.image_shape[1])
     if file.is_imagej and file.imagej_metadata:
         return _from_imagej(info, file.imagej_metadata, file.pages.first.tags, layout)
-    # Resolution of files that ImageJ did not write is dots per inch of a print: not of interest.
-    return info
+    return replace(info, pixel_size_um=_sizes_of_tags(file.pages.first.tags))
+
+
+def _sizes_of_tags(tags: tifffile.TiffTags) -> tuple[float | None, float | None]:
+    """Pixel sizes along y and x of resolution tags, where they are no dots per inch of a print."""
+    try:
+        unit = tifffile.RESUNIT(tags.valueof("ResolutionUnit", tifffile.RESUNIT.INCH)).name.lower()
+    except ValueError:
+        return None, None
+    y, x = (
+        micrometres(1 / density, _TAG_UNITS.get(unit)) if density is not None else None
+        for density in (_per_unit(tags.valueof(f"{axis}Resolution")) for axis in "YX")
+    )
+    of_print = any(size is not None and size > _LARGEST_TAGGED_UM for size in (y, x))
+    return (None, None) if of_print else (y, x)
 
 
 def _from_imagej(
     info: ImageInfo, said: dict[str, Any], tags: tifffile.TiffTags, layout: Layout
 ) -> ImageInfo:
     unit = said.get("unit", "")
-    y, x = (
-        micrometres(1 / density, said.get(key, unit)) if density is not None else None
-        for density, key in (
-            (_per_unit(tags.valueof("YResolution")), "yunit"),
-            (_per_unit(tags.valueof("XResolution")), "unit"),
-        )
-    )
+    densities = (_per_unit(tags.valueof(f"{axis}Resolution")) for axis in "YX")
+    lateral = [None if density is None else 1 / density for density in densities]
+    # ImageJ counts planes upwards or downwards: the amount is their distance.
+    spacing = said.get("spacing")
+    spacing = abs(spacing) if isinstance(spacing, int | float) else None
+    distances = (*zip((spacing, *lateral), ("zunit", "yunit", "unit"), strict=True),)
+    z, y, x = (micrometres(value, said.get(key, unit)) for value, key in distances)
+    depth, rows, columns = (without_unit(value, said.get(key, unit)) for value, key in distances)
+    if (y, x) == (None, None) and (rows, columns) == (1.0, 1.0):
+        rows = columns = None  # what a TIFF says that knows none
+    if not unit and (y, x) == (None, None):
+        y, x = _sizes_of_tags(tags)
+        rows, columns = (rows, columns) if (y, x) == (None, None) else (None, None)
     return replace(
         info,
         pixel_size_um=(y, x),
-        z_step_um=micrometres(said.get("spacing"), said.get("zunit", unit)),
+        z_step_um=z,
         frame_interval_s=seconds(said.get("finterval"), said.get("tunit", "sec")),
         channels=_imagej_channels(said, layout),
+        unitless=(None, depth if "z" in layout.axes else None, rows, columns),
+        provenance=_provenance(said.get("Info")),
     )
 
 
@@ -102,6 +132,10 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um"))
         for axis in "YXZ"
     )
+    bare = [
+        without_unit(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um"))
+        for axis in "ZYX"
+    ]
     listed: Any = pixels.get("Channel", [])
     found = listed if isinstance(listed, list) else [listed]
     channels: tuple[Channel, ...] = ()
@@ -115,6 +149,8 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         z_step_um=z,
         frame_interval_s=seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")),
         channels=channels,
+        unitless=(None, *bare) if any(bare) else UNKNOWN,
+        provenance=_provenance(images[index].get("Description") if index < len(images) else None),
     )
 
 
@@ -132,6 +168,20 @@ def _color_of_ome(value: Any) -> str | None:
     if not isinstance(value, int) or not -(2**31) <= value < 2**31:
         return None
     return f"{value & 0xFFFFFFFF:08X}"[:6]
+
+
+def _provenance(text: Any) -> str:
+    """JSON in what `imagej_keywords` and `ome_keywords` write of a result's making, if it is it."""
+    try:
+        said = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return ""
+    made = said.get(_PROVENANCE) if isinstance(said, dict) else None
+    return json.dumps(made) if isinstance(made, dict) else ""
+
+
+def _provenance_text(info: ImageInfo) -> str:
+    return json.dumps({_PROVENANCE: json.loads(info.provenance)}, indent=1)
 
 
 def _channels(
@@ -154,18 +204,24 @@ def imagej_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
     """Arguments of `tifffile.imwrite` for a file that ImageJ itself opens, one sample a pixel."""
     shape = layout.image_shape
     metadata: dict[str, Any] = {"axes": layout.axes.upper() + "S"}
-    if info.pixel_size_um != (None, None):
+    y, x = info.pixel_size_um
+    if (y, x) != (None, None):
         # ImageJ shows "um" as a micrometre; the sign itself is not ASCII, as TIFF text must be.
         metadata["unit"] = "um"
     if info.z_step_um is not None and "z" in info.axes:
         # A unit of its own: without a pixel size there is none to share, and a TIFF's resolution
         # is 1 where it says nothing.
         metadata |= {"spacing": info.z_step_um, "zunit": "um"}
+    elif info.unitless[1] is not None and "z" in info.axes and "unit" not in metadata:
+        metadata["spacing"] = info.unitless[1]
     if info.frame_interval_s is not None and "t" in info.axes:
         metadata["finterval"] = info.frame_interval_s
+    if info.provenance:
+        metadata["Info"] = _provenance_text(info)
     metadata |= _imagej_channel_keywords(info.channels, shape)
     keywords: dict[str, Any] = {"imagej": True, "metadata": metadata}
-    y, x = info.pixel_size_um
+    if (y, x) == (None, None):
+        *_, y, x = info.unitless
     if x is not None or y is not None:
         # ImageJ has one unit for both, so that a size which is unknown is taken as the other.
         keywords["resolution"] = (1 / (x or y or 1.0), 1 / (y or x or 1.0))
@@ -177,17 +233,23 @@ def _imagej_channel_keywords(channels: tuple[Channel, ...], shape: Shape) -> dic
     metadata: dict[str, Any] = {}
     if count in _COLORS_OF_COMPOSITES:
         metadata["mode"] = "composite"
+    known = channels if len(channels) == count else (Channel(),) * count
+    displays = [channel.display or DISPLAY_LATER for channel in known]
+    low, high = (display_text(value) for value in displays[0])
+    metadata |= {"min": low, "max": high}
+    metadata["Ranges"] = tuple(value for display in displays for value in display)
     if len(channels) != count:
         return metadata
-    displays = [channel.display for channel in channels if channel.display is not None]
-    if len(displays) == count:
-        metadata |= {"min": displays[0][0], "max": displays[0][1]}
-        metadata["Ranges"] = tuple(value for display in displays for value in display)
     if any(channel.color for channel in channels):
         metadata["LUTs"] = [_table_of_color(channel.color or "FFFFFF") for channel in channels]
     if any(channel.name for channel in channels):
         metadata["Labels"] = [channel.name or "" for channel in channels] * (t * z)
     return metadata
+
+
+def display_text(value: float) -> str:
+    """A limit of a display range in ImageJ's description, of one length whatever its size."""
+    return f"{value:+.16e}"
 
 
 def _table_of_color(color: str) -> NDArray[np.uint8]:
@@ -198,10 +260,14 @@ def _table_of_color(color: str) -> NDArray[np.uint8]:
 def ome_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
     """Arguments of `tifffile.imwrite` for an OME-TIFF of any size. It has no display range."""
     metadata: dict[str, Any] = {"axes": layout.axes.upper(), "Name": info.name}
-    y, x = info.pixel_size_um
-    for axis, size in (("X", x), ("Y", y), ("Z", info.z_step_um if "z" in info.axes else None)):
-        if size is not None:
-            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    if info.provenance:
+        metadata["Description"] = _provenance_text(info)
+    sizes = zip("ZYX", (info.z_step_um, *info.pixel_size_um), info.unitless[1:], strict=True)
+    for axis, size, unitless in sizes:
+        # OME's "pixel" is a unit of no length.
+        known, unit = (size, "µm") if size is not None else (unitless, "pixel")
+        if known is not None and axis.lower() in info.axes:
+            metadata |= {f"PhysicalSize{axis}": known, f"PhysicalSize{axis}Unit": unit}
     if info.frame_interval_s is not None and "t" in info.axes:
         metadata |= {"TimeIncrement": info.frame_interval_s, "TimeIncrementUnit": "s"}
     if len(info.channels) == layout.image_shape[1]:

@@ -1,14 +1,17 @@
 """TIFF files written by regions."""
 
 import math
+import struct
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tifffile
 
 from unifmir.errors import ImageError
+from unifmir.images.ngff import finite_window
 from unifmir.images.plane_output import PlanesSink
-from unifmir.images.tiff_metadata import imagej_keywords, ome_keywords
+from unifmir.images.tiff_metadata import DISPLAY_LATER, display_text, imagej_keywords, ome_keywords
 
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_BYTES = 2**32 - 2**26
@@ -27,6 +30,39 @@ class TiffSink(PlanesSink):
     """
 
     kind = "tiff"
+
+    def publish(self) -> None:
+        """Write display ranges that nobody gave, and rename into place."""
+        if self._is_imagej():
+            self._write_displays()
+        super().publish()
+
+    def _write_displays(self) -> None:
+        known = [channel.display for channel in self.info.channels] or [None] * self.shape[1]
+        if None not in known:
+            return
+        found = self._ranges()
+        displays = [display or window for display, window in zip(known, found, strict=True)]
+        later = [display or DISPLAY_LATER for display in known]
+        with self._staged.path.open("rb+") as file:
+            header = file.read(self._offset)
+            for before, after in zip(_display_bytes(later), _display_bytes(displays), strict=True):
+                header = header.replace(before, after)
+            file.seek(0)
+            file.write(header)
+
+    def _ranges(self) -> list[tuple[float, float]]:
+        """Least and greatest value of each channel."""
+        shape = self._layout.shape
+        at = self._layout.axes.find("c")
+        mapped = np.memmap(self._staged.path, self._stored, "r", self._offset, shape)
+        found = [(np.inf, -np.inf)] * self.shape[1]
+        for position in np.ndindex(*shape[:-2]):
+            channel = position[at] if at >= 0 else 0
+            low, high = found[channel]
+            plane = mapped[position]
+            found[channel] = (min(low, float(plane.min())), max(high, float(plane.max())))
+        return [finite_window(*window) for window in found]
 
     def _check(self) -> None:
         if self.dtype.name not in _OME_DTYPES:
@@ -59,3 +95,14 @@ class TiffSink(PlanesSink):
         if written is None:
             raise ImageError(f"{path.name}: tifffile {tifffile.__version__} wrote no planes")
         return {"offset": int(written[0]), "byteorder": byteorder}
+
+
+def _display_bytes(displays: list[tuple[float, float]]) -> list[bytes]:
+    """Display ranges as they lie in the header: the first one's text, and all numbers."""
+    low, high = displays[0]
+    numbers = [value for display in displays for value in display]
+    return [
+        f"min={display_text(low)}\n".encode(),
+        f"max={display_text(high)}\n".encode(),
+        struct.pack(f">{len(numbers)}d", *numbers),
+    ]

@@ -42,6 +42,11 @@ def is_zarr(path: Path) -> bool:
     return any((path / node).is_file() for node in NODES)
 
 
+def lies_in_zarr(path: Path) -> bool:
+    """Whether a name is that of an OME-Zarr image, or of one inside a larger OME-Zarr."""
+    return any(one.suffix.lower() == ".zarr" for one in (path, *path.parents))
+
+
 def library() -> Any:
     """The zarr package; MissingExtraError where it is not installed."""
     try:

@@ -25,7 +25,7 @@ class Options:
     """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
     z_factor: float | None = None
     """isotropic: planes of isotropic sampling per plane of the image. None: z step over pixel
-    size, where the image says both, and 1 where it does not."""
+    size, which the image must say."""
 
     def __post_init__(self) -> None:
         for name in ("tile", "batch", "max_memory_bytes", "pixel_size_um", "z_factor"):

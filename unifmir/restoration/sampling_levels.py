@@ -41,7 +41,14 @@ class Level:
 
 
 def base_axes(config: SingleConfig, info: ImageInfo, z_factor: float | None, planes: int) -> Axes:
-    """Interpolation of a stack to isotropic sampling; none for tasks that do without."""
+    """Interpolation of a stack to isotropic sampling; none for tasks that do without.
+
+    Raises
+    ------
+    ImageError
+        A factor for another task; or isotropic of a single plane, or of a stack whose z step is
+        not known.
+    """
     if not TASKS[config.task].isotropic_sampling:
         if z_factor is not None:
             raise ImageError(
@@ -49,14 +56,45 @@ def base_axes(config: SingleConfig, info: ImageInfo, z_factor: float | None, pla
                 f"{config.task}"
             )
         return _UNCHANGED
-    pixel = _lateral(info)
-    factor = z_factor
+    if planes == 1:
+        raise ImageError(
+            f"{info.name} is a single plane, and {config.task} restores stacks along z. If its "
+            "frames are planes, say so (--axes zyx)"
+        )
+    factor = z_factor if z_factor is not None else _planes_apart(info)
     if factor is None:
-        known = pixel is not None and info.z_step_um is not None
-        factor = info.z_step_um / pixel if known and info.z_step_um and pixel else 1.0
+        raise ImageError(
+            f"{info.name} does not say how far apart its planes are, compared with its pixels: "
+            "give the z step over the pixel size (--z-factor 4, say; 1 where the stack is interpolated "
+            "already), or set both (Fiji: Image > Properties)"
+        )
     if abs(factor - 1) < _SAME:
         return _UNCHANGED
     return interpolated_planes(planes, factor), None, None
+
+
+def with_z_step(config: SingleConfig, info: ImageInfo, z_factor: float | None) -> ImageInfo:
+    """Metadata with the z step that a factor means, where the file does not say one."""
+    if z_factor is None or not TASKS[config.task].isotropic_sampling:
+        return info
+    pixel, (t, z, y, x) = _lateral(info), info.unitless
+    if pixel is not None and info.z_step_um is None:
+        return replace(info, z_step_um=z_factor * pixel)
+    if pixel is None and y is not None and y == x and z is None:
+        return replace(info, unitless=(t, z_factor * y, y, x))
+    return info
+
+
+def _planes_apart(info: ImageInfo) -> float | None:
+    """Z step over pixel size; of scales without a unit where there are no others."""
+    pixel = _lateral(info)
+    if pixel is not None and info.z_step_um is not None:
+        return info.z_step_um / pixel
+    _, z, y, x = info.unitless
+    if z is None or y is None or x is None:
+        return None
+    _check_square(y, x, "")
+    return z / x
 
 
 def levels_of(
@@ -108,24 +146,24 @@ def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageIn
     axes = set(info.axes.lower()) | set(task.output_axes) - {"z"}
     axes = axes - {"z"} if "z" not in task.output_axes and "z" in task.input_axes else axes
     axes = axes | {"z"} if geometry.planes is not None and geometry.planes > 1 else axes
-    step, pixels = info.z_step_um, info.pixel_size_um
-    if "z" in task.input_axes and "z" not in task.output_axes:
-        step = None
-    if geometry.planes is not None and "z" in task.output_axes:
-        step = None  # the model's planes: no file says how far apart they are
-    if (along_z := base[Z]) is not None and step is not None:
-        step *= along_z.step
-    rows, columns = (None if size is None else size / geometry.scale for size in pixels)
+    finer = 1 / geometry.scale
+    offset = (finer - 1) / 2  # pixels of a finer sampling share the image's edges, not its centres
+    along_z, rows, columns = (
+        (1.0, 0.0) if axis is None else (axis.step, axis.offset) for axis in base
+    )
+    result = info.resampled(
+        z=along_z,
+        y=(rows[0] * finer, rows[0] * offset + rows[1]),
+        x=(columns[0] * finer, columns[0] * offset + columns[1]),
+    )
+    # Planes that the model makes: no file says how far apart they are.
+    made = geometry.planes is not None and "z" in task.output_axes
+    if made or ("z" in task.input_axes and "z" not in task.output_axes):
+        result = result.without("z")
     channels = info.channels
     if not task.normalization.invertible:
         channels = tuple(replace(channel, display=None) for channel in channels)
-    return replace(
-        info,
-        axes="".join(axis for axis in AXES if axis in axes),
-        pixel_size_um=(rows, columns),
-        z_step_um=step,
-        channels=channels,
-    )
+    return replace(result, axes="".join(axis for axis in AXES if axis in axes), channels=channels)
 
 
 def _level(config: SingleConfig, size: Size, factor: float) -> Level:
@@ -148,9 +186,13 @@ def _lateral(info: ImageInfo) -> float | None:
     rows, columns = info.pixel_size_um
     if rows is None or columns is None:
         return rows if columns is None else columns
+    _check_square(rows, columns, " um")
+    return (rows + columns) / 2
+
+
+def _check_square(rows: float, columns: float, unit: str) -> None:
     if abs(rows / columns - 1) > 0.01:
         raise ImageError(
-            f"its pixels are {columns:g} x {rows:g} um; expected square ones. Resample the image "
-            "(Fiji: Image > Scale)"
+            f"its pixels are {columns:g} x {rows:g}{unit}; expected square ones. Resample the "
+            "image (Fiji: Image > Scale)"
         )
-    return (rows + columns) / 2

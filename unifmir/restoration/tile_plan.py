@@ -24,6 +24,7 @@ from unifmir.restoration.sampling_levels import (
     info_of_result,
     level_view,
     levels_of,
+    with_z_step,
 )
 from unifmir.restoration.tile_size import (
     Tiling,
@@ -192,7 +193,8 @@ def plan_restoration(
         The image does not fit the task, or cannot be normalised.
     """
     options = options or Options()
-    config, info = predictor.config, source.info
+    config = predictor.config
+    info = with_z_step(config, source.info, options.z_factor)
     base = base_axes(config, info, options.z_factor, source.shape[2])
     size = Resampled(StackView(source, 0, 0), base).size
     levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unifmir.images.open_files import open_source
+from unifmir.images.plates import add_field
 from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
 from unifmir.normalize import FloatImage
@@ -183,17 +184,18 @@ def restore_file(
     UnifmirError
         The image cannot be written, or not enough memory is there.
     """
-    source = open_source(job.source, axes=job.axes)
+    source = open_source(job.source, axes=job.axes, series=job.series)
     try:
         journal = open_journal(job, predictor.ran)
         summary = restore_source(
             source,
-            lambda plan: create_output(job.target, plan),
+            lambda plan: create_output(job, plan, predictor.ran, options),
             predictor,
             options,
             journal=journal,
             on_progress=None if on_progress is None else partial(on_progress, job),
         )
+        add_field(job.source, job.target)
         warn_if_begun_anew(job, journal)
     finally:
         source.close()

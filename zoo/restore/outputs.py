@@ -1,18 +1,28 @@
 """Files to restore, and the names of their results."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from unifmir.atomic import PREFIX
 from unifmir.errors import ImageError
+from unifmir.images.bioio import has_reader
+from unifmir.images.ome_sets import image_set
+from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
 from unifmir.images.zarr import is_zarr
 from unifmir.tasks import TASKS
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (
     ".ome.zarr",
     ".ome.tiff",
     ".ome.tif",
+    ".ome.zarr.zip",
+    ".zarr.zip",
+    ".ozx",
     ".zarr",
     ".tiff",
     ".tif",
@@ -24,6 +34,11 @@ TIFF, ZARR = ".tif", ".ome.zarr"
 """Ends of names of results."""
 KINDS = {"tiff": TIFF, "zarr": ZARR}
 """Choices of a format -> end of the name."""
+WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".ome.zarr", ".zarr", ".png")
+"""Ends of names of files that `out` may name."""
+_NOT_WRITTEN = (".jpg", ".jpeg", ".h5", ".hdf5", ".npy", ".btf", ".ozx", ".zip")
+PixelChoice = Literal["float32", "input"]
+"""Pixels of results: real numbers, or those of the image, rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,9 @@ class Job:
     target: Path
     axes: str | None = None
     """Axes of the source, where the file says them wrongly or not at all."""
+    series: int | None = None
+    """Which image of a source that holds several."""
+    pixels: PixelChoice = "float32"
 
 
 def plan_jobs(
@@ -45,18 +63,23 @@ def plan_jobs(
     overwrite: bool = False,
     skip_existing: bool = False,
     axes: str | None = None,
+    series: int | None = None,
+    pixels: PixelChoice = "float32",
 ) -> list[Job]:
     """Find the files that inputs name, and name their results.
 
     Parameters
     ----------
     inputs : sequence of str
-        Files, OME-Zarr folders, folders of images, and patterns such as `*.tif`.
+        Files, OME-Zarr folders, folders of images, and patterns such as `*.tif`. A plate, or a
+        well of one, stands for its fields; an OME-TIFF of several files is restored once.
     task : str
         Results are called NAME.TASK.tif or NAME.TASK.ome.zarr. Files that are called so are
-        results themselves: in folders and patterns they are left out.
+        results themselves: in folders and patterns they are left out. Fields of a plate go to
+        PLATE.TASK.ome.zarr, to the places they have in their plate.
     out : Path, optional
-        Folder of the results; that of each source where not given.
+        Folder of the results, or the file (or plate) that is the result, told by its suffix; the
+        folder of each source where not given.
     kind : {"tiff", "zarr"}, optional
         As the source where not given; a PNG becomes a TIFF, whose pixels hold any intensity.
     overwrite : bool
@@ -65,6 +88,10 @@ def plan_jobs(
         Leave out sources whose result exists.
     axes : str, optional
         Of the sources, where the files say them wrongly or not at all.
+    series : int, optional
+        Which image of sources that hold several; part of the result's name.
+    pixels : {"float32", "input"}
+        Pixels of the results.
 
     Raises
     ------
@@ -72,8 +99,17 @@ def plan_jobs(
         An input does not exist or holds no image, a result exists, two would have one name, or a
         result would replace a source.
     """
-    sources = list(dict.fromkeys(path for text in inputs for path in find_images(text)))
-    jobs = [Job(path, output_path(path, task, out=out, kind=kind), axes) for path in sources]
+    found = list(dict.fromkeys(path for text in inputs for path in find_images(text)))
+    sources = _once_a_set(found)
+    if out is not None and (suffix := _file_suffix(out)):
+        _check_file(out, suffix, kind, sources)
+        targets = [place_in_plate(path, out) or out for path in sources]
+    else:
+        targets = [output_path(path, task, out=out, kind=kind, series=series) for path in sources]
+    jobs = [
+        Job(source, target, axes, series, pixels)
+        for source, target in zip(sources, targets, strict=True)
+    ]
     if skip_existing:
         jobs = [job for job in jobs if not job.target.exists()]
     _check(jobs, overwrite)
@@ -86,7 +122,7 @@ def find_images(text: str) -> list[Path]:
     if path.is_dir() and not image_suffix(path) and not is_zarr(path):
         return _images(text, path.iterdir())
     if path.exists():
-        return [path]
+        return fields_of(path) or [path]
     pattern = any(character in text for character in "*?[")
     anchor = Path(path.anchor)
     matches = list(anchor.glob(str(path.relative_to(anchor)))) if pattern else []
@@ -97,19 +133,74 @@ def find_images(text: str) -> list[Path]:
 
 
 def output_path(
-    source: Path, task: str, *, out: Path | None = None, kind: str | None = None
+    source: Path,
+    task: str,
+    *,
+    out: Path | None = None,
+    kind: str | None = None,
+    series: int | None = None,
 ) -> Path:
     """Path of the result of a source."""
-    suffix = image_suffix(source) or source.suffix
-    stem = source.name[: len(source.name) - len(suffix)]
-    end = KINDS[kind] if kind else ZARR if suffix.endswith("zarr") else TIFF
-    return (source.parent if out is None else out) / f"{stem}.{task}{end}"
+    place = place_in_zarr(source)
+    whole = source if place is None else place.root
+    suffix = image_suffix(whole) or whole.suffix
+    stem = whole.name[: len(whole.name) - len(suffix)]
+    end = KINDS[kind] if kind else ZARR if place or _is_zarr_suffix(suffix) else TIFF
+    folder = whole.parent if out is None else out
+    if end == ZARR and (field := place_in_plate(source, folder / f"{stem}.{task}{end}")):
+        return field
+    inside = [] if place is None else list(place.parts)
+    chosen = [] if series is None else [f"series{series}"]
+    return folder / ".".join([stem, *inside, *chosen, f"{task}{end}"])
 
 
 def image_suffix(path: Path) -> str:
     """The end of an image's name; empty if it is none of `IMAGE_SUFFIXES`."""
     lower = path.name.lower()
     return next((one for one in IMAGE_SUFFIXES if lower.endswith(one)), "")
+
+
+def _is_zarr_suffix(suffix: str) -> bool:
+    return suffix == ".ozx" or ".zarr" in suffix
+
+
+def _file_suffix(out: Path) -> str:
+    """The suffix of a result that is named in full; empty for a folder."""
+    lower = out.name.lower()
+    if out.is_dir() and not is_zarr(out):
+        return ""
+    if has_reader(out) or lower.endswith(_NOT_WRITTEN):
+        raise ImageError(f"{out}: results are written as {', '.join(WRITTEN)}, not so")
+    return next((one for one in WRITTEN if lower.endswith(one)), "")
+
+
+def _check_file(out: Path, suffix: str, kind: str | None, sources: Sequence[Path]) -> None:
+    """Refuse a result that is named in full for several images, or in another format."""
+    made = "zarr" if suffix.endswith("zarr") else "tiff" if "tif" in suffix else "png"
+    if kind is not None and kind != made:
+        raise ImageError(f"{out} is the name of a {made} file: leave the format {kind} out")
+    plates = {place.root if (place := place_in_zarr(one)) else one for one in sources}
+    fields = all(place_in_plate(one, out) for one in sources) and made == "zarr"
+    if len(plates) > 1 or (len(sources) > 1 and not fields):
+        raise ImageError(
+            f"{out} is the name of one file, and there are {len(sources)} images: name a folder"
+        )
+
+
+def _once_a_set(paths: Sequence[Path]) -> list[Path]:
+    """Images without the further files of an OME-TIFF that lies in several."""
+    if len(paths) < 2:
+        return list(paths)
+    kept: list[Path] = []
+    first_of: dict[frozenset[Path], Path] = {}
+    for path in paths:
+        files = image_set(path) if "tif" in image_suffix(path) else frozenset({path.resolve()})
+        first = first_of.setdefault(files, path)
+        if first is path:
+            kept.append(path)
+        else:
+            logger.info("%s is a part of the image in %s, and restored with it", path, first)
+    return kept
 
 
 def is_result(path: Path) -> bool:
@@ -133,7 +224,7 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
         raise ImageError(
             f"{text}: no image that is not a result; their names end in {', '.join(IMAGE_SUFFIXES)}"
         )
-    return images
+    return [field for path in images for field in fields_of(path) or [path]]
 
 
 def _check(jobs: Sequence[Job], overwrite: bool) -> None:

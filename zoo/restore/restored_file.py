@@ -3,17 +3,21 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unifmir.errors import ImageError
 from unifmir.images.base import Shape, Sink
-from unifmir.images.open_files import create_sink
+from unifmir.images.open_files import create_sink, open_source
+from unifmir.images.rounded_output import RoundingSink
 from unifmir.restoration.journal import Journal
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
+from unifmir.tasks import TASKS
+from unifmir.version import __version__
 from unifmir.zoo.restore.outputs import Job, journal_path
 
 logger = logging.getLogger(__name__)
@@ -67,15 +71,87 @@ class RestoredFile:
         }
 
 
-def create_output(target: Path, plan: RestorationPlan) -> Sink:
-    """Create the file that a plan is written to, float32, in chunks that no two tiles share."""
-    return create_sink(
-        target,
+def create_output(
+    job: Job, plan: RestorationPlan, ran: Mapping[str, Any], options: Options
+) -> Sink:
+    """Create the file that a plan is written to, in chunks that no two tiles share.
+
+    Parameters
+    ----------
+    job : Job
+        Target, and which pixels: float32, or those of the source.
+    ran : mapping
+        Facts of what runs, for the provenance in the file's metadata.
+    options : Options
+        The user's, for the provenance too.
+
+    Raises
+    ------
+    ImageError
+        The file cannot hold the image, or the result has no pixels of the source's type.
+    """
+    _warn_of_time_like_planes(job, plan)
+    dtype = np.dtype(np.float32) if job.pixels == "float32" else _source_dtype(job, plan)
+    sink = create_sink(
+        job.target,
         plan.out_shape,
-        np.dtype(np.float32),
-        plan.out_info,
+        dtype,
+        replace(plan.out_info, provenance=provenance_of(plan, ran, options)),
         chunks=output_chunks(plan.tile_shape),
     )
+    return RoundingSink(sink, job.target.name) if dtype.kind in "iu" else sink
+
+
+def _source_dtype(job: Job, plan: RestorationPlan) -> np.dtype[Any]:
+    if not TASKS[plan.config.task].normalization.invertible:
+        raise ImageError(
+            f"{job.source.name}: {plan.config.task} gives relative values from 0 to 1, which are "
+            "no intensities of the image: leave --dtype input out"
+        )
+    source = open_source(job.source, axes=job.axes, series=job.series)
+    source.close()
+    if source.dtype.kind == "b":
+        raise ImageError(
+            f"{job.source.name}: pixels of one bit hold no restored intensity: leave --dtype "
+            "input out"
+        )
+    return source.dtype
+
+
+def _warn_of_time_like_planes(job: Job, plan: RestorationPlan) -> None:
+    """Say that a stack is restored plane by plane, as a time series: many are saved as one."""
+    times, _, planes, *_ = plan.shape
+    task = TASKS[plan.config.task]
+    if job.axes is None and times > 1 and planes == 1 and "z" in task.input_axes:
+        told = plan.out_info.axes.replace("z", "").replace("t", "z")
+        logger.warning(
+            "%s is read as %d time points of one plane each; if they are the planes of a stack, "
+            "say so: --axes %s",
+            job.source.name,
+            times,
+            told,
+        )
+
+
+def provenance_of(plan: RestorationPlan, ran: Mapping[str, Any], options: Options) -> str:
+    """How a result is made, as JSON: version, task, model, weights and settings.
+
+    It names what decides the pixels and nothing else, so that a run that goes on writes the same.
+    """
+    names = ("precision", "fast", "runtime", "library")
+    settings = {name: ran.get(name) for name in names}
+    settings["library_version"] = ran.get("version")
+    chosen = asdict(replace(options, batch=None, max_memory_bytes=None))
+    default = asdict(Options())
+    settings |= {name: value for name, value in chosen.items() if value != default[name]}
+    said = {
+        "version": __version__,
+        "task": plan.config.task,
+        "model": ran.get("model"),
+        "weights_sha256": ran.get("weights"),
+        "settings": settings,
+    }
+    return json.dumps(said, default=str)
 
 
 def output_chunks(tile_shape: Shape) -> Shape:
@@ -99,12 +175,13 @@ def warn_if_begun_anew(job: Job, journal: Journal) -> None:
 
 
 def source_identity(job: Job) -> str:
-    """Axes, name, size and modification time of a file, or of what describes an OME-Zarr image."""
+    """Axes, series, name, size and time of change of a file, or of what describes a Zarr."""
     path = job.source
     described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
     file = next((one for one in described if one.is_file()), path)
     found = file.stat()
-    return f"{path.name} {job.axes or ''} {found.st_size} {found.st_mtime_ns}"
+    chosen = "" if job.series is None else job.series
+    return f"{path.name} {job.axes or ''} {chosen} {found.st_size} {found.st_mtime_ns}"
 
 
 def model_identity(ran: Mapping[str, Any]) -> str:

@@ -264,7 +264,7 @@ def test_arrays_are_sources_and_sinks() -> None:
 def test_what_is_known_follows_the_pixels() -> None:
     channels = (Channel("a", "FF0000", (0, 9)), Channel("b"))
     info = ImageInfo("a", "tczyx", (0.2, 0.1), 0.6, 3.0, channels)
-    finer = info.scaled(lateral=2, axial=3)
+    finer = info.resampled(z=(1 / 3, 0.0), y=(0.5, -0.25), x=(0.5, -0.25))
     assert finer.pixel_size_um == (0.1, 0.05)
     assert finer.z_step_um == pytest.approx(0.2)
     plane = info.without("zt")
@@ -273,4 +273,17 @@ def test_what_is_known_follows_the_pixels() -> None:
     assert info.without("c").channels == ()
     assert ImageInfo("a", "cyx", channels=channels[:1]).without("c").channels == channels[:1]
     assert info.without_display().channels == (Channel("a", "FF0000"), Channel("b"))
-    assert ImageInfo("a", "yx").scaled(2) == ImageInfo("a", "yx")
+    unknown = ImageInfo("a", "yx")
+    assert unknown.resampled(y=(0.5, -0.25), x=(0.5, -0.25)) == unknown
+
+
+def test_the_place_of_the_first_pixel_follows_the_sampling() -> None:
+    # A pixel of half the side has its centre a quarter of a pixel before: 10 - 0.25 * 0.2.
+    placed = ImageInfo("a", "zyx", (0.2, 0.1), 0.6, origin=(None, 2.0, 10.0, 20.0))
+    finer = placed.resampled(y=(0.5, -0.25), x=(0.5, -0.25))
+    assert finer.origin == pytest.approx((None, 2.0, 9.95, 19.975), nan_ok=True)
+    unitless = ImageInfo("a", "zyx", unitless=(None, 4.0, 2.0, 1.0), origin=(None, 2.0, 8.0, 9.0))
+    finer = unitless.resampled(z=(0.5, 0.0), y=(2.0, 0.5), x=(2.0, 0.5))
+    assert finer.unitless == (None, 2.0, 4.0, 2.0)
+    assert finer.origin == (None, 2.0, 9.0, 9.5)
+    assert unitless.without("z").unitless == (None, None, 2.0, 1.0)

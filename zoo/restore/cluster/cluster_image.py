@@ -7,8 +7,11 @@ from math import prod
 from typing import Any
 
 from unifmir.images.base import Sink, region_shape
+from unifmir.images.plates import add_field
+from unifmir.images.zarr import lies_in_zarr
 from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
+from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
 from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, TileWork, tile_work
 from unifmir.zoo.restore.outputs import Job
@@ -71,6 +74,7 @@ class ClusterImage:
     def publish(self) -> RestoredFile:
         """Give the complete image its name."""
         self.sink.publish()
+        add_field(self.job.source, self.job.target)
         self.journal.delete()
         return RestoredFile(
             job=self.job,
@@ -83,10 +87,15 @@ class ClusterImage:
 
 
 def open_cluster_image(
-    job: Job, plan: RestorationPlan, choice: ModelChoice, journal: Journal, ran: dict[str, Any]
+    job: Job,
+    plan: RestorationPlan,
+    choice: ModelChoice,
+    options: Options,
+    journal: Journal,
+    ran: dict[str, Any],
 ) -> ClusterImage:
     """Open the output of a planned image and see what an earlier run finished."""
-    sink = create_output(job.target, plan)
+    sink = create_output(job, plan, ran, options)
     done = journal.begin(plan, sink)
     warn_if_begun_anew(job, journal)
     waiting = deque(index for index in range(len(plan.tiles)) if index not in done)
@@ -97,7 +106,7 @@ def open_cluster_image(
         ran=ran,
         sink=sink,
         journal=journal,
-        work=tile_work(job, plan, choice, sink if job.target.suffix == ".zarr" else None),
+        work=tile_work(job, plan, choice, sink if lies_in_zarr(job.target) else None),
         waiting=waiting,
         unfinished=set(waiting),
         resumed=len(done),

@@ -214,7 +214,9 @@ class _Run:
         image = task.image
         if image is None:
             journal = self._journals.pop(task.job.target)
-            image = open_cluster_image(task.job, result, self._choice, journal, self._ran)
+            image = open_cluster_image(
+                task.job, result, self._choice, self._options, journal, self._ran
+            )
             self._active.append(image)
         else:
             image.record(result)

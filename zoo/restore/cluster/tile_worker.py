@@ -90,7 +90,7 @@ def plan_image(
         Of the plan of an interrupted run.
     """
     with _lock:
-        opened = open_source(job.source, axes=job.axes)
+        opened = open_source(job.source, axes=job.axes, series=job.series)
         try:
             return plan_restoration(opened, _predictor(choice), options, recorded=recorded)
         finally:
@@ -134,6 +134,6 @@ def _open_image(work: TileWork) -> _OpenImage:
         _images.clear()
         # Made by the client of this very run: nothing that came from elsewhere is unpickled.
         sink = None if work.sink is None else pickle.loads(work.sink)  # noqa: S301 - as said
-        source = open_source(work.job.source, axes=work.job.axes)
+        source = open_source(work.job.source, axes=work.job.axes, series=work.job.series)
         _images[work.key] = _OpenImage(source, sink)
     return _images[work.key]
