@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from unifmir.networks.interface import PlaneInterface
 from unifmir.normalize import FloatImage, normalize
 from unifmir.restoration.base import Placement, Predictor
 from unifmir.restoration.placed_network import PlacedNetwork
+from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
 
 SMALL = MultiTaskConfig(
@@ -71,6 +72,12 @@ def predictor_of(network: Network, interface: InputKind = "network") -> Predicto
             return volume
 
     return Predictor(run, network.config, interface, run_placed=run_placed)
+
+
+def options_for(task: str, **values: Any) -> Options:
+    """Options; for isotropic, of a stack that is interpolated already if they say no factor."""
+    known = {"z_factor": 1.0} if TASKS[task].isotropic_sampling else {}
+    return Options(**(known | values))
 
 
 def by_image_interface(network: Network, image: np.ndarray) -> np.ndarray:

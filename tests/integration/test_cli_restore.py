@@ -14,6 +14,7 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 import unifmir
+from tests.helpers.restoration_cases import options_for
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.images.open_files import open_source
@@ -54,10 +55,12 @@ def test_every_task_restores_a_tiff_with_its_intensities(task, tiny_single, tmp_
     raw = small_sample(task, planes=6)
     axes = TASKS[task].input_axes.upper()
     tifffile.imwrite(tmp_path / "in.tif", raw, imagej=True, metadata={"axes": axes})
-    done = run(tmp_path / "in.tif", "--task", task, "--model", tmp_path / "tiny.safetensors")
+    model = tmp_path / "tiny.safetensors"
+    factor = ("--z-factor", 1) if TASKS[task].isotropic_sampling else ()
+    done = run(tmp_path / "in.tif", "--task", task, "--model", model, *factor)
     assert done.exit_code == 0, done.stderr
     restored = tifffile.imread(tmp_path / f"in.{task}.tif")
-    expected = unifmir.restore(raw, tmp_path / "tiny.safetensors", task=task)
+    expected = unifmir.restore(raw, model, task=task, options=options_for(task))
     assert restored.dtype == np.float32
     np.testing.assert_array_equal(restored, expected)
     before, after = tasks_shape(task, raw.shape)

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.restoration_cases import SMALL, picture, predictor_of, small
+from tests.helpers.restoration_cases import SMALL, options_for, picture, predictor_of, small
 from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array, seam_over_range
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
-from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
+from unifmir.tasks import TASKS
 
 BAR = 1e-4
 """Of the result's range."""
@@ -38,9 +38,10 @@ def of_task(task: str) -> Predictor:
 def test_tiles_cover_every_pixel_once_and_start_on_the_window_grid(
     task, depth, rows, columns, tile, halo
 ):
+    depth = max(2, depth) if TASKS[task].isotropic_sampling else depth
     image = picture((2, depth, rows, columns))
     source = ArraySource(image, "czyx")
-    plan = plan_restoration(source, of_task(task), Options(tile=tile, halo=halo))
+    plan = plan_restoration(source, of_task(task), options_for(task, tile=tile, halo=halo))
     written = np.zeros(plan.out_shape, dtype=np.uint8)
     scale = plan.geometry.scale
     for index, part in enumerate(plan.tiles):
@@ -130,7 +131,8 @@ def untiled():
     made = {}
     for task, shape in SHAPES.items():
         predictor, image = predictor_of(small(task)), picture(shape, seed=len(task))
-        made[task] = predictor, image, restore_array(image, predictor)
+        whole = restore_array(image, predictor, options=options_for(task))
+        made[task] = predictor, image, whole
     return made
 
 
@@ -141,7 +143,7 @@ def untiled():
 def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
     predictor, image, whole = untiled[task]
     tile = max(1, round(part * LARGEST[task]))
-    tiled = restore_array(image, predictor, options=Options(tile=tile))
+    tiled = restore_array(image, predictor, options=options_for(task, tile=tile))
     assert seam_over_range(whole, tiled) <= BAR
 
 
@@ -149,5 +151,7 @@ def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
 def test_without_overlap_the_seam_is_seen(untiled, task):
     # Otherwise the property above would hold for any tiles.
     predictor, image, whole = untiled[task]
-    tiled = restore_array(image, predictor, options=Options(tile=LARGEST[task] // 3, halo=0))
+    tiled = restore_array(
+        image, predictor, options=options_for(task, tile=LARGEST[task] // 3, halo=0)
+    )
     assert seam_over_range(whole, tiled) > 10 * BAR

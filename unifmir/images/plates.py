@@ -29,7 +29,7 @@ class PlaceInZarr:
 
 
 def place_in_zarr(path: Path) -> PlaceInZarr | None:
-    """Where an image lies in a larger Zarr; None where it is one of its own."""
+    """Find where an image lies in a larger Zarr; None where it is one of its own."""
     if not is_zarr(path):
         return None
     root = path.absolute()
@@ -69,7 +69,7 @@ def fields_of(path: Path) -> list[Path] | None:
 
 
 def place_in_plate(source: Path, plate: Path) -> Path | None:
-    """Where the result of a plate's field lies in a plate of results; None for other images."""
+    """Path of the result of a plate's field in a plate of results; None for other images."""
     place = place_in_zarr(source)
     if place is None or not place.is_field or plate.suffix.lower() != ".zarr":
         return None

@@ -11,6 +11,7 @@ import tifffile
 
 from unifmir.errors import ImageError
 from unifmir.images.base import described
+from unifmir.images.ome_sets import named_files
 
 AnyPage = tifffile.TiffPage | tifffile.TiffFrame
 _AGAIN = "Copy or download it again"
@@ -26,7 +27,7 @@ def pages_counted(file: tifffile.TiffFile) -> Iterator[None]:
     """
     try:
         yield
-    except tifffile.TiffFileError as error:
+    except (tifffile.TiffFileError, IndexError) as error:
         raise _broken(file, _whole_pages(file)) from error
 
 
@@ -129,7 +130,7 @@ def _check_chain(file: tifffile.TiffFile) -> None:
 
 
 def _next_link(file: tifffile.TiffFile, offset: int) -> int:
-    """Where a page at `offset` says that the next one is; 0 for the last."""
+    """Offset of the page that follows the one at `offset`; 0 for the last."""
     tiff, handle = file.tiff, file.filehandle
     handle.seek(offset)
     (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
@@ -170,8 +171,6 @@ def _broken(file: tifffile.TiffFile, pages: int, link: int | None = None) -> Ima
 
 def _absent_files(file: tifffile.TiffFile) -> list[str]:
     """Files that OME metadata names and that do not lie beside the one that is read."""
-    from unifmir.images.ome_sets import named_files
-
     folder = Path(file.filehandle.dirname)
     names = named_files(file.ome_metadata or "")
     return [name for name in names if not (folder / name).exists()]

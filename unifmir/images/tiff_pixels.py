@@ -20,7 +20,7 @@ class PixelMeaning:
     """How stored numbers become intensities."""
 
     stored: np.dtype[Any]
-    """In the machine's byte order."""
+    """Type of the stored numbers, in the machine's byte order."""
     kind: Literal["as stored", "white is zero", "signed 16 bit"] = "as stored"
     top: int = 0
     """The largest number of so many bits, where white is zero."""

@@ -65,8 +65,8 @@ def base_axes(config: SingleConfig, info: ImageInfo, z_factor: float | None, pla
     if factor is None:
         raise ImageError(
             f"{info.name} does not say how far apart its planes are, compared with its pixels: "
-            "give the z step over the pixel size (--z-factor 4, say; 1 where the stack is interpolated "
-            "already), or set both (Fiji: Image > Properties)"
+            "give the z step over the pixel size (--z-factor 4, say; 1 where the stack is "
+            "interpolated already), or set both (Fiji: Image > Properties)"
         )
     if abs(factor - 1) < _SAME:
         return _UNCHANGED

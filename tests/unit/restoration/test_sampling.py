@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from tests.helpers.restoration_cases import (
     SMALL,
+    options_for,
     picture,
     predictor_of,
     small,
@@ -120,6 +121,56 @@ def test_a_stack_is_brought_to_isotropic_sampling_first(info, factor):
     assert seam_over_range(scaling.invert(expected[0, 0]), restored) <= 1e-4
 
 
+@pytest.mark.parametrize(
+    ("info", "factor", "planes", "step", "unitless"),
+    [
+        # The spacing that the interpolation made: pixels are cubes, or what was asked for.
+        (ImageInfo("a", "zyx", (0.1, 0.1), 0.4), None, 21, 0.1, None),
+        (ImageInfo("a", "zyx", (0.1, 0.1), 0.4), 2.0, 11, 0.2, None),
+        (ImageInfo("a", "zyx", (0.1, 0.1)), 4.0, 21, 0.1, None),
+        (ImageInfo("a", "zyx", (0.1, 0.1)), 1.0, 6, 0.1, None),
+        (ImageInfo("a", "zyx", unitless=(None, 0.4, 0.1, 0.1)), None, 21, None, 0.1),
+        (ImageInfo("a", "zyx", unitless=(None, None, 0.1, 0.1)), 2.0, 11, None, 0.1),
+        (ImageInfo("a", "zyx"), 2.0, 11, None, None),
+    ],
+)
+def test_isotropic_says_the_spacing_it_made(info, factor, planes, step, unitless):
+    source = ArraySource(picture((6, 20, 24)), "zyx", info)
+    plan = plan_restoration(source, predictor_of(small("isotropic")), Options(z_factor=factor))
+    assert plan.out_shape == (1, 1, planes, 20, 24)
+    made = (plan.out_info.z_step_um, plan.out_info.unitless[1])
+    assert made == (
+        step if step is None else pytest.approx(step),
+        unitless if unitless is None else pytest.approx(unitless),
+    )
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        ImageInfo("stack.tif", "zyx"),
+        ImageInfo("stack.tif", "zyx", (0.1, 0.1)),
+        ImageInfo("stack.tif", "zyx", z_step_um=0.4),
+        ImageInfo("stack.tif", "zyx", (0.1, 0.1), unitless=(None, 0.4, None, None)),
+    ],
+)
+def test_isotropic_without_a_known_z_step_is_refused(info):
+    source = ArraySource(picture((6, 20, 24)), "zyx", info)
+    with pytest.raises(ImageError, match=r"stack\.tif does not say how far apart .*--z-factor"):
+        plan_restoration(source, predictor_of(small("isotropic")))
+
+
+def test_the_first_pixel_of_a_finer_image_lies_before_that_of_the_coarse_one():
+    info = ImageInfo("a", "zyx", (0.1, 0.1), 0.4, origin=(None, 2.0, 10.0, 20.0))
+    source = ArraySource(picture((6, 20, 24)), "zyx", info)
+    # Half a pixel has its centre a quarter of a pixel before that of the whole one.
+    finer = plan_restoration(source, predictor_of(small("sr"))).out_info
+    assert finer.origin == pytest.approx((None, 2.0, 9.975, 19.975))
+    cubes = plan_restoration(source, predictor_of(small("isotropic"))).out_info
+    assert cubes.origin == (None, 2.0, 10.0, 20.0)
+    assert plan_restoration(source, predictor_of(small("denoise"))).out_info.origin == info.origin
+
+
 def passes(task: str) -> Predictor:
     """Gives back what it reads, magnified as the network would."""
     config = SMALL.single(task)
@@ -146,8 +197,9 @@ def test_resampling_there_and_back_keeps_a_smooth_picture(task, options):
 def test_resampled_restorations_have_no_seams_either(task, options):
     image = picture((10, 60, 20) if task == "isotropic" else (2, 90, 70))
     predictor = predictor_of(small(task))
-    one = restore_array(image, predictor, options=Options(**options), pixel_size_um=0.1)
-    tiled = restore_array(image, predictor, options=Options(tile=24, **options), pixel_size_um=0.1)
+    whole, tiles = options_for(task, **options), options_for(task, tile=24, **options)
+    one = restore_array(image, predictor, options=whole, pixel_size_um=0.1)
+    tiled = restore_array(image, predictor, options=tiles, pixel_size_um=0.1)
     assert seam_over_range(one, tiled) <= 1e-4
 
 
