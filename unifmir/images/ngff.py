@@ -167,7 +167,7 @@ def ngff_attributes(
     windows : list of (float, float)
         Least and greatest value of each channel, shown where the info has no display range.
     """
-    sizes, known = _sizes(info), _distances(info)
+    sizes, distances = _sizes(info), _distances(info)
     origin = dict(zip(COORDINATES, info.origin, strict=True))
     axes = [_axis(axis, sizes[axis]) for axis in layout.axes]
     datasets = [
@@ -176,12 +176,13 @@ def ngff_attributes(
             "coordinateTransformations": [
                 {
                     "type": "scale",
-                    "scale": [_level_scale(a, known[a], factor) for a in layout.axes],
+                    "scale": [_level_scale(a, distances[a], factor) for a in layout.axes],
                 },
                 {
                     "type": "translation",
                     "translation": [
-                        _shift(a, known[a], factor) + (origin.get(a) or 0.0) for a in layout.axes
+                        _shift(a, distances[a], factor) + (origin.get(a) or 0.0)
+                        for a in layout.axes
                     ],
                 },
             ],

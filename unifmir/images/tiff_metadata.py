@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from unifmir.images.base import UNKNOWN, Channel, ImageInfo, Shape
+from unifmir.images.base import Channel, ImageInfo, Shape
 from unifmir.images.layout import Layout
 from unifmir.images.units import micrometres, seconds, without_unit
 
@@ -132,10 +132,10 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um"))
         for axis in "YXZ"
     )
-    bare = [
+    depth, rows, columns = (
         without_unit(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um"))
         for axis in "ZYX"
-    ]
+    )
     listed: Any = pixels.get("Channel", [])
     found = listed if isinstance(listed, list) else [listed]
     channels: tuple[Channel, ...] = ()
@@ -149,7 +149,7 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         z_step_um=z,
         frame_interval_s=seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")),
         channels=channels,
-        unitless=(None, *bare) if any(bare) else UNKNOWN,
+        unitless=(None, depth, rows, columns),
         provenance=_provenance(images[index].get("Description") if index < len(images) else None),
     )
 

@@ -93,7 +93,7 @@ def test_reference_models_restore_whole_images(model, task, shape):
         torch.manual_seed(1)
         network = build(ReferenceConfig(model, task, pairs))
     image = picture(shape)
-    restored = restore_array(image, predictor_of(network))
+    restored = restore_array(image, predictor_of(network), options=options_for(task))
     expected = by_image_interface(network, image)
     assert restored.shape == expected.shape
     assert seam_over_range(expected, restored) <= 1e-4
@@ -266,7 +266,7 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
     image = picture((90, 110) if task == "sr" else (30, 40, 64))
     memory = {"sr": 5000, "denoise": 2400, "isotropic": 1700}[task]
     limited = Limited(task, memory)
-    whole = restore_array(image, limited.inner)
+    whole = restore_array(image, limited.inner, options=options_for(task))
     source = ArraySource(image, "zyx"[-image.ndim :])
     sinks: list[ArraySink] = []
 
@@ -274,7 +274,7 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
         sinks.append(ArraySink(plan.out_shape, np.dtype(np.float32), plan.out_info))
         return sinks[-1]
 
-    summary = restore(source, sink_of, limited.predictor(), Options(halo=24, batch=2))
+    summary = restore(source, sink_of, limited.predictor(), options_for(task, halo=24, batch=2))
     assert summary.splits >= 2
     assert seam_over_range(whole, sinks[0].values.reshape(whole.shape)) <= 1e-4
     # What failed is not tried again and again.
