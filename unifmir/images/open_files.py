@@ -11,9 +11,10 @@ from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
+from unifmir.images.remote import url_of
 from unifmir.images.tiff import TiffSource
 from unifmir.images.tiff_output import TiffSink
-from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr, lies_in_zarr
+from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr, is_zipped_zarr, lies_in_zarr
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SINKS: dict[str, Callable[[OutputRequest], Sink]] = {
@@ -30,8 +31,9 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
     Parameters
     ----------
     path : Path
-        A TIFF or PNG file, the folder of an OME-Zarr image or a Zarr array, or a microscope's own
-        file where bioio and its reader for it are installed.
+        A TIFF or PNG file; the folder, archive (.ozx, .zarr.zip) or address (https://...) of an
+        OME-Zarr image or a Zarr array; or a microscope's own file where bioio and its reader for
+        it are installed.
     axes : str, optional
         Letters of T, C, Z, Y, X, any case, one for each axis of the file's array (or each longer
         than 1), where the file says them wrongly or not at all.
@@ -46,32 +48,44 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
         What reads such files is not installed; says what to install.
     """
     path = Path(path)
+    if url_of(path) is not None:
+        return ZarrSource(path, axes=axes, series=series)
     if not path.exists():
         raise ImageError(f"{path}: no such file")
     if path.is_dir():
-        if is_zarr(path):
-            return ZarrSource(path, axes=axes, series=series)
-        if has_reader(path):
-            return BioioSource(path, axes=axes, series=series)
-        raise ImageError(
-            f"{path} is a folder and no OME-Zarr image; expected one image: a TIFF or PNG file, "
-            "or the folder of an OME-Zarr image"
-        )
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+        return _of_folder(path, axes, series)
     if has_reader(path):
         # Before TIFF: some microscopes' own files are TIFF files whose metadata lies elsewhere.
         return BioioSource(path, axes=axes, series=series)
+    start = _start(path)
     if start.startswith(_TIFF_STARTS):
         return TiffSource(path, axes=axes, series=series)
-    if start.startswith(SIGNATURE):
-        if series not in (None, 0):
-            raise ImageError(f"{path.name} holds one image: there is no number {series}")
-        return PngSource(path, axes=axes)
-    raise ImageError(f"{path.name} {looks_like(start)}; expected a TIFF, PNG or OME-Zarr image")
+    if is_zipped_zarr(path):
+        return ZarrSource(path, axes=axes, series=series)
+    if not start.startswith(SIGNATURE):
+        raise ImageError(f"{path.name} {looks_like(start)}; expected a TIFF, PNG or OME-Zarr image")
+    if series not in (None, 0):
+        raise ImageError(f"{path.name} holds one image: there is no number {series}")
+    return PngSource(path, axes=axes)
+
+
+def _of_folder(path: Path, axes: str | None, series: int | None) -> Source:
+    if is_zarr(path):
+        return ZarrSource(path, axes=axes, series=series)
+    if has_reader(path):
+        return BioioSource(path, axes=axes, series=series)
+    raise ImageError(
+        f"{path} is a folder and no OME-Zarr image; expected one image: a TIFF or PNG file, "
+        "or the folder of an OME-Zarr image"
+    )
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def create_sink(

@@ -1,8 +1,9 @@
 """OME-Zarr images and plain Zarr arrays, read and written by chunks."""
 
 import importlib
+import zipfile
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from unifmir.images.layout import Layout, find_layout, pixel_dtype
 from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
+from unifmir.images.remote import require_http, url_of
 from unifmir.images.staged_output import StagedOutput, staging_plan
 
 if TYPE_CHECKING:
@@ -40,6 +42,33 @@ side."""
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr group or array, whatever its name."""
     return any((path / node).is_file() for node in NODES)
+
+
+def is_zipped_zarr(path: Path) -> bool:
+    """Whether a file is an archive of a Zarr group or array, whatever its name."""
+    return _group_in_archive(path) is not None
+
+
+def _group_in_archive(path: Path) -> str | None:
+    """Folder of an archive that the outermost Zarr group or array is, empty for its top.
+
+    Returns
+    -------
+    str or None
+        None where there is none, or the file is no archive.
+    """
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        nodes = [
+            PurePosixPath(name)
+            for name in archive.namelist()
+            if PurePosixPath(name).name in (*NODES, ".zattrs")
+        ]
+    if not nodes:
+        return None
+    outermost = min((node.parent for node in nodes), key=lambda folder: len(folder.parts))
+    return "" if outermost == PurePosixPath() else outermost.as_posix()
 
 
 def lies_in_zarr(path: Path) -> bool:
@@ -63,7 +92,8 @@ class ZarrSource:
     Parameters
     ----------
     path : Path
-        The folder of the image or array; one inside a larger Zarr, such as a field of a plate.
+        The folder of the image or array; one inside a larger Zarr, such as a field of a plate; an
+        archive of one (.ozx, .zarr.zip); or an address (https://...), as `Path` writes it.
     axes : str, optional
         The axes of an array that does not say them.
     series : int, optional
@@ -74,15 +104,16 @@ class ZarrSource:
     ImageError
         The folder holds no image, several, or one whose axes are none of T, C, Z, Y, X.
     MissingExtraError
-        zarr is not installed.
+        zarr is not installed, or what reads addresses.
     """
 
     def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
         self._arguments = (path, axes, series)
         self._path = path
         zarr = library()
+        self._store = _store(path)
         with reading(path):
-            node = zarr.open(store=str(path), mode="r")
+            node = zarr.open(store=self._store, path=_group_in_archive(path), mode="r")
             attributes: dict[str, Any] = {}
             if isinstance(node, zarr.Group):
                 node, attributes = _image_group(node, series)
@@ -107,7 +138,26 @@ class ZarrSource:
         return self._layout.to_image(values).astype(self.dtype, copy=False)
 
     def close(self) -> None:
-        """Release nothing: no file is kept open."""
+        """Close the archive; of a folder nothing is kept open."""
+        if not isinstance(self._store, str):
+            self._store.close()
+
+
+def _store(path: Path) -> Any:
+    """What the library opens: a folder's name, an address, or an open archive.
+
+    Raises
+    ------
+    MissingExtraError
+        What reads addresses is not installed.
+    """
+    if (url := url_of(path)) is not None:
+        require_http(url)
+        return url
+    if path.is_file():
+        with reading(path):
+            return library().storage.ZipStore(path, mode="r")
+    return str(path)
 
 
 def _smaller(array: "Array[Any]") -> tuple[int, ...]:
@@ -146,8 +196,8 @@ def _full_resolution(node: "Group | Array[Any]", attributes: dict[str, Any]) -> 
     if isinstance(node, zarr.Array):
         return node
     multiscales = multiscales_of(attributes)
-    arrays = sorted(node.array_keys())
     if multiscales is None:
+        arrays = sorted(node.array_keys())
         raise ImageError(
             "is a Zarr group without OME-Zarr metadata; expected an image. "
             + (

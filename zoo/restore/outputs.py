@@ -11,6 +11,7 @@ from unifmir.errors import ImageError
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
+from unifmir.images.remote import url_of
 from unifmir.images.zarr import is_zarr
 from unifmir.tasks import TASKS
 
@@ -71,15 +72,16 @@ def plan_jobs(
     Parameters
     ----------
     inputs : sequence of str
-        Files, OME-Zarr folders, folders of images, and patterns such as `*.tif`. A plate, or a
-        well of one, stands for its fields; an OME-TIFF of several files is restored once.
+        Files, OME-Zarr folders and addresses, folders of images, and patterns such as `*.tif`. A
+        plate, or a well of one, stands for its fields; an OME-TIFF of several files is restored
+        once.
     task : str
         Results are called NAME.TASK.tif or NAME.TASK.ome.zarr. Files that are called so are
         results themselves: in folders and patterns they are left out. Fields of a plate go to
         PLATE.TASK.ome.zarr, to the places they have in their plate.
     out : Path, optional
         Folder of the results, or the file (or plate) that is the result, told by its suffix; the
-        folder of each source where not given.
+        folder of each source where not given, and the current one for addresses.
     kind : {"tiff", "zarr"}, optional
         As the source where not given; a PNG becomes a TIFF, whose pixels hold any intensity.
     overwrite : bool
@@ -119,6 +121,8 @@ def plan_jobs(
 def find_images(text: str) -> list[Path]:
     """Find the images that one input names."""
     path = Path(text)
+    if url_of(path) is not None:
+        return [path]
     if path.is_dir() and not image_suffix(path) and not is_zarr(path):
         return _images(text, path.iterdir())
     if path.exists():
@@ -145,8 +149,10 @@ def output_path(
     whole = source if place is None else place.root
     suffix = image_suffix(whole) or whole.suffix
     stem = whole.name[: len(whole.name) - len(suffix)]
-    end = KINDS[kind] if kind else ZARR if place or _is_zarr_suffix(suffix) else TIFF
-    folder = whole.parent if out is None else out
+    in_zarr = place is not None or url_of(whole) is not None or _is_zarr_suffix(suffix)
+    end = KINDS[kind] if kind else ZARR if in_zarr else TIFF
+    beside = whole.parent if url_of(whole) is None else Path()
+    folder = beside if out is None else out
     if end == ZARR and (field := place_in_plate(source, folder / f"{stem}.{task}{end}")):
         return field
     inside = [] if place is None else list(place.parts)

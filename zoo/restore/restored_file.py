@@ -12,6 +12,7 @@ import numpy as np
 from unifmir.errors import ImageError
 from unifmir.images.base import Shape, Sink
 from unifmir.images.open_files import create_sink, open_source
+from unifmir.images.remote import url_of
 from unifmir.images.rounded_output import RoundingSink
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
@@ -177,6 +178,8 @@ def warn_if_begun_anew(job: Job, journal: Journal) -> None:
 def source_identity(job: Job) -> str:
     """Axes, series, name, size and time of change of a file, or of what describes a Zarr."""
     path = job.source
+    if (url := url_of(path)) is not None:
+        return f"{url} {job.axes or ''} {'' if job.series is None else job.series}"
     described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
     file = next((one for one in described if one.is_file()), path)
     found = file.stat()

@@ -4,6 +4,10 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 import zarr
 
+from tests.helpers import microscope_files as files
 from unifmir.errors import ImageError, MissingExtraError
 from unifmir.images import (
     Channel,
@@ -20,6 +25,7 @@ from unifmir.images import (
     read_image_file,
     whole_region,
 )
+from unifmir.zoo.restore.outputs import plan_jobs
 
 RNG = np.random.default_rng(8)
 FIVE = RNG.integers(0, 60000, (2, 3, 4, 45, 70), dtype=np.uint16)
@@ -308,3 +314,62 @@ def test_an_older_image_is_replaced_whole(tmp_path: Path) -> None:
     published(path, FIVE[:1, :1, :1] + np.uint16(1), ImageInfo("small", "yx"))
     assert open_source(path).shape == (1, 1, 1, 45, 70)
     assert [p.name for p in tmp_path.iterdir()] == ["out.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [("a.ozx", ""), ("a.ome.zarr.zip", ""), ("a.zarr.zip", "a.ome.zarr/"), ("named.zip", "x/y/")],
+)
+def test_a_zipped_image_is_read_as_it_is(tmp_path: Path, name: str, inside: str) -> None:
+    folder = files.zarr_image(
+        tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
+    )
+    source = open_source(files.zipped(tmp_path / name, folder, inside))
+    assert source.info.axes == "zyx"
+    assert source.info.z_step_um == pytest.approx(0.4)
+    for opened in (source, pickle.loads(pickle.dumps(source))):
+        assert np.array_equal(opened.read(whole_region(opened.shape))[0, 0], files.STACK)
+        opened.close()
+    (job,) = plan_jobs([str(tmp_path / name)], "sr")
+    assert job.target.name == ("named.sr.tif" if name == "named.zip" else "a.sr.ome.zarr")
+
+
+def test_an_archive_without_an_image_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(ImageError, match=r"a\.zip is a ZIP archive: unpack it first"):
+        open_source(files.zipped(tmp_path / "a.zip", tmp_path))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """Address of a server of the folder, on this machine."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_image_is_read_from_its_address(tmp_path: Path, served: str) -> None:
+    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
+    files.zarr_image(
+        tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
+    )
+    (job,) = plan_jobs([f"{served}/a.ome.zarr"], "sr")
+    assert job.target == Path("a.sr.ome.zarr")
+    source = open_source(job.source)
+    assert (source.info.axes, source.info.name) == ("zyx", "a.ome.zarr")
+    for opened in (source, pickle.loads(pickle.dumps(source))):
+        assert np.array_equal(opened.read(whole_region(opened.shape))[0, 0], files.STACK)
+    with pytest.raises(ImageError, match=r"b\.ome\.zarr: the image cannot be read"):
+        open_source(Path(f"{served}/b.ome.zarr"))
+
+
+def test_what_reads_addresses_is_named_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
+    with pytest.raises(MissingExtraError, match=r"https://some.where/a\.zarr needs fsspec"):
+        open_source(Path("https://some.where/a.zarr"))

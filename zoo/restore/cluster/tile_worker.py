@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from unifmir.images.base import Sink, Source
 from unifmir.images.open_files import open_source
+from unifmir.images.remote import url_of
 from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
@@ -70,7 +71,8 @@ def tile_work(job: Job, plan: RestorationPlan, choice: ModelChoice, sink: Sink |
 
 def with_absolute_paths(job: Job) -> Job:
     """Job for a process that runs in another folder."""
-    return replace(job, source=job.source.absolute(), target=job.target.absolute())
+    source = job.source if url_of(job.source) is not None else job.source.absolute()
+    return replace(job, source=source, target=job.target.absolute())
 
 
 def describe_model(choice: ModelChoice) -> dict[str, Any]:
