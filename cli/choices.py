@@ -41,6 +41,13 @@ class PixelTypeChoice(StrEnum):
     input = "input"
 
 
+class PlanesChoice(StrEnum):
+    """Ways to a network's number of planes, as in `Options.planes`."""
+
+    resample = "resample"
+    crop = "crop"
+
+
 class TableFormatChoice(StrEnum):
     """Formats of result tables, as in `unifmir.benchmarks.report.tables`."""
 

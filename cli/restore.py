@@ -13,6 +13,7 @@ from unifmir.cli.choices import (
     ElementTypeChoice,
     ImageFormatChoice,
     PixelTypeChoice,
+    PlanesChoice,
     RuntimeChoice,
     TaskChoice,
 )
@@ -94,6 +95,25 @@ def restore(
         float | None,
         typer.Option(min=0, help="isotropic: z step over pixel size, where files do not say both."),
     ] = None,
+    lens_pitch: Annotated[
+        float | None,
+        typer.Option(min=0, help="volume: pixels a lens, where they are not the network's."),
+    ] = None,
+    lens_centre: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COLUMN",
+            help="volume: of any lens, in pixels, as a white image shows it; found in the image if "
+            "not given.",
+        ),
+    ] = None,
+    planes: Annotated[
+        PlanesChoice,
+        typer.Option(
+            help="projection, of stacks with another number of planes than the network's: "
+            "interpolate them, or crop them around the surface."
+        ),
+    ] = PlanesChoice["resample"],
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Leave out the middle group of the network: less quality."),
@@ -130,7 +150,14 @@ def restore(
     from unifmir.zoo.restore.outputs import plan_jobs
     from unifmir.zoo.restore.predictors import ModelChoice, task_of
 
-    options = Options(tile=_tile(tile), pixel_size_um=pixel_size, z_factor=z_factor)
+    options = Options(
+        tile=_tile(tile),
+        pixel_size_um=pixel_size,
+        z_factor=z_factor,
+        lens_pitch=lens_pitch,
+        lens_centre=_centre(lens_centre),
+        planes="crop" if planes is PlanesChoice.crop else "resample",
+    )
     choice = ModelChoice(
         model=_model(model, artifact),
         task=task.value if task else None,
@@ -192,6 +219,16 @@ def _tile(text: str) -> int | None:
     if not text.isdigit():
         raise typer.BadParameter(f"{text!r}: expected auto, or a number of pixels")
     return int(text)
+
+
+def _centre(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        row, column = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: expected a row and a column, as 9.9,9.1") from error
+    return row, column
 
 
 @contextmanager

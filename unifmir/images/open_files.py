@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from unifmir.errors import ImageError
+from unifmir.images.addresses import url_of
 from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
-from unifmir.images.remote import url_of
 from unifmir.images.tiff import TiffSource
 from unifmir.images.tiff_output import TiffSink
 from unifmir.images.zarr import ZarrSink, ZarrSource, is_zarr, is_zipped_zarr, lies_in_zarr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifmir.errors import ImageError, MissingExtraError
+from unifmir.images.addresses import require_http, url_of
 from unifmir.images.base import (
     AXES,
     ImageInfo,
@@ -25,7 +26,6 @@ from unifmir.images.layout import Layout, find_layout, pixel_dtype
 from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
-from unifmir.images.remote import require_http, url_of
 from unifmir.images.staged_output import StagedOutput, staging_plan
 
 if TYPE_CHECKING:

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Literal, get_args
 
 from unifmir.errors import ImageError
+
+PlaneChoice = Literal["resample", "crop"]
+"""Ways to the number of planes that a network reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,34 @@ class Options:
     z_factor: float | None = None
     """isotropic: planes of isotropic sampling per plane of the image. None: z step over pixel
     size, which the image must say."""
+    lens_pitch: float | None = None
+    """Raw light fields: pixels of the image a lens, where they are not the network's; the image
+    is resampled to its grid."""
+    lens_centre: tuple[float, float] | None = None
+    """Row and column of any lens's centre, in pixels of the image; None: found in the image. That
+    of an even sample (a white image) is better by some tenths of a pixel."""
+    planes: PlaneChoice = "resample"
+    """Projection of stacks with another number of planes than the network reads: interpolated, or
+    cropped around the surface."""
 
     def __post_init__(self) -> None:
-        for name in ("tile", "batch", "max_memory_bytes", "pixel_size_um", "z_factor"):
+        for name in (
+            "tile",
+            "batch",
+            "max_memory_bytes",
+            "pixel_size_um",
+            "z_factor",
+            "lens_pitch",
+        ):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
                 raise ImageError(f"{name} is {value}, expected more than 0")
+        if self.lens_centre is not None and self.lens_pitch is None:
+            raise ImageError("the lens centre goes with a lens pitch: give both")
+        if self.planes not in get_args(PlaneChoice):
+            raise ImageError(
+                f"planes is {self.planes!r}, expected {' or '.join(get_args(PlaneChoice))}"
+            )
         if self.halo is not None and self.halo < 0:
             raise ImageError(f"the overlap (halo) is {self.halo} pixels, expected 0 or more")
 

@@ -1,6 +1,8 @@
 """Samplings at which an image is restored, and the metadata of its result.
 
 isotropic: a stack whose planes lie apart by more than its pixels is first interpolated along z.
+Projection: a stack is brought to the number of planes that the network reads. Light fields: lenses
+of another pitch are brought to the network's.
 The model's pixel size: the image is resampled to it, and the result back. Correction: a second
 restoration at half the sampling; the two are averaged.
 """
@@ -12,6 +14,8 @@ from unifmir.errors import ImageError
 from unifmir.images.base import AXES, ImageInfo, Source
 from unifmir.interfaces import interface_of
 from unifmir.restoration.geometry import Size, X, Y, Z, tile_geometry
+from unifmir.restoration.lens_grid import lens_axis, lens_centres
+from unifmir.restoration.plane_counts import plane_axis
 from unifmir.restoration.resampling import (
     Axes,
     Resampled,
@@ -21,6 +25,7 @@ from unifmir.restoration.resampling import (
     scaled,
     scaled_length,
 )
+from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
 
 _SAME = 1e-3
@@ -40,22 +45,41 @@ class Level:
     """Resampling of its result to the wanted one; None: it is the wanted one."""
 
 
-def base_axes(config: SingleConfig, info: ImageInfo, z_factor: float | None, planes: int) -> Axes:
-    """Interpolation of a stack to isotropic sampling; none for tasks that do without.
+def base_axes(config: SingleConfig, source: Source, options: Options) -> Axes:
+    """Sampling that the network needs, whatever its pixel size: of planes, or of lenses.
 
     Raises
     ------
     ImageError
-        A factor for another task; or isotropic of a single plane, or of a stack whose z step is
-        not known.
+        An option is for another task; isotropic of a single plane, or of a stack whose z step is
+        not known; a projection of too few planes; or a light field whose lenses are not seen.
     """
-    if not TASKS[config.task].isotropic_sampling:
-        if z_factor is not None:
-            raise ImageError(
-                f"z_factor is for isotropic, whose stacks are interpolated along z; not for "
-                f"{config.task}"
-            )
-        return _UNCHANGED
+    task, interface = TASKS[config.task], interface_of(config)
+    if options.z_factor is not None and not task.isotropic_sampling:
+        raise ImageError(
+            f"z_factor is for isotropic, whose stacks are interpolated along z; not for "
+            f"{config.task}"
+        )
+    if options.lens_pitch is not None and not interface.lenses:
+        raise ImageError(f"the lens pitch is for raw light fields, not for {config.task}")
+    if task.isotropic_sampling:
+        return _isotropic(config, source.info, options.z_factor, source.shape[2])
+    if interface.depth == "fixed":
+        return plane_axis(source, config.signature.channels, options.planes), None, None
+    if options.lens_pitch is not None:
+        pitch = options.lens_pitch
+        centres = options.lens_centre or lens_centres(StackView(source, 0, 0), pitch)
+        pixels = interface.lens_px(config.signature)
+        rows, columns = (
+            lens_axis(length, pitch, centre, pixels)
+            for length, centre in zip(source.shape[3:], centres, strict=True)
+        )
+        return None, rows, columns
+    return _UNCHANGED
+
+
+def _isotropic(config: SingleConfig, info: ImageInfo, z_factor: float | None, planes: int) -> Axes:
+    """Interpolation of a stack to isotropic sampling."""
     if planes == 1:
         raise ImageError(
             f"{info.name} is a single plane, and {config.task} restores stacks along z. If its "

@@ -195,7 +195,7 @@ def plan_restoration(
     options = options or Options()
     config = predictor.config
     info = with_z_step(config, source.info, options.z_factor)
-    base = base_axes(config, info, options.z_factor, source.shape[2])
+    base = base_axes(config, source, options)
     size = Resampled(StackView(source, 0, 0), base).size
     levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)
     for level in levels:
@@ -238,10 +238,7 @@ def check_image_size(config: SingleConfig, size: Size) -> None:
     """
     interface, signature, planes = interface_of(config), config.signature, size[Z]
     if interface.depth == "fixed" and planes != signature.channels:
-        raise ImageError(
-            f"the stack has {planes} planes; this model projects {signature.channels}. Crop the "
-            "stack around the surface, or interpolate it along z"
-        )
+        raise ImageError(f"the stack has {planes} planes; this model projects {signature.channels}")
     if not interface.lenses:
         return
     n = interface.lens_px(signature)
@@ -250,7 +247,8 @@ def check_image_size(config: SingleConfig, size: Size) -> None:
     if size[Y] % n or size[X] % n:
         raise ImageError(
             f"the light field is {size[X]} x {size[Y]} pixels, expected multiples of {n}, the "
-            "pixels behind a lens. Crop it so that it begins and ends with a whole lens"
+            "pixels behind a lens. Crop it so that it begins and ends with a whole lens, or say "
+            "how many pixels a lens has (--lens-pitch 15.4)"
         )
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 from unifmir.atomic import PREFIX
 from unifmir.errors import ImageError
+from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
-from unifmir.images.remote import url_of
 from unifmir.images.zarr import is_zarr
 from unifmir.tasks import TASKS
 

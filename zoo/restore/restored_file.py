@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from unifmir.errors import ImageError
+from unifmir.images.addresses import url_of
 from unifmir.images.base import Shape, Sink
 from unifmir.images.open_files import create_sink, open_source
-from unifmir.images.remote import url_of
 from unifmir.images.rounded_output import RoundingSink
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options

@@ -179,7 +179,7 @@ def test_a_constant_image_stays_constant():
         ("sr", np.ones((0, 9), np.uint8), "empty"),
         ("sr", np.ones(9, np.uint8), "expected Y and X"),
         ("denoise", np.where(np.arange(9000).reshape(10, 30, 30) == 5, 9, 0), "too little"),
-        ("projection", np.ones((5, 9, 9), np.uint8), "5 planes; this model projects 4"),
+        ("projection", np.ones((1, 9, 9), np.uint8), "single plane; this model projects 4"),
         ("volume", np.ones((9, 10), np.uint8), "multiples of 3"),
         ("volume", np.ones((2, 9, 9), np.uint8), "single plane"),
     ],

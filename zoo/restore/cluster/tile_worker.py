@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+from unifmir.images.addresses import url_of
 from unifmir.images.base import Sink, Source
 from unifmir.images.open_files import open_source
-from unifmir.images.remote import url_of
 from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
