@@ -21,7 +21,8 @@ def to_centre(size: tuple[int, int], pitch: float, first: tuple[float, float]) -
         (np.arange(length) - centre + pitch / 2) % pitch - pitch / 2
         for length, centre in zip(size, first, strict=True)
     )
-    return np.hypot(rows[:, None], columns[None, :])
+    distance: np.ndarray = np.hypot(rows[:, None], columns[None, :])
+    return distance
 
 
 def light_field(
@@ -42,7 +43,8 @@ def light_field(
     for _ in range(20):
         cy, cx, width = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(10, 60)
         sample += 3000 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * width**2))
-    return rng.poisson(lens * sample + 100).astype(np.uint16)
+    photons: np.ndarray = rng.poisson(lens * sample + 100)
+    return photons.astype(np.uint16)
 
 
 def centres_found(image: np.ndarray, pixels: int) -> np.ndarray:
@@ -136,7 +138,8 @@ def surface(planes: int, share: float) -> np.ndarray:
     depth = share * (planes - 1)
     weight = np.maximum(0, 1 - np.abs(np.arange(planes) - depth) / 1.5)
     texture = np.random.default_rng(1).gamma(2, 200, (24, 20))
-    return weight[:, None, None] * texture + 50
+    stack: np.ndarray = weight[:, None, None] * texture + 50
+    return stack
 
 
 @pytest.mark.parametrize("planes", [3, 7, 9, 30])
