@@ -144,7 +144,7 @@ class ZarrSource:
 
 
 def _store(path: Path) -> Any:
-    """What the library opens: a folder's name, an address, or an open archive.
+    """Open what the library reads from: a folder's name, an address, or an archive.
 
     Raises
     ------

@@ -34,10 +34,7 @@ def light_field(
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]].astype(float)
-    to_lens = [
-        (at - c + pitch / 2) % pitch - pitch / 2 for at, c in zip((y, x), first, strict=True)
-    ]
-    distance = np.hypot(*to_lens)
+    distance = to_centre(size, pitch, first)
     lens = 1 / (1 + np.exp((distance - 0.42 * pitch) * 2))
     sample = 200 + 3 * y + x
     for _ in range(20):
