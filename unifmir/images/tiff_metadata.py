@@ -30,10 +30,26 @@ def tiff_info(file: tifffile.TiffFile, index: int, name: str, layout: Layout) ->
     """Metadata that a file holds of its image number `index`, whose axes are `layout`."""
     info = ImageInfo(name=name, axes=layout.image_axes)
     if file.is_ome and file.ome_metadata:
-        return _from_ome(info, file.ome_metadata, index, layout.image_shape[1])
+        place = _place_in_ome(file, index)
+        return (
+            info
+            if place is None
+            else _from_ome(info, file.ome_metadata, place, layout.image_shape[1])
+        )
     if file.is_imagej and file.imagej_metadata:
         return _from_imagej(info, file.imagej_metadata, file.pages.first.tags, layout)
     return replace(info, pixel_size_um=_sizes_of_tags(file.pages.first.tags))
+
+
+def _place_in_ome(file: tifffile.TiffFile, index: int) -> int | None:
+    """Place of an image in the metadata, which may describe others whose planes are not here."""
+    described: Any = tifffile.xml2dict(file.ome_metadata or "").get("OME", {}).get("Image", [])
+    images = described if isinstance(described, list) else [described]
+    if len(images) == len(file.series):
+        return index
+    name = file.series[index].name
+    named = [n for n, image in enumerate(images) if str(image.get("Name", "")) == name]
+    return named[0] if len(named) == 1 else None
 
 
 def _sizes_of_tags(tags: tifffile.TiffTags) -> tuple[float | None, float | None]:

@@ -151,14 +151,13 @@ def test_chunks_of_zarr_are_found_however_they_are_filed(
 ) -> None:
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=version)
     kind: Any = {"name": "v2" if version == 2 else "default", "separator": separator}
-    shards = {"shards": STACK.shape} if sharded else {}
     array: Any = group.create_array(
         "s0",
         shape=STACK.shape,
         dtype=STACK.dtype,
         chunks=(3, 12, 16),
         chunk_key_encoding=kind,
-        **shards,
+        shards=STACK.shape if sharded else None,
     )
     array[...] = STACK
     said = files.multiscales("zyx", SCALE)

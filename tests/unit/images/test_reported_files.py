@@ -213,6 +213,21 @@ def test_ome_metadata_that_do_not_fit_are_not_guessed_around(tmp_path: Path) -> 
     assert np.array_equal(intensities(open_source(path, axes="zyx")), STACK)
 
 
+def test_sizes_are_those_of_the_image_whose_planes_are_here(tmp_path: Path) -> None:
+    sizes = f'SizeX="{X}" SizeY="{Y}" SizeZ="{Z}" SizeC="1" SizeT="1"'
+    images = "".join(
+        f'<Image ID="Image:{n}" Name="{name}"><Pixels ID="Pixels:{n}" DimensionOrder="XYZCT" '
+        f'Type="uint16" {sizes} PhysicalSizeX="{size}" PhysicalSizeY="{size}">'
+        f'<Channel ID="Channel:{n}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="{Z}">'
+        f'<UUID FileName="{name}.ome.tif">{files.file_uuid(n)}</UUID></TiffData></Pixels></Image>'
+        for n, (name, size) in enumerate([("elsewhere", 0.5), ("here", 0.1)])
+    )
+    text = f'<OME xmlns="{files.OME}" UUID="{files.file_uuid(1)}">{images}</OME>'
+    source = open_source(files.ome(tmp_path / "here.ome.tif", STACK, text))
+    assert np.array_equal(intensities(source), STACK)
+    assert source.info.pixel_size_um == (0.1, 0.1)
+
+
 def test_images_of_other_shapes_are_named_and_chosen(tmp_path: Path) -> None:
     path = files.pages(tmp_path / "a.tif", [PLANE[:16, :20], *STACK[1:3]])
     told = r"0: 16x20 with axes YX, 1: 2x24x32 with axes IYX\); choose one \(--series 0 to 1"

@@ -124,6 +124,22 @@ def test_a_set_of_several_files_is_restored_once(tmp_path: Path) -> None:
         open_source(second)
 
 
+def test_a_set_that_a_companion_describes_is_restored_once(tmp_path: Path) -> None:
+    set_of_two(tmp_path)
+    with tifffile.TiffFile(tmp_path / "T0.ome.tif") as file:
+        text = file.ome_metadata or ""
+    (tmp_path / "all.companion.ome").write_text(text, encoding="utf-8")
+    for t in range(2):
+        points = (
+            f'<OME xmlns="{files.OME}" UUID="{files.file_uuid(t)}"><BinaryOnly '
+            f'MetadataFile="all.companion.ome" UUID="{files.file_uuid(9)}"/></OME>'
+        )
+        files.ome(tmp_path / f"T{t}.ome.tif", STACK[3 * t : 3 * t + 3], points)
+    (job,) = plan_jobs([str(tmp_path)], "sr")
+    source = open_source(job.source)
+    assert np.array_equal(source.read(whole_region(source.shape)), STACK.reshape(2, 1, 3, Y, X))
+
+
 def test_an_image_of_several_in_a_tiff_is_chosen(tmp_path: Path, denoiser: Predictor) -> None:
     path = files.pages(tmp_path / "a.tif", [PLANE[:16, :20], *STACK[1:3]])
     made = [restored(denoiser, path, series=n)[0] for n in range(2)]
