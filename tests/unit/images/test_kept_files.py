@@ -70,7 +70,8 @@ def test_an_order_of_dimensions_of_ome_is_followed(tmp_path: Path) -> None:
     path = files.ome(tmp_path / "a.ome.tif", FIVE.transpose(2, 0, 1, 3, 4), text)
     info = open_source(path).info
     assert np.array_equal(everything(path), FIVE)
-    assert (info.z_step_um, info.frame_interval_s) == (pytest.approx(0.4), 0.5)
+    assert info.z_step_um == pytest.approx(0.4)
+    assert info.frame_interval_s == 0.5
     shown = [(channel.name, channel.color) for channel in info.channels]
     assert shown == [("DAPI", "0000FF"), ("GFP", "00FF00")]
 
@@ -103,7 +104,7 @@ def test_every_type_of_pixels_is_read_as_it_is(tmp_path: Path, dtype: str) -> No
 
 
 def palette(folder: Path) -> np.ndarray:
-    image = (PLANE // 4).astype(np.uint8)
+    image: np.ndarray = (PLANE // 4).astype(np.uint8)
     green = np.stack([np.zeros(256), np.arange(256) * 257, np.zeros(256)]).astype(np.uint16)
     keywords: dict[str, Any] = {"photometric": "palette", "colormap": green, "metadata": None}
     tifffile.imwrite(folder / "a.tif", image, **keywords)
@@ -115,7 +116,8 @@ def pyramid(folder: Path) -> np.ndarray:
     with tifffile.TiffWriter(folder / "a.tif") as writer:
         writer.write(PLANE, subifds=1, **keywords)
         writer.write(PLANE[::2, ::2], subfiletype=1, **keywords)
-    return PLANE
+    whole: np.ndarray = PLANE
+    return whole
 
 
 def of_shape(shape: tuple[int, ...]) -> Callable[[Path], np.ndarray]:
