@@ -1,16 +1,16 @@
 """The usual questions about a module, in one call."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import nn
 
 from unifmir.cost.dispatcher import count_dispatched
+from unifmir.json_values import JsonOutput
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(JsonOutput):
     """Cost of a module for one input shape."""
 
     input_shape: tuple[int, ...]
@@ -30,10 +30,6 @@ class Counts:
     """MACs by name of the module that ran them."""
     unknown: dict[str, int]
     """Operators that no count includes, such as Fourier transforms -> elements they gave."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON values."""
-        return {**asdict(self), "input_shape": list(self.input_shape)}
 
 
 def count(module: nn.Module, input_shape: Sequence[int]) -> Counts:

@@ -6,7 +6,7 @@ network. `torch.utils.flop_counter` sits below them, where a layer and an operat
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log2, prod
 from typing import Any
 
@@ -99,17 +99,6 @@ class DispatchCount:
     def by_module(self, depth: int | None = None) -> dict[str, int]:
         """MACs of each module's own operations; with a depth, of what names of it lead to."""
         return sums((".".join(row.module.split(".")[:depth]), row.macs) for row in self.rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON values."""
-        return {
-            "macs": self.macs,
-            "flops": self.flops,
-            "by_kind": self.by_kind(),
-            "by_operator": self.by_operator(),
-            "by_module": self.by_module(),
-            "uncounted": [asdict(row) for row in self.uncounted],
-        }
 
 
 def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unifmir.errors import ExportError
+from unifmir.json_values import JsonOutput
 from unifmir.networks.projection import RandomFeatureAttention
 
 FP16_MAX = 65504.0
@@ -22,8 +23,10 @@ _NORMS = (torch.ops.aten.linalg_vector_norm.default, torch.ops.aten.norm.ScalarO
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleRange:
+class ModuleRange(JsonOutput):
     """Magnitudes that one module's own operations saw: inputs, results, what children returned."""
+
+    computed = ("headroom",)
 
     name: str
     """Empty for the module that was measured itself."""
@@ -55,16 +58,9 @@ class ModuleRange:
         largest = self.max_abs * self.large_image_factor
         return FP16_MAX / largest if largest > 0 else inf
 
-    def to_dict(self) -> dict[str, Any]:
-        """The range as JSON values; inf becomes None."""
-        values = {**asdict(self), "headroom": self.headroom}
-        return {
-            k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class RangeReport:
+class RangeReport(JsonOutput):
     """One row for each module that ran, the largest magnitude first."""
 
     rows: tuple[ModuleRange, ...]
@@ -81,13 +77,6 @@ class RangeReport:
             if row.name == name:
                 return row
         raise KeyError(name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {
-            "rows": [row.to_dict() for row in self.rows],
-            "input_shapes": [list(shape) for shape in self.input_shapes],
-        }
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ products of two activations (attention), functional calls, GELU, and layers that
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -100,10 +100,6 @@ class ConventionCount:
     """Class of the layer -> operations."""
     parameters: int
     """Trainable values as the convention counts them."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The count as JSON values."""
-        return asdict(self)
 
 
 Rule = Callable[[Convention, Any, Tensor, Tensor], int]

@@ -1,17 +1,17 @@
 """Counts of parameters: four numbers that papers and tools all call that, each named."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from unifmir.checkpoint.official import is_unused, official_state_dict
 from unifmir.cost.paper.conventions import leaf_parameters
+from unifmir.json_values import JsonOutput
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterCount:
+class ParameterCount(JsonOutput):
     """The sizes of a network. Nothing here depends on an image."""
 
     parameters: int
@@ -31,10 +31,6 @@ class ParameterCount:
     """Bytes of all tensors in the official file, without what the container adds."""
     file_bytes: int | None = None
     """Bytes of the file that was named."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON values."""
-        return asdict(self)
 
 
 def count_parameters(network: nn.Module, path: Path | None = None) -> ParameterCount:
