@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.restoration_cases import SMALL, picture, predictor_of, small
+from tests.helpers.restoration_cases import SMALL, picture, predictor_of, seam_over_range, small
 from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import restore_array, seam_over_range
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration

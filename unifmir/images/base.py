@@ -4,8 +4,10 @@ Every image is five-dimensional here, (T, C, Z, Y, X), read and written by regio
 image never has to fit in memory.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Shaped
@@ -46,27 +48,6 @@ class ImageInfo:
     channels: tuple[Channel, ...] = ()
     """One a channel, or none."""
 
-    def scaled(self, lateral: float = 1.0, axial: float = 1.0) -> Self:
-        """Metadata of the same field of view with `lateral` and `axial` times as many pixels."""
-        y, x = (None if size is None else size / lateral for size in self.pixel_size_um)
-        step = None if self.z_step_um is None else self.z_step_um / axial
-        return replace(self, pixel_size_um=(y, x), z_step_um=step)
-
-    def without(self, axes: str) -> Self:
-        """Metadata without some axes, which now have length 1."""
-        gone = set(axes.lower())
-        return replace(
-            self,
-            axes="".join(axis for axis in self.axes if axis not in gone),
-            z_step_um=None if "z" in gone else self.z_step_um,
-            frame_interval_s=None if "t" in gone else self.frame_interval_s,
-            channels=() if "c" in gone and len(self.channels) != 1 else self.channels,
-        )
-
-    def without_display(self) -> Self:
-        """Metadata of pixels whose intensities are no longer those of the file."""
-        return replace(self, channels=tuple(replace(c, display=None) for c in self.channels))
-
 
 class Source(Protocol):
     """An image that is read by regions. Can be pickled, and opened again where it is unpickled."""
@@ -82,6 +63,20 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+
+
+class PathSource:
+    """Base of sources of a file, which is opened again with the same options when unpickled."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self._path = path
+        self._options = options
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self._options), (self._path,)
+
+    def close(self) -> None:
+        """Release nothing: no file is kept open."""
 
 
 class Sink(Protocol):

@@ -1,7 +1,6 @@
 """OME-Zarr images and plain Zarr arrays, read and written by chunks."""
 
 import importlib
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from unifmir.errors import ImageError, MissingExtraError
 from unifmir.images.base import (
     AXES,
     ImageInfo,
+    PathSource,
     Pixels,
     Region,
     Shape,
@@ -52,7 +52,7 @@ def library() -> Any:
         ) from error
 
 
-class ZarrSource:
+class ZarrSource(PathSource):
     """An OME-Zarr image (0.1 to 0.5, full resolution), or a Zarr array.
 
     Parameters
@@ -73,8 +73,7 @@ class ZarrSource:
     """
 
     def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
-        self._arguments = (path, axes, series)
-        self._path = path
+        super().__init__(path, axes=axes, series=series)
         zarr = library()
         with reading(path):
             node = zarr.open(store=str(path), mode="r")
@@ -90,19 +89,12 @@ class ZarrSource:
             self.chunks: Shape = self._layout.image_lengths(_smaller(self._array))
             self.info: ImageInfo = ngff_info(attributes, path.name, self._layout)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        path, axes, series = self._arguments
-        return partial(type(self), axes=axes, series=series), (path,)
-
     def read(self, region: Region) -> Pixels:
         """The intensities of a region; only its chunks are decoded."""
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)])
         return self._layout.to_image(values).astype(self.dtype, copy=False)
-
-    def close(self) -> None:
-        """Release nothing: no file is kept open."""
 
 
 def _smaller(array: "Array[Any]") -> tuple[int, ...]:

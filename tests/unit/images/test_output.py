@@ -103,7 +103,7 @@ def test_an_output_whose_creation_was_interrupted_is_begun_anew(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", [*FORMATS, "out.png"])
 def test_what_is_discarded_leaves_nothing(tmp_path: Path, name: str) -> None:
-    plane = {"shape": (1, 1, 1, 40, 50), "info": INFO.without("z"), "chunks": None}
+    plane = {"shape": (1, 1, 1, 40, 50), "info": ImageInfo("a", "yx"), "chunks": None}
     sink_of(tmp_path / name, **plane).discard()
     assert list(tmp_path.iterdir()) == []
 
@@ -259,18 +259,3 @@ def test_arrays_are_sources_and_sinks() -> None:
         ArraySource(np.zeros((2, 2), np.complex64), "yx")
     with pytest.raises(ImageError, match="do not fit its shape 2x2"):
         ArraySource(np.zeros((2, 2)), "zyx")
-
-
-def test_what_is_known_follows_the_pixels() -> None:
-    channels = (Channel("a", "FF0000", (0, 9)), Channel("b"))
-    info = ImageInfo("a", "tczyx", (0.2, 0.1), 0.6, 3.0, channels)
-    finer = info.scaled(lateral=2, axial=3)
-    assert finer.pixel_size_um == (0.1, 0.05)
-    assert finer.z_step_um == pytest.approx(0.2)
-    plane = info.without("zt")
-    assert (plane.axes, plane.z_step_um, plane.frame_interval_s) == ("cyx", None, None)
-    assert plane.channels == channels
-    assert info.without("c").channels == ()
-    assert ImageInfo("a", "cyx", channels=channels[:1]).without("c").channels == channels[:1]
-    assert info.without_display().channels == (Channel("a", "FF0000"), Channel("b"))
-    assert ImageInfo("a", "yx").scaled(2) == ImageInfo("a", "yx")
