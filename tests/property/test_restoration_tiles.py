@@ -134,15 +134,31 @@ def untiled():
     return made
 
 
-@pytest.mark.parametrize("task", SHAPES)
-@given(part=st.floats(0.02, 1))
-@example(part=0.3)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
+ANY_TIME = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def same_in_tiles(untiled, task: str, part: float) -> None:
+    """Hold tiles of a part of the largest side to the bar."""
     predictor, image, whole = untiled[task]
     tile = max(1, round(part * LARGEST[task]))
     tiled = restore_array(image, predictor, options=Options(tile=tile))
     assert seam_over_range(whole, tiled) <= BAR
+
+
+@pytest.mark.parametrize("task", SHAPES)
+@given(part=st.floats(0.02, 1))
+@example(part=0.3)
+@settings(ANY_TIME, max_examples=3)
+def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
+    same_in_tiles(untiled, task, part)
+
+
+@pytest.mark.slow  # the same, with more sizes of tiles
+@pytest.mark.parametrize("task", SHAPES)
+@given(part=st.floats(0.02, 1))
+@settings(ANY_TIME, max_examples=20)
+def test_a_tiled_result_is_the_untiled_one_for_many_tiles(untiled, task, part):
+    same_in_tiles(untiled, task, part)
 
 
 @pytest.mark.parametrize("task", SHAPES)
