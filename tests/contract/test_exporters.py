@@ -29,28 +29,32 @@ from unifmir.tasks import TASKS
 Single = Callable[[str], Network]
 
 
-Once = Callable[..., tuple[Artifact, ...]]
+Made = tuple[Artifact, ...]
+Once = Callable[..., Made]
 
 COMPILED = ("tensorrt", "aotinductor")
 """Formats of native code, of which no two files are the same bytes."""
+TOGETHER = tuple(
+    name
+    for name in FORMATS
+    if name not in COMPILED
+    and not FORMATS[name].wrapped_only
+    and (name != "openvino" or find_spec("openvino") is not None)
+)
+"""Formats that one export writes: a package takes in the reports of those before it."""
 
 
 @cache
 def sha256_elsewhere(source: Path) -> dict[str, str]:
     """Hash by format of what another process exports, in one run: the package knows no report."""
-    formats = [name for name in FORMATS if name not in COMPILED and _installed(name)]
-    formats.sort(key=lambda name: not FORMATS[name].wrapped_only)
+    wrapped = [name for name in FORMATS if FORMATS[name].wrapped_only]
     command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
     command += ["--checkpoint", str(source), "--out", str(source.parent / "elsewhere")]
-    for name in formats:
+    for name in (*wrapped, *TOGETHER):
         command += ["--format", name]
     done = subprocess.run(command, capture_output=True, check=True)
     artifacts = json.loads(done.stdout)["artifacts"]
     return {artifact["format"]: artifact["sha256"] for artifact in artifacts}
-
-
-def _installed(name: str) -> bool:
-    return name != "openvino" or find_spec("openvino") is not None
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,21 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Single, str],
             made[single, task] = tmp_path_factory.mktemp(task) / "source.safetensors"
             save(single(task), made[single, task])
         return made[single, task]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
+    """Function that exports a file to formats when it is asked the first time."""
+    made: dict[tuple[object, ...], Made] = {}
+
+    def of(source: Path, formats: tuple[str, ...], *, again: bool, **options: Any) -> Made:
+        asked = (source, formats, again, *options.items())
+        if asked not in made:
+            out = tmp_path_factory.mktemp("exports") / "out"
+            made[asked] = unifmir.export(unifmir.load(source), out, formats=formats, **options)
+        return made[asked]
 
     return of
 
@@ -85,24 +104,14 @@ class ExporterContract:
     @pytest.fixture(scope="class")
     @classmethod
     def once(
-        cls,
-        single: Single,
-        sources: Callable[[Single, str], Path],
-        tmp_path_factory: pytest.TempPathFactory,
+        cls, single: Single, sources: Callable[[Single, str], Path], exports: Callable[..., Made]
     ) -> Once:
         """Function that exports a task's network when it is asked the first time."""
-        made: dict[tuple[object, ...], tuple[Artifact, ...]] = {}
+        formats = TOGETHER if cls.format in TOGETHER else (cls.format,)
 
-        def of(task: str, *, again: bool = False, **options: Any) -> tuple[Artifact, ...]:
-            asked = (task, again, *options.items())
-            if asked not in made:
-                made[asked] = unifmir.export(
-                    unifmir.load(sources(single, task)),
-                    tmp_path_factory.mktemp(task) / "out",
-                    formats=(cls.format,),
-                    **options,
-                )
-            return made[asked]
+        def of(task: str, *, again: bool = False, **options: Any) -> Made:
+            made = exports(sources(single, task), formats, again=again, **options)
+            return tuple(artifact for artifact in made if artifact.format == cls.format)
 
         return of
 
@@ -235,26 +244,28 @@ class TestBioimageio(ExporterContract):
     def test_every_task_is_the_same_picture_and_can_be_verified_again(self, task: str, once: Once):
         super().test_every_task_is_the_same_picture_and_can_be_verified_again(task, once)
 
+    @pytest.mark.slow  # as above
+    def test_fp16_storage_is_accepted_and_verified(self, once: Once):
+        super().test_fp16_storage_is_accepted_and_verified(once)
+
 
 def test_every_format_inherits_the_contract():
     tested = {cls.format for cls in ExporterContract.__subclasses__()}
     assert tested == set(FORMATS)
 
 
-def test_one_failing_format_publishes_nothing(
-    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_one_failing_format_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def constant(_path: Path, **_: Any) -> HostSession:
         return HostSession(lambda image: 0 * image[..., :1, :1], {})
 
     monkeypatch.setattr(RUNTIMES["torchscript"], "open", constant, raising=False)
     with pytest.raises(ExportError, match="a size was fixed"):
-        unifmir.export(tiny_single("denoise"), tmp_path / "out", formats=("onnx", "torchscript"))
+        unifmir.export(network("sr"), tmp_path / "out", formats=("onnx", "torchscript"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_picture_is_refused_with_the_figures(
-    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     honest = RUNTIMES["onnxruntime"].open
 
@@ -264,5 +275,5 @@ def test_a_wrong_picture_is_refused_with_the_figures(
 
     monkeypatch.setattr(RUNTIMES["onnxruntime"], "open", off_by_a_thousandth, raising=False)
     with pytest.raises(ExportError, match="not the same picture"):
-        unifmir.export(tiny_single("sr"), tmp_path / "out", formats=("onnx",))
+        unifmir.export(network("sr"), tmp_path / "out", formats=("onnx",))
     assert not (tmp_path / "out").exists()
