@@ -5,17 +5,16 @@ Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
 
 import json
 import logging
-import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from unifmir.errors import UnifmirError
+from unifmir.json_values import json_form
 
 CHECK_FAILED = 1
 KNOWN_ERROR = 2
@@ -50,7 +49,7 @@ def print_result(document: Any, text: str, *, as_json: bool) -> None:
         The command's `--json`.
     """
     if as_json:
-        text = json.dumps(_jsonable(document), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(json_form(document), indent=2, ensure_ascii=False, allow_nan=False)
     # Flushed here, so that a full disk behind a redirection fails where it can be reported.
     print(text, flush=True)
 
@@ -131,17 +130,3 @@ def _drop_unwritable_stdout() -> None:
     except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item"):  # a NumPy scalar, without importing NumPy
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

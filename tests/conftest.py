@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from _pytest.nodeid import NodeId
 
 from tests.golden.weights import filled
 from tests.helpers import array_types  # noqa: F401 - what is imported after it is checked
@@ -31,25 +32,39 @@ def pytest_runtest_setup() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)  # after what changes the order
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Group tests that share a fixture, and skip what needs a GPU where there is none.
 
-    One of the processes of `--dist loadgroup` runs a group: the fixture is made once.
+    One of the processes of `--dist loadgroup` runs a group: the fixture is made once. xdist 3.8
+    tells its scheduler the group at the end of a test's id, by an attribute that pytest 9.2 no
+    longer reads: with both, every test was a group of its own, and fixtures were made twice.
     """
-    for item in items:
-        scopes = {
-            fixture.scope
-            for fixtures in item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # pytest says it in no other way
-            for fixture in fixtures
-        }
-        for scope, node in (("module", pytest.Module), ("class", pytest.Class)):
-            if scope in scopes and (shared := item.getparent(node)) is not None:
-                item.add_marker(pytest.mark.xdist_group(shared.nodeid))
+    if getattr(config.option, "loadgroup", False):  # set in xdist's own processes
+        for item in items:
+            if group := group_of(item):
+                item._id = NodeId.parse(f"{item.nodeid.partition('@')[0]}@{group}")
+                if not item.nodeid.endswith(f"@{group}"):
+                    raise pytest.UsageError(f"{item.nodeid}: pytest takes no group; see {__file__}")
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """The group that a test names, or that of the fixture it shares; None if it runs alone."""
+    if named := item.get_closest_marker("xdist_group"):
+        return str(named.args[0])
+    scopes = {
+        fixture.scope
+        for fixtures in item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # pytest says it in no other way
+        for fixture in fixtures
+    }
+    for scope, node in (("module", pytest.Module), ("class", pytest.Class)):
+        if scope in scopes and (shared := item.getparent(node)) is not None:
+            return str(shared.nodeid)
+    return None
 
 
 @pytest.fixture(scope="session")

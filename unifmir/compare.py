@@ -5,14 +5,14 @@ a super-resolved output may have a standard deviation of 0.06, where an absolute
 would let an error of 2 % pass.
 """
 
-from dataclasses import asdict, dataclass
-from math import inf, isfinite, log10, nan
-from typing import Any
+from dataclasses import dataclass
+from math import inf, log10, nan
 
 import numpy as np
 from jaxtyping import Float64, Shaped
 
 from unifmir.errors import ImageError
+from unifmir.json_values import JsonOutput
 
 RealImage = Shaped[np.ndarray, "..."]
 """Image of any shape and real dtype. Shapes that differ are refused with a message."""
@@ -22,11 +22,12 @@ CONSTANT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(JsonOutput):
     """How an actual image differs from the expected one.
 
     Where the actual image holds NaN or Inf, `max_abs` and `max_abs_over_std` are inf, `psnr_db` is
-    -inf, the line and the ratio are nan, and `where` is the first such element.
+    -inf, the line and the ratio are nan, and `where` is the first such element. In JSON these
+    figures are None; `psnr_db` None with `identical` true means no difference.
     """
 
     shape: tuple[int, ...]
@@ -59,15 +60,6 @@ class Comparison:
     """Sum of the actual over the sum of the expected intensities, computed as
     1 + (difference of the sums) / (sum of the expected magnitudes): the same for images that are
     not negative, and defined for signed images whose sum is near zero."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Figures as JSON values: inf and nan, which JSON lacks, become None.
-
-        `psnr_db` None with `identical` true means no difference; `finite` tells the other case.
-        """
-        values = {**asdict(self), "shape": list(self.shape), "where": list(self.where)}
-        lost = {k for k, v in values.items() if isinstance(v, float) and not isfinite(v)}
-        return {key: None if key in lost else value for key, value in values.items()}
 
 
 def compare(expected: RealImage, actual: RealImage, *, tolerance: float = 1e-3) -> Comparison:
@@ -176,7 +168,7 @@ def _line(
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(JsonOutput):
     """Bars that a comparison is held to. None: that figure is not held to anything."""
 
     name: str
@@ -212,10 +204,6 @@ class Tolerance:
             if allowed is not None and not abs(value - ideal) <= allowed:
                 found.append(f"{name} is {value:.6g}, allowed {ideal:g} +- {allowed:g}")
         return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Name, reason and bars as JSON values."""
-        return asdict(self)
 
 
 FP32 = Tolerance(

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
 
 from unifmir.errors import CheckpointError
-from unifmir.json_values import STRICT, JsonValues, read_values
+from unifmir.json_values import STRICT, JsonValues, json_form, read_values
 from unifmir.reference import REFERENCES
 from unifmir.reference.base import SIZE_MULTIPLE
 from unifmir.signature import Signature
@@ -196,11 +196,12 @@ class ReferenceConfig(JsonValues):
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class."""
-        return _lists({**REFERENCES[self.model].options, **dict(self.options)})
+        kwargs: dict[str, Any] = json_form({**REFERENCES[self.model].options, **dict(self.options)})
+        return kwargs
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of the fields, with the options by name."""
-        return {**JsonValues.to_dict(self), "options": _lists(dict(self.options))}
+        return {**JsonValues.to_dict(self), "options": json_form(dict(self.options))}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -253,10 +254,6 @@ def config_from_dict(data: dict[str, Any]) -> ModelConfig:
     if "task" in data:
         return SingleTaskConfig.from_dict(data)
     return MultiTaskConfig.from_dict(data)
-
-
-def _lists(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 def _read_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Option], ...]:

@@ -1,13 +1,12 @@
 """Image interfaces: how a network reads the image that a user holds, one row each.
 
 A row says everything that depends on the interface: the wrapper around the network, axes in and
-out, what the plain network is given for an image, lateral scale, how tiles are cut, read and
-written, and how training patches are cut. `interface_of` is the only place that chooses one.
-Nothing here imports torch.
+out, lateral scale, how tiles are cut, read and written, and how training patches are cut.
+`interface_of` is the only place that chooses one. Nothing here imports torch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from math import isqrt
 from typing import TYPE_CHECKING, Literal
@@ -35,37 +34,6 @@ NORMALISED_RANGE = (-0.1, 1.2)
 Shape = tuple[int, ...]
 Depth = Literal["none", "free", "fixed"]
 """Axis z of an image: it has none, any number of planes, or as many as the network's channels."""
-
-
-def _one_input(_signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    return (shape,)
-
-
-def _enlarged_input(signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    batch, _, height, width = shape
-    return ((batch, 1, height * signature.enlarge, width * signature.enlarge),)
-
-
-def _window_inputs(signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    batch, _, depth, height, width = shape
-    return ((batch * depth, signature.channels, height, width),)
-
-
-def _isotropic_inputs(_signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    batch, _, depth, height, width = shape
-    # A slice for each x, rows y, and one for each y, rows x; columns z.
-    return ((batch * width, 1, height, depth), (batch * height, 1, width, depth))
-
-
-def _planes_as_channels(_signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    batch, _, *space = shape
-    return ((batch, *space),)
-
-
-def _views(signature: Signature, shape: Shape) -> tuple[Shape, ...]:
-    batch, _, height, width = shape
-    side = isqrt(signature.channels)
-    return ((batch, signature.channels, height // side, width // side),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +68,6 @@ class ImageInterface:
     """`module:class` of the module around the network."""
     fits: Callable[[Signature], bool]
     """Whether a network of this signature can be read so."""
-    network_inputs: Callable[[Signature, Shape], tuple[Shape, ...]]
-    """Shapes that the plain network is given for an image of a shape: one input, or two."""
     tiles: str
     """`module:function` that restores a block of an image with the plain network."""
     image_tiles: str
@@ -232,6 +198,18 @@ def _depth_axis(depth: Depth, planes: int) -> tuple[str, ...]:
 _WRAPPERS = "unifmir.networks.interface"
 _TILES = "unifmir.restoration.tile_inference"
 _PATCHES = "unifmir.training.patches"
+_VOLUMETRIC = ImageInterface(
+    name="volumetric",
+    wrapper=f"{_WRAPPERS}:VolumetricInterface",
+    fits=lambda s: s.volumetric and s.volumetric_output,
+    tiles=f"{_TILES}:restore_volume",
+    image_tiles=f"{_TILES}:restore_volume",
+    patch=f"{_PATCHES}:slab_patch",
+    depth="free",
+    depth_out="free",
+    whole_depth=True,
+    engine_sizes=(_STACKS, _STACKS),
+)
 
 INTERFACES: dict[str, ImageInterface] = {
     row.name: row
@@ -240,7 +218,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="planes",
             wrapper=f"{_WRAPPERS}:PlaneInterface",
             fits=lambda s: not s.volumetric and s.channels == 1 and s.enlarge == 1,
-            network_inputs=_one_input,
             tiles=f"{_TILES}:restore_planes",
             image_tiles=f"{_TILES}:restore_planes",
             patch=f"{_PATCHES}:plane_patch",
@@ -249,7 +226,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="enlarged",
             wrapper=f"{_WRAPPERS}:EnlargingInterface",
             fits=lambda s: not s.volumetric and s.channels == 1 and s.enlarge > 1,
-            network_inputs=_enlarged_input,
             tiles=f"{_TILES}:restore_enlarged_planes",
             image_tiles=f"{_TILES}:restore_planes",
             patch=f"{_PATCHES}:enlarged_patch",
@@ -259,7 +235,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="windows",
             wrapper=f"{_WRAPPERS}:StackInterface",
             fits=lambda s: not s.volumetric and s.channels > 1,
-            network_inputs=_window_inputs,
             tiles=f"{_TILES}:restore_windows",
             image_tiles=f"{_TILES}:restore_sub_stacks",
             patch=f"{_PATCHES}:window_patch",
@@ -274,7 +249,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="isotropic",
             wrapper=f"{_WRAPPERS}:IsotropicInterface",
             fits=lambda s: not s.volumetric,
-            network_inputs=_isotropic_inputs,
             tiles=f"{_TILES}:restore_isotropic",
             image_tiles=f"{_TILES}:restore_volume",
             patch=f"{_PATCHES}:axial_patch",
@@ -290,7 +264,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="projection",
             wrapper=f"{_WRAPPERS}:ProjectionInterface",
             fits=lambda s: not s.volumetric,
-            network_inputs=_planes_as_channels,
             tiles=f"{_TILES}:restore_channels",
             image_tiles=f"{_TILES}:restore_volume",
             patch=f"{_PATCHES}:projection_patch",
@@ -303,7 +276,6 @@ INTERFACES: dict[str, ImageInterface] = {
             name="light-field",
             wrapper=f"{_WRAPPERS}:LightFieldInterface",
             fits=lambda s: not s.volumetric,
-            network_inputs=_views,
             tiles=f"{_TILES}:restore_light_field",
             image_tiles=f"{_TILES}:restore_channels",
             patch=f"{_PATCHES}:light_field_patch",
@@ -317,43 +289,19 @@ INTERFACES: dict[str, ImageInterface] = {
             image_range=(0.0, 4095.0),
             engine_sizes=(_LENSES, _LENSES),
         ),
-        ImageInterface(
-            name="volumetric",
-            wrapper=f"{_WRAPPERS}:VolumetricInterface",
-            fits=lambda s: s.volumetric and s.volumetric_output,
-            network_inputs=_one_input,
-            tiles=f"{_TILES}:restore_volume",
-            image_tiles=f"{_TILES}:restore_volume",
-            patch=f"{_PATCHES}:slab_patch",
-            depth="free",
-            depth_out="free",
-            whole_depth=True,
-            engine_sizes=(_STACKS, _STACKS),
-        ),
-        ImageInterface(
+        _VOLUMETRIC,
+        replace(
+            _VOLUMETRIC,
             name="volumetric-isotropic",
-            wrapper=f"{_WRAPPERS}:VolumetricInterface",
-            fits=lambda s: s.volumetric and s.volumetric_output,
-            network_inputs=_one_input,
-            tiles=f"{_TILES}:restore_volume",
-            image_tiles=f"{_TILES}:restore_volume",
-            patch=f"{_PATCHES}:slab_patch",
-            depth="free",
-            depth_out="free",
-            whole_depth=True,
             case_divisor=(1, 2),
             engine_sizes=(_STACKS, _ISOTROPIC),
         ),
-        ImageInterface(
+        replace(
+            _VOLUMETRIC,
             name="volumetric-projection",
-            wrapper=f"{_WRAPPERS}:VolumetricInterface",
             fits=lambda s: s.volumetric and not s.volumetric_output,
-            network_inputs=_one_input,
-            tiles=f"{_TILES}:restore_volume",
-            image_tiles=f"{_TILES}:restore_volume",
             patch=f"{_PATCHES}:stack_projection_patch",
-            depth="free",
-            whole_depth=True,
+            depth_out="none",
             engine_sizes=(_PROJECTED, _PROJECTED),
         ),
     )

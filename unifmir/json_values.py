@@ -1,11 +1,14 @@
-"""Frozen values that are stored as JSON and read back strictly; pydantic is imported when read.
+"""Frozen values that are written as JSON, and read back strictly; pydantic is imported then.
 
 What is read was written by others: an entry of another type, an unknown or a missing one is refused
 by its name, with what was expected and what was found.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from unifmir.errors import CheckpointError
@@ -26,16 +29,46 @@ _EXPECTED = {
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class JsonValues:
-    """Base of dataclasses that are stored as JSON."""
+def json_form(value: Any) -> Any:
+    """JSON form of a value: dataclasses by name, lists for tuples, text for paths.
 
-    __pydantic_config__: ClassVar["ConfigDict"] = STRICT
+    Infinities and NaN, which JSON lacks, become None; NumPy's scalars become numbers.
+    """
+    if isinstance(value, JsonOutput):
+        return value.to_dict()
+    if is_dataclass(value):
+        return {field.name: json_form(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): json_form(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_form(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a NumPy scalar, without importing NumPy
+        value = value.item()
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOutput:
+    """Base of dataclasses that are written as JSON."""
+
+    written: ClassVar[tuple[str, ...]] = ()
+    """Names of what is written, in order, fields and properties; empty: all fields."""
+    computed: ClassVar[tuple[str, ...]] = ()
+    """Names of properties that are written after these."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values of the fields: tuples become lists."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return values
+        """JSON values of what is written, by name."""
+        names = self.written or tuple(field.name for field in fields(self))
+        return {name: json_form(getattr(self, name)) for name in (*names, *self.computed)}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValues(JsonOutput):
+    """Base of dataclasses that are stored as JSON and read back."""
+
+    __pydantic_config__: ClassVar["ConfigDict"] = STRICT
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

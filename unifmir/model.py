@@ -1,6 +1,6 @@
 """Building a module from its configuration, and the facts that travel with a module."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from unifmir.tasks import TASKS
 class Provenance(JsonValues):
     """Origin of a model's weights: a file, or a name for weights that were never in one."""
 
+    # Where the file lay is nobody else's business.
+    written = ("name", "sha256", "size_bytes", "zoo_id")
+
     name: str
     """File name or zoo id, for people; never a path."""
     sha256: str
@@ -30,19 +33,13 @@ class Provenance(JsonValues):
     left_out: tuple[str, ...] = ()
     """Keys of the file that are no weights: derivable from the configuration, or never read."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; where the file lay is nobody else's business."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "size_bytes": self.size_bytes,
-            "zoo_id": self.zoo_id,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class PruneCertificate(JsonValues):
-    """Certificate of pruning: what was kept and dropped, and a picture equal bit for bit."""
+    """Certificate of pruning: what was kept and dropped, and a picture equal bit for bit.
+
+    Keys are sorted, so that equal certificates are equal bytes.
+    """
 
     task: str
     parent: Provenance
@@ -58,17 +55,6 @@ class PruneCertificate(JsonValues):
     """Over the child's keys and tensors, so that it does not depend on the file's metadata."""
     comparisons: tuple[dict[str, Any], ...] = field(default=())
     """One row per compared input: shape, seed, identical."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values of the fields."""
-        # Keys are sorted, so that equal certificates are equal bytes.
-        return {
-            **asdict(self),
-            "parent": self.parent.to_dict(),
-            "kept": dict(sorted(self.kept.items())),
-            "dropped": sorted(self.dropped),
-            "comparisons": list(self.comparisons),
-        }
 
 
 def network_of(config: SingleConfig) -> str:

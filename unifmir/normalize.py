@@ -4,6 +4,7 @@ The rule of each task is `TaskSpec.normalization`; this is its only implementati
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped
@@ -82,7 +83,7 @@ def normalize(
     (x - p_low) / (p_high - p_low + 1e-20), Weigert et al. 2018, as in the official inference.
     """
     values = checked(image)
-    if normalization.method == "light_field":
+    if normalization.inside:
         return values.astype(np.float32), Scaling()
     low, high = (
         float(p)
@@ -136,20 +137,28 @@ def checked(image: Shaped[np.ndarray, "*axes"]) -> Shaped[np.ndarray, "*axes"]:
     """
     if image.size == 0:
         raise ImageError(f"the image is empty: its shape is {_times(image.shape)}")
-    if image.dtype.kind not in "biuf":
-        raise ImageError(
-            f"pixels are {image.dtype}, expected integers or real floating-point numbers"
-        )
+    check_real(image.dtype)
     values: Shaped[np.ndarray, ...] = image.astype(np.result_type(image.dtype, np.float32))
     finite = np.isfinite(values)
     if not finite.all():
         nan = int(np.isnan(values).sum())
         infinite = int(values.size - np.count_nonzero(finite)) - nan
-        raise ImageError(
-            f"{nan} pixels are NaN and {infinite} are infinite, of {values.size}; "
-            "replace them (for example by the image's median) and try again"
-        )
+        raise not_finite(nan, infinite, values.size)
     return values
+
+
+def check_real(dtype: np.dtype[Any]) -> None:
+    """ImageError where pixels are no real numbers."""
+    if dtype.kind not in "biuf":
+        raise ImageError(f"pixels are {dtype}, expected integers or real floating-point numbers")
+
+
+def not_finite(nan: int, infinite: int, count: int) -> ImageError:
+    """The error of an image of which so many pixels are no numbers."""
+    return ImageError(
+        f"{nan} pixels are NaN and {infinite} are infinite, of {count}; "
+        "replace them (for example by the image's median) and try again"
+    )
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -72,18 +72,18 @@ def _counts_of(
 
 @lru_cache(_RECENT)
 def _arithmetic(config: SingleConfig, input_shape: tuple[int, ...]) -> dict[str, Any]:
-    from unifmir.cost.counting import count
+    from unifmir.cost.dispatcher import count_dispatched
     from unifmir.cost.meta_device import meta_network
     from unifmir.cost.traffic import count_traffic
     from unifmir.model import image_interface
 
     module = image_interface(meta_network(config))
-    found = count(module, input_shape)
+    found = count_dispatched(module, input_shape)
     return {
-        "parameters": found.parameters,
+        "parameters": sum(p.numel() for p in module.parameters()),
         "macs": found.macs,
         "flops": found.flops,
-        "breakdown": dict(found.breakdown),
+        "breakdown": found.by_kind(),
         "traffic_bytes": count_traffic(module, input_shape),
     }
 

@@ -20,7 +20,12 @@ from tests.compat.canned import untested, untested_package
 from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, network
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio import PackageResult, build_package, read_lineage
+from unifmir.export.formats.bioimageio import (
+    PackageInputs,
+    PackageResult,
+    build_package,
+    read_lineage,
+)
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.rdf import FILES
@@ -130,6 +135,16 @@ def test_the_library_restores_a_whole_image_as_unifmir_does(built: PackageResult
     assert np.allclose(actual, restored[(..., *inside)], rtol=0, atol=1e-4)
 
 
+@packages("denoise")
+def test_members_have_no_date_and_no_owner_and_are_in_order(built: PackageResult):
+    with zipfile.ZipFile(built.path) as archive:
+        members = archive.infolist()
+    assert [m.filename for m in members] == sorted(m.filename for m in members)
+    assert {m.date_time for m in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert {m.external_attr >> 16 for m in members} == {0o100644}
+
+
+@pytest.mark.slow  # tests/contract/test_exporters.py has two processes among the quick tests
 def test_a_build_in_another_process_gives_the_same_bytes(tmp_path: Path):
     code = (
         "import sys; from pathlib import Path; "
@@ -144,18 +159,11 @@ def test_a_build_in_another_process_gives_the_same_bytes(tmp_path: Path):
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     assert done.returncode == 0, done.stderr
-    here = untested("denoise", tmp_path / "here")
-    assert done.stdout.strip() == here.sha256
-    with zipfile.ZipFile(here.path) as archive:
-        members = archive.infolist()
-    assert [m.filename for m in members] == sorted(m.filename for m in members)
-    assert {m.date_time for m in members} == {(1980, 1, 1, 0, 0, 0)}
-    assert {m.external_attr >> 16 for m in members} == {0o100644}
+    assert done.stdout.strip() == untested("denoise", tmp_path / "here").sha256
 
 
-def test_fp16_weights_are_half_the_file_and_still_pass(tmp_path: Path):
-    full = inputs("sr", tmp_path / "full")
-    half = half_precision(full, tmp_path / "half")
+def test_fp16_weights_are_half_the_file_and_still_pass(plain: PackageInputs, tmp_path: Path):
+    half = half_precision(plain, tmp_path / "half")
     result = build_package(half, tmp_path / "half.zip")
     assert result.summary.status == "passed"
     files = read_package(result.path).files
@@ -164,36 +172,40 @@ def test_fp16_weights_are_half_the_file_and_still_pass(tmp_path: Path):
     assert "stored as float16" in files["README.md"].decode("utf-8")
 
 
-def test_reports_reach_the_readme_and_the_attachment(tmp_path: Path):
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PackageInputs:
+    """What a package of sr is made of."""
+    return inputs("sr", tmp_path_factory.mktemp("plain"))
+
+
+def test_reports_reach_the_readme_and_the_attachment(plain: PackageInputs, tmp_path: Path):
     report = {
         "format": "onnx",
         "precision": "fp32",
         "passed": True,
         "cases": [{"max_abs": 1e-6, "max_abs_over_std": 2e-6, "psnr_db": 120.0}],
     }
-    given = replace(inputs("sr", tmp_path / "in"), reports=(report,))
+    given = replace(plain, reports=(report,))
     files = read_package(untested_package(given, tmp_path / "p.zip").path).files
     assert "| onnx | fp32 | 1 | 2e-06 | 120.0 | yes |" in files["README.md"].decode("utf-8")
     assert json.loads(files["verification.json"])["reports"] == [report]
 
 
-def test_files_of_another_network_leave_nothing_behind(tmp_path: Path):
-    given = inputs("sr", tmp_path / "in")
+def test_files_of_another_network_leave_nothing_behind(plain: PackageInputs, tmp_path: Path):
     other = network("sr")
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(0.05)
     foreign = inputs("sr", tmp_path / "other", other)
-    mixed = replace(given, onnx_file=foreign.onnx_file)
+    mixed = replace(plain, onnx_file=foreign.onnx_file)
     out = tmp_path / "out"
     with pytest.raises(ExportError, match="onnx file does not reproduce"):
         build_package(mixed, out / "p.zip")
     assert not list(out.iterdir())
 
 
-def test_a_broken_rule_of_the_zoo_stops_the_build(tmp_path: Path):
-    given = inputs("sr", tmp_path / "in")
-    nameless = replace(given, card=replace(given.card, cite=given.card.cite[:0]))
+def test_a_broken_rule_of_the_zoo_stops_the_build(plain: PackageInputs, tmp_path: Path):
+    nameless = replace(plain, card=replace(plain.card, cite=plain.card.cite[:0]))
     with pytest.raises(ExportError, match="cite"):
         untested_package(nameless, tmp_path / "out" / "p.zip")
     assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(PREFIX)]

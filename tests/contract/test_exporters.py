@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,61 @@ from unifmir.tasks import TASKS
 Single = Callable[[str], Network]
 
 
-Once = Callable[..., tuple[Artifact, ...]]
+Made = tuple[Artifact, ...]
+Once = Callable[..., Made]
+
+COMPILED = ("tensorrt", "aotinductor")
+"""Formats of native code, of which no two files are the same bytes."""
+TOGETHER = tuple(
+    name
+    for name in FORMATS
+    if name not in COMPILED
+    and not FORMATS[name].wrapped_only
+    and (name != "openvino" or find_spec("openvino") is not None)
+)
+"""Formats that one export writes: a package takes in the reports of those before it."""
+
+
+@cache
+def sha256_elsewhere(source: Path) -> dict[str, str]:
+    """Hash by format of what another process exports, in one run: the package knows no report."""
+    wrapped = [name for name in FORMATS if FORMATS[name].wrapped_only]
+    command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
+    command += ["--checkpoint", str(source), "--out", str(source.parent / "elsewhere")]
+    for name in (*wrapped, *TOGETHER):
+        command += ["--format", name]
+    done = subprocess.run(command, capture_output=True, check=True)
+    artifacts = json.loads(done.stdout)["artifacts"]
+    return {artifact["format"]: artifact["sha256"] for artifact in artifacts}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Single, str], Path]:
+    """Function that saves a task's network, once for all formats."""
+    made: dict[tuple[Single, str], Path] = {}
+
+    def of(single: Single, task: str) -> Path:
+        if (single, task) not in made:
+            made[single, task] = tmp_path_factory.mktemp(task) / "source.safetensors"
+            save(single(task), made[single, task])
+        return made[single, task]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
+    """Function that exports a file to formats when it is asked the first time."""
+    made: dict[tuple[object, ...], Made] = {}
+
+    def of(source: Path, formats: tuple[str, ...], *, again: bool, **options: Any) -> Made:
+        asked = (source, formats, again, *options.items())
+        if asked not in made:
+            out = tmp_path_factory.mktemp("exports") / "out"
+            made[asked] = unifmir.export(unifmir.load(source), out, formats=formats, **options)
+        return made[asked]
+
+    return of
 
 
 class ExporterContract:
@@ -47,22 +103,15 @@ class ExporterContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def once(cls, single: Single, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    def once(
+        cls, single: Single, sources: Callable[[Single, str], Path], exports: Callable[..., Made]
+    ) -> Once:
         """Function that exports a task's network when it is asked the first time."""
-        made: dict[tuple[object, ...], tuple[Artifact, ...]] = {}
+        formats = TOGETHER if cls.format in TOGETHER else (cls.format,)
 
-        def of(task: str, *, again: bool = False, **options: Any) -> tuple[Artifact, ...]:
-            asked = (task, again, *options.items())
-            if asked not in made:
-                folder = tmp_path_factory.mktemp(task)
-                save(single(task), folder / "source.safetensors")
-                made[asked] = unifmir.export(
-                    unifmir.load(folder / "source.safetensors"),
-                    folder / "out",
-                    formats=(cls.format,),
-                    **options,
-                )
-            return made[asked]
+        def of(task: str, *, again: bool = False, **options: Any) -> Made:
+            made = exports(sources(single, task), formats, again=again, **options)
+            return tuple(artifact for artifact in made if artifact.format == cls.format)
 
         return of
 
@@ -109,14 +158,11 @@ class ExporterContract:
             return
         assert not report.passed
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, once: Once, single: Single, sources: Callable[[Single, str], Path]
+    ):
         (artifact,) = once("sr")
-        command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
-        command += ["--checkpoint", str(artifact.path.parents[1] / "source.safetensors")]
-        command += ["--format", self.format, "--out", str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, check=True)
-        (other,) = json.loads(done.stdout)["artifacts"]
-        assert other["sha256"] == artifact.sha256
+        assert sha256_elsewhere(sources(single, "sr"))[self.format] == artifact.sha256
 
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
         (artifact,) = once("denoise", interface="network")
@@ -151,7 +197,7 @@ class TestTensorRt(ExporterContract):
         except MissingExtraError as error:
             pytest.skip(str(error))
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
         # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
         graphs = {once("sr", again=again)[0].companions[0].read_bytes() for again in (False, True)}
         assert len(graphs) == 1
@@ -162,16 +208,17 @@ class TestTorchScript(ExporterContract):
 
 
 @pytest.mark.slow  # each network is compiled, which takes a minute
+@pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
 
     @pytest.fixture(scope="class")
     @classmethod
-    def single(cls, tiny_single: Single) -> Single:
-        """Networks with windows of the usual size alone: each is compiled for a minute."""
-        return tiny_single
+    def single(cls) -> Single:
+        """The smallest networks alone: each is compiled for a minute."""
+        return network
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once, tmp_path: Path):
+    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
         one, other = (once("sr", again=again)[0].report for again in (False, True))
@@ -185,26 +232,40 @@ class TestSafetensors(ExporterContract):
 class TestBioimageio(ExporterContract):
     format = "bioimageio"
 
+    # The library tests a package for seconds; that it passes for every task is among the quick
+    # tests of tests/contract/test_bioimageio_package.py.
+    @pytest.mark.parametrize(
+        "task",
+        [
+            pytest.param(task, marks=[] if task in ("sr", "projection") else pytest.mark.slow)
+            for task in TASKS
+        ],
+    )
+    def test_every_task_is_the_same_picture_and_can_be_verified_again(self, task: str, once: Once):
+        super().test_every_task_is_the_same_picture_and_can_be_verified_again(task, once)
+
+    @pytest.mark.slow  # as above
+    def test_fp16_storage_is_accepted_and_verified(self, once: Once):
+        super().test_fp16_storage_is_accepted_and_verified(once)
+
 
 def test_every_format_inherits_the_contract():
     tested = {cls.format for cls in ExporterContract.__subclasses__()}
     assert tested == set(FORMATS)
 
 
-def test_one_failing_format_publishes_nothing(
-    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_one_failing_format_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def constant(_path: Path, **_: Any) -> HostSession:
         return HostSession(lambda image: 0 * image[..., :1, :1], {})
 
     monkeypatch.setattr(RUNTIMES["torchscript"], "open", constant, raising=False)
     with pytest.raises(ExportError, match="a size was fixed"):
-        unifmir.export(tiny_single("denoise"), tmp_path / "out", formats=("onnx", "torchscript"))
+        unifmir.export(network("sr"), tmp_path / "out", formats=("onnx", "torchscript"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_picture_is_refused_with_the_figures(
-    tiny_single: Single, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     honest = RUNTIMES["onnxruntime"].open
 
@@ -214,5 +275,5 @@ def test_a_wrong_picture_is_refused_with_the_figures(
 
     monkeypatch.setattr(RUNTIMES["onnxruntime"], "open", off_by_a_thousandth, raising=False)
     with pytest.raises(ExportError, match="not the same picture"):
-        unifmir.export(tiny_single("sr"), tmp_path / "out", formats=("onnx",))
+        unifmir.export(network("sr"), tmp_path / "out", formats=("onnx",))
     assert not (tmp_path / "out").exists()

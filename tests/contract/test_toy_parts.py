@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests import toys
+from unifmir.benchmarks.measure import benchmark_run, rounds
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.cli.main import app
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.model import build
@@ -52,18 +54,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("toys")
 
 
+@pytest.fixture(scope="module")
+def models(folder: Path) -> dict[str, Path]:
+    """Trained models of the toy task: UniFMIR's network, and the toy reference model."""
+    body = BodyConfig(embed_dim=16, depths=(2,), num_heads=(2,), mlp_hidden=32)
+    unifmir_network = build(SingleTaskConfig(TASK, body, tail_features=8))
+    paths = {}
+    for name, network in (("unifmir", unifmir_network), ("reference", unifmir.load(MODEL))):
+        paths[name] = folder / f"{name}.safetensors"
+        assert trained(network, paths[name]).task == TASK
+    return paths
+
+
 @pytest.fixture(scope="module", params=["unifmir", "reference"])
-def model(request: pytest.FixtureRequest, folder: Path) -> Path:
-    """A trained model of the toy task: UniFMIR's network, and the toy reference model."""
-    if request.param == "unifmir":
-        body = BodyConfig(embed_dim=16, depths=(2,), num_heads=(2,), mlp_hidden=32)
-        network = build(SingleTaskConfig(TASK, body, tail_features=8))
-    else:
-        network = unifmir.load(MODEL)
-    path = folder / f"{request.param}.safetensors"
-    again = trained(network, path)
-    assert again.task == TASK
-    return path
+def model(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
+    """One of them."""
+    return models[request.param]
 
 
 def test_it_is_trained_pruned_and_evaluated(model: Path):
@@ -101,7 +107,41 @@ def test_it_restores_in_tiles_by_every_way(model: Path, exported: dict[str, Path
         np.testing.assert_allclose(tiled, whole, atol=1e-4 * scale)
 
 
-def test_it_is_benchmarked_by_its_own_runtime(model: Path, tmp_path: Path):
+def benchmarked_as_the_same_picture(out: Path, models: int) -> None:
+    """Check the results of the toy runtime beside eager."""
+    rows = json.loads(out.read_text("utf-8"))["rows"]
+    assert {row["subject"]["runtime"] for row in rows} == {RUNTIME, "eager"}
+    assert len(rows) == 2 * models
+    for row in rows:
+        assert not row["error"]
+        assert row["same_picture"]["passed"]
+
+
+def test_both_are_benchmarked_by_their_own_runtime(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
+    monkeypatch.setattr(benchmark_run, "_peaks", lambda *_: ())
+    plan = BenchmarkPlan(
+        models=tuple(map(str, models.values())),
+        tasks=(TASK,),
+        runtimes=(RUNTIME, "eager"),
+        workloads=("patch",),
+        images=1,
+        threads=1,
+        rounds=1,
+        seconds=0.05,
+        samples=1,
+        quick=True,
+    )
+    out = tmp_path / "results.json"
+    benchmark_run.benchmark(plan, out)
+    benchmarked_as_the_same_picture(out, models=2)
+
+
+@pytest.mark.slow  # the same by the command
+def test_the_command_benchmarks_it_by_its_own_runtime(model: Path, tmp_path: Path):
     out = tmp_path / "results.json"
     command = ["benchmark", "--model", str(model), "--task", TASK, "--runtime", RUNTIME]
     command += ["--runtime", "eager", "--workload", "patch", "--images", "1", "--threads", "1"]
@@ -111,11 +151,7 @@ def test_it_is_benchmarked_by_its_own_runtime(model: Path, tmp_path: Path):
         [sys.executable, "-m", "unifmir", *command], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(out.read_text("utf-8"))["rows"]
-    assert {row["subject"]["runtime"] for row in rows} == {RUNTIME, "eager"}
-    for row in rows:
-        assert not row["error"]
-        assert row["same_picture"]["passed"]
+    benchmarked_as_the_same_picture(out, models=1)
 
 
 def test_it_is_listed_in_the_zoo(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

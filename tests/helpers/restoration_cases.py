@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from tests.golden.weights import filled
 from unifmir.config import (
@@ -173,3 +174,14 @@ class FileSink:
 
     def discard(self) -> None:
         self.aside.unlink()
+
+
+def seam_over_range(
+    whole: Float32[np.ndarray, "*axes"], tiled: Float32[np.ndarray, "*axes"]
+) -> float:
+    """Largest difference of a tiled result from the untiled one, over the range of that.
+
+    The difference itself where the untiled result is constant.
+    """
+    extent = float(whole.max() - whole.min())
+    return float(np.abs(whole - tiled).max()) / (extent if extent > 0 else 1.0)

@@ -19,13 +19,14 @@ from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import output_check, rounds
 from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress, benchmark, default_name
-from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.measure.results import Row, read_results
 from unifmir.benchmarks.plan import workloads
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.checkpoint.saving import save
-from unifmir.compare import FP32
+from unifmir.compare import FP32, LOW_PRECISION
 from unifmir.errors import BenchmarkError
 from unifmir.export.formats import FORMATS
+from unifmir.precision import planning
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Size, Workloads
 
@@ -47,16 +48,20 @@ class TinyWorkloads(Workloads):
     pair: tuple[Size, ...] = ((1, 16, 16), (1, 20, 16))
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    """Visits of 10 ms, tiny images, and no peaks but where they are the subject."""
-    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
-    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
-    monkeypatch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
+def short(patch: pytest.MonkeyPatch) -> None:
+    """Visits of 10 ms, and tiny images."""
+    patch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    patch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
+    patch.setattr(rounds, "WARM_UP_S", 0.01)
+    patch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
     for task, tiny in TINY.items():
         rows = asdict(TASKS[task].workloads)
-        change_task(monkeypatch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
+        change_task(patch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    short(monkeypatch)
 
 
 @pytest.fixture
@@ -132,10 +137,16 @@ def test_tasks_of_a_multi_task_model_are_measured(tiny_multitask, tmp_path, task
 
 
 @pytest.mark.usefixtures("no_peaks")
-def test_runtimes_and_precisions_compute_the_same_picture(sr, tmp_path):
-    plan = plan_of(sr, runtimes=("eager", "onnxruntime"), precisions=("fp32", "fp16"))
+def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, tmp_path):
+    (mine,) = unifmir.export(unifmir.load(sr), tmp_path / "out", formats=("torchscript",))
+    plan = plan_of(
+        sr,
+        runtimes=("eager", "onnxruntime"),
+        precisions=("fp32", "fp16"),
+        artifacts=(mine.path,),
+    )
     results = benchmark(plan, tmp_path / "results.json")
-    assert len(results.rows) == 4
+    assert len(results.rows) == 5
     for row in results.rows:
         assert row.error == ""
         assert row.same_picture is not None
@@ -144,22 +155,12 @@ def test_runtimes_and_precisions_compute_the_same_picture(sr, tmp_path):
         assert "eager/fp32" in row.ratio.baseline
         assert row.counts["weight_bytes"] > 0
     small = [row for row in results.rows if row.subject.precision == "fp16"]
+    assert len(small) == 2
     assert all(row.counts["weight_bytes"] < 3 * row.counts["parameters"] for row in small)
-
-
-@pytest.mark.usefixtures("no_peaks")
-def test_files_of_the_user_run_as_they_are_and_are_compared_with_their_model(sr, tmp_path):
-    artifacts = unifmir.export(unifmir.load(sr), tmp_path / "out", formats=("onnx", "torchscript"))
-    plan = plan_of(sr, artifacts=tuple(a.path for a in artifacts))
-    results = benchmark(plan, tmp_path / "results.json")
-    assert {row.subject.model for row in results.rows} == {
-        "tiny-sr.safetensors",
-        *(a.path.name for a in artifacts),
-    }
-    for row in results.rows:
-        assert row.error == ""
-        assert row.same_picture is not None
-        assert row.same_picture["passed"]
+    # The file runs as it is, and is compared with the model that it was made from.
+    assert [row.subject.runtime for row in results.rows if row.subject.model == mine.path.name] == [
+        "torchscript"
+    ]
 
 
 def test_a_file_that_no_runtime_reads_is_refused(sr, tmp_path):
@@ -197,45 +198,50 @@ def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_pat
     assert results.complete
 
 
-@pytest.mark.usefixtures("no_peaks")
-def test_a_precision_that_is_not_the_same_picture_is_a_row_with_the_reason(
-    sr, tmp_path, monkeypatch
-):
-    from unifmir.compare import LOW_PRECISION
-    from unifmir.precision import planning
+class TestTrouble:
+    """One run in which a precision, a file and a picture go wrong each."""
 
-    strict = replace(LOW_PRECISION, psnr_db=300.0)
-    monkeypatch.setitem(planning.plan_precision.__kwdefaults__, "tolerance", strict)
-    plan = plan_of(sr, precisions=("fp32", "fp16"))
-    results = benchmark(plan, tmp_path / "results.json")
-    refused = [row for row in results.rows if row.subject.precision == "fp16"]
-    assert all("is not the same picture as in fp32" in row.error for row in refused)
-    assert all(row.latency for row in results.rows if row.subject.precision == "fp32")
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls, tiny_single, tmp_path_factory) -> dict[tuple[str, str], Row]:
+        """Row by runtime and precision."""
+        folder = tmp_path_factory.mktemp("trouble")
+        save(tiny_single("sr"), folder / "sr.safetensors")
 
+        def broken(job, path):
+            raise KeyError("an operator the exporter does not know")
 
-@pytest.mark.usefixtures("no_peaks")
-def test_a_file_that_cannot_be_made_is_a_row_with_the_reason(sr, tmp_path, monkeypatch):
-    def broken(job, path):
-        raise KeyError("an operator the exporter does not know")
+        with pytest.MonkeyPatch.context() as patch:
+            short(patch)
+            patch.setattr(measure, "_peaks", lambda *_: ())
+            strict = replace(LOW_PRECISION, psnr_db=300.0)
+            patch.setitem(planning.plan_precision.__kwdefaults__, "tolerance", strict)  # type: ignore[arg-type]  # it has defaults
+            patch.setattr(FORMATS["torchscript"], "write", broken)
+            patch.setattr(output_check, "FP32", replace(FP32, max_abs_over_std=1e-12))
+            plan = plan_of(
+                folder / "sr.safetensors",
+                runtimes=("eager", "onnxruntime", "torchscript"),
+                precisions=("fp32", "fp16"),
+            )
+            results = benchmark(plan, folder / "results.json")
+        return {(row.subject.runtime, row.subject.precision): row for row in results.rows}
 
-    monkeypatch.setattr(FORMATS["onnx"], "write", broken)
-    plan = plan_of(sr, runtimes=("eager", "onnxruntime"))
-    good, bad = benchmark(plan, tmp_path / "results.json").rows
-    assert good.latency is not None
-    assert "cannot be written as onnx (KeyError: 'an operator" in bad.error
+    def test_a_precision_that_is_not_the_same_picture_is_a_row_with_the_reason(self, rows):
+        for runtime in ("eager", "onnxruntime"):
+            assert "is not the same picture as in fp32" in rows[runtime, "fp16"].error
+            assert rows[runtime, "fp32"].latency is not None
 
+    def test_a_file_that_cannot_be_made_is_a_row_with_the_reason(self, rows):
+        error = rows["torchscript", "fp32"].error
+        assert "cannot be written as torchscript (KeyError: 'an operator" in error
+        assert rows["eager", "fp32"].latency is not None
 
-@pytest.mark.usefixtures("no_peaks")
-def test_another_picture_is_marked_and_not_ranked(sr, tmp_path, monkeypatch):
-    strict = replace(FP32, max_abs_over_std=1e-12)
-    monkeypatch.setattr(output_check, "FP32", strict)
-    _, row = benchmark(
-        plan_of(sr, runtimes=("eager", "onnxruntime")), tmp_path / "results.json"
-    ).rows
-    assert row.same_picture is not None
-    assert not row.same_picture["passed"]
-    assert not row.ranked
-    assert any("not the same picture as fp32 eager" in text for text in row.problems)
+    def test_another_picture_is_marked_and_not_ranked(self, rows):
+        row = rows["onnxruntime", "fp32"]
+        assert row.same_picture is not None
+        assert not row.same_picture["passed"]
+        assert not row.ranked
+        assert any("not the same picture as fp32 eager" in text for text in row.problems)
 
 
 @pytest.mark.slow  # a process is interrupted, and goes on in another
@@ -290,8 +296,14 @@ def busy_cores() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_peaks")
 def test_rows_taken_beside_a_busy_process_are_marked_and_not_ranked(sr, tmp_path):
-    with busy_cores():
-        results = benchmark(plan_of(sr, rounds=5, seconds=0.5), tmp_path / "results.json")
+    with ExitStack() as burning:
+
+        def burn(progress: BenchmarkProgress) -> None:
+            if progress.text.endswith(": loaded") and "eager" in progress.text:
+                burning.enter_context(busy_cores())
+
+        plan = plan_of(sr, rounds=5, seconds=0.5)
+        results = benchmark(plan, tmp_path / "results.json", on_progress=burn)
     for row in results.rows:
         assert not row.ranked
         (told,) = [text for text in row.problems if "other processes took" in text]
@@ -369,6 +381,7 @@ ROW = RenamedRuntime()
 '''
 
 
+@pytest.mark.slow  # tests/contract/test_toy_parts.py has the quick one, with a runtime of its own
 @pytest.mark.usefixtures("no_peaks")
 def test_a_task_a_model_and_a_runtime_that_are_new_are_benchmarked_by_their_rows(
     tmp_path, monkeypatch

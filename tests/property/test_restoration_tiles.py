@@ -5,10 +5,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.restoration_cases import SMALL, options_for, picture, predictor_of, small
+from tests.helpers.restoration_cases import (
+    SMALL,
+    options_for,
+    picture,
+    predictor_of,
+    seam_over_range,
+    small,
+)
 from unifmir.images.arrays import ArraySource
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import restore_array, seam_over_range
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.geometry import even_pitch, fitting_pitch, halves, largest_read
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.tasks import TASKS
@@ -136,15 +143,31 @@ def untiled():
     return made
 
 
-@pytest.mark.parametrize("task", SHAPES)
-@given(part=st.floats(0.02, 1))
-@example(part=0.3)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
+ANY_TIME = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def same_in_tiles(untiled, task: str, part: float) -> None:
+    """Hold tiles of a part of the largest side to the bar."""
     predictor, image, whole = untiled[task]
     tile = max(1, round(part * LARGEST[task]))
     tiled = restore_array(image, predictor, options=options_for(task, tile=tile))
     assert seam_over_range(whole, tiled) <= BAR
+
+
+@pytest.mark.parametrize("task", SHAPES)
+@given(part=st.floats(0.02, 1))
+@example(part=0.3)
+@settings(ANY_TIME, max_examples=3)
+def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
+    same_in_tiles(untiled, task, part)
+
+
+@pytest.mark.slow  # the same, with more sizes of tiles
+@pytest.mark.parametrize("task", SHAPES)
+@given(part=st.floats(0.02, 1))
+@settings(ANY_TIME, max_examples=20)
+def test_a_tiled_result_is_the_untiled_one_for_many_tiles(untiled, task, part):
+    same_in_tiles(untiled, task, part)
 
 
 @pytest.mark.parametrize("task", SHAPES)

@@ -1,6 +1,6 @@
 """Inspection of a checkpoint file: everything that can be said without building its network."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from unifmir import model
 from unifmir.checkpoint.detect import candidate_tasks
 from unifmir.checkpoint.loading import Checkpoint, configuration, read_checkpoint
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig, kind_of
+from unifmir.json_values import JsonOutput
 from unifmir.tasks import multitask_parts
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(JsonOutput):
     """One checkpoint file, described."""
 
     name: str
@@ -49,10 +50,6 @@ class Inspection:
     pruned: bool
     """Whether it carries a pruning certificate."""
     notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values of the fields."""
-        return asdict(self)
 
 
 def inspect_file(path: Path, *, task: str | None = None) -> Inspection:

@@ -75,7 +75,7 @@ def prune(model: Network, task: str) -> Network:
     child.certificate = PruneCertificate(
         task=task,
         parent=parent,
-        kept=kept,
+        kept=dict(sorted(kept.items())),
         dropped=tuple(sorted([*(key for key in state if key not in kept), *parent.left_out])),
         parameters_before=_parameters(model),
         parameters_after=_parameters(child),

@@ -7,15 +7,16 @@ attention, both have the activations' bits. `paper_bops` is the paper's (Ma et a
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from unifmir.cost.dispatcher import DispatchCount, count_dispatched
 from unifmir.cost.mac_kinds import KINDS, Kind
 from unifmir.errors import UnknownNameError
+from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FULL_BITS = ELEMENT_TYPES["fp32"].bits
 
 
 @dataclass(frozen=True, slots=True)
-class Bops:
+class Bops(JsonOutput):
     """Bit operations of a network in one precision."""
 
     precision: str
@@ -37,10 +38,6 @@ class Bops:
     """Bit operations of `conv`, `linear` and `product`, see `unifmir.cost.mac_kinds`."""
     low_share: float
     """Share of the multiply-accumulates with an operand in the low precision."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON values."""
-        return asdict(self)
 
 
 def count_bops(

@@ -6,17 +6,16 @@ network. `torch.utils.flop_counter` sits below them, where a layer and an operat
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from math import log2, prod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from unifmir.cost.mac_kinds import FLOPS_PER_MAC, Kind, by_kind, sums
+from unifmir.cost.mac_kinds import FLOPS_PER_MAC, Kind, by_kind
 from unifmir.cost.meta_device import META, meta_copy
+from unifmir.module_hooks import OperationMode, operator_name, removed_after
 
 # Without multiply-accumulates: elementwise, reductions, indexing, copies, creation.
 _FREE_NAMES = """
@@ -34,7 +33,6 @@ sigmoid sigmoid_ sign sqrt stack sub sub_ sum tanh tanh_ upsample_bilinear2d ups
 upsample_nearest2d upsample_nearest3d upsample_trilinear3d var_mean where zeros zeros_like
 """
 _FREE = frozenset(_FREE_NAMES.split())
-_FFT = ("_fft_r2c", "_fft_c2c", "_fft_c2r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +44,8 @@ class OperatorRow:
     operator: str
     """Name of the operator, such as `aten.convolution`."""
     kind: Kind
-    calls: int
     macs: int
     """Multiply-accumulates."""
-
-
-@dataclass(frozen=True, slots=True)
-class UncountedRow:
-    """An operation that the FLOP counter has no formula for."""
-
-    operator: str
-    calls: int
-    elements: int
-    """Elements of its results."""
-    free: bool
-    """Known to hold no multiply-accumulates: elementwise, a reduction, indexing or a copy."""
-    estimated_flops: int = 0
-    """Operations of Fourier transforms: 5 N log2 N each, 2.5 N log2 N for real data, the yardstick
-    of FFTW's benchmarks. Never in a total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,8 @@ class DispatchCount:
     """Operations that ran, and what they cost."""
 
     rows: tuple[OperatorRow, ...]
-    uncounted: tuple[UncountedRow, ...]
+    unknown: tuple[str, ...]
+    """Operators whose cost is missing from the total, Fourier transforms among them."""
 
     @property
     def macs(self) -> int:
@@ -83,33 +66,9 @@ class DispatchCount:
         """Two for each multiply-accumulate."""
         return FLOPS_PER_MAC * self.macs
 
-    @property
-    def unknown(self) -> tuple[UncountedRow, ...]:
-        """Operations whose cost is missing from the total, Fourier transforms among them."""
-        return tuple(row for row in self.uncounted if not row.free)
-
     def by_kind(self) -> dict[str, int]:
         """MACs of `conv`, `linear` and `product`, all three named."""
         return by_kind((row.kind, row.macs) for row in self.rows)
-
-    def by_operator(self) -> dict[str, int]:
-        """MACs of each operator."""
-        return sums((row.operator, row.macs) for row in self.rows)
-
-    def by_module(self, depth: int | None = None) -> dict[str, int]:
-        """MACs of each module's own operations; with a depth, of what names of it lead to."""
-        return sums((".".join(row.module.split(".")[:depth]), row.macs) for row in self.rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON values."""
-        return {
-            "macs": self.macs,
-            "flops": self.flops,
-            "by_kind": self.by_kind(),
-            "by_operator": self.by_operator(),
-            "by_module": self.by_module(),
-            "uncounted": [asdict(row) for row in self.uncounted],
-        }
 
 
 def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:
@@ -127,27 +86,22 @@ def count_dispatched(module: nn.Module, shape: Sequence[int]) -> DispatchCount:
     with FlopCounterMode(display=False) as counter:
         # Entered last, so that it is asked first and sees the counter's total before and after.
         watch = _MacCounter(counter, copy)
-        handles = watch.attach()
-        try:
-            with torch.no_grad(), watch:
-                copy(torch.empty(tuple(shape), device=META))
-        finally:
-            for handle in handles:
-                handle.remove()
-    rows = tuple(OperatorRow(*key, *figures) for key, figures in watch.rows.items())
-    return DispatchCount(rows, watch.uncounted())
+        with removed_after(watch.attach()), torch.no_grad(), watch:
+            copy(torch.empty(tuple(shape), device=META))
+    rows = tuple(OperatorRow(*key, macs) for key, macs in watch.rows.items())
+    return DispatchCount(rows, tuple(sorted(watch.unknown)))
 
 
-class _MacCounter(TorchDispatchMode):
+class _MacCounter(OperationMode):
     """Attributes what the FLOP counter adds to the module that is running."""
 
     def __init__(self, counter: FlopCounterMode, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        super().__init__()
         self.counter = counter
         self.module = module
         self.running: list[str] = []
-        self.rows: dict[tuple[str, str, Kind], tuple[int, int]] = {}
-        self.others: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.rows: dict[tuple[str, str, Kind], int] = defaultdict(int)
+        self.unknown: set[str] = set()
         self.weights = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
 
     def attach(self) -> list[Any]:
@@ -165,26 +119,16 @@ class _MacCounter(TorchDispatchMode):
             handles.append(child.register_forward_hook(leave))
         return handles
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         before = self.counter.get_total_flops()
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         flops = self.counter.get_total_flops() - before
         operator = operator_name(func)
         if flops:
             key = (self.running[-1] if self.running else "", operator, self._kind(operator, args))
-            calls, macs = self.rows.get(key, (0, 0))
-            self.rows[key] = (calls + 1, macs + flops // FLOPS_PER_MAC)
-        elif not func.is_view:
-            seen = self.others[operator]
-            seen[0] += 1
-            seen[1] += sum(tensor.numel() for tensor in tensors_in((result,)))
-            seen[2] += _fft_flops(operator, args, result)
+            self.rows[key] += flops // FLOPS_PER_MAC
+        elif not func.is_view and operator.partition(".")[2] not in _FREE:
+            self.unknown.add(operator)
         return result
 
     def _kind(self, operator: str, args: tuple[Any, ...]) -> Kind:
@@ -193,23 +137,10 @@ class _MacCounter(TorchDispatchMode):
         weighted = any(_storage(tensor) in self.weights for tensor in tensors_in(args))
         return "linear" if weighted else "product"
 
-    def uncounted(self) -> tuple[UncountedRow, ...]:
-        """Operations that were not counted, the unknown first."""
-        rows = [
-            UncountedRow(operator, calls, elements, operator.partition(".")[2] in _FREE, flops)
-            for operator, (calls, elements, flops) in self.others.items()
-        ]
-        return tuple(sorted(rows, key=lambda row: (row.free, row.operator)))
-
 
 def _storage(tensor: Tensor) -> int:
     """Identity of a tensor's memory; on the meta device all addresses are 0."""
     return int(tensor.untyped_storage()._cdata)
-
-
-def operator_name(func: Any) -> str:
-    """Name of an operator, such as `aten.convolution`."""
-    return f"{func.namespace}.{func._schema.name.partition('::')[2]}"
 
 
 def tensors_in(values: Iterable[Any]) -> list[Tensor]:
@@ -221,13 +152,3 @@ def tensors_in(values: Iterable[Any]) -> list[Tensor]:
         elif isinstance(value, tuple | list):
             found.extend(tensors_in(value))
     return found
-
-
-def _fft_flops(operator: str, args: tuple[Any, ...], result: Any) -> int:
-    name = operator.partition(".")[2]
-    if name not in _FFT:
-        return 0
-    real = name != "_fft_c2c"
-    whole: Tensor = result if name == "_fft_c2r" else args[0]
-    points = prod(whole.shape[axis] for axis in args[1])
-    return round((2.5 if real else 5) * whole.numel() * log2(points)) if points > 1 else 0

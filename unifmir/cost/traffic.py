@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from unifmir.cost.dispatcher import operator_name, tensors_in
+from unifmir.cost.dispatcher import tensors_in
 from unifmir.cost.meta_device import META, meta_copy
+from unifmir.module_hooks import OperationMode, operator_name
 
 
 def count_traffic(module: nn.Module, shape: Sequence[int]) -> int:
@@ -32,21 +32,15 @@ def count_traffic(module: nn.Module, shape: Sequence[int]) -> int:
     return watch.moved
 
 
-class _TrafficCounter(TorchDispatchMode):
+class _TrafficCounter(OperationMode):
     """Adds up the bytes of what operations read and write; a view moves nothing."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        super().__init__()
         self.moved = 0
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
         # `empty` gives memory that nobody has written.
         if not func.is_view and operator_name(func) != "aten.empty":
             self.moved += sum(map(_bytes, tensors_in((*args, result))))

@@ -6,6 +6,8 @@ image never has to fit in memory.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -136,6 +138,20 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+
+
+class PathSource:
+    """Base of sources of a file, which is opened again with the same options when unpickled."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self._path = path
+        self._options = options
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self._options), (self._path,)
+
+    def close(self) -> None:
+        """Release nothing: no file is kept open."""
 
 
 class Sink(Protocol):

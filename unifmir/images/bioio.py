@@ -1,14 +1,13 @@
 """Microscopes' own files, through bioio where it is installed; and what other files look like."""
 
 import importlib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unifmir.errors import ImageError, MissingExtraError
-from unifmir.images.base import Channel, ImageInfo, Pixels, Region, Shape, check_region
+from unifmir.images.base import Channel, ImageInfo, PathSource, Pixels, Region, Shape, check_region
 from unifmir.images.damage import reading
 from unifmir.images.layout import find_layout, pixel_dtype
 
@@ -57,7 +56,7 @@ def looks_like(start: bytes) -> str:
     return "is not an image this package reads"
 
 
-class BioioSource:
+class BioioSource(PathSource):
     """An image of a file that bioio reads.
 
     Parameters
@@ -78,8 +77,7 @@ class BioioSource:
     """
 
     def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
-        self._arguments = (path, axes, series)
-        self._path = path
+        super().__init__(path, axes=axes, series=series)
         image = _opened_by_bioio(path)
         with reading(path):
             _choose(image, series)
@@ -91,19 +89,12 @@ class BioioSource:
             self.chunks: Shape = self._layout.image_lengths(tuple(self._array.chunksize))
             self.info = _info(image, path.name, self._layout.image_axes, self.shape[1])
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        path, axes, series = self._arguments
-        return partial(type(self), axes=axes, series=series), (path,)
-
     def read(self, region: Region) -> Pixels:
         """The intensities of a region."""
         check_region(region, self.shape)
         with reading(self._path):
             values = np.asarray(self._array[self._layout.region(region)].compute())
         return self._layout.to_image(values).astype(self.dtype, copy=False)
-
-    def close(self) -> None:
-        """Release nothing: files are opened for each read."""
 
 
 def _opened_by_bioio(path: Path) -> Any:

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from unifmir.errors import ImageError
 from unifmir.images.base import AXES, Pixels, Region, Shape, described, times
+from unifmir.normalize import check_real
 
 _UNKNOWN = "qi"
 """tifffile's letters for pages of unknown meaning."""
@@ -156,6 +157,5 @@ def _five(shape: tuple[int, ...]) -> Shape:
 
 def pixel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The pixel type in the machine's byte order; ImageError where pixels are no real numbers."""
-    if dtype.kind not in "biuf":
-        raise ImageError(f"pixels are {dtype}, expected integers or real floating-point numbers")
+    check_real(dtype)
     return dtype.newbyteorder("=")

@@ -3,7 +3,6 @@
 import struct
 import warnings
 import zlib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from unifmir.atomic import writing
 from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
-from unifmir.images.base import ImageInfo, Pixels, Region, Shape, times
+from unifmir.images.base import ImageInfo, PathSource, Pixels, Region, Shape, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import find_layout, pixel_dtype
 from unifmir.images.plane_output import PlanesSink
@@ -23,7 +22,7 @@ MAX_PIXELS = 178_956_970
 """Pillow reads no larger ones."""
 
 
-class PngSource:
+class PngSource(PathSource):
     """The grey plane of a PNG file, decoded when it is opened.
 
     Parameters
@@ -39,7 +38,7 @@ class PngSource:
     """
 
     def __init__(self, path: Path, *, axes: str | None = None) -> None:
-        self._arguments = (path, axes)
+        super().__init__(path, axes=axes)
         values = _values(path)
         with reading(path):
             found = find_layout("yxs"[: values.ndim], values.shape, wanted=axes)
@@ -49,16 +48,9 @@ class PngSource:
         self.shape: Shape = self._array.shape
         self.chunks: Shape = self._array.chunks
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        path, axes = self._arguments
-        return partial(type(self), axes=axes), (path,)
-
     def read(self, region: Region) -> Pixels:
         """The intensities of a region."""
         return self._array.read(region)
-
-    def close(self) -> None:
-        """Release nothing: no file is kept open."""
 
 
 def _values(path: Path) -> NDArray[Any]:

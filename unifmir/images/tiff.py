@@ -2,7 +2,6 @@
 
 import math
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_region, times
+from unifmir.images.base import ImageInfo, PathSource, Pixels, Region, Shape, check_region, times
 from unifmir.images.damage import check_size, reading
 from unifmir.images.layout import find_layout
 from unifmir.images.ome_sets import metadata_elsewhere, renamed_metadata
@@ -33,7 +32,7 @@ _CACHE_BYTES = 64 * 2**20
 """Decoded strips and tiles kept: neighbouring regions share them."""
 
 
-class TiffSource:
+class TiffSource(PathSource):
     """An image of a TIFF file.
 
     Parameters
@@ -54,8 +53,7 @@ class TiffSource:
     """
 
     def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
-        self._arguments = (path, axes, series)
-        self._path = path
+        super().__init__(path, axes=axes, series=series)
         self._lock = Lock()
         self._cache = _Segments()
         with reading(path), _opened(path) as file, pages_counted(file):
@@ -83,10 +81,6 @@ class TiffSource:
                 pages = complete_pages(list(found.pages), file)
                 self._pages = pages if _in_planes(found, len(pages)) else []
             self.chunks: Shape = self._layout.image_lengths(self._file_chunks())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        path, axes, series = self._arguments
-        return partial(type(self), axes=axes, series=series), (path,)
 
     def read(self, region: Region) -> Pixels:
         """The intensities of a region, in the machine's byte order; no more than it is decoded."""

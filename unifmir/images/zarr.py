@@ -2,7 +2,6 @@
 
 import importlib
 import zipfile
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from unifmir.images.addresses import require_http, url_of
 from unifmir.images.base import (
     AXES,
     ImageInfo,
+    PathSource,
     Pixels,
     Region,
     Shape,
@@ -86,7 +86,7 @@ def library() -> Any:
         ) from error
 
 
-class ZarrSource:
+class ZarrSource(PathSource):
     """An OME-Zarr image (0.1 to 0.5, full resolution), or a Zarr array.
 
     Parameters
@@ -108,8 +108,7 @@ class ZarrSource:
     """
 
     def __init__(self, path: Path, *, axes: str | None = None, series: int | None = None) -> None:
-        self._arguments = (path, axes, series)
-        self._path = path
+        super().__init__(path, axes=axes, series=series)
         zarr = library()
         self._store = _store(path)
         with reading(path):
@@ -125,10 +124,6 @@ class ZarrSource:
             self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(self._array.dtype))
             self.chunks: Shape = self._layout.image_lengths(_smaller(self._array))
             self.info: ImageInfo = ngff_info(attributes, path.name, self._layout)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        path, axes, series = self._arguments
-        return partial(type(self), axes=axes, series=series), (path,)
 
     def read(self, region: Region) -> Pixels:
         """The intensities of a region; only its chunks are decoded."""

@@ -11,11 +11,10 @@ from ctypes import POINTER, c_float, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-import platformdirs
-
 from unifmir.atomic import writing
 from unifmir.errors import ExportError, MissingExtraError
 from unifmir.machine import processor_features
+from unifmir.user_folders import user_folder
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ def load_library(architecture: str = "native") -> ctypes.CDLL:
     digest = hashlib.sha256("\0".join(identity).encode())
     for source in sources:
         digest.update(source.read_bytes())
-    path = _folder() / f"unifmir-{digest.hexdigest()[:24]}.so"
+    path = user_folder(CACHE, "cache", "native") / f"unifmir-{digest.hexdigest()[:24]}.so"
     if not path.exists():
         logger.info("compiling the native kernels with %s", compiler)
         with writing(path) as aside:
@@ -141,12 +140,6 @@ def _target(architecture: str) -> list[str]:
 def _version(compiler: str) -> str:
     result = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     return result.stdout
-
-
-def _folder() -> Path:
-    if chosen := os.environ.get(CACHE):
-        return Path(chosen)
-    return Path(platformdirs.user_cache_dir("unifmir", appauthor=False), "native")
 
 
 def _compile(command: list[str]) -> None:

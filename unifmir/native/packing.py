@@ -31,14 +31,7 @@ def pack_matrix(weight: Float32[Tensor, "rows columns"], bf16: bool) -> Float[Te
         (rows / 6, columns, 6) float32, or (rows / 6, columns / 2, 6, 2) bfloat16; both rounded
         up, with zeros.
     """
-    rows, columns = weight.shape
-    wide = ceil(columns / 2) * 2 if bf16 else columns
-    filled = torch.zeros(ceil(rows / ROWS) * ROWS, wide, dtype=torch.float32)
-    filled[:rows, :columns] = weight
-    if bf16:
-        pairs = filled.reshape(-1, ROWS, wide // 2, 2).transpose(1, 2)
-        return pairs.to(torch.bfloat16).contiguous()
-    return filled.reshape(-1, ROWS, wide).transpose(1, 2).contiguous()
+    return _packed(weight[..., None], bf16).squeeze(2)
 
 
 def pack_kernel(
@@ -60,16 +53,21 @@ def pack_kernel(
     Tensor
         (out / 6, in, 9, 6) float32, or (out / 6, in / 2, 9, 6, 2) bfloat16.
     """
-    out, inputs = weight.shape[:2]
-    wide = ceil(inputs / 2) * 2 if bf16 else inputs
     if bf16 and moments is not None:
         weight = round_to_bf16(weight.flatten(1).double(), moments).reshape(weight.shape)
-    filled = torch.zeros(ceil(out / ROWS) * ROWS, wide, 9, dtype=torch.float32)
-    filled[:out, :inputs] = weight.flatten(2)
+    return _packed(weight.flatten(2), bf16)
+
+
+def _packed(weight: Tensor, bf16: bool) -> Tensor:
+    """(rows, columns, taps) as (rows / 6, columns, taps, 6), or with columns in pairs."""
+    rows, columns, taps = weight.shape
+    wide = ceil(columns / 2) * 2 if bf16 else columns
+    filled = torch.zeros(ceil(rows / ROWS) * ROWS, wide, taps, dtype=torch.float32)
+    filled[:rows, :columns] = weight
     if bf16:
-        pairs = filled.reshape(-1, ROWS, wide // 2, 2, 9).permute(0, 2, 4, 1, 3)
+        pairs = filled.reshape(-1, ROWS, wide // 2, 2, taps).permute(0, 2, 4, 1, 3)
         return pairs.to(torch.bfloat16).contiguous()
-    return filled.reshape(-1, ROWS, wide, 9).permute(0, 2, 3, 1).contiguous()
+    return filled.reshape(-1, ROWS, wide, taps).permute(0, 2, 3, 1).contiguous()
 
 
 def pack_bias(values: Float32[Tensor, " rows"] | None, rows: int) -> Float32[Tensor, " filled"]:

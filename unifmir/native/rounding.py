@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float64, Shaped
 from torch import Tensor, nn
 
+from unifmir.module_hooks import removed_after
 from unifmir.networks.swin import SwinBlock
 
 DAMPING = 1e-2
@@ -64,12 +65,8 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
             and child.in_channels <= WIDEST
         ):
             handles.append(child.register_forward_pre_hook(before_conv(name)))
-    try:
-        with torch.no_grad():
-            module(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles), torch.no_grad():
+        module(image)
     return moments
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
-from typing import Any
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from unifmir.compare import LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
+from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.islands import island_rules, parts
 from unifmir.precision.ranges import RangeReport, measure_ranges
@@ -22,8 +22,10 @@ quarters of its fp32 size: called fp16, it would promise what it does not give."
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(JsonOutput):
     """One enlargement of the islands and what it gave."""
+
+    written = ("failures", "given_back", "part", "alone_psnr_db", "low_share", "psnr_db")
 
     part: str
     """The part of the network that went to fp32."""
@@ -40,21 +42,15 @@ class Step:
     given_back: bool = False
     """Whether later steps made it needless, so that the part is in the low precision again."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The step as JSON values; inf becomes None."""
-        return {
-            "failures": list(self.failures),
-            "given_back": self.given_back,
-            "part": self.part,
-            "alone_psnr_db": _json(self.alone_psnr_db),
-            "low_share": self.low_share,
-            "psnr_db": None if self.psnr_db is None else _json(self.psnr_db),
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class PrecisionPlan:
+class PrecisionPlan(JsonOutput):
     """A recipe, and the evidence for what it does to the picture."""
+
+    written = (
+        *("precision", "passed", "islands", "low_share", "tolerance", "acceptance", "missed"),
+        *("failures", "steps", "blame", "ranges"),
+    )
 
     recipe: PrecisionRecipe
     ranges: RangeReport
@@ -111,31 +107,9 @@ class PrecisionPlan:
         rows = self.acceptance if variant is None else {variant: self.acceptance[variant]}
         return min(c.psnr_db for row in rows.values() for c in row)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON values, for reports."""
-        return {
-            "precision": self.precision,
-            "passed": self.passed,
-            "islands": dict(self.islands),
-            "low_share": self.low_share,
-            "tolerance": self.tolerance.to_dict(),
-            "acceptance": {
-                key: [c.to_dict() for c in rows] for key, rows in self.acceptance.items()
-            },
-            "missed": {key: list(found) for key, found in self.missed.items()},
-            "failures": list(self.failures),
-            "steps": [step.to_dict() for step in self.steps],
-            "blame": self.blame,
-            "ranges": self.ranges.to_dict(),
-        }
-
 
 def _figure(psnr_db: float) -> str:
     return "holds NaN or Inf" if psnr_db == -inf else f"has {psnr_db:.1f} dB"
-
-
-def _json(value: float) -> float | None:
-    return value if isfinite(value) else None
 
 
 def plan_precision(

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from unifmir.errors import ExportError
+from unifmir.json_values import JsonOutput
+from unifmir.module_hooks import OperationMode, operator_name, removed_after
 from unifmir.networks.projection import RandomFeatureAttention
 
 FP16_MAX = 65504.0
@@ -22,8 +23,10 @@ _NORMS = (torch.ops.aten.linalg_vector_norm.default, torch.ops.aten.norm.ScalarO
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleRange:
+class ModuleRange(JsonOutput):
     """Magnitudes that one module's own operations saw: inputs, results, what children returned."""
+
+    computed = ("headroom",)
 
     name: str
     """Empty for the module that was measured itself."""
@@ -55,16 +58,9 @@ class ModuleRange:
         largest = self.max_abs * self.large_image_factor
         return FP16_MAX / largest if largest > 0 else inf
 
-    def to_dict(self) -> dict[str, Any]:
-        """The range as JSON values; inf becomes None."""
-        values = {**asdict(self), "headroom": self.headroom}
-        return {
-            k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class RangeReport:
+class RangeReport(JsonOutput):
     """One row for each module that ran, the largest magnitude first."""
 
     rows: tuple[ModuleRange, ...]
@@ -82,13 +78,6 @@ class RangeReport:
                 return row
         raise KeyError(name)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {
-            "rows": [row.to_dict() for row in self.rows],
-            "input_shapes": [list(shape) for shape in self.input_shapes],
-        }
-
 
 @dataclass(slots=True)
 class _Seen:
@@ -105,32 +94,25 @@ class _Seen:
             self.max_abs, self.source = magnitude, source
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(OperationMode):
     """Attributes the result of every operation to the innermost module that is running.
 
     Views are left out: they hold no new numbers.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        super().__init__()
         self.seen: dict[str, _Seen] = {}
         self.running: list[str] = []
         self.paused = False
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
         if not self.paused and self.running and not func.is_view:
             magnitude = self.magnitude(result)
             # A norm squares its input on the way; a runtime may do so in the input's precision.
             squared = magnitude**2 if func in _NORMS else magnitude
-            name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
-            self.seen[self.running[-1]].note(max(magnitude, squared), name)
+            self.seen[self.running[-1]].note(max(magnitude, squared), operator_name(func))
         return result
 
     def magnitude(self, value: Any) -> float:
@@ -182,12 +164,8 @@ def watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
     for name, child in module.named_modules():
         handles.append(child.register_forward_pre_hook(watch.enter(name), with_kwargs=True))
         handles.append(child.register_forward_hook(watch.leave(name)))
-    try:
-        with watch:
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles), watch:
+        yield
 
 
 def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from unifmir.errors import ExportError
+from unifmir.json_values import JsonValues
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,7 +16,7 @@ INTERFACE_REASON = "image interface: reads and gives a user's image"
 
 
 @dataclass(frozen=True, slots=True)
-class PrecisionRecipe:
+class PrecisionRecipe(JsonValues):
     """All that making a low-precision variant of a module needs, without the proof of it.
 
     An island is a module whose *own* operations and weights are fp32; the modules inside it have
@@ -74,19 +75,6 @@ class PrecisionRecipe:
         }
         islands = {_outside(name): reason for name, reason in self.islands.items() if name}
         return replace(self, islands=islands, callers=callers)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON values."""
-        return {
-            "precision": self.precision,
-            "islands": dict(self.islands),
-            "callers": dict(self.callers),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The recipe that `to_dict` gave the values of."""
-        return cls(data["precision"], data["islands"], data["callers"])
 
 
 def _inside(name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from unifmir.module_hooks import OperationMode, removed_after
 from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 from unifmir.precision.ranges import own_tensors
 from unifmir.precision.recipe import PrecisionRecipe
@@ -136,27 +136,18 @@ class _CastOutput:
         return _cast(output, self.dtype)
 
 
-class _AccumulateInFp32(TorchDispatchMode):
+class _AccumulateInFp32(OperationMode):
     """Low-precision convolutions on the CPU as GPUs do them: fp32 sums, rounded once.
 
     torch's own fp16 convolution on the CPU takes 16 s for 256 channels of 64 x 64 pixels, fp32
     0.02 s (2.13, one thread).
     """
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is torch.ops.aten.convolution.default and args[0].device.type == "cpu":
             dtype = args[0].dtype
             return func(*(_cast(arg, torch.float32) for arg in args[:3]), *args[3:]).to(dtype)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -182,10 +173,6 @@ def first_nonfinite(module: nn.Module, image: Tensor) -> str | None:
         return hook
 
     handles = [c.register_forward_hook(watch(n)) for n, c in module.named_modules()]
-    try:
-        with fast_on_cpu():
-            module(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles), fast_on_cpu():
+        module(image)
     return found[0] if found else None

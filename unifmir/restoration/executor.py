@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from unifmir.errors import TooLittleMemoryError
@@ -200,17 +199,6 @@ def restore_array(
     restore(ArraySource(image, axes, info), sink_of, predictor, options, on_progress=on_progress)
     restored: FloatImage = sinks[-1].array()
     return restored
-
-
-def seam_over_range(
-    whole: Float32[np.ndarray, "*axes"], tiled: Float32[np.ndarray, "*axes"]
-) -> float:
-    """Largest difference of a tiled result from the untiled one, over the range of that.
-
-    The difference itself where the untiled result is constant.
-    """
-    extent = float(whole.max() - whole.min())
-    return float(np.abs(whole - tiled).max()) / (extent if extent > 0 else 1.0)
 
 
 def _result(

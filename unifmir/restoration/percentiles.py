@@ -14,7 +14,7 @@ from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.normalize import Scaling, scaled, scaling_between
+from unifmir.normalize import Scaling, check_real, not_finite, scaled, scaling_between
 from unifmir.restoration.resampling import StackView
 from unifmir.tasks.base import Normalization
 
@@ -43,11 +43,8 @@ def measure_scaling(stack: StackView, normalization: Normalization) -> Scaling:
     ImageError
         As `normalize`.
     """
-    if stack.source.dtype.kind not in "biuf":
-        raise ImageError(
-            f"pixels are {stack.source.dtype}, expected integers or real floating-point numbers"
-        )
-    if normalization.method == "light_field":
+    check_real(stack.source.dtype)
+    if normalization.inside:
         brightest = statistics(stack.blocks, ()).maximum
         return Scaling(0.0, brightest if brightest > 0 else 1.0)
     wanted = (normalization.low_percent, normalization.high_percent)
@@ -125,10 +122,7 @@ def _first_pass(reread: Reread) -> _Summary:
     if dtype is None or digits is None or not count:
         raise ImageError("the image is empty")
     if nan or infinite:
-        raise ImageError(
-            f"{nan} pixels are NaN and {infinite} are infinite, of {count}; "
-            "replace them (for example by the image's median) and try again"
-        )
+        raise not_finite(nan, infinite, count)
     return _Summary(count, dtype, minimum, maximum, digits)
 
 

@@ -43,7 +43,7 @@ def read_block(
 ) -> ImageBlock:
     """Read a part of a raw image, scaled as the network wants it."""
     raw = image.read(read)
-    if TASKS[predictor.config.task].normalization.method == "light_field":
+    if TASKS[predictor.config.task].normalization.inside:
         return ImageBlock(raw.astype(np.float32), read, write, image.size, scaling.span)
     return ImageBlock(normalize_part(scaling, raw), read, write, image.size)
 

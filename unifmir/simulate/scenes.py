@@ -299,7 +299,7 @@ def normalize_pair(scene: SimulatedPair) -> tuple[Image, Image]:
         image (Weigert et al. 2018), so that an output mapped back with the image's is in photons.
         Volume: both in [-1, 1].
     """
-    if TASKS[scene.task].normalization.method == "light_field":
+    if TASKS[scene.task].normalization.inside:
         brightest = float(scene.image.max()) or 1.0
         return scene.image / np.float32(BRIGHTEST_FRACTION * brightest) - 1, scene.target * 2 - 1
     image = _rescaled(scene.image, scene.image, scene.task)

@@ -13,7 +13,7 @@ class Normalization:
     """How an image becomes the network's input, and how the output goes back.
 
     `percentile`: (x - p_low) / (p_high - p_low), percentiles of the whole image or stack.
-    `light_field`: x / (0.55 * max) - 1, computed inside the image interface.
+    `light_field`: x / (`BRIGHTEST_FRACTION` * max) - 1, computed inside the image interface.
     """
 
     method: Literal["percentile", "light_field"]
@@ -24,6 +24,11 @@ class Normalization:
     invertible: bool = True
     """Whether the output is mapped back with the input's own percentiles."""
     source: str = ""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the image interface computes it, from the whole image's brightest pixel."""
+        return self.method == "light_field"
 
 
 CARE_PERCENTILES = Normalization(
@@ -225,8 +230,6 @@ class TaskSpec:
     output_axes: str
     """Axes of the result, as `input_axes`."""
     normalization: Normalization
-    size: SizeRule
-    """Lateral sizes of the image interface."""
     network: str
     """`module:class` of the single-task network."""
     interfaces: tuple[str, ...]
@@ -239,6 +242,8 @@ class TaskSpec:
     workloads: Workloads
     card: CardText
     sample: SampleFile
+    size: SizeRule = SizeRule(minimum=1)
+    """Lateral sizes of the image interface."""
     isotropic_sampling: bool = False
     """Whether stacks are first interpolated along z to the lateral pixel size."""
     shape: NetworkShape = field(default_factory=NetworkShape)

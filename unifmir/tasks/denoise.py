@@ -1,56 +1,41 @@
 """Denoising."""
 
-from unifmir.tasks.base import (
-    CARE_PERCENTILES,
-    NORMALISED_OUTPUT,
-    SHARED_TAIL,
-    CardText,
-    EvaluationRecipe,
-    MultiTaskPart,
-    NetworkShape,
-    SampleFile,
-    Simulation,
-    SizeRule,
-    TaskSpec,
-    TrainingRecipe,
-    Workloads,
-)
+from unifmir.tasks import base
 
-DENOISE = TaskSpec(
+DENOISE = base.TaskSpec(
     name="denoise",
     title="Denoising",
     summary="Removes noise from a stack, each slice with its neighbours in view.",
     input_axes="zyx",
     output_axes="zyx",
-    normalization=CARE_PERCENTILES,
-    size=SizeRule(minimum=1),
+    normalization=base.CARE_PERCENTILES,
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("volumetric", "windows", "planes"),
     zoo_tags=("denoising", "image-restoration"),
-    training=TrainingRecipe(
+    training=base.TrainingRecipe(
         scene_size=96, scenes=240, patch=48, batch=4, paper_patch=64, paper_batch=32
     ),
-    simulation=Simulation("unifmir.simulate.scenes:noisy_stack"),
-    evaluation=EvaluationRecipe(128, "unifmir.training.baselines:smoothed"),
-    workloads=Workloads(
+    simulation=base.Simulation("unifmir.simulate.scenes:noisy_stack"),
+    evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:smoothed"),
+    workloads=base.Workloads(
         patch=((8, 160, 128),),
         image=((8, 320, 256),),
         sweep=((4, 64, 64), (4, 96, 96), (4, 128, 128), (4, 192, 192), (4, 256, 256)),
         paper=((41, 160, 128),),
     ),
-    card=CardText(
+    card=base.CardText(
         intended_use=(
             "Noisy fluorescence stacks of any number of slices, one channel. Each slice is "
             "restored from itself and its neighbours."
         ),
-        limitations=NORMALISED_OUTPUT
+        limitations=base.NORMALISED_OUTPUT
         + (
             " Consumers that pad a stack by mirroring show the network mirrored neighbours at the "
             "first and last slices; the official inference repeats the slice."
         ),
         cites_care=True,
     ),
-    sample=SampleFile(
+    sample=base.SampleFile(
         file="denoise.tif",
         sha256="76b1292ccb2645c6472437f126a4ad2cf86692b7458d3ac75523cfa1f1f78e55",
         shape=(16, 128, 128),
@@ -65,10 +50,9 @@ DENOISE = TaskSpec(
         source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
-        pixel_size_um=None,
     ),
-    shape=NetworkShape(slices="odd"),
-    multitask=MultiTaskPart(
-        renamed={"conv_firstdT.": "conv_first.", **SHARED_TAIL}, channels="denoise_channels"
+    shape=base.NetworkShape(slices="odd"),
+    multitask=base.MultiTaskPart(
+        renamed={"conv_firstdT.": "conv_first.", **base.SHARED_TAIL}, channels="denoise_channels"
     ),
 )

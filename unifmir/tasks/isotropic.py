@@ -1,56 +1,40 @@
 """Isotropic reconstruction."""
 
-from unifmir.tasks.base import (
-    CARE_PERCENTILES,
-    NORMALISED_OUTPUT,
-    SHARED_TAIL,
-    CardText,
-    CoverPicture,
-    EvaluationRecipe,
-    MultiTaskPart,
-    NetworkShape,
-    SampleFile,
-    Simulation,
-    SizeRule,
-    TaskSpec,
-    TrainingRecipe,
-    Workloads,
-)
+from unifmir.tasks import base
 
-ISOTROPIC = TaskSpec(
+ISOTROPIC = base.TaskSpec(
     name="isotropic",
     title="Isotropic reconstruction",
     summary="Restores the axial resolution of a stack interpolated to isotropic sampling.",
     input_axes="zyx",
     output_axes="zyx",
-    normalization=CARE_PERCENTILES,
-    size=SizeRule(minimum=1),
+    normalization=base.CARE_PERCENTILES,
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("volumetric-isotropic", "isotropic"),
     zoo_tags=("image-restoration", "image-reconstruction"),
-    training=TrainingRecipe(
+    training=base.TrainingRecipe(
         scene_size=64, scenes=120, patch=48, batch=4, paper_patch=64, paper_batch=32
     ),
-    simulation=Simulation("unifmir.simulate.scenes:coarse_planes"),
-    evaluation=EvaluationRecipe(48, "unifmir.training.baselines:smoothed"),
-    workloads=Workloads(
+    simulation=base.Simulation("unifmir.simulate.scenes:coarse_planes"),
+    evaluation=base.EvaluationRecipe(48, "unifmir.training.baselines:smoothed"),
+    workloads=base.Workloads(
         patch=((24, 48, 48),),
         image=((48, 96, 96),),
         sweep=((16, 24, 24), (16, 32, 32), (24, 48, 48), (32, 64, 64)),
         paper=((301, 188, 188),),
     ),
-    card=CardText(
+    card=base.CardText(
         intended_use=(
             "Fluorescence stacks whose axial axis has already been interpolated to the lateral "
             "pixel size, one channel. Sections along both lateral axes are restored and combined."
         ),
-        limitations=NORMALISED_OUTPUT
+        limitations=base.NORMALISED_OUTPUT
         + " Interpolate z first: the package does not know your voxel size.",
         cites_care=True,
     ),
     # 60 cubed is 120 sections of 60 x 60: about 10 s on two cores at the paper's size.
-    cover=CoverPicture(side=60, planes=60, view="section"),
-    sample=SampleFile(
+    cover=base.CoverPicture(side=60, planes=60, view="section"),
+    sample=base.SampleFile(
         file="isotropic.tif",
         sha256="34648d812f917df39831fb276113267e391fb916f6ea2de117a2902e1e457da4",
         shape=(48, 64, 64),
@@ -65,11 +49,10 @@ ISOTROPIC = TaskSpec(
         source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
-        pixel_size_um=None,
     ),
     isotropic_sampling=True,
-    shape=NetworkShape(),
-    multitask=MultiTaskPart(
-        renamed={"conv_firstiso.": "conv_first.", **SHARED_TAIL}, channels="isotropic_channels"
+    shape=base.NetworkShape(),
+    multitask=base.MultiTaskPart(
+        renamed={"conv_firstiso.": "conv_first.", **base.SHARED_TAIL}, channels="isotropic_channels"
     ),
 )

@@ -1,39 +1,23 @@
 """Surface projection."""
 
-from unifmir.tasks.base import (
-    NORMALISED_OUTPUT,
-    SHARED_TAIL,
-    CardText,
-    CoverPicture,
-    EvaluationRecipe,
-    MultiTaskPart,
-    NetworkShape,
-    Normalization,
-    SampleFile,
-    Simulation,
-    SizeRule,
-    TaskSpec,
-    TrainingRecipe,
-    Workloads,
-)
+from unifmir.tasks import base
 
-PROJECTION = TaskSpec(
+PROJECTION = base.TaskSpec(
     name="projection",
     title="Surface projection",
     summary="Projects the surface inside a stack onto one denoised plane.",
     input_axes="zyx",
     output_axes="yx",
-    normalization=Normalization(
+    normalization=base.Normalization(
         "percentile",
         2.0,
         99.8,
         source="training data of the paper; its test images are stored normalised",
     ),
-    size=SizeRule(minimum=1),
     network="unifmir.networks.projection:ProjectionRestoration",
     interfaces=("volumetric-projection", "projection"),
     zoo_tags=("image-reconstruction", "image-restoration"),
-    training=TrainingRecipe(
+    training=base.TrainingRecipe(
         scene_size=80,
         scenes=240,
         patch=64,
@@ -43,15 +27,15 @@ PROJECTION = TaskSpec(
         first_stage_weight=0.001,
         pretraining_first_stage_weight=0.001,
     ),
-    simulation=Simulation("unifmir.simulate.scenes:surface", planes=50, result_planes=1),
-    evaluation=EvaluationRecipe(96, "unifmir.training.baselines:projected"),
-    workloads=Workloads(
+    simulation=base.Simulation("unifmir.simulate.scenes:surface", planes=50, result_planes=1),
+    evaluation=base.EvaluationRecipe(96, "unifmir.training.baselines:projected"),
+    workloads=base.Workloads(
         patch=((50, 48, 48),),
         image=((50, 96, 96),),
         sweep=((50, 24, 24), (50, 32, 32), (50, 48, 48), (50, 64, 64), (50, 96, 96)),
         paper=((50, 144, 176),),
     ),
-    card=CardText(
+    card=base.CardText(
         intended_use=(
             "Stacks of a surface, one channel, with exactly the number of planes the network was "
             "trained with."
@@ -60,10 +44,10 @@ PROJECTION = TaskSpec(
             "The attention of the projecting network is global: a tile gives another result than "
             "the whole image, within the amount stated under Validation. "
         )
-        + NORMALISED_OUTPUT,
+        + base.NORMALISED_OUTPUT,
     ),
-    cover=CoverPicture(side=96, planes=None, view="maximum"),
-    sample=SampleFile(
+    cover=base.CoverPicture(side=96, planes=None, view="maximum"),
+    sample=base.SampleFile(
         file="projection.tif",
         sha256="0d4b67cda24f97c4e28bd887827ce069f915d1e7130028fe1a1e33a26a76c4a3",
         shape=(50, 96, 96),
@@ -77,11 +61,10 @@ PROJECTION = TaskSpec(
         source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
-        pixel_size_um=None,
     ),
-    shape=NetworkShape(stage="projector"),
-    multitask=MultiTaskPart(
-        renamed={"conv_firstproj.": "conv_first.", **SHARED_TAIL},
+    shape=base.NetworkShape(stage="projector"),
+    multitask=base.MultiTaskPart(
+        renamed={"conv_firstproj.": "conv_first.", **base.SHARED_TAIL},
         first_stage="project.",
         restoration="denoise.",
         body_residual=False,

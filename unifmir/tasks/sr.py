@@ -1,56 +1,40 @@
 """Super-resolution."""
 
-from unifmir.tasks.base import (
-    NORMALISED_OUTPUT,
-    SHARED_TAIL,
-    CardText,
-    CoverPicture,
-    EvaluationRecipe,
-    MultiTaskPart,
-    NetworkShape,
-    Normalization,
-    SampleFile,
-    Simulation,
-    SizeRule,
-    TaskSpec,
-    TrainingRecipe,
-    Workloads,
-)
+from unifmir.tasks import base
 
-SR = TaskSpec(
+SR = base.TaskSpec(
     name="sr",
     title="Super-resolution",
     summary="Doubles the sampling of a widefield image and restores detail.",
     input_axes="yx",
     output_axes="yx",
-    normalization=Normalization(
+    normalization=base.Normalization(
         "percentile", 0.0, 100.0, clip=True, source="min-max, as in the official inference"
     ),
-    size=SizeRule(minimum=1),
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("enlarged", "planes"),
     zoo_tags=("super-resolution", "image-restoration"),
-    training=TrainingRecipe(
+    training=base.TrainingRecipe(
         scene_size=96, scenes=400, patch=32, batch=4, paper_patch=128, paper_batch=4
     ),
-    simulation=Simulation("unifmir.simulate.scenes:super_resolution"),
-    evaluation=EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),
-    workloads=Workloads(
+    simulation=base.Simulation("unifmir.simulate.scenes:super_resolution"),
+    evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),
+    workloads=base.Workloads(
         patch=((1, 128, 128),),
         image=((1, 256, 256),),
         sweep=((1, 64, 64), (1, 96, 96), (1, 128, 128), (1, 192, 192), (1, 256, 256)),
         paper=((1, 128, 128),),
     ),
-    card=CardText(
+    card=base.CardText(
         intended_use=(
             "Two-dimensional fluorescence images, one channel, of the kind the weights were "
             "trained on. Each image is scaled by its own minimum and maximum."
         ),
         limitations="A hot pixel sets the maximum and darkens the rest: remove it first. "
-        + NORMALISED_OUTPUT,
+        + base.NORMALISED_OUTPUT,
     ),
-    cover=CoverPicture(side=120),
-    sample=SampleFile(
+    cover=base.CoverPicture(side=120),
+    sample=base.SampleFile(
         file="sr.tif",
         sha256="3e7d159818a7683e43a29b55f56ad46fb5cc452e67814e06edf7de595de90b35",
         shape=(160, 160),
@@ -65,11 +49,10 @@ SR = TaskSpec(
         source="nanopyx 2.1.5 (PyPI), nanopyx/data/examples/Cell2_TIRF_COS7_IC/thumbnail.jpg",
         licence="CC-BY-4.0",
         authors=("Inês Cunha, Instituto Gulbenkian de Ciência, 2023",),
-        pixel_size_um=None,
     ),
-    shape=NetworkShape(magnifies=True),
-    multitask=MultiTaskPart(
-        renamed={"conv_firstsr.": "conv_first.", "upsamplesr.": "upsample.", **SHARED_TAIL},
+    shape=base.NetworkShape(magnifies=True),
+    multitask=base.MultiTaskPart(
+        renamed={"conv_firstsr.": "conv_first.", "upsamplesr.": "upsample.", **base.SHARED_TAIL},
         channels="sr_channels",
         scale="sr_scale",
     ),

@@ -1,34 +1,21 @@
 """Light-field volume reconstruction."""
 
-from unifmir.tasks.base import (
-    CardText,
-    CoverPicture,
-    EvaluationRecipe,
-    MultiTaskPart,
-    NetworkShape,
-    Normalization,
-    SampleFile,
-    Simulation,
-    SizeRule,
-    TaskSpec,
-    TrainingRecipe,
-    Workloads,
-)
+from unifmir.tasks import base
 
-VOLUME = TaskSpec(
+VOLUME = base.TaskSpec(
     name="volume",
     title="Light-field volume reconstruction",
     summary="Reconstructs a volume from one raw light-field image.",
     input_axes="yx",
     output_axes="zyx",
-    normalization=Normalization(
+    normalization=base.Normalization(
         "light_field", invertible=False, source="as in the official inference"
     ),
-    size=SizeRule(minimum=11, multiple_of=11),
+    size=base.SizeRule(minimum=11, multiple_of=11),
     network="unifmir.networks.volume:VolumeRestoration",
     interfaces=("light-field",),
     zoo_tags=("image-reconstruction", "image-restoration"),
-    training=TrainingRecipe(
+    training=base.TrainingRecipe(
         scene_size=12,
         scenes=300,
         patch=8,
@@ -44,15 +31,15 @@ VOLUME = TaskSpec(
         # 1,700 steps.
         pretraining_first_stage_weight=1.0,
     ),
-    simulation=Simulation("unifmir.simulate.scenes:light_field", views=121, result_planes=31),
-    evaluation=EvaluationRecipe(12, "unifmir.training.baselines:refocused"),
-    workloads=Workloads(
+    simulation=base.Simulation("unifmir.simulate.scenes:light_field", views=121, result_planes=31),
+    evaluation=base.EvaluationRecipe(12, "unifmir.training.baselines:refocused"),
+    workloads=base.Workloads(
         patch=((1, 15, 15),),
         image=((1, 30, 30),),
         sweep=((1, 8, 8), (1, 11, 11), (1, 15, 15), (1, 21, 21), (1, 30, 30)),
         paper=((1, 15, 15),),
     ),
-    card=CardText(
+    card=base.CardText(
         intended_use=(
             "Raw light-field images, one channel, with the number of pixels behind each lens the "
             "network was trained with, rectified so that a lens starts at the first pixel."
@@ -62,8 +49,8 @@ VOLUME = TaskSpec(
             "images, not on tiles."
         ),
     ),
-    cover=CoverPicture(side=24, view="maximum"),
-    sample=SampleFile(
+    cover=base.CoverPicture(side=24, view="maximum"),
+    sample=base.SampleFile(
         file="volume.tif",
         sha256="d31445f184e1a89081c864ec7f1aff74f300fe937af9c25072a681778632b65a",
         shape=(275, 275),
@@ -83,8 +70,8 @@ VOLUME = TaskSpec(
         authors=("Rudolf Oldenbourg, Marine Biological Laboratory, Woods Hole, 2019",),
         pixel_size_um=0.1517,
     ),
-    shape=NetworkShape(stage="view_unet"),
-    multitask=MultiTaskPart(
+    shape=base.NetworkShape(stage="view_unet"),
+    multitask=base.MultiTaskPart(
         renamed={
             "conv_firstv.": "conv_first.",
             "conv_before_upsamplev.": "conv_before_upsample.",

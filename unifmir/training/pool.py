@@ -70,7 +70,6 @@ def simulate_pool(
     recipe: TrainingRecipe,
     seed: int,
     *,
-    split: str = "train",
     on_scene: Callable[[], None] | None = None,
 ) -> Pool:
     """Simulate the pool of one task.
@@ -80,14 +79,12 @@ def simulate_pool(
     task : str
     recipe : TrainingRecipe
     seed : int
-    split : str
-        Training and held-out scenes never share random numbers.
     on_scene : callable, optional
         Called after each scene.
     """
     images, targets = [], []
     for index in range(recipe.scenes):
-        scene = simulate_pair(task, generator(task, seed, split, index), recipe.scene_size)
+        scene = simulate_pair(task, generator(task, seed, "train", index), recipe.scene_size)
         image, target = normalize_pair(scene)
         images.append(np.ascontiguousarray(image, dtype=np.float32))
         targets.append(np.ascontiguousarray(target, dtype=np.float32))

@@ -140,16 +140,22 @@ class Training:
             else:
                 kept[key].copy_(value)
 
-    def save(self, path: Path) -> None:
-        """Write everything needed to go on, all or nothing."""
-        state = {
+    def _identity(self) -> dict[str, Any]:
+        """All that a training that goes on must have in common with the one that was saved."""
+        return {
             "schema": STATE_SCHEMA,
-            "step": self.step,
             "seed": self.seed,
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,
             "steps": self.schedule.steps,
             "mixed_loss": self.mixed_loss,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on, all or nothing."""
+        state = {
+            **self._identity(),
+            "step": self.step,
             "losses": self.losses,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -170,15 +176,7 @@ class Training:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises many kinds on a broken file
             raise CheckpointError(f"{path.name}: not a training state ({error})") from error
-        mine = {
-            "schema": STATE_SCHEMA,
-            "seed": self.seed,
-            "order": list(self.order),
-            "learning_rate": self.schedule.learning_rate,
-            "steps": self.schedule.steps,
-            "mixed_loss": self.mixed_loss,
-        }
-        for key, value in mine.items():
+        for key, value in self._identity().items():
             if state.get(key) != value:
                 raise CheckpointError(
                     f"{path.name} was saved with {key} = {state.get(key)}, this training has "

@@ -1,8 +1,9 @@
 """Folders of the zoo: inside the package, in the user's folder, in the cache."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
+
+from unifmir.user_folders import user_folder
 
 HOME_VARIABLE = "UNIFMIR_HOME"
 CACHE_VARIABLE = "UNIFMIR_CACHE"
@@ -16,17 +17,9 @@ def packaged(*parts: str) -> Path:
 
 def home() -> Path:
     """The user's own entries, files and pins: kept until the user removes them."""
-    return _folder(HOME_VARIABLE, "user_data_dir")
+    return user_folder(HOME_VARIABLE, "data")
 
 
 def cache() -> Path:
     """Downloaded files: they can be removed at any time."""
-    return _folder(CACHE_VARIABLE, "user_cache_dir")
-
-
-def _folder(variable: str, function: str) -> Path:
-    if value := os.environ.get(variable):
-        return Path(value).expanduser().absolute()
-    import platformdirs
-
-    return Path(getattr(platformdirs, function)("unifmir", appauthor=False))
+    return user_folder(CACHE_VARIABLE, "cache")

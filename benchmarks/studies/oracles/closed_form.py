@@ -53,11 +53,29 @@ def count_analytic(
     """
     shapes: Sequence[tuple[int, ...]] = [tuple(shape)]
     if interface == "image":
-        shapes = interface_of(config).network_inputs(config.signature, tuple(shape))
+        shapes = _network_inputs(config, tuple(shape))
     items = [item for one in shapes for item in _network(config, one)]
     if exported and isinstance(config, ReferenceConfig):
         items += [item for one in shapes for item in exported_items(config, one)]
     return merged(items)
+
+
+def _network_inputs(config: SingleConfig, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Shapes that the plain network is given for an image of a shape: one input, or two."""
+    row, signature = interface_of(config), config.signature
+    batch, _, *depth, height, width = shape
+    if row.axial:
+        # A slice for each x, rows y, and one for each y, rows x; columns z.
+        (planes,) = depth
+        return [(batch * width, 1, height, planes), (batch * height, 1, width, planes)]
+    if row.neighbours:
+        return [(batch * depth[0], signature.channels, height, width)]
+    if row.lenses:
+        side = isqrt(signature.channels)
+        return [(batch, signature.channels, height // side, width // side)]
+    if depth and not signature.volumetric:
+        return [(batch, *depth, height, width)]
+    return [(batch, 1, *depth, height * signature.enlarge, width * signature.enlarge)]
 
 
 def _network(config: SingleConfig, shape: tuple[int, ...]) -> Iterator[Item]:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from unifmir.config import SingleConfig
-from unifmir.cost.counting import count
+from unifmir.cost.dispatcher import count_dispatched
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
@@ -122,7 +122,7 @@ def costs(
     """
     parameters = sum(p.numel() for p in network.parameters())
     return {
-        "gmac": float(f"{count(module, image.shape).macs / 1e9:.3g}"),
+        "gmac": float(f"{count_dispatched(module, image.shape).macs / 1e9:.3g}"),
         "image_px": list(image.shape[2:]),
         "parameters": parameters,
         "float32_bytes": 4 * parameters,

@@ -103,7 +103,7 @@ def test_an_output_whose_creation_was_interrupted_is_begun_anew(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", [*FORMATS, "out.png"])
 def test_what_is_discarded_leaves_nothing(tmp_path: Path, name: str) -> None:
-    plane = {"shape": (1, 1, 1, 40, 50), "info": INFO.without("z"), "chunks": None}
+    plane = {"shape": (1, 1, 1, 40, 50), "info": ImageInfo("a", "yx"), "chunks": None}
     sink_of(tmp_path / name, **plane).discard()
     assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import onnx
@@ -23,6 +24,18 @@ from unifmir.tasks import TASKS
 def outgrowing(tiny_single):
     """A network whose residual stream fp16 cannot hold."""
     return outgrow(tiny_single("sr"))
+
+
+@pytest.fixture(scope="module")
+def planned(tiny_single):
+    """Function from a task to its network and the fp16 plan of it."""
+
+    @cache
+    def of(task):
+        network = tiny_single(task)
+        return network, plan_precision(network, "fp16", [task_input(task)])
+
+    return of
 
 
 def exported(module: nn.Module, x: torch.Tensor, fixed: set[int]) -> bytes:
@@ -47,10 +60,9 @@ def exported(module: nn.Module, x: torch.Tensor, fixed: set[int]) -> bytes:
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["network", "image"])
 @pytest.mark.parametrize("task", list(TASKS))
-def test_computing_fp16_is_well_typed_onnx_at_every_size(task, wrapped, tiny_single):
-    network = tiny_single(task)
+def test_computing_fp16_is_well_typed_onnx_at_every_size(task, wrapped, planned):
+    network, plan = planned(task)
     module = image_interface(network) if wrapped else network
-    plan = plan_precision(network, "fp16", [task_input(task)])
     low = computing(module, plan.recipe)
     first, second = (image(*shape) for shape in (IMAGES if wrapped else SHAPES)[task])
     channels = {1, 2} if wrapped and task == "projection" else {1}

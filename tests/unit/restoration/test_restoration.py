@@ -14,6 +14,7 @@ from tests.helpers.restoration_cases import (
     options_for,
     picture,
     predictor_of,
+    seam_over_range,
     small,
     weighted,
 )
@@ -28,7 +29,6 @@ from unifmir.restoration.executor import (
     restore,
     restore_array,
     restore_tile,
-    seam_over_range,
 )
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration

@@ -12,6 +12,7 @@ from tests.helpers.restoration_cases import (
     options_for,
     picture,
     predictor_of,
+    seam_over_range,
     small,
 )
 from unifmir.errors import ImageError
@@ -19,7 +20,7 @@ from unifmir.images.arrays import ArraySource
 from unifmir.images.base import ImageInfo
 from unifmir.model import image_interface
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import restore_array, seam_over_range
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.geometry import whole_box
 from unifmir.restoration.resampling import (
     Resampled,

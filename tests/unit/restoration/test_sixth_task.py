@@ -10,10 +10,11 @@ from tests.helpers.restoration_cases import (
     by_image_interface,
     picture,
     predictor_of,
+    seam_over_range,
     weighted,
 )
 from unifmir.images.arrays import ArraySource
-from unifmir.restoration.executor import restore_array, seam_over_range
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.tasks import TASKS

@@ -10,37 +10,38 @@ products of two activations (attention), functional calls, GELU, and layers that
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unifmir.cost.meta_device import META, meta_copy
+from unifmir.module_hooks import removed_after
 from unifmir.networks.swin import WindowAttention
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Cost of each kind of layer. Per element of the output unless said."""
+    """Cost of each kind of layer. Per element of the output unless said; by default as in B."""
 
     name: str
     title: str
     used_for: str
     """Rows of the paper's tables."""
-    conv_bias: int
+    conv_bias: int = 1
     """Operations for the bias of a convolution."""
-    linear_adds: bool
+    linear_adds: bool = False
     """Fully connected layers: multiplications and additions one each, the bias's included;
     otherwise one for a multiply-accumulate and none for the bias."""
-    batch_norm: int
-    layer_norm: int
-    leaky_relu: int
-    nearest: int
+    batch_norm: int = 2
+    layer_norm: int = 0
+    leaky_relu: int = 1
+    nearest: int = 0
     """nn.Upsample to the nearest neighbour. The other modes do not occur."""
-    softmax: bool
+    softmax: bool = False
     """3 n - 1 for each row of n values; otherwise nothing."""
-    norm_parameters: bool
+    norm_parameters: bool = True
     """Whether layer norms' parameters are in its number of parameters."""
 
 
@@ -51,26 +52,12 @@ CONVENTIONS: dict[str, Convention] = {
             name="A",
             title="thop 0.0.31.post2001170342",
             used_for="prediction: prune-UniFMIR for sr",
-            conv_bias=1,
             linear_adds=True,
-            batch_norm=2,
-            layer_norm=0,
-            leaky_relu=1,
-            nearest=0,
-            softmax=False,
-            norm_parameters=True,
         ),
         Convention(
             name="B",
             title="thop 0.0.31.post2004101309 to 0.0.5.post2110061705",
             used_for="prediction: all other rows (those without a Linear layer are equal in A)",
-            conv_bias=1,
-            linear_adds=False,
-            batch_norm=2,
-            layer_norm=0,
-            leaky_relu=1,
-            nearest=0,
-            softmax=False,
             norm_parameters=False,
         ),
         Convention(
@@ -78,13 +65,11 @@ CONVENTIONS: dict[str, Convention] = {
             title="thop 0.1.0.post2207010342 to 0.1.1.post2209072238",
             used_for="training: UniFMIR, VCD-Net, ENLCN and DFCAN",
             conv_bias=0,
-            linear_adds=False,
             batch_norm=4,
             layer_norm=4,
             leaky_relu=0,
             nearest=1,
             softmax=True,
-            norm_parameters=True,
         ),
     )
 }
@@ -100,10 +85,6 @@ class ConventionCount:
     """Class of the layer -> operations."""
     parameters: int
     """Trainable values as the convention counts them."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The count as JSON values."""
-        return asdict(self)
 
 
 Rule = Callable[[Convention, Any, Tensor, Tensor], int]
@@ -124,16 +105,9 @@ def _linear(convention: Convention, layer: Any, _x: Tensor, y: Tensor) -> int:
     return y.numel() * (inputs + adds)
 
 
-def _batch_norm(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
-    return convention.batch_norm * x.numel()
-
-
-def _layer_norm(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
-    return convention.layer_norm * x.numel()
-
-
-def _leaky_relu(convention: Convention, _layer: Any, x: Tensor, _y: Tensor) -> int:
-    return convention.leaky_relu * x.numel()
+def _per_value(name: str) -> Rule:
+    """Rule of a layer that costs the convention's field of that name for each value it reads."""
+    return lambda convention, _layer, x, _y: int(getattr(convention, name) * x.numel())
 
 
 def _upsample(convention: Convention, layer: Any, _x: Tensor, y: Tensor) -> int:
@@ -160,11 +134,11 @@ _RULES: dict[type[nn.Module], Rule] = {
     nn.ConvTranspose2d: _conv,
     nn.ConvTranspose3d: _conv,
     nn.Linear: _linear,
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.BatchNorm3d: _batch_norm,
-    nn.LayerNorm: _layer_norm,
-    nn.LeakyReLU: _leaky_relu,
+    nn.BatchNorm1d: _per_value("batch_norm"),
+    nn.BatchNorm2d: _per_value("batch_norm"),
+    nn.BatchNorm3d: _per_value("batch_norm"),
+    nn.LayerNorm: _per_value("layer_norm"),
+    nn.LeakyReLU: _per_value("leaky_relu"),
     nn.Softmax: _softmax,
     nn.Upsample: _upsample,
     WindowAttention: _attention_softmax,
@@ -197,12 +171,8 @@ def count_in(convention: str, module: nn.Module, shape: Sequence[int]) -> Conven
 
     layers = [child for child in copy.modules() if type(child) in _RULES]
     handles = [layer.register_forward_hook(add) for layer in layers]
-    try:
-        with torch.no_grad():
-            copy(torch.empty(tuple(shape), device=META))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles), torch.no_grad():
+        copy(torch.empty(tuple(shape), device=META))
     nonzero = {name: count for name, count in sorted(by_layer.items()) if count}
     parameters = leaf_parameters(module, norms=rules.norm_parameters)
     return ConventionCount(convention, sum(nonzero.values()), nonzero, parameters)

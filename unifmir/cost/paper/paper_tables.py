@@ -8,7 +8,7 @@ is the printed figure.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import cache
@@ -24,6 +24,7 @@ from unifmir.cost.meta_device import meta_network
 from unifmir.cost.paper.conventions import count_in
 from unifmir.cost.paper.parameters import ParameterCount, count_parameters
 from unifmir.cost.paper.recipes import RECIPES, Definition, Other, Recipe, Run
+from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.text_tables import TextTable
 
@@ -37,8 +38,10 @@ BITS = {row.dtype: row.bits for row in ELEMENT_TYPES.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(JsonOutput):
     """One printed figure and ours."""
+
+    computed = ("equal",)
 
     unit: str
     printed: str
@@ -70,8 +73,10 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
-class PaperRow:
+class PaperRow(JsonOutput):
     """One row of the paper's Extended Data Table 1 or 2, as printed and as computed now."""
+
+    computed = ("equal", "verdict")
 
     table: int
     """1 training, 2 prediction."""
@@ -116,20 +121,6 @@ class PaperRow:
         """Verdict on the whole row: `equal`, or what each other figure is."""
         rest = [f"{name} {f.verdict}" for name, f in self.figures.items() if f.verdict != EQUAL]
         return "; ".join(rest) or EQUAL
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON values."""
-        figures = {
-            name: {**asdict(figure), "equal": figure.equal} for name, figure in self.figures.items()
-        }
-        return {
-            **asdict(self),
-            **figures,
-            "counted_input": list(self.counted_input),
-            "alternatives": [asdict(row) for row in self.alternatives],
-            "equal": self.equal,
-            "verdict": self.verdict,
-        }
 
 
 def printed_rows() -> list[dict[str, str]]:

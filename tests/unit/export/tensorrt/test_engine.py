@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 import unifmir
-from tests.golden.weights import filled
+from tests.compat.packages import network
 from tests.helpers import fake_tensorrt
 from unifmir.benchmarks.measure.prepared_files import PreparedFiles
 from unifmir.checkpoint.saving import save
@@ -33,7 +33,7 @@ from unifmir.export.runtimes.tensorrt.host import Host
 from unifmir.export.runtimes.tensorrt.library import Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.hashing import sha256_of
-from unifmir.model import build, image_interface
+from unifmir.model import image_interface
 
 CARD = Host("Linux", "A card", "GPU-1", "8.6", "13.0", "580.65.06")
 SMALL = "1x1x8x8,1x1x16x24,2x1x24x24"
@@ -67,10 +67,8 @@ def card(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def published(tiny_config, tmp_path_factory):
+def published(tmp_path_factory):
     """A folder with a tiny fp32 sr engine that was verified on `CARD`."""
-    network = build(tiny_config.single("sr"))
-    network.load_state_dict(filled(network.state_dict(), seed=0))
     folder = tmp_path_factory.mktemp("engine")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "tensorrt", fake_tensorrt.module())
@@ -78,7 +76,7 @@ def published(tiny_config, tmp_path_factory):
         for module in (exporter, engine, runner):
             patch.setattr(module, "host", lambda: CARD)
         options = {"tensorrt": EngineOptions(profile=SMALL)}
-        unifmir.export(network, folder, formats=("tensorrt",), options=options)
+        unifmir.export(network("sr"), folder, formats=("tensorrt",), options=options)
     return folder
 
 
@@ -96,12 +94,12 @@ def graph(published):
 
 
 @pytest.fixture
-def export(tiny_single, tmp_path):
+def export(tmp_path):
     """Function that exports a tiny sr network, with options of the engine."""
 
     def run(precision="fp32", task="sr", **options):
         (artifact,) = unifmir.export(
-            tiny_single(task),
+            network(task),
             tmp_path / "out",
             formats=("tensorrt",),
             precision=precision,
@@ -142,10 +140,10 @@ def test_an_fp16_engine_is_built_verified_and_published_on_every_version(
     assert {shape[0] for shape in shapes} == {1, 2}
 
 
-def test_a_loaded_engine_gives_the_picture(path, tiny_single):
+def test_a_loaded_engine_gives_the_picture(path):
     image = np.random.default_rng(0).random((2, 1, 17, 20), dtype=np.float32)
     with torch.inference_mode():
-        expected = image_interface(tiny_single("sr"))(torch.from_numpy(image)).numpy()
+        expected = image_interface(network("sr"))(torch.from_numpy(image)).numpy()
     loaded = engine.load(path)
     assert not FP32.failures(compare(expected, loaded.run(image)))
     with pytest.raises(ExportError, match=r"3x1x17x20: .* takes 1x1x8x8 to 2x1x24x24"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.golden.weights import filled
+from tests.compat.packages import network
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
@@ -19,7 +19,6 @@ from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.runtimes.tensorrt.profiles import Profile, default_profile
 from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
-from unifmir.model import build as build_network
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision, Variant
 from unifmir.precision.islands import island_rules
 from unifmir.precision.ranges import measure_ranges
@@ -32,10 +31,9 @@ PARENT = Provenance("unifmir.safetensors", "1" * 64)
 ALONE = Profile((1, 1, 8, 8), (1, 1, 16, 16), (2, 1, 32, 32))
 
 
-def job_for(config, precision, **options):
+def job_for(network, precision, **options):
     """What the exporter is given: islands by the rules alone, since settling them takes long."""
-    network = build_network(config)
-    network.load_state_dict(filled(network.state_dict(), seed=0))
+    config = network.config
     ranges = measure_ranges(network, [example(config, "network")])
     islands = {} if precision == "fp32" else island_rules(network, ranges, precision)
     recipe = PrecisionRecipe(precision, islands, ranges.callers)
@@ -62,14 +60,12 @@ def every_build() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("task", "precision"), list(every_build()))
-def test_every_task_is_built_with_free_sizes_in_every_precision(
-    task, precision, tiny_config, tmp_path
-):
-    config, path = tiny_config.single(task), tmp_path / "unifmir.engine"
-    details = TENSORRT.write(job_for(config, precision), path)
+def test_every_task_is_built_with_free_sizes_in_every_precision(task, precision, tmp_path):
+    small, path = network(task), tmp_path / "unifmir.engine"
+    details = TENSORRT.write(job_for(small, precision), path)
     assert "not verified" in details["unverified"]
     passport = passports.read_passport(path)
-    assert passport.profile == default_profile(config, "image")
+    assert passport.profile == default_profile(small.config, "image")
     assert passport.profile.smallest != passport.profile.largest
     assert passport.verification is None
     assert passport.engine_types is None
@@ -84,11 +80,11 @@ def test_every_task_is_built_with_free_sizes_in_every_precision(
 
 
 @pytest.fixture(scope="module")
-def written(tiny_config, tmp_path_factory):
+def written(tmp_path_factory):
     """A tiny sr engine for one GPU model."""
     path = tmp_path_factory.mktemp("rtx") / "unifmir-sr.engine"
     options = {"profile": ALONE.text, "targets": ("8.6",), "builder_level": 1}
-    TENSORRT.write(job_for(tiny_config.single("sr"), "fp32", **options), path)
+    TENSORRT.write(job_for(network("sr"), "fp32", **options), path)
     return path
 
 
