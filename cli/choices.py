@@ -48,6 +48,14 @@ class PlanesChoice(StrEnum):
     crop = "crop"
 
 
+class IntensityChoice(StrEnum):
+    """Ways in which intensities come back: `unifmir.tasks.base.Intensity`."""
+
+    local = "local"
+    matched = "matched"
+    percentile = "percentile"
+
+
 class TableFormatChoice(StrEnum):
     """Formats of result tables, as in `unifmir.benchmarks.report.tables`."""
 

@@ -11,18 +11,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Shaped
 from PIL import Image
 
 from unifmir.atomic import write_text
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.verification import open_artifact
 from unifmir.export.verification_report import REPORT_SUFFIX
-from unifmir.normalize import normalize
 from unifmir.samples import Sample, sample
-from unifmir.tasks import TASKS
 from unifmir.text_tables import aligned
+from unifmir.zoo.restore.files import restore
 
 DISPLAY_PERCENT = (1.0, 99.8)
 """Percentiles shown as black and white: contrast as Fiji's automatic setting gives it."""
@@ -32,32 +30,13 @@ ENLARGED = 3
 """Screen pixels per image pixel."""
 
 
-def restore(model: Path, image: Stack, task: str) -> Float32[np.ndarray, "z y x"]:
-    """Restore a raw image with an exported ONNX file.
-
-    Parameters
-    ----------
-    model : path
-        An ONNX file with the image interface.
-    image : ndarray
-        Raw intensities.
-
-    Returns
-    -------
-    ndarray
-        Restored intensities, in the unit of the input.
-    """
-    normalized, scaling = normalize(image, TASKS[task].normalization)
-    return scaling.invert(open_artifact(model).run(normalized[None, None])[0, 0])
-
-
 def side_by_side(
     before: Shaped[np.ndarray, "y x"], after: Shaped[np.ndarray, "y x"]
 ) -> Image.Image:
-    """Two images in one picture, the intensities of each stretched between its own percentiles."""
+    """Two images in one picture, at one contrast: between percentiles of the first."""
     shown = []
+    low, high = np.percentile(before, DISPLAY_PERCENT)
     for plane in (before, after):
-        low, high = np.percentile(plane, DISPLAY_PERCENT)
         grey = np.clip((plane - low) / max(high - low, 1e-9), 0, 1) * 255
         shown.append(np.kron(grey.astype(np.uint8), np.ones((ENLARGED, ENLARGED), np.uint8)))
     gap = np.full((shown[0].shape[0], 2 * ENLARGED), 255, np.uint8)
@@ -101,7 +80,7 @@ def main(folder: Path) -> None:
     if not model.is_file():
         raise UnifmirError(f"{model}: no such file; run `unifmir export --task denoise` first")
     taken = sample("denoise")
-    restored = restore(model, taken.image, "denoise")
+    restored = restore(taken.image, model)
     middle = taken.image.shape[0] // 2
     side_by_side(taken.image[middle], restored[middle]).save(folder / "before-after.png")
     text = summary(folder, taken, taken.image, restored)

@@ -12,6 +12,7 @@ from unifmir.cli import output
 from unifmir.cli.choices import (
     ElementTypeChoice,
     ImageFormatChoice,
+    IntensityChoice,
     PixelTypeChoice,
     PlanesChoice,
     RuntimeChoice,
@@ -114,6 +115,20 @@ def restore(
             "interpolate them, or crop them around the surface."
         ),
     ] = PlanesChoice["resample"],
+    intensity: Annotated[
+        IntensityChoice | None,
+        typer.Option(
+            help="How intensities come back: percentile (official), matched (a line too) or local "
+            "(the line, and low frequencies); by the task if not given."
+        ),
+    ] = None,
+    percentiles: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Of the image, which become 0 and 1 for the network; the task's if not given.",
+        ),
+    ] = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Leave out the middle group of the network: less quality."),
@@ -157,6 +172,8 @@ def restore(
         lens_pitch=lens_pitch,
         lens_centre=_centre(lens_centre),
         planes="crop" if planes is PlanesChoice.crop else "resample",
+        intensity=intensity.value if intensity else None,
+        percentiles=percentiles,
     )
     choice = ModelChoice(
         model=_model(model, artifact),
@@ -295,8 +312,18 @@ def _table(done: "Sequence[RestoredFile]") -> str:
             one.tiles,
             one.tiles_resumed,
             f"{one.megapixels_per_second:.3g}",
+            one.plan.intensity_facts()["intensity"],
         )
         for one in done
     ]
-    columns = ("result", "t x c x z x y x x", "model", "ran", "tiles", "resumed", "MP/s")
+    columns = (
+        "result",
+        "t x c x z x y x x",
+        "model",
+        "ran",
+        "tiles",
+        "resumed",
+        "MP/s",
+        "intensities",
+    )
     return aligned(columns, rows)

@@ -32,6 +32,9 @@ NORMALISED_RANGE = (-0.1, 1.2)
 """Values of a test input: beyond [0, 1] on both sides, as percentile normalisation gives."""
 
 Shape = tuple[int, ...]
+Counterpart = Literal["stack", "maximum", "none"]
+"""Image that a result is held against, so that intensities come back: the raw stack, its maximum
+along z, or none, because the result's values are relative."""
 Depth = Literal["none", "free", "fixed"]
 """Axis z of an image: it has none, any number of planes, or as many as the network's channels."""
 
@@ -93,6 +96,8 @@ class ImageInterface:
     """Whether the plain network reads axial slices: rows y or x, columns z."""
     neighbours: bool = False
     """Whether each plane is restored from as many planes around it as the network has channels."""
+    counterpart: Counterpart = "stack"
+    """Image that the result is held against."""
     square_root: bool = False
     """Whether the result is the square root of a product, of infinite slope at 0: equal passes
     may differ by any part of the standard deviation there."""
@@ -267,6 +272,7 @@ INTERFACES: dict[str, ImageInterface] = {
             tiles=f"{_TILES}:restore_channels",
             image_tiles=f"{_TILES}:restore_volume",
             patch=f"{_PATCHES}:projection_patch",
+            counterpart="maximum",
             depth="fixed",
             whole_depth=True,
             global_statistics=True,
@@ -279,6 +285,7 @@ INTERFACES: dict[str, ImageInterface] = {
             tiles=f"{_TILES}:restore_light_field",
             image_tiles=f"{_TILES}:restore_channels",
             patch=f"{_PATCHES}:light_field_patch",
+            counterpart="none",
             depth_out="fixed",
             argument=lambda s: isqrt(s.channels),
             argument_text="round(views**0.5)",
@@ -301,6 +308,7 @@ INTERFACES: dict[str, ImageInterface] = {
             name="volumetric-projection",
             fits=lambda s: s.volumetric and not s.volumetric_output,
             patch=f"{_PATCHES}:stack_projection_patch",
+            counterpart="maximum",
             depth_out="none",
             engine_sizes=(_PROJECTED, _PROJECTED),
         ),

@@ -31,6 +31,9 @@ EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluatio
 EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 
+FITTED = "PSNR and SSIM are fitted: taken after the scale and offset that fit the truth best."
+"""Sentence under tables of figures that forgive units."""
+
 Render = Callable[[dict[str, Any]], str]
 """Function that renders a result file's document as Markdown."""
 
@@ -86,8 +89,8 @@ def embedded_table(document: dict[str, Any]) -> str:
     images = next(iter(document["tasks"].values()))["images"]
     machine = document["machine"]
     return (
-        f"{table}\n\n{images} images per task, `{document['command']}`; {machine['processor']}, "
-        f"torch {document['versions']['torch']}."
+        f"{table}\n\n{FITTED} {images} images per task, `{document['command']}`; "
+        f"{machine['processor']}, torch {document['versions']['torch']}."
     )
 
 
@@ -129,6 +132,23 @@ def fast_table(document: dict[str, Any]) -> str:
         )
     columns = ["task", "PSNR, dB", "fast, dB", "cost, dB", "SSIM", "fast", "times as fast"]
     origin = f"{document['images']} images per task; {_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {origin}"
+
+
+def intensities_table(document: dict[str, Any]) -> str:
+    """Error to the truth on held-out images, and totals of the packaged ones, by intensity."""
+    rows = []
+    for row in document["rows"]:
+        held_out, real = row["held_out"], row["sample"]
+        name = f"`{row['intensity']}`" if real else "raw image"
+        ratios = ("mean", "background")
+        told = [f"{real[r] / real[f'raw_{r}']:.3f}" if real else "1" for r in ratios]
+        figures = [f"{held_out[name]:.4f}" for name in ("nrmse", "nrmse_fitted", "slope")]
+        default = "default" if row.get("default") else ""
+        rows.append([f"`{row['task']}`", name, *figures, *told, default])
+    columns = ["task", "intensity", "NRMSE", "NRMSE, fitted", "slope"]
+    columns += ["sample's total", "its background", ""]
+    origin = f"{document['images']} held-out images per task; {_origin(document)}"
     return f"{markdown_rows(columns, rows)}\n\n{origin}"
 
 
@@ -229,7 +249,10 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "references": (RESULTS / "macs.json", references_table),
     },
     QUANTISED: {"quantisation": (_result("quantisation"), quantisation_table)},
-    RESTORE: {"fast": (_result("fast"), fast_table)},
+    RESTORE: {
+        "intensities": (_result("intensities"), intensities_table),
+        "fast": (_result("fast"), fast_table),
+    },
     SPEED: {
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),

@@ -1,6 +1,7 @@
 """Small networks and predictors that the tests of whole-image restoration share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from unifmir.networks.base import Network
 from unifmir.networks.interface import PlaneInterface
 from unifmir.normalize import FloatImage, normalize
 from unifmir.restoration.base import Placement, Predictor
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.placed_network import PlacedNetwork
 from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
@@ -89,6 +91,16 @@ def by_image_interface(network: Network, image: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         restored = module(tensor[:, None] if by_plane else tensor[None, None]).numpy()
     return scaling.invert(restored[:, 0] if by_plane else restored[0, 0])
+
+
+def restore_officially(
+    image: np.ndarray, predictor: Predictor, *, options: Options | None = None, **known: Any
+) -> np.ndarray:
+    """`restore_array`, with intensities by percentiles as the official inference has them."""
+    chosen = options or options_for(predictor.config.task)
+    if TASKS[predictor.config.task].normalization.invertible:
+        chosen = replace(chosen, intensity="percentile")
+    return restore_array(image, predictor, options=chosen, **known)
 
 
 def picture(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -14,7 +14,7 @@ from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.normalize import Scaling, normalize
 from unifmir.restoration import resampling
-from unifmir.restoration.percentiles import measure_scaling, normalize_part, statistics
+from unifmir.restoration.percentiles import measure_range, normalize_part, statistics
 from unifmir.restoration.resampling import StackView, block_boxes
 from unifmir.tasks import TASKS
 
@@ -63,7 +63,7 @@ def test_a_scaling_is_that_of_normalize_and_so_are_the_refusals(array, task):
     normalization = TASKS[task].normalization
     with np.errstate(all="ignore"):
         expected, normalised = outcome(lambda: normalize(array, normalization))
-        found, _ = outcome(lambda: (array, measure_scaling(stack(array), normalization)))
+        found, _ = outcome(lambda: (array, measure_range(stack(array), normalization).scaling))
         assert found == expected
         if isinstance(found, Scaling):
             np.testing.assert_array_equal(normalize_part(found, array), normalised)
@@ -77,8 +77,8 @@ def test_many_equal_values_and_few_others():
 
 def test_the_brightest_pixel_scales_a_light_field():
     normalization = TASKS["volume"].normalization
-    assert measure_scaling(stack(np.array([[3, 9], [0, 1]], "u2")), normalization).span == 9
-    assert measure_scaling(stack(np.zeros((2, 2), "u2")), normalization).span == 1
+    assert measure_range(stack(np.array([[3, 9], [0, 1]], "u2")), normalization).scaling.span == 9
+    assert measure_range(stack(np.zeros((2, 2), "u2")), normalization).scaling.span == 1
 
 
 def test_an_image_is_gone_through_in_whole_chunks_and_small_blocks(monkeypatch):
@@ -95,5 +95,5 @@ def test_an_image_is_gone_through_in_whole_chunks_and_small_blocks(monkeypatch):
 
 def test_a_large_image_is_read_in_blocks():
     source = CountingSource((1, 1, 1, 6000, 5000))
-    measure_scaling(StackView(source, 0, 0), TASKS["denoise"].normalization)
+    measure_range(StackView(source, 0, 0), TASKS["denoise"].normalization)
     assert source.largest <= resampling.BLOCK_PIXELS

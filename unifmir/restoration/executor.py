@@ -16,14 +16,12 @@ from unifmir.images.base import AXES, ImageInfo, Sink, Source
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import size_of
+from unifmir.restoration.intensities import restore_box, with_lines
 from unifmir.restoration.journal import Journal
-from unifmir.restoration.lazy_image import LazyRestoredImage, TileLimit
-from unifmir.restoration.resampling import Resampled, View
+from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.restoration_options import Options
-from unifmir.restoration.sampling_levels import Level, level_view
 from unifmir.restoration.tile_plan import RestorationPlan, Tile, box_of, plan_restoration
 from unifmir.restoration.tile_size import largest_tile_read
-from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +82,11 @@ def restore_tile(
 
     Parameters
     ----------
+    plan : RestorationPlan
+        With its lines: `unifmir.restoration.intensities.with_lines`.
     limit : TileLimit, optional
-        One for all tiles of a process, so that what did not fit the memory is not tried again.
+        One for all tiles of an image in a process, so that what did not fit the memory is not
+        tried again, and what was restored to find the lines is not restored again.
 
     Returns
     -------
@@ -99,15 +100,8 @@ def restore_tile(
         statistics: the tile.
     """
     limit = limit if limit is not None else TileLimit()
-    t, c = tile.write[0].start, tile.write[1].start
-    box = box_of(tile.write)
-    total = np.zeros(1, dtype=np.float32)
-    for level in plan.levels:
-        total = total + _result(plan, level, (t, c), source, predictor, limit).read(box)
-    mean: FloatImage = total / np.float32(len(plan.levels)) if len(plan.levels) > 1 else total
-    if TASKS[plan.config.task].normalization.invertible:
-        mean = plan.scalings[t][c].invert(mean)
-    return mean[None, None]
+    stack = tile.write[0].start, tile.write[1].start
+    return restore_box(plan, stack, box_of(tile.write), source, predictor, limit)[None, None]
 
 
 def restore(
@@ -144,8 +138,12 @@ def restore(
     while True:
         recorded = journal.recorded(options) if journal is not None else None
         plan = plan_restoration(source, predictor, options, recorded=recorded)
+        limit, began = TileLimit(), time.monotonic()
         try:
-            return _restore(plan, source, sink_of(plan), predictor, journal, on_progress)
+            plan = with_lines(plan, source, predictor, limit)
+            tell_notes(plan)
+            work = _Work(plan, source, predictor, limit, began)
+            return _restore(work, sink_of(plan), journal, on_progress)
         except TooLittleMemoryError:
             # Windows of another size give another result where they are global: all anew.
             smaller = _smaller_tile(plan) if plan.ramp else None
@@ -201,30 +199,6 @@ def restore_array(
     return restored
 
 
-def _result(
-    plan: RestorationPlan,
-    level: Level,
-    stack: tuple[int, int],
-    source: Source,
-    predictor: Predictor,
-    limit: TileLimit,
-) -> View:
-    """The result at one sampling, brought to the wanted one; normalised."""
-    t, c = stack
-    restored: View = LazyRestoredImage(
-        image=level_view(source, t, c, plan.base, level),
-        geometry=plan.geometry,
-        scaling=plan.scalings[t][c],
-        predictor=predictor,
-        limit=limit,
-        batch=plan.batch,
-        ramp=plan.ramp,
-        pitch=(plan.tile_shape[2], plan.tile_shape[3], plan.tile_shape[4]),
-        key=(plan.digest(), level.size, t, c) if plan.ramp else None,
-    )
-    return restored if level.back is None else Resampled(restored, level.back)
-
-
 def _smaller_tile(plan: RestorationPlan) -> int | None:
     """Half of what a tile reads now; None if it cannot be smaller."""
     size = plan.levels[0].size
@@ -235,22 +209,39 @@ def _smaller_tile(plan: RestorationPlan) -> int | None:
     return None if at_least else max(1, max(y, x) // 2)
 
 
+def tell_notes(plan: RestorationPlan) -> None:
+    """Log what the user should know of the image and its intensities."""
+    for note in plan.notes:
+        logger.warning("%s: %s", plan.out_info.name, note)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    plan: RestorationPlan
+    source: Source
+    predictor: Predictor
+    limit: TileLimit
+    began: float
+    """Time at which restoring began, the finding of lines included."""
+
+    def restored(self, tile: Tile) -> FloatImage:
+        return restore_tile(self.plan, tile, self.source, self.predictor, self.limit)
+
+
 def _restore(
-    plan: RestorationPlan,
-    source: Source,
+    order: _Work,
     sink: Sink,
-    predictor: Predictor,
     journal: Journal | None,
     on_progress: Callable[[RestorationProgress], None] | None,
 ) -> Summary:
+    plan = order.plan
     done = journal.begin(plan, sink) if journal is not None else frozenset()
-    work = _Progression(plan, sink, journal, on_progress, done)
-    limit = TileLimit()
+    work = _Progression(plan, sink, journal, on_progress, done, order.began)
     try:
         work.tell()
         for tile in plan.tiles:
             if tile.index not in done:
-                sink.write(tile.write, restore_tile(plan, tile, source, predictor, limit))
+                sink.write(tile.write, order.restored(tile))
                 work.finished(tile)
         work.commit()
         sink.publish()
@@ -268,7 +259,7 @@ def _restore(
         tiles_resumed=len(done),
         pixels=prod(plan.shape),
         seconds=work.seconds,
-        splits=limit.splits,
+        splits=order.limit.splits,
     )
 
 
@@ -282,13 +273,14 @@ class _Progression:
         journal: Journal | None,
         on_progress: Callable[[RestorationProgress], None] | None,
         done: frozenset[int],
+        began: float,
     ) -> None:
         self._plan, self._sink, self._journal = plan, sink, journal
         self._on_progress = on_progress
         self._voxels = self._resumed = sum(_voxels(plan.tiles[index]) for index in done)
         self._tiles = len(done)
         self._pending: list[int] = []
-        self._began = self._committed = time.monotonic()
+        self._began, self._committed = began, time.monotonic()
 
     @property
     def seconds(self) -> float:

@@ -27,7 +27,7 @@ from unifmir.restoration.tile_inference import Stack, read_block, restore_block
 
 @dataclass(slots=True)
 class TileLimit:
-    """Limits of memory that a process has met, and windows it keeps. One for each predictor."""
+    """Limits of memory that a process has met, and results it keeps. One for each image."""
 
     batch: int | None = None
     """Network inputs in one run that did fit; None: not met yet."""
@@ -37,6 +37,8 @@ class TileLimit:
     """Times a batch or a tile was halved."""
     windows: "OrderedDict[Hashable, FloatImage]" = field(default_factory=OrderedDict)
     """Results that neighbouring tiles share, of networks with whole-image statistics."""
+    stacks: "dict[Hashable, FloatImage]" = field(default_factory=dict)
+    """Whole results of the stacks of a small image, in the network's units."""
 
     def learn(self, batch: int, pixels: int) -> None:
         """A run of so much failed for want of memory."""

@@ -7,6 +7,7 @@ One pass for 8 and 16 bit, two for 32, four for 64, whatever the image holds.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ from unifmir.restoration.resampling import StackView
 from unifmir.tasks.base import Normalization
 
 _DIGIT = 16
+FEW_PIXELS = 50_000
+"""One pixel in so many, and at least `LEAST_FEW`, are few."""
+LEAST_FEW = 4
+"""Pixels that are few however small the image: a hot pixel and those that its readout smears."""
+FEW_FACTOR = 1.5
+"""Range with the brightest few pixels over that without: from here on they decide it. A beads
+image has more than a few of its brightest pixels within a third of the brightest."""
 
 Reread = Callable[[], Iterable[NDArray[Any]]]
 """Gives the blocks of an image, any number of times."""
@@ -33,7 +41,34 @@ class Statistics:
     percentiles: tuple[float, ...]
 
 
-def measure_scaling(stack: StackView, normalization: Normalization) -> Scaling:
+@dataclass(frozen=True, slots=True)
+class MeasuredRange:
+    """The scaling of a stack, and what its range would be without the brightest few pixels."""
+
+    scaling: Scaling
+    pixels: int = 0
+    few: int = 0
+    """The brightest pixels that are left out."""
+    high_without: float | None = None
+    """The intensity that becomes 1 without them; None: not looked at."""
+
+    def note(self) -> str | None:
+        """A sentence where the few pixels decide the range; None where they do not."""
+        low, span = self.scaling.low, self.scaling.span
+        if self.high_without is None or span <= FEW_FACTOR * (self.high_without - low):
+            return None
+        if self.high_without <= low:
+            return None  # all the signal there is lies in these pixels
+        percent = 100 * (1 - 2 * self.few / self.pixels)
+        return (
+            f"the brightest {self.few} of {self.pixels} pixels decide the range that the network "
+            f"is given: it ends at {low + span:g}, and without them at {self.high_without:g}. If "
+            f"they are hot pixels, remove them, or give percentiles 0 and {percent:.4g} "
+            f"(--percentiles 0 {percent:.4g})"
+        )
+
+
+def measure_range(stack: StackView, normalization: Normalization) -> MeasuredRange:
     """The scaling `unifmir.normalize.normalize` finds for the whole stack, read in blocks.
 
     For `light_field`, `low` is 0 and `span` the stack's maximum (1 for an empty light field).
@@ -46,11 +81,20 @@ def measure_scaling(stack: StackView, normalization: Normalization) -> Scaling:
     check_real(stack.source.dtype)
     if normalization.inside:
         brightest = statistics(stack.blocks, ()).maximum
-        return Scaling(0.0, brightest if brightest > 0 else 1.0)
+        return MeasuredRange(Scaling(0.0, brightest if brightest > 0 else 1.0))
+    pixels = prod(stack.size)
+    few = max(LEAST_FEW, pixels // FEW_PIXELS)
+    without = 100 * (1 - few / max(1, pixels - 1))
+    looked_at = 0 < without < normalization.high_percent
     wanted = (normalization.low_percent, normalization.high_percent)
-    found = statistics(stack.blocks, wanted)
-    low, high = found.percentiles
-    return scaling_between(low, high, (found.minimum, found.maximum), normalization)
+    found = statistics(stack.blocks, (*wanted, without) if looked_at else wanted)
+    low, high = found.percentiles[:2]
+    return MeasuredRange(
+        scaling_between(low, high, (found.minimum, found.maximum), normalization),
+        pixels,
+        few,
+        found.percentiles[2] if looked_at else None,
+    )
 
 
 def normalize_part(

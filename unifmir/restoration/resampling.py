@@ -1,9 +1,9 @@
 """Resampled images, computed where they are read.
 
 Positions are computed from the whole image's coordinates, so that a part is the same whichever
-tile asks for it. Kernels: cubic convolution (Keys 1981, a = -0.5) and linear, widened by the step
-where the sampling becomes coarser, so that what it cannot carry is averaged and not aliased.
-Beyond the edges the last pixel is repeated.
+tile asks for it. Kernels: cubic convolution (Keys 1981, a = -0.5), linear, and the mean of an area,
+widened by the step where the sampling becomes coarser, so that what it cannot carry is averaged
+and not aliased; `between` is linear and never widened. Beyond the edges the last pixel is repeated.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,9 @@ from unifmir.restoration.geometry import Box, Interval, Size, slices
 BLOCK_PIXELS = 2**22
 """Read at once where a whole image is gone through."""
 
-_REACH = {"cubic": 2.0, "linear": 1.0}
+Kernel = Literal["cubic", "linear", "area", "between"]
+
+_REACH: dict[Kernel, float] = {"cubic": 2.0, "linear": 1.0, "area": 0.5, "between": 1.0}
 _ROUNDING = 1e-6
 """Planes: a last plane that rounding puts behind the stack is still in it."""
 
@@ -89,13 +91,13 @@ class Axis:
     after: int
     step: float
     offset: float
-    kernel: Literal["cubic", "linear"] = "cubic"
+    kernel: Kernel = "cubic"
 
     def taps(
         self, interval: Interval
     ) -> tuple[Int64[np.ndarray, "pixels taps"], Float32[np.ndarray, "pixels taps"]]:
         """Indices of the old pixels that new ones are made of, and weights that sum to 1."""
-        wide = max(1.0, self.step)
+        wide = 1.0 if self.kernel == "between" else max(1.0, self.step)
         reach = _REACH[self.kernel] * wide
         position = np.arange(*interval) * self.step + self.offset
         first = np.floor(position - reach).astype(np.int64) + 1
@@ -183,10 +185,13 @@ def _resample(
     return result
 
 
-def _kernel(name: str, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _kernel(name: Kernel, distance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight of a pixel at a distance, in pixels of the coarser sampling."""
     d = np.abs(distance)
-    if name == "linear":
+    if name == "area":
+        inside: NDArray[np.float64] = (d <= 0.5).astype(np.float64)
+        return inside
+    if name in ("linear", "between"):
         linear: NDArray[np.float64] = np.maximum(1 - d, 0)
         return linear
     near = (1.5 * d - 2.5) * d**2 + 1

@@ -4,7 +4,10 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, get_args
 
+from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import Intensity, Normalization
 
 PlaneChoice = Literal["resample", "crop"]
 """Ways to the number of planes that a network reads."""
@@ -27,6 +30,11 @@ class Options:
     """The model's pixel size: the image is resampled to it before, and back after."""
     correct_sampling: bool = False
     """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
+    intensity: Intensity | None = None
+    """How intensities come back; None: as the task's row says."""
+    percentiles: tuple[float, float] | None = None
+    """Percentiles of the stack that become 0 and 1 for the network, from 0 to 100; None: the
+    task's."""
     z_factor: float | None = None
     """isotropic: planes of isotropic sampling per plane of the image. None: z step over pixel
     size, which the image must say."""
@@ -60,7 +68,54 @@ class Options:
             )
         if self.halo is not None and self.halo < 0:
             raise ImageError(f"the overlap (halo) is {self.halo} pixels, expected 0 or more")
+        if self.intensity not in (None, *get_args(Intensity)):
+            raise ImageError(
+                f"intensity is {self.intensity!r}, expected {', '.join(get_args(Intensity))}"
+            )
+        if self.percentiles is not None:
+            low, high = self.percentiles
+            if not 0 <= low < high <= 100:
+                raise ImageError(
+                    f"percentiles are {low:g} and {high:g}, expected two from 0 to 100, the lower "
+                    "first"
+                )
 
     def identity(self) -> str:
         """Text of all options that decide the result; how much is done at once does not."""
         return repr(replace(self, batch=None, max_memory_bytes=None))
+
+
+def normalization_of(config: SingleConfig, options: Options) -> Normalization:
+    """The task's normalisation, with the user's percentiles.
+
+    Raises
+    ------
+    ImageError
+        The task does not scale by percentiles.
+    """
+    normalization = TASKS[config.task].normalization
+    if options.percentiles is None:
+        return normalization
+    if normalization.method != "percentile":
+        raise ImageError(f"{config.task} does not scale by percentiles; leave them out")
+    low, high = options.percentiles
+    return replace(normalization, low_percent=low, high_percent=high)
+
+
+def intensity_of(config: SingleConfig, options: Options) -> Intensity:
+    """How intensities come back: as the user says, or the task.
+
+    Raises
+    ------
+    ImageError
+        The user says so for a task whose values are relative.
+    """
+    task = TASKS[config.task]
+    if task.normalization.invertible:
+        return options.intensity or task.intensity
+    if options.intensity is not None:
+        raise ImageError(
+            f"the values of {config.task} are relative, from 0 to 1: there are no intensities to "
+            "bring back. Leave intensity out"
+        )
+    return "percentile"

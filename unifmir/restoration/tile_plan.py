@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import prod
+from math import ceil, prod
 from typing import Any, overload
 
 from unifmir.config import SingleConfig
@@ -14,10 +14,12 @@ from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z, tile_geometry
-from unifmir.restoration.percentiles import measure_scaling
+from unifmir.restoration.intensity_line import IntensityLine
+from unifmir.restoration.percentiles import measure_range
 from unifmir.restoration.receptive_field import Reach
+from unifmir.restoration.recorded_sampling import RecordedSampling, radius_px, recorded_sampling
 from unifmir.restoration.resampling import Axes, Resampled, StackView, needs
-from unifmir.restoration.restoration_options import Options
+from unifmir.restoration.restoration_options import Options, intensity_of, normalization_of
 from unifmir.restoration.sampling_levels import (
     Level,
     base_axes,
@@ -33,6 +35,10 @@ from unifmir.restoration.tile_size import (
     largest_tile_read,
 )
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import Intensity, Normalization
+
+KEPT_VOXELS = 2**20
+"""Images of up to so many voxels are restored whole to find their lines, and kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,63 @@ class RestorationPlan:
     """The samplings at which the image is restored; their results are averaged."""
     ramp: int
     """Pixels of the result over which tiles are blended; 0: they are cropped."""
+    intensity: Intensity
+    """How intensities come back; `percentile` where values are relative."""
+    lines: tuple[tuple[IntensityLine, ...], ...] = ()
+    """Lines by time point and channel; empty: not measured yet, or not needed."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should know on the image and its intensities."""
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether intensities come back by lines."""
+        return self.intensity != "percentile"
+
+    @property
+    def adds_low_frequencies(self) -> bool:
+        """Whether the low frequencies of what the lines leave are added."""
+        return self.intensity == "local"
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether intensities come back at all; else values are relative."""
+        return TASKS[self.config.task].normalization.invertible
+
+    @property
+    def kept(self) -> bool:
+        """Whether the image is so small that the lines are fitted to all of it."""
+        return self.has_lines and prod(self.shape) <= KEPT_VOXELS
+
+    @property
+    def sampling(self) -> RecordedSampling:
+        """The samplings of a stack's result and of what it is held against."""
+        z, y, x = self.shape[2:]
+        flat = interface_of(self.config).counterpart == "maximum"
+        task = TASKS[self.config.task]
+        return recorded_sampling(
+            (1 if flat else z, y, x), self.out_shape[2:], self.base, task.low_frequency_px
+        )
+
+    def intensity_facts(self) -> dict[str, Any]:
+        """How intensities come back, as JSON values: `intensity` (or `relative`), and `lines`."""
+        lines = [[line.to_dict() for line in row] for row in self.lines]
+        return {"intensity": self.intensity if self.is_invertible else "relative", "lines": lines}
+
+    def where(self, t: int, c: int) -> str:
+        """Start of a sentence on one stack; empty where the image is one."""
+        return f"time point {t}, channel {c}: " if self.shape[:2] != (1, 1) else ""
 
     @property
     def tiles(self) -> Sequence[Tile]:
         """All tiles, in the order they are best worked on."""
         return Tiles(self)
+
+    def tiles_of(self, t: int, c: int) -> "tuple[Tile, ...]":
+        """The tiles of one time point and channel."""
+        times, channels = self.shape[:2]
+        count = len(self.tiles) // (times * channels)
+        first = (t * channels + c) * count
+        return tuple(self.tiles[index] for index in range(first, first + count))
 
     def digest(self) -> str:
         """SHA-256 over everything that decides what is written where."""
@@ -85,6 +143,7 @@ class RestorationPlan:
             "ramp": self.ramp,
             "sampling": repr((self.base, self.levels)),
             "scalings": repr(self.scalings),
+            "intensity": repr((self.intensity, self.lines)),
         }
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -94,11 +153,15 @@ class RestorationPlan:
             "pitch": list(self.pitch),
             "reach": asdict(self.reach),
             "scalings": [[asdict(scaling) for scaling in row] for row in self.scalings],
+            "lines": [[line.to_dict() for line in row] for row in self.lines],
+            "notes": list(self.notes),
         }
 
     def read_box(self, write: Box) -> Box:
         """The part of a stack of the source that the part `write` of the result depends on."""
         boxes = []
+        if self.adds_low_frequencies:
+            write = self.sampling.restored_box(write)
         for level in self.levels:
             box = write if level.back is None else needs(level.back, write)
             size_out = self.geometry.size_out(level.size)
@@ -195,22 +258,29 @@ def plan_restoration(
     options = options or Options()
     config = predictor.config
     info = with_z_step(config, source.info, options.z_factor)
+    normalization, intensity = normalization_of(config, options), intensity_of(config, options)
     base = base_axes(config, source, options)
     size = Resampled(StackView(source, 0, 0), base).size
     levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)
     for level in levels:
         check_image_size(config, level.size)
+    notes: tuple[str, ...] = ()
+    lines: tuple[tuple[IntensityLine, ...], ...] = ()
+    local = intensity == "local" and prod(source.shape) > KEPT_VOXELS
+    margin = _margin(config, base) if local else (0, 0, 0)
     if recorded is None:
-        scalings = _scalings(source, config)
+        scalings, notes = _scalings(source, normalization)
         view = level_view(source, 0, 0, base, levels[0])
-        tiling = choose_tiles(predictor, size, levels, options, view, scalings[0][0])
+        tiling = choose_tiles(predictor, size, levels, options, view, scalings[0][0], margin)
     else:
         scalings, tiling = _recalled(recorded, config)
+        lines = tuple(tuple(IntensityLine(**line) for line in row) for row in recorded["lines"])
+        notes = tuple(recorded["notes"])
     geometry, pitch = tiling.geometry, tiling.pitch
     final = geometry.size_out(size)
     steps = (pitch[Z], pitch[Y] * geometry.scale, pitch[X] * geometry.scale)
     depth = final[Z] if geometry.whole_depth or geometry.planes is not None else steps[Z]
-    read = largest_tile_read(geometry, size, pitch, tiling.ramp)
+    read = largest_tile_read(geometry, size, pitch, tiling.ramp, margin)
     return RestorationPlan(
         config=config,
         shape=source.shape,
@@ -225,6 +295,9 @@ def plan_restoration(
         base=base,
         levels=levels,
         ramp=tiling.ramp,
+        intensity=intensity,
+        lines=lines,
+        notes=notes,
     )
 
 
@@ -252,17 +325,34 @@ def check_image_size(config: SingleConfig, size: Size) -> None:
         )
 
 
-def _scalings(source: Source, config: SingleConfig) -> tuple[tuple[Scaling, ...], ...]:
-    """Scaling of every time point and channel: the official inference sees a stack at a time."""
-    normalization = TASKS[config.task].normalization
+def _margin(config: SingleConfig, base: Axes) -> Size:
+    """Pixels of the image that low frequencies need around a tile, up to the grid."""
+    z, y, x = tile_geometry(config).grid
+    planes = 0 if (axis := base[Z]) is None else ceil(2 / axis.step) + 1
+    lateral = radius_px(TASKS[config.task].low_frequency_px) + 2
+    return -(-planes // z) * z, -(-lateral // y) * y, -(-lateral // x) * x
+
+
+def _scalings(
+    source: Source, normalization: Normalization
+) -> tuple[tuple[tuple[Scaling, ...], ...], tuple[str, ...]]:
+    """Scaling of every time point and channel, and what to say of them.
+
+    The official inference sees a stack at a time.
+    """
     if 0 in source.shape:
         raise ImageError(f"the image is empty: its shape (t, c, z, y, x) is {source.shape}")
-    return tuple(
-        tuple(
-            measure_scaling(StackView(source, t, c), normalization) for c in range(source.shape[1])
-        )
-        for t in range(source.shape[0])
-    )
+    several = source.shape[:2] != (1, 1)
+    rows, notes = [], []
+    for t in range(source.shape[0]):
+        row = []
+        for c in range(source.shape[1]):
+            found = measure_range(StackView(source, t, c), normalization)
+            row.append(found.scaling)
+            if (told := found.note()) is not None:
+                notes.append(f"time point {t}, channel {c}: {told}" if several else told)
+        rows.append(tuple(row))
+    return tuple(rows), tuple(notes)
 
 
 def _recalled(

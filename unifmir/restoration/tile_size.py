@@ -63,6 +63,7 @@ def choose_tiles(
     options: Options,
     view: View,
     scaling: Scaling,
+    margin: Size = (0, 0, 0),
 ) -> Tiling:
     """Decide overlap and tile size for an image of `size`.
 
@@ -70,6 +71,9 @@ def choose_tiles(
     ----------
     view : View
         The image at the first level's sampling, on which the reach is measured if it is needed.
+    margin : Size
+        What is restored around a tile beside its own, in pixels of the image, multiples of the
+        grid.
     """
     grid = tile_geometry(predictor.config).grid[X]
     exact = unmeasured_reach(predictor.config)
@@ -81,7 +85,7 @@ def choose_tiles(
         reach = cached_reach(predictor, view, scaling)
     if options.halo is not None:
         reach = replace(reach, halo=-(-options.halo // grid) * grid)
-    return _tiling(predictor, size, levels, options, reach)
+    return _tiling(predictor, size, levels, options, reach, margin)
 
 
 def batch_for(predictor: Predictor, geometry: TileGeometry, read: Size, options: Options) -> int:
@@ -94,15 +98,22 @@ def batch_for(predictor: Predictor, geometry: TileGeometry, read: Size, options:
     return max(1, min(RUN_PIXELS[kind] // max(1, int(pixels)), int(fitting)))
 
 
-def largest_tile_read(geometry: TileGeometry, size: Size, pitch: Size, ramp: int = 0) -> Size:
+def largest_tile_read(
+    geometry: TileGeometry, size: Size, pitch: Size, ramp: int = 0, margin: Size = (0, 0, 0)
+) -> Size:
     """Pixels of the image that the largest tile reads."""
-    halo = _halo(geometry, ramp)
+    halo = _halo(geometry, ramp, margin)
     z, y, x = (largest_read(size[a], pitch[a], halo[a]) for a in (Z, Y, X))
     return z, y, x
 
 
 def _tiling(
-    predictor: Predictor, size: Size, levels: tuple[Level, ...], options: Options, reach: Reach
+    predictor: Predictor,
+    size: Size,
+    levels: tuple[Level, ...],
+    options: Options,
+    reach: Reach,
+    margin: Size,
 ) -> Tiling:
     geometry = tile_geometry(predictor.config, reach.halo)
     ramp = ramp_of(geometry, reach)
@@ -110,7 +121,7 @@ def _tiling(
     if _fits_whole(predictor, size, levels, options):
         pitch = length
     else:
-        cut, halo = _cuttable(predictor, geometry), _halo(geometry, ramp)
+        cut, halo = _cuttable(predictor, geometry), _halo(geometry, ramp, margin)
         if not cut:
             raise ImageError(
                 f"the light field of {size[X]} x {size[Y]} pixels must be restored whole, because "
@@ -120,7 +131,7 @@ def _tiling(
         fits = _fitting(predictor, geometry, size, levels, options, halo)
         pitch = fitting_pitch(length, geometry.grid, halo, cut, fits)
     if geometry.by_plane:
-        read = largest_tile_read(geometry, length, pitch, ramp)
+        read = largest_tile_read(geometry, length, pitch, ramp, margin)
         batch = batch_for(predictor, geometry, read, options)
         together = max(1, TILE_PIXELS // (read[Y] * read[X]) // batch) * batch
         pitch = (min(size[Z], together), pitch[Y], pitch[X])
@@ -167,10 +178,10 @@ def _fitting(
     return fits
 
 
-def _halo(geometry: TileGeometry, ramp: int) -> Size:
+def _halo(geometry: TileGeometry, ramp: int, margin: Size) -> Size:
     half = ramp // (2 * geometry.scale)
     z, y, x = geometry.halo
-    return z, y + half, x + half
+    return z + margin[Z], y + half + margin[Y], x + half + margin[X]
 
 
 def _cuttable(predictor: Predictor, geometry: TileGeometry) -> tuple[int, ...]:

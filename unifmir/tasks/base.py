@@ -8,6 +8,14 @@ Size = tuple[int, int, int]
 """Depth, height and width in pixels; for light fields, height and width in lenses."""
 
 
+Intensity = Literal["local", "matched", "percentile"]
+"""How a result gets the image's intensities back.
+
+`percentile`: by the percentiles that the image was scaled by, as in the official inference.
+`matched`: by a line as well, the regression of the raw image on the restored one. `local`: by the
+line and the low frequencies of what it leaves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalization:
     """How an image becomes the network's input, and how the output goes back.
@@ -244,6 +252,11 @@ class TaskSpec:
     sample: SampleFile
     size: SizeRule = SizeRule(minimum=1)
     """Lateral sizes of the image interface."""
+    intensity: Intensity = "local"
+    """How intensities come back where the user does not say; for an invertible normalisation."""
+    low_frequency_px: float = 4.0
+    """Standard deviation, in recorded pixels, of the Gaussian whose low frequencies `local` adds.
+    White noise passes to 1 / (2 sqrt(pi) sigma): 7 % at 4 px, a tenth at the image's edges."""
     isotropic_sampling: bool = False
     """Whether stacks are first interpolated along z to the lateral pixel size."""
     shape: NetworkShape = field(default_factory=NetworkShape)

@@ -16,6 +16,9 @@ PROJECTION = base.TaskSpec(
     ),
     network="unifmir.networks.projection:ProjectionRestoration",
     interfaces=("volumetric-projection", "projection"),
+    # A surface laid flat is no projection of the raw stack: noise and tissue below lift its maximum
+    # and dilute its mean, and a line to either is farther from the truth (docs/restore.md).
+    intensity="percentile",
     zoo_tags=("image-reconstruction", "image-restoration"),
     training=base.TrainingRecipe(
         scene_size=80,

@@ -162,14 +162,15 @@ def mean_score(rows: Sequence[Score]) -> Score:
 
 def score(candidate: RestoredImage, truth: RestoredImage) -> Score:
     """Compare an image with the truth, both in photons, by every metric of `METRICS`."""
-    fitted = _fitted(candidate, truth)
+    fitted = fitted_to(candidate, truth)
     return {
         name: metric.measure(fitted if metric.fitted else candidate, truth)
         for name, metric in METRICS.items()
     }
 
 
-def _fitted(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:
+def fitted_to(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:
+    """The image after the scale and offset that fit the truth best (least squares)."""
     x, y = candidate.astype(np.float64), truth.astype(np.float64)
     variance = float(x.var())
     slope = float(((x - x.mean()) * (y - y.mean())).mean()) / variance if variance > 0 else 0.0

@@ -68,6 +68,8 @@ class RestoredFile:
             "pixels": prod(plan.shape),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
+            **plan.intensity_facts(),
+            "notes": list(plan.notes),
             "ran": self.ran,
         }
 
@@ -151,6 +153,7 @@ def provenance_of(plan: RestorationPlan, ran: Mapping[str, Any], options: Option
         "model": ran.get("model"),
         "weights_sha256": ran.get("weights"),
         "settings": settings,
+        **plan.intensity_facts(),
     }
     return json.dumps(said, default=str)
 

@@ -161,7 +161,7 @@ def test_a_resumed_run_measures_nothing_again(tmp_path, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr("unifmir.restoration.tile_size.cached_reach", never)
-    monkeypatch.setattr("unifmir.restoration.tile_plan.measure_scaling", never)
+    monkeypatch.setattr("unifmir.restoration.tile_plan.measure_range", never)
     assert run(tmp_path, options=options)[0].tiles_resumed == 2
 
 

@@ -13,7 +13,7 @@ from unifmir.interfaces import InputKind
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.memory_budget import estimated_bytes_per_pixel
-from unifmir.restoration.percentiles import measure_scaling
+from unifmir.restoration.percentiles import measure_range
 from unifmir.restoration.placed_network import PlacedNetwork
 from unifmir.restoration.receptive_field import bound_of_reach, measure_reach, reach_from_response
 from unifmir.restoration.resampling import StackView
@@ -27,7 +27,7 @@ PAPER = MultiTaskConfig(BodyConfig(), ProjectorConfig(), ViewUNetConfig())
 def measured(task: str, shape: tuple[int, ...], interface: InputKind = "network"):
     image = picture(shape)
     stack = StackView(ArraySource(image, "zyx"[-image.ndim :]), 0, 0)
-    scaling = measure_scaling(stack, TASKS[task].normalization)
+    scaling = measure_range(stack, TASKS[task].normalization).scaling
     return measure_reach(predictor_of(small(task), interface), stack, scaling)
 
 
@@ -105,7 +105,7 @@ def test_tiles_are_as_large_as_the_memory_allows():
     predictor = Predictor(inner.run, inner.config, bytes_per_pixel=1000)
 
     def read(memory: int | None) -> tuple[int, int]:
-        options = Options(max_memory_bytes=memory, halo=16)
+        options = Options(max_memory_bytes=memory, halo=16, intensity="percentile")
         plan = plan_restoration(source, predictor, options)
         sizes = [
             (tile.read[3].stop - tile.read[3].start) * (tile.read[4].stop - tile.read[4].start)

@@ -14,6 +14,7 @@ from tests.helpers.restoration_cases import (
     options_for,
     picture,
     predictor_of,
+    restore_officially,
     seam_over_range,
     small,
     weighted,
@@ -27,7 +28,6 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import (
     RestorationProgress,
     restore,
-    restore_array,
     restore_tile,
 )
 from unifmir.restoration.restoration_options import Options
@@ -47,7 +47,9 @@ SHAPES = {
 @pytest.mark.parametrize("task", TASKS)
 def test_a_restored_image_is_what_the_image_interface_gives(task, interface):
     network, image = small(task), picture(SHAPES[task])
-    restored = restore_array(image, predictor_of(network, interface), options=options_for(task))
+    restored = restore_officially(
+        image, predictor_of(network, interface), options=options_for(task)
+    )
     expected = by_image_interface(network, image)
     assert restored.dtype == np.float32
     assert restored.shape == expected.shape
@@ -61,14 +63,14 @@ def test_stacks_in_tiles_are_the_same_by_both_interfaces(task, interface):
     network, image = small(task), picture((12, 60, 30) if task == "isotropic" else (7, 70, 66))
     whole = by_image_interface(network, image)
     options = options_for(task, tile=48)
-    tiled = restore_array(image, predictor_of(network, interface), options=options)
+    tiled = restore_officially(image, predictor_of(network, interface), options=options)
     assert seam_over_range(whole, tiled) <= 1e-4
 
 
 def test_planes_without_neighbours_are_restored_one_by_one():
     network = weighted(replace(SMALL.single("denoise"), in_channels=1))
     image = picture((3, 20, 22))
-    restored = restore_array(image, predictor_of(network), options=Options(batch=2))
+    restored = restore_officially(image, predictor_of(network), options=Options(batch=2))
     assert seam_over_range(by_image_interface(network, image), restored) <= 1e-6
 
 
@@ -93,7 +95,7 @@ def test_reference_models_restore_whole_images(model, task, shape):
         torch.manual_seed(1)
         network = build(ReferenceConfig(model, task, pairs))
     image = picture(shape)
-    restored = restore_array(image, predictor_of(network), options=options_for(task))
+    restored = restore_officially(image, predictor_of(network), options=options_for(task))
     expected = by_image_interface(network, image)
     assert restored.shape == expected.shape
     assert seam_over_range(expected, restored) <= 1e-4
@@ -102,10 +104,12 @@ def test_reference_models_restore_whole_images(model, task, shape):
 def test_every_time_point_and_channel_is_restored_by_itself():
     predictor = predictor_of(small("denoise"))
     series = np.stack([picture((3, 17, 18), seed) for seed in range(4)]).reshape(2, 2, 3, 17, 18)
-    restored = restore_array(series, predictor)
+    restored = restore_officially(series, predictor)
     for t in range(2):
         for c in range(2):
-            np.testing.assert_array_equal(restored[t, c], restore_array(series[t, c], predictor))
+            np.testing.assert_array_equal(
+                restored[t, c], restore_officially(series[t, c], predictor)
+            )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_axes_are_those_of_the_image_and_the_task(task, axes, shape, axes_out, s
     source = ArraySource(image, axes)
     plan = plan_restoration(source, predictor_of(small(task)))
     assert plan.out_info.axes == axes_out
-    assert restore_array(image, predictor_of(small(task)), axes=axes).shape == shape_out
+    assert restore_officially(image, predictor_of(small(task)), axes=axes).shape == shape_out
 
 
 def test_pixel_size_and_display_range_are_carried_over():
@@ -145,12 +149,12 @@ def test_thin_and_odd_images_are_restored(task, shape):
     network = small(task)
     if task == "isotropic" and shape[0] == 1:
         with pytest.raises(ImageError, match="is a single plane, and isotropic restores stacks"):
-            restore_array(np.zeros(shape), predictor_of(network), options=options_for(task))
+            restore_officially(np.zeros(shape), predictor_of(network), options=options_for(task))
         return
     image = picture(shape) if np.prod(shape) > 9 else np.full(shape, 7, np.uint8)
     image.flat[0] = 0 if np.prod(shape) > 9 else 7
     image = image.astype(np.float32) + np.arange(image.size).reshape(shape) * (image.size > 9)
-    restored = restore_array(image, predictor_of(network), options=options_for(task, tile=24))
+    restored = restore_officially(image, predictor_of(network), options=options_for(task, tile=24))
     assert np.isfinite(restored).all()
     planes = [image] if task != "sr" else list(image)
     if task != "sr" or shape[0] == 1:
@@ -162,12 +166,14 @@ def test_thin_and_odd_images_are_restored(task, shape):
 def test_every_kind_of_number_is_restored(dtype):
     network = small("sr")
     image = (picture((17, 18)) % 200).astype(dtype)
-    restored = restore_array(image, predictor_of(network))
+    restored = restore_officially(image, predictor_of(network))
     np.testing.assert_allclose(restored, by_image_interface(network, image), rtol=1e-6)
 
 
 def test_a_constant_image_stays_constant():
-    restored = restore_array(np.full((3, 16, 16), 42, np.uint16), predictor_of(small("denoise")))
+    restored = restore_officially(
+        np.full((3, 16, 16), 42, np.uint16), predictor_of(small("denoise"))
+    )
     np.testing.assert_allclose(restored, 42, atol=1e-6)
 
 
@@ -186,7 +192,7 @@ def test_a_constant_image_stays_constant():
 )
 def test_what_cannot_be_restored_is_refused_with_the_reason(task, image, reason):
     with pytest.raises(ImageError, match=reason):
-        restore_array(image, predictor_of(small(task)))
+        restore_officially(image, predictor_of(small(task)))
 
 
 @pytest.mark.parametrize(
@@ -200,19 +206,22 @@ def test_options_that_cannot_be_are_refused(values):
 def test_a_light_field_by_a_file_is_restored_whole_or_refused():
     network, image = small("volume"), picture((40 * 3, 9 * 3))
     predictor = predictor_of(network, "image")
-    assert seam_over_range(by_image_interface(network, image), restore_array(image, predictor)) == 0
+    assert (
+        seam_over_range(by_image_interface(network, image), restore_officially(image, predictor))
+        == 0
+    )
     with pytest.raises(ImageError, match="must be restored whole"):
-        restore_array(image, predictor, options=Options(tile=72))
+        restore_officially(image, predictor, options=Options(tile=72))
 
 
 def test_tiles_of_a_network_with_sums_over_the_tile_pass_into_each_other():
     network, image = small("projection"), picture((4, 200, 190))
     predictor = predictor_of(network)
-    whole = restore_array(image, predictor)
+    whole = restore_officially(image, predictor)
     plan = plan_restoration(ArraySource(image, "zyx"), predictor, Options(tile=64, halo=16))
     assert plan.reach.is_global
     assert len(plan.tiles) > 1
-    tiled = restore_array(image, predictor, options=Options(tile=64, halo=16))
+    tiled = restore_officially(image, predictor, options=Options(tile=64, halo=16))
     # Not the same picture, which is why it is said, but a close one, and without steps: across
     # the border of two tiles it changes as the untiled result does.
     assert seam_over_range(whole, tiled) < 0.05
@@ -266,7 +275,7 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
     image = picture((90, 110) if task == "sr" else (30, 40, 64))
     memory = {"sr": 5000, "denoise": 2400, "isotropic": 1700}[task]
     limited = Limited(task, memory)
-    whole = restore_array(image, limited.inner, options=options_for(task))
+    whole = restore_officially(image, limited.inner, options=options_for(task))
     source = ArraySource(image, "zyx"[-image.ndim :])
     sinks: list[ArraySink] = []
 
@@ -274,7 +283,12 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
         sinks.append(ArraySink(plan.out_shape, np.dtype(np.float32), plan.out_info))
         return sinks[-1]
 
-    summary = restore(source, sink_of, limited.predictor(), options_for(task, halo=24, batch=2))
+    summary = restore(
+        source,
+        sink_of,
+        limited.predictor(),
+        options_for(task, halo=24, batch=2, intensity="percentile"),
+    )
     assert summary.splits >= 2
     assert seam_over_range(whole, sinks[0].values.reshape(whole.shape)) <= 1e-4
     # What failed is not tried again and again.
@@ -284,22 +298,24 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
 def test_windows_that_blend_are_made_smaller_all_together():
     image = picture((4, 300, 190))
     limited = Limited("projection", 45_000)
-    restored = restore_array(image, limited.predictor())
+    restored = restore_officially(image, limited.predictor())
     assert max(limited.asked) > 45_000
-    whole = restore_array(image, limited.inner)
+    whole = restore_officially(image, limited.inner)
     assert 0 < seam_over_range(whole, restored) < 0.05
 
 
 def test_too_little_memory_for_the_least_is_said():
     with pytest.raises(TooLittleMemoryError, match="do not fit the memory"):
-        restore_array(picture((40, 40)), Limited("sr", 10).predictor(), options=Options(halo=8))
+        restore_officially(
+            picture((40, 40)), Limited("sr", 10).predictor(), options=Options(halo=8)
+        )
 
 
 def test_a_tile_restored_elsewhere_is_the_same():
     predictor, image = predictor_of(small("denoise")), picture((5, 60, 70))
     source = ArraySource(image, "zyx")
-    plan = plan_restoration(source, predictor, Options(tile=48))
-    whole = restore_array(image, predictor, options=Options(tile=48))
+    plan = plan_restoration(source, predictor, Options(tile=48, intensity="percentile"))
+    whole = restore_officially(image, predictor, options=Options(tile=48))
     tile = plan.tiles[len(plan.tiles) // 2]
     part = restore_tile(plan, tile, source, predictor)
     np.testing.assert_array_equal(part[0, 0], whole[tile.write[2:]])
@@ -307,7 +323,7 @@ def test_a_tile_restored_elsewhere_is_the_same():
 
 def test_progress_reaches_the_end():
     told: list[RestorationProgress] = []
-    restore_array(
+    restore_officially(
         picture((2, 60, 70)),
         predictor_of(small("denoise")),
         options=Options(tile=48),
@@ -324,7 +340,7 @@ def test_progress_reaches_the_end():
 def test_a_model_that_is_not_what_it_says_is_refused():
     predictor = Predictor(lambda image: image[:, :1, :-1], SMALL.single("denoise"))
     with pytest.raises(ImageError, match="not the model for denoise"):
-        restore_array(picture((3, 16, 16)), predictor)
+        restore_officially(picture((3, 16, 16)), predictor)
 
 
 def test_memory_does_not_grow_with_the_image():

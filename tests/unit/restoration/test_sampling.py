@@ -12,6 +12,7 @@ from tests.helpers.restoration_cases import (
     options_for,
     picture,
     predictor_of,
+    restore_officially,
     seam_over_range,
     small,
 )
@@ -106,7 +107,7 @@ def test_a_stack_is_brought_to_isotropic_sampling_first(info, factor):
     restored = restore_array(
         image,
         predictor_of(network),
-        options=Options(z_factor=factor),
+        options=Options(z_factor=factor, intensity="percentile"),
         pixel_size_um=info[0],
         z_step_um=info[1],
     )
@@ -209,7 +210,7 @@ def test_the_correction_is_the_mean_of_both_samplings():
     predictor = predictor_of(network)
     plan = plan_restoration(ArraySource(image, "zyx"), predictor, Options(correct_sampling=True))
     assert [level.size for level in plan.levels] == [(1, 32, 40), (1, 16, 20)]
-    both = restore_array(image, predictor, options=Options(correct_sampling=True))
+    both = restore_officially(image, predictor, options=Options(correct_sampling=True))
     half = Resampled(view(image), (None, scaled(32, 16), scaled(40, 20))).read(
         whole_box((1, 16, 20))
     )

@@ -10,11 +10,11 @@ from tests.helpers.restoration_cases import (
     by_image_interface,
     picture,
     predictor_of,
+    restore_officially,
     seam_over_range,
     weighted,
 )
 from unifmir.images.arrays import ArraySource
-from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.tasks import TASKS
@@ -42,7 +42,7 @@ def test_a_sixth_task_is_restored_tile_by_tile(interface):
     image = picture((1, 70, 90))[0]
     predictor, options = predictor_of(network, interface), Options(tile=48, halo=16)
     assert len(plan_restoration(ArraySource(image, "yx"), predictor, options).tiles) > 3
-    tiled = restore_array(image, predictor, options=options)
-    whole = restore_array(image, predictor)
+    tiled = restore_officially(image, predictor, options=options)
+    whole = restore_officially(image, predictor)
     assert seam_over_range(whole, tiled) < 1e-6
     np.testing.assert_allclose(whole, by_image_interface(network, image), rtol=1e-5, atol=1e-2)

@@ -9,11 +9,16 @@ from typing import Any
 from unifmir.images.base import Sink, region_shape
 from unifmir.images.plates import add_field
 from unifmir.images.zarr import lies_in_zarr
-from unifmir.restoration.executor import RestorationProgress
+from unifmir.restoration.executor import RestorationProgress, tell_notes
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
-from unifmir.zoo.restore.cluster.tile_worker import FinishedTile, TileWork, tile_work
+from unifmir.zoo.restore.cluster.tile_worker import (
+    FinishedTile,
+    PlannedImage,
+    TileWork,
+    tile_work,
+)
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice
 from unifmir.zoo.restore.restored_file import RestoredFile, create_output, warn_if_begun_anew
@@ -38,6 +43,8 @@ class ClusterImage:
     """Pixels of the output."""
     written_before: int
     """Pixels of the output that the earlier run wrote."""
+    worker: str | None = None
+    """Address of the worker that keeps the image's result; None: any restores its tiles."""
     started: float = field(default_factory=time.monotonic)
     peak_memory_bytes: int = 0
 
@@ -54,7 +61,7 @@ class ClusterImage:
 
     @property
     def seconds(self) -> float:
-        """Time since the plan was there."""
+        """Time since the plan was there, and that of its lines."""
         return time.monotonic() - self.started
 
     @property
@@ -88,13 +95,15 @@ class ClusterImage:
 
 def open_cluster_image(
     job: Job,
-    plan: RestorationPlan,
+    planned: PlannedImage,
     choice: ModelChoice,
     options: Options,
     journal: Journal,
     ran: dict[str, Any],
 ) -> ClusterImage:
     """Open the output of a planned image and see what an earlier run finished."""
+    plan = planned.plan
+    tell_notes(plan)
     sink = create_output(job, plan, ran, options)
     done = journal.begin(plan, sink)
     warn_if_begun_anew(job, journal)
@@ -112,4 +121,6 @@ def open_cluster_image(
         resumed=len(done),
         written=before,
         written_before=before,
+        worker=planned.worker if plan.kept else None,
+        started=time.monotonic() - planned.seconds,
     )

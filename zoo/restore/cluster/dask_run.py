@@ -195,7 +195,13 @@ class _Run:
     def _submit(self, task: _Task) -> Any:
         if task.image is not None:
             return self._client.submit(
-                tile_worker.restore_one_tile, task.image.work, task.tile, pure=False
+                tile_worker.restore_one_tile,
+                task.image.work,
+                task.tile,
+                pure=False,
+                workers=task.image.worker,
+                # Where that one was lost, another restores the image again.
+                allow_other_workers=task.image.worker is not None,
             )
         job = task.job
         journal = self._journals[job.target] = open_journal(job, self._ran)

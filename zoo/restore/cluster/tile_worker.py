@@ -3,7 +3,9 @@
 import pickle
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -15,11 +17,13 @@ from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_tile
+from unifmir.restoration.intensities import with_lines
 from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.restored_file import source_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,17 @@ class TileWork:
     choice: ModelChoice
     sink: bytes | None
     """Pickled; None: the pixels are sent back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """A plan, and the worker that made it."""
+
+    plan: RestorationPlan
+    worker: str
+    """Address of the worker, which keeps the result of a small image from finding the lines."""
+    seconds: float
+    """Finding the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,9 @@ class _OpenImage:
 
 _lock = threading.Lock()
 """A worker may have several threads; the network uses them all for one tile."""
-_limit = TileLimit()
+_limits: "OrderedDict[Hashable, TileLimit]" = OrderedDict()
+_LIMITS = 4
+"""Images whose limits are kept: a planned one may wait until the one before it is finished."""
 _predictors: dict[ModelChoice, Predictor] = {}
 _images: dict[str, _OpenImage] = {}
 
@@ -83,7 +100,7 @@ def describe_model(choice: ModelChoice) -> dict[str, Any]:
 
 def plan_image(
     job: Job, choice: ModelChoice, options: Options, recorded: Mapping[str, Any] | None
-) -> RestorationPlan:
+) -> PlannedImage:
     """Plan an image on a worker: the tile size is one that its device has memory for.
 
     Parameters
@@ -91,10 +108,16 @@ def plan_image(
     recorded : mapping, optional
         Of the plan of an interrupted run.
     """
+    from distributed import get_worker
+
     with _lock:
         opened = open_source(job.source, axes=job.axes, series=job.series)
+        predictor = _predictor(choice)
         try:
-            return plan_restoration(opened, _predictor(choice), options, recorded=recorded)
+            plan = plan_restoration(opened, predictor, options, recorded=recorded)
+            began = time.monotonic()
+            plan = with_lines(plan, opened, predictor, _limit(job, choice))
+            return PlannedImage(plan, get_worker().address, time.monotonic() - began)
         finally:
             opened.close()
 
@@ -104,7 +127,8 @@ def restore_one_tile(work: TileWork, index: int) -> FinishedTile:
     with _lock:
         here = _open_image(work)
         tile = work.plan.tiles[index]
-        values = restore_tile(work.plan, tile, here.source, _predictor(work.choice), _limit)
+        predictor, limit = _predictor(work.choice), _limit(work.job, work.choice)
+        values = restore_tile(work.plan, tile, here.source, predictor, limit)
         if here.sink is not None:
             here.sink.write(tile.write, values)
             here.sink.flush()
@@ -117,6 +141,16 @@ def _predictor(choice: ModelChoice) -> Predictor:
         _predictors.clear()
         _predictors[choice] = predictor_for(_with_own_threads(choice))
     return _predictors[choice]
+
+
+def _limit(job: Job, choice: ModelChoice) -> TileLimit:
+    """The limits and kept results of one image, as it is now, with one model."""
+    key = (source_identity(job), choice)
+    limit = _limits.setdefault(key, TileLimit())
+    _limits.move_to_end(key)
+    while len(_limits) > _LIMITS:
+        _limits.popitem(last=False)
+    return limit
 
 
 def _with_own_threads(choice: ModelChoice) -> ModelChoice:
