@@ -55,5 +55,5 @@ def _table(results: "list[Evaluation]") -> str:
         ssim = f"{result.model['ssim']:.3f} / {best['ssim']:.3f}"
         gain = f"{result.gain_db:+.2f}"
         rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
-    columns = ("task", "PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
+    columns = ("task", "fitted PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
     return aligned(columns, rows)

@@ -32,9 +32,8 @@ NORMALISED_RANGE = (-0.1, 1.2)
 """Values of a test input: beyond [0, 1] on both sides, as percentile normalisation gives."""
 
 Shape = tuple[int, ...]
-Counterpart = Literal["stack", "maximum", "none"]
-"""Image that a result is held against, so that intensities come back: the raw stack, its maximum
-along z, or none, because the result's values are relative."""
+Counterpart = Literal["stack", "maximum"]
+"""Image that a result is held against: the raw stack, or its maximum along z."""
 Depth = Literal["none", "free", "fixed"]
 """Axis z of an image: it has none, any number of planes, or as many as the network's channels."""
 
@@ -285,7 +284,6 @@ INTERFACES: dict[str, ImageInterface] = {
             tiles=f"{_TILES}:restore_light_field",
             image_tiles=f"{_TILES}:restore_channels",
             patch=f"{_PATCHES}:light_field_patch",
-            counterpart="none",
             depth_out="fixed",
             argument=lambda s: isqrt(s.channels),
             argument_text="round(views**0.5)",

@@ -115,7 +115,7 @@ def of_sample(task: str, predictor: Predictor, intensity: Intensity) -> dict[str
 
 
 def raw_at_result(image: RestoredImage, predictor: Predictor) -> RestoredImage:
-    """The image that a result is held against, at the result's sampling: linear between its pixels."""
+    """The image that a result is held against, at the result's sampling, linear between pixels."""
     raw, sampling = held_against(image, predictor)
     enlarged = at(raw, sampling.to_result)
     flat = enlarged.shape[0] == 1

@@ -103,7 +103,7 @@ class MaximumProjection:
 
 
 def recorded_view(source: Source, t: int, c: int, counterpart: Counterpart) -> View:
-    """The image that a raw stack's result is held against; not for `none`."""
+    """The image that a raw stack's result is held against."""
     stack = StackView(source, t, c)
     return MaximumProjection(stack) if counterpart == "maximum" else stack
 
