@@ -27,6 +27,13 @@ class InterfaceChoice(StrEnum):
     network = "network"
 
 
+class WeightsChoice(StrEnum):
+    """Weights of a checkpoint that has two sets: `unifmir.checkpoint.weight_sets.WeightKind`."""
+
+    raw = "raw"
+    ema = "ema"
+
+
 class ImageFormatChoice(StrEnum):
     """Formats of restored images."""
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import ElementTypeChoice, FormatChoice, InterfaceChoice, TaskChoice
+from unifmir.cli.choices import (
+    ElementTypeChoice,
+    FormatChoice,
+    InterfaceChoice,
+    TaskChoice,
+    WeightsChoice,
+)
 from unifmir.cli.format_options import given_options, with_format_options
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
@@ -22,7 +28,12 @@ if TYPE_CHECKING:
 def export(
     task: Annotated[TaskChoice | None, typer.Option(help="Task to export.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint file: .pt, .pth or .safetensors.")
+        Path | None,
+        typer.Option(help="Checkpoint file: .pt, .pth, .ckpt, .safetensors, TorchScript, package."),
+    ] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help=f"Zoo model; {EMBEDDED} if nothing is named.")
@@ -75,7 +86,12 @@ def export(
         output.note(EMBEDDED_NOTE)
     console = Console(stderr=True)
     with console.status("loading") as status:
-        network = load_trained(source, task=task.value if task else None, untrained=untrained)
+        network = load_trained(
+            source,
+            task=task.value if task else None,
+            weights=weights.value if weights else None,
+            untrained=untrained,
+        )
         artifacts = run(
             network,
             out,

@@ -6,23 +6,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import TaskChoice
+from unifmir.cli.choices import TaskChoice, WeightsChoice
 
 if TYPE_CHECKING:
     from unifmir.checkpoint.inspection import Inspection
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Checkpoint: .pt, .pth or .safetensors.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Checkpoint: .pt, .pth, .ckpt, .safetensors, TorchScript or package."),
+    ],
     task: Annotated[
         TaskChoice | None, typer.Option(help="Where the shapes fit several tasks: which one it is.")
+    ] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Say what a checkpoint is: task, configuration, parameters, and what is odd about it."""
     from unifmir.checkpoint.inspection import inspect_file
 
-    found = inspect_file(file, task=task.value if task else None)
+    found = inspect_file(
+        file, task=task.value if task else None, weights=weights.value if weights else None
+    )
     output.print_result(found.to_dict(), _described(found), as_json=as_json)
 
 
@@ -55,6 +64,7 @@ def _rows(found: "Inspection") -> list[tuple[str, str]]:
         ("scalars", f"{found.scalars:,} in {found.tensors} tensors"),
         ("size", f"{output.megabytes(found.size_bytes)} ({found.size_bytes:,} bytes)"),
         ("format", found.format),
+        ("weights", found.weights),
         ("dtypes", ", ".join(f"{count} {name}" for name, count in found.dtypes.items())),
         ("sha256", found.sha256),
     ]

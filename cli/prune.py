@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import TaskChoice
+from unifmir.cli.choices import TaskChoice, WeightsChoice
 
 if TYPE_CHECKING:
     from unifmir.model import Provenance, PruneCertificate
@@ -21,13 +21,17 @@ def prune(
     file: Annotated[str, typer.Argument(help="Checkpoint file, or the id of a zoo model.")],
     task: Annotated[TaskChoice, typer.Option(help="Task to keep.")],
     out: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
+    ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Cut one task out of a multi-task checkpoint, and certify that its picture is the same."""
     from unifmir.checkpoint.pruning import prune as run
 
     certificate_file = _checked_outputs(file, out)
-    child = run(_loaded(file, task.value), task.value)
+    child = run(_loaded(file, task.value, weights), task.value)
     source = _write(child, out, certificate_file)
     certificate: PruneCertificate = child.certificate
     document = {
@@ -53,15 +57,12 @@ def _checked_outputs(file: str, out: Path) -> Path:
     return certificate_file
 
 
-def _loaded(file: str, task: str) -> "Network":
-    from unifmir.checkpoint.loading import load_file
-
-    path = Path(file)
-    if path.exists() or path.suffix in (".pt", ".pth", ".safetensors"):
-        return load_file(path, task=task)
+def _loaded(file: str, task: str, weights: WeightsChoice | None) -> "Network":
     from unifmir.zoo.catalogue.load import load
 
-    network: Network = load(file, task=task)
+    # A path that is there is a file, also where it is a folder, which is then refused as one.
+    source = Path(file) if Path(file).exists() else file
+    network: Network = load(source, task=task, weights=weights.value if weights else None)
     return network
 
 

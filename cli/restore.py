@@ -17,6 +17,7 @@ from unifmir.cli.choices import (
     PlanesChoice,
     RuntimeChoice,
     TaskChoice,
+    WeightsChoice,
 )
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
@@ -44,6 +45,10 @@ def restore(
     model: Annotated[
         str | None,
         typer.Option(help=f"Zoo id or checkpoint; {EMBEDDED} if not given."),
+    ] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
     ] = None,
     artifact: Annotated[
         Path | None, typer.Option(help="File that `unifmir export` made, in place of a model.")
@@ -178,6 +183,7 @@ def restore(
     choice = ModelChoice(
         model=_model(model, artifact),
         task=task.value if task else None,
+        weights=weights.value if weights else None,
         device=device,
         precision=precision.value,
         fast=fast,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
+from unifmir.cli.choices import WeightsChoice
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
@@ -80,7 +81,7 @@ def add(
         Path | None, typer.Argument(help="JSON file of an entry, as `zoo show --json` prints.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the model: .pt, .pth or .safetensors.")
+        Path | None, typer.Option(help="Checkpoint of the model, or a package with it.")
     ] = None,
     existing: Annotated[
         str | None, typer.Option("--from", help="Id of the model that --file is the file of.")
@@ -98,6 +99,10 @@ def add(
         str | None, typer.Option(help="SPDX identifier of the new model's licence.")
     ] = None,
     notes: Annotated[str | None, typer.Option(help="What users of the model must know.")] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="With --from: in place of the file given before.")
     ] = False,
@@ -128,14 +133,17 @@ def add(
         raise ZooError("--replace goes with --from ID; entries are not replaced")
     if model_id is None and described:
         raise ZooError(f"{', '.join(described)} describe a new model: they go with --id ID")
-    if entry is not None:
-        added = adding.add_entry(entry, file)
-    elif file is None:
+    if file is None and entry is None:
         raise ZooError("--from and --id need the model's checkpoint: --file FILE")
-    elif existing is not None:
-        added = adding.give_file(existing, file, replace=replace)
-    else:
-        added = adding.add_checkpoint(file, about)
+    if file is None and weights is not None:
+        raise ZooError("--weights goes with --file")
+    with adding.with_one_set(file, weights.value if weights else None) as kept:
+        if entry is not None:
+            added = adding.add_entry(entry, kept)
+        elif existing is not None:
+            added = adding.give_file(existing, kept, replace=replace)
+        else:
+            added = adding.add_checkpoint(kept, about)
     place = present_file(added)
     document = {"id": added.id, "task": added.task, "path": place}
     text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")

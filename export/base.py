@@ -94,6 +94,10 @@ class Exporter(ABC):
     def lineage(self, path: Path) -> Lineage:
         """Read the lineage from an artifact; ExportError if it is not one of ours."""
 
+    def made(self, path: Path) -> bool:
+        """Whether a file of this suffix is an artifact; False: others write such checkpoints."""
+        return True
+
     @property
     def runnable_format(self) -> str | None:
         """Format of what `runnable` gives, for runtimes that read files; None: a module."""

@@ -1,7 +1,7 @@
 """Zip archives: one writer whose bytes depend on the contents alone, one bounded reader."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +11,8 @@ PACKED_SUFFIXES = (".pt", ".ts", ".png")
 """Names of zips and deflated data: compressing them again costs time and saves nothing."""
 MAX_UNPACKED_BYTES = 4_000_000_000
 """Limit of an archive's contents: ten times the largest official checkpoint."""
+MAX_MEMBERS = 100_000
+"""Limit of an archive's members: a checkpoint has two a tensor, a package about ten."""
 
 
 def write_zip(files: Mapping[str, bytes], target: Path | IO[bytes]) -> None:
@@ -44,10 +46,42 @@ def read_zip(path: Path) -> dict[str, bytes]:
     Raises
     ------
     BadZipFile
-        The file is no zip, is damaged, or unpacks to more than `MAX_UNPACKED_BYTES`.
+        The file is no zip, is damaged or dangerous, or unpacks to more than `MAX_UNPACKED_BYTES`.
     """
     with zipfile.ZipFile(path) as archive:
-        # `zipfile` reads no more of a member than it declares.
-        if (size := sum(m.file_size for m in archive.infolist())) > MAX_UNPACKED_BYTES:
-            raise zipfile.BadZipFile(f"it unpacks to {size} bytes")
-        return {name: archive.read(name) for name in archive.namelist()}
+        return {name: archive.read(name) for name in checked_members(archive)}
+
+
+def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Members by name, without folders, once their names and sizes are harmless.
+
+    Raises
+    ------
+    BadZipFile
+        There are too many, two have one name, one would lie outside the folder it is unpacked in,
+        or all of them unpack to more than `MAX_UNPACKED_BYTES`.
+    """
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise zipfile.BadZipFile(f"it has {len(members)} members, expected at most {MAX_MEMBERS}")
+    _check_names([member.orig_filename for member in members])
+    # `zipfile` reads no more of a member than it declares.
+    if (size := sum(member.file_size for member in members)) > MAX_UNPACKED_BYTES:
+        raise zipfile.BadZipFile(f"it unpacks to {size} bytes: refused")
+    return {member.filename: member for member in members if not member.is_dir()}
+
+
+def _check_names(names: Collection[str]) -> None:
+    # A ZipInfo's own name has lost what the archive really says after a null byte.
+    seen: set[str] = set()
+    for original in names:
+        name = original.replace("\\", "/")
+        outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
+        if outside or "\0" in name:
+            raise zipfile.BadZipFile(
+                f"it has a member {name[:80]!r} that would be written outside its folder: it was "
+                "made to do harm"
+            )
+        if name in seen:
+            raise zipfile.BadZipFile(f"it has two members of the name {name[:80]!r}")
+        seen.add(name)

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
-from unifmir.export.runtimes.torchscript import load_torchscript
 from unifmir.precision.variants import DTYPES
-from unifmir.zip_archive import write_stored_zip
+from unifmir.zip_archive import checked_members, write_stored_zip
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
@@ -55,14 +55,29 @@ class TorchScriptExporter(Exporter):
         return {"torch": torch.__version__}
 
     def lineage(self, path: Path) -> Lineage:
-        """Lineage from the extra file."""
-        extra = {LINEAGE_FILE: ""}
-        load_torchscript(path, extra=extra)
-        if not extra[LINEAGE_FILE]:
+        """Lineage from the extra file; the program beside it is not loaded."""
+        text = _lineage_text(path)
+        if not text:
             raise ExportError(
                 f"{path.name}: a TorchScript file, but not one that `unifmir export` made"
             )
-        return Lineage.from_strings(json.loads(extra[LINEAGE_FILE]), path.name)
+        return Lineage.from_strings(json.loads(text), path.name)
+
+    def made(self, path: Path) -> bool:
+        """Whether it has the extra file; a TorchScript file of others is a checkpoint."""
+        return bool(_lineage_text(path))
+
+
+def _lineage_text(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = checked_members(archive)
+            root = script_root(members)
+            if root is None or f"{root}extra/{LINEAGE_FILE}" not in members:
+                return ""
+            return archive.read(f"{root}extra/{LINEAGE_FILE}").decode("utf-8", errors="replace")
+    except (zipfile.BadZipFile, RuntimeError, OSError) as error:
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
 
 
 class _Upcast(nn.Module):

@@ -43,8 +43,9 @@ class Server:
     replies: dict[str, Reply] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
-    def record(self, files: dict[str, bytes], **reply: Any) -> None:
+    def record(self, files: dict[str, bytes], *, number: int = 10579778, **reply: Any) -> None:
         """Serve a Zenodo record with these files."""
+        record = f"/api/records/{number}"
         listing = [
             {
                 "key": name,
@@ -54,11 +55,11 @@ class Server:
             }
             for name, content in files.items()
         ]
-        self.replies[RECORD] = Reply(
-            json.dumps({"id": 10579778, "files": listing}).encode(), content_type="application/json"
+        self.replies[record] = Reply(
+            json.dumps({"id": number, "files": listing}).encode(), content_type="application/json"
         )
         for name, content in files.items():
-            self.replies[f"{RECORD}/files/{name}/content"] = Reply(content, **reply)
+            self.replies[f"{record}/files/{name}/content"] = Reply(content, **reply)
 
     def ranges(self) -> list[str | None]:
         """The Range header of each request for the file."""

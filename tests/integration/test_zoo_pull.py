@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,7 @@ from tests.helpers.zoo_server import (
     PLANARIA,
     RECORD,
     Reply,
-    Server,
     left,
-    serving,
     zipped,
 )
 from unifmir.checkpoint.saving import save
@@ -33,18 +31,6 @@ from unifmir.zoo.catalogue.verifying import verify_local
 
 BIG = bytes(range(256)) * 12_000
 """3 MB: three pieces of a transfer."""
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path) -> Iterator[Server]:
-    """A server in place of Zenodo; the user's folder and cache are the test's own."""
-    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
-    with serving() as script:
-        monkeypatch.setenv(ZENODO_VARIABLE, script.url)
-        yield script
 
 
 @pytest.fixture
@@ -326,12 +312,12 @@ def test_a_killed_pull_does_not_keep_others_waiting(server, entry):
     assert local_file(entry).read_bytes() == BIG
 
 
-def test_a_torchscript_file_is_kept_and_its_refusal_explained(server, entry):
+def test_a_file_that_cannot_be_loaded_is_kept_and_its_refusal_explained(server, entry):
     script = zipped({"m/data.pkl": b"x", "m/constants.pkl": b"x", "m/code/a.py": b"x"})
     server.record({"model_best.pt": script})
-    with pytest.raises(CheckpointError, match="TorchScript archive") as caught:
+    with pytest.raises(CheckpointError, match="TorchScript file that is refused") as caught:
         load(PLANARIA)
-    assert f"unifmir zoo add --from {PLANARIA} --file FILE" in str(caught.value)
+    assert f"zoo model {PLANARIA}: Official fine-tuned model" in str(caught.value)
     assert left() == ["model_best.pt"]
     assert verify_local(entry).passed
 

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.helpers.script_archives import packaged, traced
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
@@ -50,12 +51,15 @@ def as_safetensors(network: Network) -> bytes:
         return (Path(folder) / "a.safetensors").read_bytes()
 
 
+SCRIPT = traced(NETWORKS["sr"], torch.zeros(1, 1, 8, 8))
 FILES = {
     "zip": as_file(STATES["sr"]),
     "legacy": as_file(STATES["sr"], legacy=True),
     "nested": as_file({"state_dict": {f"module.{k}": v for k, v in STATES["sr"].items()}}),
     "safetensors": as_safetensors(NETWORKS["sr"]),
     "projection": as_safetensors(NETWORKS["projection"]),
+    "script": SCRIPT,
+    "package": packaged(SCRIPT),
 }
 many = settings(
     max_examples=60,
@@ -152,11 +156,12 @@ def test_flipped_bytes_near_the_start_are_refused_or_load(name, where, mask):
     outcome(bytes(content))
 
 
+@pytest.mark.parametrize("kind", ["zip", "script"])
 @many
 @given(st.data())
-def test_altered_pickles_inside_a_valid_zip_never_run_or_crash(data):
+def test_altered_pickles_inside_a_valid_zip_never_run_or_crash(kind, data):
     # With checksums made right again, so that only the unpickler and the sizes are left to refuse.
-    with zipfile.ZipFile(io.BytesIO(FILES["zip"])) as archive:
+    with zipfile.ZipFile(io.BytesIO(FILES[kind])) as archive:
         records = {info.filename: archive.read(info) for info in archive.infolist()}
     name = next(name for name in records if name.endswith("data.pkl"))
     pickled = bytearray(records[name])

@@ -230,15 +230,24 @@ def _check_channels(config: UniFMIRConfig) -> None:
             )
 
 
-def _layout(weights: Mapping[str, Shape]) -> KeyLayout | None:
+def layout_starts() -> tuple[str, ...]:
+    """Starts of keys that only networks of UniFMIR have, whatever the task."""
+    return tuple(start for _, starts in _layouts() for start in starts)
+
+
+def _layouts() -> tuple[tuple[KeyLayout, tuple[str, ...]], ...]:
+    """Layouts, the first that fits is it, and starts of keys of which each has one."""
     multitask = tuple(start for part in multitask_parts().values() for start in part.renamed)
-    layouts: tuple[tuple[KeyLayout, tuple[str, ...]], ...] = (
+    return (
         ("multitask", multitask),
         ("projector", (RESTORATION, "project.")),
         ("view_unet", ("conv_first0.",)),
         ("swin", ("conv_first.", "layers.0.residual_group.")),
     )
-    found = (layout for layout, starts in layouts if any(k.startswith(starts) for k in weights))
+
+
+def _layout(weights: Mapping[str, Shape]) -> KeyLayout | None:
+    found = (layout for layout, starts in _layouts() if any(k.startswith(starts) for k in weights))
     return next(found, None)
 
 

@@ -9,6 +9,7 @@ import torch
 from unifmir import model
 from unifmir.checkpoint.detect import candidate_tasks
 from unifmir.checkpoint.loading import Checkpoint, configuration, read_checkpoint
+from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig, kind_of
 from unifmir.json_values import JsonOutput
 from unifmir.tasks import multitask_parts
@@ -20,7 +21,7 @@ class Inspection(JsonOutput):
 
     name: str
     format: str
-    """torch-zip, torch-legacy or safetensors."""
+    """torch-zip, torch-legacy, safetensors, torchscript or bioimageio."""
     kind: str
     """single or multitask."""
     task: str
@@ -41,6 +42,10 @@ class Inspection(JsonOutput):
     """Names that lead to the weights in the file; empty if the file is the state dict."""
     prefix: str
     """Taken off every key."""
+    weights: str
+    """raw, or ema for a running average."""
+    beside: tuple[str, ...]
+    """Keys of the same state dict that belong to no network."""
     derivable: tuple[str, ...]
     """Keys that follow from the configuration; checked against it."""
     unused: tuple[str, ...]
@@ -52,14 +57,16 @@ class Inspection(JsonOutput):
     notes: tuple[str, ...]
 
 
-def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
+def inspect_file(
+    path: Path, *, task: str | None = None, weights: WeightKind | None = None
+) -> Inspection:
     """Describe a checkpoint file.
 
     Parameters
     ----------
     path : Path
-        .pt, .pth or .safetensors.
-    task : str, optional
+        .pt, .pth, .ckpt or .safetensors; TorchScript; or a BioImage.IO package with one of them.
+    task, weights : str, optional
         As for `unifmir.checkpoint.loading.load_file`.
 
     Raises
@@ -67,7 +74,7 @@ def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
     CheckpointError
         If the file is no checkpoint of a UniFMIR network; the message says what it is.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, weights=weights)
     config = configuration(checkpoint, task)
     record = checkpoint.record
     return Inspection(
@@ -85,6 +92,8 @@ def inspect_file(path: Path, *, task: str | None = None) -> Inspection:
         dtypes=checkpoint.dtypes,
         nest=checkpoint.nest,
         prefix=checkpoint.prefix,
+        weights=checkpoint.kind,
+        beside=checkpoint.beside,
         derivable=tuple(sorted(checkpoint.derivable)),
         unused=tuple(sorted(checkpoint.unused)),
         parent=record.parent.to_dict() if record.parent else None,
@@ -105,6 +114,12 @@ def _notes(checkpoint: Checkpoint, config: ModelConfig) -> tuple[str, ...]:
     other = [name for name in checkpoint.dtypes if name in ("float16", "bfloat16", "float64")]
     if other:
         notes.append(f"weights stored as {', '.join(other)} are converted to float32 when loaded")
+    if checkpoint.kind == "ema":
+        notes.append("the running average of the weights (ema)")
+    if checkpoint.beside:
+        shown = ", ".join(key[:80] for key in checkpoint.beside[:6])
+        more = ", ..." if len(checkpoint.beside) > 6 else ""
+        notes.append(f"left out, for they belong to no network: {shown}{more}")
     if checkpoint.unused:
         notes.append("sub_mean and add_mean are never read; official files hold garbage in them")
     candidates = candidate_tasks(config)

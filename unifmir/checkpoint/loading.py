@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from unifmir.checkpoint.official import check_derivable, is_derivable, is_option
 from unifmir.checkpoint.record import Record, read_record
 from unifmir.checkpoint.serialization import RawFile, read_raw, tensors_sha256
 from unifmir.checkpoint.sniffing import Format, is_hdf5
+from unifmir.checkpoint.weight_sets import WeightKind, chosen_set
 from unifmir.config import ModelConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
@@ -30,13 +30,8 @@ from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
-NESTS = ("state_dict", "model", "params", "params_ema", "net", "model_state_dict")
-"""Names under which training code puts the weights beside other things."""
-PREFIXES = ("module.", "network.", "_orig_mod.")
-"""Prefixes of DataParallel, of unifmir's own image interface, and of torch.compile."""
 _READ_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _INTEGERS = (torch.int64, torch.int32)
-_MAX_NESTING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +49,14 @@ class Checkpoint:
     scalars: int
     """Elements of all entries of the file, buffers included."""
     format: Format
+    kind: WeightKind
+    """As trained, or their running average."""
     nest: str
     """Names that led to the weights, as in `"state_dict"`; empty if the file is the state dict."""
     prefix: str
     """Prefix that was taken off every key."""
+    beside: tuple[str, ...]
+    """Keys of the same state dict that belong to no network; left out."""
     record: Record
     """unifmir's own metadata; empty in other files."""
     source: Provenance
@@ -68,19 +67,26 @@ class Checkpoint:
         return {key: tuple(tensor.shape) for key, tensor in self.weights.items()}
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a .pt, .pth or .safetensors file without running anything that is in it.
+def read_checkpoint(path: Path, *, weights: WeightKind | None = None) -> Checkpoint:
+    """Read a checkpoint without running anything that is in it.
+
+    Parameters
+    ----------
+    path : Path
+        .pt, .pth, .ckpt or .safetensors; TorchScript; or a BioImage.IO package with one of them.
+    weights : {"raw", "ema"}, optional
+        Which ones, where the file has both: as trained, or their running average.
 
     Raises
     ------
     CheckpointError
         If it is missing, damaged, dangerous or something else, has entries that are no tensors,
-        or weights that are not finite.
+        weights that are not finite, or several networks that `weights` does not tell apart.
     """
     path = Path(path)
     raw = read_raw(path)
     try:
-        return _cleaned(path, raw)
+        return _cleaned(path, raw, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from error
 
@@ -108,17 +114,19 @@ def configuration(checkpoint: Checkpoint, task: str | None = None) -> ModelConfi
     return config
 
 
-def load_file(path: Path, *, task: str | None = None) -> Network:
+def load_file(path: Path, *, task: str | None = None, weights: WeightKind | None = None) -> Network:
     """The network of a checkpoint file, with its weights, in eval mode, fp32, on the CPU.
 
     Parameters
     ----------
     path : Path
-        .pt, .pth or .safetensors; official or written by `saving.save`. Or the .h5 of a CARE
-        network that csbdeep trained.
+        .pt, .pth, .ckpt or .safetensors, official or written by `saving.save`; TorchScript; a
+        BioImage.IO package with one of them; or the .h5 of a CARE network that csbdeep trained.
     task : str, optional
         Needed where the weights fit several tasks: "denoise" is taken unless "isotropic" is
         named. A multi-task network is returned whole whatever the task.
+    weights : {"raw", "ema"}, optional
+        Which ones, where the file has both: as trained, or their running average.
 
     Raises
     ------
@@ -127,7 +135,7 @@ def load_file(path: Path, *, task: str | None = None) -> Network:
     """
     if is_hdf5(path):
         return read_keras(path, task=task)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, weights=weights)
     config = configuration(checkpoint, task)
     network = model.build(config)
     state = dict(checkpoint.weights)
@@ -153,10 +161,10 @@ def _valid_certificate(
     return certificate
 
 
-def _cleaned(path: Path, raw: RawFile) -> Checkpoint:
-    entries, nest = _unnested(raw.content)
-    _check_entries(entries)
-    entries, prefix = _unprefixed(entries)
+def _cleaned(path: Path, raw: RawFile, kind: WeightKind | None) -> Checkpoint:
+    chosen = chosen_set(raw.content, kind)
+    entries = chosen.entries
+    _check_stored(entries)
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in entries.values())
     unused = {key: tensor for key, tensor in entries.items() if is_unused(key)}
     derivable = {key: tensor for key, tensor in entries.items() if is_derivable(key)}
@@ -173,59 +181,23 @@ def _cleaned(path: Path, raw: RawFile) -> Checkpoint:
         dtypes=dict(sorted(dtypes.items())),
         scalars=sum(tensor.numel() for tensor in entries.values()),
         format=raw.format,
-        nest=nest,
-        prefix=prefix,
+        kind=chosen.kind,
+        nest=chosen.nest,
+        prefix=chosen.prefix,
+        beside=chosen.beside,
         record=read_record(raw.metadata),
         source=Provenance(
             path.name,
             sha256_of(path),
             path.stat().st_size,
             path,
-            left_out=tuple(sorted([*derivable, *unused])),
+            left_out=tuple(sorted([*derivable, *unused, *chosen.beside])),
         ),
     )
 
 
-def _unnested(content: Any) -> tuple[dict[str, Any], str]:
-    """The state dict inside a file's content, and the names that lead to it."""
-    trail: list[str] = []
-    while True:
-        if not isinstance(content, dict):
-            raise CheckpointError(
-                f"expected a state dict (names and tensors), found {_kind(content)}"
-                + (f" under {'.'.join(trail)!r}" if trail else "")
-                + "; save it again with torch.save(network.state_dict(), ...)"
-            )
-        nests = [name for name in NESTS if isinstance(content.get(name), dict)]
-        if not nests:
-            return content, ".".join(trail)
-        if len(nests) > 1 or any(isinstance(value, Tensor) for value in content.values()):
-            raise CheckpointError(
-                f"it is not clear which weights are meant: found {', '.join(map(repr, nests))}"
-                + (" beside other tensors" if len(nests) == 1 else "")
-                + "; save the one wanted alone, with torch.save(found['name'], ...)"
-            )
-        if len(trail) == _MAX_NESTING:
-            raise CheckpointError(f"state dicts nested deeper than {'.'.join(trail)!r}")
-        trail.append(nests[0])
-        content = content[nests[0]]
-
-
-def _check_entries(entries: Mapping[Any, Any]) -> None:
-    """Refuse entries that are no plain tensors, and tensors larger than what is stored of them."""
-    if not entries:
-        raise CheckpointError("the state dict is empty: save the network's state_dict() again")
-    strange = [
-        f"{str(key)[:80]!r} ({_kind(value)})"
-        for key, value in entries.items()
-        if not isinstance(key, str) or not _is_plain(value)
-    ]
-    if strange:
-        shown = ", ".join(strange[:6]) + (", ..." if len(strange) > 6 else "")
-        raise CheckpointError(
-            f"{len(strange)} of {len(entries)} entries are not plain tensors under a name: "
-            f"{shown}; save only network.state_dict()"
-        )
+def _check_stored(entries: Mapping[str, Tensor]) -> None:
+    """Refuse tensors larger than what is stored of them."""
     # A tensor with repeated elements can be larger than anything: nothing is computed before this.
     for key, tensor in entries.items():
         declared, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
@@ -234,24 +206,6 @@ def _check_entries(entries: Mapping[Any, Any]) -> None:
                 f"{key[:80]} declares {declared} bytes, but {stored} are stored: the file is "
                 "damaged or made to exhaust memory"
             )
-
-
-def _unprefixed(entries: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """The entries without the prefixes that wrappers put before every key."""
-    taken = ""
-    while True:
-        found = [p for p in PREFIXES if any(key.startswith(p) for key in entries)]
-        if not found:
-            return entries, taken
-        prefix = found[0]
-        plain = [key for key in entries if not key.startswith(prefix)]
-        if plain:
-            raise CheckpointError(
-                f"some keys start with {prefix!r} and some do not ({plain[0][:80]!r}): "
-                "two networks in one state dict; save the one wanted alone"
-            )
-        entries = {key.removeprefix(prefix): tensor for key, tensor in entries.items()}
-        taken += prefix
 
 
 def _weight(key: str, tensor: Tensor) -> Tensor:
@@ -285,19 +239,3 @@ def is_finite(tensor: Tensor) -> bool:
     """Whether no value of a float tensor of any shape is NaN or infinite."""
     # NaN is carried into both ends; one pass without a mask, 5 times as fast as isfinite().all().
     return tensor.numel() == 0 or all(end.isfinite().item() for end in tensor.aminmax())
-
-
-def _is_plain(value: Any) -> bool:
-    return (
-        isinstance(value, Tensor)
-        and type(value) in (Tensor, torch.nn.Parameter)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-    )
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"{type(value).__name__}, {value.layout}, on {value.device.type}"
-    return type(value).__name__

@@ -1,6 +1,7 @@
 """The record of our own files: configuration and origin, in the header beside the weights."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,32 @@ def read_record(metadata: dict[str, str]) -> Record:
         raise CheckpointError(f"it says it is {entries.kind!r}, but is {kind_of(config)!r}")
     check_values(config)
     return Record(config, entries.dtype, entries.parent, entries.certificate)
+
+
+def metadata_of_lineage(lineage: Mapping[str, str]) -> dict[str, str]:
+    """The metadata that a network would have whose exported file carries `lineage`.
+
+    Parameters
+    ----------
+    lineage : mapping
+        Strings as `unifmir.export` writes them; empty in files of others, and so is the result.
+
+    Raises
+    ------
+    CheckpointError
+        It is malformed.
+    """
+    if "config" not in lineage:
+        return {}
+    try:
+        config = config_from_dict(json.loads(lineage["config"]))
+        parent = Provenance.from_dict(json.loads(lineage["parent"]))
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"its unifmir record is malformed ({type(error).__name__}: {error}): the file was "
+            "altered, get it again"
+        ) from error
+    return {"unifmir": json.dumps(Record(config, parent=parent).to_dict())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ import hashlib
 import json
 import pickle
 import re
+import shlex
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from unifmir.checkpoint.model_package import unpacked_weights
+from unifmir.checkpoint.record import metadata_of_lineage
+from unifmir.checkpoint.script_archive import read_script_archive
 from unifmir.checkpoint.sniffing import Format, sniff
 from unifmir.errors import CheckpointError
 
@@ -59,6 +63,17 @@ _TORCH_ERRORS = (
 )
 
 
+_CONVERSION = (
+    "import sys, torch as t; from safetensors.torch import save_file; "
+    "d = lambda o: o.state_dict() if isinstance(o, t.nn.Module) else o; "
+    "f = lambda o, p: {p: o.detach().clone().contiguous()} if isinstance(o, t.Tensor) else "
+    "{k: v for n, c in o.items() if isinstance(n, str) "
+    "for k, v in f(d(c), p + '.' + n if p else n).items()} if isinstance(o, dict) else {}; "
+    "save_file(f(d(t.load(sys.argv[1], map_location='cpu', weights_only=False)), ''), sys.argv[2])"
+)
+"""One line of Python without double quotes, dollars or backquotes, so that any shell takes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawFile:
     """Raw content of a file, before anything is made of it."""
@@ -70,7 +85,7 @@ class RawFile:
 
 
 def read_raw(path: Path) -> RawFile:
-    """Read a .pt, .pth or .safetensors file without running anything that is in it.
+    """Read a file of one of the formats without running anything that is in it.
 
     Raises
     ------
@@ -87,25 +102,51 @@ def read_raw(path: Path) -> RawFile:
                 f"{path.name} is empty: the download or copy failed, get it again"
             )
         found = sniff(path)
-        if found == "safetensors":
-            tensors, metadata = _read_safetensors(path)
-            return RawFile(tensors, metadata, found)
-        return RawFile(_read_torch(path, found), {}, found)
+        return _READERS[found](path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _read_torch(path: Path, found: Format) -> Any:
+def _read_package(path: Path) -> RawFile:
+    with unpacked_weights(path) as (file, found):
+        try:
+            if (inner := sniff(file)) == "bioimageio":
+                raise CheckpointError("they are a package themselves")
+            raw = _READERS[inner](file)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{path.name}: the weights in it, {found.member}: {error}"
+            ) from error
+    return RawFile(raw.content, metadata_of_lineage(found.lineage) or raw.metadata, "bioimageio")
+
+
+def _read_script(path: Path) -> RawFile:
+    tensors, record = read_script_archive(path)
+    try:
+        lineage = json.loads(record) if record else {}
+        metadata = metadata_of_lineage(lineage)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise CheckpointError(f"{path.name}: its record is malformed ({error})") from error
+    return RawFile(tensors, metadata, "torchscript")
+
+
+def _read_torch_zip(path: Path) -> RawFile:
+    # Mapped, a storage cannot reach beyond the file whatever size it declares; read into
+    # memory, torch 2.13 believes the declared size.
+    return RawFile(_read_torch(path, mmap=True), {}, "torch-zip")
+
+
+def _read_torch_legacy(path: Path) -> RawFile:
+    # These cannot be mapped, but torch compares each storage's size with the one stored beside it.
+    return RawFile(_read_torch(path, mmap=False), {}, "torch-legacy")
+
+
+def _read_torch(path: Path, *, mmap: bool) -> Any:
     with warnings.catch_warnings():
         # Notices about torch's own typed storages, which are none of the user's business.
         warnings.simplefilter("ignore")
         try:
-            # Mapped, a storage cannot reach beyond the file whatever size it declares; read into
-            # memory, torch 2.13 believes the declared size. Old files cannot be mapped, but there
-            # torch compares each storage's size with the one stored beside it.
-            return torch.load(
-                str(path), map_location="cpu", weights_only=True, mmap=found == "torch-zip"
-            )
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
         except _TORCH_ERRORS as error:
             raise _why_not_loaded(path, error) from error
 
@@ -118,11 +159,8 @@ def _why_not_loaded(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(
             f"{path.name} is refused: it is a pickle that refers to {name}, and loading it could "
             "run code. It was not loaded. If you trust where it came from, convert it there:\n"
-            '  python -c "import torch; from safetensors.torch import save_file; '
-            f"m = torch.load('{path.name}', map_location='cpu', weights_only=False); "
-            "s = m if isinstance(m, dict) else m.state_dict(); "
-            "save_file({k: v.clone() for k, v in s.items()}, 'model.safetensors')\"\n"
-            "and use model.safetensors here (that command runs whatever the pickle holds)"
+            f"  {conversion_command(path)}\n"
+            f"and use {converted_name(path)} here (that command runs whatever the pickle holds)"
         )
     first = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
     return CheckpointError(
@@ -130,11 +168,26 @@ def _why_not_loaded(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def conversion_command(path: Path) -> str:
+    """Command for a shell that turns a pickle into safetensors, outside of unifmir.
+
+    It keeps every tensor under its name, modules by their state dicts and nested names joined by
+    dots, and leaves out what is no tensor. Unlike unifmir it runs what the pickle holds.
+    """
+    return f'python -c "{_CONVERSION}" {shlex.quote(str(path))} {shlex.quote(converted_name(path))}'
+
+
+def converted_name(path: Path) -> str:
+    """Name of the file that `conversion_command` writes."""
+    return f"{path.stem}-weights.safetensors"
+
+
+def _read_safetensors(path: Path) -> RawFile:
     metadata = _safetensors_metadata(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118 - no mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            return RawFile(tensors, metadata, "safetensors")
     # KeyError, AttributeError: element types torch has no name for. MemoryError, OverflowError,
     # ValueError, TypeError, RuntimeError: shapes beyond what torch can hold.
     except (
@@ -228,3 +281,12 @@ def _bytes(tensor: Tensor) -> memoryview:
     # Through uint8, because NumPy has no bfloat16; a view, so that nothing is copied.
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data
+
+
+_READERS: dict[Format, Callable[[Path], RawFile]] = {
+    "safetensors": _read_safetensors,
+    "torch-zip": _read_torch_zip,
+    "torch-legacy": _read_torch_legacy,
+    "torchscript": _read_script,
+    "bioimageio": _read_package,
+}

@@ -9,13 +9,18 @@ from typing import Literal
 
 from unifmir.errors import CheckpointError
 
-Format = Literal["torch-zip", "torch-legacy", "safetensors"]
+Format = Literal["torch-zip", "torch-legacy", "safetensors", "torchscript", "bioimageio"]
 
 HEAD_BYTES = 1024
 LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
 """The pickled number that starts a file of torch.save before torch 1.6, after its protocol byte."""
 
-READABLE = "a checkpoint is a .pt or .pth file of torch.save, or a .safetensors file"
+READABLE = (
+    "a checkpoint is a .pt or .pth file of torch.save or TorchScript, a .safetensors file, or a "
+    "BioImage.IO package with such a file"
+)
+DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
+"""Names of the description of a BioImage.IO package, the preferred first."""
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -61,8 +66,7 @@ def sniff(path: Path) -> Format:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"PK\x03\x04"):
-        _check_zip(path)
-        return "torch-zip"
+        return _kind_of_zip(path)
     if head[:1] == b"\x80" and head[2 : 2 + len(LEGACY_MAGIC)] == LEGACY_MAGIC:
         return "torch-legacy"
     if len(head) > 8 and head[8:9] == b"{":
@@ -103,38 +107,25 @@ def _looks_like(head: bytes) -> str:
     return "no format known here: if it was downloaded, it may be damaged"
 
 
-def _check_zip(path: Path) -> None:
-    """Refuse a zip file that torch.save did not write, or that is damaged.
-
-    torch.load does not compare the checksums, and trusts the sizes it is told.
-    """
+def _kind_of_zip(path: Path) -> Format:
+    """Which kind of zip a file is; CheckpointError if it holds no weights, or is damaged."""
     damaged = f"{path.name} starts like a PyTorch file but is damaged or incomplete"
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            names = {member.filename for member in members}
-            if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
-                raise CheckpointError(
-                    f"{path.name} is not a checkpoint: it looks like {_zip_looks_like(names)}; "
-                    f"{READABLE}"
-                )
-            if any(name.endswith("constants.pkl") for name in names):
-                raise CheckpointError(
-                    f"{path.name} is a TorchScript archive, which holds a program and not only "
-                    f"weights; {READABLE}: start from the checkpoint it was made from"
-                )
-            # torch.save stores its records as they are, so anything else was packed by others.
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise CheckpointError(
-                    f"{path.name} is a compressed zip file, which torch.save does not write: "
-                    "unpack it, or load it with torch and save it again"
-                )
-            if sum(member.file_size for member in members) > size:
-                raise CheckpointError(f"{damaged}: it declares more than its {size} bytes")
-            # All zero: written with torch.serialization.set_crc32_options(False).
-            if any(member.CRC for member in members) and (wrong := archive.testzip()):
-                raise CheckpointError(f"{damaged}: wrong checksum of {wrong!r}; get it again")
+            names = {member.filename for member in archive.infolist()}
+            if is_script_archive(names):
+                # Its reader checks what it opens; the rest of it is a program, and stays closed.
+                return "torchscript"
+            if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
+                _check_torch_zip(archive, path.name, size)
+                return "torch-zip"
+            if description_of(names) is not None:
+                return "bioimageio"
+            raise CheckpointError(
+                f"{path.name} is not a checkpoint: it looks like {_zip_looks_like(names)}; "
+                f"{READABLE}"
+            )
     except CheckpointError:
         raise
     # BadZipFile: no central directory, or a wrong one. RuntimeError: encrypted. EOFError, OSError,
@@ -152,12 +143,61 @@ def _check_zip(path: Path) -> None:
         raise CheckpointError(f"{damaged} ({error}; {size} bytes): get it again") from error
 
 
+def _check_torch_zip(archive: zipfile.ZipFile, name: str, size: int) -> None:
+    """Refuse an archive that torch.save did not write, or that is damaged.
+
+    torch.load does not compare the checksums, and trusts the sizes it is told.
+    """
+    damaged = f"{name} starts like a PyTorch file but is damaged or incomplete"
+    members = archive.infolist()
+    # torch.save stores its records as they are, so anything else was packed by others.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise CheckpointError(
+            f"{name} is a compressed zip file, which torch.save does not write: "
+            "unpack it, or load it with torch and save it again"
+        )
+    if sum(member.file_size for member in members) > size:
+        raise CheckpointError(f"{damaged}: it declares more than its {size} bytes")
+    # torch looks for all records in the folder of the first.
+    root = members[0].filename.partition("/")[0] + "/"
+    others = [m.filename for m in members if not m.filename.startswith(root)]
+    if others:
+        raise CheckpointError(
+            f"{name} holds files that torch.save did not put there: {', '.join(others)[:200]}; "
+            "take them out of it (with `zip -d`, for example), or save it again with torch"
+        )
+    # All zero: written with torch.serialization.set_crc32_options(False).
+    if any(member.CRC for member in members) and (wrong := archive.testzip()):
+        raise CheckpointError(f"{damaged}: wrong checksum of {wrong!r}; get it again")
+
+
+def is_script_archive(names: Collection[str]) -> bool:
+    """Whether the members of a zip are those of a TorchScript archive."""
+    return script_root(names) is not None
+
+
+def script_root(names: Collection[str]) -> str | None:
+    """Folder of a TorchScript archive's records, which libtorch names after the file."""
+    for name in names:
+        root, found, rest = name.partition("constants.pkl")
+        if found and not rest and root.count("/") <= 1 and f"{root}data.pkl" in names:
+            return root
+    return None
+
+
+def description_of(names: Collection[str]) -> str | None:
+    """Member with the description of a BioImage.IO package, at the top or in its one folder."""
+    for wanted in DESCRIPTIONS:
+        for name in sorted(names, key=len):
+            if name.rpartition("/")[2] == wanted and name.count("/") <= 1:
+                return name
+    return None
+
+
 def _zip_looks_like(names: Collection[str]) -> str:
     def has(ending: str) -> bool:
         return any(name.endswith(ending) for name in names)
 
-    if has("rdf.yaml") or has("bioimageio.yaml"):
-        return "a BioImage.IO package: its weights lie inside"
     if has("model.weights.h5"):
         return "a Keras model"
     if has(".npy"):

@@ -2,12 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 from unifmir.atomic import write_text, writing
 from unifmir.checkpoint.inspection import Inspection, inspect_file
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.saving import save
+from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
@@ -36,6 +42,31 @@ class Description(TypedDict):
     authors: list[str] | None
     licence: str | None
     notes: str | None
+
+
+@contextmanager
+def with_one_set(file: Path | None, weights: WeightKind | None) -> Iterator[Path | None]:
+    """The file itself, or where one of its sets of weights is named, that one as a file of its own.
+
+    Parameters
+    ----------
+    file : Path, optional
+        A checkpoint.
+    weights : {"raw", "ema"}, optional
+        Which set. Then what is yielded is a safetensors file that is removed after the block.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint, or has no such weights.
+    """
+    if file is None or weights is None:
+        yield file
+        return
+    with TemporaryDirectory(prefix="unifmir-") as folder:
+        alone = Path(folder) / f"{safe_name(file.stem)}.{weights}.safetensors"
+        save(load_file(file, weights=weights), alone)
+        yield alone
 
 
 def add_entry(path: Path, file: Path | None = None) -> ZooEntry:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.config import ReferenceConfig
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.model import Provenance, build
@@ -32,19 +33,24 @@ SUFFIXES = (
 """Endings of files people give: a name that ends so is a file's, never a zoo id."""
 
 
-def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
+def load(
+    path_or_zoo_id: str | Path, *, task: str | None = None, weights: WeightKind | None = None
+) -> Network:
     """The network of a checkpoint file or of a zoo model, in eval mode, fp32, on the CPU.
 
     Parameters
     ----------
     path_or_zoo_id : str or Path
-        A .pt, .pth or .safetensors file, a Keras .h5 file of CARE, an id that `unifmir zoo list`
-        shows, or the name of a reference model, which comes with fresh weights, always the same.
+        A .pt, .pth, .ckpt or .safetensors file, TorchScript, a BioImage.IO package, a Keras .h5
+        file of CARE, an id that `unifmir zoo list` shows, or the name of a reference model, which
+        comes with fresh weights, always the same.
         A file that exists goes before an id. A zoo model that is not on this machine is
         downloaded.
     task : str, optional
         Where the weights fit several tasks, which one they are for. A multi-task network is
         returned whole whatever the task.
+    weights : {"raw", "ema"}, optional
+        Which ones, where the checkpoint has both: as trained, or their running average.
 
     Raises
     ------
@@ -57,19 +63,25 @@ def load(path_or_zoo_id: str | Path, *, task: str | None = None) -> Network:
     """
     path = Path(path_or_zoo_id)
     if path.is_file():
-        return load_file(path, task=task)
+        return load_file(path, task=task, weights=weights)
+    if path.is_dir() and isinstance(path_or_zoo_id, Path):
+        raise CheckpointError(f"{path} is a folder, not a checkpoint: name the file inside it")
     if isinstance(path_or_zoo_id, Path) or _looks_like_a_path(path_or_zoo_id):
         raise CheckpointError(
-            f"{path}: no such file; give a checkpoint (.pt, .pth or .safetensors), or the id of a "
-            "zoo model: `unifmir zoo list` shows them"
+            f"{path}: no such file; give a checkpoint (.pt, .pth, .ckpt, .safetensors, "
+            "a package), or the id of a zoo model: `unifmir zoo list` shows them"
         )
     if path_or_zoo_id in REFERENCES:
         return fresh_reference(path_or_zoo_id, task=task)
-    return load_model(path_or_zoo_id, task=task)
+    return load_model(path_or_zoo_id, task=task, weights=weights)
 
 
 def load_trained(
-    path_or_zoo_id: str | Path, *, task: str | None = None, untrained: bool = False
+    path_or_zoo_id: str | Path,
+    *,
+    task: str | None = None,
+    weights: WeightKind | None = None,
+    untrained: bool = False,
 ) -> Network:
     """A network as `load` gives it, but no reference model by its bare name: it learned nothing.
 
@@ -90,7 +102,7 @@ def load_trained(
             f"`unifmir zoo list`; `unifmir benchmark --model {path_or_zoo_id}` measures what it "
             "costs; --untrained (in Python the network of `unifmir.load`) takes it for tests"
         )
-    return load(path_or_zoo_id, task=task)
+    return load(path_or_zoo_id, task=task, weights=weights)
 
 
 def fresh_reference(name: str, *, task: str | None = None) -> Network:
@@ -113,7 +125,9 @@ def fresh_reference(name: str, *, task: str | None = None) -> Network:
     return network
 
 
-def load_model(model_id: str, *, task: str | None = None) -> Network:
+def load_model(
+    model_id: str, *, task: str | None = None, weights: WeightKind | None = None
+) -> Network:
     """The network of a zoo model, as `load` gives it."""
     entry = find(model_id)
     if task is not None and task not in entry.tasks:
@@ -123,7 +137,8 @@ def load_model(model_id: str, *, task: str | None = None) -> Network:
         )
     file = local_file(entry)
     try:
-        network = load_file(file, task=None if entry.task == MULTITASK else entry.task)
+        wanted = None if entry.task == MULTITASK else entry.task
+        network = load_file(file, task=wanted, weights=weights)
     except CheckpointError as error:
         if isinstance(entry.source, FileSource):
             raise

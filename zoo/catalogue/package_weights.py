@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from unifmir import zip_archive
 from unifmir.atomic import working_folder
-from unifmir.errors import ZooError
+from unifmir.checkpoint.model_package import packaged_weights
+from unifmir.errors import CheckpointError, ZooError
+from unifmir.zip_archive import checked_members
 from unifmir.zoo.catalogue.remote import choose_name, safe_name
-
-MAX_MEMBERS = 1_000
-"""Limit of an archive's members; a package has about ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,11 @@ def _is_package(path: Path) -> bool:
 def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> WeightsFile:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            _check_members(members, filename)
-            names = [member.filename for member in members if not member.is_dir()]
-            name = choose_name(names, patterns, f"the package {filename}")
+            name = _chosen(archive, filename, patterns)
             # One stream to a name of our own: no path of the archive ever reaches the disk.
             target = folder / safe_name(name)
-            _copy(archive, archive.getinfo(name), target)
+            with archive.open(name) as packed, target.open("wb") as file:
+                shutil.copyfileobj(packed, file)
     # RuntimeError: encrypted. NotImplementedError: unknown compression. The others: damage.
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, ZooError):
@@ -75,23 +71,10 @@ def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path
     return WeightsFile(target, target.name)
 
 
-def _check_members(members: list[zipfile.ZipInfo], filename: str) -> None:
-    if len(members) > MAX_MEMBERS:
-        raise ZooError(f"the package {filename} has {len(members)} members: refused")
-    for member in members:
-        # A ZipInfo's own name has lost what the archive really says after a null byte.
-        name = member.orig_filename.replace("\\", "/")
-        outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
-        if outside or "\0" in name:
-            raise ZooError(
-                f"the package {filename} has a member {name[:80]!r} that would be written outside "
-                "its folder: it was made to do harm, and is refused"
-            )
-
-
-def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    if member.file_size > zip_archive.MAX_UNPACKED_BYTES:
-        raise ZooError(f"{member.filename} unpacks to {member.file_size} bytes: refused")
-    # `zipfile` reads no more than the member declares.
-    with archive.open(member) as packed, target.open("wb") as file:
-        shutil.copyfileobj(packed, file)
+def _chosen(archive: zipfile.ZipFile, filename: str, patterns: tuple[str, ...]) -> str:
+    """The member that the package's description names, else the one of a checkpoint's name."""
+    members = checked_members(archive)
+    try:
+        return packaged_weights(archive).member
+    except CheckpointError:
+        return choose_name(list(members), patterns, f"the package {filename}")

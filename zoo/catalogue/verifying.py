@@ -91,7 +91,7 @@ def _network(entry: ZooEntry, path: Path) -> list[Check]:
     try:
         found = inspect_file(path, task=None if entry.task == MULTITASK else entry.task)
     except CheckpointError as error:
-        # The right file may still be one that cannot be loaded, such as TorchScript.
+        # The right file may still be one that cannot be loaded.
         return [Check("configuration", entry.configuration, f"not readable: {error}")]
     return [
         Check("task", entry.task, found.task or MULTITASK),

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.images.open_files import open_source
 from unifmir.images.plates import add_field
 from unifmir.machine import available_cores, resident_bytes
@@ -37,6 +38,7 @@ def restore(
     model: str | Path | Network | None = None,
     *,
     task: str | None = None,
+    weights: WeightKind | None = None,
     axes: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -58,6 +60,8 @@ def restore(
         The model that ships with the package where not given.
     task : str, optional
         `sr`, `denoise`, `isotropic`, `projection` or `volume`; needed where the model has several.
+    weights : {"raw", "ema"}, optional
+        Which ones, where a checkpoint has both: as trained, or their running average.
     axes : str, optional
         Of the image, some of `tczyx` in that order; its last ones where not given.
     device : str
@@ -91,6 +95,7 @@ def restore(
     choice = ModelChoice(
         model=None if isinstance(model, Network) else model,
         task=task,
+        weights=weights,
         device=device,
         precision=precision,
         fast=fast,

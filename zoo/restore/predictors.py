@@ -31,6 +31,8 @@ from unifmir.zoo.restore.out_of_memory import with_memory_errors
 if TYPE_CHECKING:
     from torch import nn
 
+    from unifmir.checkpoint.weight_sets import WeightKind
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,6 +45,8 @@ class ModelChoice:
     package."""
     task: str | None = None
     """Needed where the model has several."""
+    weights: "WeightKind | None" = None
+    """`raw` or `ema`, where a checkpoint has both."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "fp32"
@@ -125,7 +129,9 @@ def exported_path(model: str | Path | None) -> Path | None:
         name = format_of(path)
     except ExportError:
         return None
-    return None if name == "safetensors" else path
+    if name == "safetensors" or not FORMATS[name].made(path):
+        return None
+    return path
 
 
 def candidates(
@@ -177,7 +183,7 @@ def _loaded(choice: ModelChoice) -> Network:
             )
         logger.info("no model was named: %s is taken", EMBEDDED)
     model = choice.model if choice.model is not None else EMBEDDED
-    return load_trained(model, task=choice.task, untrained=choice.untrained)
+    return load_trained(model, task=choice.task, weights=choice.weights, untrained=choice.untrained)
 
 
 def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor:

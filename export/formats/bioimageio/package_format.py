@@ -1,6 +1,7 @@
 """The `bioimageio` row of the formats: a package with all three weight formats inside."""
 
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -9,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.errors import CheckpointError
 from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
@@ -86,6 +89,14 @@ class BioimageioExporter(Exporter):
             inside = Path(name, path.stem + ONNX.suffix)
             inside.write_bytes(read_package(path).files[FILES["onnx"]])
             yield inside
+
+    def made(self, path: Path) -> bool:
+        """Whether the description has unifmir's section; a package of others is a checkpoint."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return bool(packaged_weights(archive).lineage)
+        except (zipfile.BadZipFile, CheckpointError):
+            return True  # whoever opens it says what is wrong
 
     def lineage(self, path: Path) -> Lineage:
         """Lineage in the description's own section."""

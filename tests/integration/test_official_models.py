@@ -1,0 +1,167 @@
+"""The official models by their ids: pulled as published, restored with and exported in one command.
+
+The packages are made here, around traced networks with the official keys, and a server on this
+machine stands in for Zenodo.
+"""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.torch import load_file as load_safetensors
+from typer.testing import CliRunner, Result
+
+import unifmir
+from tests.golden.weights import filled
+from tests.helpers.checkpoint_files import same_weights
+from tests.helpers.script_archives import (
+    RDF_04,
+    RDF_05,
+    as_old_torch,
+    edited,
+    example,
+    packaged,
+    traced,
+    with_official_keys,
+)
+from tests.helpers.zoo_server import Server
+from unifmir import model
+from unifmir.checkpoint.detect import detect
+from unifmir.cli.main import app
+from unifmir.errors import CheckpointError
+from unifmir.networks.base import Network
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.schema import ZenodoSource
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "state_dicts"
+OFFICIAL = {
+    "unifmir-sr-microtubules": "sr",
+    "unifmir-sr-f-actin": "sr",
+    "unifmir-sr-ccps": "sr",
+    "unifmir-sr-er": "sr",
+    "unifmir-denoise-planaria": "denoise1",
+    "unifmir-denoise-tribolium": "denoise5",
+    "unifmir-isotropic-liver": "denoise1",
+    "unifmir-projection-flywing": "projection",
+    "unifmir-volume-vcd": "volume",
+}
+"""Id -> layout of the official file, as in tests/golden/state_dicts."""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def offer(server: Server, model_id: str, package: bytes, tmp_path: Path) -> None:
+    """Make a package available: on the server, or where there is no record, as the user's file."""
+    source = find(model_id).source
+    if isinstance(source, ZenodoSource):
+        server.record({"model.zip": package}, number=source.record)
+        return
+    refused = run("export", "--model", model_id, "--out", tmp_path / "none")
+    assert refused.exit_code == 2
+    assert f"unifmir zoo add --from {model_id} --file FILE" in refused.stderr
+    path = tmp_path / "given.zip"
+    path.write_bytes(package)
+    added = run("zoo", "add", "--from", model_id, "--file", path)
+    assert added.exit_code == 0, added.stderr
+
+
+def image_for(network: Network, tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """A small image of the task as a TIFF, and its values."""
+    task = network.task
+    raw, channels = sample(task).image, network.config.signature.channels
+    if task == "volume":
+        side = 3 * round(channels**0.5)
+        raw = raw[:side, :side]
+    elif raw.ndim == 3:
+        raw = raw[: channels if task == "projection" else 6, :16, :16]
+    else:
+        raw = raw[:16, :16]
+    path = tmp_path / "cells.tif"
+    axes = TASKS[task].input_axes.upper()
+    tifffile.imwrite(path, raw, imagej=True, metadata={"axes": axes})
+    return path, raw
+
+
+def check_one_command_each(model_id: str, network: Network, tmp_path: Path) -> None:
+    """Restore and export by the id; the picture is the network's, the weights are bit-equal."""
+    image, raw = image_for(network, tmp_path)
+    options = ("--z-factor", 1) if network.task == "isotropic" else ()
+    restored = run("restore", image, "--model", model_id, *options, "--runtime", "eager")
+    assert restored.exit_code == 0, restored.stderr
+    found = tifffile.imread(tmp_path / f"cells.{network.task}.tif")
+    expected = unifmir.restore(raw, network, runtime="eager")
+    np.testing.assert_array_equal(found, expected)
+    out = tmp_path / "exported"
+    exported = run("export", "--model", model_id, "--format", "safetensors", "--out", out, "--json")
+    assert exported.exit_code == 0, exported.stderr
+    (artifact,) = json.loads(exported.stdout)["artifacts"]
+    weights = load_safetensors(artifact["path"])
+    state = network.state_dict()
+    assert weights.keys() == state.keys()
+    assert all(torch.equal(weights[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize("model_id", OFFICIAL)
+def test_a_small_official_model_goes_in_one_command_each(model_id, server, tiny_single, tmp_path):
+    network = tiny_single(find(model_id).task)
+    if network.task == "projection":  # the official file has the body residual
+        network.denoise.body_residual = True
+    archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
+    package = packaged(edited(archive, as_old_torch), RDF_05 if "sr" in model_id else RDF_04)
+    offer(server, model_id, package, tmp_path)
+    loaded = unifmir.load(model_id)
+    assert same_weights(loaded, network)
+    assert (loaded.source.zoo_id, loaded.task) == (model_id, network.task)
+    check_one_command_each(model_id, loaded, tmp_path)
+
+
+def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_single):
+    network = tiny_single("denoise")
+    archive = traced(network, example(network))
+    server.record(
+        {"rdf.yaml": b"x", "weights.pt": archive, "test_input.npy": b"", "cover.png": b""}
+    )
+    assert same_weights(unifmir.load("unifmir-denoise-planaria"), network)
+
+
+def test_the_member_that_the_description_names_is_pulled(server, tiny_single):
+    network = tiny_single("denoise")
+    archive = traced(network, example(network))
+    package = packaged(archive, RDF_04, source="b.pt")
+    # Another file of a checkpoint's name beside it.
+    file = io.BytesIO(package)
+    with zipfile.ZipFile(file, "a") as members:
+        members.writestr("a.pt", b"something else")
+    server.record({"model.zip": file.getvalue()})
+    assert same_weights(unifmir.load("unifmir-denoise-planaria"), network)
+
+
+def test_a_package_of_another_task_is_not_the_entrys(server, tiny_single):
+    network = tiny_single("sr")
+    server.record({"model.zip": packaged(traced(network, example(network)))})
+    with pytest.raises(CheckpointError, match=r"not a network for task 'denoise'.*looks like 'sr'"):
+        unifmir.load("unifmir-denoise-planaria")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model_id", "layout"), OFFICIAL.items())
+def test_a_full_size_official_model_goes_in_one_command_each(model_id, layout, server, tmp_path):
+    official = json.loads((GOLDEN / f"{layout}.json").read_text("utf-8"))
+    shapes = {key: tuple(shape) for key, (_, shape) in official.items()}
+    network = model.build(detect(shapes, task=find(model_id).task))
+    network.load_state_dict(filled(network.state_dict(), seed=0))
+    archive = traced(with_official_keys(network), example(network), wrapped="model.")
+    offer(server, model_id, packaged(edited(archive, as_old_torch)), tmp_path)
+    loaded = unifmir.load(model_id)
+    assert len(loaded.source.left_out) + len(loaded.state_dict()) == len(official)
+    assert same_weights(loaded, network)
+    check_one_command_each(model_id, loaded, tmp_path)
