@@ -133,17 +133,20 @@ def add(
         raise ZooError("--replace goes with --from ID; entries are not replaced")
     if model_id is None and described:
         raise ZooError(f"{', '.join(described)} describe a new model: they go with --id ID")
-    if file is None and entry is None:
-        raise ZooError("--from and --id need the model's checkpoint: --file FILE")
-    if file is None and weights is not None:
-        raise ZooError("--weights goes with --file")
-    with adding.with_one_set(file, weights.value if weights else None) as kept:
-        if entry is not None:
-            added = adding.add_entry(entry, kept)
-        elif existing is not None:
-            added = adding.give_file(existing, kept, replace=replace)
-        else:
-            added = adding.add_checkpoint(kept, about)
+    if file is None:
+        if entry is None:
+            raise ZooError("--from and --id need the model's checkpoint: --file FILE")
+        if weights is not None:
+            raise ZooError("--weights goes with --file")
+        added = adding.add_entry(entry)
+    else:
+        with adding.with_one_set(file, weights.value if weights else None) as kept:
+            if entry is not None:
+                added = adding.add_entry(entry, kept)
+            elif existing is not None:
+                added = adding.give_file(existing, kept, replace=replace)
+            else:
+                added = adding.add_checkpoint(kept, about)
     place = present_file(added)
     document = {"id": added.id, "task": added.task, "path": place}
     text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")

@@ -1,5 +1,6 @@
 """TorchScript archives and BioImage.IO packages as the official models are published in."""
 
+import copy
 import hashlib
 import io
 import warnings
@@ -52,7 +53,8 @@ class Wrapper(nn.Module):
 
 
 def with_official_keys(network: Network) -> Network:
-    """The network, with the official entries that it does without as buffers that nothing reads."""
+    """A copy, with the official entries that it does without as buffers that nothing reads."""
+    network = copy.deepcopy(network)
     own = set(network.state_dict())
     for key, tensor in official_state_dict(network).items():
         if key in own:

@@ -9,10 +9,10 @@ import io
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -140,21 +140,11 @@ UNSAFE: dict[str, Callable[[State], Any]] = {
 """Files of torch.save with more than weights_only allows beside one set of weights."""
 
 
-@contextmanager
-def saved_on_a_gpu() -> Iterator[None]:
-    """Storages are written with the place of a GPU, which no machine of the tests has."""
-    original = torch.serialization.location_tag
-    torch.serialization.location_tag = lambda _: "cuda:0"
-    try:
-        yield
-    finally:
-        torch.serialization.location_tag = original
-
-
 def write_containers(state: State, folder: Path) -> None:
     """Write the weights in containers other than a new file of torch.save."""
     torch.save(state, folder / "legacy.pt", _use_new_zipfile_serialization=False)
-    with saved_on_a_gpu():
+    # The place of a GPU, which no machine of the tests has, is written beside each storage.
+    with patch.object(torch.serialization, "location_tag", lambda _: "cuda:0"):
         torch.save(state, folder / "from_cuda.pt")
         torch.save(state, folder / "from_cuda_legacy.pt", _use_new_zipfile_serialization=False)
     foreign = {"format": "pt", "modelspec.title": "my \u00b5 model", "config": "{}"}
@@ -190,7 +180,7 @@ def write_refused(state: State, folder: Path) -> dict[str, str]:
     (folder / "html.pt").write_bytes(b"<!DOCTYPE html><html><head><title>Quota exceeded</title>")
     (folder / "lfs.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     return {
-        "gan.pth": "'generator' (dict), 'discriminator' (dict)",
+        "gan.pth": "entries are not plain tensors under a name: 'generator'",
         "whole_module.pt": "torch.nn.modules.container.Sequential",
         "loss_module.pt": "criterion.vgg.weight",
         "zip_extra.pt": "__MACOSX/._plain.pt",

@@ -5,11 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.torch import load_file as load_safetensors
 from typer.testing import CliRunner, Result
 
+from tests.helpers.script_archives import example, packaged, traced
+from tests.helpers.training_files import averaged
 from unifmir import atomic
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
@@ -17,6 +21,7 @@ from unifmir.cli.main import app
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
+from unifmir.zoo.catalogue import directories
 
 
 def unifmir(*arguments: object) -> Result:
@@ -211,3 +216,83 @@ def test_a_missing_file_is_not_taken_for_a_zoo_model(tmp_path):
     )
     assert result.exit_code == 2
     assert "no such file" in result.stderr
+
+
+@pytest.fixture
+def two_sets(tiny_single, tmp_path: Path) -> Path:
+    """A file with the weights as trained, and their average."""
+    state = tiny_single("sr").state_dict()
+    path = tmp_path / "two.pth"
+    torch.save({"params": state, "params_ema": averaged(state)}, path)
+    return path
+
+
+def first_weight(path: Path) -> torch.Tensor:
+    return load_safetensors(path)["conv_first.weight"]
+
+
+def test_a_set_of_weights_is_chosen_wherever_a_checkpoint_goes(two_sets, tmp_path, monkeypatch):
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    both = torch.load(two_sets, weights_only=True)
+    expected = {"raw": both["params"], "ema": both["params_ema"]}
+    image = tmp_path / "cells.tif"
+    tifffile.imwrite(image, np.random.default_rng(0).random((16, 16), dtype=np.float32))
+    results = {}
+    for kind in ("raw", "ema"):
+        options = ("--weights", kind)
+        inspected = unifmir("inspect", two_sets, *options, "--json")
+        assert json.loads(inspected.stdout)["weights"] == kind
+        out = tmp_path / kind
+        pruned = unifmir("prune", two_sets, *options, "--task", "sr", "--out", f"{out}.safetensors")
+        assert pruned.exit_code == 0, pruned.stderr
+        exported = unifmir(
+            "export", "--checkpoint", two_sets, *options, "--format", "safetensors", "--out", out
+        )
+        assert exported.exit_code == 0, exported.stderr
+        about = ("--title", "x", "--dataset", "x", "--author", "x")
+        added = unifmir("zoo", "add", "--id", f"my-{kind}", "--file", two_sets, *options, *about)
+        assert added.exit_code == 0, added.stderr
+        (given,) = (tmp_path / "home" / "files" / f"my-{kind}").iterdir()
+        for path in (out.with_suffix(".safetensors"), *out.glob("*.safetensors"), given):
+            assert torch.equal(first_weight(path), expected[kind]["conv_first.weight"]), path
+        restored = unifmir("restore", image, "--model", two_sets, *options, "--out", out)
+        assert restored.exit_code == 0, restored.stderr
+        results[kind] = tifffile.imread(out / "cells.sr.tif")
+        again = unifmir("restore", image, "--model", f"my-{kind}", "--out", out, "--overwrite")
+        assert again.exit_code == 0, again.stderr
+        np.testing.assert_array_equal(tifffile.imread(out / "cells.sr.tif"), results[kind])
+    assert not np.array_equal(results["raw"], results["ema"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inspect", "FILE"),
+        ("prune", "FILE", "--task", "sr", "--out", "o.safetensors"),
+        ("export", "--checkpoint", "FILE", "--out", "o"),
+        ("restore", "cells.tif", "--model", "FILE"),
+        ("zoo", "add", "--from", "unifmir-sr-er", "--file", "FILE"),
+    ],
+)
+def test_every_command_asks_which_set_of_weights(command, two_sets, tmp_path, monkeypatch):
+    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("cells.tif", np.ones((16, 16), np.float32))
+    result = unifmir(*(two_sets if part == "FILE" else part for part in command))
+    assert result.exit_code == 2
+    assert "choose with --weights raw or --weights ema" in result.stderr.replace("\n", " ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.tif", "two.pth"]
+
+
+def test_a_torchscript_file_named_like_our_own_is_a_checkpoint(tiny_single, tmp_path):
+    network = tiny_single("sr")
+    path = tmp_path / "weights.torchscript.pt"
+    path.write_bytes(traced(network, example(network)))
+    image = tmp_path / "cells.tif"
+    tifffile.imwrite(image, np.random.default_rng(0).random((16, 16), dtype=np.float32))
+    result = unifmir("restore", image, "--model", path, "--runtime", "eager")
+    assert result.exit_code == 0, result.stderr
+    package = tmp_path / "other.bioimageio.zip"
+    package.write_bytes(packaged(path.read_bytes()))
+    result = unifmir("restore", image, "--model", package, "--runtime", "eager", "--overwrite")
+    assert result.exit_code == 0, result.stderr

@@ -29,11 +29,11 @@ from tests.helpers.script_archives import (
     traced,
     with_official_keys,
 )
-from tests.helpers.zoo_server import Server
+from tests.helpers.zoo_server import Server, left
 from unifmir import model
 from unifmir.checkpoint.detect import detect
 from unifmir.cli.main import app
-from unifmir.errors import CheckpointError
+from unifmir.errors import CheckpointError, ZooError
 from unifmir.networks.base import Network
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
@@ -143,6 +143,15 @@ def test_the_member_that_the_description_names_is_pulled(server, tiny_single):
         members.writestr("a.pt", b"something else")
     server.record({"model.zip": file.getvalue()})
     assert same_weights(unifmir.load("unifmir-denoise-planaria"), network)
+
+
+def test_weights_that_are_not_the_declared_ones_are_not_kept(server, tiny_single):
+    network = tiny_single("denoise")
+    package = packaged(traced(network, example(network)), RDF_04.replace("{sha256}", "a" * 64))
+    server.record({"model.zip": package})
+    with pytest.raises(ZooError, match="its description says aaaa"):
+        unifmir.load("unifmir-denoise-planaria")
+    assert left() == []
 
 
 def test_a_package_of_another_task_is_not_the_entrys(server, tiny_single):

@@ -50,7 +50,7 @@ class Checkpoint:
     """Elements of all entries of the file, buffers included."""
     format: Format
     kind: WeightKind
-    """As trained, or their running average."""
+    """Whether the weights are those as trained, or their running average."""
     nest: str
     """Names that led to the weights, as in `"state_dict"`; empty if the file is the state dict."""
     prefix: str

@@ -4,7 +4,6 @@ Only the description and one member are opened: the tensors of `pytorch_state_di
 `torchscript` by the reader that leaves the program alone. Source: bioimage.io model description.
 """
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from unifmir.checkpoint.sniffing import description_of
 from unifmir.errors import CheckpointError
+from unifmir.hashing import sha256_of
 from unifmir.zip_archive import checked_members
 
 READ_KINDS = ("pytorch_state_dict", "torchscript")
@@ -36,7 +36,7 @@ class PackagedWeights:
     member: str
     """Name in the archive."""
     sha256: str
-    """As declared; empty where it is not."""
+    """Declared SHA-256; empty where none is."""
     lineage: dict[str, str]
     """unifmir's own record of how the package was made, as strings; empty in other packages."""
 
@@ -104,8 +104,7 @@ def unpacked_weights(path: Path) -> Iterator[tuple[Path, PackagedWeights]]:
                 f"{path.name} is a BioImage.IO package that is damaged or refused ({error}): "
                 "get it again"
             ) from error
-        with target.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(target)
         if found.sha256 not in ("", sha256):
             raise CheckpointError(
                 f"{path.name}: the SHA-256 of {found.member} is {sha256}, its description says "

@@ -53,6 +53,11 @@ _PROGRAM = "__torch__"
 def read_script_archive(path: Path) -> tuple[dict[str, Tensor], str]:
     """Tensors by attribute path, and the text of unifmir's own record; empty in other files.
 
+    Returns
+    -------
+    dict of Tensor, any shape and range, any dtype that torch has a plain storage of
+    str
+
     Raises
     ------
     CheckpointError

@@ -1,4 +1,4 @@
-"""Where in a file the weights lie: under which names, behind which prefix, raw or averaged.
+"""Sets of weights in a file: under which names they lie, behind which prefix, raw or averaged.
 
 Training code puts the state dict beside other things (`{"state_dict": ..., "epoch": 3}`), in
 wrappers that prefix every key (`module.`, `model.`, `net.model.`), and beside a running average of
@@ -38,7 +38,7 @@ COUNTERS = ("n_averaged", "num_updates", "total_ops", "total_params")
 """Last part of keys that count: of torch's AveragedModel, of averages, and of thop."""
 _AVERAGE = re.compile(r"(^|[._])(ema|averaged?|avg|swa)([._]|$)")
 _BODY = "layers.0.residual_group."
-"""In the keys of every network of UniFMIR."""
+"""Part of the keys of every network of UniFMIR."""
 _CURRENT = "current_model_state"
 """Name of the raw weights where Lightning's WeightAveraging keeps the average in `state_dict`."""
 _MAX_NESTING = 3
@@ -59,7 +59,7 @@ class WeightSet:
 
     @property
     def place(self) -> str:
-        """Where it lies, for a message."""
+        """Place in the file, for a message."""
         places = [self.nest and f"under {self.nest!r}", self.prefix and f"behind {self.prefix!r}"]
         return " ".join(filter(None, places)) or "at the top"
 
@@ -230,7 +230,7 @@ def _groups(entries: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _prefix_of(key: str, starts: tuple[str, ...]) -> str | None:
-    """What stands before the key of a known network; None if it is none."""
+    """The part before the key of a known network; None if it is none."""
     at = 0
     while not key.startswith(starts, at):
         at = key.find(".", at) + 1

@@ -45,12 +45,12 @@ class Description(TypedDict):
 
 
 @contextmanager
-def with_one_set(file: Path | None, weights: WeightKind | None) -> Iterator[Path | None]:
+def with_one_set(file: Path, weights: WeightKind | None) -> Iterator[Path]:
     """The file itself, or where one of its sets of weights is named, that one as a file of its own.
 
     Parameters
     ----------
-    file : Path, optional
+    file : Path
         A checkpoint.
     weights : {"raw", "ema"}, optional
         Which set. Then what is yielded is a safetensors file that is removed after the block.
@@ -60,7 +60,7 @@ def with_one_set(file: Path | None, weights: WeightKind | None) -> Iterator[Path
     CheckpointError
         If the file is no checkpoint, or has no such weights.
     """
-    if file is None or weights is None:
+    if weights is None:
         yield file
         return
     with TemporaryDirectory(prefix="unifmir-") as folder:

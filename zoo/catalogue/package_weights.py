@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from unifmir.atomic import working_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.errors import CheckpointError, ZooError
+from unifmir.hashing import sha256_of
 from unifmir.zip_archive import checked_members
 from unifmir.zoo.catalogue.remote import choose_name, safe_name
 
@@ -56,7 +57,7 @@ def _is_package(path: Path) -> bool:
 def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> WeightsFile:
     try:
         with zipfile.ZipFile(path) as archive:
-            name = _chosen(archive, filename, patterns)
+            name, declared = _chosen(archive, filename, patterns)
             # One stream to a name of our own: no path of the archive ever reaches the disk.
             target = folder / safe_name(name)
             with archive.open(name) as packed, target.open("wb") as file:
@@ -68,13 +69,22 @@ def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path
         raise ZooError(
             f"the package {filename} cannot be unpacked ({error}); pull again"
         ) from error
+    if declared and declared != (found := sha256_of(target)):
+        raise ZooError(
+            f"the SHA-256 of {name} in the package {filename} is {found}, its description says "
+            f"{declared}: pull again"
+        )
     return WeightsFile(target, target.name)
 
 
-def _chosen(archive: zipfile.ZipFile, filename: str, patterns: tuple[str, ...]) -> str:
-    """The member that the package's description names, else the one of a checkpoint's name."""
+def _chosen(archive: zipfile.ZipFile, filename: str, patterns: tuple[str, ...]) -> tuple[str, str]:
+    """The member that the package's description names, and the SHA-256 that it declares.
+
+    Where the description names none that can be read, the one with a checkpoint's name is taken.
+    """
     members = checked_members(archive)
     try:
-        return packaged_weights(archive).member
+        found = packaged_weights(archive)
     except CheckpointError:
-        return choose_name(list(members), patterns, f"the package {filename}")
+        return choose_name(list(members), patterns, f"the package {filename}"), ""
+    return found.member, found.sha256
