@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import ExportError
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.machine import versions
@@ -11,7 +12,6 @@ from unifmir.precision.element_types import Precision, Variant
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from unifmir.config import SingleConfig
     from unifmir.model import Provenance
 
 LINEAGE_SCHEMA = 1
@@ -40,6 +40,20 @@ class Lineage:
     """`name` and `sha256` of the fp32 single-task safetensors it was made from."""
     versions: dict[str, str]
     schema: int = LINEAGE_SCHEMA
+
+    @property
+    def network_config(self) -> SingleConfig:
+        """Configuration of the network.
+
+        Raises
+        ------
+        ExportError
+            It is of a network with every task, which no artifact holds.
+        """
+        config = config_from_dict(self.config)
+        if isinstance(config, MultiTaskConfig):
+            raise ExportError("the lineage says that the file holds every task; expected one")
+        return config
 
     @property
     def types(self) -> Precision:
@@ -76,7 +90,7 @@ class Lineage:
 
 
 def lineage_of(
-    config: "SingleConfig",
+    config: SingleConfig,
     interface: InputKind,
     precision: Precision,
     parent: "Provenance",

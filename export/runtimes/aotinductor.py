@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
-from unifmir.errors import BenchmarkError, ExportError
+from unifmir.config import SingleConfig
+from unifmir.errors import ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
@@ -42,10 +42,7 @@ class AotInductorRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the package, on the machine it was compiled on."""
         path = self.file_from(source)
-        if is_cuda(device):
-            raise BenchmarkError(
-                f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
-            )
+        self.require_cpu(device)
         prepare_device(device, threads)
         precision = package_lineage(path).precision
         return session_of(load_package(path), device, {"element_type": f"{precision} stored"})
@@ -77,13 +74,11 @@ def load_package(path: Path) -> nn.Module:
     record = _record(path)
     lineage = Lineage.from_strings(record["lineage"], path.name)
     _require_same_machine(path, record["made"], lineage)
-    config = config_from_dict(lineage.config)
-    if isinstance(config, MultiTaskConfig):
-        raise ExportError(f"{path.name}: expected a single-task network, it says multi-task")
     try:
-        network = _Packaged(torch._inductor.aoti_load_package(str(path)), config)
+        compiled = torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, OSError) as error:
         raise ExportError(f"{path.name}: PyTorch cannot load it: {error}") from error
+    network = _Packaged(compiled, lineage.network_config)
     return image_interface(network) if lineage.interface == "image" else network
 
 

@@ -153,7 +153,7 @@ def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnByt
             size_bytes=offer.size_bytes or limit,
             checksum=offer.checksum,
             maximum_bytes=limit or transfer.MAX_BYTES,
-            progress=progress or _silent,
+            progress=progress or (lambda _done, _total: None),
         )
         try:
             with package_weights.weights_of(
@@ -193,7 +193,3 @@ def _changed(entry: ZooEntry, url: str, found: str, expected: str) -> str:
         "If the authors have published a new version and "
         f"you want it, remove {pins.pins_file(entry.id)} and pull again"
     )
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Progress for callers who do not want to know."""

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -160,23 +161,15 @@ def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
     source = f"{FORMATS[name].suffix} files"
     choice = ModelChoice(device=device)
     if probe is None:
-        usable = [one for one in candidates(device, FP32, file_format=name) if _there(one)]
-        if usable:
-            yield _route(source, device, usable[0], "")
+        usable = filter(checkups.runs_here, candidates(device, FP32, file_format=name))
+        for runtime in islice(usable, 1):
+            yield _route(source, device, runtime, "")
         return
     try:
         runtime, session = open_model(choice, lambda _: probe, device, FP32, file_format=name)
     except UnifmirError:
         return
     yield _route(source, str(session.ran["device"]), runtime.name, str(session.ran["provider"]))
-
-
-def _there(runtime: str) -> bool:
-    try:
-        RUNTIMES[runtime].require()
-    except ImportError:
-        return False
-    return True
 
 
 def _route(source: str, device: str, runtime: str, provider: str) -> Route:
