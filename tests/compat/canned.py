@@ -12,11 +12,9 @@ from unifmir.export.formats.bioimageio.testing import TestSummary
 PASSED = TestSummary(
     status="passed",
     core_version="0.0.0",
-    spec_version="0.0.0",
     metadata_completeness=0.9,
     reproduced=WEIGHT_FORMATS,
     failures=(),
-    details={},
 )
 
 

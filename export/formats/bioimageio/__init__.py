@@ -5,9 +5,7 @@ from unifmir.export.formats.bioimageio.card import (
     ModelCard,
     Person,
     QuantitativeEvaluation,
-    TrainingRecord,
     default_card,
-    paper_training,
 )
 from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
@@ -23,9 +21,7 @@ __all__ = [
     "PackageResult",
     "Person",
     "QuantitativeEvaluation",
-    "TrainingRecord",
     "build_package",
     "default_card",
-    "paper_training",
     "read_lineage",
 ]

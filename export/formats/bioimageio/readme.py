@@ -39,8 +39,11 @@ def readme(facts: ReadmeFacts) -> str:
         "Intended Use": f"{card.intended_use}\n\n### Out of scope\n\n{card.out_of_scope}",
         "How to Run": _how_to_run(facts),
         "Validation": _validation(facts),
-        "Limitations": _limitations(facts),
-        "Training": _training(card),
+        "Limitations": (
+            f"{card.limitations}\n\nRestoration can invent or remove structure, most of all on "
+            "images unlike the training data. Keep the raw images."
+        ),
+        "Training": f"Data: {card.training_data}.\n\nPreprocessing: {UNRECORDED}.",
         "Provenance": _provenance(facts),
         "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
         "Licence": (
@@ -179,27 +182,6 @@ def _halo_text(facts: ReadmeFacts) -> str:
             "when a tile is cut; no halo removes that."
         )
     return text
-
-
-def _limitations(facts: ReadmeFacts) -> str:
-    return (
-        f"{facts.card.limitations}\n\nRestoration can invent or remove structure, most of all on "
-        "images unlike the training data. Keep the raw images."
-    )
-
-
-def _training(card: ModelCard) -> str:
-    known = card.training
-    rows = [
-        ("optimizer", known.optimizer),
-        ("epochs", known.epochs),
-        ("batch size", known.batch_size),
-        ("initial learning rate", known.initial_learning_rate),
-        ("loss", known.loss_function),
-    ]
-    stated = [(name, f"{value}") for name, value in rows if value not in (None, UNRECORDED)]
-    table = "\n\n" + markdown_rows(("", ""), stated) if stated else ""
-    return f"Data: {known.data}.\n\nPreprocessing: {known.preprocessing}.{table}"
 
 
 def _provenance(facts: ReadmeFacts) -> str:
