@@ -162,8 +162,8 @@ def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
     choice = ModelChoice(device=device)
     if probe is None:
         usable = filter(checkups.runs_here, candidates(device, FP32, file_format=name))
-        for runtime in islice(usable, 1):
-            yield _route(source, device, runtime, "")
+        for first in islice(usable, 1):
+            yield _route(source, device, first, "")
         return
     try:
         runtime, session = open_model(choice, lambda _: probe, device, FP32, file_format=name)
