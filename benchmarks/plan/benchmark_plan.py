@@ -1,6 +1,6 @@
 """Plan of a benchmark, with its defaults and checks."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from unifmir.benchmarks.plan import workloads
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
+from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores
 from unifmir.precision.element_types import PRECISIONS
 from unifmir.tasks import TASKS
@@ -20,7 +21,7 @@ QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkPlan:
+class BenchmarkPlan(JsonOutput):
     """Models, runtimes and images to compare, and how thoroughly; None: the (quick) default."""
 
     models: tuple[str, ...] = ()
@@ -100,7 +101,6 @@ class BenchmarkPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; files by name: where they lie is nobody else's business."""
-        values = asdict(self)
-        values["models"] = [Path(model).name for model in self.models]
-        values["artifacts"] = [path.name for path in self.artifacts]
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        models = [Path(model).name for model in self.models]
+        artifacts = [path.name for path in self.artifacts]
+        return {**JsonOutput.to_dict(self), "models": models, "artifacts": artifacts}

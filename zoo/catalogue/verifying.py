@@ -1,20 +1,23 @@
 """Check of the files on this machine against the entries and pins."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
+from unifmir.json_values import JsonOutput
 from unifmir.zoo.catalogue import pins
 from unifmir.zoo.catalogue.pull import given_file, present_file
 from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(JsonOutput):
     """One declared value, computed again."""
+
+    computed = ("passed",)
 
     name: str
     expected: Any
@@ -28,8 +31,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(JsonOutput):
     """All checks of one model."""
+
+    written = ("id", "path", "passed", "checks")
 
     id: str
     path: Path | None
@@ -40,15 +45,6 @@ class Verdict:
     def passed(self) -> bool:
         """Whether nothing contradicts; a model whose file was never here passes."""
         return all(check.passed for check in self.checks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON values."""
-        return {
-            "id": self.id,
-            "path": self.path and str(self.path),
-            "passed": self.passed,
-            "checks": [{**asdict(check), "passed": check.passed} for check in self.checks],
-        }
 
 
 def verify_local(entry: ZooEntry) -> Verdict:

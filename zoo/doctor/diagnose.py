@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from unifmir import machine
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores, instructions, library_versions
 from unifmir.precision.element_types import Precision
 from unifmir.zoo.doctor import checkups
@@ -52,8 +53,10 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(JsonOutput):
     """Everything `unifmir doctor` says."""
+
+    written = ("usable", "hardware", "versions", "findings", "routes", "task", "speeds", "fastest")
 
     hardware: dict[str, Any]
     versions: dict[str, str]
@@ -73,20 +76,6 @@ class Diagnosis:
     def fastest(self) -> Speed | None:
         """The fastest way that gives the same picture."""
         return next((one for one in self.speeds if one.same_picture and one.median_ms), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as JSON values."""
-        fastest = self.fastest
-        return {
-            "usable": self.usable,
-            "hardware": self.hardware,
-            "versions": self.versions,
-            "findings": [asdict(finding) for finding in self.findings],
-            "routes": [asdict(route) for route in self.routes],
-            "task": self.task,
-            "speeds": [asdict(speed) for speed in self.speeds],
-            "fastest": None if fastest is None else asdict(fastest),
-        }
 
 
 MODULES = "models and checkpoints"
