@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.plan import workloads
+from unifmir.benchmarks.plan.workloads import WORKLOADS
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores
-from unifmir.precision.element_types import PRECISIONS
+from unifmir.precision.element_types import Precision
+from unifmir.registry import require_known
 from unifmir.tasks import TASKS
 
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
@@ -59,8 +60,10 @@ class BenchmarkPlan(JsonOutput):
 
         Raises
         ------
+        UnknownNameError
+            Something in it is unknown.
         BenchmarkError
-            Something in it is unknown or makes no sense.
+            Something in it makes no sense.
         """
         quick = self.quick
         plan = replace(
@@ -78,19 +81,18 @@ class BenchmarkPlan(JsonOutput):
         return plan
 
     def check(self) -> None:
-        """BenchmarkError if something is unknown or makes no sense."""
+        """An error as of `settled` if something is unknown or makes no sense."""
         if not self.models and not self.artifacts:
             raise BenchmarkError("nothing to benchmark: give a model, or an exported file")
         is_cuda(self.device)
         for task in self.tasks:
             TASKS.require(task)
-        for what, names, known in (
-            ("runtime", self.runtimes, tuple(RUNTIMES)),
-            ("precision", self.precisions, PRECISIONS),
-            ("workload", self.workloads or (), workloads.WORKLOADS),
-        ):
-            for name in names:
-                workloads.require_known(what, name, known)
+        for runtime in self.runtimes:
+            RUNTIMES.require(runtime)
+        for precision in self.precisions:
+            Precision.parse(precision)
+        for workload in self.workloads or ():
+            require_known("workload", workload, WORKLOADS)
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")

@@ -14,12 +14,13 @@ from tests.helpers.benchmark_results import (
     MACHINE,
     around,
     latency,
+    quality_of,
     realistic,
     results,
     row,
     subject,
 )
-from unifmir.benchmarks.measure.results import MemoryUse, Quality, Ratio, Results, Row
+from unifmir.benchmarks.measure.results import MemoryUse, Ratio, Results, Row
 from unifmir.benchmarks.report.results_comparison import (
     ResultsComparison,
     compare,
@@ -191,7 +192,7 @@ def test_an_updated_driver_is_said_and_compared():
 
 def test_other_changes_are_reported():
     def changed(psnr_db: float, memory: int, **counts: object) -> Row:
-        quality = Quality(psnr_db, 0.9, 0.03, 1.0, 8, "x")
+        quality = quality_of(psnr_db)
         return row(quality=quality, memory=MemoryUse(memory, 1), counts=counts)
 
     before = results(changed(31.0, 1000, parameters=100, flops=2e9))
