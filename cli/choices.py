@@ -5,6 +5,7 @@ mypy reads only literal enums, hence the ignores. Nothing here imports more than
 
 from dataclasses import fields
 from enum import StrEnum
+from typing import Literal
 
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
@@ -18,49 +19,16 @@ RuntimeChoice = StrEnum("RuntimeChoice", {name: name for name in RUNTIMES})  # t
 PrecisionChoice = StrEnum("PrecisionChoice", {name: name for name in PRECISIONS})  # type: ignore[misc]  # as above
 ElementTypeChoice = StrEnum("ElementTypeChoice", {name: name for name in ELEMENT_TYPES})  # type: ignore[misc]  # as above
 WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields(Workloads)})  # type: ignore[misc]  # as above
+ViewChoice = StrEnum("ViewChoice", {name: name for name in ("latency", "cost", "quality")})  # type: ignore[misc]  # as above
+"""Result tables, as in `unifmir.benchmarks.report.tables.views`."""
 
-
-class InterfaceChoice(StrEnum):
-    """Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""
-
-    image = "image"
-    network = "network"
-
-
-class ImageFormatChoice(StrEnum):
-    """Formats of restored images."""
-
-    tiff = "tiff"
-    zarr = "zarr"
-
-
-class TableFormatChoice(StrEnum):
-    """Formats of result tables, as in `unifmir.benchmarks.report.tables`."""
-
-    text = "text"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-
-
-class ViewChoice(StrEnum):
-    """Result tables, as in `unifmir.benchmarks.report.tables`."""
-
-    latency = "latency"
-    cost = "cost"
-    quality = "quality"
-
-
-class LossChoice(StrEnum):
-    """Losses of a training."""
-
-    mixed = "mixed"
-    l1 = "l1"
-
-
-class DeviceChoice(StrEnum):
-    """Devices to train on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+InterfaceChoice = Literal["image", "network"]
+"""Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""
+ImageFormatChoice = Literal["tiff", "zarr"]
+"""Formats of restored images."""
+TableFormatChoice = Literal["text", "markdown", "csv", "latex"]
+"""Formats of result tables, as in `unifmir.benchmarks.report.tables.table_formats`."""
+LossChoice = Literal["mixed", "l1"]
+"""Losses of a training."""
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+"""Devices to train on."""

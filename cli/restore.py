@@ -123,7 +123,7 @@ def restore(
         inputs,
         task_of(choice),
         out=out,
-        kind=form.value if form else None,
+        kind=form,
         overwrite=overwrite,
         skip_existing=skip_existing,
         axes=axes,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.compat.packages import inputs
-from unifmir.export.formats.bioimageio import PackageInputs, PackageResult, build_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.package import PackageInputs, PackageResult, build_package
 from unifmir.export.formats.bioimageio.testing import TestSummary
 
 PASSED = TestSummary(

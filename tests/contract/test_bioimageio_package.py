@@ -20,14 +20,14 @@ from tests.compat.canned import untested, untested_package
 from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, network
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio import (
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
     PackageResult,
     build_package,
     read_lineage,
 )
-from unifmir.export.formats.bioimageio.lint import read_package
-from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.bioimageio.score import TARGET, axes_order
 from unifmir.export.formats.bioimageio.testing import (

@@ -63,16 +63,15 @@ def how_to_get(entry: ZooEntry) -> str:
     if isinstance(source, EmbeddedSource):
         return "It is part of unifmir: install the package again"
     if isinstance(source, ZenodoSource):
-        return (
-            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
-            f"https://doi.org/{source.doi} and give it with {add}"
-        )
-    if isinstance(source, UrlSource):
-        return (
-            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
-            f"{source.url} and give it with {add}"
-        )
-    return f"It cannot be downloaded: give a checkpoint file with {add}"
+        address = f"https://doi.org/{source.doi}"
+    elif isinstance(source, UrlSource):
+        address = source.url
+    else:
+        return f"It cannot be downloaded: give a checkpoint file with {add}"
+    return (
+        f"Run `unifmir zoo pull {entry.id}` with a network, or download it from {address} and give "
+        f"it with {add}"
+    )
 
 
 def given_file(entry: ZooEntry) -> Path | None:

@@ -14,9 +14,9 @@ from matplotlib.transforms import Bbox
 
 from tests.helpers.benchmark_results import around, quality_of, realistic, results, row, subject
 from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.report.plots import PLOTS, draw, drawing, figures
+from unifmir.benchmarks.report.plots import drawing
 from unifmir.benchmarks.report.plots.cost_bars import HATCH
-from unifmir.benchmarks.report.plots.drawing import DPI
+from unifmir.benchmarks.report.plots.drawing import DPI, PLOTS, draw, figures
 from unifmir.benchmarks.report.plots.growth import growth
 from unifmir.benchmarks.report.plots.pareto import pareto
 from unifmir.errors import MissingExtraError, UnknownNameError

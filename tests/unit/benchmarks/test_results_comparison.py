@@ -27,7 +27,7 @@ from unifmir.benchmarks.report.results_comparison import (
     holm,
     ratio_interval,
 )
-from unifmir.benchmarks.report.tables import comparison_text
+from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 from unifmir.errors import BenchmarkError
 
 OTHER = {**MACHINE, "processor": "Another CPU"}

@@ -27,12 +27,15 @@ from unifmir.benchmarks.measure.results import (
     Row,
 )
 from unifmir.benchmarks.report.derived_figures import ordered, peak_of, ranks, share_of_roof
-from unifmir.benchmarks.report.tables import FORMATS, VIEWS, rendered, tables, terminal
 from unifmir.benchmarks.report.tables.number_text import (
     fixed,
     significant,
     with_interval,
 )
+from unifmir.benchmarks.report.tables.result_tables import tables
+from unifmir.benchmarks.report.tables.table_formats import FORMATS, rendered
+from unifmir.benchmarks.report.tables.terminal_tables import terminal
+from unifmir.benchmarks.report.tables.views import VIEWS
 from unifmir.errors import UnknownNameError
 from unifmir.text_tables import escape_latex, escape_markdown
 

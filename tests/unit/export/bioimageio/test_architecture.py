@@ -14,8 +14,8 @@ from tests import toys
 from tests.compat.packages import TINY, network
 from unifmir.config import SingleTaskConfig
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio import default_card
 from unifmir.export.formats.bioimageio.architecture import bundle
+from unifmir.export.formats.bioimageio.card import default_card
 from unifmir.export.formats.bioimageio.lint_weights import imported_packages
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
