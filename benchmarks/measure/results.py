@@ -95,7 +95,7 @@ class Row(JsonValues):
     memory: MemoryUse | None = None
     energy: Energy | None = None
     quality: Mapping[str, Any] | None = None
-    """In this row's precision: means of `unifmir.metrics.METRICS`, `images` and `dataset`."""
+    """Means of `unifmir.metrics.METRICS` in this row's precision, `images` and `dataset`."""
     same_picture: Mapping[str, Any] | None = None
     """Against fp32 eager on the timed input: `max_abs_over_std`, `psnr_db`."""
     problems: tuple[str, ...] = ()

@@ -170,7 +170,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
-    """What the first attempt gives that is not interrupted; the last one's interruption."""
+    """Try until an attempt is not interrupted; the last one's interruption is raised."""
     for number in range(1, ATTEMPTS):
         try:
             return attempt()

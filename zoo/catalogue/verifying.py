@@ -55,14 +55,10 @@ def verify_local(entry: ZooEntry) -> Verdict:
     path = present_file(entry)
     given = given_file(entry) is not None
     if path is None:
-        recorded = given or _is_packaged(entry)
-        missing = (Check("file", "present", "missing"),) if recorded else ()
+        packaged = isinstance(entry.source, EmbeddedSource) and entry.source.sha256 is not None
+        missing = (Check("file", "present", "missing"),) if given or packaged else ()
         return Verdict(entry.id, None, missing)
     return Verdict(entry.id, path, (*_stored(entry, path, given=given), *_network(entry, path)))
-
-
-def _is_packaged(entry: ZooEntry) -> bool:
-    return isinstance(entry.source, EmbeddedSource) and entry.source.sha256 is not None
 
 
 def _stored(entry: ZooEntry, path: Path, *, given: bool) -> list[Check]:

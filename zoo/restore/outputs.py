@@ -1,12 +1,13 @@
 """Files to restore, and the names of their results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unifmir.atomic import PREFIX
 from unifmir.errors import ImageError
 from unifmir.images.zarr import is_zarr
+from unifmir.restoration.executor import RestorationProgress
 from unifmir.tasks import TASKS
 
 IMAGE_SUFFIXES = (
@@ -34,6 +35,9 @@ class Job:
     target: Path
     axes: str | None = None
     """Axes of the source, where the file says them wrongly or not at all."""
+
+
+OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 def plan_jobs(

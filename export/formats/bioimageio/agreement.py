@@ -86,8 +86,8 @@ def as_evaluation(
             dataset_source=data_source,
             dataset_role="unknown",
             sample_count=1,
-            factors=tuple(short.get(name, name) for name in measured),
-            factors_long=tuple(f"weights as {name}" for name in measured),
+            evaluation_factors=tuple(short.get(name, name) for name in measured),
+            evaluation_factors_long=tuple(f"weights as {name}" for name in measured),
             metrics=("max deviation", "rms deviation"),
             metrics_long=(
                 "largest deviation from the fp32 PyTorch network, as a fraction of its range",
@@ -97,7 +97,7 @@ def as_evaluation(
                 tuple(values[key] for values in measured.values())
                 for key in ("max_deviation", "rms_deviation")
             ),
-            summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
+            results_summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
         ),
     )
 

@@ -41,7 +41,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class QuantitativeEvaluation:
-    """One quantitative evaluation: metrics are rows, factors are columns."""
+    """One quantitative evaluation as the format names it: metrics are rows, factors are columns."""
 
     dataset_id: str
     dataset_source: str
@@ -49,15 +49,15 @@ class QuantitativeEvaluation:
     dataset_role: str
     """One of train, validation, test, independent or unknown."""
     sample_count: int
-    factors: tuple[str, ...]
+    evaluation_factors: tuple[str, ...]
     """Short names of the columns, at most 16 characters each."""
-    factors_long: tuple[str, ...]
+    evaluation_factors_long: tuple[str, ...]
     metrics: tuple[str, ...]
     """Short names of the rows, at most 16 characters each."""
     metrics_long: tuple[str, ...]
     results: tuple[tuple[float, ...], ...]
     """One row per metric, one column per factor."""
-    summary: str = ""
+    results_summary: str = ""
 
 
 UNRECORDED = "not recorded in the checkpoint this package was made from"

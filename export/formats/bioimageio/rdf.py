@@ -153,9 +153,9 @@ def _file(folder: Path, name: str) -> dict[str, str]:
     return {"source": name, "sha256": str(Sha256(sha256_of(folder / name)))}
 
 
-def _stated(value: Person | Citation) -> dict[str, str]:
+def _stated(value: Person | Citation | QuantitativeEvaluation) -> dict[str, Any]:
     """The fields that are not empty."""
-    return {key: text for key, text in asdict(value).items() if text}
+    return {key: told for key, told in asdict(value).items() if told}
 
 
 def _input(contents: Contents, folder: Path) -> dict[str, Any]:
@@ -283,23 +283,8 @@ def _config(contents: Contents) -> dict[str, Any]:
         "environmental_impact": dict.fromkeys(_ENVIRONMENT, UNRECORDED),
     }
     optional = {
-        "evaluations": [_evaluation(row) for row in contents.evaluations],
+        "evaluations": [_stated(row) for row in contents.evaluations],
         "funded_by": card.funded_by,
         "target_structure": list(card.target_structure),
     }
     return {**values, **{key: value for key, value in optional.items() if value}}
-
-
-def _evaluation(row: QuantitativeEvaluation) -> dict[str, Any]:
-    return {
-        "dataset_id": row.dataset_id,
-        "dataset_source": row.dataset_source,
-        "dataset_role": row.dataset_role,
-        "sample_count": row.sample_count,
-        "evaluation_factors": list(row.factors),
-        "evaluation_factors_long": list(row.factors_long),
-        "metrics": list(row.metrics),
-        "metrics_long": list(row.metrics_long),
-        "results": [list(values) for values in row.results],
-        **({"results_summary": row.summary} if row.summary else {}),
-    }

@@ -120,19 +120,21 @@ def _validation(facts: ReadmeFacts) -> str:
 
 def _evaluation_table(row: QuantitativeEvaluation) -> str:
     table = markdown_rows(
-        ("metric", *row.factors),
+        ("metric", *row.evaluation_factors),
         [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],
     )
     legend = "; ".join(
         f"{short}: {long}"
         for short, long in zip(
-            (*row.metrics, *row.factors), (*row.metrics_long, *row.factors_long), strict=True
+            (*row.metrics, *row.evaluation_factors),
+            (*row.metrics_long, *row.evaluation_factors_long),
+            strict=True,
         )
     )
     return (
         f"### {row.dataset_id}\n\n"
         f"Images: {row.sample_count}; role of the data: {row.dataset_role}.\n\n"
-        f"{table}\n\n{legend}.{' ' + row.summary if row.summary else ''}"
+        f"{table}\n\n{legend}.{' ' + row.results_summary if row.results_summary else ''}"
     )
 
 
