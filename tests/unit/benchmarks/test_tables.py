@@ -37,6 +37,7 @@ from unifmir.benchmarks.report.tables.table_formats import FORMATS, rendered
 from unifmir.benchmarks.report.tables.terminal_tables import terminal
 from unifmir.benchmarks.report.tables.views import VIEWS
 from unifmir.errors import UnknownNameError
+from unifmir.metrics import METRICS
 from unifmir.text_tables import escape_latex, escape_markdown
 
 NAN = math.nan
@@ -201,6 +202,14 @@ def test_csv_has_one_line_per_row_and_the_same_columns_for_all():
     assert [line["key"] for line in lines] == [row.subject.key for row in result.rows]
     assert all(None not in line and None not in line.values() for line in lines)
     assert rendered(results(), "csv") == ""
+
+
+def test_a_new_metric_has_columns_without_being_named():
+    judged = results(row(quality=quality_of(31.0, mean_error=1.26)))
+    with METRICS.extended("mean_error", "tests.toys.metric:MEAN_ERROR"):
+        assert cells(judged, "quality")[0]["mean error"] == "1.3"
+        assert read_csv(judged)[0]["quality.mean_error"] == "1.26"
+    assert "mean error" not in cells(judged, "quality")[0]
 
 
 def test_numbers_that_are_missing_are_dashes_in_tables():
