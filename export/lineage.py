@@ -1,7 +1,7 @@
 """Lineage of an artifact: what it was made from and how, so that it can be verified again."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
@@ -72,7 +72,8 @@ class Lineage(JsonValues):
     def from_strings(cls, strings: dict[str, str], name: str) -> Self:
         """Lineage that `to_strings` wrote; ExportError if `name` carries none of ours."""
         texts = {"task", "interface", "precision", "variant"}
-        if missing := [field for field in cls.__dataclass_fields__ if field not in strings]:
+        names = [field.name for field in fields(cls)]
+        if missing := [field for field in names if field not in strings]:
             raise ExportError(
                 f"{name}: its metadata has no {missing[0]!r}, so it was not exported by unifmir; "
                 "expected a file made by `unifmir export`"
@@ -80,7 +81,7 @@ class Lineage(JsonValues):
         try:
             values = {
                 field: strings[field] if field in texts else json.loads(strings[field])
-                for field in cls.__dataclass_fields__
+                for field in names
             }
             if values["schema"] == LINEAGE_SCHEMA:
                 return read_values(cls, values)

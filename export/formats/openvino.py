@@ -6,7 +6,7 @@ neither goes without the other. Unpacked, any program with OpenVINO reads them.
 
 import re
 import tempfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ class OpenVinoExporter(Exporter):
         if not model.has_rt_info([LINEAGE]):
             raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
         strings = {
-            key: model.get_rt_info([LINEAGE, key]).astype(str)
-            for key in Lineage.__dataclass_fields__
-            if model.has_rt_info([LINEAGE, key])
+            field.name: model.get_rt_info([LINEAGE, field.name]).astype(str)
+            for field in fields(Lineage)
+            if model.has_rt_info([LINEAGE, field.name])
         }
         return Lineage.from_strings(strings, path.name)
 
