@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import unifmir
+from tests.compat.packages import network
 from tests.helpers.task_rows import change_task
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
@@ -71,10 +72,10 @@ def no_peaks(monkeypatch):
 
 
 @pytest.fixture
-def sr(tiny_single, tmp_path):
+def sr(tmp_path):
     """A tiny sr checkpoint."""
     path = tmp_path / "tiny-sr.safetensors"
-    save(tiny_single("sr"), path)
+    save(network("sr"), path)
     return path
 
 
@@ -203,10 +204,10 @@ class TestTrouble:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def rows(cls, tiny_single, tmp_path_factory) -> dict[tuple[str, str], Row]:
+    def rows(cls, tmp_path_factory) -> dict[tuple[str, str], Row]:
         """Row by runtime and precision."""
         folder = tmp_path_factory.mktemp("trouble")
-        save(tiny_single("sr"), folder / "sr.safetensors")
+        save(network("sr"), folder / "sr.safetensors")
 
         def broken(job, path):
             raise KeyError("an operator the exporter does not know")
@@ -246,7 +247,7 @@ class TestTrouble:
 
 @pytest.mark.slow  # a process is interrupted, and goes on in another
 @pytest.mark.usefixtures("no_peaks")
-def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path):
+def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tmp_path):
     out = tmp_path / "results.json"
 
     def interrupt(progress: BenchmarkProgress) -> None:
@@ -264,8 +265,8 @@ def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path
         benchmark(plan_of(sr, workloads=("pair",), seed=5), out)
     with pytest.raises(BenchmarkError, match="interrupted run with 1 rows"):
         benchmark(plan_of(sr, workloads=("pair",)), out, resume=False)
-    right, other = sr.read_bytes(), tiny_single("sr")
-    other.conv_first.weight.data *= 2
+    right, other = sr.read_bytes(), network("sr")
+    other.get_parameter("conv_first.weight").data *= 2
     save(other, sr)
     with pytest.raises(BenchmarkError, match=r"weights of tiny-sr\.safetensors/sr"):
         benchmark(plan_of(sr, workloads=("pair",)), out)
@@ -320,8 +321,15 @@ def test_quick_results_say_so_have_the_machines_peaks_and_are_kept(sr, tmp_path,
     with pytest.raises(BenchmarkError, match=r"complete results.*--overwrite"):
         benchmark(plan, out)
     assert read_results(out) == results
+
+    def interrupt(progress: BenchmarkProgress) -> None:
+        if "peaks" in progress.text:
+            raise KeyboardInterrupt
+
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
-    assert benchmark(plan, out, overwrite=True) != results
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan, out, overwrite=True, on_progress=interrupt)
+    assert not read_results(out).complete
 
 
 @pytest.mark.parametrize(
