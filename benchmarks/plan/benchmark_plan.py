@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.plan.workloads import WORKLOADS
+from unifmir.benchmarks.plan import workloads
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
@@ -92,7 +92,7 @@ class BenchmarkPlan(JsonOutput):
         for precision in self.precisions:
             Precision.parse(precision)
         for workload in self.workloads or ():
-            require_known("workload", workload, WORKLOADS)
+            require_known("workload", workload, workloads.WORKLOADS)
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")
