@@ -6,18 +6,20 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from unifmir.errors import UnknownNameError
+from unifmir.errors import UnifmirError, UnknownNameError
 
 T = TypeVar("T")
 
 
-def require_known(what: str, name: str, known: Iterable[str]) -> None:
-    """UnknownNameError with the known names and the nearest, unless the name is one of them."""
+def require_known(
+    what: str, name: str, known: Iterable[str], error: type[UnifmirError] = UnknownNameError
+) -> None:
+    """Raise an error with the known names and the nearest, unless the name is one of them."""
     names = list(known)
     if name not in names:
         close = get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UnknownNameError(f"unknown {what} {name!r}{hint} known: {', '.join(names)}")
+        raise error(f"unknown {what} {name!r}{hint} known: {', '.join(names)}")
 
 
 def resolve(target: str) -> Any:

@@ -10,7 +10,7 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores
-from unifmir.precision.element_types import Precision
+from unifmir.precision.element_types import PRECISIONS
 from unifmir.registry import require_known
 from unifmir.tasks import TASKS
 
@@ -60,10 +60,10 @@ class BenchmarkPlan(JsonOutput):
 
         Raises
         ------
-        UnknownNameError
-            Something in it is unknown.
         BenchmarkError
-            Something in it makes no sense.
+            Something in it is unknown or makes no sense.
+        UnknownNameError
+            A task is unknown.
         """
         quick = self.quick
         plan = replace(
@@ -87,12 +87,13 @@ class BenchmarkPlan(JsonOutput):
         is_cuda(self.device)
         for task in self.tasks:
             TASKS.require(task)
-        for runtime in self.runtimes:
-            RUNTIMES.require(runtime)
-        for precision in self.precisions:
-            Precision.parse(precision)
-        for workload in self.workloads or ():
-            require_known("workload", workload, workloads.WORKLOADS)
+        for what, names, known in (
+            ("runtime", self.runtimes, RUNTIMES),
+            ("precision", self.precisions, PRECISIONS),
+            ("workload", self.workloads or (), workloads.WORKLOADS),
+        ):
+            for name in names:
+                require_known(what, name, known, BenchmarkError)
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from unifmir.config import SingleConfig
+from unifmir.errors import BenchmarkError
 from unifmir.interfaces import interface_of
 from unifmir.normalize import normalize
 from unifmir.registry import require_known
@@ -23,10 +24,10 @@ def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
 
     Raises
     ------
-    UnknownNameError
+    BenchmarkError
         There is no such workload.
     """
-    require_known("workload", workload, WORKLOADS)
+    require_known("workload", workload, WORKLOADS, BenchmarkError)
     found: tuple[Size, ...] = getattr(TASKS[task].workloads, workload)
     for number, size in enumerate(found, start=1):
         yield (workload if len(found) == 1 else f"{workload}-{number}"), size

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.config import SingleConfig
-from unifmir.errors import ExportError
+from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
@@ -42,7 +42,10 @@ class AotInductorRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the package, on the machine it was compiled on."""
         path = self.file_from(source)
-        self.require_cpu(device)
+        if is_cuda(device):
+            raise BenchmarkError(
+                f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
+            )
         prepare_device(device, threads)
         precision = package_lineage(path).precision
         return session_of(load_package(path), device, {"element_type": f"{precision} stored"})

@@ -10,7 +10,7 @@ from unifmir.benchmarks.plan.workloads import (
     input_shape,
 )
 from unifmir.config import ReferenceConfig
-from unifmir.errors import UnknownNameError
+from unifmir.errors import BenchmarkError
 from unifmir.model import image_interface
 from unifmir.tasks import TASKS
 
@@ -71,5 +71,5 @@ def test_an_image_larger_than_the_sample_is_continued_by_reflection():
 
 
 def test_an_unknown_workload_names_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean 'patch'"):
+    with pytest.raises(BenchmarkError, match="did you mean 'patch'"):
         list(image_sizes("patches", "sr"))
