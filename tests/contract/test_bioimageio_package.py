@@ -54,9 +54,22 @@ def built(request, tmp_path_factory) -> PackageResult:
     return _built[task]
 
 
+COSTLY = ("isotropic", "projection")
+"""Tasks whose packages take the library longest to test: among the slow tests."""
+
+
 def packages(*tasks: str) -> pytest.MarkDecorator:
     """The tests of a task's package run in one process, which builds it once."""
-    rows = [pytest.param(task, marks=pytest.mark.xdist_group(f"package {task}")) for task in tasks]
+    rows = [
+        pytest.param(
+            task,
+            marks=[
+                pytest.mark.xdist_group(f"package {task}"),
+                *([pytest.mark.slow] if task in COSTLY else []),
+            ],
+        )
+        for task in tasks
+    ]
     return pytest.mark.parametrize("built", rows, indirect=True)
 
 
