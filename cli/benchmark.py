@@ -108,7 +108,7 @@ def benchmark(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure anew what is in the results file.")
     ] = False,
-    form: FormOption = TableFormatChoice.text,
+    form: FormOption = "text",
     views: ViewOption = None,
     plots: PlotsOption = None,
     paper_tables: Annotated[
@@ -162,7 +162,7 @@ def benchmark(
 @app.command("show")
 def show(
     results: Annotated[Path, typer.Argument(help="File that `unifmir benchmark` wrote.")],
-    form: FormOption = TableFormatChoice.text,
+    form: FormOption = "text",
     views: ViewOption = None,
     plots: PlotsOption = None,
     as_json: output.JsonFlag = False,
@@ -185,7 +185,7 @@ def diff(
     """Say what changed between two results, with significance; exit 1 on a regression."""
     from unifmir.benchmarks.measure.results import read_results
     from unifmir.benchmarks.report.results_comparison import compare
-    from unifmir.benchmarks.report.tables import comparison_text
+    from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 
     found = compare(read_results(before), read_results(after), threshold=threshold)
     output.print_result(found.to_dict(), comparison_text(found), as_json=as_json)
@@ -233,7 +233,9 @@ def _shown(
     *,
     as_json: bool,
 ) -> None:
-    from unifmir.benchmarks.report.tables import VIEWS, rendered, terminal
+    from unifmir.benchmarks.report.tables.table_formats import rendered
+    from unifmir.benchmarks.report.tables.terminal_tables import terminal
+    from unifmir.benchmarks.report.tables.views import VIEWS
 
     if plots is not None:
         _draw(results, plots)
@@ -241,17 +243,17 @@ def _shown(
         output.print_result(results.to_dict(), "", as_json=True)
         return
     names = [view.value for view in views] if views else list(VIEWS)
-    if form is TableFormatChoice.text and sys.stdout.isatty():
+    if form == "text" and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         colour = "NO_COLOR" not in os.environ
         text = terminal(results, views=names, width=width, colour=colour)
     else:
-        text = rendered(results, form.value, views=names)
+        text = rendered(results, form, views=names)
     output.print_result(None, text, as_json=False)
 
 
 def _draw(results: "Results", folder: Path) -> None:
-    from unifmir.benchmarks.report.plots import draw
+    from unifmir.benchmarks.report.plots.drawing import draw
 
     drawn = draw(results, folder)
     for path in drawn.paths:

@@ -49,7 +49,7 @@ def export(
     interface: Annotated[
         InterfaceChoice,
         typer.Option(help="image: takes a user's image. network: the plain (N, C, H, W) network."),
-    ] = InterfaceChoice.image,
+    ] = "image",
     opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
     out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
     calibration: Annotated[
@@ -89,7 +89,7 @@ def export(
         network = load_trained(
             source,
             task=task.value if task else None,
-            weights=weights.value if weights else None,
+            weights=weights,
             untrained=untrained,
         )
         artifacts = run(
@@ -98,7 +98,7 @@ def export(
             formats=chosen,
             precision=precision.value,
             task=task.value if task else None,
-            interface=interface.value,
+            interface=interface,
             opset=opset,
             calibration=calibration or (),
             options=options,

@@ -29,9 +29,7 @@ def inspect(
     """Say what a checkpoint is: task, configuration, parameters, and what is odd about it."""
     from unifmir.checkpoint.inspection import inspect_file
 
-    found = inspect_file(
-        file, task=task.value if task else None, weights=weights.value if weights else None
-    )
+    found = inspect_file(file, task=task.value if task else None, weights=weights)
     output.print_result(found.to_dict(), _described(found), as_json=as_json)
 
 

@@ -62,7 +62,7 @@ def _loaded(file: str, task: str, weights: WeightsChoice | None) -> "Network":
 
     # A path that is there is a file, also where it is a folder, which is then refused as one.
     source = Path(file) if Path(file).exists() else file
-    network: Network = load(source, task=task, weights=weights.value if weights else None)
+    network: Network = load(source, task=task, weights=weights)
     return network
 
 

@@ -73,7 +73,7 @@ def restore(
         typer.Option(
             "--dtype", help="Pixels of the results: real numbers, or the image's, rounded."
         ),
-    ] = PixelTypeChoice["float32"],
+    ] = "float32",
     form: Annotated[
         ImageFormatChoice | None,
         typer.Option("--format", help="Of the results; as the image if not given."),
@@ -119,7 +119,7 @@ def restore(
             help="projection, of stacks with another number of planes than the network's: "
             "interpolate them, or crop them around the surface."
         ),
-    ] = PlanesChoice["resample"],
+    ] = "resample",
     intensity: Annotated[
         IntensityChoice | None,
         typer.Option(
@@ -176,14 +176,14 @@ def restore(
         z_factor=z_factor,
         lens_pitch=lens_pitch,
         lens_centre=_centre(lens_centre),
-        planes="crop" if planes is PlanesChoice.crop else "resample",
-        intensity=intensity.value if intensity else None,
+        planes=planes,
+        intensity=intensity,
         percentiles=percentiles,
     )
     choice = ModelChoice(
         model=_model(model, artifact),
         task=task.value if task else None,
-        weights=weights.value if weights else None,
+        weights=weights,
         device=device,
         precision=precision.value,
         fast=fast,
@@ -195,12 +195,12 @@ def restore(
         inputs,
         task_of(choice),
         out=out,
-        kind=form.value if form else None,
+        kind=form,
         overwrite=overwrite,
         skip_existing=skip_existing,
         axes=axes,
         series=series,
-        pixels="input" if pixels is PixelTypeChoice.input else "float32",
+        pixels=pixels,
     )
     if choice.model is None:
         output.note(EMBEDDED_NOTE)

@@ -40,7 +40,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     device: Annotated[
         DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")
-    ] = DeviceChoice.auto,
+    ] = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train on simulated images: all five tasks in one model, or fine-tune some.
@@ -62,7 +62,7 @@ def train(
     if renew and init is None:
         raise CheckpointError("--renew changes the model given with --init, and none is given")
     cuda = torch.cuda.is_available()
-    if device is DeviceChoice.cuda and not cuda:
+    if device == "cuda" and not cuda:
         raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
     console = Console(stderr=True)
@@ -85,10 +85,10 @@ def train(
             seed=seed,
             learning_rate=learning_rate,
             init=network,
-            mixed_loss=None if loss is None else loss is LossChoice.mixed,
+            mixed_loss=None if loss is None else loss == "mixed",
             renew=[task.value for task in renew or ()],
             resume=resume,
-            device="cuda" if cuda and device is not DeviceChoice.cpu else "cpu",
+            device="cuda" if cuda and device != "cpu" else "cpu",
         )
         source = run(request, TrainingCallbacks(lambda _: bar.advance(scenes), on_step))
     document = {

@@ -140,7 +140,7 @@ def add(
             raise ZooError("--weights goes with --file")
         added = adding.add_entry(entry)
     else:
-        with adding.with_one_set(file, weights.value if weights else None) as kept:
+        with adding.with_one_set(file, weights) as kept:
             if entry is not None:
                 added = adding.add_entry(entry, kept)
             elif existing is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from unifmir.export.lineage import Lineage
 from unifmir.export.verification_report import Report
+from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import Variant
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Credit:
     licence: str = ""
     """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
     training_data: str = ""
-    """Training data in words; "not recorded" when empty."""
+    """Training data in words; a package says that they are not recorded when empty."""
     github_user: str = "unifmir"
     """Packager and maintainer."""
 
@@ -116,8 +117,8 @@ class Exporter(ABC):
         """Write down a verification that passed, where the artifact carries its proof."""
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact(JsonOutput):
     """A file that was verified before it got its name."""
 
     format: str
@@ -127,23 +128,8 @@ class Artifact:
     precision: str
     variant: Variant
     interface: str
-    report: Report
     details: dict[str, Any]
     """JSON values that `Exporter.write` gave."""
     companions: tuple[Path, ...] = ()
     """Files that belong to it and lie beside it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The artifact as JSON values; the report in full."""
-        return {
-            "format": self.format,
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "size_bytes": self.size_bytes,
-            "precision": self.precision,
-            "variant": self.variant,
-            "interface": self.interface,
-            "details": self.details,
-            "companions": [str(path) for path in self.companions],
-            "report": self.report.to_dict(),
-        }
+    report: Report

@@ -1,17 +1,18 @@
 """Lineage of an artifact: what it was made from and how, so that it can be verified again."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import ExportError
 from unifmir.interfaces import InputKind, interface_of
+from unifmir.json_values import JsonValues, read_values
 from unifmir.machine import versions
 from unifmir.precision.element_types import Precision, Variant
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from unifmir.config import SingleConfig
     from unifmir.model import Provenance
 
 LINEAGE_SCHEMA = 1
@@ -20,7 +21,7 @@ IMAGE, RESTORED = "image", "restored"
 
 
 @dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(JsonValues):
     """Record inside an artifact: enough to verify it again with nothing but its parent."""
 
     task: str
@@ -42,6 +43,20 @@ class Lineage:
     schema: int = LINEAGE_SCHEMA
 
     @property
+    def network_config(self) -> SingleConfig:
+        """Configuration of the network.
+
+        Raises
+        ------
+        ExportError
+            It is of a network with every task, which no artifact holds.
+        """
+        config = config_from_dict(self.config)
+        if isinstance(config, MultiTaskConfig):
+            raise ExportError("the lineage says that the file holds every task; expected one")
+        return config
+
+    @property
     def types(self) -> Precision:
         """Element types of the weights and of the arithmetic."""
         return Precision.of_variant(self.precision, self.variant)
@@ -57,26 +72,29 @@ class Lineage:
     def from_strings(cls, strings: dict[str, str], name: str) -> Self:
         """Lineage that `to_strings` wrote; ExportError if `name` carries none of ours."""
         texts = {"task", "interface", "precision", "variant"}
-        values: dict[str, Any] = {}
-        for field in cls.__dataclass_fields__:
-            if field not in strings:
-                raise ExportError(
-                    f"{name}: its metadata has no {field!r}, so it was not exported by unifmir; "
-                    "expected a file made by `unifmir export`"
-                )
-            values[field] = strings[field] if field in texts else json.loads(strings[field])
-        for field in ("input_axes", "output_axes"):
-            values[field] = tuple(values[field])
-        if values["schema"] != LINEAGE_SCHEMA:
+        names = [field.name for field in fields(cls)]
+        if missing := [field for field in names if field not in strings]:
             raise ExportError(
-                f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
-                f"{LINEAGE_SCHEMA}; update unifmir or export again"
+                f"{name}: its metadata has no {missing[0]!r}, so it was not exported by unifmir; "
+                "expected a file made by `unifmir export`"
             )
-        return cls(**values)
+        try:
+            values = {
+                field: strings[field] if field in texts else json.loads(strings[field])
+                for field in names
+            }
+            if values["schema"] == LINEAGE_SCHEMA:
+                return read_values(cls, values)
+        except ValueError as error:
+            raise ExportError(f"{name}: its lineage cannot be read ({error})") from error
+        raise ExportError(
+            f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
+            f"{LINEAGE_SCHEMA}; update unifmir or export again"
+        )
 
 
 def lineage_of(
-    config: "SingleConfig",
+    config: SingleConfig,
     interface: InputKind,
     precision: Precision,
     parent: "Provenance",

@@ -5,6 +5,7 @@ from typing import Any
 
 from unifmir.compare import Comparison
 from unifmir.export.lineage import Lineage, artifact_versions
+from unifmir.json_values import JsonOutput
 from unifmir.machine import platform_facts
 
 REPORT_SUFFIX = ".report.json"
@@ -12,7 +13,7 @@ REPORT_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class CaseResult:
+class CaseResult(JsonOutput):
     """One compared output."""
 
     source: str
@@ -34,7 +35,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(JsonOutput):
     """Figures of one verification."""
 
     artifact: str

@@ -1,20 +1,25 @@
 """Named rows that are imported only when they are used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from unifmir.errors import UnknownNameError
+from unifmir.errors import UnifmirError, UnknownNameError
 
 T = TypeVar("T")
 
 
-def nearest_name(name: str, known: list[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name nearest to `name`, or nothing."""
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def require_known(
+    what: str, name: str, known: Iterable[str], error: type[UnifmirError] = UnknownNameError
+) -> None:
+    """Raise an error with the known names and the nearest, unless the name is one of them."""
+    names = list(known)
+    if name not in names:
+        close = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise error(f"unknown {what} {name!r}{hint} known: {', '.join(names)}")
 
 
 def resolve(target: str) -> Any:
@@ -49,11 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def require(self, name: str) -> None:
         """UnknownNameError with the known names and the nearest, unless there is such a row."""
-        if name not in self._targets:
-            known = list(self._targets)
-            raise UnknownNameError(
-                f"unknown {self.what} {name!r}{nearest_name(name, known)} known: {', '.join(known)}"
-            )
+        require_known(self.what, name, self._targets)
 
     def __contains__(self, name: object) -> bool:
         # Mapping's own version would import the row.

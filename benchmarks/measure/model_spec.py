@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
+class ModelSpec(JsonOutput):
     """A file, and what is to be made of it."""
 
     path: Path
@@ -26,11 +27,6 @@ class ModelSpec:
     """Task of a checkpoint whose weights fit several."""
     plan: Path | None = None
     """Which modules stay in fp32, from `save_recipe`; None in fp32, and for files of the user."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The specification as JSON values."""
-        values = asdict(self)
-        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ModelSpec":

@@ -8,6 +8,7 @@ import torch
 
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device
+from unifmir.precision.variants import DTYPES
 
 SIDE = 2048
 """Side of the matrices: 48 MB in fp32, too large for most caches, small enough for a second."""
@@ -18,7 +19,6 @@ CHANNELS, PIXELS = 256, 64
 _SMALL = 256
 _TOO_SLOW_S = 2.0
 """A precision whose one product would take longer has no kernel of its own, and no roof."""
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def measured(device: str, threads: int, seconds: float) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def measured(device: str, threads: int, seconds: float) -> list[dict[str, Any]]:
     prepare_device(device, threads)
     with torch.inference_mode():
         copied = gbytes_per_s(device, seconds)
-        products = {name: gflops_per_s(device, dtype, seconds) for name, dtype in _DTYPES.items()}
+        products = {name: gflops_per_s(device, dtype, seconds) for name, dtype in DTYPES.items()}
     return [
         {"device": device, "precision": name, "gflops_per_s": rate, "gbytes_per_s": copied}
         for name, rate in products.items()
@@ -87,7 +87,7 @@ def _convolution_s(dtype: torch.dtype, seconds: float) -> float:
 
 def _best_s(run: Callable[[], object], device: str, seconds: float) -> float:
     """Shortest of at least three runs after a first one."""
-    wait = torch.cuda.synchronize if is_cuda(device) else _nothing
+    wait = (torch.cuda if is_cuda(device) else torch.cpu).synchronize
     run()
     wait()
     taken: list[float] = []
@@ -97,7 +97,3 @@ def _best_s(run: Callable[[], object], device: str, seconds: float) -> float:
         wait()
         taken.append(time.perf_counter() - started)
     return min(taken)
-
-
-def _nothing() -> None:
-    """The CPU is done when the call returns."""

@@ -3,9 +3,8 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from unifmir.atomic import writing
 from unifmir.benchmarks.measure.model_spec import ModelSpec, read_recipe, save_recipe
@@ -14,7 +13,7 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.config import MultiTaskConfig
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import calibration_inputs, example
@@ -204,7 +203,7 @@ def exported_file(path: Path) -> ExportedFile:
                     f"{path.name} takes the plain network's input; expected a file that takes "
                     "images: export it with --interface image"
                 )
-            return ExportedFile(path, name, lineage, _single(lineage.config, path))
+            return ExportedFile(path, name, lineage, lineage.network_config)
     raise BenchmarkError(
         f"{path.name}: no runtime reads such a file; expected a name that ends in "
         f"{' or '.join(formats.values())}. Checkpoints are given as models"
@@ -215,10 +214,3 @@ def readable_formats() -> dict[str, str]:
     """Export format -> suffix, of those that some runtime reads."""
     found = {row.format for row in RUNTIMES.values()}
     return {name: FORMATS[name].suffix for name in FORMATS if name in found}
-
-
-def _single(config: Mapping[str, Any], path: Path) -> SingleConfig:
-    parsed = config_from_dict(dict(config))
-    if isinstance(parsed, MultiTaskConfig):
-        raise BenchmarkError(f"{path.name} says it holds every task; expected one")
-    return parsed

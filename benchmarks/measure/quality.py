@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from unifmir.atomic import write_text
-from unifmir.benchmarks.measure.results import Quality
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.groups import Candidate
 
@@ -25,7 +25,7 @@ class QualityCache:
         if self._file.exists():
             self._known = json.loads(self._file.read_text("utf-8"))
 
-    def of(self, candidate: Candidate, worker: WorkerProcess) -> Quality | None:
+    def of(self, candidate: Candidate, worker: WorkerProcess) -> dict[str, Any] | None:
         """The quality of a subject; None if it is not wanted, or there is nothing to be judged.
 
         A reference model that is only named has fresh weights, and no quality.
@@ -35,13 +35,12 @@ class QualityCache:
         subject = candidate.subject
         name = f"{subject.task}/{subject.model}/{subject.runtime}/{subject.precision}"
         if name not in self._known:
-            answer = worker.ask(
+            self._known[name] = worker.ask(
                 "quality",
                 timeout_s=TIMEOUT_S,
                 config=candidate.config.to_dict(),
                 images=self.images,
                 seed=SEED,
             )
-            self._known[name] = {key: answer[key] for key in ("psnr_db", "ssim", "nrmse", "slope")}
             write_text(self._file, json.dumps(self._known))
-        return Quality(**self._known[name], images=self.images, dataset=DATASET)
+        return {**self._known[name], "images": self.images, "dataset": DATASET}

@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from unifmir.atomic import write_text
 from unifmir.benchmarks.plan.subject import Subject
-from unifmir.errors import BenchmarkError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from unifmir.errors import BenchmarkError, CheckpointError
+from unifmir.json_values import JsonValues, read_values
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(JsonValues):
     """Wall time end to end, from a NumPy array to a NumPy array. Milliseconds."""
 
     rounds_ms: tuple[tuple[float, ...], ...]
@@ -40,7 +38,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(JsonValues):
     """How many times as fast as the group's baseline: rounds are compared one by one."""
 
     baseline: str
@@ -54,7 +52,7 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class ColdStart:
+class ColdStart(JsonValues):
     """Time from a fresh process to the first image. Milliseconds."""
 
     import_ms: float
@@ -63,7 +61,7 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryUse:
+class MemoryUse(JsonValues):
     """Memory of the worker process and the device, in bytes."""
 
     peak_rss_bytes: int
@@ -74,7 +72,7 @@ class MemoryUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Energy:
+class Energy(JsonValues):
     """Joules per megapixel, or why there is no figure."""
 
     joules_per_megapixel: float | None
@@ -83,20 +81,7 @@ class Energy:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """Means over the model's evaluation set, in this row's precision."""
-
-    psnr_db: float
-    ssim: float
-    nrmse: float
-    slope: float
-    """Slope of the least-squares line from the truth to the restoration: 1 keeps intensities."""
-    images: int
-    dataset: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(JsonValues):
     """One subject and everything measured of it."""
 
     subject: Subject
@@ -109,13 +94,19 @@ class Row:
     cold: ColdStart | None = None
     memory: MemoryUse | None = None
     energy: Energy | None = None
-    quality: Quality | None = None
+    quality: Mapping[str, Any] | None = None
+    """Means of `unifmir.metrics.METRICS` in this row's precision, `images` and `dataset`."""
     same_picture: Mapping[str, Any] | None = None
     """Against fp32 eager on the timed input: `max_abs_over_std`, `psnr_db`."""
     problems: tuple[str, ...] = ()
     """Why the times cannot be trusted; such a row is shown, marked, and not ranked."""
     error: str = ""
     """Why there are no times at all."""
+
+    @property
+    def median_ms(self) -> float:
+        """Median time; NaN where nothing was timed."""
+        return nan if self.latency is None else self.latency.median_ms
 
     @property
     def ranked(self) -> bool:
@@ -138,7 +129,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
+class Peak(JsonValues):
     """Peak that the machine reached in the same run: the roof of the roofline plot."""
 
     device: str
@@ -150,7 +141,7 @@ class Peak:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class Results(JsonValues):
     """One benchmark."""
 
     command: str
@@ -167,31 +158,20 @@ class Results:
     rows: tuple[Row, ...] = ()
     complete: bool = True
     """False while an interrupted run can be resumed."""
-    schema: int = field(default=SCHEMA)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The results as JSON values."""
-        return asdict(self)
+    schema: int = SCHEMA
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Results":
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gives; BenchmarkError if `data` is something else."""
         found = data.get("schema") if isinstance(data, Mapping) else None
-        if found is not None and found != SCHEMA:
+        if found not in (None, SCHEMA):
             raise BenchmarkError(
                 f"results of schema {found}, this unifmir reads {SCHEMA}: benchmark again"
             )
-        from pydantic import ValidationError
-
         try:
-            (results,) = _reader().validate_python([data])
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"][1:]))
-            raise BenchmarkError(
-                f"not results of `unifmir benchmark` ({where}: {first['msg']})"
-            ) from error
-        return results
+            return read_values(cls, data)
+        except CheckpointError as error:
+            raise BenchmarkError(f"not results of `unifmir benchmark` ({error})") from error
 
     def save(self, path: Path) -> None:
         """Write as JSON, all or nothing."""
@@ -212,12 +192,3 @@ def read_results(path: Path) -> Results:
         return Results.from_dict(json.loads(path.read_text("utf-8")))
     except (ValueError, BenchmarkError) as error:
         raise BenchmarkError(f"{path}: {error}") from error
-
-
-@cache
-def _reader() -> "TypeAdapter[list[Results]]":
-    # Not at the start: a benchmark that is under way reads nothing. In a list, because only then
-    # the settings hold for the dataclasses inside.
-    from pydantic import ConfigDict, TypeAdapter
-
-    return TypeAdapter(list[Results], config=ConfigDict(extra="forbid"))

@@ -18,7 +18,7 @@ from unifmir.benchmarks.measure.model_spec import ModelSpec
 from unifmir.benchmarks.measure.output_check import OutputCheck, OutputChecker
 from unifmir.benchmarks.measure.prepared_files import PreparedFiles
 from unifmir.benchmarks.measure.quality import QualityCache
-from unifmir.benchmarks.measure.results import ColdStart, Latency, MemoryUse, Quality, Row
+from unifmir.benchmarks.measure.results import ColdStart, Latency, MemoryUse, Row
 from unifmir.benchmarks.measure.row_counts import counts_of
 from unifmir.benchmarks.measure.stability import (
     MachineCounters,
@@ -71,7 +71,7 @@ class _TimedSubject:
     copy_ms: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
     check: OutputCheck | None = None
-    quality: Quality | None = None
+    quality: dict[str, Any] | None = None
     memory: MemoryUse | None = None
     error: str = ""
 

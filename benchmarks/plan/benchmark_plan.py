@@ -1,6 +1,6 @@
 """Plan of a benchmark, with its defaults and checks."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ from unifmir.benchmarks.plan import workloads
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
+from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores
 from unifmir.precision.element_types import PRECISIONS
+from unifmir.registry import require_known
 from unifmir.tasks import TASKS
 
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
@@ -20,7 +22,7 @@ QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkPlan:
+class BenchmarkPlan(JsonOutput):
     """Models, runtimes and images to compare, and how thoroughly; None: the (quick) default."""
 
     models: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ class BenchmarkPlan:
         ------
         BenchmarkError
             Something in it is unknown or makes no sense.
+        UnknownNameError
+            A task is unknown.
         """
         quick = self.quick
         plan = replace(
@@ -77,19 +81,19 @@ class BenchmarkPlan:
         return plan
 
     def check(self) -> None:
-        """BenchmarkError if something is unknown or makes no sense."""
+        """An error as of `settled` if something is unknown or makes no sense."""
         if not self.models and not self.artifacts:
             raise BenchmarkError("nothing to benchmark: give a model, or an exported file")
         is_cuda(self.device)
         for task in self.tasks:
             TASKS.require(task)
         for what, names, known in (
-            ("runtime", self.runtimes, tuple(RUNTIMES)),
+            ("runtime", self.runtimes, RUNTIMES),
             ("precision", self.precisions, PRECISIONS),
             ("workload", self.workloads or (), workloads.WORKLOADS),
         ):
             for name in names:
-                workloads.require_known(what, name, known)
+                require_known(what, name, known, BenchmarkError)
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")
@@ -100,7 +104,6 @@ class BenchmarkPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; files by name: where they lie is nobody else's business."""
-        values = asdict(self)
-        values["models"] = [Path(model).name for model in self.models]
-        values["artifacts"] = [path.name for path in self.artifacts]
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        models = [Path(model).name for model in self.models]
+        artifacts = [path.name for path in self.artifacts]
+        return {**JsonOutput.to_dict(self), "models": models, "artifacts": artifacts}

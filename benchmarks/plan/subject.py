@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from math import prod
 
+from unifmir.json_values import JsonValues
+
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(JsonValues):
     """One thing that is timed: a model for a task, on one image size, in one runtime."""
 
     model: str

@@ -1,6 +1,6 @@
 """Images that are timed: their sizes by task, and the images themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 
 import numpy as np
@@ -10,21 +10,13 @@ from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError
 from unifmir.interfaces import interface_of
 from unifmir.normalize import normalize
-from unifmir.registry import nearest_name
+from unifmir.registry import require_known
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Size, Workloads
 
 WORKLOADS = tuple(row.name for row in fields(Workloads))
 """Names of the workloads; their sizes are on the tasks' rows."""
-
-
-def require_known(what: str, name: str, known: Sequence[str]) -> None:
-    """BenchmarkError with the known names and the nearest, unless the name is one of them."""
-    if name not in known:
-        raise BenchmarkError(
-            f"unknown {what} {name!r}{nearest_name(name, list(known))} known: {', '.join(known)}"
-        )
 
 
 def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
@@ -35,7 +27,7 @@ def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
     BenchmarkError
         There is no such workload.
     """
-    require_known("workload", workload, WORKLOADS)
+    require_known("workload", workload, WORKLOADS, BenchmarkError)
     found: tuple[Size, ...] = getattr(TASKS[task].workloads, workload)
     for number, size in enumerate(found, start=1):
         yield (workload if len(found) == 1 else f"{workload}-{number}"), size

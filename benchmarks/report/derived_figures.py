@@ -95,8 +95,7 @@ def _state_order(row: Row) -> int:
 
 
 def _median(row: Row) -> float:
-    median = math.inf if row.latency is None else row.latency.median_ms
-    return math.inf if math.isnan(median) else median
+    return math.inf if math.isnan(row.median_ms) else row.median_ms
 
 
 def _faster(one: Row, other: Row) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Results
-from unifmir.benchmarks.report.tables import rendered as rendered_results
+from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.result_files import RESULTS
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.reference import REFERENCES

@@ -4,10 +4,9 @@ Its two files, the graph and the weights, travel in one archive, so that one has
 neither goes without the other. Unpacked, any program with OpenVINO reads them.
 """
 
-import json
 import re
 import tempfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +68,11 @@ class OpenVinoExporter(Exporter):
         if not model.has_rt_info([LINEAGE]):
             raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
         strings = {
-            key: model.get_rt_info([LINEAGE, key]).astype(str)
-            for key in Lineage.__dataclass_fields__
-            if model.has_rt_info([LINEAGE, key])
+            field.name: model.get_rt_info([LINEAGE, field.name]).astype(str)
+            for field in fields(Lineage)
+            if model.has_rt_info([LINEAGE, field.name])
         }
-        try:
-            return Lineage.from_strings(strings, path.name)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ExportError(f"{path.name}: its lineage cannot be read ({error})") from error
+        return Lineage.from_strings(strings, path.name)
 
 
 def _in_fp32(job: ExportJob) -> ExportJob:

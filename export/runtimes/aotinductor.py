@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
@@ -77,13 +77,11 @@ def load_package(path: Path) -> nn.Module:
     record = _record(path)
     lineage = Lineage.from_strings(record["lineage"], path.name)
     _require_same_machine(path, record["made"], lineage)
-    config = config_from_dict(lineage.config)
-    if isinstance(config, MultiTaskConfig):
-        raise ExportError(f"{path.name}: expected a single-task network, it says multi-task")
     try:
-        network = _Packaged(torch._inductor.aoti_load_package(str(path)), config)
+        compiled = torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, OSError) as error:
         raise ExportError(f"{path.name}: PyTorch cannot load it: {error}") from error
+    network = _Packaged(compiled, lineage.network_config)
     return image_interface(network) if lineage.interface == "image" else network
 
 

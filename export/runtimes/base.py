@@ -83,6 +83,9 @@ class Runtime(ABC):
     body_maps: int = 9
     """Feature maps of the network's body that are held at once: eager keeps few, a runtime that
     plans a whole graph's activations more."""
+    holds_attention: bool = False
+    """Whether the attention weights of all windows are held at once, as in a graph; modules go
+    through the windows in parts."""
     out_of_memory: tuple[str, ...] = (
         "out of memory",
         "can't allocate memory",
@@ -142,6 +145,11 @@ class Runtime(ABC):
             raise BenchmarkError(f"{self.name} runs a file, not a module: export it first")
         return source
 
+    def require_cpu(self, device: str) -> None:
+        """BenchmarkError if the device is a GPU, for runtimes that compute on the CPU alone."""
+        if is_cuda(device):
+            raise BenchmarkError(f"{self.name} does not run on {device}: use --device cpu")
+
     def module_from(self, source: "nn.Module | Path") -> "nn.Module":
         """The source, which must be a module; BenchmarkError if it is a file."""
         if isinstance(source, Path):
@@ -153,9 +161,29 @@ STORED = tuple(Precision(name) for name in ELEMENT_TYPES)
 """Weights in any element type, arithmetic in fp32."""
 
 
+class TimedOnHost(ABC):
+    """A session on the CPU: wall time and CPU time are all there is."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def run(self, image: Image) -> Image:
+        """Restore an image."""
+
+    def timed(self, image: Image) -> Timing:
+        """Run once under the clock."""
+        clock = Clock()
+        self.run(image)
+        return Timing(*clock.read())
+
+    def device_bytes(self) -> int | None:
+        """The CPU has no memory of its own."""
+        return None
+
+
 @dataclass(frozen=True, slots=True)
-class HostSession:
-    """A model that computes on the CPU: wall time and CPU time are all there is."""
+class HostSession(TimedOnHost):
+    """A function that computes on the CPU."""
 
     compute: Callable[[Image], Image]
     ran: Mapping[str, Any]
@@ -164,16 +192,6 @@ class HostSession:
     def run(self, image: Image) -> Image:
         """Restore an image."""
         return self.compute(image)
-
-    def timed(self, image: Image) -> Timing:
-        """Run once under the clock."""
-        clock = Clock()
-        self.compute(image)
-        return Timing(*clock.read())
-
-    def device_bytes(self) -> int | None:
-        """The CPU has no memory of its own."""
-        return None
 
 
 class Clock:

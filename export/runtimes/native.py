@@ -8,9 +8,10 @@ from torch import nn
 
 from unifmir import native
 from unifmir.compare import LOW_PRECISION, compare
-from unifmir.errors import BenchmarkError, ExportError
+from unifmir.errors import ExportError
 from unifmir.export.cases import calibration_inputs
-from unifmir.export.runtimes.base import STORED, HostSession, Image, Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
+from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision
@@ -47,28 +48,16 @@ class NativeRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Pack the weights."""
         module = self.module_from(source)
-        if is_cuda(device):
-            raise BenchmarkError(f"{self.name} does not run on {device}: use --device cpu")
-        torch.set_num_threads(threads)
+        self.require_cpu(device)
+        prepare_device(device, threads)
         network = module if isinstance(module, Network) else cast(Network, module.network)
         fast = cast(Network, self.prepare(network))
-        wrapped = fast if module is network else image_interface(fast)
-
-        def compute(image: Image) -> Image:
-            with torch.inference_mode():
-                restored: Image = wrapped(torch.from_numpy(image)).numpy()
-            return restored
-
-        ran = {
+        known = {
             "library": "unifmir.native",
-            "version": torch.__version__,
             "provider": native.compiler_version(),
-            "device": "cpu",
-            "threads": threads,
-            "tf32": False,
             "element_type": self.arithmetic,
         }
-        return HostSession(compute, ran)
+        return session_of(fast if module is network else image_interface(fast), device, known)
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The network with its kernels; ExportError where bf16 is not the same picture."""

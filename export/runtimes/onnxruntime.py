@@ -35,6 +35,7 @@ class OnnxRuntime(Runtime):
     format = "onnx"
     cpu_rank, cuda_rank = 2, 1
     body_maps = 16
+    holds_attention = True
     distributions = ("onnxruntime", "onnxruntime-gpu")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
-from unifmir.export.runtimes.base import Clock, Image, Runtime, Session, Timing, is_cuda
+from unifmir.errors import ExportError, MissingExtraError
+from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost, is_cuda
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class OpenVino(Runtime):
     name = "openvino"
     format = "openvino"
     body_maps = 16
+    holds_attention = True
     distributions = ("openvino",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
@@ -49,12 +50,11 @@ class OpenVino(Runtime):
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Read the file; it is compiled when the first image comes."""
         path = self.file_from(source)
-        if is_cuda(device):
-            raise BenchmarkError(f"openvino does not run on {device}: use --device cpu")
+        self.require_cpu(device)
         return OpenVinoSession(read_model(path), threads, path.name)
 
 
-class OpenVinoSession:
+class OpenVinoSession(TimedOnHost):
     """A graph, compiled anew for each shape: with sizes known it runs faster than with free ones.
 
     Parameters
@@ -97,7 +97,7 @@ class OpenVinoSession:
             "device": "cpu",
             "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
             "tf32": False,
-            "element_type": _precision(compiled),
+            "element_type": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
         }
 
     @property
@@ -111,16 +111,6 @@ class OpenVinoSession:
         # A copy: OpenVINO gives its own buffer, which the next run overwrites.
         restored: Image = self._request(image.shape).infer([image], share_inputs=True)[0].copy()
         return restored
-
-    def timed(self, image: Image) -> Timing:
-        """Run once under the clock."""
-        clock = Clock()
-        self.run(image)
-        return Timing(*clock.read())
-
-    def device_bytes(self) -> int | None:
-        """The CPU has no memory of its own."""
-        return None
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._requests:
@@ -226,11 +216,6 @@ def _says(model: Any, key: str) -> str:
     """A field of the lineage; empty where there is none, as in ONNX files."""
     path = [LINEAGE, key]
     return str(model.get_rt_info(path).astype(str)) if model.has_rt_info(path) else ""
-
-
-def _precision(compiled: Any) -> str:
-    kind = compiled.get_property("INFERENCE_PRECISION_HINT")
-    return str(kind.get_type_name())
 
 
 OPENVINO = OpenVino()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -41,10 +42,8 @@ class ModuleRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Move the module to the device."""
         module = self.module_from(source)
-        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
         prepare_device(device, threads)
-        prepared = self.prepare(module.to(device).eval())
-        return session_of(prepared, device, {"element_type": "+".join(kinds)})
+        return session_of(self.prepare(module.to(device).eval()), device)
 
 
 class PlainRuntime(ModuleRuntime):
@@ -95,8 +94,11 @@ def prepare_device(device: str, threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def session_of(module: nn.Module, device: str, more: Mapping[str, Any]) -> Session:
-    """Session of a module that lies on a device; `more` joins the facts of what ran."""
+def session_of(
+    module: nn.Module, device: str, known: Mapping[str, Any] = MappingProxyType({})
+) -> Session:
+    """Session of a module that lies on a device; what is known better replaces facts of torch."""
+    kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
     ran: dict[str, Any] = {
         "library": "torch",
         "version": torch.__version__,
@@ -104,7 +106,8 @@ def session_of(module: nn.Module, device: str, more: Mapping[str, Any]) -> Sessi
         "device": device,
         "threads": torch.get_num_threads(),
         "tf32": False,
-        **more,
+        "element_type": "+".join(kinds),
+        **known,
     }
     if not is_cuda(device):
         return HostSession(_on_cpu(module), ran)

@@ -19,6 +19,7 @@ class TorchScriptRuntime(Runtime):
     format = "torchscript"
     cpu_rank, cuda_rank = 3, 2
     body_maps = 16
+    holds_attention = True
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """Weights in any element type, arithmetic in fp32, on every device."""
@@ -29,9 +30,7 @@ class TorchScriptRuntime(Runtime):
         """Load the file by torch.jit on the device."""
         path = self.file_from(source)
         prepare_device(device, threads)
-        module = load_torchscript(path, device)
-        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
-        return session_of(module, device, {"element_type": "+".join(kinds)})
+        return session_of(load_torchscript(path, device), device)
 
 
 def load_torchscript(

@@ -5,18 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.compat.packages import inputs
-from unifmir.export.formats.bioimageio import PackageInputs, PackageResult, build_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.package import PackageInputs, PackageResult, build_package
 from unifmir.export.formats.bioimageio.testing import TestSummary
 
 PASSED = TestSummary(
     status="passed",
     core_version="0.0.0",
-    spec_version="0.0.0",
     metadata_completeness=0.9,
     reproduced=WEIGHT_FORMATS,
     failures=(),
-    details={},
 )
 
 

@@ -15,7 +15,8 @@ from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio import PackageInputs, build_package, default_card
+from unifmir.export.formats.bioimageio.card import default_card
+from unifmir.export.formats.bioimageio.package import PackageInputs, build_package
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.lineage import lineage_of

@@ -20,14 +20,14 @@ from tests.compat.canned import untested, untested_package
 from tests.compat.packages import GITHUB_USER, half_precision, image, inputs, network
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio import (
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
     PackageResult,
     build_package,
     read_lineage,
 )
-from unifmir.export.formats.bioimageio.lint import read_package
-from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.bioimageio.score import TARGET, axes_order
 from unifmir.export.formats.bioimageio.testing import (
@@ -54,9 +54,22 @@ def built(request, tmp_path_factory) -> PackageResult:
     return _built[task]
 
 
+COSTLY = ("isotropic", "projection")
+"""Tasks whose packages take the library longest to test: among the slow tests."""
+
+
 def packages(*tasks: str) -> pytest.MarkDecorator:
     """The tests of a task's package run in one process, which builds it once."""
-    rows = [pytest.param(task, marks=pytest.mark.xdist_group(f"package {task}")) for task in tasks]
+    rows = [
+        pytest.param(
+            task,
+            marks=[
+                pytest.mark.xdist_group(f"package {task}"),
+                *([pytest.mark.slow] if task in COSTLY else []),
+            ],
+        )
+        for task in tasks
+    ]
     return pytest.mark.parametrize("built", rows, indirect=True)
 
 

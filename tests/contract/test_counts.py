@@ -30,7 +30,6 @@ PUBLISHED: list[SingleConfig] = [
     *(FULL.single(task) for task in TASKS),
     *(ReferenceConfig(name, task) for name, task in MODELS),
 ]
-INTERFACES: tuple[InputKind, ...] = ("network", "image")
 FFT = "aten._fft_"
 
 
@@ -75,7 +74,7 @@ def traced(config: SingleConfig, module: nn.Module, at: tuple[int, ...], file: P
     return file
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
+@pytest.mark.parametrize("interface", ["network", pytest.param("image", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("config", PUBLISHED, ids=named)
 def test_dispatcher_and_closed_form_agree_at_the_published_size(config, interface):
     # Sides that all networks have to pad, and a batch.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -94,6 +94,17 @@ class ExporterContract:
     """
 
     format: str
+    again: str = "sr"
+    """Task whose file is verified again among the quick tests; each task is somebody's."""
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
+        """Give the tests that verify again each task, all but one of them slow."""
+        if "task_again" in metafunc.fixturenames:
+            quick = cast("type[ExporterContract]", metafunc.cls).again
+            slow = {task: () if task == quick else (pytest.mark.slow,) for task in TASKS}
+            rows = [pytest.param(task, marks=marks) for task, marks in slow.items()]
+            metafunc.parametrize("task_again", rows)
 
     @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=pytest.mark.slow)])
     @classmethod
@@ -116,7 +127,7 @@ class ExporterContract:
         return of
 
     @pytest.mark.parametrize("task", TASKS)
-    def test_every_task_is_the_same_picture_and_can_be_verified_again(self, task: str, once: Once):
+    def test_every_task_is_the_same_picture(self, task: str, once: Once):
         (artifact,) = once(task)
         assert artifact.path.is_file()
         assert artifact.report.passed
@@ -124,6 +135,9 @@ class ExporterContract:
         assert {shape[0] for shape in shapes} == {1, 2, 3}
         assert len({shape[-2:] for shape in shapes}) >= 5
         assert {result.source for result in artifact.report.results} == {"real", "random"}
+
+    def test_a_file_can_be_verified_again(self, task_again: str, once: Once):
+        (artifact,) = once(task_again)
         again = unifmir.verify(artifact.path)
         assert again.passed
         assert again.sha256 == artifact.sha256
@@ -137,8 +151,9 @@ class ExporterContract:
         assert report["sha256"] == artifact.sha256
         assert {"max_abs", "where", "ppm", "psnr_db", "slope"} <= set(report["cases"][0])
 
-    def test_fp16_storage_is_accepted_and_verified(self, once: Once):
-        for artifact in once("denoise", precision="fp16"):
+    @pytest.mark.parametrize("task", ["sr", pytest.param("denoise", marks=pytest.mark.slow)])
+    def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
+        for artifact in once(task, precision="fp16"):
             assert artifact.precision == "fp16"
             assert artifact.report.passed
             assert unifmir.verify(artifact.path).passed
@@ -174,10 +189,12 @@ class ExporterContract:
 
 class TestOnnx(ExporterContract):
     format = "onnx"
+    again = "isotropic"
 
 
 class TestOpenVino(ExporterContract):
     format = "openvino"
+    again = "projection"
 
     @pytest.fixture(autouse=True)
     def _library(self):
@@ -205,12 +222,17 @@ class TestTensorRt(ExporterContract):
 
 class TestTorchScript(ExporterContract):
     format = "torchscript"
+    again = "volume"
 
 
 @pytest.mark.slow  # each network is compiled, which takes a minute
 @pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
+
+    @pytest.mark.parametrize("task", ["denoise"])  # compiled for it, so for one task
+    def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
+        super().test_fp16_storage_is_accepted_and_verified(task, once)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -227,6 +249,7 @@ class TestAotInductor(ExporterContract):
 
 class TestSafetensors(ExporterContract):
     format = "safetensors"
+    again = "denoise"
 
 
 class TestBioimageio(ExporterContract):
@@ -236,17 +259,15 @@ class TestBioimageio(ExporterContract):
     # tests of tests/contract/test_bioimageio_package.py.
     @pytest.mark.parametrize(
         "task",
-        [
-            pytest.param(task, marks=[] if task in ("sr", "projection") else pytest.mark.slow)
-            for task in TASKS
-        ],
+        [pytest.param(task, marks=[] if task == "sr" else pytest.mark.slow) for task in TASKS],
     )
-    def test_every_task_is_the_same_picture_and_can_be_verified_again(self, task: str, once: Once):
-        super().test_every_task_is_the_same_picture_and_can_be_verified_again(task, once)
+    def test_every_task_is_the_same_picture(self, task: str, once: Once):
+        super().test_every_task_is_the_same_picture(task, once)
 
     @pytest.mark.slow  # as above
-    def test_fp16_storage_is_accepted_and_verified(self, once: Once):
-        super().test_fp16_storage_is_accepted_and_verified(once)
+    @pytest.mark.parametrize("task", ["sr", "denoise"])
+    def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
+        super().test_fp16_storage_is_accepted_and_verified(task, once)
 
 
 def test_every_format_inherits_the_contract():

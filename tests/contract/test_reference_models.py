@@ -36,7 +36,17 @@ PUBLISHED = {
 }
 """Parameters, from the papers and the authors' checkpoints; unet's from careamics 0.3.5."""
 
+FIRST = {task: name for name, task in reversed(PAIRS)}
+"""First model of each task: trained among the quick tests, the others among the slow."""
+
 by_pair = pytest.mark.parametrize(("name", "task"), PAIRS)
+by_pair_first_quick = pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        pytest.param(name, task, marks=[] if FIRST[task] == name else [pytest.mark.slow])
+        for name, task in PAIRS
+    ],
+)
 
 
 def test_every_row_has_a_small_variant_and_a_published_count():
@@ -101,7 +111,7 @@ def test_its_package_carries_its_architecture(name: str, task: str):
         assert torch.equal(module.eval()(x), ours(x))
 
 
-@by_pair
+@by_pair_first_quick
 def test_it_is_trained_and_evaluated(
     name: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

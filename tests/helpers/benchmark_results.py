@@ -11,7 +11,6 @@ from unifmir.benchmarks.measure.results import (
     Latency,
     MemoryUse,
     Peak,
-    Quality,
     Ratio,
     Results,
     Row,
@@ -63,6 +62,14 @@ def around(median_ms: float, *, noise: float = 0.01, rounds: int = 12, seed: int
     """A latency of rounds that scatter log-normally by `noise`."""
     scatter = np.random.default_rng(seed).normal(0, noise, rounds)
     return latency(median_ms * np.exp(scatter - np.median(scatter)))
+
+
+def quality_of(
+    psnr_db: float, ssim: float = 0.9, nrmse: float = 0.03, **more: Any
+) -> dict[str, Any]:
+    """Quality as a row has it."""
+    known = {"psnr_db": psnr_db, "ssim": ssim, "nrmse": nrmse, "slope": 1.0, "images": 8}
+    return {**known, "dataset": "simulated", **more}
 
 
 def row(about: Subject | None = None, **changes: Any) -> Row:
@@ -143,8 +150,8 @@ def _group(task: str, workload: str, side: int, seed: int) -> list[Row]:
                 cold=ColdStart(900.0, 300.0 + 10 * number, 1.5 * median_ms),
                 memory=MemoryUse(int(4e8 + parameters * 8), int(3e8)),
                 energy=Energy(None, "no RAPL counter on this machine"),
-                quality=Quality(psnr - 0.01 * (precision == "fp16") + TASKS.index(task), 0.87,
-                                0.031, 0.98, 8, "simulated"),
+                quality=quality_of(psnr - 0.01 * (precision == "fp16") + TASKS.index(task), 0.87,
+                                   0.031, slope=0.98),
                 same_picture={"max_abs_over_std": 3.1e-6, "psnr_db": 110.0},
                 problems=("another process took 31 % of the CPU",) if number == 4 else (),
             )

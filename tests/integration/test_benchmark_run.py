@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,49 +14,17 @@ import psutil
 import pytest
 
 import unifmir
-from tests.helpers.task_rows import change_task
+from tests.compat.packages import network
+from tests.helpers.short_benchmarks import plan_of, short
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
-from unifmir.benchmarks.measure import output_check, rounds
 from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress, benchmark, default_name
-from unifmir.benchmarks.measure.results import Row, read_results
-from unifmir.benchmarks.plan import workloads
-from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
+from unifmir.benchmarks.measure.results import read_results
 from unifmir.checkpoint.saving import save
-from unifmir.compare import FP32, LOW_PRECISION
 from unifmir.errors import BenchmarkError
-from unifmir.export.formats import FORMATS
-from unifmir.precision import planning
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import Size, Workloads
 
 REPO = Path(__file__).resolve().parents[2]
-TINY = {
-    "sr": ((1, 16, 16),),
-    "denoise": ((2, 16, 16),),
-    "isotropic": ((4, 8, 8),),
-    "projection": ((50, 16, 16),),
-    "volume": ((1, 6, 6),),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TinyWorkloads(Workloads):
-    """Images that take no time."""
-
-    tiny: tuple[Size, ...] = ()
-    pair: tuple[Size, ...] = ((1, 16, 16), (1, 20, 16))
-
-
-def short(patch: pytest.MonkeyPatch) -> None:
-    """Visits of 10 ms, and tiny images."""
-    patch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    patch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
-    patch.setattr(rounds, "WARM_UP_S", 0.01)
-    patch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
-    for task, tiny in TINY.items():
-        rows = asdict(TASKS[task].workloads)
-        change_task(patch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
 
 
 @pytest.fixture(autouse=True)
@@ -71,25 +39,11 @@ def no_peaks(monkeypatch):
 
 
 @pytest.fixture
-def sr(tiny_single, tmp_path):
+def sr(tmp_path):
     """A tiny sr checkpoint."""
     path = tmp_path / "tiny-sr.safetensors"
-    save(tiny_single("sr"), path)
+    save(network("sr"), path)
     return path
-
-
-def plan_of(*models: Path, **changes: object) -> BenchmarkPlan:
-    """A plan that takes a second."""
-    plan = BenchmarkPlan(
-        models=tuple(map(str, models)),
-        runtimes=("eager",),
-        threads=1,
-        workloads=("tiny",),
-        rounds=2,
-        seconds=0.02,
-        samples=2,
-    )
-    return replace(plan, **changes)  # type: ignore[arg-type]  # fields of BenchmarkPlan
 
 
 @pytest.mark.usefixtures("no_peaks")
@@ -198,55 +152,9 @@ def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_pat
     assert results.complete
 
 
-class TestTrouble:
-    """One run in which a precision, a file and a picture go wrong each."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls, tiny_single, tmp_path_factory) -> dict[tuple[str, str], Row]:
-        """Row by runtime and precision."""
-        folder = tmp_path_factory.mktemp("trouble")
-        save(tiny_single("sr"), folder / "sr.safetensors")
-
-        def broken(job, path):
-            raise KeyError("an operator the exporter does not know")
-
-        with pytest.MonkeyPatch.context() as patch:
-            short(patch)
-            patch.setattr(measure, "_peaks", lambda *_: ())
-            strict = replace(LOW_PRECISION, psnr_db=300.0)
-            patch.setitem(planning.plan_precision.__kwdefaults__, "tolerance", strict)  # type: ignore[arg-type]  # it has defaults
-            patch.setattr(FORMATS["torchscript"], "write", broken)
-            patch.setattr(output_check, "FP32", replace(FP32, max_abs_over_std=1e-12))
-            plan = plan_of(
-                folder / "sr.safetensors",
-                runtimes=("eager", "onnxruntime", "torchscript"),
-                precisions=("fp32", "fp16"),
-            )
-            results = benchmark(plan, folder / "results.json")
-        return {(row.subject.runtime, row.subject.precision): row for row in results.rows}
-
-    def test_a_precision_that_is_not_the_same_picture_is_a_row_with_the_reason(self, rows):
-        for runtime in ("eager", "onnxruntime"):
-            assert "is not the same picture as in fp32" in rows[runtime, "fp16"].error
-            assert rows[runtime, "fp32"].latency is not None
-
-    def test_a_file_that_cannot_be_made_is_a_row_with_the_reason(self, rows):
-        error = rows["torchscript", "fp32"].error
-        assert "cannot be written as torchscript (KeyError: 'an operator" in error
-        assert rows["eager", "fp32"].latency is not None
-
-    def test_another_picture_is_marked_and_not_ranked(self, rows):
-        row = rows["onnxruntime", "fp32"]
-        assert row.same_picture is not None
-        assert not row.same_picture["passed"]
-        assert not row.ranked
-        assert any("not the same picture as fp32 eager" in text for text in row.problems)
-
-
 @pytest.mark.slow  # a process is interrupted, and goes on in another
 @pytest.mark.usefixtures("no_peaks")
-def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path):
+def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tmp_path):
     out = tmp_path / "results.json"
 
     def interrupt(progress: BenchmarkProgress) -> None:
@@ -264,8 +172,8 @@ def test_an_interrupted_run_keeps_its_rows_and_goes_on(sr, tiny_single, tmp_path
         benchmark(plan_of(sr, workloads=("pair",), seed=5), out)
     with pytest.raises(BenchmarkError, match="interrupted run with 1 rows"):
         benchmark(plan_of(sr, workloads=("pair",)), out, resume=False)
-    right, other = sr.read_bytes(), tiny_single("sr")
-    other.conv_first.weight.data *= 2
+    right, other = sr.read_bytes(), network("sr")
+    other.get_parameter("conv_first.weight").data *= 2
     save(other, sr)
     with pytest.raises(BenchmarkError, match=r"weights of tiny-sr\.safetensors/sr"):
         benchmark(plan_of(sr, workloads=("pair",)), out)
@@ -320,8 +228,15 @@ def test_quick_results_say_so_have_the_machines_peaks_and_are_kept(sr, tmp_path,
     with pytest.raises(BenchmarkError, match=r"complete results.*--overwrite"):
         benchmark(plan, out)
     assert read_results(out) == results
+
+    def interrupt(progress: BenchmarkProgress) -> None:
+        if "peaks" in progress.text:
+            raise KeyboardInterrupt
+
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
-    assert benchmark(plan, out, overwrite=True) != results
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan, out, overwrite=True, on_progress=interrupt)
+    assert not read_results(out).complete
 
 
 @pytest.mark.parametrize(

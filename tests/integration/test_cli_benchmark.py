@@ -46,7 +46,7 @@ def test_a_checkpoint_is_measured_and_written_down(tiny_single, tmp_path: Path):
     (measured,) = read_results(out).rows
     assert document["rows"][0]["subject"]["model"] == "tiny.safetensors"
     assert measured.quality is not None
-    assert (measured.quality.images, measured.counts["macs"] > 0) == (1, True)
+    assert (measured.quality["images"], measured.counts["macs"] > 0) == (1, True)
     assert str(tmp_path) not in out.read_text("utf-8")
     # A finished run is not thrown away by running it again.
     again = run(*options, *few, "--out", out)

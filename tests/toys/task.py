@@ -44,9 +44,7 @@ TOY_TASK = TaskSpec(
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("enlarged", "planes"),
     zoo_tags=("image-restoration",),
-    training=TrainingRecipe(
-        scene_size=32, scenes=3, patch=16, batch=2, paper_patch=16, paper_batch=2
-    ),
+    training=TrainingRecipe(scene_size=32, scenes=3, patch=16, batch=2),
     simulation=Simulation("tests.toys.task:scene"),
     evaluation=EvaluationRecipe(32, "tests.toys.task:baselines"),
     workloads=Workloads(

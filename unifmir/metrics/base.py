@@ -16,10 +16,19 @@ class Metric:
 
     measure: Callable[[RestoredImage, RestoredImage], float]
     """Function from a restored image and the truth, of one shape, to the figure."""
+    title: str
     decimals: int
     """Digits that are reported after the point."""
+    unit: str | None = None
     fitted: bool = True
     """Whether the restored image is first granted the scale and offset that fit the truth best."""
+    short: str = ""
+    """Title where room is short."""
+
+    @property
+    def heading(self) -> str:
+        """Heading of a column."""
+        return ", ".join(filter(None, (self.short or self.title, self.unit)))
 
 
 def span_of(truth: RestoredImage) -> float:

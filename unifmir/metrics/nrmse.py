@@ -10,4 +10,4 @@ def nrmse(restored: RestoredImage, truth: RestoredImage) -> float:
     return float(normalized_root_mse(truth, restored, normalization="min-max"))
 
 
-NRMSE = Metric(nrmse, decimals=5)
+NRMSE = Metric(nrmse, "NRMSE", decimals=5)

@@ -10,4 +10,4 @@ def psnr_db(restored: RestoredImage, truth: RestoredImage) -> float:
     return float(peak_signal_noise_ratio(truth, restored, data_range=span_of(truth)))
 
 
-PSNR = Metric(psnr_db, decimals=3)
+PSNR = Metric(psnr_db, "PSNR", decimals=3, unit="dB")

@@ -20,4 +20,4 @@ def ssim(restored: RestoredImage, truth: RestoredImage) -> float:
     )
 
 
-SSIM = Metric(ssim, decimals=4)
+SSIM = Metric(ssim, "SSIM", decimals=4)

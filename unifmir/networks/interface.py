@@ -117,7 +117,10 @@ class IsotropicInterface(nn.Module):
 
         z is already interpolated to isotropic sampling.
         """
-        first, second = self.passes(volume)
+        return self.mean(*self.passes(volume))
+
+    def mean(self, first: Tensor, second: Tensor) -> Tensor:
+        """Geometric mean of both passes, (N, 1, Z, Y, X), float, normalised."""
         combined: Tensor = (first.clamp(min=0) * second.clamp(min=0)).sqrt()
         return combined.unsqueeze(1)
 

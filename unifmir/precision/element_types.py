@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from unifmir.errors import UnknownNameError
-from unifmir.registry import nearest_name
+from unifmir.registry import require_known
 
 Variant = Literal["stored", "computing"]
 """`stored`: weights in the precision, arithmetic in fp32. `computing`: arithmetic in it too."""
@@ -52,11 +51,7 @@ class Precision:
         UnknownNameError
             There is none.
         """
-        if text not in PRECISIONS:
-            raise UnknownNameError(
-                f"unknown precision {text!r}{nearest_name(text, list(PRECISIONS))} known: "
-                f"{', '.join(PRECISIONS)}"
-            )
+        require_known("precision", text, PRECISIONS)
         stored = text.removesuffix(_COMPUTE)
         return cls(stored, stored if text.endswith(_COMPUTE) else "fp32")
 

@@ -45,3 +45,5 @@ class Predictor:
     depth). None: estimated for the eager network."""
     body_maps: int = EAGER_BODY_MAPS
     """Feature maps of the network's body that the runtime holds at once."""
+    holds_attention: bool = False
+    """Whether it also holds the attention weights of all windows, as a graph does."""

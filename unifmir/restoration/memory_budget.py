@@ -27,25 +27,28 @@ def run_bytes_per_pixel(predictor: Predictor) -> float:
     """Memory that a run needs for each pixel of the image; voxel, for networks with a depth."""
     if predictor.bytes_per_pixel is not None:
         return predictor.bytes_per_pixel
-    return estimated_bytes_per_pixel(predictor.config, predictor.body_maps)
+    return estimated_bytes_per_pixel(
+        predictor.config, predictor.body_maps, holds_attention=predictor.holds_attention
+    )
 
 
-def estimated_bytes_per_pixel(config: SingleConfig, body_maps: int = EAGER_BODY_MAPS) -> float:
+def estimated_bytes_per_pixel(
+    config: SingleConfig, body_maps: int = EAGER_BODY_MAPS, *, holds_attention: bool = False
+) -> float:
     """Memory a pixel of the image from the widths of the layers, in fp32.
 
     Parameters
     ----------
-    body_maps : int
-        `Predictor.body_maps`; more than the eager network's are those of a graph.
+    body_maps, holds_attention
+        As of `Predictor`.
     """
-    is_graph = body_maps > EAGER_BODY_MAPS
     lens = interface_of(config).lens_px(config.signature) ** 2
     if isinstance(config, ReferenceConfig):
         # Light fields: their network works at 256 pixels a lens, and there are 121 behind it.
         return _REFERENCE_BYTES * config.signature.enlarge**2 * (2 if lens > 1 else 1)
     body = config.body
     floats: float = body_maps * body.embed_dim
-    if is_graph:
+    if holds_attention:
         floats += _ATTENTION_MAPS * max(body.num_heads) * body.window_size**2
     floats += _TAIL_MAPS * config.tail_features * config.scale**2
     if config.projector is not None:

@@ -129,10 +129,6 @@ class TrainingRecipe:
     patch: int
     """Side of a training patch: pixels of the network's input, or lenses."""
     batch: int
-    paper_patch: int
-    """Side of a patch in the paper's fine-tuning (Ma et al. 2024, Methods)."""
-    paper_batch: int
-    """Patches of a batch in the paper's fine-tuning."""
     l1_share: float = 0.5
     """Weight of L1 in the mixed loss, the rest is L2. The paper has 0.5."""
     first_stage_weight: float = 0.0

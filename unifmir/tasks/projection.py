@@ -25,8 +25,6 @@ PROJECTION = base.TaskSpec(
         scenes=240,
         patch=64,
         batch=2,
-        paper_patch=64,
-        paper_batch=4,
         first_stage_weight=0.001,
         pretraining_first_stage_weight=0.001,
     ),

@@ -14,9 +14,7 @@ SR = base.TaskSpec(
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("enlarged", "planes"),
     zoo_tags=("super-resolution", "image-restoration"),
-    training=base.TrainingRecipe(
-        scene_size=96, scenes=400, patch=32, batch=4, paper_patch=128, paper_batch=4
-    ),
+    training=base.TrainingRecipe(scene_size=96, scenes=400, patch=32, batch=4),
     simulation=base.Simulation("unifmir.simulate.scenes:super_resolution"),
     evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),
     workloads=base.Workloads(

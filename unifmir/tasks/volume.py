@@ -20,8 +20,6 @@ VOLUME = base.TaskSpec(
         scenes=300,
         patch=8,
         batch=2,
-        paper_patch=16,
-        paper_batch=1,
         # A volume is dark in 97 % of its voxels, and the likeliest value, which L1 asks for, is
         # dark wherever a network is unsure.
         l1_share=0.0,

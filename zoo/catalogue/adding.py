@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 from unifmir.atomic import write_text, writing
-from unifmir.checkpoint.inspection import Inspection, inspect_file
+from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.weight_sets import WeightKind
@@ -193,29 +193,19 @@ def _completed(entry: ZooEntry, file: Path) -> ZooEntry:
             else ""
         )
         raise ZooError(f"{file.name} holds a {task} network, {entry.id} is {entry.task}{hint}")
-    expected: dict[str, Any] = {
-        "configuration": entry.configuration,
-        "parameters": entry.parameters,
-    }
-    actual: dict[str, Any] = {"configuration": found.config, "parameters": found.parameters}
+    network = {"configuration": found.config, "parameters": found.parameters}
     own = isinstance(entry.source, FileSource)
-    if own:
-        expected |= {"sha256": entry.source.sha256, "size_bytes": entry.source.size_bytes}
-        actual |= {"sha256": found.sha256, "size_bytes": found.size_bytes}
-    for name, value in expected.items():
-        if value is not None and value != actual[name]:
-            raise ZooError(
-                f"{file.name} is not the file of {entry.id}: its {name} is {actual[name]}, "
-                f"the entry says {value}"
-            )
-    return _filled(entry, found, own=own)
-
-
-def _filled(entry: ZooEntry, found: Inspection, *, own: bool) -> ZooEntry:
+    own_file = {"sha256": found.sha256, "size_bytes": found.size_bytes} if own else {}
     document = entry.model_dump(mode="json")
-    document |= {"configuration": found.config, "parameters": found.parameters}
-    if own:
-        document["source"] |= {"sha256": found.sha256, "size_bytes": found.size_bytes}
+    recorded = {**document["source"], **document}
+    for name, actual in {**network, **own_file}.items():
+        if recorded[name] not in (None, actual):
+            raise ZooError(
+                f"{file.name} is not the file of {entry.id}: its {name} is {actual}, "
+                f"the entry says {recorded[name]}"
+            )
+    document |= network
+    document["source"] |= own_file
     return parse_entry(json.dumps(document), entry.id)
 
 

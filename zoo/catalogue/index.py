@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unifmir.errors import UnknownNameError, ZooError
 from unifmir.reference import REFERENCES
-from unifmir.registry import nearest_name
+from unifmir.registry import require_known
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 
@@ -56,12 +56,7 @@ def find(model_id: str) -> ZooEntry:
             f"{model_id} is a reference model: it comes with fresh weights and has neither a file "
             f"nor an entry; `unifmir zoo show {model_id}` says what it is"
         )
-    if model_id not in known:
-        names = list(known)
-        raise UnknownNameError(
-            f"unknown zoo model {model_id!r}{nearest_name(model_id, names)} "
-            f"known: {', '.join(names)}"
-        )
+    require_known("zoo model", model_id, known)
     return read_entry(known[model_id])
 
 

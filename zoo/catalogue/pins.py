@@ -5,20 +5,20 @@ anything but the server's own checksum. It is recorded, and every later file mus
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
+from unifmir.json_values import JsonValues, read_values
 from unifmir.zoo.catalogue import directories
 
 Origin = Literal["download", "file"]
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(JsonValues):
     """One file as it was when it first came."""
 
     filename: str
@@ -28,6 +28,12 @@ class Pin:
     """Address, or the name of the user's file."""
     added: str
     """Date, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PinsFile(JsonValues):
+    pins: dict[Origin, Pin]
+    schema: Literal[1] = 1
 
 
 def pins_file(model_id: str) -> Path:
@@ -43,7 +49,7 @@ def pin_of(model_id: str, origin: Origin) -> Pin | None:
 def record(model_id: str, origin: Origin, pin: Pin) -> None:
     """Add a pin; a model's earlier one of the same origin is replaced."""
     pins = {**_read(model_id), origin: pin}
-    document = {"schema": SCHEMA, "pins": {name: asdict(kept) for name, kept in pins.items()}}
+    document = _PinsFile(pins).to_dict()
     write_text(pins_file(model_id), json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
@@ -52,15 +58,9 @@ def _read(model_id: str) -> dict[Origin, Pin]:
     if not path.exists():
         return {}
     try:
-        document = json.loads(path.read_text("utf-8"))
-        if document["schema"] != SCHEMA:
-            raise ZooError(
-                f"{path} has schema {document['schema']!r}, this unifmir reads {SCHEMA}: "
-                "update unifmir"
-            )
-        return {origin: Pin(**pin) for origin, pin in document["pins"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return read_values(_PinsFile, json.loads(path.read_text("utf-8"))).pins
+    except ValueError as error:
         raise ZooError(
-            f"{path} is damaged ({error}); move it away: the file is then pinned anew at the next "
-            "pull"
+            f"{path} is damaged, or of a newer unifmir ({error}); move it away: the file is then "
+            "pinned anew at the next pull"
         ) from error

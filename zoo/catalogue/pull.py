@@ -63,16 +63,15 @@ def how_to_get(entry: ZooEntry) -> str:
     if isinstance(source, EmbeddedSource):
         return "It is part of unifmir: install the package again"
     if isinstance(source, ZenodoSource):
-        return (
-            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
-            f"https://doi.org/{source.doi} and give it with {add}"
-        )
-    if isinstance(source, UrlSource):
-        return (
-            f"Run `unifmir zoo pull {entry.id}` with a network, or download it from "
-            f"{source.url} and give it with {add}"
-        )
-    return f"It cannot be downloaded: give a checkpoint file with {add}"
+        address = f"https://doi.org/{source.doi}"
+    elif isinstance(source, UrlSource):
+        address = source.url
+    else:
+        return f"It cannot be downloaded: give a checkpoint file with {add}"
+    return (
+        f"Run `unifmir zoo pull {entry.id}` with a network, or download it from {address} and give "
+        f"it with {add}"
+    )
 
 
 def given_file(entry: ZooEntry) -> Path | None:
@@ -153,7 +152,7 @@ def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnByt
             size_bytes=offer.size_bytes or limit,
             checksum=offer.checksum,
             maximum_bytes=limit or transfer.MAX_BYTES,
-            progress=progress or _silent,
+            progress=progress or (lambda _done, _total: None),
         )
         try:
             with package_weights.weights_of(
@@ -193,7 +192,3 @@ def _changed(entry: ZooEntry, url: str, found: str, expected: str) -> str:
         "If the authors have published a new version and "
         f"you want it, remove {pins.pins_file(entry.id)} and pull again"
     )
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Progress for callers who do not want to know."""

@@ -11,20 +11,13 @@ from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.checkpoint.inspection import inspect_file
+from unifmir.metrics import METRICS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.index import read_entry
 from unifmir.zoo.catalogue.schema import ZooEntry, entry_text, parse_entry
 
 logger = logging.getLogger(__name__)
-
-METRICS = (
-    ("psnr_db", "PSNR", "dB"),
-    ("ssim", "SSIM", None),
-    ("nrmse", "NRMSE", None),
-    ("slope", "intensity slope", None),
-)
-"""Rows of key in the evaluation, metric and unit."""
 
 
 def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
@@ -58,8 +51,8 @@ def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
             "source": by,
         }
         rows += [
-            {"metric": metric, "value": result["model"][key], "unit": unit, **common}
-            for key, metric, unit in METRICS
+            {"metric": row.title, "value": result["model"][key], "unit": row.unit, **common}
+            for key, row in METRICS.items()
         ]
         gain = f"PSNR above the best simple method, {result['best_baseline']}"
         rows.append({"metric": gain, "value": result["gain_db"], "unit": "dB", **common})

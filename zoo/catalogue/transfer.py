@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import requests
 from filelock import FileLock, Timeout
@@ -37,6 +37,7 @@ _PARTIAL = ".partial"
 _STATE = ".partial.json"
 _LOCK = ".lock"
 _WEB_PAGE = re.compile(rb"\s*(<!doctype\s+html|<html)", re.IGNORECASE)
+_T = TypeVar("_T")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -63,6 +64,25 @@ class _Job:
         """Remove what was transferred."""
         self.partial.unlink(missing_ok=True)
         self.state.unlink(missing_ok=True)
+
+    def refuse(self, what: str) -> NoReturn:
+        """Remove what was transferred, and say what is wrong with it."""
+        self.discard()
+        raise ZooError(f"{self.url} {what}")
+
+    def refuse_web_page(self) -> NoReturn:
+        """Refuse what was made for people."""
+        self.refuse(
+            "sent a web page instead of the file: a login, a proxy or a notice; open the "
+            "address in a browser to see which"
+        )
+
+    def check_size(self, size: int) -> None:
+        """Refuse what is too large."""
+        if size > self.maximum_bytes:
+            self.refuse(
+                f"has at least {size} bytes, expected at most {self.maximum_bytes}: refused"
+            )
 
 
 def download(
@@ -98,22 +118,15 @@ def download(
         A cut connection leaves the partial file for the next attempt; everything else nothing.
     """
     job = _Job(url, folder / _PARTIAL, maximum_bytes, size_bytes, checksum is not None, progress)
-    for attempt in range(ATTEMPTS):
-        try:
-            if not _is_complete(job):
-                _transfer(job)
-            break
-        except _Interrupted as interruption:
-            reason = str(interruption)
-            logger.info("%s: %s, attempt %d of %d", url, reason, attempt + 1, ATTEMPTS)
-        if attempt + 1 < ATTEMPTS:
-            time.sleep(BACKOFF_S * 2**attempt)
-    else:
+    try:
+        if not _is_complete(job):
+            _again_if_interrupted(url, lambda: _transfer(job))
+    except _Interrupted as interruption:
         have = job.partial.stat().st_size if job.partial.exists() else 0
         raise ZooError(
-            f"{url}: {reason}, {ATTEMPTS} times; {have} bytes are kept and the next pull goes on "
-            "from there"
-        )
+            f"{url}: {interruption}, {ATTEMPTS} times; {have} bytes are kept and the next pull "
+            "goes on from there"
+        ) from interruption
     _check(job, checksum)
     job.state.unlink(missing_ok=True)
     return job.partial
@@ -127,14 +140,12 @@ def get_json(url: str) -> Any:
     ZooError
         If it cannot be had, or is something else.
     """
-    for attempt in range(ATTEMPTS):
-        try:
-            return _json_once(url)
-        except _Interrupted as interruption:
-            reason = str(interruption)
-        if attempt + 1 < ATTEMPTS:
-            time.sleep(BACKOFF_S * 2**attempt)
-    raise ZooError(f"{url}: {reason}, {ATTEMPTS} times; try again later")
+    try:
+        return _again_if_interrupted(url, lambda: _json_once(url))
+    except _Interrupted as interruption:
+        raise ZooError(
+            f"{url}: {interruption}, {ATTEMPTS} times; try again later"
+        ) from interruption
 
 
 @contextmanager
@@ -156,6 +167,17 @@ def lock_folder(folder: Path) -> Iterator[None]:
         ) from error
     with held:
         yield
+
+
+def _again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
+    """Try until an attempt is not interrupted; the last one's interruption is raised."""
+    for number in range(1, ATTEMPTS):
+        try:
+            return attempt()
+        except _Interrupted as interruption:
+            logger.info("%s: %s, attempt %d of %d", url, interruption, number, ATTEMPTS)
+        time.sleep(BACKOFF_S * 2 ** (number - 1))
+    return attempt()
 
 
 def _is_complete(job: _Job) -> bool:
@@ -192,9 +214,7 @@ def _write(job: _Job, response: requests.Response, start: int, total: int) -> No
                 job.progress(done, total)
         except requests.RequestException as error:
             raise _Interrupted(f"the connection was cut after {done} bytes") from error
-    if done > job.maximum_bytes:
-        job.discard()
-        raise ZooError(_too_large(job, done))
+    job.check_size(done)
     if total and done < total:
         raise _Interrupted(f"the connection was cut after {done} of {total} bytes")
 
@@ -270,14 +290,10 @@ def _total(response: requests.Response, start: int) -> int:
 def _check_promise(job: _Job, response: requests.Response, total: int) -> None:
     """Refuse by the header what would be refused after the last byte."""
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        job.discard()
-        raise ZooError(_web_page(job))
-    if total > job.maximum_bytes:
-        job.discard()
-        raise ZooError(_too_large(job, total))
+        job.refuse_web_page()
+    job.check_size(total)
     if total and job.size_bytes is not None and total != job.size_bytes:
-        job.discard()
-        raise ZooError(f"{job.url} has {total} bytes, expected {job.size_bytes}: another file")
+        job.refuse(f"has {total} bytes, expected {job.size_bytes}: another file")
 
 
 def _note_version(job: _Job, response: requests.Response) -> None:
@@ -296,28 +312,14 @@ def _check(job: _Job, checksum: str | None) -> None:
     with job.partial.open("rb") as file:
         head = file.read(512)
     if _WEB_PAGE.match(head):
-        job.discard()
-        raise ZooError(_web_page(job))
+        job.refuse_web_page()
     if job.size_bytes is not None and found != job.size_bytes:
-        job.discard()
-        raise ZooError(f"{job.url} sent {found} bytes, expected {job.size_bytes}; pull again")
+        job.refuse(f"sent {found} bytes, expected {job.size_bytes}; pull again")
     if checksum is not None:
         algorithm, _, expected = checksum.partition(":")
         actual = pooch.file_hash(str(job.partial), alg=algorithm)
         if actual != expected:
-            job.discard()
-            raise ZooError(
-                f"{job.url} arrived damaged: its {algorithm} is {actual}, the server lists "
-                f"{expected}; pull again"
+            job.refuse(
+                f"arrived damaged: its {algorithm} is {actual}, the server lists {expected}; "
+                "pull again"
             )
-
-
-def _web_page(job: _Job) -> str:
-    return (
-        f"{job.url} sent a web page instead of the file: a login, a proxy or a notice; open the "
-        "address in a browser to see which"
-    )
-
-
-def _too_large(job: _Job, size: int) -> str:
-    return f"{job.url} has at least {size} bytes, expected at most {job.maximum_bytes}: refused"

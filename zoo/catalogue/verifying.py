@@ -1,20 +1,23 @@
 """Check of the files on this machine against the entries and pins."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
+from unifmir.json_values import JsonOutput
 from unifmir.zoo.catalogue import pins
 from unifmir.zoo.catalogue.pull import given_file, present_file
 from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(JsonOutput):
     """One declared value, computed again."""
+
+    computed = ("passed",)
 
     name: str
     expected: Any
@@ -28,8 +31,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(JsonOutput):
     """All checks of one model."""
+
+    written = ("id", "path", "passed", "checks")
 
     id: str
     path: Path | None
@@ -41,15 +46,6 @@ class Verdict:
         """Whether nothing contradicts; a model whose file was never here passes."""
         return all(check.passed for check in self.checks)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON values."""
-        return {
-            "id": self.id,
-            "path": self.path and str(self.path),
-            "passed": self.passed,
-            "checks": [{**asdict(check), "passed": check.passed} for check in self.checks],
-        }
-
 
 def verify_local(entry: ZooEntry) -> Verdict:
     """Read the file of a model again and compare hash, size, configuration and parameters.
@@ -59,14 +55,10 @@ def verify_local(entry: ZooEntry) -> Verdict:
     path = present_file(entry)
     given = given_file(entry) is not None
     if path is None:
-        recorded = given or _is_packaged(entry)
-        missing = (Check("file", "present", "missing"),) if recorded else ()
+        packaged = isinstance(entry.source, EmbeddedSource) and entry.source.sha256 is not None
+        missing = (Check("file", "present", "missing"),) if given or packaged else ()
         return Verdict(entry.id, None, missing)
     return Verdict(entry.id, path, (*_stored(entry, path, given=given), *_network(entry, path)))
-
-
-def _is_packaged(entry: ZooEntry) -> bool:
-    return isinstance(entry.source, EmbeddedSource) and entry.source.sha256 is not None
 
 
 def _stored(entry: ZooEntry, path: Path, *, given: bool) -> list[Check]:

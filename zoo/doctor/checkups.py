@@ -4,7 +4,6 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.machine import installed_version
 
 State = Literal["usable", "missing", "mismatched"]
 
@@ -41,18 +41,18 @@ class Finding:
 def runtimes() -> Iterator[Finding]:
     """Each row of `RUNTIMES`."""
     for name in RUNTIMES:
-        yield _tried("runtime", name, lambda name=name: _required(name))  # type: ignore[misc]  # a default argument binds the loop's value
+        yield _tried("runtime", name, _required)
 
 
 def formats() -> Iterator[Finding]:
     """Each row of `FORMATS`: whether it can be written here."""
     for name in FORMATS:
-        yield _tried("format", name, lambda name=name: FORMATS[name].suffix)  # type: ignore[misc]  # as above
+        yield _tried("format", name, lambda one: FORMATS[one].suffix)
 
 
 def runs_here(runtime: str) -> bool:
     """Whether what a runtime needs is installed."""
-    return _tried("runtime", runtime, lambda: _required(runtime)).state == "usable"
+    return _tried("runtime", runtime, _required).state == "usable"
 
 
 def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -66,12 +66,12 @@ def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     yield torch_build(bool(gpus) or DRIVER.is_file())
     yield numpy_bridge()
     yield onnxruntime_build(bool(gpus))
-    yield _tried("library", "bioimageio.spec", lambda: _imported("bioimageio.spec"))
+    yield _tried("library", "bioimageio.spec", _imported)
     if find_spec("torchvision") is not None:
         yield _torchvision()
     for name in ("tensorrt", "tensorrt_rtx"):
-        if _installed(name) or _installed(name.replace("_", "-")):
-            yield _tried("library", name, lambda name=name: _imported(name))  # type: ignore[misc]  # as above
+        if installed_version(name) or installed_version(name.replace("_", "-")):
+            yield _tried("library", name, _imported)
     for name, (purpose, remedy) in EXTRAS.items():
         yield _extra(name, purpose, remedy)
     if DRIVER.is_file() or gpus:
@@ -110,7 +110,7 @@ def numpy_bridge() -> Finding:
 
 def onnxruntime_build(has_gpu: bool) -> Finding:
     """Whether ONNX Runtime is there once, and computes on the GPU if there is one."""
-    cpu, gpu = _installed("onnxruntime"), _installed("onnxruntime-gpu")
+    cpu, gpu = installed_version("onnxruntime"), installed_version("onnxruntime-gpu")
     name = "onnxruntime-gpu" if gpu else "onnxruntime"
     if cpu and gpu:
         return Finding(
@@ -194,11 +194,11 @@ def _torchvision() -> Finding:
 
 
 def _tried(
-    kind: Literal["runtime", "format", "library"], name: str, look: Callable[[], str]
+    kind: Literal["runtime", "format", "library"], name: str, look: Callable[[str], str]
 ) -> Finding:
     """A finding from what a look gives or raises."""
     try:
-        return Finding(kind, name, "usable", look())
+        return Finding(kind, name, "usable", look(name))
     except ModuleNotFoundError as error:
         return Finding(
             kind, name, "missing", f"no module {error.name}", f"pip install {error.name}"
@@ -218,13 +218,6 @@ def _required(runtime: str) -> str:
 
 def _imported(name: str) -> str:
     return str(getattr(importlib.import_module(name), "__version__", ""))
-
-
-def _installed(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _extra(name: str, purpose: str, remedy: str) -> Finding:

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from unifmir import machine
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.json_values import JsonOutput
 from unifmir.machine import available_cores, instructions, library_versions
 from unifmir.precision.element_types import Precision
 from unifmir.zoo.doctor import checkups
@@ -51,8 +53,10 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(JsonOutput):
     """Everything `unifmir doctor` says."""
+
+    written = ("usable", "hardware", "versions", "findings", "routes", "task", "speeds", "fastest")
 
     hardware: dict[str, Any]
     versions: dict[str, str]
@@ -72,20 +76,6 @@ class Diagnosis:
     def fastest(self) -> Speed | None:
         """The fastest way that gives the same picture."""
         return next((one for one in self.speeds if one.same_picture and one.median_ms), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as JSON values."""
-        fastest = self.fastest
-        return {
-            "usable": self.usable,
-            "hardware": self.hardware,
-            "versions": self.versions,
-            "findings": [asdict(finding) for finding in self.findings],
-            "routes": [asdict(route) for route in self.routes],
-            "task": self.task,
-            "speeds": [asdict(speed) for speed in self.speeds],
-            "fastest": None if fastest is None else asdict(fastest),
-        }
 
 
 MODULES = "models and checkpoints"
@@ -160,23 +150,15 @@ def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
     source = f"{FORMATS[name].suffix} files"
     choice = ModelChoice(device=device)
     if probe is None:
-        usable = [one for one in candidates(device, FP32, file_format=name) if _there(one)]
-        if usable:
-            yield _route(source, device, usable[0], "")
+        usable = filter(checkups.runs_here, candidates(device, FP32, file_format=name))
+        for first in islice(usable, 1):
+            yield _route(source, device, first, "")
         return
     try:
         runtime, session = open_model(choice, lambda _: probe, device, FP32, file_format=name)
     except UnifmirError:
         return
     yield _route(source, str(session.ran["device"]), runtime.name, str(session.ran["provider"]))
-
-
-def _there(runtime: str) -> bool:
-    try:
-        RUNTIMES[runtime].require()
-    except ImportError:
-        return False
-    return True
 
 
 def _route(source: str, device: str, runtime: str, provider: str) -> Route:

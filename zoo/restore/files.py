@@ -1,7 +1,7 @@
 """Restoring arrays and files with a model by its name: `unifmir.restore`, `unifmir restore`."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +16,10 @@ from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.executor import RestorationProgress, restore_array
 from unifmir.restoration.executor import restore as restore_source
+from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
-from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.outputs import Job, OnProgress
 from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_device
 from unifmir.zoo.restore.restored_file import (
     RestoredFile,
@@ -29,8 +29,6 @@ from unifmir.zoo.restore.restored_file import (
 )
 
 logger = logging.getLogger(__name__)
-
-OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 def restore(

@@ -1,7 +1,7 @@
 """Files to restore, and the names of their results."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
 from unifmir.images.zarr import is_zarr
+from unifmir.restoration.executor import RestorationProgress
 from unifmir.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class Job:
     series: int | None = None
     """Which image of a source that holds several."""
     pixels: PixelChoice = "float32"
+
+
+OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 def plan_jobs(

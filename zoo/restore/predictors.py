@@ -7,12 +7,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.pruning import prune, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
+from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
 from unifmir.export.formats import FORMATS
-from unifmir.export.lineage import Lineage
 from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
@@ -192,7 +191,7 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
     name = (source.zoo_id or source.name) if source else "a network in memory"
     weights = tensors_sha256(single.state_dict())
     if choice.fast:
-        single = _without_middle_group(single)
+        single = without_middle_group(single)
     precision = Precision(choice.precision, choice.precision)
 
     def source_of(row: Runtime) -> "nn.Module | Path":
@@ -240,19 +239,11 @@ def _placed(network: Network, runtime: Runtime, device: str) -> Callable[[Image,
 
 def _single(choice: ModelChoice, network: Network) -> Network:
     """The network of the one task."""
-    if network.kind != "multitask":
-        if choice.task in (None, network.task):
-            return network
-        return prune(network, choice.task)
-    if choice.task is None:
+    if choice.task is None and network.kind == "multitask":
         raise _several(network)
+    if choice.task in (None, network.task):
+        return network
     return prune(network, choice.task)
-
-
-def _without_middle_group(network: Network) -> Network:
-    from unifmir.checkpoint.pruning import without_middle_group
-
-    return without_middle_group(network)
 
 
 def _in_precision(network: Network, precision: str) -> "nn.Module":
@@ -275,7 +266,7 @@ def _in_precision(network: Network, precision: str) -> "nn.Module":
 def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
     exporter = FORMATS[format_of(path)]
     lineage = exporter.lineage(path)
-    config = _config(lineage, path)
+    config = lineage.network_config
     if choice.task not in (None, config.task):
         raise UnifmirError(f"{path.name} is for {config.task}, not for {choice.task}")
     if choice.fast:
@@ -301,13 +292,6 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         precision=str(lineage.types),
         fast=False,
     )
-
-
-def _config(lineage: Lineage, path: Path) -> SingleConfig:
-    config = config_from_dict(dict(lineage.config))
-    if isinstance(config, MultiTaskConfig):
-        raise ExportError(f"{path.name} says it holds every task; expected one")
-    return config
 
 
 def open_model(
@@ -376,7 +360,15 @@ def _predictor(
     }
     device = str(session.ran["device"])
     run = with_memory_errors(session.run, device, runtime.out_of_memory)
-    return Predictor(run, config, interface, device, ran, body_maps=runtime.body_maps)
+    return Predictor(
+        run,
+        config,
+        interface,
+        device,
+        ran,
+        body_maps=runtime.body_maps,
+        holds_attention=runtime.holds_attention,
+    )
 
 
 def _tell_fallbacks(choice: ModelChoice, predictor: Predictor) -> None:

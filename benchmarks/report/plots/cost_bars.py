@@ -12,9 +12,9 @@ from unifmir.benchmarks.report.plots.style import (
     colours,
     finish,
     how,
+    logarithmic,
     short,
     untrusted_note,
-    write_out,
 )
 from unifmir.benchmarks.report.tables.number_text import is_number, significant
 from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
@@ -36,7 +36,7 @@ def plot(results: Results) -> dict[str, Figure] | str:
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
-    ("latency, ms", lambda row: getattr(row.latency, "median_ms", None)),
+    ("latency, ms", lambda row: row.median_ms),
     ("parameters, M", lambda row: _per(row.counts.get("parameters"), 1e6)),
     ("arithmetic, GFLOP", lambda row: _per(row.counts.get("flops"), 1e9)),
 )
@@ -77,8 +77,7 @@ def _panel(
     *,
     timed: bool,
 ) -> None:
-    axes.set_xscale("log")
-    write_out(axes.xaxis)
+    logarithmic(axes, "x")
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     names = [f"{short(row.subject.model)}  {how(row)}" for row in rows]

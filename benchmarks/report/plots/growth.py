@@ -1,6 +1,5 @@
 """How latency grows with the number of pixels."""
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -14,21 +13,21 @@ from unifmir.benchmarks.report.plots.style import (
     colours,
     finish,
     how,
+    logarithmic,
     marks,
     panels,
     point,
     short,
     untrusted_note,
-    write_out,
 )
-from unifmir.benchmarks.report.tables.number_text import supported_decimals, with_interval
+from unifmir.benchmarks.report.tables.number_text import with_interval
 
 
 def plot(results: Results) -> dict[str, Figure] | str:
     """One figure with a panel for each task, a line for each model and way of running it."""
     found: dict[str, dict[tuple[str, str], list[Row]]] = {}
     for row in results.rows:
-        if row.subject.workload.startswith(SWEEP) and _timed(row):
+        if row.subject.workload.startswith(SWEEP) and row.median_ms > 0:
             lines = found.setdefault(row.subject.task, {})
             lines.setdefault((row.subject.model, how(row)), []).append(row)
     found = {
@@ -47,11 +46,10 @@ def _figure(tasks: dict[str, dict[tuple[str, str], list[Row]]], results: Results
     for panel, (task, lines) in zip(axes, tasks.items(), strict=True):
         _panel(panel, task, lines, results)
     everything = [row for lines in tasks.values() for rows in lines.values() for row in rows]
-    notes = untrusted_note(everything, "hollow, not fitted")
-    notes.insert(
-        0,
+    notes = [
         "Lines: least squares on the logarithms; in the legend the exponent and its 95 % interval.",
-    )
+        *untrusted_note(everything, "hollow, not fitted"),
+    ]
     finish(figure, "Growth of latency with the number of pixels", results, notes=notes)
     return figure
 
@@ -60,13 +58,8 @@ def _panel(
     axes: Axes, task: str, lines: dict[tuple[str, str], list[Row]], results: Results
 ) -> None:
     colour, mark = colours(results), marks(results)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    write_out(axes.xaxis)
-    write_out(axes.yaxis)
-    axes.set_title(task)
-    axes.set_xlabel("pixels")
-    axes.set_ylabel("latency, ms")
+    logarithmic(axes, "x", "y")
+    axes.set(title=task, xlabel="pixels", ylabel="latency, ms")
     entries = []
     for (model, way), rows in lines.items():
         trusted = [row for row in rows if row.ranked]
@@ -77,7 +70,7 @@ def _panel(
             line = [law.factor * pixels**law.exponent for pixels in ends]
             axes.plot(ends, line, color=shade, lw=1.2)
         for row in rows:
-            point(axes, row.subject.pixels, _ms(row), row, shade, sign)
+            point(axes, row.subject.pixels, row.median_ms, row, shade, sign)
         label = f"{short(model)}, {way}: {_told(law)}"
         face = shade if trusted else "white"
         entries.append(Line2D([], [], color=shade, marker=sign, mfc=face, lw=1.2, label=label))
@@ -93,23 +86,12 @@ def growth(rows: Sequence[Row]) -> PowerLaw | None:
     if len(_sizes(trusted)) < 3:
         return None
     pixels = [float(row.subject.pixels) for row in trusted]
-    return power_law(pixels, [_ms(row) for row in trusted])
+    return power_law(pixels, [row.median_ms for row in trusted])
 
 
 def _told(law: PowerLaw | None) -> str:
-    if law is None:
-        return "not fitted"
-    decimals = supported_decimals(law.exponent, law.interval)
-    return with_interval(law.exponent, law.interval, decimals)
+    return "not fitted" if law is None else with_interval(law.exponent, law.interval)
 
 
 def _sizes(rows: Sequence[Row]) -> set[int]:
     return {row.subject.pixels for row in rows}
-
-
-def _timed(row: Row) -> bool:
-    return row.latency is not None and row.latency.median_ms > 0
-
-
-def _ms(row: Row) -> float:
-    return row.latency.median_ms if row.latency is not None else math.nan

@@ -10,16 +10,12 @@ from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.report.derived_figures import SWEEP, groups
 from unifmir.benchmarks.report.plots.style import (
     colours,
-    entries,
-    finish,
+    draw_tasks,
     how,
-    label_points,
+    logarithmic,
     marks,
-    panels,
     point,
     short,
-    untrusted_note,
-    write_out,
 )
 from unifmir.benchmarks.report.tables.number_text import is_number
 
@@ -46,7 +42,9 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
     """
     front: list[Row] = []
     best = float("-inf")
-    for row in sorted((row for row in rows if row.ranked), key=lambda row: (_ms(row), -_db(row))):
+    for row in sorted(
+        (row for row in rows if row.ranked), key=lambda row: (row.median_ms, -_db(row))
+    ):
         if _db(row) > best:
             front.append(row)
             best = _db(row)
@@ -54,37 +52,31 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
 
 
 def _figure(workload: str, tasks: dict[str, list[Row]], results: Results) -> Figure:
-    figure, axes = panels(len(tasks))
-    everything = [row for rows in tasks.values() for row in rows]
-    for panel, (task, rows) in zip(axes, tasks.items(), strict=True):
-        _panel(panel, task, rows, results)
-    notes = untrusted_note(everything, "hollow, not on the front")
-    notes.insert(0, "Line: Pareto front; its members are named. Bars: 95 % interval of the median.")
-    key = entries(everything, colours(results), marks(results))
-    title = f"Quality against latency, workload {workload}"
-    finish(figure, title, results, notes=notes, entries=key)
-    for panel, rows in zip(axes, tasks.values(), strict=True):
-        label_points(panel, [(_ms(row), _db(row), _name(row)) for row in pareto(rows)])
-    return figure
+    return draw_tasks(
+        tasks,
+        results,
+        f"Quality against latency, workload {workload}",
+        note="Line: Pareto front; its members are named. Bars: 95 % interval of the median.",
+        untrusted="hollow, not on the front",
+        panel=lambda axes, rows: _panel(axes, rows, results),
+        labels=lambda rows: [(row.median_ms, _db(row), _name(row)) for row in pareto(rows)],
+    )
 
 
-def _panel(axes: Axes, task: str, rows: Sequence[Row], results: Results) -> None:
+def _panel(axes: Axes, rows: Sequence[Row], results: Results) -> None:
     colour, mark = colours(results), marks(results)
-    axes.set_xscale("log")
-    write_out(axes.xaxis)
-    axes.set_title(task)
-    axes.set_xlabel("latency, ms")
-    axes.set_ylabel("PSNR, dB")
+    logarithmic(axes, "x")
+    axes.set(xlabel="latency, ms", ylabel="PSNR, dB")
     front = pareto(rows)
-    steps = [(_ms(front[0]), _db(front[0]))] if front else []
+    steps = [(front[0].median_ms, _db(front[0]))] if front else []
     for before, after in pairwise(front):
-        steps += [(_ms(after), _db(before)), (_ms(after), _db(after))]
+        steps += [(after.median_ms, _db(before)), (after.median_ms, _db(after))]
     axes.plot([x for x, _ in steps], [y for _, y in steps], color="#8a8a8a", lw=1.2, zorder=2)
     for row in rows:
         shade = colour[row.subject.model]
         if row.latency is not None and all(map(is_number, row.latency.interval_ms)):
             axes.plot(row.latency.interval_ms, [_db(row)] * 2, color=shade, lw=1.4, zorder=2.5)
-        point(axes, _ms(row), _db(row), row, shade, mark[how(row)])
+        point(axes, row.median_ms, _db(row), row, shade, mark[how(row)])
     # Room for labels: they stand beside points that may lie at the edge.
     axes.margins(x=0.28, y=0.22)
     low, high = axes.get_ylim()
@@ -98,14 +90,8 @@ def _name(row: Row) -> str:
 
 
 def _placed(row: Row) -> bool:
-    if row.latency is None or row.quality is None:
-        return False
-    return is_number(row.quality.psnr_db) and row.latency.median_ms > 0
-
-
-def _ms(row: Row) -> float:
-    return row.latency.median_ms if row.latency is not None else float("nan")
+    return row.quality is not None and is_number(row.quality["psnr_db"]) and row.median_ms > 0
 
 
 def _db(row: Row) -> float:
-    return round(row.quality.psnr_db, 2) if row.quality is not None else float("nan")
+    return round(float(row.quality["psnr_db"]), 2) if row.quality is not None else float("nan")

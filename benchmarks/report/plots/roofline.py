@@ -18,15 +18,11 @@ from unifmir.benchmarks.report.derived_figures import (
 from unifmir.benchmarks.report.plots.style import (
     GREY,
     colours,
-    entries,
-    finish,
+    draw_tasks,
     how,
-    label_points,
+    logarithmic,
     marks,
-    panels,
     point,
-    untrusted_note,
-    write_out,
 )
 from unifmir.benchmarks.report.tables.number_text import percent
 
@@ -53,41 +49,29 @@ def plot(results: Results) -> dict[str, Figure] | str:
 
 
 def _figure(device: str, workload: str, tasks: dict[str, list[Row]], results: Results) -> Figure:
-    figure, axes = panels(len(tasks))
-    everything = [row for rows in tasks.values() for row in rows]
-    used = {peak_of(row, results.peaks) for row in everything}
+    used = {peak_of(row, results.peaks) for rows in tasks.values() for row in rows}
     peaks = [peak for peak in results.peaks if peak in used]
-    for panel, (task, rows) in zip(axes, tasks.items(), strict=True):
-        panel.set_title(task)
-        _panel(panel, rows, peaks, results)
     told = "; ".join(
         f"{peak.precision} {peak.gflops_per_s:.0f} GFLOP/s, {peak.gbytes_per_s:.0f} GB/s"
         for peak in peaks
     )
-    notes = untrusted_note(everything, "hollow")
-    notes.insert(
-        0,
-        f"Measured roof: {told}. Beside the points: share of the roof above them, "
+    return draw_tasks(
+        tasks,
+        results,
+        f"Roofline of {device}, workload {workload}",
+        note=f"Measured roof: {told}. Beside the points: share of the roof above them, "
         "of each model's fastest and slowest way. "
         "Arithmetic and traffic are counted, not measured.",
+        untrusted="hollow",
+        panel=lambda axes, rows: _panel(axes, rows, peaks, results),
+        labels=lambda rows: [(*_place(row), _label(row, results)) for row in _labelled(rows)],
     )
-    key = entries(everything, colours(results), marks(results))
-    title = f"Roofline of {device}, workload {workload}"
-    finish(figure, title, results, notes=notes, entries=key)
-    for panel, rows in zip(axes, tasks.values(), strict=True):
-        told_of = _labelled(rows)
-        label_points(panel, [(*_place(row), _label(row, results)) for row in told_of])
-    return figure
 
 
 def _panel(axes: Axes, rows: Sequence[Row], peaks: Sequence[Peak], results: Results) -> None:
     colour, mark = colours(results), marks(results)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    write_out(axes.xaxis)
-    write_out(axes.yaxis)
-    axes.set_xlabel("arithmetic intensity, FLOP/byte")
-    axes.set_ylabel("GFLOP/s")
+    logarithmic(axes, "x", "y")
+    axes.set(xlabel="arithmetic intensity, FLOP/byte", ylabel="GFLOP/s")
     places = [_place(row) for row in rows]
     ridges = [peak.gflops_per_s / peak.gbytes_per_s for peak in peaks]
     low = min(*(x for x, _ in places), *ridges) / 3

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain, pairwise
 from textwrap import wrap
@@ -114,6 +114,44 @@ def panels(
     return figure, [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
 
 
+def draw_tasks(
+    tasks: Mapping[str, Sequence[Row]],
+    results: Results,
+    title: str,
+    *,
+    note: str,
+    untrusted: str,
+    panel: Callable[[Axes, Sequence[Row]], None],
+    labels: Callable[[Sequence[Row]], Sequence[tuple[float, float, str]]],
+) -> Figure:
+    """A figure with a panel for each task, one legend, and labels beside points.
+
+    Parameters
+    ----------
+    tasks : mapping
+        Task -> rows.
+    results : Results
+    title, note : str
+    untrusted : str
+        What marks rows whose times cannot be trusted.
+    panel : callable
+        Draws the rows of a task.
+    labels : callable
+        Places and texts of the labels for the rows of a task.
+    """
+    figure, axes = panels(len(tasks))
+    everything = [row for rows in tasks.values() for row in rows]
+    for one, (task, rows) in zip(axes, tasks.items(), strict=True):
+        one.set_title(task)
+        panel(one, rows)
+    notes = [note, *untrusted_note(everything, untrusted)]
+    key = entries(everything, colours(results), marks(results))
+    finish(figure, title, results, notes=notes, entries=key)
+    for one, rows in zip(axes, tasks.values(), strict=True):
+        label_points(one, labels(rows))
+    return figure
+
+
 def finish(
     figure: Figure,
     title: str,
@@ -204,10 +242,13 @@ def point(axes: Axes, x: float, y: float, row: Row, colour: str, mark: str) -> N
     )  # fmt: skip
 
 
-def write_out(axis: Axis) -> None:
-    """Write the numbers of a logarithmic axis out: 0.1, 20, 1000."""
-    axis.set_major_formatter(_Plain())
-    axis.set_minor_formatter(_Plain())
+def logarithmic(axes: Axes, *names: Literal["x", "y"]) -> None:
+    """Logarithmic axes with their numbers written out: 0.1, 20, 1000."""
+    for name in names:
+        axes.set(**{f"{name}scale": "log"})
+        axis: Axis = getattr(axes, f"{name}axis")
+        axis.set_major_formatter(_Plain())
+        axis.set_minor_formatter(_Plain())
 
 
 class _Plain(LogFormatterMathtext):

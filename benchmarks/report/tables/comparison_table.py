@@ -3,12 +3,7 @@
 from collections.abc import Sequence
 
 from unifmir.benchmarks.report.results_comparison import Change, ResultsComparison, RowPair
-from unifmir.benchmarks.report.tables.number_text import (
-    NOTHING,
-    significant,
-    supported_decimals,
-    with_interval,
-)
+from unifmir.benchmarks.report.tables.number_text import NOTHING, significant, with_interval
 from unifmir.benchmarks.report.tables.result_tables import Footnotes
 from unifmir.text_tables import TextTable, plain, printable
 
@@ -68,7 +63,7 @@ def _cells(pair: RowPair, notes: Footnotes) -> tuple[str, ...]:
 def _ratio(pair: RowPair) -> str:
     if pair.ratio is None or pair.interval is None:
         return NOTHING
-    return with_interval(pair.ratio, pair.interval, supported_decimals(pair.ratio, pair.interval))
+    return with_interval(pair.ratio, pair.interval)
 
 
 def _chance(p_value: float | None) -> str:

@@ -11,7 +11,6 @@ from unifmir.benchmarks.measure.results import (
     Energy,
     Latency,
     MemoryUse,
-    Quality,
     Ratio,
     Results,
     Row,
@@ -23,6 +22,7 @@ from unifmir.benchmarks.report.derived_figures import (
     share_of_peak,
     share_of_roof,
 )
+from unifmir.metrics import METRICS
 
 _PARTS: dict[str, type] = {
     "latency": Latency,
@@ -30,7 +30,6 @@ _PARTS: dict[str, type] = {
     "cold": ColdStart,
     "memory": MemoryUse,
     "energy": Energy,
-    "quality": Quality,
 }
 _MAPPINGS = ("counts", "same_picture", "ran")
 _SAMPLES = ("rounds_ms", "cpu_ms")
@@ -82,6 +81,8 @@ def _values(
     yield "error", row.error
     for part, cls in _PARTS.items():
         yield from _part(part, cls, getattr(row, part))
+    for name in (*METRICS, "images", "dataset"):
+        yield f"quality.{name}", (row.quality or {}).get(name)
     yield "megapixels_per_s", row.megapixels_per_s
     yield "gflops_per_s", row.gflops_per_s
     yield "flop_per_byte", intensity(row)

@@ -46,8 +46,9 @@ def supported_decimals(value: float, interval: tuple[float, float]) -> int:
     return min(-place + (1 if first < 2 else 0), most)
 
 
-def with_interval(value: float | None, interval: tuple[float, float], decimals: int) -> str:
-    """`value [low, high]`, or the value alone where the interval is unknown."""
+def with_interval(value: float, interval: tuple[float, float]) -> str:
+    """`value [low, high]` as far as it is known, or the value alone where the interval is not."""
+    decimals = supported_decimals(value, interval)
     shown = fixed(value, decimals)
     if shown == NOTHING or not all(map(is_number, interval)):
         return shown

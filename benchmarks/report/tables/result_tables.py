@@ -7,8 +7,7 @@ from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.report.derived_figures import groups, ordered, ranks
 from unifmir.benchmarks.report.tables.number_text import NOTHING
 from unifmir.benchmarks.report.tables.views import VIEWS, CellContext, Column, time_unit
-from unifmir.errors import UnknownNameError
-from unifmir.registry import nearest_name
+from unifmir.registry import require_known
 from unifmir.text_tables import TextTable, printable
 
 UNTRUSTED = "†"
@@ -54,22 +53,13 @@ def tables(
     task : str or None
         Only this task's.
     """
-    columns = view_columns(view)
+    require_known("view", view, VIEWS)
+    columns = VIEWS[view]()
     return [
         _table(f"{name}, {workload}", rows, columns, results)
         for (name, workload), rows in groups(results).items()
         if task in (None, name)
     ]
-
-
-def view_columns(view: str) -> tuple[Column, ...]:
-    """The columns of a view; UnknownNameError names the views that there are."""
-    if view not in VIEWS:
-        known = list(VIEWS)
-        raise UnknownNameError(
-            f"unknown view {view!r}{nearest_name(view, known)} known: {', '.join(known)}"
-        )
-    return VIEWS[view]
 
 
 def footer(results: Results) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.csv_table import csv_text
 from unifmir.benchmarks.report.tables.result_tables import footer, tables
-from unifmir.errors import UnknownNameError
-from unifmir.registry import nearest_name
+from unifmir.registry import require_known
 from unifmir.text_tables import TextTable, escape_latex, escape_markdown, latex, markdown, plain
 
 
@@ -31,11 +30,7 @@ def rendered(
     """
     if form == "csv":
         return csv_text(results, task=task).rstrip("\n")
-    if form not in _WRITERS:
-        raise UnknownNameError(
-            f"unknown table format {form!r}{nearest_name(form, list(FORMATS))} "
-            f"known: {', '.join(FORMATS)}"
-        )
+    require_known("table format", form, FORMATS)
     write, last = _WRITERS[form]
     blocks = [write(table) for view in views for table in tables(results, view, task=task)]
     return "\n\n".join([*blocks, last(footer(results))])

@@ -13,6 +13,7 @@ from unifmir.benchmarks.report.tables.number_text import (
     supported_decimals,
     with_interval,
 )
+from unifmir.metrics import METRICS
 
 MIB = 2.0**20
 
@@ -58,37 +59,41 @@ def time_unit(rows: Sequence[Row]) -> TimeUnit:
     return TimeUnit("ms", 1.0)
 
 
+def _median(row: Row, at: CellContext) -> tuple[float, tuple[float, float]] | None:
+    """The median and its interval in the table's unit."""
+    if row.latency is None:
+        return None
+    low, high = row.latency.interval_ms
+    return row.median_ms / at.unit.ms, (low / at.unit.ms, high / at.unit.ms)
+
+
 def _latency(row: Row, at: CellContext) -> str:
-    if row.latency is None:
-        return NOTHING
-    low, high = row.latency.interval_ms
-    interval = (low / at.unit.ms, high / at.unit.ms)
-    return with_interval(row.latency.median_ms / at.unit.ms, interval, _decimals(row, at))
-
-
-def _decimals(row: Row, at: CellContext) -> int:
-    """Decimals of every time in a row: a tail is not known better than the median."""
-    if row.latency is None:
-        return 0
-    low, high = row.latency.interval_ms
-    interval = (low / at.unit.ms, high / at.unit.ms)
-    return supported_decimals(row.latency.median_ms / at.unit.ms, interval)
+    median = _median(row, at)
+    return NOTHING if median is None else with_interval(*median)
 
 
 def _time(name: str) -> Callable[[Row, CellContext], str]:
     def cell(row: Row, at: CellContext) -> str:
         value: float | None = getattr(row.latency, name, None)
-        return NOTHING if value is None else fixed(value / at.unit.ms, _decimals(row, at))
+        median = _median(row, at)
+        if value is None or median is None:
+            return NOTHING
+        # A tail is not known better than the median.
+        return fixed(value / at.unit.ms, supported_decimals(*median))
+
+    return cell
+
+
+def _amount(of: Callable[[Row], float | None], unit: float) -> Callable[[Row, CellContext], str]:
+    def cell(row: Row, _: CellContext) -> str:
+        value = of(row)
+        return NOTHING if value is None else significant(value / unit)
 
     return cell
 
 
 def _memory(name: str) -> Callable[[Row, CellContext], str]:
-    def cell(row: Row, _: CellContext) -> str:
-        value: int | None = getattr(row.memory, name, None)
-        return NOTHING if value is None else significant(value / MIB)
-
-    return cell
+    return _amount(lambda row: getattr(row.memory, name, None), MIB)
 
 
 def _ratio(row: Row, _: CellContext) -> str:
@@ -96,8 +101,7 @@ def _ratio(row: Row, _: CellContext) -> str:
         return NOTHING
     if row.ratio.baseline == row.subject.key:
         return "1 (baseline)"
-    interval = row.ratio.interval
-    return with_interval(row.ratio.ratio, interval, supported_decimals(row.ratio.ratio, interval))
+    return with_interval(row.ratio.ratio, row.ratio.interval)
 
 
 def _speed(row: Row, _: CellContext) -> str:
@@ -121,22 +125,18 @@ def _energy(row: Row, at: CellContext) -> str:
 
 
 def _count(name: str, per: float) -> Callable[[Row, CellContext], str]:
-    def cell(row: Row, _: CellContext) -> str:
-        value = row.counts.get(name)
-        return NOTHING if value is None else significant(value / per)
-
-    return cell
+    return _amount(lambda row: row.counts.get(name), per)
 
 
 def _quality(name: str, decimals: int) -> Callable[[Row, CellContext], str]:
     def cell(row: Row, _: CellContext) -> str:
-        return NOTHING if row.quality is None else fixed(getattr(row.quality, name), decimals)
+        return fixed((row.quality or {}).get(name), decimals)
 
     return cell
 
 
 def _evaluated(row: Row, _: CellContext) -> str:
-    return NOTHING if row.quality is None else f"{row.quality.images} of {row.quality.dataset}"
+    return "{images} of {dataset}".format(**row.quality) if row.quality else NOTHING
 
 
 def _difference(row: Row, _: CellContext) -> str:
@@ -175,10 +175,6 @@ PARAMETERS = Column("parameters, M", _count("parameters", 1e6))
 GFLOPS = Column("GFLOPs", _count("flops", 1e9))
 GBOPS = Column("GBOPs", _count("bops", 1e9))
 FILE = Column("file, MB", _count("file_bytes", 1e6), optional=True)
-PSNR = Column("PSNR, dB", _quality("psnr_db", 2))
-SSIM = Column("SSIM", _quality("ssim", 3))
-NRMSE = Column("NRMSE", _quality("nrmse", 4))
-SLOPE = Column("slope", _quality("slope", 3))
 EVALUATED = Column("images", _evaluated, optional=True, text=True)
 SAME_PICTURE = Column("max diff / std", _difference)
 SAME_PSNR = Column(
@@ -189,18 +185,27 @@ SAME_PSNR = Column(
 
 _WHO = (RANK, MODEL, RUNTIME, PRECISION, DEVICE)
 
-VIEWS: dict[str, tuple[Column, ...]] = {
-    "latency": (
-        *_WHO,
-        *(LATENCY, P90, P99, DEVICE_TIME, COPIES, RATIO, SPEED, PEAK_SHARE),
-    ),
-    "cost": (
-        *_WHO,
-        *(COLD, PEAK_RSS, DEVICE_MEMORY, ENERGY, PARAMETERS, FILE, GFLOPS, GBOPS, PEAK_SHARE),
-    ),
-    "quality": (
-        *_WHO,
-        *(LATENCY, PSNR, SSIM, NRMSE, SLOPE, SAME_PICTURE, SAME_PSNR, EVALUATED),
-    ),
+
+def _latency_view() -> tuple[Column, ...]:
+    return *_WHO, LATENCY, P90, P99, DEVICE_TIME, COPIES, RATIO, SPEED, PEAK_SHARE
+
+
+def _cost_view() -> tuple[Column, ...]:
+    counts = (PARAMETERS, FILE, GFLOPS, GBOPS)
+    return *_WHO, COLD, PEAK_RSS, DEVICE_MEMORY, ENERGY, *counts, PEAK_SHARE
+
+
+def _quality_view() -> tuple[Column, ...]:
+    # One digit less than is reported: models differ by more.
+    metrics = (
+        Column(row.heading, _quality(name, row.decimals - 1)) for name, row in METRICS.items()
+    )
+    return *_WHO, LATENCY, *metrics, SAME_PICTURE, SAME_PSNR, EVALUATED
+
+
+VIEWS: dict[str, Callable[[], tuple[Column, ...]]] = {
+    "latency": _latency_view,
+    "cost": _cost_view,
+    "quality": _quality_view,
 }
 """Columns of a table, by the question that it answers."""

@@ -1,6 +1,5 @@
 """Deviation of the package's three weight formats from the fp32 network."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio.card import QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.tensors import Batch
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 
@@ -49,8 +49,8 @@ def measure_agreement(
     """
     outputs = {
         "pytorch_state_dict": restored,
-        "torchscript": _torchscript(torchscript_file, image),
-        "onnx": _onnx(onnx_file, image),
+        "torchscript": _run("torchscript", torchscript_file, image),
+        "onnx": _run("onnxruntime", onnx_file, image),
     }
     for name, output in outputs.items():
         # NaN is close to nothing, so it counts as different.
@@ -86,8 +86,8 @@ def as_evaluation(
             dataset_source=data_source,
             dataset_role="unknown",
             sample_count=1,
-            factors=tuple(short.get(name, name) for name in measured),
-            factors_long=tuple(f"weights as {name}" for name in measured),
+            evaluation_factors=tuple(short.get(name, name) for name in measured),
+            evaluation_factors_long=tuple(f"weights as {name}" for name in measured),
             metrics=("max deviation", "rms deviation"),
             metrics_long=(
                 "largest deviation from the fp32 PyTorch network, as a fraction of its range",
@@ -97,7 +97,7 @@ def as_evaluation(
                 tuple(values[key] for values in measured.values())
                 for key in ("max_deviation", "rms_deviation")
             ),
-            summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
+            results_summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
         ),
     )
 
@@ -107,17 +107,6 @@ def _rounded(value: float) -> float:
     return float(f"{value:.0e}")
 
 
-def _torchscript(path: Path, image: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings(), torch.inference_mode():
-        # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
-        warnings.simplefilter("ignore")
-        output: np.ndarray = torch.jit.load(path, "cpu")(torch.from_numpy(image)).numpy()
-    return output
-
-
-def _onnx(path: Path, image: np.ndarray) -> np.ndarray:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    output: np.ndarray = session.run(None, {session.get_inputs()[0].name: image})[0]
-    return output
+def _run(runtime: str, file: Path, image: Batch) -> Batch:
+    threads = torch.get_num_threads()
+    return RUNTIMES[runtime].open(file, device="cpu", threads=threads).run(image)

@@ -1,11 +1,11 @@
-"""Model card: people, licence, citation, training, evaluations.
+"""Model card: people, licence, citation, evaluations.
 
 Plain values with defaults per task; nothing here imports torch or bioimageio.
 Sources: Ma et al., Nature Methods 2024 (authors, affiliation, funding); ORCIDs are not stated
 there, so none are given.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unifmir.tasks import TASKS
@@ -41,7 +41,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class QuantitativeEvaluation:
-    """One quantitative evaluation: metrics are rows, factors are columns."""
+    """One quantitative evaluation as the format names it: metrics are rows, factors are columns."""
 
     dataset_id: str
     dataset_source: str
@@ -49,45 +49,19 @@ class QuantitativeEvaluation:
     dataset_role: str
     """One of train, validation, test, independent or unknown."""
     sample_count: int
-    factors: tuple[str, ...]
+    evaluation_factors: tuple[str, ...]
     """Short names of the columns, at most 16 characters each."""
-    factors_long: tuple[str, ...]
+    evaluation_factors_long: tuple[str, ...]
     metrics: tuple[str, ...]
     """Short names of the rows, at most 16 characters each."""
     metrics_long: tuple[str, ...]
     results: tuple[tuple[float, ...], ...]
     """One row per metric, one column per factor."""
-    summary: str = ""
+    results_summary: str = ""
 
 
 UNRECORDED = "not recorded in the checkpoint this package was made from"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRecord:
-    """Training of the weights. Numbers that are not known are left out of the package."""
-
-    data: str = UNRECORDED
-    """Description of the data in words."""
-    dataset_id: str = ""
-    """Id of a dataset in the BioImage.IO collection, if the data are there."""
-    preprocessing: str = UNRECORDED
-    epochs: float | None = None
-    batch_size: float | None = None
-    initial_learning_rate: float | None = None
-    learning_rate_schedule: str = UNRECORDED
-    loss_function: str = UNRECORDED
-    loss_function_kwargs: dict[str, float] = field(default_factory=dict)
-    optimizer: str = UNRECORDED
-    optimizer_kwargs: dict[str, float | list[float]] = field(default_factory=dict)
-    regularization: str = UNRECORDED
-    duration_hours: float | None = None
-    memory: str = UNRECORDED
-    """Memory needed for training."""
-    hardware: str = UNRECORDED
-    cloud_provider: str = UNRECORDED
-    compute_region: str = UNRECORDED
-    co2_kg: float | None = None
+"""Stands for everything about the training that nobody has told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +93,9 @@ class ModelCard:
     emoji: str = "🔬"
     """Icon, until the zoo gives the package an animal."""
     funded_by: str = ""
-    target_structure: tuple[str, ...] = ()
-    training: TrainingRecord = field(default_factory=TrainingRecord)
-    evaluations: tuple[QuantitativeEvaluation, ...] = ()
-    inference_time: str = ""
-    """Measurement with machine and image size; when empty the counted operations are stated."""
-    memory: str = ""
-    """Measurement with machine and image size; when empty the size of the weights is stated."""
+    target_structure: tuple[str, ...] = ("fluorescently labelled structures",)
+    training_data: str = UNRECORDED
+    """Data that the weights were trained on, in words."""
 
 
 PAPER_AUTHORS = tuple(
@@ -153,32 +123,6 @@ _OUT_OF_SCOPE = (
 )
 
 
-def paper_training(task: str, data: str) -> TrainingRecord:
-    """Training of the official fine-tuned checkpoints (Ma et al. 2024, Methods).
-
-    Not for weights of other origin: nothing in a checkpoint says how it was trained.
-
-    Parameters
-    ----------
-    task : str
-        Name of a task.
-    data : str
-        The data set it was fine-tuned on, in words.
-    """
-    paper = TASKS[task].training
-    return TrainingRecord(
-        data=data,
-        preprocessing=f"patches of {paper.paper_patch} pixels; percentile or min-max normalisation",
-        epochs=500,
-        batch_size=paper.paper_batch,
-        initial_learning_rate=5e-5,
-        learning_rate_schedule="halved after 200 epochs",
-        loss_function="torch.nn.L1Loss",
-        optimizer="torch.optim.Adam",
-        optimizer_kwargs={"betas": [0.9, 0.999]},
-    )
-
-
 def default_card(
     task: str,
     *,
@@ -187,8 +131,7 @@ def default_card(
     git_repo: str,
     timestamp: str,
     unifmir_version: str,
-    training: TrainingRecord | None = None,
-    target_structure: tuple[str, ...] = ("fluorescently labelled structures",),
+    training_data: str = "",
 ) -> ModelCard:
     """The card of a task with everything that does not depend on the weights filled in.
 
@@ -198,8 +141,8 @@ def default_card(
         Name of a task.
     github_user : str
         Who answers for the package on GitHub.
-    training : TrainingRecord, optional
-        What is known of the training.
+    training_data : str
+        Data that the weights were trained on, in words; empty where nobody has told.
     """
     spec = TASKS[task]
     packager = Person("unifmir developers", github_user=github_user)
@@ -230,8 +173,7 @@ def default_card(
         timestamp=timestamp,
         unifmir_version=unifmir_version,
         funded_by=PAPER_FUNDING,
-        target_structure=target_structure,
-        training=training or TrainingRecord(),
+        training_data=training_data or UNRECORDED,
     )
 
 

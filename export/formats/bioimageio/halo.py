@@ -7,8 +7,7 @@ about 112 pixels, of which trained networks use a small part.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from unifmir.export.cases import real_input
 from unifmir.export.formats.bioimageio.package_axes import TileRule, tile_rule
 from unifmir.export.formats.bioimageio.tensors import RawImage
 from unifmir.interfaces import interface_of, shape_of
+from unifmir.json_values import JsonOutput
 
 THRESHOLD = 1e-3
 """Fraction of the output's range: the tolerance of the zoo's own test."""
@@ -31,7 +31,7 @@ _SEED = 11
 
 
 @dataclass(frozen=True, slots=True)
-class HaloMeasurement:
+class HaloMeasurement(JsonOutput):
     """Response of a network to a cut, and the halo that follows."""
 
     halo_px: int
@@ -50,10 +50,6 @@ class HaloMeasurement:
     """Largest change of the output at each distance, as a fraction of the output's range."""
     pixels_per_point: int
     """Image pixels between two points of the curve."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The measurement as JSON values."""
-        return {**asdict(self), "curve": list(self.curve)}
 
 
 def measure_halo(network: nn.Module, config: SingleConfig, image: RawImage) -> HaloMeasurement:

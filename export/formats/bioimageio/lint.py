@@ -5,7 +5,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from unifmir.export.formats.bioimageio.lint_weights import Problem, Severity
 from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
+from unifmir.json_values import JsonOutput
 from unifmir.zip_archive import read_zip
 
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
@@ -31,7 +32,7 @@ _MODALITIES = {"fluorescence-light-microscopy", "super-resolution-microscopy"}
 
 
 @dataclass(frozen=True, slots=True)
-class LintFinding:
+class LintFinding(JsonOutput):
     """One broken rule."""
 
     severity: Severity
@@ -39,10 +40,6 @@ class LintFinding:
     where: str
     """Field of the description or file."""
     message: str
-
-    def to_dict(self) -> dict[str, str]:
-        """The finding as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

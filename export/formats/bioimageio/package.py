@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,12 @@ class PackageInputs:
     image: tensors.RawImage
     """Real image: raw intensities in the task's input axes."""
     card: ModelCard
+    lineage: dict[str, Any]
+    """Fields of the export's `Lineage`; `read_lineage` finds them again in the package."""
     storage: str = "float32"
     """Element type of the stored weights: a `dtype` in `ELEMENT_TYPES`."""
     image_note: str = "see the repository."
     """Name and licence of the image."""
-    image_source: str = ""
-    """Web address of the image; the card's repository when empty."""
-    lineage: dict[str, Any] = field(default_factory=dict)
-    """Fields of the export's `Lineage`; `read_lineage` finds them again in the package."""
     reports: tuple[dict[str, Any], ...] = ()
     """Verification reports as JSON values."""
 
@@ -74,10 +72,8 @@ class PackageResult:
     summary: TestSummary
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
+        """The result as JSON values, without the file's own place and hash."""
         return {
-            "path": str(self.path),
-            "sha256": self.sha256,
             "files": list(self.files),
             "findings": [finding.to_dict() for finding in self.findings],
             "expected_score": self.score.to_dict(),
@@ -242,9 +238,6 @@ def _contents(
 ) -> rdf.Contents:
     card = inputs.card
     time, memory = provenance.cost_sentences(measured.costs)
-    fidelity = as_evaluation(
-        measured.agreement, inputs.image_source or card.git_repo, inputs.image_note
-    )
     return rdf.Contents(
         config=config,
         card=card,
@@ -252,9 +245,9 @@ def _contents(
         architecture=bundle(config, card.unifmir_version),
         architecture_file=FILE_NAME,
         parameter_count=measured.costs["parameters"],
-        evaluations=(*card.evaluations, *fidelity),
-        inference_time=card.inference_time or time,
-        memory=card.memory or memory,
+        evaluations=as_evaluation(measured.agreement, card.git_repo, inputs.image_note),
+        inference_time=time,
+        memory=memory,
         tolerance=tolerance,
         provenance=provenance.provenance(
             inputs.network,

@@ -17,7 +17,6 @@ from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
     Person,
-    TrainingRecord,
     default_card,
     reference_card,
 )
@@ -72,10 +71,8 @@ class BioimageioExporter(Exporter):
                 reports=tuple(report.to_dict() for report in job.reports),
             )
             result = build_package(inputs, path)
-        told = result.to_dict()
-        told["parameters"] = sum(p.numel() for p in job.network.parameters())
-        told["config"] = config.to_dict()
-        return {key: value for key, value in told.items() if key not in ("path", "sha256")}
+        parameters = sum(p.numel() for p in job.network.parameters())
+        return {**result.to_dict(), "parameters": parameters, "config": config.to_dict()}
 
     @property
     def runnable_format(self) -> str:
@@ -114,7 +111,6 @@ def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
 def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     """The task's card, with what is known of these weights."""
     task = TASKS[config.task]
-    training = TrainingRecord(data=credit.training_data) if credit.training_data else None
     card = default_card(
         task.name,
         name=f"UniFMIR {task.title}",
@@ -122,7 +118,7 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
         git_repo="",
         timestamp=TIMESTAMP,
         unifmir_version=__version__,
-        training=training,
+        training_data=credit.training_data,
     )
     if isinstance(config, ReferenceConfig):
         card = reference_card(card, REFERENCES[config.model], task.title)

@@ -5,7 +5,6 @@ It goes into `config.unifmir` of the description as data, and into the README as
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
 from unifmir.export.formats.bioimageio.tensors import Batch
+from unifmir.machine import versions
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 
@@ -65,15 +65,11 @@ def provenance(
         "ranges": measured.ranges,
         "costs": measured.costs,
         "agreement": measured.agreement,
-        "built_with": {name: version(name) for name in _BUILDERS},
-        "training_data": card.training.data,
+        "built_with": versions(*_BUILDERS),
+        "training_data": card.training_data,
         "test_image": image_note,
+        "lineage": dict(lineage),
     }
-    if lineage:
-        facts["lineage"] = dict(lineage)
-    else:
-        facts["configuration"] = _without_none(config.to_dict())
-        facts["normalization"] = asdict(task.normalization)
     if network.source is not None:
         facts["source"] = _source(network.source)
     if network.certificate is not None:
@@ -87,11 +83,8 @@ def provenance(
 
 def origin(network: Network, lineage: Mapping[str, Any]) -> tuple[str, ...]:
     """Sentences on the parent files and the pruning certificate."""
-    lines = []
-    if parent := lineage.get("parent"):
-        lines.append(
-            f"Made from the fp32 single-task file `{parent['name']}`, SHA-256 {parent['sha256']}."
-        )
+    parent = lineage["parent"]
+    lines = [f"Made from the fp32 single-task file `{parent['name']}`, SHA-256 {parent['sha256']}."]
     if network.source is not None and network.source.sha256:
         lines.append(f"Weights from `{network.source.name}`, SHA-256 {network.source.sha256}.")
     if network.certificate is not None:
@@ -151,13 +144,7 @@ def tolerance(test_output: Batch) -> dict[str, float]:
 
 
 def _source(source: Any) -> dict[str, Any]:
-    values = {
-        "name": source.name,
-        "sha256": source.sha256,
-        "size_bytes": source.size_bytes,
-        "zoo_id": source.zoo_id,
-    }
-    return {key: value for key, value in values.items() if value}
+    return {key: value for key, value in source.to_dict().items() if value}
 
 
 def _certificate(certificate: Any) -> dict[str, Any]:
@@ -196,11 +183,3 @@ def _report(report: Mapping[str, Any]) -> dict[str, Any]:
 def _extreme(choose: Any, cases: Sequence[Mapping[str, Any]], key: str) -> float | None:
     found = [float(c[key]) for c in cases if isinstance(c.get(key), int | float)]
     return float(f"{choose(found):.3g}") if found else None
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
-        for key, value in values.items()
-        if value is not None
-    }

@@ -6,7 +6,7 @@ earlier form: `portable` does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from bioimageio.spec.model import v0_5 as spec
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.formats.bioimageio.architecture import Bundle
 from unifmir.export.formats.bioimageio.card import (
+    UNRECORDED,
+    Citation,
     ModelCard,
     Person,
     QuantitativeEvaluation,
-    TrainingRecord,
 )
 from unifmir.export.formats.bioimageio.lint_weights import OPSET
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
@@ -49,6 +50,13 @@ FILES = {
     "verification": "verification.json",
 }
 RDF = "rdf.yaml"
+_TRAINING = (
+    *("training_preprocessing", "learning_rate_schedule", "loss_function"),
+    *("optimizer", "regularization"),
+)
+_ARGUMENTS = ("loss_function_kwargs", "optimizer_kwargs")
+_ENVIRONMENT = ("hardware_type", "cloud_provider", "compute_region")
+"""Keys of what no checkpoint says: completeness is judged by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +124,10 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": card.name,
         "description": card.description,
-        "authors": [_person(author) for author in card.authors],
-        "packaged_by": [_person(person) for person in card.packaged_by],
-        "maintainers": [_person(person) for person in card.maintainers],
-        "cite": [_citation(c.text, c.doi, c.url) for c in card.cite],
+        "authors": [_stated(author) for author in card.authors],
+        "packaged_by": [_stated(person) for person in card.packaged_by],
+        "maintainers": [_stated(person) for person in card.maintainers],
+        "cite": [_stated(citation) for citation in card.cite],
         "license": card.licence,
         "tags": list(dict.fromkeys(card.tags)),
         "version": card.version,
@@ -138,8 +146,6 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
     }
     if card.git_repo:
         fields["git_repo"] = card.git_repo
-    if card.training.dataset_id:
-        fields["training_data"] = {"id": card.training.dataset_id}
     return fields
 
 
@@ -147,18 +153,9 @@ def _file(folder: Path, name: str) -> dict[str, str]:
     return {"source": name, "sha256": str(Sha256(sha256_of(folder / name)))}
 
 
-def _person(person: Person) -> dict[str, str]:
-    values = {
-        "name": person.name,
-        "affiliation": person.affiliation,
-        "orcid": person.orcid,
-        "github_user": person.github_user,
-    }
-    return {key: value for key, value in values.items() if value}
-
-
-def _citation(text: str, doi: str, url: str) -> dict[str, str]:
-    return {"text": text, **({"doi": doi} if doi else {}), **({"url": url} if url else {})}
+def _stated(value: Person | Citation | QuantitativeEvaluation) -> dict[str, Any]:
+    """The fields that are not empty."""
+    return {key: told for key, told in asdict(value).items() if told}
 
 
 def _input(contents: Contents, folder: Path) -> dict[str, Any]:
@@ -230,12 +227,12 @@ def _preprocessing(contents: Contents) -> list[dict[str, Any]]:
 
 def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
     card, bundle = contents.card, contents.architecture
-    packagers = [_person(person) for person in card.packaged_by]
+    packagers = [_stated(person) for person in card.packaged_by]
     derived = {"parent": "pytorch_state_dict", "authors": packagers}
     return {
         "pytorch_state_dict": {
             **_file(folder, FILES["pytorch_state_dict"]),
-            "authors": [_person(author) for author in card.authors],
+            "authors": [_stated(author) for author in card.authors],
             "architecture": {
                 **_file(folder, contents.architecture_file),
                 "callable": bundle.callable,
@@ -280,63 +277,14 @@ def _config(contents: Contents) -> dict[str, Any]:
         "model_parameter_count": contents.parameter_count,
         "inference_time": contents.inference_time,
         "memory_requirements_inference": contents.memory,
-        "memory_requirements_training": card.training.memory,
+        "memory_requirements_training": UNRECORDED,
         "reproducibility_tolerance": [contents.tolerance],
-        "training": _training(card.training),
-        "environmental_impact": _environment(card.training),
+        "training": {**dict.fromkeys(_TRAINING, UNRECORDED), **{key: {} for key in _ARGUMENTS}},
+        "environmental_impact": dict.fromkeys(_ENVIRONMENT, UNRECORDED),
     }
     optional = {
-        "evaluations": [_evaluation(row) for row in contents.evaluations],
+        "evaluations": [_stated(row) for row in contents.evaluations],
         "funded_by": card.funded_by,
         "target_structure": list(card.target_structure),
     }
     return {**values, **{key: value for key, value in optional.items() if value}}
-
-
-def _training(training: TrainingRecord) -> dict[str, Any]:
-    return _known(
-        {
-            "training_preprocessing": training.preprocessing,
-            "training_epochs": training.epochs,
-            "training_batch_size": training.batch_size,
-            "initial_learning_rate": training.initial_learning_rate,
-            "learning_rate_schedule": training.learning_rate_schedule,
-            "loss_function": training.loss_function,
-            "loss_function_kwargs": training.loss_function_kwargs,
-            "optimizer": training.optimizer,
-            "optimizer_kwargs": training.optimizer_kwargs,
-            "regularization": training.regularization,
-            "training_duration": training.duration_hours,
-        }
-    )
-
-
-def _environment(training: TrainingRecord) -> dict[str, Any]:
-    return _known(
-        {
-            "hardware_type": training.hardware,
-            "hours_used": training.duration_hours,
-            "cloud_provider": training.cloud_provider,
-            "compute_region": training.compute_region,
-            "co2_emitted": training.co2_kg,
-        }
-    )
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _evaluation(row: QuantitativeEvaluation) -> dict[str, Any]:
-    return {
-        "dataset_id": row.dataset_id,
-        "dataset_source": row.dataset_source,
-        "dataset_role": row.dataset_role,
-        "sample_count": row.sample_count,
-        "evaluation_factors": list(row.factors),
-        "evaluation_factors_long": list(row.factors_long),
-        "metrics": list(row.metrics),
-        "metrics_long": list(row.metrics_long),
-        "results": [list(values) for values in row.results],
-        **({"results_summary": row.summary} if row.summary else {}),
-    }

@@ -39,8 +39,11 @@ def readme(facts: ReadmeFacts) -> str:
         "Intended Use": f"{card.intended_use}\n\n### Out of scope\n\n{card.out_of_scope}",
         "How to Run": _how_to_run(facts),
         "Validation": _validation(facts),
-        "Limitations": _limitations(facts),
-        "Training": _training(card),
+        "Limitations": (
+            f"{card.limitations}\n\nRestoration can invent or remove structure, most of all on "
+            "images unlike the training data. Keep the raw images."
+        ),
+        "Training": f"Data: {card.training_data}.\n\nPreprocessing: {UNRECORDED}.",
         "Provenance": _provenance(facts),
         "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
         "Licence": (
@@ -117,19 +120,21 @@ def _validation(facts: ReadmeFacts) -> str:
 
 def _evaluation_table(row: QuantitativeEvaluation) -> str:
     table = markdown_rows(
-        ("metric", *row.factors),
+        ("metric", *row.evaluation_factors),
         [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],
     )
     legend = "; ".join(
         f"{short}: {long}"
         for short, long in zip(
-            (*row.metrics, *row.factors), (*row.metrics_long, *row.factors_long), strict=True
+            (*row.metrics, *row.evaluation_factors),
+            (*row.metrics_long, *row.evaluation_factors_long),
+            strict=True,
         )
     )
     return (
         f"### {row.dataset_id}\n\n"
         f"Images: {row.sample_count}; role of the data: {row.dataset_role}.\n\n"
-        f"{table}\n\n{legend}.{' ' + row.summary if row.summary else ''}"
+        f"{table}\n\n{legend}.{' ' + row.results_summary if row.results_summary else ''}"
     )
 
 
@@ -179,27 +184,6 @@ def _halo_text(facts: ReadmeFacts) -> str:
             "when a tile is cut; no halo removes that."
         )
     return text
-
-
-def _limitations(facts: ReadmeFacts) -> str:
-    return (
-        f"{facts.card.limitations}\n\nRestoration can invent or remove structure, most of all on "
-        "images unlike the training data. Keep the raw images."
-    )
-
-
-def _training(card: ModelCard) -> str:
-    known = card.training
-    rows = [
-        ("optimizer", known.optimizer),
-        ("epochs", known.epochs),
-        ("batch size", known.batch_size),
-        ("initial learning rate", known.initial_learning_rate),
-        ("loss", known.loss_function),
-    ]
-    stated = [(name, f"{value}") for name, value in rows if value not in (None, UNRECORDED)]
-    table = "\n\n" + markdown_rows(("", ""), stated) if stated else ""
-    return f"Data: {known.data}.\n\nPreprocessing: {known.preprocessing}.{table}"
 
 
 def _provenance(facts: ReadmeFacts) -> str:

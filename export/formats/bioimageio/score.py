@@ -6,10 +6,11 @@ metadata, bioimageio.core, and the mean of the best three partners.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from unifmir.export.formats.bioimageio.testing import TestSummary
+from unifmir.json_values import JsonOutput
 
 PARTNERS_COUNTED = 3
 TARGET = 0.89
@@ -33,7 +34,7 @@ _DEEPIMAGEJ_SCORE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedScore:
+class ExpectedScore(JsonOutput):
     """The expected score and its parts, each from 0 to 1."""
 
     total: float
@@ -48,10 +49,7 @@ class ExpectedScore:
     39 of the zoo's 138 models before it runs them."""
     reasons: tuple[str, ...]
     """Reasons why a partner is expected to refuse the package."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The score and its target as JSON values."""
-        return {**asdict(self), "reasons": list(self.reasons), "target": TARGET}
+    target: float = TARGET
 
 
 def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScore:

@@ -4,7 +4,6 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
@@ -86,7 +85,7 @@ class TensorRtExporter(Exporter):
     def shapes(self, path: Path) -> tuple[Shape, ...]:
         """Input shapes that the engine can be verified at."""
         lineage, profile = self.lineage(path), read_passport(path).profile
-        return shapes_within(_config(lineage), lineage.interface, profile)
+        return shapes_within(lineage.network_config, lineage.interface, profile)
 
     def record_verification(self, path: Path, report: Report) -> None:
         """Put a verification that passed into the passport, with the counted types."""
@@ -128,14 +127,7 @@ def _library(options: EngineOptions, here: Host) -> Library:
 def _profile(lineage: Lineage, options: EngineOptions) -> Profile:
     if options.profile:
         return read_profile(options.profile, lineage)
-    return default_profile(_config(lineage), lineage.interface)
-
-
-def _config(lineage: Lineage) -> SingleConfig:
-    config = config_from_dict(lineage.config)
-    if isinstance(config, MultiTaskConfig):
-        raise ExportError("an engine is of one task, its passport says it holds every one")
-    return config
+    return default_profile(lineage.network_config, lineage.interface)
 
 
 def _passport(

@@ -4,11 +4,12 @@ import platform
 from dataclasses import dataclass
 
 from unifmir.errors import BenchmarkError
+from unifmir.json_values import JsonValues
 from unifmir.machine import nvml, text
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Host(JsonValues):
     """A machine; what it does not have or does not tell is None."""
 
     system: str

@@ -23,10 +23,6 @@ INSTALL = {
     FULL: "pip install 'unifmir[tensorrt]' on a machine with an NVIDIA GPU",
     RTX: "pip install 'unifmir[tensorrt-rtx]'",
 }
-TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-"""Compute capabilities that tensorrt-rtx 1.7 builds for. Hopper (9.0) is not among them."""
-RTX_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
-"""Targets of tensorrt-rtx when none is named: these and, says NVIDIA, later ones."""
 
 
 @dataclass(frozen=True, slots=True)

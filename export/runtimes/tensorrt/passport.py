@@ -6,10 +6,10 @@ that says so, and that fits the file and the machine, none is loaded.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from unifmir.atomic import write_text
 from unifmir.errors import ExportError
@@ -18,15 +18,15 @@ from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
 from unifmir.export.runtimes.tensorrt.library import RTX, RTX_DEFAULT, Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
+from unifmir.json_values import JsonValues, read_values
 
 SUFFIX = ".passport.json"
 GRAPH_SUFFIX = ".onnx"
 """Suffix, after the engine's whole name, of the graph it was built from."""
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(JsonValues):
     """Proof that an engine was the same picture as fp32 PyTorch, TF32 off, on a named machine."""
 
     host: Host
@@ -36,10 +36,11 @@ class Verification:
     """Largest difference, in standard deviations of the output."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passport(JsonValues):
     """Everything that decides whether an engine may be loaded."""
 
+    schema: Literal[1] = 1
     engine_sha256: str
     onnx_sha256: str
     parent: Mapping[str, str]
@@ -61,29 +62,6 @@ class Passport:
     """Types of the engine's layers, from its inspector; None until it was loaded."""
     verification: Verification | None = None
     """Proof of the last run; None: it was never run."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The passport as JSON values."""
-        values = {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in fields(self)}}
-        values["built_on"] = asdict(self.built_on)
-        values["profile"] = self.profile.to_dict()
-        values["verification"] = self.verification and asdict(self.verification)
-        return values
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Passport from the values of `to_dict`; KeyError, TypeError or ValueError for others."""
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema {data['schema']}, this unifmir reads {SCHEMA}")
-        values = {f.name: data[f.name] for f in fields(cls)}
-        verification = values["verification"]
-        if verification is not None:
-            verification = Verification(**{**verification, "host": Host(**verification["host"])})
-        values["built_on"] = Host(**values["built_on"])
-        values["profile"] = Profile.from_dict(values["profile"])
-        values["targets"] = tuple(values["targets"])
-        values["verification"] = verification
-        return cls(**values)
 
     def verified_on(self, here: Host) -> bool:
         """Whether it was verified on this very card, with this driver."""
@@ -119,11 +97,11 @@ def read_passport(engine: Path) -> Passport:
             "not loaded on trust; build it here with `unifmir export --format tensorrt`"
         )
     try:
-        passport = Passport.from_dict(json.loads(path.read_text("utf-8")))
+        passport = read_values(Passport, json.loads(path.read_text("utf-8")))
         Lineage.from_strings(dict(passport.lineage), path.name)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ExportError(
-            f"{path.name}: not a passport of this unifmir ({type(error).__name__}: {error}); "
+            f"{path.name}: not a passport of this unifmir ({error}); "
             "build the engine again with `unifmir export --format tensorrt`"
         ) from error
     return passport

@@ -1,26 +1,25 @@
 """The sizes an engine takes: smallest, the one it is tuned for, and largest."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
 from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.cases import verified_shapes
 from unifmir.export.lineage import Lineage
 from unifmir.interfaces import FIXED, InputKind, interface_of, shape_of
+from unifmir.json_values import JsonValues
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """Shapes of the one input, batch first."""
+class Profile(JsonValues):
+    """Shapes of the one input, batch first; TensorRT's names."""
 
-    smallest: Shape
-    tuned: Shape
+    min: Shape
+    opt: Shape
     """The shape kernels are chosen for."""
-    largest: Shape
+    max: Shape
 
     @property
     def text(self) -> str:
@@ -30,24 +29,13 @@ class Profile:
     @property
     def shapes(self) -> tuple[Shape, Shape, Shape]:
         """Smallest, tuned, largest."""
-        return self.smallest, self.tuned, self.largest
+        return self.min, self.opt, self.max
 
     def takes(self, shape: Shape) -> bool:
         """Whether an input of that shape can be run."""
-        return len(shape) == len(self.smallest) and all(
-            low <= n <= high
-            for low, n, high in zip(self.smallest, shape, self.largest, strict=True)
+        return len(shape) == len(self.min) and all(
+            low <= n <= high for low, n, high in zip(self.min, shape, self.max, strict=True)
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The profile as JSON values."""
-        return {"min": list(self.smallest), "opt": list(self.tuned), "max": list(self.largest)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The profile that `to_dict` gave the values of."""
-        smallest, tuned, largest = (tuple(map(int, data[key])) for key in ("min", "opt", "max"))
-        return cls(smallest, tuned, largest)
 
 
 def default_profile(config: SingleConfig, interface: InputKind) -> Profile:
@@ -84,7 +72,7 @@ def read_profile(text: str, lineage: Lineage) -> Profile:
     profile = Profile(*shapes)
     for shape in shapes:
         _check_axes(shape, lineage, text)
-    if not (profile.takes(profile.tuned) and profile.takes(profile.largest)):
+    if not (profile.takes(profile.opt) and profile.takes(profile.max)):
         raise ExportError(f"profile {text!r}: expected MIN <= OPT <= MAX along every axis")
     return profile
 
@@ -118,8 +106,8 @@ def shapes_within(
     moved = [
         tuple(
             min(max(n, low), high)
-            for low, n, high in zip(profile.smallest, shape, profile.largest, strict=True)
+            for low, n, high in zip(profile.min, shape, profile.max, strict=True)
         )
         for shape in verified_shapes(config, interface)
     ]
-    return tuple(dict.fromkeys([*moved, profile.tuned]))
+    return tuple(dict.fromkeys([*moved, profile.opt]))

@@ -25,6 +25,7 @@ class TensorRt(Runtime):
     format = "tensorrt"
     cuda_rank = 0
     body_maps = 16
+    holds_attention = True
     distributions = ("tensorrt", "tensorrt-rtx")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:

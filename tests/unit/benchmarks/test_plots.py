@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from tests.helpers.benchmark_results import around, realistic, results, row, subject
-from unifmir.benchmarks.measure.results import Quality, Results, Row
-from unifmir.benchmarks.report.plots import PLOTS, draw, drawing, figures
+from tests.helpers.benchmark_results import around, quality_of, realistic, results, row, subject
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.plots import drawing
 from unifmir.benchmarks.report.plots.cost_bars import HATCH
-from unifmir.benchmarks.report.plots.drawing import DPI
+from unifmir.benchmarks.report.plots.drawing import DPI, PLOTS, draw, figures
 from unifmir.benchmarks.report.plots.growth import growth
 from unifmir.benchmarks.report.plots.pareto import pareto
 from unifmir.errors import MissingExtraError, UnknownNameError
@@ -46,7 +46,7 @@ def words(figure: Figure) -> str:
 
 def rated(model: str, ms: float, psnr_db: float, **changes: object) -> Row:
     """A row with a latency and a quality."""
-    quality = Quality(psnr_db, 0.9, 0.03, 1.0, 8, "simulated")
+    quality = quality_of(psnr_db)
     return row(subject(model), latency=around(ms), quality=quality, **changes)
 
 

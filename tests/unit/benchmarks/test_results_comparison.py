@@ -14,19 +14,20 @@ from tests.helpers.benchmark_results import (
     MACHINE,
     around,
     latency,
+    quality_of,
     realistic,
     results,
     row,
     subject,
 )
-from unifmir.benchmarks.measure.results import MemoryUse, Quality, Ratio, Results, Row
+from unifmir.benchmarks.measure.results import MemoryUse, Ratio, Results, Row
 from unifmir.benchmarks.report.results_comparison import (
     ResultsComparison,
     compare,
     holm,
     ratio_interval,
 )
-from unifmir.benchmarks.report.tables import comparison_text
+from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 from unifmir.errors import BenchmarkError
 
 OTHER = {**MACHINE, "processor": "Another CPU"}
@@ -191,7 +192,7 @@ def test_an_updated_driver_is_said_and_compared():
 
 def test_other_changes_are_reported():
     def changed(psnr_db: float, memory: int, **counts: object) -> Row:
-        quality = Quality(psnr_db, 0.9, 0.03, 1.0, 8, "x")
+        quality = quality_of(psnr_db)
         return row(quality=quality, memory=MemoryUse(memory, 1), counts=counts)
 
     before = results(changed(31.0, 1000, parameters=100, flops=2e9))

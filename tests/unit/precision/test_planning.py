@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,6 +26,18 @@ from unifmir.tasks import TASKS
 @pytest.fixture
 def sr(tiny_single):
     return tiny_single("sr")
+
+
+@pytest.fixture(scope="module")
+def planned(tiny_single):
+    """Function from a task to its network and the plan of fp16, made when first asked for."""
+
+    @cache
+    def of(task):
+        network = tiny_single(task)
+        return network, plan_precision(network, "fp16", [task_input(task)])
+
+    return of
 
 
 @pytest.fixture
@@ -122,9 +135,8 @@ def test_fp16_passes_for_an_ordinary_network_with_only_rules_of_kind(task, tiny_
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_stored_keeps_keys_and_classes_and_loses_nothing_in_the_storage_types(task, tiny_single):
-    network = tiny_single(task)
-    plan = plan_precision(network, "fp16", [task_input(task)])
+def test_stored_keeps_keys_and_classes_and_loses_nothing_in_the_storage_types(task, planned):
+    network, plan = planned(task)
     rounded = stored(network, plan.recipe)
     assert type(rounded) is type(network)
     assert rounded.state_dict().keys() == network.state_dict().keys()
@@ -241,10 +253,9 @@ def test_plans_and_variants_are_the_same_every_time(tiny_single):
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_a_plan_fits_the_network_in_and_out_of_its_image_interface(task, tiny_single):
-    network = tiny_single(task)
+def test_a_plan_fits_the_network_in_and_out_of_its_image_interface(task, planned):
+    network, inner = planned(task)
     wrapped, x = image_interface(network), image(*IMAGES[task][1])
-    inner = plan_precision(network, "fp16", [task_input(task)])
     outer = plan_precision(wrapped, "fp16", [x])
     assert "" in outer.islands  # the interface itself
     fitted = inner.recipe.fitted(wrapped)

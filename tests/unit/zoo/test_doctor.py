@@ -117,7 +117,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_a_mismatch(monkeypatch, built, visible
 def test_onnxruntime_is_there_once_and_for_the_gpu(monkeypatch, installed, has_gpu, state, remedy):
     if torch.cuda.is_available():
         pytest.skip("the provider loads on this machine")
-    monkeypatch.setattr(checkups, "_installed", installed.get)
+    monkeypatch.setattr(checkups, "installed_version", installed.get)
     one = checkups.onnxruntime_build(has_gpu)
     assert one.state == state
     assert remedy in one.remedy

@@ -8,7 +8,7 @@ has no parts that several processes could write at once.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.errors import ClusterError, MissingExtraError, UnifmirError
-from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import tile_worker
 from unifmir.zoo.restore.cluster.cluster_image import ClusterImage, open_cluster_image
 from unifmir.zoo.restore.cluster.local_workers import local_cluster
-from unifmir.zoo.restore.outputs import Job
+from unifmir.zoo.restore.outputs import Job, OnProgress
 from unifmir.zoo.restore.predictors import ModelChoice
 from unifmir.zoo.restore.restored_file import RestoredFile, open_journal
 
@@ -35,8 +34,6 @@ RETRIES = 5
 CONNECT_S = 20.0
 WAIT_FOR_WORKERS_S = 60.0
 KEPT = "What is finished is kept: the same command goes on with it"
-
-OnProgress = Callable[[Job, RestorationProgress], None]
 
 
 @dataclass(frozen=True, slots=True)

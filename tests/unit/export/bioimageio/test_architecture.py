@@ -14,8 +14,8 @@ from tests import toys
 from tests.compat.packages import TINY, network
 from unifmir.config import SingleTaskConfig
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio import default_card
 from unifmir.export.formats.bioimageio.architecture import bundle
+from unifmir.export.formats.bioimageio.card import default_card
 from unifmir.export.formats.bioimageio.lint_weights import imported_packages
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
@@ -27,41 +27,52 @@ LOADER = """
 import json, sys
 import torch
 sys.modules["unifmir"] = None  # any import of it fails
-import architecture
-call = json.loads(open("call.json").read())
-module = getattr(architecture, call["callable"])(**call["kwargs"]).eval()
-module.load_state_dict(torch.load("weights.pt", weights_only=True), strict=True)
-with torch.no_grad():
-    torch.save(module(torch.load("input.pt", weights_only=True)), "output.pt")
+for folder in sys.argv[1:]:
+    sys.path[0] = folder
+    sys.modules.pop("architecture", None)
+    import architecture
+    call = json.loads(open(f"{folder}/call.json").read())
+    module = getattr(architecture, call["callable"])(**call["kwargs"]).eval()
+    module.load_state_dict(torch.load(f"{folder}/weights.pt", weights_only=True), strict=True)
+    with torch.no_grad():
+        torch.save(module(torch.load(f"{folder}/input.pt", weights_only=True)), f"{folder}/out.pt")
 """
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_file_alone_loads_the_weights_strictly_and_gives_the_same_output(
-    task: str, tmp_path: Path
-):
-    model = network(task)
-    module = image_interface(model)
-    generated = bundle(model.config, "0.1.0")
-    image = example(model.config, "image")
-    (tmp_path / "architecture.py").write_text(generated.source, "utf-8")
-    (tmp_path / "weights.pt").write_bytes(state_dict_bytes(module, torch.float32))
-    (tmp_path / "call.json").write_text(
-        json.dumps({"callable": generated.callable, "kwargs": generated.kwargs}), "utf-8"
-    )
-    torch.save(image, tmp_path / "input.pt")
-    environment = {"PATH": "", "OMP_NUM_THREADS": "1"}
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder by task of files and weights, and of what a process that has no unifmir gave."""
+    root = tmp_path_factory.mktemp("alone")
+    for task in TASKS:
+        folder = root / task
+        folder.mkdir()
+        model = network(task)
+        generated = bundle(model.config, "0.1.0")
+        (folder / "architecture.py").write_text(generated.source, "utf-8")
+        weights = state_dict_bytes(image_interface(model), torch.float32)
+        (folder / "weights.pt").write_bytes(weights)
+        call = {"callable": generated.callable, "kwargs": generated.kwargs}
+        (folder / "call.json").write_text(json.dumps(call), "utf-8")
+        torch.save(example(model.config, "image"), folder / "input.pt")
     done = subprocess.run(
-        [sys.executable, "-c", LOADER],
-        cwd=tmp_path,
-        env=environment,
+        [sys.executable, "-c", LOADER, *(str(root / task) for task in TASKS)],
+        cwd=root,
+        env={"PATH": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_file_alone_loads_the_weights_strictly_and_gives_the_same_output(
+    task: str, alone: Path
+):
+    model = network(task)
     with torch.inference_mode():
-        expected = module(image)
-    actual = torch.load(tmp_path / "output.pt", weights_only=True)
+        expected = image_interface(model)(example(model.config, "image"))
+    actual = torch.load(alone / task / "out.pt", weights_only=True)
     # Another process may choose another number of threads, and with it another order of sums.
     assert np.allclose(actual.numpy(), expected.numpy(), rtol=0, atol=1e-6)
 

@@ -135,7 +135,7 @@ def test_an_fp16_engine_is_built_verified_and_published_on_every_version(
     assert config.profiling_verbosity == "detailed"
     assert unifmir.verify(artifact.path).passed
     shapes = {result.shape for result in artifact.report.results}
-    assert passport.profile.tuned in shapes
+    assert passport.profile.opt in shapes
     assert all(passport.profile.takes(shape) for shape in shapes)
     assert {shape[0] for shape in shapes} == {1, 2}
 

@@ -32,7 +32,7 @@ def test_every_size_that_formats_are_verified_at_is_in_the_default_profile(
     profile = default_profile(config, interface)
     shapes = verified_shapes(config, interface)
     assert all(profile.takes(shape) for shape in shapes)
-    assert shapes_within(config, interface, profile) == (*shapes, profile.tuned)
+    assert shapes_within(config, interface, profile) == (*shapes, profile.opt)
     assert read_profile(profile.text, lineage(config, interface)) == profile
 
 
@@ -49,7 +49,7 @@ def test_reference_models_have_profiles_that_they_can_be_verified_in(name):
 
 def test_a_light_field_is_tuned_for_whole_lenses(tiny_config):
     profile = default_profile(tiny_config.single("volume"), "image")
-    assert profile.tuned == (1, 1, 48, 48)
+    assert profile.opt == (1, 1, 48, 48)
     assert all(n % 3 == 0 for shape in profile.shapes for n in shape[-2:])
 
 

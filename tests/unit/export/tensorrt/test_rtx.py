@@ -66,7 +66,7 @@ def test_every_task_is_built_with_free_sizes_in_every_precision(task, precision,
     assert "not verified" in details["unverified"]
     passport = passports.read_passport(path)
     assert passport.profile == default_profile(small.config, "image")
-    assert passport.profile.smallest != passport.profile.largest
+    assert passport.profile.min != passport.profile.max
     assert passport.verification is None
     assert passport.engine_types is None
     assert passport.library["name"] == "tensorrt_rtx"

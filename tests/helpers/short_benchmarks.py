@@ -1,0 +1,54 @@
+"""Benchmarks that take a second: tiny images, short visits."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.task_rows import change_task
+from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.plan import workloads
+from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import Size, Workloads
+
+TINY = {
+    "sr": ((1, 16, 16),),
+    "denoise": ((2, 16, 16),),
+    "isotropic": ((4, 8, 8),),
+    "projection": ((50, 16, 16),),
+    "volume": ((1, 6, 6),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TinyWorkloads(Workloads):
+    """Images that take no time."""
+
+    tiny: tuple[Size, ...] = ()
+    pair: tuple[Size, ...] = ((1, 16, 16), (1, 20, 16))
+
+
+def short(patch: pytest.MonkeyPatch) -> None:
+    """Visits of 10 ms, and tiny images."""
+    patch.setattr(rounds, "MIN_VISIT_S", 0.01)
+    patch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
+    patch.setattr(rounds, "WARM_UP_S", 0.01)
+    patch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
+    for task, tiny in TINY.items():
+        rows = asdict(TASKS[task].workloads)
+        change_task(patch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
+
+
+def plan_of(*models: Path, **changes: object) -> BenchmarkPlan:
+    """A plan that takes a second."""
+    plan = BenchmarkPlan(
+        models=tuple(map(str, models)),
+        runtimes=("eager",),
+        threads=1,
+        workloads=("tiny",),
+        rounds=2,
+        seconds=0.02,
+        samples=2,
+    )
+    return replace(plan, **changes)  # type: ignore[arg-type]  # fields of BenchmarkPlan
