@@ -17,7 +17,7 @@ from PIL import Image
 from unifmir.atomic import write_text
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.verification_report import REPORT_SUFFIX
+from unifmir.export.lineage import REPORT_SUFFIX
 from unifmir.samples import Sample, sample
 from unifmir.text_tables import aligned
 from unifmir.zoo.restore.files import restore

@@ -24,7 +24,9 @@ from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
 if TYPE_CHECKING:
     from unifmir.restoration.executor import RestorationProgress
-    from unifmir.zoo.restore.outputs import Job
+    from unifmir.restoration.restoration_options import Options
+    from unifmir.zoo.restore.model_choice import ModelChoice
+    from unifmir.zoo.restore.outputs import Job, RefusedFile, WorkList
     from unifmir.zoo.restore.restored_file import RestoredFile
 
 
@@ -158,17 +160,22 @@ def restore(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out images whose result exists.")
     ] = False,
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="Stop at the first image that cannot be restored."),
+    ] = False,
     untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Restore images of any size, tile by tile, to NAME.TASK.tif or NAME.TASK.ome.zarr.
 
-    An interrupted run goes on where it stopped when the same command is given again.
+    An interrupted run goes on where it stopped when the same command is given again. One image
+    that cannot be restored does not stop the others; the exit code is 1 then.
     """
     from unifmir.restoration.restoration_options import Options
-    from unifmir.zoo.restore.files import restore_files
+    from unifmir.zoo.restore.looking import look_at
+    from unifmir.zoo.restore.model_choice import ModelChoice
     from unifmir.zoo.restore.outputs import plan_jobs
-    from unifmir.zoo.restore.predictors import ModelChoice, task_of
 
     options = Options(
         tile=_tile(tile),
@@ -191,9 +198,10 @@ def restore(
         threads=threads,
         untrained=untrained,
     )
-    jobs = plan_jobs(
+    wanted = _task(choice)
+    named = plan_jobs(
         inputs,
-        task_of(choice),
+        wanted,
         out=out,
         kind=form,
         overwrite=overwrite,
@@ -202,26 +210,37 @@ def restore(
         series=series,
         pixels=pixels,
     )
-    if choice.model is None:
-        output.note(EMBEDDED_NOTE)
-    with _watched() as tell:
-        done = list(
-            restore_files(
-                jobs,
-                choice,
-                options,
-                scheduler=scheduler,
-                workers=workers,
-                on_progress=tell,
-            )
+    work = named.after(look_at(named.jobs, wanted, choice, options))
+    fail_fast = fail_fast or work.files == 1
+    if work.refused and fail_fast:
+        raise work.refused[0].to_error()
+    outcomes: Sequence[RestoredFile | RefusedFile] = ()
+    if work.jobs:
+        if artifact is not None:
+            _check_exported(artifact)
+        if choice.model is None:
+            output.note(EMBEDDED_NOTE)
+        outcomes = _restored(
+            work.jobs, choice, options, scheduler=scheduler, workers=workers, fail_fast=fail_fast
         )
-    output.print_result([one.to_dict() for one in done], _table(done), as_json=as_json)
+    _report(work, outcomes, as_json=as_json)
+
+
+def _task(choice: "ModelChoice") -> str:
+    """The task that is asked for, or that the model's file says; else the loaded model's."""
+    from unifmir.zoo.restore.model_choice import known_task
+
+    known = known_task(choice)
+    if known is not None:
+        return known
+    from unifmir.zoo.restore.predictors import task_of
+
+    return task_of(choice)
 
 
 def _model(model: str | None, artifact: Path | None) -> str | Path | None:
     """The model or file to run; UnifmirError if both are given or the file is not there."""
     from unifmir.errors import UnifmirError
-    from unifmir.zoo.restore.predictors import exported_path
 
     if artifact is None:
         return model
@@ -229,11 +248,67 @@ def _model(model: str | None, artifact: Path | None) -> str | Path | None:
         raise UnifmirError("give either --model or --artifact, not both")
     if not artifact.is_file():
         raise UnifmirError(f"{artifact}: no such file; `unifmir export` makes one")
+    return artifact
+
+
+def _check_exported(artifact: Path) -> None:
+    from unifmir.errors import UnifmirError
+    from unifmir.zoo.restore.predictors import exported_path
+
     if exported_path(artifact) is None:
         raise UnifmirError(
             f"{artifact}: not a name that `unifmir export` gives; a checkpoint goes after --model"
         )
-    return artifact
+
+
+def _restored(
+    jobs: "Sequence[Job]",
+    choice: "ModelChoice",
+    options: "Options",
+    *,
+    scheduler: str | None,
+    workers: int | None,
+    fail_fast: bool,
+) -> "list[RestoredFile | RefusedFile]":
+    from unifmir.zoo.restore.files import restore_files
+
+    with _watched() as tell:
+        return list(
+            restore_files(
+                jobs,
+                choice,
+                options,
+                scheduler=scheduler,
+                workers=workers,
+                fail_fast=fail_fast,
+                on_progress=tell,
+            )
+        )
+
+
+def _report(
+    work: "WorkList", outcomes: "Sequence[RestoredFile | RefusedFile]", *, as_json: bool
+) -> None:
+    """Say what became of each file; exit with 1 if one was refused."""
+    from unifmir.zoo.restore.outputs import RefusedFile
+
+    done = [one for one in outcomes if not isinstance(one, RefusedFile)]
+    refused = [*work.refused, *(one for one in outcomes if isinstance(one, RefusedFile))]
+    skipped = [
+        {"status": "skipped", "input": str(job.source), "reason": f"{job.target} exists"}
+        for job in work.skipped
+    ]
+    documents = [*(one.to_dict() for one in done), *skipped, *(one.to_dict() for one in refused)]
+    output.print_result(documents, _table(done) if done else "", as_json=as_json)
+    for row in skipped:
+        output.note(f"skipped: {row['input']}: {row['reason']}")
+    for one in refused:
+        output.note(f"refused: {one.reason}")
+    if work.files > 1:
+        counts = f"{len(done)} restored, {len(skipped)} skipped, {len(refused)} refused"
+        output.note(f"{work.files} files: {counts}")
+    if refused:
+        raise SystemExit(output.CHECK_FAILED)
 
 
 def _tile(text: str) -> int | None:
@@ -324,7 +399,7 @@ def _table(done: "Sequence[RestoredFile]") -> str:
     ]
     columns = (
         "result",
-        "t x c x z x y x x",
+        "shape (tczyx)",
         "model",
         "ran",
         "tiles",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from unifmir.model import Provenance
 
 LINEAGE_SCHEMA = 1
+REPORT_SUFFIX = ".report.json"
+"""Ending of the name of an artifact's report, after the artifact's whole name."""
 IMAGE, RESTORED = "image", "restored"
 """Names of an artifact's one input and one output."""
 

@@ -20,9 +20,9 @@ from unifmir.export.base import Artifact, Credit, Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
-from unifmir.export.lineage import lineage_of
+from unifmir.export.lineage import REPORT_SUFFIX, lineage_of
 from unifmir.export.verification import ExpectedOutputs, check
-from unifmir.export.verification_report import REPORT_SUFFIX, Report
+from unifmir.export.verification_report import Report
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
 from unifmir.interfaces import InputKind

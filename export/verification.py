@@ -16,10 +16,10 @@ from unifmir.errors import ExportError
 from unifmir.export.base import Exporter
 from unifmir.export.cases import Case, cases
 from unifmir.export.formats import FORMATS
-from unifmir.export.lineage import Lineage
+from unifmir.export.lineage import REPORT_SUFFIX, Lineage
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Session
-from unifmir.export.verification_report import REPORT_SUFFIX, CaseResult, Report
+from unifmir.export.verification_report import CaseResult, Report
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind
 from unifmir.model import image_interface

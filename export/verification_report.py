@@ -8,7 +8,6 @@ from unifmir.export.lineage import Lineage, artifact_versions
 from unifmir.json_values import JsonOutput
 from unifmir.machine import platform_facts
 
-REPORT_SUFFIX = ".report.json"
 REPORT_SCHEMA = 1
 
 

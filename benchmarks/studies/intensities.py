@@ -34,7 +34,8 @@ from unifmir.tasks import TASKS
 from unifmir.tasks.base import Intensity
 from unifmir.training.evaluation import fitted_to, simulate_held_out
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import predictor_for
 
 SEED = 0
 DARKEST_PERCENT = 25

@@ -23,8 +23,9 @@ from unifmir.machine import library_versions
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
+from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job
-from unifmir.zoo.restore.predictors import ModelChoice
+from unifmir.zoo.restore.restored_file import RestoredFile
 
 TASK, TILE = "sr", 256
 SEED = 0
@@ -76,11 +77,13 @@ def seconds(source: Path, workers: int) -> float:
     """Seconds from the plan to the published image, with so many workers of one thread."""
     target = source.with_name("out.ome.zarr")
     choice = ModelChoice(task=TASK, device="cpu", threads=1)
-    done = list(
-        restore_on_cluster([Job(source, target)], choice, Options(tile=TILE), workers=workers)
+    options = Options(tile=TILE)
+    (done,) = restore_on_cluster(
+        [Job(source, target)], choice, options, workers=workers, fail_fast=True
     )
+    assert isinstance(done, RestoredFile)  # what is refused is raised
     shutil.rmtree(target)
-    return done[0].seconds
+    return done.seconds
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from unifmir.model import build
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array
 from unifmir.samples import sample
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import predictor_for
 
 SHAPE = (41, 626, 1015)
 SIDES = (64, 128, 192, 256)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxslim
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converter
 
@@ -125,6 +124,9 @@ def _with_bf16_convolutions(model: ModelProto) -> ModelProto:
 
 
 def _simplified(model: ModelProto) -> ModelProto:
+    # Here, as it brings sympy along, and reading a file's lineage needs neither.
+    import onnxslim
+
     slim: ModelProto = onnxslim.slim(onnx.load_from_string(model.SerializeToString()))
     if slim.ByteSize() > SLIM_GROWTH * model.ByteSize():
         logger.info("simplified graph is larger (%d bytes): kept as traced", slim.ByteSize())

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import onnxruntime
-
 from unifmir.errors import ExportError
 from unifmir.export.runtimes.base import (
     STORED,
@@ -23,6 +21,8 @@ from unifmir.export.runtimes.base import (
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
+    # Imported where a file is opened: that a machine has it makes no other runtime wait for it.
+    import onnxruntime
     from torch import nn
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -53,7 +53,9 @@ class OnnxRuntime(Runtime):
 
 def _load_session(
     path: Path, provider: tuple[str, dict[str, str]], threads: int
-) -> onnxruntime.InferenceSession:
+) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -72,13 +74,13 @@ def _load_session(
     return session
 
 
-def _host(session: onnxruntime.InferenceSession, wanted: str, threads: int) -> HostSession:
+def _host(session: "onnxruntime.InferenceSession", wanted: str, threads: int) -> HostSession:
     used = list(session.get_providers())
     ran = _facts(session, "cpu", threads)
     return HostSession(_compute(session), ran, provider_fallbacks(wanted, used))
 
 
-def _compute(session: onnxruntime.InferenceSession) -> Callable[[Image], Image]:
+def _compute(session: "onnxruntime.InferenceSession") -> Callable[[Image], Image]:
     name = session.get_inputs()[0].name
 
     def compute(image: Image) -> Image:
@@ -88,7 +90,9 @@ def _compute(session: onnxruntime.InferenceSession) -> Callable[[Image], Image]:
     return compute
 
 
-def _facts(session: onnxruntime.InferenceSession, device: str, threads: int) -> dict[str, Any]:
+def _facts(session: "onnxruntime.InferenceSession", device: str, threads: int) -> dict[str, Any]:
+    import onnxruntime
+
     used = list(session.get_providers())
     ours = session.get_modelmeta().custom_metadata_map
     kinds = f"{ours['precision']} {ours['variant']}" if "variant" in ours else ""
@@ -136,7 +140,7 @@ class OnnxCudaSession:
 
     def __init__(
         self,
-        session: onnxruntime.InferenceSession,
+        session: "onnxruntime.InferenceSession",
         index: int,
         stream: Any,
         ran: Mapping[str, Any],
@@ -176,6 +180,8 @@ class OnnxCudaSession:
         return None
 
     def _bound(self, image: Image) -> Any:
+        import onnxruntime
+
         binding = self._session.io_binding()
         there = onnxruntime.OrtValue.ortvalue_from_numpy(image, "cuda", self._index)
         binding.bind_ortvalue_input(self._input, there)

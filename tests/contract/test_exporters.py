@@ -19,10 +19,10 @@ from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
+from unifmir.export.lineage import REPORT_SUFFIX
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.export.runtimes.tensorrt.library import library
-from unifmir.export.verification_report import REPORT_SUFFIX
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 

@@ -22,8 +22,10 @@ from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import dask_run, local_workers, tile_worker
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 from unifmir.zoo.restore.files import restore_file
-from unifmir.zoo.restore.outputs import Job, plan_jobs
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.outputs import Job, RefusedFile, plan_jobs
+from unifmir.zoo.restore.predictors import predictor_for
+from unifmir.zoo.restore.restored_file import RestoredFile
 
 distributed = pytest.importorskip("distributed", reason="an extra")
 pytest.importorskip("zarr", reason="an extra")
@@ -69,10 +71,19 @@ def pixels(path: Path) -> np.ndarray:
 
 def expected(folder: Path, choice: ModelChoice, kind: str | None = None) -> list[np.ndarray]:
     """What one process makes of the images."""
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "local", kind=kind)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "local", kind=kind).jobs
     predictor = predictor_for(choice)
     assert all(restore_file(job, predictor, OPTIONS).tiles > 4 for job in jobs)
     return [pixels(job.target) for job in jobs]
+
+
+def all_restored(outcomes: Iterator[RestoredFile | RefusedFile]) -> list[RestoredFile]:
+    """The restored files, of a run that refuses none."""
+    done = []
+    for one in outcomes:
+        assert isinstance(one, RestoredFile), one
+        done.append(one)
+    return done
 
 
 class Killing:
@@ -98,13 +109,14 @@ class Killing:
 @pytest.mark.slow  # a scheduler's turns take seconds
 @pytest.mark.parametrize("kind", ["zarr", "tiff"])
 def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind):
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind=kind)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind=kind).jobs
     shares: dict[str, list[float]] = {}
 
     def tell(job, progress):
         shares.setdefault(job.source.name, []).append(progress.pixels_done / progress.pixels)
 
-    done = list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads, on_progress=tell))
+    outcomes = restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads, on_progress=tell)
+    done = all_restored(outcomes)
     assert {result.job for result in done} == set(jobs)
     for job, local_result in zip(jobs, expected(folder, choice, kind), strict=True):
         np.testing.assert_array_equal(pixels(job.target), local_result)
@@ -120,7 +132,7 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
 @pytest.mark.slow  # each worker that is started again loads PyTorch
 def test_a_worker_that_is_killed_loses_nothing(folder, choice):
     (folder / "b.tif").unlink()
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     tell = Killing(times=1, every=3)
     list(restore_on_cluster(jobs, choice, OPTIONS, workers=2, on_progress=tell))
     assert tell.left == 0
@@ -130,7 +142,7 @@ def test_a_worker_that_is_killed_loses_nothing(folder, choice):
 
 @pytest.mark.slow  # each worker that is started again loads PyTorch
 def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(folder, choice):
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     tell = Killing(times=5, every=6)
     list(restore_on_cluster(jobs, choice, OPTIONS, workers=3, on_progress=tell))
     assert tell.left == 0
@@ -141,7 +153,7 @@ def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(fold
 @pytest.mark.slow  # a process is killed
 def test_a_run_whose_client_died_goes_on_with_its_finished_tiles(threads, folder, choice):
     (folder / "b.tif").unlink()
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     seen = []
 
     def stop(_job, progress):
@@ -152,7 +164,7 @@ def test_a_run_whose_client_died_goes_on_with_its_finished_tiles(threads, folder
     with pytest.raises(KeyboardInterrupt):
         list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads, on_progress=stop))
     assert not jobs[0].target.exists()
-    (done,) = restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads)
+    (done,) = all_restored(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert done.tiles_resumed == 5
     (local_result,) = expected(folder, choice, "zarr")
     np.testing.assert_array_equal(pixels(jobs[0].target), local_result)
@@ -188,8 +200,8 @@ def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
     calls.clear()
     (folder / "b.tif").unlink()
     monkeypatch.setattr(tile_worker, "restore_one_tile", failing_sometimes)
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
-    (done,) = restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads)
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
+    (done,) = all_restored(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert sorted(calls) == sorted([*range(done.tiles)] * 2)
 
 
@@ -205,10 +217,29 @@ def test_what_fails_again_and_again_ends_the_run_with_its_reason(
     threads, folder, choice, monkeypatch, instead, error, told
 ):
     monkeypatch.setattr(tile_worker, "restore_one_tile", instead)
-    jobs = plan_jobs([str(folder / "a.tif")], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder / "a.tif")], "sr", out=folder / "dask", kind="zarr").jobs
     with pytest.raises(error, match=told):
-        list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
+        list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads, fail_fast=True))
     assert not jobs[0].target.exists()
+
+
+def refusing_one(work, index):
+    """In place of `restore_one_tile`: a tile of the first image turns out to be damaged."""
+    if work.job.source.name == "a.tif" and index == 3:
+        raise ImageError("the image is damaged")
+    return restored(work, index)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "tiff"])
+def test_one_image_that_fails_leaves_the_others_and_nothing_of_itself(
+    threads, folder, choice, monkeypatch, kind
+):
+    monkeypatch.setattr(tile_worker, "restore_one_tile", refusing_one)
+    work = plan_jobs([str(folder)], "sr", out=folder / "dask", kind=kind)
+    outcomes = list(restore_on_cluster(work.jobs, choice, OPTIONS, scheduler=threads))
+    (refused,) = (one for one in outcomes if isinstance(one, RefusedFile))
+    assert refused.reason == f"{folder / 'a.tif'}: the image is damaged"
+    assert {path.name for path in (folder / "dask").iterdir()} == {work.jobs[1].target.name}
 
 
 def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, monkeypatch):
@@ -220,7 +251,7 @@ def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, 
         most.append(len(self._running))
 
     monkeypatch.setattr(dask_run._Run, "_hand_out", counted)
-    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr")
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert max(most) == 2 * dask_run.IN_FLIGHT
 

@@ -60,18 +60,11 @@ def prune(model: Network, task: str) -> Network:
     ExportError
         If an output differs.
     """
-    TASKS.require(task)
-    config = _child_config(model, task)
-    state = model.state_dict()
-    kept = kept_keys(model, task)
-    child = models.build(config)
-    weight = next(model.parameters())
-    child.to(device=weight.device, dtype=weight.dtype)
-    child.load_state_dict({new: state[old] for old, new in kept.items()})
-    comparisons = _compared(model, child, config)
+    child = task_network(model, task)
+    comparisons = _compared(model, child, child.config)
     parent = model.source or Provenance(name=model.kind, sha256="")
-    child.source = Provenance(name=f"{PurePath(parent.name).stem}-{task}", sha256="")
-    after = child.state_dict()
+    state, after = model.state_dict(), child.state_dict()
+    kept = kept_keys(model, task)
     child.certificate = PruneCertificate(
         task=task,
         parent=parent,
@@ -84,6 +77,27 @@ def prune(model: Network, task: str) -> Network:
         child_sha256=tensors_sha256(after),
         comparisons=comparisons,
     )
+    return child
+
+
+def task_network(model: Network, task: str) -> Network:
+    """The network that `prune` gives, without its comparisons and certificate.
+
+    For running it at once: the comparisons take longer than a small image does.
+
+    Raises
+    ------
+    CheckpointError
+        If `model` has no such task.
+    """
+    TASKS.require(task)
+    child = models.build(_child_config(model, task))
+    weight = next(model.parameters())
+    child.to(device=weight.device, dtype=weight.dtype)
+    state = model.state_dict()
+    child.load_state_dict({new: state[old] for old, new in kept_keys(model, task).items()})
+    parent = model.source or Provenance(name=model.kind, sha256="")
+    child.source = Provenance(name=f"{PurePath(parent.name).stem}-{task}", sha256="")
     return child
 
 

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from unifmir.checkpoint.header import MAX_HEADER_BYTES
 from unifmir.checkpoint.model_package import unpacked_weights
 from unifmir.checkpoint.record import metadata_of_lineage
 from unifmir.checkpoint.script_archive import read_script_archive
@@ -36,8 +37,6 @@ SAFETENSORS_DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-MAX_HEADER_BYTES = 100_000_000
-"""Limit of the safetensors format."""
 
 # torch.load on files that are not what they claim: UnpicklingError (bad opcodes, refused globals),
 # RuntimeError (storages, zip reader, memory; includes NotImplementedError and RecursionError),

@@ -60,9 +60,11 @@ def relative_position_index(window: int) -> Tensor:
     Returns
     -------
     Tensor, shape (window**2, window**2), int64
+        On the CPU, whatever the default device: on "meta", where files are checked, PyTorch would
+        import its compiler for this arithmetic, which takes as long as the rest of it.
     """
-    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-    y, x = y.flatten(), x.flatten()
+    side = torch.arange(window, device="cpu")
+    y, x = side.repeat_interleave(window), side.repeat(window)
     dy = y[:, None] - y[None, :] + window - 1
     dx = x[:, None] - x[None, :] + window - 1
     return dy * (2 * window - 1) + dx
@@ -79,7 +81,7 @@ class WindowAttention(nn.Module):
         self.head_dim = embed_dim // num_heads
         table = torch.zeros((2 * window_size - 1) ** 2, num_heads)
         self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
-        index = relative_position_index(window_size)
+        index = relative_position_index(window_size).to(table.device)
         self.register_buffer("relative_position_index", index, persistent=False)
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)

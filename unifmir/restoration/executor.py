@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unifmir.errors import TooLittleMemoryError
+from unifmir.errors import ImageError, TooLittleMemoryError
 from unifmir.images.arrays import ArraySink, ArraySource
 from unifmir.images.base import AXES, ImageInfo, Sink, Source
 from unifmir.normalize import FloatImage
@@ -116,7 +116,7 @@ def restore(
     """Restore an image to a sink and publish it.
 
     On any exception, KeyboardInterrupt included: with a journal what is finished is kept for the
-    next run, without one the sink is discarded.
+    next run, unless the image is at fault; without one the sink is discarded.
 
     Parameters
     ----------
@@ -245,9 +245,12 @@ def _restore(
                 work.finished(tile)
         work.commit()
         sink.publish()
-    except BaseException:
-        if journal is None:
+    except BaseException as error:
+        # An image that is at fault fails again: nothing of it is kept. Nor is what holds no tile.
+        if journal is None or isinstance(error, ImageError) or not work.tiles:
             sink.discard()
+            if journal is not None:
+                journal.delete()
         else:
             work.commit()
         raise
@@ -278,7 +281,8 @@ class _Progression:
         self._plan, self._sink, self._journal = plan, sink, journal
         self._on_progress = on_progress
         self._voxels = self._resumed = sum(_voxels(plan.tiles[index]) for index in done)
-        self._tiles = len(done)
+        self.tiles = len(done)
+        """Tiles in the sink, by this run or an earlier one."""
         self._pending: list[int] = []
         self._began, self._committed = began, time.monotonic()
 
@@ -289,7 +293,7 @@ class _Progression:
 
     def finished(self, tile: Tile) -> None:
         """A tile is in the sink."""
-        self._tiles += 1
+        self.tiles += 1
         self._voxels += _voxels(tile)
         self._pending.append(tile.index)
         if time.monotonic() - self._committed >= COMMIT_SECONDS:
@@ -312,7 +316,7 @@ class _Progression:
         self._on_progress(
             RestorationProgress(
                 tiles=len(self._plan.tiles),
-                tiles_done=self._tiles,
+                tiles_done=self.tiles,
                 pixels=pixels,
                 pixels_done=round(pixels * self._voxels / voxels),
                 pixels_resumed=round(pixels * self._resumed / voxels),

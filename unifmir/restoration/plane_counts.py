@@ -35,23 +35,32 @@ def plane_axis(source: Source, wanted: int, choice: PlaneChoice) -> Axis | None:
             "planes, say so (--axes zyx)"
         )
     if choice == "resample":
-        logger.warning(
-            "%s: its %d planes are interpolated to the %d that this model projects",
-            name,
-            planes,
-            wanted,
-        )
         return Axis(planes, wanted, (planes - 1) / max(1, wanted - 1), 0.0, "linear")
     if planes < wanted:
         raise ImageError(
             f"{name} has {planes} planes, too few to crop the {wanted} that this model projects: "
             "let them be interpolated (--planes resample)"
         )
-    first = _around_surface(source, wanted)
+    return Axis(planes, wanted, 1.0, float(_around_surface(source, wanted)), "linear")
+
+
+def tell_planes(source: Source, axis: Axis | None) -> None:
+    """Warn of what `plane_axis` does to a stack."""
+    planes, name = source.shape[2], source.info.name
+    if axis is None:
+        return
+    if axis.step != 1.0:
+        logger.warning(
+            "%s: its %d planes are interpolated to the %d that this model projects",
+            name,
+            planes,
+            axis.after,
+        )
+        return
+    first = int(axis.offset)
     logger.warning(
-        "%s: planes %d to %d of its %d are projected", name, first, first + wanted - 1, planes
+        "%s: planes %d to %d of its %d are projected", name, first, first + axis.after - 1, planes
     )
-    return Axis(planes, wanted, 1.0, float(first), "linear")
 
 
 def _around_surface(source: Source, wanted: int) -> int:

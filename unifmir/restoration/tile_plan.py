@@ -14,18 +14,18 @@ from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z, tile_geometry
+from unifmir.restoration.image_check import sampling_of
 from unifmir.restoration.intensity_line import IntensityLine
 from unifmir.restoration.percentiles import measure_range
+from unifmir.restoration.plane_counts import tell_planes
 from unifmir.restoration.receptive_field import Reach
 from unifmir.restoration.recorded_sampling import RecordedSampling, radius_px, recorded_sampling
-from unifmir.restoration.resampling import Axes, Resampled, StackView, needs
+from unifmir.restoration.resampling import Axes, StackView, needs
 from unifmir.restoration.restoration_options import Options, intensity_of, normalization_of
 from unifmir.restoration.sampling_levels import (
     Level,
-    base_axes,
     info_of_result,
     level_view,
-    levels_of,
     with_z_step,
 )
 from unifmir.restoration.tile_size import (
@@ -257,13 +257,12 @@ def plan_restoration(
     """
     options = options or Options()
     config = predictor.config
+    sampling = sampling_of(source, config, options)
+    base, size, levels = sampling.base, sampling.size, sampling.levels
     info = with_z_step(config, source.info, options.z_factor)
     normalization, intensity = normalization_of(config, options), intensity_of(config, options)
-    base = base_axes(config, source, options)
-    size = Resampled(StackView(source, 0, 0), base).size
-    levels = levels_of(config, info, size, options.pixel_size_um, options.correct_sampling)
-    for level in levels:
-        check_image_size(config, level.size)
+    if interface_of(config).depth == "fixed":
+        tell_planes(source, base[Z])
     notes: tuple[str, ...] = ()
     lines: tuple[tuple[IntensityLine, ...], ...] = ()
     local = intensity == "local" and prod(source.shape) > KEPT_VOXELS
@@ -299,30 +298,6 @@ def plan_restoration(
         lines=lines,
         notes=notes,
     )
-
-
-def check_image_size(config: SingleConfig, size: Size) -> None:
-    """Refuse an image that the network cannot read.
-
-    Raises
-    ------
-    ImageError
-        Says what was expected, and what to do.
-    """
-    interface, signature, planes = interface_of(config), config.signature, size[Z]
-    if interface.depth == "fixed" and planes != signature.channels:
-        raise ImageError(f"the stack has {planes} planes; this model projects {signature.channels}")
-    if not interface.lenses:
-        return
-    n = interface.lens_px(signature)
-    if planes != 1:
-        raise ImageError(f"a light field is a single plane; this image has {planes}")
-    if size[Y] % n or size[X] % n:
-        raise ImageError(
-            f"the light field is {size[X]} x {size[Y]} pixels, expected multiples of {n}, the "
-            "pixels behind a lens. Crop it so that it begins and ends with a whole lens, or say "
-            "how many pixels a lens has (--lens-pitch 15.4)"
-        )
 
 
 def _margin(config: SingleConfig, base: Axes) -> Size:

@@ -18,7 +18,8 @@ from unifmir.machine import available_cores, instructions, library_versions
 from unifmir.precision.element_types import Precision
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor.checkups import Finding
-from unifmir.zoo.restore.predictors import ModelChoice, candidates, open_model, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import candidates, open_model, predictor_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
-from unifmir.zoo.restore.outputs import Job, OnProgress
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for, usable_device
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.outputs import Job, OnProgress, RefusedFile
+from unifmir.zoo.restore.predictors import predictor_for, usable_device
 from unifmir.zoo.restore.restored_file import (
     RestoredFile,
     create_output,
@@ -117,9 +118,12 @@ def restore_files(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
+    fail_fast: bool = False,
     on_progress: OnProgress | None = None,
-) -> Iterator[RestoredFile]:
+) -> Iterator[RestoredFile | RefusedFile]:
     """Restore files, in this process or on several; each is there when it is yielded.
+
+    A file that fails does not stop the others.
 
     Parameters
     ----------
@@ -131,24 +135,42 @@ def restore_files(
         Address of a Dask scheduler whose workers restore.
     workers : int, optional
         Processes on this machine; where not given, `default_workers` decides.
+    fail_fast : bool
+        Raise the first file's error instead.
     on_progress : callable, optional
 
     Raises
     ------
     UnifmirError
-        As `restore_file` and `unifmir.zoo.restore.cluster.dask_run.restore_on_cluster`.
+        The model cannot be had or run; with `fail_fast` also as `restore_file` and
+        `unifmir.zoo.restore.cluster.dask_run.restore_on_cluster`.
     """
     count = workers or default_workers(len(jobs), usable_device(choice.device))
     if scheduler is not None or workers is not None or count > 1:
         from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 
         yield from restore_on_cluster(
-            jobs, choice, options, scheduler=scheduler, workers=count, on_progress=on_progress
+            jobs,
+            choice,
+            options,
+            scheduler=scheduler,
+            workers=count,
+            fail_fast=fail_fast,
+            on_progress=on_progress,
         )
         return
     predictor = predictor_for(choice)
     for job in jobs:
-        yield restore_file(job, predictor, options, on_progress=on_progress)
+        outcome: RestoredFile | RefusedFile
+        try:
+            outcome = restore_file(job, predictor, options, on_progress=on_progress)
+        # Exception: what a library raises on one damaged file is no reason to leave the rest.
+        except Exception as error:
+            outcome = RefusedFile(job.source, error)
+            if fail_fast:
+                raise outcome.to_error() from error
+            logger.debug("%s", job.source, exc_info=True)
+        yield outcome
 
 
 def default_workers(files: int, device: str) -> int:

@@ -1,20 +1,23 @@
 """Files to restore, and the names of their results."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unifmir.atomic import PREFIX
-from unifmir.errors import ImageError
+from unifmir.errors import ImageError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
 from unifmir.images.zarr import is_zarr
-from unifmir.restoration.executor import RestorationProgress
 from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    # Outputs are named, and images looked at, before torch is imported.
+    from unifmir.restoration.executor import RestorationProgress
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +59,58 @@ class Job:
     pixels: PixelChoice = "float32"
 
 
-OnProgress = Callable[[Job, RestorationProgress], None]
+OnProgress = Callable[[Job, "RestorationProgress"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that was not restored, and why. Nothing of it is left."""
+
+    source: Path
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """The reason, which names the file."""
+        if isinstance(self.error, UnifmirError | OSError):
+            return named(self.source, str(self.error))
+        return f"{self.source}: failed with {type(self.error).__name__}: {self.error}"
+
+    def to_error(self) -> Exception:
+        """An error of the same kind whose message names the file."""
+        if isinstance(self.error, UnifmirError):
+            return type(self.error)(self.reason)
+        return self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"status": "refused", "input": str(self.source), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkList:
+    """All files that inputs name."""
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Job, ...] = ()
+    """Files whose result exists."""
+    refused: tuple[RefusedFile, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """Number of all of them."""
+        return len(self.jobs) + len(self.skipped) + len(self.refused)
+
+    def after(self, look: "WorkList") -> "WorkList":
+        """The list once its jobs were looked at."""
+        return WorkList(look.jobs, self.skipped, self.refused + look.refused)
+
+
+def named(source: Path, message: str) -> str:
+    """A message about a file, which names it by its path."""
+    if str(source) in message:
+        return message
+    return f"{source}: {message.removeprefix(f'{source.name}: ')}"
 
 
 def plan_jobs(
@@ -70,7 +124,7 @@ def plan_jobs(
     axes: str | None = None,
     series: int | None = None,
     pixels: PixelChoice = "float32",
-) -> list[Job]:
+) -> WorkList:
     """Find the files that inputs name, and name their results.
 
     Parameters
@@ -99,14 +153,20 @@ def plan_jobs(
     pixels : {"float32", "input"}
         Pixels of the results.
 
-    Raises
-    ------
-    ImageError
-        An input does not exist or holds no image, a result exists, two would have one name, or a
-        result would replace a source.
+    Returns
+    -------
+    WorkList
+        Refused are inputs that do not exist or hold no image, and images whose result exists, would
+        be that of another too, or would replace a source.
     """
-    found = list(dict.fromkeys(path for text in inputs for path in find_images(text)))
-    sources = _once_a_set(found)
+    refused: list[RefusedFile] = []
+    found: list[Path] = []
+    for text in inputs:
+        try:
+            found += find_images(text)
+        except ImageError as error:
+            refused.append(RefusedFile(Path(text), error))
+    sources = _once_a_set(list(dict.fromkeys(found)))
     if out is not None and (suffix := _file_suffix(out)):
         _check_file(out, suffix, kind, sources)
         targets = [place_in_plate(path, out) or out for path in sources]
@@ -116,10 +176,19 @@ def plan_jobs(
         Job(source, target, axes, series, pixels)
         for source, target in zip(sources, targets, strict=True)
     ]
-    if skip_existing:
-        jobs = [job for job in jobs if not job.target.exists()]
-    _check(jobs, overwrite)
-    return jobs
+    skipped = [job for job in jobs if skip_existing and job.target.exists()]
+    resolved = {job.source.resolve() for job in jobs if job not in skipped}
+    taken: dict[Path, Path] = {}
+    kept = []
+    for job in (job for job in jobs if job not in skipped):
+        try:
+            _check(job, resolved, taken, overwrite)
+        except ImageError as error:
+            refused.append(RefusedFile(job.source, error))
+        else:
+            taken[job.target.resolve()] = job.source
+            kept.append(job)
+    return WorkList(tuple(kept), tuple(skipped), tuple(refused))
 
 
 def find_images(text: str) -> list[Path]:
@@ -237,20 +306,22 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
     return [field for path in images for field in fields_of(path) or [path]]
 
 
-def _check(jobs: Sequence[Job], overwrite: bool) -> None:
-    sources = {job.source.resolve() for job in jobs}
-    seen: dict[Path, Path] = {}
-    for source, target in ((job.source, job.target.resolve()) for job in jobs):
-        if target in seen:
-            raise ImageError(
-                f"{seen[target].name} and {source.name} would both become {target.name}: "
-                "restore them one by one, with another --out"
-            )
-        seen[target] = source
-        if target in sources:
-            raise ImageError(f"the result of {source} would replace it; choose another --out")
-        if target.exists() and not overwrite:
-            raise ImageError(
-                f"{target} exists: replace it (--overwrite), leave such images out "
-                "(--skip-existing), or choose another --out"
-            )
+def _check(
+    job: Job, sources: Collection[Path], taken: Mapping[Path, Path], overwrite: bool
+) -> None:
+    target = job.target.resolve()
+    if target in taken:
+        raise ImageError(
+            f"{taken[target].name} and {job.source.name} would both become {target.name}: "
+            "restore them one by one, with another --out"
+        )
+    if target in sources:
+        raise ImageError(
+            f"{job.source}: its result would replace {job.target}, which is to be restored too; "
+            "choose another --out"
+        )
+    if target.exists() and not overwrite:
+        raise ImageError(
+            f"{job.source}: {target} exists: replace it (--overwrite), leave such images out "
+            "(--skip-existing), or choose another --out"
+        )

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.checkpoint.pruning import prune, without_middle_group
+from unifmir.checkpoint.pruning import task_network, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
@@ -22,42 +22,16 @@ from unifmir.machine import available_cores
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 from unifmir.restoration.base import Placement, Predictor
-from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load_trained
+from unifmir.zoo.restore.model_choice import ModelChoice, known_task, report_beside
 from unifmir.zoo.restore.out_of_memory import with_memory_errors
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from unifmir.checkpoint.weight_sets import WeightKind
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """Which model restores, and how it runs. Can be pickled: workers open it themselves."""
-
-    model: str | Path | None = None
-    """Zoo id, checkpoint, or a file of `unifmir export`. None: the model that ships with the
-    package."""
-    task: str | None = None
-    """Needed where the model has several."""
-    weights: "WeightKind | None" = None
-    """`raw` or `ema`, where a checkpoint has both."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
-    precision: str = "fp32"
-    """Element type of the arithmetic; a file of `unifmir export` has its own."""
-    fast: bool = False
-    """Leave out the middle group of the network's body."""
-    runtime: str | None = None
-    """A name in `RUNTIMES`; None: the first in their order that is usable."""
-    threads: int | None = None
-    """Threads on the CPU; None: the physical cores this process may use."""
-    untrained: bool = False
-    """Take a reference model by its bare name, with fresh weights: for tests."""
 
 
 def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predictor:
@@ -158,8 +132,9 @@ def task_of(choice: ModelChoice) -> str:
     UnifmirError
         The model has several, and none is named.
     """
-    if choice.task is not None:
-        return TASKS[choice.task].name
+    known = known_task(choice)
+    if known is not None:
+        return known
     path = exported_path(choice.model)
     if path is not None:
         return FORMATS[format_of(path)].lineage(path).task
@@ -176,10 +151,7 @@ def _several(network: Network) -> UnifmirError:
 
 def _loaded(choice: ModelChoice) -> Network:
     if choice.model is None:
-        if choice.task is None:
-            raise UnifmirError(
-                "name the task, a model or an exported file (--task sr, for example)"
-            )
+        known_task(choice)  # an error where none is named
         logger.info("no model was named: %s is taken", EMBEDDED)
     model = choice.model if choice.model is not None else EMBEDDED
     return load_trained(model, task=choice.task, weights=choice.weights, untrained=choice.untrained)
@@ -243,7 +215,7 @@ def _single(choice: ModelChoice, network: Network) -> Network:
         raise _several(network)
     if choice.task in (None, network.task):
         return network
-    return prune(network, choice.task)
+    return task_network(network, choice.task)
 
 
 def _in_precision(network: Network, precision: str) -> "nn.Module":
@@ -278,6 +250,16 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
             f"{path.name} is {lineage.precision}: a file has its precision; export it again "
             f"with --precision {choice.precision}"
         )
+    sha256 = sha256_of(path)
+    verified = report_beside(path).get("sha256", sha256)
+    if verified != sha256:
+        logger.warning(
+            "%s is not the file that was verified: its report is about sha256 %s, this is %s; "
+            "`unifmir verify` tells whether it is the same picture",
+            path,
+            verified,
+            sha256,
+        )
     with exporter.runnable(path) as source:
         runtime, session = open_model(
             choice, lambda _: source, device, lineage.types, file_format=exporter.runnable_format
@@ -288,7 +270,7 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         lineage.interface,
         runtime=runtime,
         model=path.name,
-        weights=sha256_of(path),
+        weights=sha256,
         precision=str(lineage.types),
         fast=False,
     )

@@ -57,6 +57,7 @@ class RestoredFile:
         """Facts as JSON values; shapes are (T, C, Z, Y, X)."""
         plan = self.plan
         return {
+            "status": "restored",
             "input": str(self.job.source),
             "output": str(self.job.target),
             "shape": list(plan.shape),

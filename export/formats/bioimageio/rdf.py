@@ -10,10 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bioimageio.spec import ValidationContext, dump_description
-from bioimageio.spec.common import Sha256
-from bioimageio.spec.model import v0_5 as spec
-
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.formats.bioimageio.architecture import Bundle
 from unifmir.export.formats.bioimageio.card import (
@@ -87,6 +83,10 @@ def describe(contents: Contents, folder: Path) -> dict[str, Any]:
     folder : Path
         Holds every file of the package; the library reads and hashes them.
     """
+    # Here, as it takes as long to import as torch, and running a file needs none of it.
+    from bioimageio.spec import ValidationContext, dump_description
+    from bioimageio.spec.model import v0_5 as spec
+
     # Reading the files is left to the test on the finished zip, where a wrong hash must show.
     with ValidationContext(root=folder, file_name=RDF, perform_io_checks=False):
         description = spec.ModelDescr(**_fields(contents, folder))
@@ -150,7 +150,7 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
 
 
 def _file(folder: Path, name: str) -> dict[str, str]:
-    return {"source": name, "sha256": str(Sha256(sha256_of(folder / name)))}
+    return {"source": name, "sha256": sha256_of(folder / name)}
 
 
 def _stated(value: Person | Citation | QuantitativeEvaluation) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from unifmir.export.base import Artifact
 from unifmir.export.runtimes.base import HostSession, Image
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import predictor_for
 
 
 @pytest.fixture(autouse=True)

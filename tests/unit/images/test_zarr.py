@@ -25,7 +25,16 @@ from unifmir.images import (
     read_image_file,
     whole_region,
 )
-from unifmir.zoo.restore.outputs import plan_jobs
+from unifmir.zoo.restore.outputs import Job, plan_jobs
+
+
+def planned(inputs: list[str], task: str, **wishes: Any) -> tuple[Job, ...]:
+    """What `plan_jobs` would restore, when it refuses nothing."""
+    work = plan_jobs(inputs, task, **wishes)
+    if work.refused:
+        raise work.refused[0].to_error()
+    return work.jobs
+
 
 RNG = np.random.default_rng(8)
 FIVE = RNG.integers(0, 60000, (2, 3, 4, 45, 70), dtype=np.uint16)
@@ -330,7 +339,7 @@ def test_a_zipped_image_is_read_as_it_is(tmp_path: Path, name: str, inside: str)
     for opened in (source, pickle.loads(pickle.dumps(source))):
         assert np.array_equal(opened.read(whole_region(opened.shape))[0, 0], files.STACK)
         opened.close()
-    (job,) = plan_jobs([str(tmp_path / name)], "sr")
+    (job,) = planned([str(tmp_path / name)], "sr")
     assert job.target.name == ("named.sr.tif" if name == "named.zip" else "a.sr.ome.zarr")
 
 
@@ -357,7 +366,7 @@ def test_an_image_is_read_from_its_address(tmp_path: Path, served: str) -> None:
     files.zarr_image(
         tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
     )
-    (job,) = plan_jobs([f"{served}/a.ome.zarr"], "sr")
+    (job,) = planned([f"{served}/a.ome.zarr"], "sr")
     assert job.target == Path("a.sr.ome.zarr")
     source = open_source(job.source)
     assert (source.info.axes, source.info.name) == ("zyx", "a.ome.zarr")

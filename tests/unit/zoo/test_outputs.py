@@ -1,11 +1,12 @@
 """Which images an input names, what their results are called, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from unifmir.errors import ImageError
-from unifmir.zoo.restore.outputs import Job, output_path, plan_jobs
+from unifmir.zoo.restore.outputs import WorkList, output_path, plan_jobs
 
 
 @pytest.fixture
@@ -16,8 +17,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(jobs: list[Job]) -> list[str]:
-    return [job.source.name for job in jobs]
+def names(work: WorkList) -> list[str]:
+    return [job.source.name for job in work.jobs]
 
 
 @pytest.mark.parametrize(
@@ -53,28 +54,44 @@ def test_an_image_that_is_named_twice_is_restored_once(folder):
 
 
 def test_a_result_is_restored_when_it_is_named(folder):
-    (job,) = plan_jobs([str(folder / "a.sr.tif")], "denoise")
+    (job,) = plan_jobs([str(folder / "a.sr.tif")], "denoise").jobs
     assert job.target.name == "a.sr.denoise.tif"
+
+
+def refusals(work: WorkList) -> dict[str, str]:
+    return {one.source.name: one.reason for one in work.refused}
 
 
 def test_a_result_that_exists_is_refused_replaced_or_left_out(folder):
     inputs = [str(folder / "a.ome.tiff"), str(folder / "b.tif")]
-    with pytest.raises(ImageError, match=r"a\.sr\.tif exists: .*--overwrite"):
-        plan_jobs(inputs, "sr")
-    assert len(plan_jobs(inputs, "sr", overwrite=True)) == 2
-    assert names(plan_jobs(inputs, "sr", skip_existing=True)) == ["b.tif"]
+    kept = plan_jobs(inputs, "sr")
+    assert names(kept) == ["b.tif"]
+    assert re.search(r"a\.sr\.tif exists: .*--overwrite", refusals(kept)["a.ome.tiff"])
+    assert len(plan_jobs(inputs, "sr", overwrite=True).jobs) == 2
+    left_out = plan_jobs(inputs, "sr", skip_existing=True)
+    assert names(left_out) == ["b.tif"]
+    assert [job.source.name for job in left_out.skipped] == ["a.ome.tiff"]
+    assert left_out.files == 2
 
 
 def test_two_images_never_become_one_result(folder):
     (folder / "b.png").touch()
-    with pytest.raises(ImageError, match=r"would both become b\.sr\.tif"):
-        plan_jobs([str(folder / "b.png"), str(folder / "b.tif")], "sr")
+    work = plan_jobs([str(folder / "b.png"), str(folder / "b.tif")], "sr")
+    assert names(work) == ["b.png"]
+    assert "would both become b.sr.tif" in refusals(work)["b.tif"]
 
 
 def test_a_source_is_never_replaced(folder):
     inputs = [str(folder / "a.ome.tiff"), str(folder / "a.sr.tif")]
-    with pytest.raises(ImageError, match="would replace it"):
-        plan_jobs(inputs, "sr", overwrite=True)
+    work = plan_jobs(inputs, "sr", overwrite=True)
+    assert names(work) == ["a.sr.tif"]
+    assert "would replace" in refusals(work)["a.ome.tiff"]
+
+
+def test_one_input_that_names_nothing_leaves_the_others(folder):
+    work = plan_jobs([str(folder / "missing.tif"), str(folder / "b.tif")], "sr")
+    assert names(work) == ["b.tif"]
+    assert str(folder / "missing.tif") in refusals(work)["missing.tif"]
 
 
 @pytest.mark.parametrize(
@@ -86,5 +103,6 @@ def test_a_source_is_never_replaced(folder):
     ],
 )
 def test_an_input_without_images_is_refused(folder, text, told):
-    with pytest.raises(ImageError, match=told):
-        plan_jobs([str(folder / text)], "sr")
+    (refused,) = plan_jobs([str(folder / text)], "sr").refused
+    assert told in refused.reason
+    assert isinstance(refused.to_error(), ImageError)

@@ -23,7 +23,8 @@ from unifmir.precision.element_types import Precision
 from unifmir.restoration.base import Placement
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore import predictors
-from unifmir.zoo.restore.predictors import ModelChoice, candidates, predictor_for, task_of
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import candidates, predictor_for, task_of
 
 FP32 = Precision("fp32")
 EAGER = ModelChoice(device="cpu", runtime="eager", threads=1)

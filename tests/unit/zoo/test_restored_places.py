@@ -19,8 +19,18 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.restoration_options import Options
 from unifmir.version import __version__
 from unifmir.zoo.restore.files import restore_file
-from unifmir.zoo.restore.outputs import plan_jobs
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.outputs import Job, plan_jobs
+from unifmir.zoo.restore.predictors import predictor_for
+
+
+def planned(inputs: list[str], task: str, **wishes: Any) -> tuple[Job, ...]:
+    """What `plan_jobs` would restore, when it refuses nothing."""
+    work = plan_jobs(inputs, task, **wishes)
+    if work.refused:
+        raise work.refused[0].to_error()
+    return work.jobs
+
 
 FAST = Options(tile=64, halo=8)
 
@@ -32,7 +42,7 @@ def denoiser(tiny_single: Any) -> Predictor:
 
 
 def restored(predictor: Predictor, *inputs: Path, **keywords: Any) -> list[Path]:
-    jobs = plan_jobs([str(path) for path in inputs], "denoise", **keywords)
+    jobs = planned([str(path) for path in inputs], "denoise", **keywords)
     return [restore_file(job, predictor, FAST).job.target for job in jobs]
 
 
@@ -48,7 +58,7 @@ def test_fields_of_a_plate_go_where_plates_keep_them(tmp_path: Path, denoiser: P
     wells = [files.attributes_of(whole / well)["well"]["images"] for well in ("A/1", "B/2")]
     assert wells == [[{"path": "0"}, {"path": "1"}]] * 2
     # The plate of results is a plate: it stands for its fields too.
-    assert [job.source for job in plan_jobs([str(whole)], "sr")] == [whole / p for p in places]
+    assert [job.source for job in planned([str(whole)], "sr")] == [whole / p for p in places]
     assert open_source(made[0]).info.z_step_um == pytest.approx(0.4)
 
 
@@ -56,7 +66,7 @@ def test_a_well_or_field_that_is_named_goes_to_its_own_place(tmp_path: Path) -> 
     plate = files.plate(tmp_path / "p.ome.zarr", ["A/1", "A/2"])
 
     def targets(part: str, **keywords: Any) -> list[str]:
-        jobs = plan_jobs([str(plate / part)], "sr", **keywords)
+        jobs = planned([str(plate / part)], "sr", **keywords)
         return [job.target.relative_to(tmp_path).as_posix() for job in jobs]
 
     assert targets("A/2") == ["p.sr.ome.zarr/A/2/0"]
@@ -81,9 +91,9 @@ def test_an_image_of_several_in_a_zarr_has_a_name_of_its_own(tmp_path: Path) -> 
     zarr.open_group(str(several), mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
     for number in range(2):
         files.zarr_image(several / str(number), STACK, files.multiscales("zyx", (0.4, 0.1, 0.1)))
-    (job,) = plan_jobs([str(several / "1")], "sr")
+    (job,) = planned([str(several / "1")], "sr")
     assert job.target == tmp_path / "two.1.sr.ome.zarr"
-    (job,) = plan_jobs([str(several)], "sr", series=1)
+    (job,) = planned([str(several)], "sr", series=1)
     assert job.target == tmp_path / "two.series1.sr.ome.zarr"
 
 
@@ -108,7 +118,7 @@ def test_a_set_of_several_files_is_restored_once(tmp_path: Path) -> None:
     first, second = set_of_two(tmp_path)
     files.imagej(tmp_path / "other.tif", STACK)
     for inputs in ([str(tmp_path)], [str(tmp_path / "*.tif")], [str(first), str(second)]):
-        names = [job.source.name for job in plan_jobs(inputs, "sr")]
+        names = [job.source.name for job in planned(inputs, "sr")]
         assert [name for name in names if name != "other.tif"] == ["T0.ome.tif"]
     source = open_source(first)
     assert np.array_equal(
@@ -116,7 +126,7 @@ def test_a_set_of_several_files_is_restored_once(tmp_path: Path) -> None:
     )
     # A file whose set is not here is an image of its own, and is refused when it is opened.
     first.unlink()
-    assert [job.source.name for job in plan_jobs([str(tmp_path)], "sr")] == [
+    assert [job.source.name for job in planned([str(tmp_path)], "sr")] == [
         "T1.ome.tif",
         "other.tif",
     ]
@@ -135,7 +145,7 @@ def test_a_set_that_a_companion_describes_is_restored_once(tmp_path: Path) -> No
             f'MetadataFile="all.companion.ome" UUID="{files.file_uuid(9)}"/></OME>'
         )
         files.ome(tmp_path / f"T{t}.ome.tif", STACK[3 * t : 3 * t + 3], points)
-    (job,) = plan_jobs([str(tmp_path)], "sr")
+    (job,) = planned([str(tmp_path)], "sr")
     source = open_source(job.source)
     assert np.array_equal(source.read(whole_region(source.shape)), STACK.reshape(2, 1, 3, Y, X))
 
@@ -163,14 +173,14 @@ def test_the_file_that_out_names_is_the_result(
 def test_a_file_cannot_be_the_result_of_several_images_or_another_format(tmp_path: Path) -> None:
     inputs = [str(files.imagej(tmp_path / name, STACK)) for name in ("a.tif", "b.tif")]
     with pytest.raises(ImageError, match=r"r\.tif is the name of one file, and there are 2 images"):
-        plan_jobs(inputs, "sr", out=tmp_path / "r.tif")
+        planned(inputs, "sr", out=tmp_path / "r.tif")
     with pytest.raises(ImageError, match=r"r\.tif is the name of a tiff file"):
-        plan_jobs(inputs[:1], "sr", out=tmp_path / "r.tif", kind="zarr")
+        planned(inputs[:1], "sr", out=tmp_path / "r.tif", kind="zarr")
     for name in ("r.jpg", "r.czi", "r.npy"):
         with pytest.raises(ImageError, match=r"results are written as \.ome\.tiff"):
-            plan_jobs(inputs[:1], "sr", out=tmp_path / name)
+            planned(inputs[:1], "sr", out=tmp_path / name)
     (tmp_path / "folder.tif").mkdir()
-    (job,) = plan_jobs(inputs[:1], "sr", out=tmp_path / "folder.tif")
+    (job,) = planned(inputs[:1], "sr", out=tmp_path / "folder.tif")
     assert job.target == tmp_path / "folder.tif" / "a.sr.tif"
 
 
@@ -200,7 +210,7 @@ def test_relative_values_are_not_rounded(tmp_path: Path, tiny_single: Any) -> No
     tifffile.imwrite(tmp_path / "a.tif", STACK[0, :24, :24])
     choice = ModelChoice(task="volume", device="cpu", runtime="eager")
     predictor = predictor_for(choice, tiny_single("volume"))
-    (job,) = plan_jobs([str(tmp_path / "a.tif")], "volume", pixels="input")
+    (job,) = planned([str(tmp_path / "a.tif")], "volume", pixels="input")
     with pytest.raises(ImageError, match=r"a\.tif: volume gives relative values"):
         restore_file(job, predictor, Options())
 

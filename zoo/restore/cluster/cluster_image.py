@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from unifmir.errors import ImageError
 from unifmir.images.base import Sink, region_shape
 from unifmir.images.plates import add_field
 from unifmir.images.zarr import lies_in_zarr
@@ -19,8 +20,8 @@ from unifmir.zoo.restore.cluster.tile_worker import (
     TileWork,
     tile_work,
 )
+from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job
-from unifmir.zoo.restore.predictors import ModelChoice
 from unifmir.zoo.restore.restored_file import RestoredFile, create_output, warn_if_begun_anew
 
 
@@ -47,6 +48,8 @@ class ClusterImage:
     """Address of the worker that keeps the image's result; None: any restores its tiles."""
     started: float = field(default_factory=time.monotonic)
     peak_memory_bytes: int = 0
+    failure: Exception | None = None
+    """Why it is given up; what the workers still give is not taken in."""
 
     def record(self, result: FinishedTile) -> None:
         """Take in a finished tile: the worker wrote it, or it is written here."""
@@ -77,6 +80,17 @@ class ClusterImage:
             pixels_resumed=pixels * self.written_before // whole,
             seconds=self.seconds,
         )
+
+    def give_up(self, error: Exception) -> None:
+        """Hand out no more of its tiles."""
+        self.failure = error
+        self.waiting.clear()
+
+    def discard(self) -> None:
+        """Delete what lies aside, unless it is of use to a run after this one."""
+        if isinstance(self.failure, ImageError) or not self.written:
+            self.sink.discard()
+            self.journal.delete()
 
     def publish(self) -> RestoredFile:
         """Give the complete image its name."""

@@ -21,8 +21,8 @@ from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.cluster import tile_worker
 from unifmir.zoo.restore.cluster.cluster_image import ClusterImage, open_cluster_image
 from unifmir.zoo.restore.cluster.local_workers import local_cluster
-from unifmir.zoo.restore.outputs import Job, OnProgress
-from unifmir.zoo.restore.predictors import ModelChoice
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.outputs import Job, OnProgress, RefusedFile
 from unifmir.zoo.restore.restored_file import RestoredFile, open_journal
 
 logger = logging.getLogger(__name__)
@@ -53,8 +53,9 @@ def restore_on_cluster(
     *,
     scheduler: str | None = None,
     workers: int = 1,
+    fail_fast: bool = False,
     on_progress: OnProgress | None = None,
-) -> Iterator[RestoredFile]:
+) -> Iterator[RestoredFile | RefusedFile]:
     """Restore files with Dask.
 
     Parameters
@@ -68,11 +69,13 @@ def restore_on_cluster(
         Address of a scheduler, such as `tcp://host:8786`.
     workers : int
         Without a scheduler, processes on this machine: see `local_cluster`.
+    fail_fast : bool
+        Raise the first file's error, in place of going on with the others.
     on_progress : callable, optional
 
     Yields
     ------
-    RestoredFile
+    RestoredFile or RefusedFile
         In the order in which they are finished.
 
     Raises
@@ -80,13 +83,14 @@ def restore_on_cluster(
     MissingExtraError
         Dask is not installed.
     ClusterError
-        No worker came, or a tile failed again and again. What is finished is kept: the same call
-        goes on with it.
+        No worker came; with `fail_fast` also a tile that failed again and again. What is finished
+        is kept: the same call goes on with it.
     UnifmirError
-        An image cannot be read or restored.
+        The model cannot be had; with `fail_fast` also an image that cannot be read or restored.
     """
     with _connected(choice, options, scheduler, workers) as (client, chosen, settled):
-        yield from _Run(client, jobs, chosen, settled, on_progress).results()
+        run = _Run(client, jobs, chosen, settled, on_progress, fail_fast=fail_fast)
+        yield from run.results()
 
 
 @contextmanager
@@ -128,8 +132,11 @@ class _Run:
         choice: ModelChoice,
         options: Options,
         on_progress: OnProgress | None,
+        *,
+        fail_fast: bool,
     ) -> None:
         self._client = client
+        self._fail_fast = fail_fast
         # Workers run in other folders; an id of the zoo names no file here.
         model = choice.model
         if model is not None and Path(model).is_file():
@@ -144,8 +151,10 @@ class _Run:
         self._journals: dict[Path, Journal] = {}
         """Journals of files whose plan is being made."""
         self._ran: dict[str, Any] = {}
+        self._refused: deque[RefusedFile] = deque()
+        """Files to be told of."""
 
-    def results(self) -> Iterator[RestoredFile]:
+    def results(self) -> Iterator[RestoredFile | RefusedFile]:
         """Each file when it is finished."""
         from distributed import as_completed
 
@@ -155,14 +164,52 @@ class _Run:
         ).result()
         futures = as_completed()
         self._hand_out(futures)
+        yield from self._given_up()
         for future in futures:
             task = self._running.pop(future.key)
-            if future.status != "finished":
-                self._again.append(_retry(task, future))
-            elif (image := self._take_in(task, future.result())) is not None:
-                yield image.publish()
+            restored = None
+            # Exception: what fails for one image is no reason to leave the others.
+            try:
+                restored = self._settle(task, future)
+            except Exception as error:  # noqa: BLE001 - as said
+                self._give_up(task, error)
+            if restored is not None:
+                yield restored
             future.release()
             self._hand_out(futures)
+            yield from self._given_up()
+
+    def _settle(self, task: _Task, future: Any) -> RestoredFile | None:
+        """The restored file, if this was the last of it."""
+        if task.image is not None and task.image.failure is not None:
+            return None
+        if future.status != "finished":
+            self._again.append(_retry(task, future))
+            return None
+        image = self._take_in(task, future.result())
+        return None if image is None else image.publish()
+
+    def _give_up(self, task: _Task, error: Exception) -> None:
+        """Leave an image out; workers may still be at its tiles. With `fail_fast` raise."""
+        if self._fail_fast:
+            raise RefusedFile(task.job.source, error).to_error() from error
+        if task.image is not None:
+            task.image.give_up(error)
+            self._again = deque(one for one in self._again if one.image is not task.image)
+            return
+        self._journals.pop(task.job.target, None)
+        self._refused.append(RefusedFile(task.job.source, error))
+
+    def _given_up(self) -> Iterator[RefusedFile]:
+        """Files that were given up and that no worker is at any more."""
+        busy = {id(task.image) for task in self._running.values()}
+        for image in [one for one in self._active if one.failure is not None]:
+            if id(image) not in busy and image.failure is not None:
+                self._active.remove(image)
+                image.discard()
+                self._refused.append(RefusedFile(image.job.source, image.failure))
+        while self._refused:
+            yield self._refused.popleft()
 
     def _wait_for_workers(self) -> None:
         try:
@@ -177,7 +224,11 @@ class _Run:
         """Fill up the workers and no more: results that nobody took in would fill their memory."""
         places = IN_FLIGHT * max(1, len(self._client.nthreads()))
         while len(self._running) < places and (task := self._next()) is not None:
-            future = self._submit(task)
+            try:
+                future = self._submit(task)
+            except (UnifmirError, OSError) as error:
+                self._give_up(task, error)
+                continue
             self._running[future.key] = task
             futures.add(future)
 

@@ -12,7 +12,8 @@ import psutil
 from unifmir.machine import available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
 from unifmir.restoration.restoration_options import Options
-from unifmir.zoo.restore.predictors import ModelChoice, usable_device
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.predictors import usable_device
 
 STARTING_AGAIN = "1 hour"
 """Time that a killed worker may take to come back. After Dask's own 15 s it is given up for good,

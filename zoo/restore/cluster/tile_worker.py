@@ -21,8 +21,9 @@ from unifmir.restoration.intensities import with_lines
 from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
+from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job
-from unifmir.zoo.restore.predictors import ModelChoice, predictor_for
+from unifmir.zoo.restore.predictors import predictor_for
 from unifmir.zoo.restore.restored_file import source_identity
 
 
