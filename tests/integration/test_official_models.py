@@ -35,6 +35,7 @@ from unifmir.checkpoint.detect import detect
 from unifmir.cli.main import app
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.networks.base import Network
+from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue.index import find
@@ -94,11 +95,13 @@ def image_for(network: Network, tmp_path: Path) -> tuple[Path, np.ndarray]:
 def check_one_command_each(model_id: str, network: Network, tmp_path: Path) -> None:
     """Restore and export by the id; the picture is the network's, the weights are bit-equal."""
     image, raw = image_for(network, tmp_path)
-    options = ("--z-factor", 1) if network.task == "isotropic" else ()
-    restored = run("restore", image, "--model", model_id, *options, "--runtime", "eager")
+    z_factor = 1.0 if network.task == "isotropic" else None
+    told = ("--z-factor", z_factor) if z_factor else ()
+    restored = run("restore", image, "--model", model_id, *told, "--runtime", "eager")
     assert restored.exit_code == 0, restored.stderr
     found = tifffile.imread(tmp_path / f"cells.{network.task}.tif")
-    expected = unifmir.restore(raw, network, runtime="eager")
+    options = Options(z_factor=z_factor)
+    expected = unifmir.restore(raw, network, runtime="eager", options=options)
     np.testing.assert_array_equal(found, expected)
     out = tmp_path / "exported"
     exported = run("export", "--model", model_id, "--format", "safetensors", "--out", out, "--json")
