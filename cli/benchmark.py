@@ -17,6 +17,7 @@ from unifmir.cli.choices import (
     ViewChoice,
     WorkloadChoice,
 )
+from unifmir.cli.commands import Command, Group
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.text_tables import aligned
@@ -35,7 +36,7 @@ PlotsOption = Annotated[
     Path | None, typer.Option("--plots", help="Folder for plots as PNG and SVG.")
 ]
 app = typer.Typer(
-    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
 
 
@@ -159,7 +160,7 @@ def benchmark(
     _shown(results, form, views, plots, as_json=as_json)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     results: Annotated[Path, typer.Argument(help="File that `unifmir benchmark` wrote.")],
     form: FormOption = "text",
@@ -173,7 +174,7 @@ def show(
     _shown(read_results(results), form, views, plots, as_json=as_json)
 
 
-@app.command("diff")
+@app.command("diff", cls=Command)
 def diff(
     before: Annotated[Path, typer.Argument(help="Results file.")],
     after: Annotated[Path, typer.Argument(help="Results file.")],

@@ -30,7 +30,12 @@ def with_format_options(command: Callable[..., None]) -> Callable[..., None]:
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             default=False if kind is bool else None,
             annotation=Annotated[
-                _asked(kind), typer.Option(row.metadata["flag"], help=row.metadata["help"])
+                _asked(kind),
+                typer.Option(
+                    row.metadata["flag"],
+                    help=row.metadata["help"],
+                    rich_help_panel=f"Options of --format {name}",
+                ),
             ],
         )
         for name, options in OPTIONS.items()

@@ -3,12 +3,12 @@
 Nothing here or in the command modules imports torch before a command runs.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from unifmir.cli import benchmark, output, zoo
+from unifmir.cli.commands import Command, Commands
 from unifmir.cli.doctor import doctor
 from unifmir.cli.evaluate import evaluate
 from unifmir.cli.export import export
@@ -18,17 +18,6 @@ from unifmir.cli.restore import restore
 from unifmir.cli.train import train
 from unifmir.cli.verify import verify
 from unifmir.version import __version__
-
-
-class Commands(TyperGroup):
-    """The command group that reports known errors as one message, never as a traceback."""
-
-    # Any: the base class names a type that Typer keeps to itself.
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
-        with output.known_errors():
-            return super().invoke(ctx)
-
 
 app = typer.Typer(
     name="unifmir",
@@ -72,7 +61,7 @@ def root(
 
 
 for command in (restore, inspect, prune, export, verify, train, evaluate, doctor):
-    app.command(command.__name__)(command)
+    app.command(command.__name__, cls=Command)(command)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 

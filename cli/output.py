@@ -91,13 +91,17 @@ def known_errors() -> Iterator[None]:
 def logging_on_stderr(verbose: int) -> Iterator[None]:
     """Show log records on stderr meanwhile: warnings, with 1 also progress, with 2 everything.
 
-    Warnings of other packages are for developers and shown from 1 on.
+    Warnings of other packages are for developers and shown from 1 on, tifffile's remarks on files
+    too: what they mean for an image is said by our own errors, which name it.
     """
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logger, other = logging.getLogger("unifmir"), logging.getLogger("py.warnings")
     before = (logger.level, other.level, other.propagate)
+    remarks = logging.getLogger("tifffile")
+    remarks_before = remarks.disabled
+    remarks.disabled = remarks_before or not verbose
     logger.addHandler(handler)
     other.addHandler(handler)
     logger.setLevel(level)
@@ -113,6 +117,7 @@ def logging_on_stderr(verbose: int) -> Iterator[None]:
         logger.setLevel(before[0])
         other.setLevel(before[1])
         other.propagate = before[2]
+        remarks.disabled = remarks_before
 
 
 def _told(error: UnifmirError | OSError) -> str:

@@ -1,10 +1,8 @@
 """`unifmir restore`: images in, restored images out."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,19 +17,15 @@ from unifmir.cli.choices import (
     TaskChoice,
     WeightsChoice,
 )
+from unifmir.cli.restore_progress import watched
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
 if TYPE_CHECKING:
-    from unifmir.restoration.executor import RestorationProgress
     from unifmir.restoration.restoration_options import Options
     from unifmir.zoo.restore.model_choice import ModelChoice
     from unifmir.zoo.restore.outputs import Job, RefusedFile, WorkList
     from unifmir.zoo.restore.restored_file import RestoredFile
-
-
-LINE_EVERY_S = 30.0
-"""Seconds between lines of progress, printed where no terminal shows the bars."""
 
 
 def restore(
@@ -272,7 +266,7 @@ def _restored(
 ) -> "list[RestoredFile | RefusedFile]":
     from unifmir.zoo.restore.files import restore_files
 
-    with _watched() as tell:
+    with watched() as tell:
         return list(
             restore_files(
                 jobs,
@@ -327,60 +321,6 @@ def _centre(text: str | None) -> tuple[float, float] | None:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: expected a row and a column, as 9.9,9.1") from error
     return row, column
-
-
-@contextmanager
-def _watched() -> "Iterator[Callable[[Job, RestorationProgress], None]]":
-    """A bar for each image, or now and then a line where nobody watches."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        watch = _ProgressBars(bars, lines=not console.is_terminal)
-        try:
-            yield watch.tell
-        except KeyboardInterrupt:
-            output.note("what is finished is kept: give the same command again to go on")
-            raise
-
-
-class _ProgressBars:
-    """Progress of each image: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, bars: Any, *, lines: bool) -> None:
-        self._bars = bars
-        self._lines = lines
-        self._shown: dict[Path, Any] = {}
-        self._said = time.monotonic()
-
-    def tell(self, job: "Job", progress: "RestorationProgress") -> None:
-        """Update the image's bar."""
-        name = job.source.name
-        if job.source not in self._shown:
-            self._shown[job.source] = self._bars.add_task(name, total=progress.pixels, told="")
-            if progress.pixels_resumed:
-                part = progress.pixels_resumed / max(1, progress.pixels)
-                output.note(f"{name}: going on with an interrupted run, {part:.0%} is finished")
-        told = _rate(progress)
-        bar = self._shown[job.source]
-        self._bars.update(bar, completed=progress.pixels_done, total=progress.pixels, told=told)
-        if self._lines and time.monotonic() - self._said > LINE_EVERY_S:
-            self._said = time.monotonic()
-            part = progress.pixels_done / max(1, progress.pixels)
-            output.note(f"{name}: {part:.0%}, {told}")
-
-
-def _rate(progress: "RestorationProgress") -> str:
-    left = progress.seconds_left
-    told = f"{progress.megapixels_per_second:.3g} MP/s"
-    if left is None:
-        return told
-    minutes, seconds = divmod(round(left), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{told}, {hours}:{minutes:02}:{seconds:02} left"
 
 
 def _table(done: "Sequence[RestoredFile]") -> str:

@@ -8,6 +8,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import WeightsChoice
+from unifmir.cli.commands import Command, Group
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="zoo",
+    cls=Group,
     help="List, show, add, pull and verify models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -26,7 +28,7 @@ app = typer.Typer(
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id of a model.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_models(as_json: output.JsonFlag = False) -> None:
     """Show the models there are, and which of them are on this machine."""
     from unifmir.zoo.catalogue.index import entries
@@ -55,7 +57,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
     output.print_result(rows, text, as_json=as_json)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
     """Show everything a model's entry says, or what a reference model is."""
     from unifmir.zoo.catalogue.index import find
@@ -75,7 +77,7 @@ def _listed(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-@app.command("add")
+@app.command("add", cls=Command)
 def add(
     entry: Annotated[
         Path | None, typer.Argument(help="JSON file of an entry, as `zoo show --json` prints.")
@@ -153,7 +155,7 @@ def add(
     output.print_result(document, text, as_json=as_json)
 
 
-@app.command("pull")
+@app.command("pull", cls=Command)
 def pull(
     model_id: ModelId,
     offline: Annotated[
@@ -190,7 +192,7 @@ def pull(
     output.print_result(document, str(path), as_json=as_json)
 
 
-@app.command("verify")
+@app.command("verify", cls=Command)
 def verify(
     model_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id of a model; all of them if none.")

@@ -95,8 +95,15 @@ def read_values(kind: type[_T], values: Any) -> _T:
         raise CheckpointError("; ".join(_told(kind.__name__, d) for d in details)) from error
 
 
+def plain(message: str) -> str:
+    """A message of pydantic's without its own words before what the value should be."""
+    for start in ("Value error, ", "Assertion failed, ", "Input should be "):
+        message = message.removeprefix(start)
+    return message
+
+
 def _told(name: str, detail: "ErrorDetails") -> str:
     where = ".".join(map(str, (name, *detail["loc"])))
     found = "missing" if detail["type"] == "missing" else repr(detail["input"])[:80]
-    expected = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+    expected = _EXPECTED.get(detail["type"], plain(detail["msg"]))
     return f"{where} is {found}; expected {expected}"

@@ -53,7 +53,17 @@ class Registry(Mapping[str, T], Generic[T]):
         return row
 
     def require(self, name: str) -> None:
-        """UnknownNameError with the known names and the nearest, unless there is such a row."""
+        """UnknownNameError with the known names and the nearest, unless there is such a row.
+
+        Rows with `synonyms` are suggested for those.
+        """
+        if name not in self._targets:
+            for row in self:
+                if name.lower() in getattr(self[row], "synonyms", ()):
+                    known = ", ".join(self)
+                    raise UnknownNameError(
+                        f"unknown {self.what} {name!r}; did you mean {row!r}? known: {known}"
+                    )
         require_known(self.what, name, self._targets)
 
     def __contains__(self, name: object) -> bool:

@@ -92,10 +92,11 @@ def load_library(architecture: str = "native") -> ctypes.CDLL:
         digest.update(source.read_bytes())
     path = user_folder(CACHE, "cache", "native") / f"unifmir-{digest.hexdigest()[:24]}.so"
     if not path.exists():
-        logger.info("compiling the native kernels with %s", compiler)
+        logger.info("compiling the kernels for the CPU with %s, once on this machine", compiler)
         with writing(path) as aside:
             units = [str(source) for source in sources if source.suffix == ".c"]
             _compile([*command, *units, "-o", str(aside)])
+        logger.debug("the kernels are in %s", path)
     return _declared(ctypes.CDLL(str(path)))
 
 

@@ -246,6 +246,8 @@ class TaskSpec:
     workloads: Workloads
     card: CardText
     sample: SampleFile
+    synonyms: tuple[str, ...] = ()
+    """Other words for the task, lower case, that the command line takes too."""
     size: SizeRule = SizeRule(minimum=1)
     """Lateral sizes of the image interface."""
     intensity: Intensity = "local"

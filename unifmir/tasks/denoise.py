@@ -12,6 +12,7 @@ DENOISE = base.TaskSpec(
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("volumetric", "windows", "planes"),
     zoo_tags=("denoising", "image-restoration"),
+    synonyms=("denoising", "noise"),
     training=base.TrainingRecipe(scene_size=96, scenes=240, patch=48, batch=4),
     simulation=base.Simulation("unifmir.simulate.scenes:noisy_stack"),
     evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:smoothed"),

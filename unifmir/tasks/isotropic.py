@@ -12,6 +12,7 @@ ISOTROPIC = base.TaskSpec(
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("volumetric-isotropic", "isotropic"),
     zoo_tags=("image-restoration", "image-reconstruction"),
+    synonyms=("isotropic-reconstruction", "isotropy"),
     training=base.TrainingRecipe(scene_size=64, scenes=120, patch=48, batch=4),
     simulation=base.Simulation("unifmir.simulate.scenes:coarse_planes"),
     evaluation=base.EvaluationRecipe(48, "unifmir.training.baselines:smoothed"),

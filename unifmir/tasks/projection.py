@@ -20,6 +20,7 @@ PROJECTION = base.TaskSpec(
     # and dilute its mean, and a line to either is farther from the truth (docs/restore.md).
     intensity="percentile",
     zoo_tags=("image-reconstruction", "image-restoration"),
+    synonyms=("project", "surface-projection"),
     training=base.TrainingRecipe(
         scene_size=80,
         scenes=240,

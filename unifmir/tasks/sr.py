@@ -14,6 +14,7 @@ SR = base.TaskSpec(
     network="unifmir.networks.swin:SwinRestoration",
     interfaces=("enlarged", "planes"),
     zoo_tags=("super-resolution", "image-restoration"),
+    synonyms=("super-resolution", "superresolution", "super_resolution", "superres"),
     training=base.TrainingRecipe(scene_size=96, scenes=400, patch=32, batch=4),
     simulation=base.Simulation("unifmir.simulate.scenes:super_resolution"),
     evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),

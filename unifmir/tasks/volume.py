@@ -15,6 +15,7 @@ VOLUME = base.TaskSpec(
     network="unifmir.networks.volume:VolumeRestoration",
     interfaces=("light-field",),
     zoo_tags=("image-reconstruction", "image-restoration"),
+    synonyms=("light-field", "lightfield", "volumetric", "volume-reconstruction"),
     training=base.TrainingRecipe(
         scene_size=12,
         scenes=300,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
 from unifmir.errors import UnifmirError, ZooError
+from unifmir.json_values import plain
 from unifmir.tasks import TASKS, multitask_parts
 
 MULTITASK = "multitask"
@@ -196,7 +197,7 @@ def parse_entry(text: str, name: str) -> ZooEntry:
         return ZooEntry.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, found['loc'])) or 'entry'}: {found['msg']}"
+            f"{'.'.join(map(str, found['loc'])) or 'entry'}: {plain(found['msg'])}"
             for found in error.errors(include_url=False, include_input=False)
         )
         raise ZooError(

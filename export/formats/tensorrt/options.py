@@ -22,7 +22,7 @@ class EngineOptions:
         default="",
         metadata=_option(
             "--profile",
-            "tensorrt: MIN,OPT,MAX shapes of the input, such as "
+            "MIN,OPT,MAX shapes of the input, such as "
             "1x1x8x8,1x1x128x128,4x1x256x256; the task's own if not given.",
         ),
     )
@@ -31,21 +31,21 @@ class EngineOptions:
         default=3,
         metadata=_option(
             "--builder-level",
-            "tensorrt: 0 to 5, how long kernels are searched for; 3 if not given.",
+            "0 to 5, how long kernels are searched for; 3 if not given.",
         ),
     )
     """0 to 5: how long kernels are searched for. 3 is TensorRT's own choice."""
     timing_cache: Path | None = field(
         default=None,
         metadata=_option(
-            "--timing-cache", "tensorrt: file of kernel timings, made or taken up and added to."
+            "--timing-cache", "File of kernel timings, made or taken up and added to."
         ),
     )
     """Kernel timings to start from, and to write back: a second build takes a fraction of the
     time. Of `tensorrt`; `tensorrt-rtx` has none."""
     workspace_mib: int | None = field(
         default=None,
-        metadata=_option("--workspace", "tensorrt: MiB that a kernel may use; all if not given."),
+        metadata=_option("--workspace", "MiB that a kernel may use; all if not given."),
     )
     """Memory that a kernel may use beside its data; the GPU's when None."""
     targets: tuple[str, ...] = field(

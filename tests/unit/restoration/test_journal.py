@@ -76,7 +76,7 @@ engine.COMMIT_SECONDS = 0
 tell = engine._Progression.tell
 def dying(work):
     tell(work)
-    if work._tiles == 4:
+    if work.tiles == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 engine._Progression.tell = dying
 case.run(Path({str(tmp_path)!r}))
