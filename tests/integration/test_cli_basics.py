@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 import unifmir
 from unifmir.benchmarks.report.tables import table_formats, views
 from unifmir.cli import choices, output
-from unifmir.cli.main import Commands, app
+from unifmir.cli.commands import Commands
+from unifmir.cli.main import app
 from unifmir.errors import CheckpointError
 from unifmir.interfaces import InputKind
 from unifmir.text_tables import aligned
@@ -211,7 +212,7 @@ def test_a_table_is_aligned():
 def test_a_full_disk_behind_stdout_is_a_message():
     code = """
 from unifmir.cli import output
-from unifmir.cli.main import Commands
+from unifmir.cli.commands import Commands
 import typer
 app = typer.Typer(cls=Commands)
 app.callback()(lambda: None)
