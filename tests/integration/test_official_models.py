@@ -165,6 +165,7 @@ def test_a_package_of_another_task_is_not_the_entrys(server, tiny_single):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # projection at full size is exported in 340 s of CPU time
 @pytest.mark.parametrize(("model_id", "layout"), OFFICIAL.items())
 def test_a_full_size_official_model_goes_in_one_command_each(model_id, layout, server, tmp_path):
     official = json.loads((GOLDEN / f"{layout}.json").read_text("utf-8"))
