@@ -17,7 +17,7 @@ from unifmir.cli.choices import (
     ViewChoice,
     WorkloadChoice,
 )
-from unifmir.cli.commands import Command, Group
+from unifmir.cli.commands import Command, CommandGroup
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.text_tables import aligned
@@ -36,7 +36,9 @@ PlotsOption = Annotated[
     Path | None, typer.Option("--plots", help="Folder for plots as PNG and SVG.")
 ]
 app = typer.Typer(
-    cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=CommandGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

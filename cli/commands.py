@@ -40,11 +40,11 @@ class Command(_Readable, TyperCommand):
     """One command."""
 
 
-class Group(_Readable, TyperGroup):
+class CommandGroup(_Readable, TyperGroup):
     """A group of commands."""
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """All commands: known errors are one message, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:

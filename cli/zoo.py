@@ -8,7 +8,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import WeightsChoice
-from unifmir.cli.commands import Command, Group
+from unifmir.cli.commands import Command, CommandGroup
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="zoo",
-    cls=Group,
+    cls=CommandGroup,
     help="List, show, add, pull and verify models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
