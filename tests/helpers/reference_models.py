@@ -1,5 +1,7 @@
 """Small variants of the reference models, for tests that run them."""
 
+import torch
+
 from unifmir.config import Option, ReferenceConfig
 from unifmir.model import build
 from unifmir.networks.base import Network
@@ -24,5 +26,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
 
 
 def small(name: str, task: str) -> Network:
-    """A small variant of a reference model."""
-    return build(ReferenceConfig(name, task, tuple(sorted(OPTIONS[name].items()))))
+    """A small variant of a reference model, with the same weights every time."""
+    with torch.random.fork_rng():
+        # Of an untrained U-Net the ONNX file is now and then beyond the bar: its output hardly
+        # varies beside its intermediate values, so that the bar, in units of it, is narrow.
+        torch.manual_seed(0)
+        return build(ReferenceConfig(name, task, tuple(sorted(OPTIONS[name].items()))))
