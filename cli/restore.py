@@ -167,9 +167,9 @@ def restore(
     that cannot be restored does not stop the others; the exit code is 1 then.
     """
     from unifmir.restoration.restoration_options import Options
-    from unifmir.zoo.restore.looking import look_at
     from unifmir.zoo.restore.model_choice import ModelChoice
     from unifmir.zoo.restore.outputs import plan_jobs
+    from unifmir.zoo.restore.preflight import sort_out
 
     options = Options(
         tile=_tile(tile),
@@ -204,7 +204,7 @@ def restore(
         series=series,
         pixels=pixels,
     )
-    work = named.after(look_at(named.jobs, wanted, choice, options))
+    work = named.after(sort_out(named.jobs, wanted, choice, options))
     fail_fast = fail_fast or work.files == 1
     if work.refused and fail_fast:
         raise work.refused[0].to_error()

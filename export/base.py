@@ -28,7 +28,7 @@ class Credit:
     licence: str = ""
     """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
     training_data: str = ""
-    """Training data in words; a package says that they are not recorded when empty."""
+    """Training data in words; left out of the description when empty."""
     github_user: str = "unifmir"
     """Packager and maintainer."""
 

@@ -20,10 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
-from unifmir.benchmarks.studies.result_files import write_result
-from unifmir.machine import library_versions
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.zoo import EMBEDDED
 
 REPO = Path(__file__).resolve().parents[2]
@@ -55,12 +52,11 @@ def main() -> None:
                 for number in range(chosen.rounds)
             ]
     document: dict[str, Any] = {
-        "command": "python -m benchmarks.studies.against_commit "
-        f"{chosen.revision} --model {Path(chosen.model).name} "
-        f"{' '.join(f'--task {task}' for task in tasks)} --rounds {chosen.rounds}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(
+            "python -m benchmarks.studies.against_commit "
+            f"{chosen.revision} --model {Path(chosen.model).name} "
+            f"{' '.join(f'--task {task}' for task in tasks)} --rounds {chosen.rounds}"
+        ),
         "rows": list(compared(rounds)),
     }
     write_result("against-commit.json", document)

@@ -44,11 +44,6 @@ def export_table(document: dict[str, Any]) -> str:
     for row in document["rows"]:
         sizes = {a["format"]: f"{a['size_bytes'] / 1e6:.1f}" for a in row.get("artifacts", [])}
         worst = max((a["max_abs_over_std"] for a in row.get("artifacts", [])), default=None)
-        scores = [
-            a["details"]["expected_score"]["total"]
-            for a in row.get("artifacts", [])
-            if "expected_score" in a["details"]
-        ]
         rows.append(
             [
                 f"`{row['task']}`",
@@ -58,11 +53,10 @@ def export_table(document: dict[str, Any]) -> str:
                 sizes.get("onnx", "-"),
                 sizes.get("bioimageio", "-"),
                 "-" if worst is None else f"{worst:.1e}",
-                f"{scores[0]:.3f}" if scores else "-",
             ]
         )
     columns = ["task", "CPU s", "wall s", "peak GiB", "ONNX MB", "package MB", "max diff / std"]
-    table = markdown_rows([*columns, "expected zoo score"], rows)
+    table = markdown_rows(columns, rows)
     machine, versions = document["machine"], document["versions"]
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"{table}\n\n{machine['processor']}, {machine['cores']} cores; {told}."

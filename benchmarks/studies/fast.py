@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 
 import unifmir
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.plan.workloads import image_of, image_sizes, input_shape
-from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune, without_middle_group
-from unifmir.machine import library_versions
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.training.evaluation import Runner, make_runner, score_runner
@@ -35,10 +32,7 @@ def main() -> None:
     network = unifmir.load(EMBEDDED)
     rows = [measured(prune(network, task), images) for task in TASKS]
     document = {
-        "command": f"python -m benchmarks.studies.fast --images {images}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(f"python -m benchmarks.studies.fast --images {images}"),
         "model": EMBEDDED,
         "images": images,
         "seed": SEED,

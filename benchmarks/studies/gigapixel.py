@@ -26,13 +26,10 @@ import numpy as np
 import zarr
 
 import unifmir
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
-from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.images.base import ImageInfo, Region, Shape
 from unifmir.images.open_files import create_sink, open_source
-from unifmir.machine import library_versions
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import RestorationProgress
 from unifmir.restoration.restoration_options import Options
@@ -91,11 +88,9 @@ def measured(folder: Path, gigapixels: float, kills: int) -> dict[str, Any]:
             raise SystemExit(f"the child ended with {process.returncode}")
         attempts.append({"killed": True, "tiles_finished": journal_lines(folder)})
     return {
-        "command": "python -m benchmarks.studies.gigapixel "
-        f"--gigapixels {gigapixels:g} --kills {kills}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(
+            f"python -m benchmarks.studies.gigapixel --gigapixels {gigapixels:g} --kills {kills}"
+        ),
         "shape": [side, side],
         "gigapixels": side * side / 1e9,
         "source_bytes_if_dense": side * side * 2,

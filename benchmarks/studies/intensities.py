@@ -12,12 +12,9 @@ from typing import Any, get_args
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
-from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.images.arrays import ArraySource
 from unifmir.interfaces import interface_of
-from unifmir.machine import library_versions
 from unifmir.metrics.base import RestoredImage
 from unifmir.metrics.intensity_slope import intensity_slope
 from unifmir.metrics.nrmse import nrmse
@@ -51,10 +48,7 @@ def main() -> None:
     images = parser.parse_args().images
     tasks = [name for name, task in TASKS.items() if task.normalization.invertible]
     document = {
-        "command": f"python -m benchmarks.studies.intensities --images {images}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(f"python -m benchmarks.studies.intensities --images {images}"),
         "model": EMBEDDED,
         "images": images,
         "seed": SEED,

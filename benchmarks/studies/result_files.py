@@ -4,9 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unifmir import machine
 from unifmir.atomic import write_text
+from unifmir.benchmarks.measure.benchmark_run import commit
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """How the figures of a result file were taken: command, commit, machine and versions."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "machine": machine.description(),
+        "versions": machine.library_versions(),
+    }
 
 
 def write_result(name: str, document: dict[str, Any]) -> None:

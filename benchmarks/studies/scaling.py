@@ -14,12 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
-from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.images.base import ImageInfo
 from unifmir.images.open_files import create_sink
-from unifmir.machine import library_versions
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
@@ -46,11 +43,9 @@ def main() -> None:
         ]
     efficiencies = [one["1"] / one["2"] / 2 for one in rounds]
     document = {
-        "command": "python -m benchmarks.studies.scaling "
-        f"--side {chosen.side} --rounds {chosen.rounds}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(
+            f"python -m benchmarks.studies.scaling --side {chosen.side} --rounds {chosen.rounds}"
+        ),
         "model": EMBEDDED,
         "task": TASK,
         "side": chosen.side,

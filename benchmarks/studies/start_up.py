@@ -23,10 +23,7 @@ import numpy as np
 import tifffile
 
 import unifmir
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
-from unifmir.benchmarks.studies.result_files import write_result
-from unifmir.machine import library_versions
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 
 TASK, SIDE = "sr", 64
 IMPORT = "import torch"
@@ -96,12 +93,10 @@ def document_of(found: list[dict[str, dict[str, float]]]) -> dict[str, object]:
             row[f"{clock.removesuffix('_s')}_over_import"] = round(median(ratios), 3)
         rows.append(row)
     return {
+        **provenance(f"python -m benchmarks.studies.start_up --rounds {len(found)}"),
         "rounds": len(found),
         "image": f"{SIDE} x {SIDE}, uint16",
         "rows": rows,
-        "machine": machine.platform_facts(),
-        "versions": library_versions(),
-        "commit": commit(),
     }
 
 

@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 
 from tests.golden.weights import filled
-from unifmir import machine
-from unifmir.benchmarks.measure.benchmark_run import commit
 from unifmir.benchmarks.studies.full_size import SEED
-from unifmir.benchmarks.studies.result_files import write_result
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.config import BodyConfig, SingleTaskConfig
-from unifmir.machine import library_versions, resident_bytes
+from unifmir.machine import resident_bytes
 from unifmir.model import build
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array
@@ -61,10 +59,9 @@ def main() -> None:
         print(json.dumps(rows[-1]))
     asked = " ".join(f"--precision {precision}" for precision in chosen.precision)
     document = {
-        "command": f"python -m benchmarks.studies.whole_image {asked} --threads {chosen.threads}",
-        "commit": commit(),
-        "machine": machine.description(),
-        "versions": library_versions(),
+        **provenance(
+            f"python -m benchmarks.studies.whole_image {asked} --threads {chosen.threads}"
+        ),
         "shape": list(SHAPE),
         "rows": rows,
     }

@@ -84,11 +84,31 @@ def test_the_library_says_passed_with_every_weight_format(built: PackageResult):
     assert built.findings == ()
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="0.875: no checkpoint says how it was trained. With a phrase in place of each of those "
+    "fields it was 0.891, which is no knowledge.",
+)
 @every_task
 def test_the_expected_score_reaches_the_target(built: PackageResult):
     assert built.score.total >= TARGET
+
+
+@every_task
+def test_all_of_the_score_but_completeness_is_reached(built: PackageResult):
     assert built.score.metadata_format == built.score.core == 1
     assert built.score.biapy == built.score.ilastik == 1
+
+
+@every_task
+def test_what_nobody_told_is_left_out(built: PackageResult):
+    rdf = read_package(built.path).rdf
+    assert not {"training", "environmental_impact", "memory_requirements_training"} & set(
+        rdf["config"]["bioimageio"]
+    )
+    assert "training_data" not in rdf["config"]["unifmir"]
+    text = read_package(built.path).files["README.md"].decode("utf-8")
+    assert "made from does not say" in text
 
 
 @every_task

@@ -60,10 +60,6 @@ class QuantitativeEvaluation:
     results_summary: str = ""
 
 
-UNRECORDED = "not recorded in the checkpoint this package was made from"
-"""Stands for everything about the training that nobody has told."""
-
-
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """Everything in a package that is said rather than computed."""
@@ -94,8 +90,8 @@ class ModelCard:
     """Icon, until the zoo gives the package an animal."""
     funded_by: str = ""
     target_structure: tuple[str, ...] = ("fluorescently labelled structures",)
-    training_data: str = UNRECORDED
-    """Data that the weights were trained on, in words."""
+    training_data: str = ""
+    """Data that the weights were trained on, in words; empty if nobody told."""
 
 
 PAPER_AUTHORS = tuple(
@@ -173,7 +169,7 @@ def default_card(
         timestamp=timestamp,
         unifmir_version=unifmir_version,
         funded_by=PAPER_FUNDING,
-        training_data=training_data or UNRECORDED,
+        training_data=training_data,
     )
 
 

@@ -66,10 +66,11 @@ def provenance(
         "costs": measured.costs,
         "agreement": measured.agreement,
         "built_with": versions(*_BUILDERS),
-        "training_data": card.training_data,
         "test_image": image_note,
         "lineage": dict(lineage),
     }
+    if card.training_data:
+        facts["training_data"] = card.training_data
     if network.source is not None:
         facts["source"] = _source(network.source)
     if network.certificate is not None:

@@ -13,7 +13,6 @@ from typing import Any
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.formats.bioimageio.architecture import Bundle
 from unifmir.export.formats.bioimageio.card import (
-    UNRECORDED,
     Citation,
     ModelCard,
     Person,
@@ -46,13 +45,6 @@ FILES = {
     "verification": "verification.json",
 }
 RDF = "rdf.yaml"
-_TRAINING = (
-    *("training_preprocessing", "learning_rate_schedule", "loss_function"),
-    *("optimizer", "regularization"),
-)
-_ARGUMENTS = ("loss_function_kwargs", "optimizer_kwargs")
-_ENVIRONMENT = ("hardware_type", "cloud_provider", "compute_region")
-"""Keys of what no checkpoint says: completeness is judged by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +269,7 @@ def _config(contents: Contents) -> dict[str, Any]:
         "model_parameter_count": contents.parameter_count,
         "inference_time": contents.inference_time,
         "memory_requirements_inference": contents.memory,
-        "memory_requirements_training": UNRECORDED,
         "reproducibility_tolerance": [contents.tolerance],
-        "training": {**dict.fromkeys(_TRAINING, UNRECORDED), **{key: {} for key in _ARGUMENTS}},
-        "environmental_impact": dict.fromkeys(_ENVIRONMENT, UNRECORDED),
     }
     optional = {
         "evaluations": [_stated(row) for row in contents.evaluations],

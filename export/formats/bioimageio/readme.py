@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifmir.config import SingleConfig
-from unifmir.export.formats.bioimageio.card import UNRECORDED, ModelCard, QuantitativeEvaluation
+from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.interfaces import interface_of
@@ -43,7 +43,11 @@ def readme(facts: ReadmeFacts) -> str:
             f"{card.limitations}\n\nRestoration can invent or remove structure, most of all on "
             "images unlike the training data. Keep the raw images."
         ),
-        "Training": f"Data: {card.training_data}.\n\nPreprocessing: {UNRECORDED}.",
+        "Training": (
+            f"Data: {card.training_data}."
+            if card.training_data
+            else "The checkpoint that this package was made from does not say."
+        ),
         "Provenance": _provenance(facts),
         "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
         "Licence": (

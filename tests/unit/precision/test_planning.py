@@ -4,14 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.helpers.precision_cases import IMAGES, image, outgrow, psnr_db, run, task_input
+from tests.helpers.precision_cases import IMAGES, image, psnr_db, run, task_input
 from unifmir.compare import LOW_PRECISION, Tolerance
 from unifmir.errors import ExportError
 from unifmir.model import image_interface
@@ -26,24 +25,6 @@ from unifmir.tasks import TASKS
 @pytest.fixture
 def sr(tiny_single):
     return tiny_single("sr")
-
-
-@pytest.fixture(scope="module")
-def planned(tiny_single):
-    """Function from a task to its network and the plan of fp16, made when first asked for."""
-
-    @cache
-    def of(task):
-        network = tiny_single(task)
-        return network, plan_precision(network, "fp16", [task_input(task)])
-
-    return of
-
-
-@pytest.fixture
-def outgrowing(tiny_single):
-    """A network whose residual stream fp16 cannot hold."""
-    return outgrow(tiny_single("sr"))
 
 
 def test_ranges_attribute_intermediates_to_the_innermost_module(sr):

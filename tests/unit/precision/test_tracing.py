@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections import Counter
-from functools import cache
 
 import numpy as np
 import onnx
@@ -12,30 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.precision_cases import IMAGES, SHAPES, image, outgrow, run, task_input
+from tests.helpers.precision_cases import IMAGES, SHAPES, image, run, task_input
 from unifmir.compare import compare
 from unifmir.model import image_interface
 from unifmir.precision.planning import plan_precision
 from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
-
-
-@pytest.fixture
-def outgrowing(tiny_single):
-    """A network whose residual stream fp16 cannot hold."""
-    return outgrow(tiny_single("sr"))
-
-
-@pytest.fixture(scope="module")
-def planned(tiny_single):
-    """Function from a task to its network and the fp16 plan of it."""
-
-    @cache
-    def of(task):
-        network = tiny_single(task)
-        return network, plan_precision(network, "fp16", [task_input(task)])
-
-    return of
 
 
 def exported(module: nn.Module, x: torch.Tensor, fixed: set[int]) -> bytes:

@@ -10,7 +10,7 @@ from unifmir.zoo.restore.model_choice import ModelChoice, known_configuration
 from unifmir.zoo.restore.outputs import Job, RefusedFile, WorkList
 
 
-def look_at(jobs: Sequence[Job], task: str, choice: ModelChoice, options: Options) -> WorkList:
+def sort_out(jobs: Sequence[Job], task: str, choice: ModelChoice, options: Options) -> WorkList:
     """Sort out files that cannot be restored: shape, axes, number of planes, NaN.
 
     Parameters
