@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +53,8 @@ class ExportJob:
     """Wishes for this format alone, of its type in `FORMAT_OPTIONS`; None: nothing."""
     calibration: tuple[str, ...] = ()
     """Files that value ranges were measured on, as the user named them."""
+    traced: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    """Traces that the formats of one export share, by what they are of: each is made once."""
 
 
 class Exporter(ABC):

@@ -71,6 +71,7 @@ class _Shared:
     plan: PrecisionPlan
     modules: dict[tuple[InputKind, Variant], nn.Module]
     folder: Path
+    traced: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
 
 def export(
@@ -217,6 +218,7 @@ def _make(
         reports=reports,
         options=request.options.get(exporter.name),
         calibration=tuple(_named(item) for item in request.calibration),
+        traced=shared.traced,
     )
     path = shared.folder / _file_name(exporter, job)
     step(f"writing {path.name}")

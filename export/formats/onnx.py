@@ -63,6 +63,8 @@ class OnnxExporter(Exporter):
 def graph(job: ExportJob) -> ModelProto:
     """Trace, simplify, store weights in the precision, name the axes, add the lineage.
 
+    Formats of one export that take the same graph share it.
+
     Raises
     ------
     ExportError
@@ -73,6 +75,13 @@ def graph(job: ExportJob) -> ModelProto:
             f"opset {job.opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}; "
             f"{DEFAULT_OPSET} is what Fiji reads"
         )
+    key = ("onnx", job.module, job.opset, *job.lineage.to_strings().items())
+    if key not in job.traced:
+        job.traced[key] = _new_graph(job).SerializeToString(deterministic=True)
+    return onnx.load_from_string(job.traced[key])
+
+
+def _new_graph(job: ExportJob) -> ModelProto:
     bf16_compute = (job.lineage.precision, job.lineage.variant) == ("bf16", "computing")
     traced = _traced(replace(job, opset=OPSETS[-1]) if bf16_compute else job)
     model = _simplified(_with_bf16_convolutions(traced) if bf16_compute else traced)

@@ -26,6 +26,8 @@ from unifmir.zip_archive import checked_members, write_stored_zip
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
+_NAMED: set[str] = set()
+"""Classes of modules that this process has traced."""
 
 
 class TorchScriptExporter(Exporter):
@@ -37,21 +39,10 @@ class TorchScriptExporter(Exporter):
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace at batch 2 and a size that is not square."""
-        with warnings.catch_warnings(), torch.no_grad():
-            # Tracing warns where it fixes a Python value; that none matters is verified at
-            # other sizes and batches.
-            warnings.simplefilter("ignore")
-            module = job.module
-            if job.recipe.precision != "fp32":
-                module = narrow_storage(module, DTYPES[job.recipe.precision])
-            # Twice: a class traced for the first time in a process keeps its plain name, and
-            # every later one is numbered; see `_write_reproducible`.
-            torch.jit.trace(module, job.example, check_trace=False)
-            traced = torch.jit.trace(module, job.example, check_trace=False)
-            file = io.BytesIO()
-            extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
-            torch.jit.save(traced, file, _extra_files=extra)
-        _write_reproducible(file.getvalue(), path)
+        key = ("torchscript", job.module, *job.lineage.to_strings().items())
+        if key not in job.traced:
+            job.traced[key] = _traced(job)
+        _write_reproducible(job.traced[key], path)
         return {"torch": torch.__version__}
 
     def lineage(self, path: Path) -> Lineage:
@@ -66,6 +57,27 @@ class TorchScriptExporter(Exporter):
     def made(self, path: Path) -> bool:
         """Whether it has the extra file; a TorchScript file of others is a checkpoint."""
         return bool(_lineage_text(path))
+
+
+def _traced(job: ExportJob) -> bytes:
+    """Archive of torch, as it saves it."""
+    with warnings.catch_warnings(), torch.no_grad():
+        # Tracing warns where it fixes a Python value; that none matters is verified at
+        # other sizes and batches.
+        warnings.simplefilter("ignore")
+        module = job.module
+        if job.recipe.precision != "fp32":
+            module = narrow_storage(module, DTYPES[job.recipe.precision])
+        # A class traced for the first time in a process keeps its plain name, and every later one
+        # is numbered, as all are in a file: see `_write_reproducible`.
+        if unnamed := {torch.typename(type(part)) for part in module.modules()} - _NAMED:
+            torch.jit.trace(module, job.example, check_trace=False)
+            _NAMED.update(unnamed)
+        traced = torch.jit.trace(module, job.example, check_trace=False)
+        file = io.BytesIO()
+        extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
+        torch.jit.save(traced, file, _extra_files=extra)
+    return file.getvalue()
 
 
 def _lineage_text(path: Path) -> str:

@@ -12,7 +12,7 @@ from unifmir.errors import ExportError
 from unifmir.json_values import JsonOutput
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.islands import island_rules, parts
-from unifmir.precision.ranges import RangeReport, measure_ranges
+from unifmir.precision.ranges import RangeReport, measured
 from unifmir.precision.recipe import PrecisionRecipe
 from unifmir.precision.variants import VARIANTS, computing, fast_on_cpu, first_nonfinite
 
@@ -148,16 +148,14 @@ def plan_precision(
         raise ExportError(f"unknown variants {list(variants)}: some of {', '.join(VARIANTS)}")
     if precision not in ELEMENT_TYPES:
         raise ExportError(f"unknown precision {precision!r}: one of {', '.join(ELEMENT_TYPES)}")
-    ranges = measure_ranges(module, inputs)
-    with torch.no_grad():
-        expected = [module(image) for image in inputs]
+    ranges, expected = measured(module, inputs)
     if not all(bool(torch.isfinite(image).all()) for image in expected):
         raise ExportError(
             "the module gives NaN or Inf in fp32 on the calibration inputs, first in "
             f"{first_nonfinite(module, inputs[0])!r}: check its weights and normalisation"
         )
     islands = {} if precision == "fp32" else island_rules(module, ranges, precision)
-    trial = _Acceptance(module, precision, ranges, list(inputs), expected, tolerance, variants)
+    trial = _Acceptance(module, precision, ranges, inputs, expected, tolerance, variants)
     plan = trial.run(islands)
     if plan.passed:
         return plan
@@ -174,8 +172,8 @@ class _Acceptance:
     module: nn.Module
     precision: str
     ranges: RangeReport
-    inputs: list[Tensor]
-    expected: list[Tensor]
+    inputs: Sequence[Tensor]
+    expected: Sequence[Tensor]
     tolerance: Tolerance
     variants: Sequence[str]
 
@@ -199,8 +197,10 @@ class _Acceptance:
         return PrecisionPlan(recipe, self.ranges, acceptance, missed, self.tolerance, share)
 
     def compare(self, variant: nn.Module) -> tuple[Comparison, ...]:
-        with fast_on_cpu():
-            actual = [variant(image) for image in self.inputs]
+        actual = self.expected
+        if self.precision != "fp32":  # where a variant is the module itself, weight for weight
+            with fast_on_cpu():
+                actual = [variant(image) for image in self.inputs]
         return tuple(
             compare(wanted.cpu().numpy(), got.cpu().numpy())
             for wanted, got in zip(self.expected, actual, strict=True)

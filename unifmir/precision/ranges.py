@@ -169,7 +169,12 @@ def watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
 
 
 def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
-    """Run a module in fp32 and record how large its numbers get.
+    """Ranges of `measured` alone: of inputs that are float32, in the shape the module takes."""
+    return measured(module, inputs)[0]
+
+
+def measured(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[RangeReport, tuple[Tensor, ...]]:
+    """Run a module in fp32, record how large its numbers get, and keep what it returns.
 
     Parameters
     ----------
@@ -182,6 +187,8 @@ def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
     -------
     RangeReport
         One row for each module that ran; the same inputs give the same report.
+    tuple of Tensor
+        Result for each input.
 
     Raises
     ------
@@ -194,12 +201,11 @@ def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
         raise ExportError("the module is in training mode, where its numbers vary: call .eval()")
     watch = _Watch()
     with torch.no_grad(), watched(module, watch):
-        for image in inputs:
-            module(image)
+        results = tuple(module(image) for image in inputs)
     modules = dict(module.named_modules())
     rows = [_row(name, modules[name], seen) for name, seen in watch.seen.items()]
     rows.sort(key=lambda row: (-row.max_abs * row.large_image_factor, row.name))
-    return RangeReport(tuple(rows), tuple(tuple(image.shape) for image in inputs))
+    return RangeReport(tuple(rows), tuple(tuple(image.shape) for image in inputs)), results
 
 
 def _row(name: str, module: nn.Module, seen: _Seen) -> ModuleRange:
