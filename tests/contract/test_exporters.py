@@ -41,16 +41,22 @@ TOGETHER = tuple(
     and not FORMATS[name].wrapped_only
     and (name != "openvino" or find_spec("openvino") is not None)
 )
-"""Formats that one export writes: a package takes in the reports of those before it."""
+"""Formats that one export writes beside each other."""
+LIGHT = ("onnx", "torchscript", "safetensors")
+"""Formats whose libraries another process imports quickly."""
+PACKAGED = (
+    *(name for name in FORMATS if FORMATS[name].wrapped_only),
+    *TOGETHER,
+)
+"""The same after a package, which takes in the reports of those before it: it knows none."""
 
 
 @cache
-def sha256_elsewhere(source: Path) -> dict[str, str]:
-    """Hash by format of what another process exports, in one run: the package knows no report."""
-    wrapped = [name for name in FORMATS if FORMATS[name].wrapped_only]
+def sha256_elsewhere(source: Path, formats: tuple[str, ...]) -> dict[str, str]:
+    """Hash by format of what another process exports, in one run."""
     command = [sys.executable, "-m", "unifmir", "export", "--task", "sr", "--json"]
     command += ["--checkpoint", str(source), "--out", str(source.parent / "elsewhere")]
-    for name in (*wrapped, *TOGETHER):
+    for name in formats:
         command += ["--format", name]
     done = subprocess.run(command, capture_output=True, check=True)
     artifacts = json.loads(done.stdout)["artifacts"]
@@ -89,22 +95,23 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
 class ExporterContract:
     """Inherit, and set `format`.
 
-    The quick tests take the smallest windows, whose images are small too; the slow ones those of
-    the other tests.
+    The quick tests take the smallest windows, whose images are small too, of sr and of one more
+    task; the slow ones those of the other tests, and each task.
     """
 
     format: str
     again: str = "sr"
-    """Task whose file is verified again among the quick tests; each task is somebody's."""
+    """Task whose file is made and verified again among the quick tests; each is somebody's."""
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
-        """Give the tests that verify again each task, all but one of them slow."""
-        if "task_again" in metafunc.fixturenames:
-            quick = cast("type[ExporterContract]", metafunc.cls).again
-            slow = {task: () if task == quick else (pytest.mark.slow,) for task in TASKS}
-            rows = [pytest.param(task, marks=marks) for task, marks in slow.items()]
-            metafunc.parametrize("task_again", rows)
+        """Give the tests of every task each of them, and mark as slow all but few."""
+        again = cast("type[ExporterContract]", metafunc.cls).again
+        for name, quick in (("task_made", {"sr", again}), ("task_again", {again})):
+            if name in metafunc.fixturenames:
+                marks = {task: () if task in quick else (pytest.mark.slow,) for task in TASKS}
+                rows = [pytest.param(task, marks=marks[task]) for task in TASKS]
+                metafunc.parametrize(name, rows)
 
     @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=pytest.mark.slow)])
     @classmethod
@@ -118,17 +125,19 @@ class ExporterContract:
         cls, single: Single, sources: Callable[[Single, str], Path], exports: Callable[..., Made]
     ) -> Once:
         """Function that exports a task's network when it is asked the first time."""
-        formats = TOGETHER if cls.format in TOGETHER else (cls.format,)
 
         def of(task: str, *, again: bool = False, **options: Any) -> Made:
+            packaged = (task == "sr" and not options) or "interface" in options
+            formats = PACKAGED if packaged else TOGETHER
+            if cls.format not in formats or (task == cls.again and not packaged and not options):
+                formats = (cls.format,)
             made = exports(sources(single, task), formats, again=again, **options)
             return tuple(artifact for artifact in made if artifact.format == cls.format)
 
         return of
 
-    @pytest.mark.parametrize("task", TASKS)
-    def test_every_task_is_the_same_picture(self, task: str, once: Once):
-        (artifact,) = once(task)
+    def test_every_task_is_the_same_picture(self, task_made: str, once: Once):
+        (artifact,) = once(task_made)
         assert artifact.path.is_file()
         assert artifact.report.passed
         shapes = {result.shape for result in artifact.report.results}
@@ -177,7 +186,8 @@ class ExporterContract:
         self, once: Once, single: Single, sources: Callable[[Single, str], Path]
     ):
         (artifact,) = once("sr")
-        assert sha256_elsewhere(sources(single, "sr"))[self.format] == artifact.sha256
+        formats = LIGHT if self.format in LIGHT else (self.format,)
+        assert sha256_elsewhere(sources(single, "sr"), formats)[self.format] == artifact.sha256
 
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
         (artifact,) = once("denoise", interface="network")
@@ -199,6 +209,12 @@ class TestOpenVino(ExporterContract):
     @pytest.fixture(autouse=True)
     def _library(self):
         pytest.importorskip("openvino", reason="an extra, not installed here")
+
+    @pytest.mark.slow  # a process of its own
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, once: Once, single: Single, sources: Callable[[Single, str], Path]
+    ):
+        super().test_two_exports_in_two_processes_are_the_same_bytes(once, single, sources)
 
 
 @pytest.mark.gpu
@@ -255,16 +271,14 @@ class TestSafetensors(ExporterContract):
 class TestBioimageio(ExporterContract):
     format = "bioimageio"
 
-    # The library tests a package for seconds; that it passes for every task is among the quick
-    # tests of tests/contract/test_bioimageio_package.py.
-    @pytest.mark.parametrize(
-        "task",
-        [pytest.param(task, marks=[] if task == "sr" else pytest.mark.slow) for task in TASKS],
-    )
-    def test_every_task_is_the_same_picture(self, task: str, once: Once):
-        super().test_every_task_is_the_same_picture(task, once)
+    @pytest.mark.slow  # a process of its own
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, once: Once, single: Single, sources: Callable[[Single, str], Path]
+    ):
+        super().test_two_exports_in_two_processes_are_the_same_bytes(once, single, sources)
 
-    @pytest.mark.slow  # as above
+    # That it passes for every task is among the tests of test_bioimageio_package.py.
+    @pytest.mark.slow  # the library tests a package for seconds
     @pytest.mark.parametrize("task", ["sr", "denoise"])
     def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
         super().test_fp16_storage_is_accepted_and_verified(task, once)

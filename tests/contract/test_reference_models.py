@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import unifmir
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.reference_models import OPTIONS, small
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.inspection import inspect_file
@@ -36,16 +37,23 @@ PUBLISHED = {
 }
 """Parameters, from the papers and the authors' checkpoints; unet's from careamics 0.3.5."""
 
-FIRST = {task: name for name, task in reversed(PAIRS)}
-"""First model of each task: trained among the quick tests, the others among the slow."""
-
 by_pair = pytest.mark.parametrize(("name", "task"), PAIRS)
-by_pair_first_quick = pytest.mark.parametrize(
+by_pair_exported = pytest.mark.parametrize(
     ("name", "task"),
-    [
-        pytest.param(name, task, marks=[] if FIRST[task] == name else [pytest.mark.slow])
-        for name, task in PAIRS
-    ],
+    # The others are in ONNX among the quick tests of tests/unit/reference/test_networks.py.
+    few_quick(
+        PAIRS,
+        [
+            ("care", "isotropic"),
+            ("care-2d", "sr"),
+            ("care-projection", "projection"),
+            ("unet", "denoise"),
+            ("vcd-net", "volume"),
+        ],
+    ),
+)
+by_pair_trained = pytest.mark.parametrize(
+    ("name", "task"), few_quick(PAIRS, [("care-2d", "sr"), ("care", "isotropic")])
 )
 
 
@@ -91,7 +99,7 @@ def test_a_saved_model_is_the_same_model_again(name: str, task: str, tmp_path: P
     assert (found.kind, found.task) == ("reference", task)
 
 
-@by_pair
+@by_pair_exported
 def test_it_is_exported_and_verified_like_a_unifmir_network(name: str, task: str, tmp_path: Path):
     (artifact,) = unifmir.export(small(name, task), tmp_path, formats=("onnx",))
     assert artifact.report.passed
@@ -111,7 +119,7 @@ def test_its_package_carries_its_architecture(name: str, task: str):
         assert torch.equal(module.eval()(x), ours(x))
 
 
-@by_pair_first_quick
+@by_pair_trained
 def test_it_is_trained_and_evaluated(
     name: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests import toys
+from tests.helpers.quick_rows import few_quick
 from unifmir.benchmarks.measure import benchmark_run, rounds
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.cli.main import app
@@ -117,14 +118,17 @@ def benchmarked_as_the_same_picture(out: Path, models: int) -> None:
         assert row["same_picture"]["passed"]
 
 
-def test_both_are_benchmarked_by_their_own_runtime(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "names", few_quick([["reference"], ["unifmir", "reference"]], [["reference"]]), ids="-".join
+)
+def test_they_are_benchmarked_by_their_own_runtime(
+    names: list[str], models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
     monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
     monkeypatch.setattr(benchmark_run, "_peaks", lambda *_: ())
     plan = BenchmarkPlan(
-        models=tuple(map(str, models.values())),
+        models=tuple(str(models[name]) for name in names),
         tasks=(TASK,),
         runtimes=(RUNTIME, "eager"),
         workloads=("patch",),
@@ -137,7 +141,7 @@ def test_both_are_benchmarked_by_their_own_runtime(
     )
     out = tmp_path / "results.json"
     benchmark_run.benchmark(plan, out)
-    benchmarked_as_the_same_picture(out, models=2)
+    benchmarked_as_the_same_picture(out, models=len(names))
 
 
 @pytest.mark.slow  # the same by the command

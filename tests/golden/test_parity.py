@@ -93,7 +93,18 @@ def test_keys_and_shapes_are_the_official_ones(model):
     assert ours == official
 
 
-@pytest.mark.parametrize("case", CASES, ids=[Path(case["file"]).stem for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            # Full-size projection is among the quick tests as a task of the multi-task network.
+            marks=pytest.mark.slow if case["model"] == "projection" else (),
+            id=Path(case["file"]).stem,
+        )
+        for case in CASES
+    ],
+)
 def test_output_is_the_official_one(case):
     network = network_of(case["model"], case["seed"])
     low, high = case["input_range"]

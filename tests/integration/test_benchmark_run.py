@@ -91,16 +91,21 @@ def test_tasks_of_a_multi_task_model_are_measured(tiny_multitask, tmp_path, task
 
 
 @pytest.mark.usefixtures("no_peaks")
-def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, tmp_path):
+@pytest.mark.parametrize(
+    "runtimes",
+    [("eager",), pytest.param(("eager", "onnxruntime"), marks=pytest.mark.slow)],
+    ids=" ".join,
+)
+def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, tmp_path, runtimes):
     (mine,) = unifmir.export(unifmir.load(sr), tmp_path / "out", formats=("torchscript",))
     plan = plan_of(
         sr,
-        runtimes=("eager", "onnxruntime"),
+        runtimes=runtimes,
         precisions=("fp32", "fp16"),
         artifacts=(mine.path,),
     )
     results = benchmark(plan, tmp_path / "results.json")
-    assert len(results.rows) == 5
+    assert len(results.rows) == 2 * len(runtimes) + 1
     for row in results.rows:
         assert row.error == ""
         assert row.same_picture is not None
@@ -109,7 +114,7 @@ def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, 
         assert "eager/fp32" in row.ratio.baseline
         assert row.counts["weight_bytes"] > 0
     small = [row for row in results.rows if row.subject.precision == "fp16"]
-    assert len(small) == 2
+    assert len(small) == len(runtimes)
     assert all(row.counts["weight_bytes"] < 3 * row.counts["parameters"] for row in small)
     # The file runs as it is, and is compared with the model that it was made from.
     assert [row.subject.runtime for row in results.rows if row.subject.model == mine.path.name] == [

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import unifmir
 from tests.compat.packages import TINY
 from tests.golden.weights import filled
+from tests.helpers.quick_rows import few_quick
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import UnifmirError
@@ -92,7 +93,11 @@ def test_the_onnx_file_says_what_it_is(done):
     assert json.loads(said["size_rule"])["minimum"] == 1
 
 
-@pytest.mark.parametrize(("opset", "code"), [(17, 0), (18, 0), (20, 0), (16, 2), (23, 2)])
+@pytest.mark.parametrize(
+    ("opset", "code"),
+    # 17 is the default, which the other tests write.
+    few_quick([(17, 0), (18, 0), (20, 0), (16, 2), (23, 2)], [(20, 0), (16, 2), (23, 2)]),
+)
 def test_opsets_from_17_to_20_are_written_and_others_refused(multitask_file, tmp_path, opset, code):
     done = run(
         *("export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"),

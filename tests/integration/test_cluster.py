@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from tests.helpers.quick_rows import few_quick
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
@@ -210,7 +211,8 @@ def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
     [
         (failing_always, ClusterError, r"a\.tif: a tile failed 6 times, .*stale file handle"),
         (failing_for_good, ClusterError, r"a\.tif: a worker failed with ValueError: a mistake"),
-        (refusing, ImageError, "the image is damaged"),
+        # Among the quick tests the next has one.
+        pytest.param(refusing, ImageError, "the image is damaged", marks=pytest.mark.slow),
     ],
 )
 def test_what_fails_again_and_again_ends_the_run_with_its_reason(
@@ -230,7 +232,7 @@ def refusing_one(work, index):
     return restored(work, index)
 
 
-@pytest.mark.parametrize("kind", ["zarr", "tiff"])
+@pytest.mark.parametrize("kind", few_quick(["zarr", "tiff"], ["tiff"]))
 def test_one_image_that_fails_leaves_the_others_and_nothing_of_itself(
     threads, folder, choice, monkeypatch, kind
 ):
@@ -251,6 +253,7 @@ def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, 
         most.append(len(self._running))
 
     monkeypatch.setattr(dask_run._Run, "_hand_out", counted)
+    (folder / "b.tif").unlink()  # 20 tiles are enough
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert max(most) == 2 * dask_run.IN_FLIGHT

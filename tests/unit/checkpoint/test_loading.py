@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from tests.helpers.checkpoint_files import refusal, same_weights, saved, written
+from tests.helpers.quick_rows import few_quick
 from unifmir import model
 from unifmir.checkpoint.loading import load_file, read_checkpoint
 from unifmir.checkpoint.official import official_state_dict
@@ -71,9 +73,21 @@ def test_official_state_dict_has_exactly_the_official_keys(model_name):
     assert ours == official
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("nest", ["", "state_dict", "model", "params", "net", "model.state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module.", "network.", "module.network."])
+NESTS = ("", "state_dict", "model", "params", "net", "model.state_dict")
+PREFIXES = ("", "module.", "network.", "module.network.")
+
+
+@pytest.mark.parametrize(
+    ("nest", "prefix", "legacy"),
+    few_quick(
+        product(NESTS, PREFIXES, [False, True]),
+        [
+            (nest, prefix, (row + column) % 2 == 0)
+            for row, nest in enumerate(NESTS)
+            for column, prefix in enumerate(PREFIXES)
+        ],
+    ),
+)
 def test_nesting_prefixes_and_old_files_make_no_difference(
     nest, prefix, legacy, tiny_single, tmp_path
 ):

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 
 from tests.golden.weights import filled
 from tests.helpers.checkpoint_files import refusal, same_weights, written
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.script_archives import (
     Records,
     as_new_torch,
@@ -80,8 +82,16 @@ def with_pickle(pickled: bytes) -> Callable[[Records], Records]:
     return lambda records: {**records, "data.pkl": pickled}
 
 
-@pytest.mark.parametrize("wrapped", ["", "model.", "net.model.", "a.deeper.wrapper."])
-@pytest.mark.parametrize("task", TASKS)
+WRAPPERS = ("", "model.", "net.model.", "a.deeper.wrapper.")
+
+
+@pytest.mark.parametrize(
+    ("task", "wrapped"),
+    few_quick(
+        product(TASKS, WRAPPERS),
+        [*((task, "net.model.") for task in TASKS), *(("sr", wrapper) for wrapper in WRAPPERS)],
+    ),
+)
 def test_a_traced_network_of_every_task_loads_bit_for_bit(task, wrapped, tiny_single, tmp_path):
     network = tiny_single(task)
     official = entries_of(network)

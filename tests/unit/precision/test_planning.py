@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.helpers.precision_cases import IMAGES, image, psnr_db, run, task_input
+from tests.helpers.quick_rows import few_quick
 from unifmir.compare import LOW_PRECISION, Tolerance
 from unifmir.errors import ExportError
 from unifmir.model import image_interface
@@ -89,8 +90,11 @@ def test_weights_below_fp16_are_reported_and_their_layer_stays_in_fp32(sr):
 
 def test_attention_over_all_pixels_is_an_island_whatever_the_measured_size(tiny_single):
     network = tiny_single("projection")
+    # Rules make it one, before any bar is missed.
+    loose = Tolerance("loose", "for a preview", psnr_db=30.0)
     for precision in ("fp16", "bf16"):
-        plan = plan_precision(network, precision, [task_input("projection")])
+        plan = plan_precision(network, precision, [task_input("projection")], tolerance=loose)
+        assert plan.steps == ()
         reason = plan.islands["project.body.0.attn_fn"]
         assert "4096 x 4096" in reason
     row = plan.ranges.row("project.body.0.attn_fn")
@@ -99,7 +103,7 @@ def test_attention_over_all_pixels_is_an_island_whatever_the_measured_size(tiny_
     assert plan.ranges.row("project.body.0.conv_assembly.0").large_image_factor == 1
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", few_quick(TASKS, ["sr", "denoise", "isotropic"]))
 def test_fp16_passes_for_an_ordinary_network_with_only_rules_of_kind(task, tiny_single):
     network = tiny_single(task)
     inputs = [task_input(task), task_input(task, 1)]

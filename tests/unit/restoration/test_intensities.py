@@ -93,7 +93,7 @@ def test_percentile_is_what_the_official_inference_gives(task):
         ("sr", {}),
         ("denoise", {}),
         ("isotropic", {}),
-        ("isotropic", {"z_factor": 2.5}),
+        pytest.param("isotropic", {"z_factor": 2.5}, marks=pytest.mark.slow),
         ("sr", {"correct_sampling": True}),
     ],
 )
