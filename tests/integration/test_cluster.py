@@ -130,6 +130,21 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
     assert not list((folder / "dask").glob(".unifmir*"))
 
 
+@pytest.mark.parametrize("kind", ["zarr", "tiff"])
+def test_clipped_pixels_are_added_up_over_workers(threads, folder, choice, kind):
+    (folder / "b.tif").unlink()
+    values = tifffile.imread(folder / "a.tif")
+    tifffile.imwrite(folder / "a.tif", values + np.uint16(61_600))
+    jobs = [
+        plan_jobs([str(folder)], "sr", out=folder / place, kind=kind, pixels="input").jobs
+        for place in ("local", "dask")
+    ]
+    here = restore_file(jobs[0][0], predictor_for(choice), OPTIONS)
+    (there,) = all_restored(restore_on_cluster(jobs[1], choice, OPTIONS, scheduler=threads))
+    assert here.clipped == there.clipped > 0
+    assert there.to_dict()["clipped_pixels"] == here.clipped
+
+
 @pytest.mark.slow  # each worker that is started again loads PyTorch
 def test_a_worker_that_is_killed_loses_nothing(folder, choice):
     (folder / "b.tif").unlink()

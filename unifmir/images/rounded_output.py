@@ -27,15 +27,20 @@ class RoundingSink:
         self.chunks: Shape = sink.chunks
         self.resumed: bool = sink.resumed
         self._limits = np.iinfo(sink.dtype)
-        self._clipped = 0
+        self.clipped = 0
+        """Pixels that were clipped: by this copy, and those it was told of with `add_clipped`."""
 
     def write(self, region: Region, values: Pixels) -> None:
         """Write intensities to a region, rounded and clipped."""
         # float64: 2**32 - 1 is no float32.
         rounded = np.rint(values.astype(np.float64))
         low, high = self._limits.min, self._limits.max
-        self._clipped += int(np.count_nonzero((rounded < low) | (rounded > high)))
+        self.clipped += int(np.count_nonzero((rounded < low) | (rounded > high)))
         self._sink.write(region, rounded.clip(low, high).astype(self._sink.dtype))
+
+    def add_clipped(self, pixels: int) -> None:
+        """Count pixels that an earlier run or another process clipped too."""
+        self.clipped += pixels
 
     def flush(self) -> None:
         """Bring everything written so far to where it survives a kill of this process."""
@@ -48,7 +53,7 @@ class RoundingSink:
             "%s: intensities are rounded to %s; %s were clipped to %d to %d",
             self._name,
             self._sink.dtype,
-            f"{self._clipped} pixels" if self._clipped else "none that this process wrote",
+            f"{self.clipped} pixels" if self.clipped else "none",
             self._limits.min,
             self._limits.max,
         )
@@ -56,3 +61,8 @@ class RoundingSink:
     def discard(self) -> None:
         """Delete what lies aside."""
         self._sink.discard()
+
+
+def clipped_pixels(sink: Sink) -> int:
+    """Pixels that a sink has clipped so far; 0 of one that holds real numbers."""
+    return sink.clipped if isinstance(sink, RoundingSink) else 0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unifmir.errors import ImageError, TooLittleMemoryError
 from unifmir.images.arrays import ArraySink, ArraySource
 from unifmir.images.base import AXES, ImageInfo, Sink, Source
+from unifmir.images.rounded_output import RoundingSink, clipped_pixels
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import size_of
@@ -69,6 +70,8 @@ class Summary:
     """Restoring, without planning."""
     splits: int
     """Times the tile or batch was halved because memory did not suffice."""
+    clipped: int
+    """Pixels of the result that were clipped to what its type holds, those of earlier runs too."""
 
 
 def restore_tile(
@@ -236,13 +239,16 @@ def _restore(
 ) -> Summary:
     plan = order.plan
     done = journal.begin(plan, sink) if journal is not None else frozenset()
+    if journal is not None and isinstance(sink, RoundingSink):
+        sink.add_clipped(journal.clipped)
     work = _Progression(plan, sink, journal, on_progress, done, order.began)
     try:
         work.tell()
         for tile in plan.tiles:
             if tile.index not in done:
+                before = clipped_pixels(sink)
                 sink.write(tile.write, order.restored(tile))
-                work.finished(tile)
+                work.finished(tile, clipped_pixels(sink) - before)
         work.commit()
         sink.publish()
     except BaseException as error:
@@ -263,6 +269,7 @@ def _restore(
         pixels=prod(plan.shape),
         seconds=work.seconds,
         splits=order.limit.splits,
+        clipped=clipped_pixels(sink),
     )
 
 
@@ -283,7 +290,7 @@ class _Progression:
         self._voxels = self._resumed = sum(_voxels(plan.tiles[index]) for index in done)
         self.tiles = len(done)
         """Tiles in the sink, by this run or an earlier one."""
-        self._pending: list[int] = []
+        self._pending: dict[int, int] = {}
         self._began, self._committed = began, time.monotonic()
 
     @property
@@ -291,11 +298,11 @@ class _Progression:
         """Time since the work began."""
         return time.monotonic() - self._began
 
-    def finished(self, tile: Tile) -> None:
-        """A tile is in the sink."""
+    def finished(self, tile: Tile, clipped: int) -> None:
+        """A tile is in the sink, so many of its pixels clipped."""
         self.tiles += 1
         self._voxels += _voxels(tile)
-        self._pending.append(tile.index)
+        self._pending[tile.index] = clipped
         if time.monotonic() - self._committed >= COMMIT_SECONDS:
             self.commit()
         self.tell()
@@ -304,8 +311,8 @@ class _Progression:
         """Bring finished tiles to the disk: they survive a kill from here on."""
         if self._journal is not None and self._pending:
             self._sink.flush()
-            self._journal.record(*self._pending)
-            self._pending = []
+            self._journal.record(self._pending)
+            self._pending = {}
         self._committed = time.monotonic()
 
     def tell(self) -> None:

@@ -1,11 +1,13 @@
 """Journal of finished tiles, with which an interrupted run goes on where it stopped.
 
-A text file: one line of JSON that says for what work it holds, then one line a finished tile,
-appended and synchronised after the tile's pixels are. A kill can only cut the last line short.
+A text file: one line of JSON that says for what work it holds, then one line a finished tile (its
+index, and how many of its pixels were clipped where some were), appended and synchronised after the
+tile's pixels are. A kill can only cut the last line short.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ class Journal:
         """Why an older journal at this path was not used; None if it was, or there was none."""
         self._identity = {"version": VERSION, "source": source, "model": model}
         self._options = ""
-        self._finished: set[int] = set()
+        self._finished: dict[int, int] = {}
 
     def recorded(self, options: Options) -> dict[str, Any] | None:
         """`RestorationPlan.recorded` of the interrupted run; None where its work was another."""
@@ -69,11 +71,13 @@ class Journal:
             elif not sink.resumed:
                 self.ignored = f"the unfinished output that {self.path.name} speaks of is gone"
             else:
-                self._finished = {index for index in finished if index < len(plan.tiles)}
+                self._finished = {
+                    index: clipped for index, clipped in finished.items() if index < len(plan.tiles)
+                }
                 self._rewrite(header)
                 return self.finished()
         header = {**mine, "options": self._options, "plan": plan.recorded()}
-        self._finished = set()
+        self._finished = {}
         self._rewrite(header)
         return self.finished()
 
@@ -81,15 +85,26 @@ class Journal:
         """Indices of finished tiles, since `begin`."""
         return frozenset(self._finished)
 
-    def record(self, *indices: int) -> None:
-        """Append finished tiles; on disk when this returns. Call `sink.flush()` before."""
-        if not indices:
+    @property
+    def clipped(self) -> int:
+        """Pixels of the finished tiles that were clipped, since `begin`."""
+        return sum(self._finished.values())
+
+    def record(self, tiles: Mapping[int, int]) -> None:
+        """Append finished tiles; on disk when this returns. Call `sink.flush()` before.
+
+        Parameters
+        ----------
+        tiles : mapping of int to int
+            Index of a tile -> how many of its pixels were clipped.
+        """
+        if not tiles:
             return
         with self.path.open("ab") as file:
-            file.write("".join(f"{index}\n" for index in indices).encode())
+            file.write("".join(f"{_line(*tile)}\n" for tile in tiles.items()).encode())
             file.flush()
             os.fsync(file.fileno())
-        self._finished.update(indices)
+        self._finished.update(tiles)
 
     def delete(self) -> None:
         """The output is published: nothing is left to resume."""
@@ -97,29 +112,34 @@ class Journal:
 
     def _rewrite(self, header: dict[str, Any]) -> None:
         """Write the journal anew, without a last line that was cut short."""
-        lines = [json.dumps(header), *(str(index) for index in sorted(self._finished))]
+        lines = [json.dumps(header), *(_line(*tile) for tile in sorted(self._finished.items()))]
         write_text(self.path, "\n".join(lines) + "\n")
 
-    def _read(self) -> tuple[dict[str, Any] | None, list[int]]:
-        """The first line and the finished tiles; (None, []) where there is no journal."""
+    def _read(self) -> tuple[dict[str, Any] | None, dict[int, int]]:
+        """The first line and the finished tiles; (None, {}) where there is no journal."""
         try:
             with self.path.open("rb") as file:
                 first = file.readline(_MAX_HEADER)
                 rest = file.read()
         except FileNotFoundError:
-            return None, []
+            return None, {}
         try:
             header = json.loads(first)
             if not isinstance(header, dict):
                 raise ValueError("no JSON object")
         except ValueError:
             self.ignored = f"{self.path.name} is damaged"
-            return None, []
+            return None, {}
         complete, _, _ = rest.rpartition(b"\n")
-        finished = []
+        finished = {}
         for line in complete.split(b"\n"):
+            numbers = line.split(b" ")
             # From the first line on that is no number the disk has lost what was written.
-            if not line.isdigit():
+            if len(numbers) > 2 or not all(number.isdigit() for number in numbers):
                 break
-            finished.append(int(line))
+            finished[int(numbers[0])] = sum(map(int, numbers[1:]))
         return header, finished
+
+
+def _line(index: int, clipped: int) -> str:
+    return f"{index} {clipped}" if clipped else str(index)

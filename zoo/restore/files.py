@@ -230,5 +230,6 @@ def restore_file(
         tiles_resumed=summary.tiles_resumed,
         seconds=summary.seconds,
         peak_memory_bytes=resident_bytes("VmHWM"),
+        clipped=summary.clipped,
         ran=dict(predictor.ran),
     )

@@ -39,6 +39,8 @@ class RestoredFile:
     """Restoring, without loading and planning."""
     peak_memory_bytes: int
     """Largest resident set of the process, or on a cluster of the largest worker."""
+    clipped: int
+    """Pixels that were clipped to what the result's type holds, by all processes and runs."""
     ran: dict[str, Any]
     """Facts of what ran: `model`, `runtime`, `library`, `device`, `provider`, `precision`..."""
 
@@ -69,6 +71,7 @@ class RestoredFile:
             "pixels": prod(plan.shape),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
+            "clipped_pixels": self.clipped,
             **plan.intensity_facts(),
             "notes": list(plan.notes),
             "ran": self.ran,

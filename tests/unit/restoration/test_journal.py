@@ -12,10 +12,13 @@ import pytest
 from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import FileSink, picture, predictor_of, small
 from unifmir.images.arrays import ArraySource
+from unifmir.images.base import Shape
+from unifmir.images.rounded_output import RoundingSink
 from unifmir.restoration import executor as engine
 from unifmir.restoration.executor import RestorationProgress, Summary, restore, restore_array
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
+from unifmir.restoration.tile_plan import RestorationPlan
 
 IMAGE = picture((1, 64, 84))
 OPTIONS = Options(tile=48, halo=16)
@@ -45,6 +48,46 @@ def run(
         on_progress=on_progress,
     )
     return summary, journal
+
+
+class RoundedFile(FileSink):
+    """A file of bytes: what it holds is clipped to 0 to 255."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        super().__init__(path, shape)
+        self.dtype = np.dtype(np.uint8)
+
+
+@pytest.mark.parametrize("stopped", [None, 1, 4])
+def test_clipped_pixels_are_those_of_the_whole_image(tmp_path: Path, stopped: int | None) -> None:
+    shifted = IMAGE - np.float32(np.median(IMAGE))
+    wanted = np.rint(restore_array(shifted, predictor_of(small("denoise")), options=OPTIONS))
+    clipped = int(((wanted < 0) | (wanted > 255)).sum())
+    assert 0 < clipped < wanted.size
+    journal = Journal(tmp_path / "out.journal", source="shifted", model="model")
+
+    def rounded(plan: RestorationPlan) -> RoundingSink:
+        return RoundingSink(RoundedFile(tmp_path / "out.raw", plan.out_shape), "out.raw")
+
+    def on_progress(progress: RestorationProgress) -> None:
+        if progress.tiles_done == stopped and not progress.pixels_resumed:
+            raise KeyboardInterrupt
+
+    def go() -> Summary:
+        return restore(
+            ArraySource(shifted, "zyx"),
+            rounded,
+            predictor_of(small("denoise")),
+            OPTIONS,
+            journal=journal,
+            on_progress=on_progress,
+        )
+
+    if stopped is not None:
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    summary = go()
+    assert (summary.clipped, summary.tiles_resumed) == (clipped, stopped or 0)
 
 
 def result(folder: Path) -> np.ndarray:

@@ -203,7 +203,7 @@ def test_results_have_the_pixels_of_the_image_if_asked(
     assert np.array_equal(values, np.rint(expected).clip(limits.min, limits.max).astype(dtype))
     clipped = int(((np.rint(expected) < limits.min) | (np.rint(expected) > limits.max)).sum())
     assert f"rounded to {dtype}" in caplog.text
-    assert (f"{clipped} pixels were clipped" if clipped else "none that this") in caplog.text
+    assert (f"{clipped} pixels were clipped" if clipped else "none were clipped") in caplog.text
 
 
 def test_relative_values_are_not_rounded(tmp_path: Path, tiny_single: Any) -> None:

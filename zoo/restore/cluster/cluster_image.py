@@ -9,6 +9,7 @@ from typing import Any
 from unifmir.errors import ImageError
 from unifmir.images.base import Sink, region_shape
 from unifmir.images.plates import add_field
+from unifmir.images.rounded_output import RoundingSink, clipped_pixels
 from unifmir.images.zarr import lies_in_zarr
 from unifmir.restoration.executor import RestorationProgress, tell_notes
 from unifmir.restoration.journal import Journal
@@ -54,10 +55,13 @@ class ClusterImage:
     def record(self, result: FinishedTile) -> None:
         """Take in a finished tile: the worker wrote it, or it is written here."""
         region = self.plan.tiles[result.index].write
+        before = clipped_pixels(self.sink)
         if result.values is not None:
             self.sink.write(region, result.values)
             self.sink.flush()
-        self.journal.record(result.index)
+        elif isinstance(self.sink, RoundingSink):
+            self.sink.add_clipped(result.clipped)
+        self.journal.record({result.index: clipped_pixels(self.sink) - before})
         self.unfinished.discard(result.index)
         self.written += prod(region_shape(region))
         self.peak_memory_bytes = max(self.peak_memory_bytes, result.peak_memory_bytes)
@@ -103,6 +107,7 @@ class ClusterImage:
             tiles_resumed=self.resumed,
             seconds=self.seconds,
             peak_memory_bytes=self.peak_memory_bytes,
+            clipped=clipped_pixels(self.sink),
             ran=self.ran,
         )
 
@@ -121,6 +126,8 @@ def open_cluster_image(
     sink = create_output(job, plan, ran, options)
     done = journal.begin(plan, sink)
     warn_if_begun_anew(job, journal)
+    if isinstance(sink, RoundingSink):
+        sink.add_clipped(journal.clipped)
     waiting = deque(index for index in range(len(plan.tiles)) if index not in done)
     before = sum(prod(region_shape(plan.tiles[index].write)) for index in done)
     return ClusterImage(

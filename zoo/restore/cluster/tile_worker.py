@@ -13,6 +13,7 @@ from uuid import uuid4
 from unifmir.images.addresses import url_of
 from unifmir.images.base import Sink, Source
 from unifmir.images.open_files import open_source
+from unifmir.images.rounded_output import clipped_pixels
 from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
@@ -59,6 +60,8 @@ class FinishedTile:
     values: FloatImage | None
     peak_memory_bytes: int
     """Largest resident set of the worker so far."""
+    clipped: int = 0
+    """Pixels that the worker clipped when it wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,13 @@ def restore_one_tile(work: TileWork, index: int) -> FinishedTile:
         tile = work.plan.tiles[index]
         predictor, limit = _predictor(work.choice), _limit(work.job, work.choice)
         values = restore_tile(work.plan, tile, here.source, predictor, limit)
-        if here.sink is not None:
-            here.sink.write(tile.write, values)
-            here.sink.flush()
-        sent = values if here.sink is None else None
-        return FinishedTile(index, sent, resident_bytes("VmHWM"))
+        if here.sink is None:
+            return FinishedTile(index, values, resident_bytes("VmHWM"))
+        before = clipped_pixels(here.sink)
+        here.sink.write(tile.write, values)
+        here.sink.flush()
+        clipped = clipped_pixels(here.sink) - before
+        return FinishedTile(index, None, resident_bytes("VmHWM"), clipped)
 
 
 def _predictor(choice: ModelChoice) -> Predictor:
