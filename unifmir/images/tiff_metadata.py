@@ -1,7 +1,9 @@
 """Metadata of TIFF files, read and written in ImageJ's words and OME's."""
 
 import json
+import math
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,7 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from unifmir.images.base import Channel, ImageInfo, Shape
+from unifmir.images.base import UNKNOWN, Channel, Coordinates, ImageInfo, Shape
 from unifmir.images.layout import Layout
 from unifmir.images.units import micrometres, seconds, without_unit
 
@@ -18,6 +20,8 @@ _COLORS_OF_COMPOSITES = range(2, 8)
 """Numbers of channels that ImageJ overlays."""
 _PROVENANCE = "unifmir"
 """Key of the JSON object that says how a result was made."""
+_NO_LENGTH = "reference frame"
+"""OME's unit of a position that does not say one."""
 DISPLAY_LATER = (-1.2345678901234567e33, 1.2345678901234567e33)
 """Display range of a channel until all its pixels are there, when the file's header is patched."""
 _TAG_UNITS = {"inch": "inch", "centimeter": "cm", "millimeter": "mm", "micrometer": "um"}
@@ -83,15 +87,30 @@ def _from_imagej(
     if not unit and (y, x) == (None, None):
         y, x = _sizes_of_tags(tags)
         rows, columns = (rows, columns) if (y, x) == (None, None) else (None, None)
+    steps = (z or depth or 1.0, y or rows or 1.0, x or columns or 1.0)
     return replace(
         info,
         pixel_size_um=(y, x),
         z_step_um=z,
         frame_interval_s=seconds(said.get("finterval"), said.get("tunit", "sec")),
+        origin=_imagej_origin(said, steps),
         channels=_imagej_channels(said, layout),
         unitless=(None, depth if "z" in layout.axes else None, rows, columns),
         provenance=_provenance(said.get("Info")),
     )
+
+
+def _imagej_origin(said: dict[str, Any], steps: tuple[float, float, float]) -> Coordinates:
+    """Place of the first pixel; ImageJ says the pixel that lies at 0, and nothing where it is 0."""
+    pixels = [said.get(f"{axis}origin", 0.0) for axis in "zyx"]
+    if not any(pixels) or not all(_is_number(pixel) for pixel in pixels):
+        return UNKNOWN
+    z, y, x = (0.0 - pixel * step for pixel, step in zip(pixels, steps, strict=True))
+    return None, z, y, x
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
 
 
 def _imagej_channels(said: dict[str, Any], layout: Layout) -> tuple[Channel, ...]:
@@ -166,8 +185,29 @@ def _from_ome(info: ImageInfo, xml: str, index: int, count: int) -> ImageInfo:
         frame_interval_s=seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")),
         channels=channels,
         unitless=(None, depth, rows, columns),
+        origin=_ome_origin(pixels.get("Plane", [])),
         provenance=_provenance(images[index].get("Description") if index < len(images) else None),
     )
+
+
+def _ome_origin(planes: Any) -> Coordinates:
+    """Place of the first plane, where all planes lie at the same row and column."""
+    listed = planes if isinstance(planes, list) else [planes]
+    found = {_ome_place(plane): plane.get("TheZ") for plane in listed if isinstance(plane, dict)}
+    if len({place[2:] for place in found}) != 1 or not any(map(any, found)):
+        return UNKNOWN
+    return next((place for place, z in found.items() if z == 0), UNKNOWN)
+
+
+def _ome_place(plane: dict[str, Any]) -> Coordinates:
+    """Position of a plane in micrometres or without a unit; None where its unit is no length."""
+    places: list[float | None] = []
+    for axis in "ZYX":
+        value, unit = plane.get(f"Position{axis}"), plane.get(f"Position{axis}Unit", _NO_LENGTH)
+        length = micrometres(1, unit) or without_unit(1, unit)
+        places.append(value * length if _is_number(value) and length is not None else None)
+    z, y, x = places
+    return None, z, y, x
 
 
 def _names_of_ome(xml: str, index: int, count: int) -> list[str | None]:
@@ -232,6 +272,11 @@ def imagej_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
         metadata["spacing"] = info.unitless[1]
     if info.frame_interval_s is not None and "t" in info.axes:
         metadata["finterval"] = info.frame_interval_s
+    metadata |= {
+        f"{axis}origin": 0.0 - place / (size or unitless or 1.0)
+        for axis, place, size, unitless in _places(info)
+        if place is not None
+    }
     if info.provenance:
         metadata["Info"] = _provenance_text(info)
     metadata |= _imagej_channel_keywords(info.channels, shape)
@@ -242,6 +287,14 @@ def imagej_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
         # ImageJ has one unit for both, so that a size which is unknown is taken as the other.
         keywords["resolution"] = (1 / (x or y or 1.0), 1 / (y or x or 1.0))
     return keywords
+
+
+def _places(
+    info: ImageInfo,
+) -> Iterator[tuple[str, float | None, float | None, float | None]]:
+    """Z, y and x with the place of the first pixel, and the distance with and without a unit."""
+    sizes = (info.z_step_um, *info.pixel_size_um)
+    return zip("zyx", info.origin[1:], sizes, info.unitless[1:], strict=True)
 
 
 def _imagej_channel_keywords(channels: tuple[Channel, ...], shape: Shape) -> dict[str, Any]:
@@ -286,6 +339,8 @@ def ome_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
             metadata |= {f"PhysicalSize{axis}": known, f"PhysicalSize{axis}Unit": unit}
     if info.frame_interval_s is not None and "t" in info.axes:
         metadata |= {"TimeIncrement": info.frame_interval_s, "TimeIncrementUnit": "s"}
+    if planes := _ome_positions(info, layout):
+        metadata["Plane"] = planes
     if len(info.channels) == layout.image_shape[1]:
         said: dict[str, list[Any]] = {}
         if any(channel.name for channel in info.channels):
@@ -295,6 +350,22 @@ def ome_keywords(info: ImageInfo, layout: Layout) -> dict[str, Any]:
         if said:
             metadata["Channel"] = said
     return {"ome": True, "bigtiff": True, "metadata": metadata}
+
+
+def _ome_positions(info: ImageInfo, layout: Layout) -> dict[str, list[Any]]:
+    """Place of every plane in the file's order; empty where the place of the first is unknown."""
+    outer = layout.shape[:-2]
+    depth = layout.axes.find("z")
+    said: dict[str, list[Any]] = {}
+    for axis, place, size, unitless in _places(info):
+        if place is None:
+            continue
+        step = (size or unitless or 1.0) if axis == "z" and depth >= 0 else 0.0
+        unit = "µm" if size is not None else "pixel"
+        indices = (at[depth] if step else 0 for at in np.ndindex(*outer))
+        said[f"Position{axis.upper()}"] = [place + index * step for index in indices]
+        said[f"Position{axis.upper()}Unit"] = [unit] * math.prod(outer)
+    return said
 
 
 def _ome_color(color: str) -> int:
