@@ -102,7 +102,8 @@ class _Upcast(nn.Module):
 def narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy that holds parameters in `dtype` and casts each one where it is used.
 
-    Only those that `dtype` holds exactly: the others belong to the precision's islands.
+    Only those that `dtype` holds exactly: the others belong to the precision's islands. Where they
+    lie is known to `unifmir.checkpoint.script_archive`, which reads such files as checkpoints.
     """
     module = copy.deepcopy(module)
     for part in list(module.modules()):

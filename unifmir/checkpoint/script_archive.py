@@ -6,6 +6,7 @@ Opened are the first two and the mark of the byte order; the program never is.
 Source: torch's `torch/csrc/jit/docs/serialization.md`.
 """
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,11 @@ MAX_ENTRIES = 100_000
 MAX_PATH = 1_000
 """Characters of an attribute's path; the longest official one has 74."""
 MAX_DIMENSIONS = 16
+
+_NARROW = re.compile(r"\.parametrizations\.(\w+)\.original$")
+"""Where `unifmir export` keeps a weight of two bytes, which is cast where it is used: `.weight` is
+`.parametrizations.weight.original` in its archives. In those of others it may be any function of
+what lies there."""
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -67,8 +73,8 @@ def read_script_archive(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         with zipfile.ZipFile(path) as archive:
             reader = _Archive.opened(archive, path.stat().st_size)
-            tensors = reader.tensors()
             record = reader.text(LINEAGE_MEMBER)
+            tensors = reader.tensors(own=bool(record))
     except CheckpointError as error:
         raise CheckpointError(
             f"{path.name} is a TorchScript file that is refused: {error}. Nothing of it was run; "
@@ -129,13 +135,20 @@ class _Archive:
             return ""
         return self.file.read(self.root + name).decode("utf-8", errors="replace")
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Tensors by attribute path."""
+    def tensors(self, *, own: bool) -> dict[str, Tensor]:
+        """Tensors by attribute path.
+
+        Parameters
+        ----------
+        own : bool
+            Whether unifmir wrote the archive, and narrow weights go by the names they stand for.
+        """
         content = read_inert(self.file.read(f"{self.root}data.pkl"), _is_known)
         if not isinstance(content, Instance):
             raise CheckpointError("its data.pkl holds no module")
         found: dict[str, Tensor] = {}
-        for path, value in _attributes(content):
+        for attribute, value in _attributes(content):
+            path = _NARROW.sub(r".\1", attribute) if own else attribute
             if isinstance(value, Call) and value.function == _REBUILD:
                 if path in found:
                     raise CheckpointError(f"it has two attributes of the name {path[:80]!r}")
