@@ -38,6 +38,16 @@ def is_plate(attributes: dict[str, Any]) -> bool:
     return not ngff_metadata(attributes).keys().isdisjoint({"plate", "well"})
 
 
+def first_field(attributes: dict[str, Any]) -> str:
+    """Path of a plate's or well's first field below it, as far as its attributes tell."""
+    said = ngff_metadata(attributes)
+    for part, name, below in (("well", "images", ""), ("plate", "wells", "/0")):
+        listed = said.get(part, {}).get(name) if isinstance(said.get(part), dict) else None
+        if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+            return f"{listed[0].get('path')}{below}"
+    return "A/1/0"
+
+
 def level_0(multiscales: dict[str, Any]) -> str:
     """The path of the array of full resolution."""
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.errors import ImageError
+from unifmir.images.addresses import url_of
 from unifmir.images.damage import reading
 from unifmir.images.ngff import VERSION, ngff_metadata
 from unifmir.images.zarr import is_zarr, library
@@ -40,6 +41,13 @@ def place_in_zarr(path: Path) -> PlaceInZarr | None:
         return None
     is_field = len(parts) == 3 and _PLATE in _attributes(root)
     return PlaceInZarr(path.parents[len(parts) - 1], parts, is_field)
+
+
+def zarr_at_address(path: Path) -> Path:
+    """The outermost Zarr, by its name, that an address lies in; every other path as it is."""
+    if url_of(path) is None:
+        return path
+    return next((one for one in (*path.parents[::-1], path) if one.suffix.lower() == ".zarr"), path)
 
 
 def fields_of(path: Path) -> list[Path] | None:

@@ -23,7 +23,14 @@ from unifmir.images.base import (
 )
 from unifmir.images.damage import reading
 from unifmir.images.layout import Layout, find_layout, pixel_dtype
-from unifmir.images.ngff import axis_letters, is_plate, level_0, multiscales_of, ngff_info
+from unifmir.images.ngff import (
+    axis_letters,
+    first_field,
+    is_plate,
+    level_0,
+    multiscales_of,
+    ngff_info,
+)
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
 from unifmir.images.staged_output import StagedOutput, staging_plan
@@ -115,7 +122,7 @@ class ZarrSource(PathSource):
             node = zarr.open(store=self._store, path=_group_in_archive(path), mode="r")
             attributes: dict[str, Any] = {}
             if isinstance(node, zarr.Group):
-                node, attributes = _image_group(node, series)
+                node, attributes = _image_group(node, series, url_of(path))
             self._array: Array[Any] = _full_resolution(node, attributes)
             # What the user says is not judged by what the file fails to say.
             letters = "_" * self._array.ndim if axes else _letters(self._array, attributes)
@@ -159,7 +166,9 @@ def _smaller(array: "Array[Any]") -> tuple[int, ...]:
     return tuple(min(pair) for pair in zip(array.chunks, array.shape, strict=True))
 
 
-def _image_group(group: "Group", series: int | None) -> "tuple[Group, dict[str, Any]]":
+def _image_group(
+    group: "Group", series: int | None, url: str | None
+) -> "tuple[Group, dict[str, Any]]":
     """The group that holds the image, and its attributes."""
     attributes = dict(group.attrs)
     if multiscales_of(attributes) is not None:
@@ -170,6 +179,9 @@ def _image_group(group: "Group", series: int | None) -> "tuple[Group, dict[str, 
         raise ImageError(
             "is a plate, which holds an image for each field: open one of them "
             "(PLATE.zarr/A/1/0, by row, column and field)"
+            if url is None
+            else "is a plate (or a well of one), whose fields are not gone through at an address: "
+            f"name them one by one ({url}/{first_field(attributes)}), or download the plate"
         )
     images = sorted((name for name in group.group_keys() if name.isdecimal()), key=int)
     if not images:

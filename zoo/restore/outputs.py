@@ -11,7 +11,7 @@ from unifmir.errors import ImageError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
-from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr
+from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr, zarr_at_address
 from unifmir.images.zarr import is_zarr
 from unifmir.tasks import TASKS
 
@@ -219,7 +219,7 @@ def output_path(
 ) -> Path:
     """Path of the result of a source."""
     place = place_in_zarr(source)
-    whole = source if place is None else place.root
+    whole = zarr_at_address(source) if place is None else place.root
     suffix = image_suffix(whole) or whole.suffix
     stem = whole.name[: len(whole.name) - len(suffix)]
     in_zarr = place is not None or url_of(whole) is not None or _is_zarr_suffix(suffix)
@@ -228,7 +228,7 @@ def output_path(
     folder = beside if out is None else out
     if end == ZARR and (field := place_in_plate(source, folder / f"{stem}.{task}{end}")):
         return field
-    inside = [] if place is None else list(place.parts)
+    inside = source.relative_to(whole).parts if place is None else place.parts
     chosen = [] if series is None else [f"series{series}"]
     return folder / ".".join([stem, *inside, *chosen, f"{task}{end}"])
 

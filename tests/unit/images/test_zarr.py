@@ -376,6 +376,24 @@ def test_an_image_is_read_from_its_address(tmp_path: Path, served: str) -> None:
         open_source(Path(f"{served}/b.ome.zarr"))
 
 
+def test_a_plate_at_an_address_is_refused_and_its_fields_are_read(
+    tmp_path: Path, served: str
+) -> None:
+    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
+    files.plate(tmp_path / "p.ome.zarr", ["B/3", "B/4"], fields=2)
+    for place, first in (("p.ome.zarr", "/B/3/0"), ("p.ome.zarr/B/4", "/0")):
+        (job,) = planned([f"{served}/{place}"], "sr")
+        with pytest.raises(ImageError, match="is a plate") as refused:
+            open_source(job.source)
+        assert f"name them one by one ({served}/{place}{first})" in str(refused.value)
+    jobs = planned([f"{served}/p.ome.zarr/B/{well}/1" for well in (3, 4)], "sr")
+    assert [job.target for job in jobs] == [Path(f"p.B.{well}.1.sr.ome.zarr") for well in (3, 4)]
+    for number, job in zip((1, 3), jobs, strict=True):
+        source = open_source(job.source)
+        values = source.read(whole_region(source.shape))[0, 0]
+        assert np.array_equal(values, files.STACK + np.uint16(number))
+
+
 def test_what_reads_addresses_is_named_where_it_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
