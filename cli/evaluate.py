@@ -48,12 +48,20 @@ def evaluate(
 
 
 def _table(results: "list[Evaluation]") -> str:
+    from unifmir.metrics import METRICS
+    from unifmir.metrics.base import FIT
+
     rows = []
     for result in results:
         best = result.baselines[result.best_baseline]
-        psnr, other = f"{result.model['psnr_db']:.2f}", f"{best['psnr_db']:.2f}"
-        ssim = f"{result.model['ssim']:.3f} / {best['ssim']:.3f}"
-        gain = f"{result.gain_db:+.2f}"
-        rows.append((result.task, psnr, other, result.best_baseline, gain, ssim, result.images))
-    columns = ("task", "fitted PSNR dB", "simple", "best simple method", "gain", "SSIM", "images")
-    return aligned(columns, rows)
+        for name, metric in METRICS.items():
+            pair = [f"{one[name]:.{metric.decimals}f}" for one in (result.model, best)]
+            rows.append((result.task, metric.heading, *pair, result.best_baseline))
+    columns = ("task", "metric", "model", "simple", "best simple method")
+    gains = ", ".join(f"{result.task} {result.gain_db:+.2f} dB" for result in results)
+    images = results[0].images
+    return (
+        f"{aligned(columns, rows)}\n\nfitted: after {FIT}; unfitted: before, with intensities as "
+        f"`--intensity percentile` brings them back. {images} images a task. Gain in fitted PSNR "
+        f"over the best simple method: {gains}"
+    )

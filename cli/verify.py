@@ -41,6 +41,7 @@ def _case_table(report: "Report") -> str:
         verdict = "passed" if not case.failures else "failed"
         difference, slope = f"{c.max_abs_over_std:.1e}", f"{c.slope:.6f}"
         rows.append((case.source, shape, difference, psnr, slope, verdict))
-    table = aligned(("input", "shape", "max diff / std", "PSNR dB", "slope", "verdict"), rows)
+    columns = ("input", "shape", "max diff / std", "unfitted PSNR, dB", "slope", "verdict")
+    table = aligned(columns, rows)
     verdict = "passed" if report.passed else "failed"
     return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"

@@ -195,7 +195,9 @@ class Tolerance(JsonOutput):
                 f"at {list(c.where)}, allowed {self.max_abs_over_std:g}"
             )
         if self.psnr_db is not None and not c.psnr_db >= self.psnr_db:
-            found.append(f"PSNR is {c.psnr_db:.2f} dB, at least {self.psnr_db:g} dB is needed")
+            found.append(
+                f"unfitted PSNR is {c.psnr_db:.2f} dB, at least {self.psnr_db:g} dB is needed"
+            )
         for name, allowed, value, ideal in (
             ("intensity slope", self.slope, c.slope, 1.0),
             ("intensity offset over the range", self.offset_over_range, c.offset_over_range, 0.0),

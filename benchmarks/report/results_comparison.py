@@ -316,7 +316,7 @@ def _changes(before: Row, after: Row, threshold: float) -> list[Change]:
     if before.quality is not None and after.quality is not None:
         old, new = before.quality["psnr_db"], after.quality["psnr_db"]
         if abs(new - old) >= PSNR_STEP_DB:
-            found.append(Change("psnr_db", old, new))
+            found.append(Change("fitted_psnr_db", old, new))
     return found
 
 

@@ -18,6 +18,7 @@ from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.result_files import RESULTS
 from unifmir.cost.paper.paper_tables import as_table
+from unifmir.metrics.base import FIT
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import markdown_rows
 
@@ -31,8 +32,13 @@ EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluatio
 EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 
-FITTED = "PSNR and SSIM are fitted: taken after the scale and offset that fit the truth best."
+FITTED = f"Fitted: after {FIT}; unfitted: before."
 """Sentence under tables of figures that forgive units."""
+PERCENTILES = (
+    "Intensities are those of `--intensity percentile`; what `unifmir restore` makes of them by "
+    "default is in [docs/restore.md](docs/restore.md#intensities)."
+)
+"""Sentence on unfitted figures of `unifmir evaluate`."""
 
 Render = Callable[[dict[str, Any]], str]
 """Function that renders a result file's document as Markdown."""
@@ -70,20 +76,21 @@ def embedded_table(document: dict[str, Any]) -> str:
         rows.append(
             [
                 f"`{task}`",
-                f"{result['model']['psnr_db']:.1f}",
-                f"{best['psnr_db']:.1f}",
                 result["best_baseline"],
+                *(f"{one['psnr_db']:.1f}" for one in (result["model"], best)),
                 f"{result['gain_db']:+.1f}",
-                f"{result['model']['ssim']:.3f}",
-                f"{best['ssim']:.3f}",
+                *(f"{one['psnr_unfitted_db']:.1f}" for one in (result["model"], best)),
+                *(f"{one['ssim']:.3f}" for one in (result["model"], best)),
+                *(f"{one['ssim_unfitted']:.3f}" for one in (result["model"], best)),
             ]
         )
-    columns = ["task", "PSNR, dB", "simple method, dB", "which", "gain, dB", "SSIM", "simple"]
+    columns = ["task", "simple method", "fitted PSNR, dB", "simple", "gain, dB"]
+    columns += ["unfitted PSNR, dB", "simple", "fitted SSIM", "simple", "unfitted SSIM", "simple"]
     table = markdown_rows(columns, rows)
     images = next(iter(document["tasks"].values()))["images"]
     machine = document["machine"]
     return (
-        f"{table}\n\n{FITTED} {images} images per task, `{document['command']}`; "
+        f"{table}\n\n{FITTED} {PERCENTILES} {images} images per task, `{document['command']}`; "
         f"{machine['processor']}, torch {document['versions']['torch']}."
     )
 
@@ -124,7 +131,8 @@ def fast_table(document: dict[str, Any]) -> str:
                 f"{row['cpu_ratio']:.2f}",
             ]
         )
-    columns = ["task", "PSNR, dB", "fast, dB", "cost, dB", "SSIM", "fast", "times as fast"]
+    columns = ["task", "fitted PSNR, dB", "fast, dB", "cost, dB", "fitted SSIM", "fast"]
+    columns += ["times as fast"]
     origin = f"{document['images']} images per task; {_origin(document)}"
     return f"{markdown_rows(columns, rows)}\n\n{FITTED} {origin}"
 
@@ -140,10 +148,10 @@ def intensities_table(document: dict[str, Any]) -> str:
         figures = [f"{held_out[name]:.4f}" for name in ("nrmse", "nrmse_fitted", "slope")]
         default = "default" if row.get("default") else ""
         rows.append([f"`{row['task']}`", name, *figures, *told, default])
-    columns = ["task", "intensity", "NRMSE", "NRMSE, fitted", "slope"]
+    columns = ["task", "intensity", "unfitted NRMSE", "fitted NRMSE", "slope"]
     columns += ["sample's total", "its background", ""]
     origin = f"{document['images']} held-out images per task; {_origin(document)}"
-    return f"{markdown_rows(columns, rows)}\n\n{origin}"
+    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {origin}"
 
 
 def quantisation_table(document: dict[str, Any]) -> str:
@@ -160,8 +168,9 @@ def quantisation_table(document: dict[str, Any]) -> str:
     passed = sum(row["passed"] for row in document["rows"])
     bar = document["tolerance"]["psnr_db"]
     return (
-        f"{markdown_rows(columns, rows)}\n\n{passed} of {len(document['rows'])} pass, which takes "
-        f"{bar:g} dB on every input and intensities within a thousandth. {_origin(document)}"
+        f"{markdown_rows(columns, rows)}\n\nPSNR is unfitted. {passed} of "
+        f"{len(document['rows'])} pass, which takes {bar:g} dB on every "
+        f"input and intensities within a thousandth. {_origin(document)}"
     )
 
 

@@ -72,6 +72,7 @@ def test_export_of_one_task_from_a_multitask_file_then_verify(done):
     again = run("verify", artifact["path"])
     assert again.exit_code == 0
     assert "passed" in again.stdout
+    assert "unfitted PSNR" in again.stdout
 
 
 def test_the_onnx_file_says_what_it_is(done):

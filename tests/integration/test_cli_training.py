@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.helpers.fit_words import figures_of_unknown_fit
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
@@ -74,6 +75,8 @@ def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None
     assert found["images"] == 1
     table = run("evaluate", model_file, "--task", "sr", "--images", 1)
     assert "best simple method" in table.stdout
+    assert figures_of_unknown_fit(table.stdout) == []
+    assert f"{found['model']['psnr_unfitted_db']:.3f}" in table.stdout
 
 
 @pytest.mark.parametrize(

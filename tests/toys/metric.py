@@ -8,4 +8,4 @@ def mean_error(restored: RestoredImage, truth: RestoredImage) -> float:
     return float(restored.mean() - truth.mean())
 
 
-MEAN_ERROR = Metric(mean_error, "mean error", decimals=2, fitted=False)
+MEAN_ERROR = Metric(mean_error, "mean error", decimals=2)

@@ -1,4 +1,7 @@
-"""Metrics of a restored image against the truth: one file and one row each."""
+"""Metrics of a restored image against the truth: one file each, a row after the fit and one before.
+
+Names without `unfitted` are of the figures after the fit, as result files have them.
+"""
 
 from unifmir.metrics.base import Metric
 from unifmir.registry import Registry
@@ -7,8 +10,11 @@ METRICS: Registry[Metric] = Registry(
     "metric",
     [
         ("psnr_db", "unifmir.metrics.psnr:PSNR"),
+        ("psnr_unfitted_db", "unifmir.metrics.psnr:UNFITTED_PSNR"),
         ("ssim", "unifmir.metrics.ssim:SSIM"),
+        ("ssim_unfitted", "unifmir.metrics.ssim:UNFITTED_SSIM"),
         ("nrmse", "unifmir.metrics.nrmse:NRMSE"),
+        ("nrmse_unfitted", "unifmir.metrics.nrmse:UNFITTED_NRMSE"),
         ("slope", "unifmir.metrics.intensity_slope:SLOPE"),
     ],
 )

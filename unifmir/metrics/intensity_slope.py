@@ -9,4 +9,4 @@ def intensity_slope(restored: RestoredImage, truth: RestoredImage) -> float:
     return compare(truth, restored).slope
 
 
-SLOPE = Metric(intensity_slope, "intensity slope", decimals=4, fitted=False, short="slope")
+SLOPE = Metric(intensity_slope, "intensity slope", decimals=4, short="slope")

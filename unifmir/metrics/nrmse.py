@@ -2,7 +2,7 @@
 
 from skimage.metrics import normalized_root_mse
 
-from unifmir.metrics.base import Metric, RestoredImage
+from unifmir.metrics.base import Metric, RestoredImage, fitted
 
 
 def nrmse(restored: RestoredImage, truth: RestoredImage) -> float:
@@ -10,4 +10,5 @@ def nrmse(restored: RestoredImage, truth: RestoredImage) -> float:
     return float(normalized_root_mse(truth, restored, normalization="min-max"))
 
 
-NRMSE = Metric(nrmse, "NRMSE", decimals=5)
+UNFITTED_NRMSE = Metric(nrmse, "unfitted NRMSE", decimals=5)
+NRMSE = fitted(UNFITTED_NRMSE)

@@ -2,7 +2,7 @@
 
 from skimage.metrics import peak_signal_noise_ratio
 
-from unifmir.metrics.base import Metric, RestoredImage, span_of
+from unifmir.metrics.base import Metric, RestoredImage, fitted, span_of
 
 
 def psnr_db(restored: RestoredImage, truth: RestoredImage) -> float:
@@ -10,4 +10,5 @@ def psnr_db(restored: RestoredImage, truth: RestoredImage) -> float:
     return float(peak_signal_noise_ratio(truth, restored, data_range=span_of(truth)))
 
 
-PSNR = Metric(psnr_db, "PSNR", decimals=3, unit="dB")
+UNFITTED_PSNR = Metric(psnr_db, "unfitted PSNR", decimals=3, unit="dB")
+PSNR = fitted(UNFITTED_PSNR)

@@ -2,7 +2,7 @@
 
 from skimage.metrics import structural_similarity
 
-from unifmir.metrics.base import Metric, RestoredImage, span_of
+from unifmir.metrics.base import Metric, RestoredImage, fitted, span_of
 
 
 def ssim(restored: RestoredImage, truth: RestoredImage) -> float:
@@ -20,4 +20,5 @@ def ssim(restored: RestoredImage, truth: RestoredImage) -> float:
     )
 
 
-SSIM = Metric(ssim, "SSIM", decimals=4)
+UNFITTED_SSIM = Metric(ssim, "unfitted SSIM", decimals=4)
+SSIM = fitted(UNFITTED_SSIM)

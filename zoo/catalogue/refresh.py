@@ -54,7 +54,7 @@ def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
             {"metric": row.title, "value": result["model"][key], "unit": row.unit, **common}
             for key, row in METRICS.items()
         ]
-        gain = f"PSNR above the best simple method, {result['best_baseline']}"
+        gain = f"{METRICS['psnr_db'].title} above the best simple method, {result['best_baseline']}"
         rows.append({"metric": gain, "value": result["gain_db"], "unit": "dB", **common})
     return rows
 

@@ -18,7 +18,10 @@ from unifmir.benchmarks.report.plots.style import (
     short,
 )
 from unifmir.benchmarks.report.tables.number_text import is_number
+from unifmir.metrics import METRICS
 
+RATED_BY = "psnr_db"
+"""Metric on the upright axis."""
 LEAST_SPAN_DB = 1.0
 """Least height of the axis: smaller differences should look small."""
 
@@ -66,7 +69,7 @@ def _figure(workload: str, tasks: dict[str, list[Row]], results: Results) -> Fig
 def _panel(axes: Axes, rows: Sequence[Row], results: Results) -> None:
     colour, mark = colours(results), marks(results)
     logarithmic(axes, "x")
-    axes.set(xlabel="latency, ms", ylabel="PSNR, dB")
+    axes.set(xlabel="latency, ms", ylabel=METRICS[RATED_BY].heading)
     front = pareto(rows)
     steps = [(front[0].median_ms, _db(front[0]))] if front else []
     for before, after in pairwise(front):
@@ -90,8 +93,8 @@ def _name(row: Row) -> str:
 
 
 def _placed(row: Row) -> bool:
-    return row.quality is not None and is_number(row.quality["psnr_db"]) and row.median_ms > 0
+    return row.quality is not None and is_number(row.quality[RATED_BY]) and row.median_ms > 0
 
 
 def _db(row: Row) -> float:
-    return round(float(row.quality["psnr_db"]), 2) if row.quality is not None else float("nan")
+    return round(float(row.quality[RATED_BY]), 2) if row.quality is not None else float("nan")

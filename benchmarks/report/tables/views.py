@@ -178,7 +178,7 @@ FILE = Column("file, MB", _count("file_bytes", 1e6), optional=True)
 EVALUATED = Column("images", _evaluated, optional=True, text=True)
 SAME_PICTURE = Column("max diff / std", _difference)
 SAME_PSNR = Column(
-    "to fp32, dB",
+    "unfitted PSNR to fp32, dB",
     lambda row, _: significant((row.same_picture or {}).get("psnr_db")),
     optional=True,
 )
@@ -198,7 +198,8 @@ def _cost_view() -> tuple[Column, ...]:
 def _quality_view() -> tuple[Column, ...]:
     # One digit less than is reported: models differ by more.
     metrics = (
-        Column(row.heading, _quality(name, row.decimals - 1)) for name, row in METRICS.items()
+        Column(row.heading, _quality(name, row.decimals - 1), optional=True)
+        for name, row in METRICS.items()
     )
     return *_WHO, LATENCY, *metrics, SAME_PICTURE, SAME_PSNR, EVALUATED
 

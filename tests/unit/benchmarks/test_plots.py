@@ -65,7 +65,7 @@ def test_a_plot_names_machine_tasks_models_and_what_cannot_be_trusted(stem):
 @pytest.mark.parametrize(
     ("stem", "units"),
     [
-        ("quality-image", ("latency, ms", "PSNR, dB")),
+        ("quality-image", ("latency, ms", "fitted PSNR, dB")),
         ("cost-image", ("latency, ms", "parameters, M", "arithmetic, GFLOP")),
         ("growth", ("pixels", "latency, ms")),
         ("roofline-cpu-image", ("arithmetic intensity, FLOP/byte", "GFLOP/s")),

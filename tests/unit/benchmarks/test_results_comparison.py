@@ -200,7 +200,7 @@ def test_other_changes_are_reported():
     found = {c.what: (c.before, c.after) for c in only(compare(before, after)).changes}
     assert found == {
         "parameters": (100, 110), "bops": (None, 5), "peak_rss_bytes": (1000, 1200),
-        "psnr_db": (31.0, 30.5),
+        "fitted_psnr_db": (31.0, 30.5),
     }  # fmt: skip
     assert "psnr_db 31 -> 30.5 (-0.50 dB)" in comparison_text(compare(before, after))
     assert "parameters 100 -> 110 (+10.0%)" in comparison_text(compare(before, after))

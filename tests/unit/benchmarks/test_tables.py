@@ -104,7 +104,7 @@ LATEX = r"""
 \caption{sr, image, 1x512x512}
 \begin{tabular}{@{}llllrrrrrrrl@{}}
 \toprule
-rank & model & runtime & precision & median [95 \%], ms & PSNR, dB & SSIM & NRMSE & slope & max diff / std & to fp32, dB & images \\
+rank & model & runtime & precision & median [95 \%], ms & fitted PSNR, dB & fitted SSIM & fitted NRMSE & slope & max diff / std & unfitted PSNR to fp32, dB & images \\
 \midrule
 1= & unifmir\_x & onnxruntime & fp32 & 250 [247, 254] & 31.42 & 0.871 & 0.0312 & 0.981 & 3.1e-06 & 112 & 8 of simulated \\
 1= & care & onnxruntime & fp32 & 251 [248, 253] & - & - & - & - & - & - & - \\
@@ -216,11 +216,17 @@ def test_numbers_that_are_missing_are_dashes_in_tables():
     measured = latency([1.0], median_ms=NAN, interval_ms=(NAN, NAN), p90_ms=NAN, p99_ms=math.inf)
     quality = quality_of(NAN, NAN)
     odd = row(latency=measured, quality=quality, counts={"flops": None, "bops": NAN})
+    judged = row(subject("judged"), quality=quality_of(30.0))
+
+    def of_odd(view: str) -> dict[str, str]:
+        shown = cells(results(odd, judged), view)
+        return next(line for line in shown if line["model"] != "judged")
+
     for view in VIEWS:
-        for name, cell in cells(results(odd), view)[0].items():
+        for name, cell in of_odd(view).items():
             assert "nan" not in cell, name
             assert "inf" not in cell, name
-    assert cells(results(odd), "quality")[0]["PSNR, dB"] == "-"
+    assert of_odd("quality")["fitted PSNR, dB"] == "-"
     assert read_csv(results(odd))[0]["quality.psnr_db"] == "nan"
 
 

@@ -151,7 +151,8 @@ def test_the_embedded_model_says_it_is_not_for_science():
 
 def test_refreshing_fills_in_the_evaluation(tmp_path):
     result = {
-        "model": {"psnr_db": 30.5, "ssim": 0.9, "nrmse": 0.1, "slope": 0.9},
+        "model": {"psnr_db": 30.5, "ssim": 0.9, "nrmse": 0.1, "slope": 0.9}
+        | {"psnr_unfitted_db": 20.5, "ssim_unfitted": 0.7, "nrmse_unfitted": 0.3},
         "baselines": {"bicubic": {"psnr_db": 29.0, "ssim": 0.8, "nrmse": 0.2}},
         "best_baseline": "bicubic",
         "gain_db": 1.5,
@@ -166,11 +167,14 @@ def test_refreshing_fills_in_the_evaluation(tmp_path):
     (tmp_path / "e.json").write_text(json.dumps(report), encoding="utf-8")
     entry = refreshed(find(EMBEDDED), tmp_path / "missing", tmp_path / "e.json")
     assert [(m.metric, m.value, m.unit) for m in entry.measured] == [
-        ("PSNR", 30.5, "dB"),
-        ("SSIM", 0.9, None),
-        ("NRMSE", 0.1, None),
+        ("fitted PSNR", 30.5, "dB"),
+        ("unfitted PSNR", 20.5, "dB"),
+        ("fitted SSIM", 0.9, None),
+        ("unfitted SSIM", 0.7, None),
+        ("fitted NRMSE", 0.1, None),
+        ("unfitted NRMSE", 0.3, None),
         ("intensity slope", 0.9, None),
-        ("PSNR above the best simple method, bicubic", 1.5, "dB"),
+        ("fitted PSNR above the best simple method, bicubic", 1.5, "dB"),
     ]
     assert "16 simulated" in entry.measured[0].dataset
     assert "seed 7" in entry.measured[0].source
