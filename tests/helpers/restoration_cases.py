@@ -167,7 +167,7 @@ class FileSink:
 
     def __init__(self, path: Path, shape: Shape) -> None:
         self.path, self.shape = path, shape
-        self.dtype = np.dtype(np.float32)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.chunks = shape
         self.aside = path.with_suffix(".partial")
         self.resumed = self.aside.exists()

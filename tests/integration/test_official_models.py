@@ -132,6 +132,38 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tiny_
     check_one_command_each(model_id, loaded, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("model_id", "formats"),
+    [
+        ("unifmir-sr-ccps", ("onnx",)),
+        *(pytest.param(name, ("onnx", "bioimageio"), marks=pytest.mark.slow) for name in OFFICIAL),
+    ],
+)
+def test_a_small_official_model_is_exported_for_other_programs_in_one_command(
+    model_id, formats, server, tiny_single, tmp_path
+):
+    network = tiny_single(find(model_id).task)
+    archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
+    offer(server, model_id, packaged(edited(archive, as_old_torch)), tmp_path)
+    loaded = unifmir.load(model_id)
+    out = tmp_path / "exported"
+    told = [word for name in formats for word in ("--format", name)]
+    exported = run("export", "--model", model_id, *told, "--out", out, "--json")
+    assert exported.exit_code == 0, exported.stderr
+    made = {a["format"]: Path(a["path"]) for a in json.loads(exported.stdout)["artifacts"]}
+    assert made.keys() == set(formats)
+    for artifact in made.values():
+        assert run("verify", artifact).exit_code == 0
+    (parent,) = out.glob("*.safetensors")
+    weights = load_safetensors(parent)
+    state = loaded.state_dict()
+    assert weights.keys() == state.keys()
+    assert all(torch.equal(weights[key], state[key]) for key in state)
+    if "bioimageio" in made:
+        with zipfile.ZipFile(made["bioimageio"]) as package:
+            assert model_id in package.read("rdf.yaml").decode("utf-8")
+
+
 def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_single):
     network = tiny_single("denoise")
     archive = traced(network, example(network))

@@ -32,9 +32,10 @@ MAX_PATH = 1_000
 MAX_DIMENSIONS = 16
 
 _NARROW = re.compile(r"\.parametrizations\.(\w+)\.original$")
-"""Where `unifmir export` keeps a weight of two bytes, which is cast where it is used: `.weight` is
-`.parametrizations.weight.original` in its archives. In those of others it may be any function of
-what lies there."""
+"""Path at which `unifmir export` keeps a weight of two bytes, which is cast where it is used.
+
+In its archives `.weight` is `.parametrizations.weight.original`; in those of others a weight may be
+any function of what lies there."""
 
 _STORAGES = {
     "DoubleStorage": torch.float64,

@@ -102,7 +102,7 @@ def _from_imagej(
 
 def _imagej_origin(said: dict[str, Any], steps: tuple[float, float, float]) -> Coordinates:
     """Place of the first pixel; ImageJ says the pixel that lies at 0, and nothing where it is 0."""
-    pixels = [said.get(f"{axis}origin", 0.0) for axis in "zyx"]
+    pixels: list[Any] = [said.get(f"{axis}origin", 0.0) for axis in "zyx"]
     if not any(pixels) or not all(_is_number(pixel) for pixel in pixels):
         return UNKNOWN
     z, y, x = (0.0 - pixel * step for pixel, step in zip(pixels, steps, strict=True))
@@ -203,7 +203,8 @@ def _ome_place(plane: dict[str, Any]) -> Coordinates:
     """Position of a plane in micrometres or without a unit; None where its unit is no length."""
     places: list[float | None] = []
     for axis in "ZYX":
-        value, unit = plane.get(f"Position{axis}"), plane.get(f"Position{axis}Unit", _NO_LENGTH)
+        value: Any = plane.get(f"Position{axis}")
+        unit = plane.get(f"Position{axis}Unit", _NO_LENGTH)
         length = micrometres(1, unit) or without_unit(1, unit)
         places.append(value * length if _is_number(value) and length is not None else None)
     z, y, x = places

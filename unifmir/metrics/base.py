@@ -9,7 +9,7 @@ from jaxtyping import Float
 RestoredImage = Float[np.ndarray, "*axes"]
 """Plane or stack in the units of the truth."""
 FIT = "the scale and offset that fit the truth best (least squares, as Weigert et al. 2018)"
-"""What a fitted figure grants the restored image."""
+"""Words for the fit that a fitted figure grants the restored image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Metric:
 
 
 def fitted(metric: Metric) -> Metric:
-    """The same metric after the fit."""
+    """Row of an unfitted metric's figure after the fit."""
     return replace(metric, title=metric.title.replace("unfitted", "fitted"), fitted=True)
 
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import nn
 
-import unifmir
 from tests.golden.weights import filled
 from tests.helpers.checkpoint_files import refusal, same_weights, written
 from tests.helpers.quick_rows import few_quick
@@ -35,9 +34,7 @@ from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file, read_checkpoint
 from unifmir.checkpoint.script_archive import read_script_archive
 from unifmir.config import SingleTaskConfig
-from unifmir.export.formats.torchscript import narrow_storage
 from unifmir.networks.base import Network
-from unifmir.precision.variants import DTYPES
 from unifmir.tasks import TASKS
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -344,42 +341,6 @@ def test_a_file_of_our_own_says_how_its_body_ends(tiny_single, tmp_path):
     lineage["config"] = json.dumps({"kind": "single"})
     wrong = edited(plain, lambda r: {**r, "extra/unifmir.json": json.dumps(lineage).encode()})
     assert "record is malformed" in refusal(written(wrong, tmp_path))
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit itself is deprecated
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(
-    precision, tiny_single, tmp_path
-):
-    network = tiny_single("sr")
-    (made,) = unifmir.export(network, tmp_path, formats=("torchscript",), precision=precision)
-    with torch.no_grad():
-        stored = dict(torch.jit.load(str(made.path)).named_parameters())
-    narrow = {key: value for key, value in stored.items() if key.endswith(".original")}
-    wanted = {
-        key.removeprefix("network.").replace("parametrizations.", "").removesuffix(".original"): (
-            value.dtype,
-            value.float(),
-        )
-        for key, value in stored.items()
-    }
-    state = load_file(made.path).state_dict()
-    assert state.keys() == wanted.keys()
-    assert all(torch.equal(state[key], value) for key, (_, value) in wanted.items())
-    dtype = DTYPES[precision]
-    assert bool(narrow) == (precision != "fp32")
-    assert all(value.dtype == dtype for value in narrow.values())
-    assert same_weights(load_file(made.path), network) == (precision == "fp32")
-    found = inspect_file(made.path)
-    assert (found.format, found.task) == ("torchscript", "sr")
-    assert str(dtype).removeprefix("torch.") in found.dtypes
-
-
-def test_a_parametrized_weight_of_others_is_not_taken_for_the_weight(tiny_single, tmp_path):
-    network = tiny_single("sr")
-    narrow = narrow_storage(network, torch.float16)
-    path = written(traced(narrow, example(network)), tmp_path)
-    assert "parametrizations.weight.original" in refusal(path)
 
 
 def full_size(name: str) -> Network:

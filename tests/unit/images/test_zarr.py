@@ -4,10 +4,6 @@ import json
 import pickle
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -347,56 +343,3 @@ def test_an_archive_without_an_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(ImageError, match=r"a\.zip is a ZIP archive: unpack it first"):
         open_source(files.zipped(tmp_path / "a.zip", tmp_path))
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """Address of a server of the folder, on this machine."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_an_image_is_read_from_its_address(tmp_path: Path, served: str) -> None:
-    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
-    files.zarr_image(
-        tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
-    )
-    (job,) = planned([f"{served}/a.ome.zarr"], "sr")
-    assert job.target == Path("a.sr.ome.zarr")
-    source = open_source(job.source)
-    assert (source.info.axes, source.info.name) == ("zyx", "a.ome.zarr")
-    for opened in (source, pickle.loads(pickle.dumps(source))):
-        assert np.array_equal(opened.read(whole_region(opened.shape))[0, 0], files.STACK)
-    with pytest.raises(ImageError, match=r"b\.ome\.zarr: the image cannot be read"):
-        open_source(Path(f"{served}/b.ome.zarr"))
-
-
-def test_a_plate_at_an_address_is_refused_and_its_fields_are_read(
-    tmp_path: Path, served: str
-) -> None:
-    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
-    files.plate(tmp_path / "p.ome.zarr", ["B/3", "B/4"], fields=2)
-    for place, first in (("p.ome.zarr", "/B/3/0"), ("p.ome.zarr/B/4", "/0")):
-        (job,) = planned([f"{served}/{place}"], "sr")
-        with pytest.raises(ImageError, match="is a plate") as refused:
-            open_source(job.source)
-        assert f"name them one by one ({served}/{place}{first})" in str(refused.value)
-    jobs = planned([f"{served}/p.ome.zarr/B/{well}/1" for well in (3, 4)], "sr")
-    assert [job.target for job in jobs] == [Path(f"p.B.{well}.1.sr.ome.zarr") for well in (3, 4)]
-    for number, job in zip((1, 3), jobs, strict=True):
-        source = open_source(job.source)
-        values = source.read(whole_region(source.shape))[0, 0]
-        assert np.array_equal(values, files.STACK + np.uint16(number))
-
-
-def test_what_reads_addresses_is_named_where_it_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
-    with pytest.raises(MissingExtraError, match=r"https://some.where/a\.zarr needs fsspec"):
-        open_source(Path("https://some.where/a.zarr"))

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +57,7 @@ class RoundedFile(FileSink):
 
     def __init__(self, path: Path, shape: Shape) -> None:
         super().__init__(path, shape)
-        self.dtype = np.dtype(np.uint8)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
 
 
 @pytest.mark.parametrize("stopped", [None, 1, 4])
@@ -220,9 +222,9 @@ def test_a_tile_is_said_to_be_finished_after_its_pixels_are_on_disk(tmp_path, mo
         flush(sink)
         order.append("flush")
 
-    def recording(journal: Journal, *tiles: int) -> None:
+    def recording(journal: Journal, tiles: Mapping[int, int]) -> None:
         order.append("record")
-        record(journal, *tiles)
+        record(journal, tiles)
 
     monkeypatch.setattr(FileSink, "flush", flushing)
     monkeypatch.setattr(Journal, "record", recording)
