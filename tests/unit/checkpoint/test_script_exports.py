@@ -18,6 +18,8 @@ def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(
     precision, tiny_single, tmp_path
 ):
     network = tiny_single("sr")
+    if precision == "bf16":  # else refused: rounded to 8 bits, random weights give another picture
+        network = network.bfloat16().float()
     (made,) = unifmir.export(network, tmp_path, formats=("torchscript",), precision=precision)
     with torch.no_grad():
         stored = dict(torch.jit.load(str(made.path)).named_parameters())
@@ -35,14 +37,14 @@ def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(
     dtype = DTYPES[precision]
     assert bool(narrow) == (precision != "fp32")
     assert all(value.dtype == dtype for value in narrow.values())
-    assert same_weights(load_file(made.path), network) == (precision == "fp32")
+    assert same_weights(load_file(made.path), network) == (precision != "fp16")
     found = inspect_file(made.path)
     assert (found.format, found.task) == ("torchscript", "sr")
     assert str(dtype).removeprefix("torch.") in found.dtypes
 
 
 def test_a_parametrized_weight_of_others_is_not_taken_for_the_weight(tiny_single, tmp_path):
-    network = tiny_single("sr")
+    network = tiny_single("sr").half().float()
     narrow = narrow_storage(network, torch.float16)
     path = written(traced(narrow, example(network)), tmp_path)
     assert "parametrizations.weight.original" in refusal(path)
