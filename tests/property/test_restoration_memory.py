@@ -101,7 +101,13 @@ def measure_growth(path: Path, intensity: Intensity) -> None:
     path.write_text(json.dumps(facts))
 
 
-@pytest.mark.parametrize("intensity", get_args(Intensity))
+@pytest.mark.parametrize(
+    "intensity",
+    [
+        pytest.param(name, marks=[] if name == "local" else [pytest.mark.slow])
+        for name in get_args(Intensity)
+    ],
+)
 def test_memory_is_that_of_a_tile_however_intensities_come_back(tmp_path, intensity):
     path = tmp_path / "figures.json"
     script = (

@@ -13,7 +13,14 @@ from unifmir.precision.variants import DTYPES
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit itself is deprecated
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param("fp32", marks=pytest.mark.slow),
+        "fp16",
+        pytest.param("bf16", marks=pytest.mark.slow),
+    ],
+)
 def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(
     precision, tiny_single, tmp_path
 ):
