@@ -130,7 +130,7 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
     assert not list((folder / "dask").glob(".unifmir*"))
 
 
-@pytest.mark.parametrize("kind", ["zarr", pytest.param("tiff", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", few_quick(("zarr", "tiff"), {"zarr"}))
 def test_clipped_pixels_are_added_up_over_workers(threads, folder, choice, kind):
     (folder / "b.tif").unlink()
     values = tifffile.imread(folder / "a.tif")

@@ -5,6 +5,7 @@ import torch
 
 import unifmir
 from tests.helpers.checkpoint_files import refusal, same_weights, written
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.script_archives import example, traced
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
@@ -13,14 +14,7 @@ from unifmir.precision.variants import DTYPES
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit itself is deprecated
-@pytest.mark.parametrize(
-    "precision",
-    [
-        pytest.param("fp32", marks=pytest.mark.slow),
-        "fp16",
-        pytest.param("bf16", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("precision", few_quick(("fp32", "fp16", "bf16"), {"fp16"}))
 def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(
     precision, tiny_single, tmp_path
 ):
