@@ -1,5 +1,6 @@
 """`unifmir export`: verified files of a model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from unifmir.export.base import Artifact, Credit
+
+PEOPLE = ("authors", "packaged_by", "maintainers")
+"""Fields of a BioImage.IO package that only the user can fill; each raises the zoo's score."""
 
 
 @with_format_options
@@ -61,9 +65,18 @@ def export(
         typer.Option(help="Author of the weights, for a BioImage.IO package; repeatable."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, SPDX.")] = "",
-    github_user: Annotated[
-        str, typer.Option(help="Packager and maintainer named in a BioImage.IO package.")
-    ] = "unifmir",
+    packaged_by: Annotated[
+        list[str] | None,
+        typer.Option(help="Who makes the BioImage.IO package; repeatable."),
+    ] = None,
+    maintainer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GITHUB_USER",
+            help="Who answers for the BioImage.IO package; repeatable. `bioimageio test` then "
+            "needs a network, as it asks GitHub about the user.",
+        ),
+    ] = None,
     untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
     **format_options: Any,
@@ -102,7 +115,11 @@ def export(
             opset=opset,
             calibration=calibration or (),
             options=options,
-            credit=_credit(network.source.zoo_id, author, licence, github_user),
+            credit=replace(
+                _credit(network.source.zoo_id, author, licence),
+                packaged_by=tuple(packaged_by or ()),
+                maintainers=tuple(maintainer or ()),
+            ),
             on_step=lambda text: _say(console, status, text),
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
@@ -110,11 +127,12 @@ def export(
     for artifact in artifacts:
         if "unverified" in artifact.details:
             output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
+        for finding in artifact.details.get("findings", ()):
+            if finding["where"] in PEOPLE:
+                output.note(f"{artifact.path.name}: {finding['where']}: {finding['message']}")
 
 
-def _credit(
-    zoo_id: str | None, author: list[str] | None, licence: str, github_user: str
-) -> "Credit":
+def _credit(zoo_id: str | None, author: list[str] | None, licence: str) -> "Credit":
     """Credit for the weights: the user's words, else those of the zoo entry."""
     from unifmir.export.base import Credit
     from unifmir.zoo.catalogue.index import find
@@ -124,7 +142,7 @@ def _credit(
         entry = find(zoo_id)
         authors, known = authors or entry.authors, entry.licence or ""
         data = f"{entry.dataset}. {entry.notes}"
-    return Credit(authors, licence or known, data, github_user)
+    return Credit(authors, licence or known, data)
 
 
 def _say(console: "Console", status: "Status", text: str) -> None:

@@ -24,13 +24,15 @@ class Credit:
     """Whose the weights are: what a published package must say and no checkpoint knows."""
 
     authors: tuple[str, ...] = ()
-    """Authors of the weights; the paper's when empty, as for the official checkpoints."""
+    """Authors of the weights; a package names none when empty."""
     licence: str = ""
     """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
     training_data: str = ""
     """Training data in words; left out of the description when empty."""
-    github_user: str = "unifmir"
-    """Packager and maintainer."""
+    packaged_by: tuple[str, ...] = ()
+    """Names of those who made the package."""
+    maintainers: tuple[str, ...] = ()
+    """GitHub users who answer for the package."""
 
 
 @dataclass(frozen=True, slots=True)

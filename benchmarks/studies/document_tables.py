@@ -17,10 +17,16 @@ from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.result_files import RESULTS
+from unifmir.checkpoint.header import recorded_configuration
+from unifmir.config import MultiTaskConfig
 from unifmir.cost.paper.paper_tables import as_table
+from unifmir.export.numpy_recipe import numpy_recipe
 from unifmir.metrics.base import FIT
 from unifmir.reference import REFERENCES
+from unifmir.tasks import TASKS, multitask_parts
 from unifmir.text_tables import markdown_rows
+from unifmir.zoo import EMBEDDED as MODEL
+from unifmir.zoo.catalogue.directories import packaged
 
 REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
@@ -28,6 +34,7 @@ COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
 SPEED = REPO / "docs" / "speed.md"
+EXPORTED = REPO / "docs" / "exported.md"
 EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluation.json"
 EXPORTS = RESULTS / "export-full-size-fp32.json"
 
@@ -189,6 +196,31 @@ def references_table(_document: dict[str, Any]) -> str:
     return markdown_rows(["name", "model", "tasks", "parameters", "source"], rows)
 
 
+def recipes(_document: dict[str, Any]) -> str:
+    """The NumPy program of each task, for the model that ships with the package."""
+    weights = packaged("weights", f"{MODEL}.safetensors")
+    found = recorded_configuration(weights)
+    if not isinstance(found, MultiTaskConfig):
+        raise ValueError(f"{weights} says nothing of a multi-task network")
+    programs = ((name, numpy_recipe(found.single(name))) for name in multitask_parts())
+    return "\n\n".join(
+        f"### {TASKS[name].title} (`{name}`)\n\n```python\n{program}```"
+        for name, program in programs
+    )
+
+
+def start_up_table(document: dict[str, Any]) -> str:
+    """Commands against a bare import of torch."""
+    rows = [
+        [row["what"], f"{row['wall_s']:.2f}", f"{row['wall_over_import']:.2f}"]
+        + [f"{row['cpu_s']:.2f}", f"{row['cpu_over_import']:.2f}"]
+        for row in document["rows"]
+    ]
+    columns = ["process", "s", "over the import", "CPU s", "over the import"]
+    told = f"Medians of {document['rounds']} rounds; {document['image']}. {_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{told}"
+
+
 def results_table(*views: str) -> Render:
     """Writer of results of `unifmir benchmark`, in these views."""
 
@@ -256,7 +288,9 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "intensities": (_result("intensities"), intensities_table),
         "fast": (_result("fast"), fast_table),
     },
+    EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
     SPEED: {
+        "start-up": (RESULTS / "start-up.json", start_up_table),
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),

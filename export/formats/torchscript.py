@@ -10,6 +10,8 @@ import json
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ class TorchScriptExporter(Exporter):
 
 def _traced(job: ExportJob) -> bytes:
     """Archive of torch, as it saves it."""
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _without_gradients(job.module):
         # Tracing warns where it fixes a Python value; that none matters is verified at
         # other sizes and batches.
         warnings.simplefilter("ignore")
@@ -90,6 +92,22 @@ def _lineage_text(path: Path) -> str:
             return archive.read(f"{root}extra/{LINEAGE_FILE}").decode("utf-8", errors="replace")
     except (zipfile.BadZipFile, RuntimeError, OSError) as error:
         raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+
+
+@contextmanager
+def _without_gradients(module: nn.Module) -> Iterator[None]:
+    """Parameters that ask for no gradient meanwhile: a file keeps what they ask for.
+
+    Who runs the file would otherwise hold every layer's features for a backward pass.
+    """
+    asking = [one for one in module.parameters() if one.requires_grad]
+    for one in asking:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in asking:
+            one.requires_grad_(True)
 
 
 class _Upcast(nn.Module):

@@ -15,7 +15,7 @@ from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio.card import default_card
+from unifmir.export.formats.bioimageio.card import Person, default_card
 from unifmir.export.formats.bioimageio.package import PackageInputs, build_package
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
@@ -25,9 +25,6 @@ from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision
 from unifmir.precision.planning import plan_precision
 from unifmir.tasks import TASKS
-
-GITHUB_USER = "unifmir-compat-test"
-"""Nobody's: the tests tell the library that it exists, and nothing is uploaded."""
 
 # Windows of 4 pixels: the smallest tiles, and with them the library's test, shrink with them.
 TINY = MultiTaskConfig(
@@ -39,6 +36,8 @@ TINY = MultiTaskConfig(
     tail_features=8,
     volume_tail_features=12,
 )
+NAMELESS = "sr"
+"""Task of the package without authors: the format's older libraries must read that too."""
 _SHAPES = {
     "sr": (80, 90),
     "denoise": (7, 80, 90),
@@ -73,17 +72,20 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
         model.config, "image", Precision("fp32"), Provenance("tiny.safetensors", "0" * 64)
     )
     recipe = plan_precision(module, "fp32", [traced]).recipe
-    job = ExportJob(model, module, traced, lineage, recipe, 17, Credit(github_user=GITHUB_USER))
+    job = ExportJob(model, module, traced, lineage, recipe, 17, Credit())
     onnx_file, torchscript_file = folder / "m.onnx", folder / "m.pt"
     ONNX.write(job, onnx_file)
     TORCHSCRIPT.write(job, torchscript_file)
     card = default_card(
         task,
         name=f"UniFMIR {TASKS[task].title} (compatibility test)".replace("-", " "),
-        github_user=GITHUB_USER,
         git_repo="https://example.org/unifmir",
         timestamp="2026-01-01T00:00:00+00:00",
         unifmir_version="0.1.0",
+    )
+    # No maintainer: the library would ask GitHub whether there is such a user.
+    card = replace(
+        card, authors=(Person("Ada Author", "An institute"),), packaged_by=(Person("Ada Author"),)
     )
     return PackageInputs(
         network=model,
@@ -110,11 +112,17 @@ def half_precision(given: PackageInputs, folder: Path) -> PackageInputs:
 
 
 def main(folder: Path, tasks: list[str]) -> None:
-    """Build one package per task."""
+    """Build one package per task, and one that names nobody."""
     torch.set_num_threads(2)
     for task in tasks or list(TASKS):
-        result = build_package(inputs(task, folder / task), folder / f"{task}.zip")
-        print(f"{task}: {result.summary.status}, expected score {result.score.total}")
+        given = inputs(task, folder / task)
+        built = {task: given}
+        if task == NAMELESS:
+            card = replace(given.card, authors=(), packaged_by=())
+            built[f"{task}-nobody"] = replace(given, card=card)
+        for name, contents in built.items():
+            result = build_package(contents, folder / f"{name}.zip")
+            print(f"{name}: {result.summary.status}, expected score {result.score.total}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 import unifmir
 from tests.compat.packages import network
@@ -23,6 +24,7 @@ from unifmir.export.lineage import REPORT_SUFFIX
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.export.runtimes.tensorrt.library import library
+from unifmir.export.runtimes.torchscript import load_torchscript
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 
@@ -239,6 +241,23 @@ class TestTensorRt(ExporterContract):
 class TestTorchScript(ExporterContract):
     format = "torchscript"
     again = "volume"
+
+    def test_no_file_asks_for_gradients(self, task_made: str, once: Once):
+        assert_no_gradients(once(task_made))
+
+    def test_no_file_of_narrow_weights_asks_for_gradients(self, once: Once):
+        assert_no_gradients(once("sr", precision="fp16"))
+
+
+def assert_no_gradients(made: Made) -> None:
+    """Whoever runs the files as they are gets plain numbers, and no graph behind them."""
+    assert made
+    for artifact in made:
+        module = load_torchscript(artifact.path)
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+        given = torch.zeros(artifact.report.results[0].shape)
+        assert torch.is_grad_enabled()
+        assert not module(given).requires_grad
 
 
 @pytest.mark.slow  # each network is compiled, which takes a minute

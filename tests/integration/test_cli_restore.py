@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tifffile
 from typer.testing import CliRunner, Result
@@ -17,6 +18,8 @@ import unifmir
 from tests.helpers.restoration_cases import options_for
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
+from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.hashing import sha256_of
 from unifmir.images.open_files import open_source
 from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
@@ -181,6 +184,32 @@ def test_a_source_that_is_no_image_leaves_nothing(tmp_path, model):
     assert refused.exit_code == 2
     assert "broken.tif" in refused.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"broken.tif", "model"}
+
+
+def test_a_file_that_is_not_the_one_that_was_verified_is_told_with_both_hashes(image, model):
+    folder = model.parent
+    (artifact,) = unifmir.export(unifmir.load(model), folder, formats=("onnx",))
+    as_verified = run(image, "--artifact", artifact.path, "--task", "sr")
+    assert as_verified.exit_code == 0, as_verified.stderr
+    assert "verified" not in as_verified.stderr
+    # The same network with another remark: it runs as before, and is another file.
+    graph = onnx.load(artifact.path)
+    graph.doc_string = "edited by hand"
+    onnx.save(graph, artifact.path)
+    found = sha256_of(artifact.path)
+    assert found != artifact.sha256
+    edited = run(image, "--artifact", artifact.path, "--overwrite")
+    assert edited.exit_code == 0, edited.stderr
+    (told,) = [line for line in edited.stderr.splitlines() if "was verified" in line]
+    assert told.startswith("WARNING")
+    assert str(artifact.path) in told
+    assert f"its report is about sha256 {artifact.sha256}, this is {found};" in told
+    assert "unifmir verify" in told
+    # A file that came without its report is run, and nothing is claimed of it.
+    artifact.path.with_name(artifact.path.name + REPORT_SUFFIX).unlink()
+    alone = run(image, "--artifact", artifact.path, "--overwrite")
+    assert alone.exit_code == 0, alone.stderr
+    assert "verified" not in alone.stderr
 
 
 def test_an_existing_result_is_kept_unless_told_otherwise(image, model):

@@ -1,8 +1,7 @@
 """Model card: people, licence, citation, evaluations.
 
 Plain values with defaults per task; nothing here imports torch or bioimageio.
-Sources: Ma et al., Nature Methods 2024 (authors, affiliation, funding); ORCIDs are not stated
-there, so none are given.
+People are named only if somebody gave them: no checkpoint says whose it is.
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +12,6 @@ from unifmir.tasks import TASKS
 if TYPE_CHECKING:
     from unifmir.reference.base import ReferenceModel
 
-FUDAN = (
-    "School of Computer Science, Shanghai Key Laboratory of Intelligent Information Processing, "
-    "Fudan University, Shanghai, China"
-)
 PAPER_DOI = "10.1038/s41592-024-02244-3"
 
 
@@ -68,10 +63,6 @@ class ModelCard:
     """Name of 5 to 64 characters: letters, digits, space, `_ + - ( )`."""
     description: str
     """Text of 50 to 512 characters."""
-    authors: tuple[Person, ...]
-    packaged_by: tuple[Person, ...]
-    maintainers: tuple[Person, ...]
-    """People with a GitHub user name."""
     cite: tuple[Citation, ...]
     tags: tuple[str, ...]
     intended_use: str
@@ -82,6 +73,10 @@ class ModelCard:
     timestamp: str
     """Date in ISO 8601 with time zone, fixed by the caller, so that packages are reproducible."""
     unifmir_version: str
+    authors: tuple[Person, ...] = ()
+    packaged_by: tuple[Person, ...] = ()
+    maintainers: tuple[Person, ...] = ()
+    """People with a GitHub user name."""
     licence: str = "CC-BY-4.0"
     """SPDX identifier of the weights; the architecture file carries its own licence."""
     version: str = "0.1.0"
@@ -94,9 +89,6 @@ class ModelCard:
     """Data that the weights were trained on, in words; empty if nobody told."""
 
 
-PAPER_AUTHORS = tuple(
-    Person(name, FUDAN) for name in ("Chenxi Ma", "Weimin Tan", "Ruian He", "Bo Yan")
-)
 PAPER = Citation(
     "Ma, C., Tan, W., He, R. and Yan, B. Pretraining a foundation model for generalizable "
     "fluorescence microscopy-based image restoration. Nature Methods (2024).",
@@ -107,11 +99,6 @@ _CARE = Citation(
     "microscopy. Nature Methods 15, 1090-1097 (2018).",
     "10.1038/s41592-018-0216-7",
 )
-PAPER_FUNDING = (
-    "National Natural Science Foundation of China (U2001209, 62372117); Natural Science "
-    "Foundation of Shanghai (21ZR1406600)"
-)
-
 _OUT_OF_SCOPE = (
     "Do not measure intensities, sizes or counts on restored images without checking them against "
     "raw data, do not use the model on a modality or structure it was not trained on, and do not "
@@ -123,7 +110,6 @@ def default_card(
     task: str,
     *,
     name: str,
-    github_user: str,
     git_repo: str,
     timestamp: str,
     unifmir_version: str,
@@ -135,13 +121,10 @@ def default_card(
     ----------
     task : str
         Name of a task.
-    github_user : str
-        Who answers for the package on GitHub.
     training_data : str
         Data that the weights were trained on, in words; empty where nobody has told.
     """
     spec = TASKS[task]
-    packager = Person("unifmir developers", github_user=github_user)
     dims = "3d" if "z" in spec.input_axes + spec.output_axes else "2d"
     care = (_CARE,) if spec.card.cites_care else ()
     return ModelCard(
@@ -150,9 +133,6 @@ def default_card(
             f"{spec.title} of fluorescence microscopy images with UniFMIR, a Swin transformer. "
             f"{spec.summary} Single-task network pruned from a UniFMIR checkpoint."
         ),
-        authors=PAPER_AUTHORS,
-        packaged_by=(packager,),
-        maintainers=(packager,),
         cite=(PAPER, *care),
         tags=(
             *spec.zoo_tags,
@@ -168,13 +148,12 @@ def default_card(
         git_repo=git_repo,
         timestamp=timestamp,
         unifmir_version=unifmir_version,
-        funded_by=PAPER_FUNDING,
         training_data=training_data,
     )
 
 
 def reference_card(card: ModelCard, row: "ReferenceModel", task_title: str) -> ModelCard:
-    """The card of a task for a reference model: not UniFMIR's architecture, authors or grants."""
+    """The card of a task for a reference model, whose architecture is not UniFMIR's."""
     return replace(
         card,
         name=f"{row.title} {task_title}"[:64],
@@ -182,8 +161,6 @@ def reference_card(card: ModelCard, row: "ReferenceModel", task_title: str) -> M
             f"{task_title} of fluorescence microscopy images with {row.title}, a reference model "
             "that UniFMIR is compared with, exported by unifmir."
         ),
-        authors=card.packaged_by,
         cite=(Citation(row.citation, row.doi), PAPER),
         tags=tuple(tag for tag in card.tags if tag not in ("transformer", "unifmir")),
-        funded_by="",
     )

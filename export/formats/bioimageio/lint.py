@@ -132,15 +132,15 @@ def check_people(package: Package) -> Iterator[Problem]:
     rdf = package.rdf
     authors = rdf.get("authors") or []
     if not authors:
-        yield "error", "authors", "at least one is needed"
-    if not any(a.get("affiliation") for a in authors):
-        yield "warning", "authors", "none has an affiliation"
+        yield "warning", "authors", "nobody is named: --author NAME"
+    if authors and not any(a.get("affiliation") for a in authors):
+        yield "warning", "authors.affiliation", "none has one"
     if any(set("/\\") & set(a["name"]) for a in authors):
         yield "error", "authors", "a name must not contain a slash"
     if not any(m.get("github_user") for m in rdf.get("maintainers") or []):
-        yield "warning", "maintainers", "none has a GitHub user: nobody can be asked"
+        yield "warning", "maintainers", "nobody can be asked: --maintainer GITHUB_USER"
     if not rdf.get("packaged_by"):
-        yield "warning", "packaged_by", "missing"
+        yield "warning", "packaged_by", "nobody is named: --packaged-by NAME"
 
 
 def check_tags(package: Package) -> Iterator[Problem]:

@@ -114,9 +114,9 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
         if errors := [f for f in findings if f.severity == "error"]:
             listed = "\n".join(f"  {f.where}: {f.message}" for f in errors)
             raise ExportError(f"the package breaks {len(errors)} rules of the zoo:\n{listed}")
-        users = [p.github_user for p in (*inputs.card.authors, *inputs.card.packaged_by)]
-        users += [p.github_user for p in inputs.card.maintainers]
-        summary = run_test(aside, users)
+        card = inputs.card
+        people = (*card.authors, *card.packaged_by, *card.maintainers)
+        summary = run_test(aside, [one.github_user for one in people if one.github_user])
         require_passed(summary, WEIGHT_FORMATS)
     score = expected_score(description, summary)
     logger.info("expected zoo score %.3f", score.total)

@@ -16,8 +16,8 @@ class TileRule:
     """Tiles that a network is offered, and the halo they leave room for."""
 
     step: int
-    """Image pixels by which tiles grow. Halos are multiples of it too, so that every tile keeps the
-    whole image's grid of attention windows (or of lenses)."""
+    """Image pixels of the grid of attention windows (or of lenses). Halos and least tiles are
+    multiples of it: consumers whose tiles are too keep the whole image's grid."""
     smallest: int
     """Image pixels of the least minimal tile, for the sake of speed."""
     largest: int
@@ -137,4 +137,5 @@ def _input_axis(name: str, slices: int, rule: TileRule, halo: int, factor: int) 
         return SpaceAxis(identifier, fixed=int(size))
     if identifier == "z" and slices > 1:
         return SpaceAxis(identifier, minimum=slices)
-    return SpaceAxis(identifier, minimum=rule.minimum(halo), step=rule.step, scale=float(factor**2))
+    # Networks pad inside, so every size is taken; a light field's in whole lenses.
+    return SpaceAxis(identifier, minimum=rule.minimum(halo), step=rule.unit, scale=float(factor**2))

@@ -114,7 +114,6 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     card = default_card(
         task.name,
         name=f"UniFMIR {task.title}",
-        github_user=credit.github_user,
         git_repo="",
         timestamp=TIMESTAMP,
         unifmir_version=__version__,
@@ -122,8 +121,13 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     )
     if isinstance(config, ReferenceConfig):
         card = reference_card(card, REFERENCES[config.model], task.title)
-    authors = tuple(Person(name) for name in credit.authors)
-    return replace(card, authors=authors or card.authors, licence=credit.licence or card.licence)
+    return replace(
+        card,
+        authors=tuple(Person(name) for name in credit.authors),
+        packaged_by=tuple(Person(name) for name in credit.packaged_by),
+        maintainers=tuple(Person("", github_user=user) for user in credit.maintainers),
+        licence=credit.licence or card.licence,
+    )
 
 
 BIOIMAGEIO = BioimageioExporter()

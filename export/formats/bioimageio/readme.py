@@ -7,7 +7,7 @@ from typing import Any
 from unifmir.config import SingleConfig
 from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
-from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
+from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis, tile_rule
 from unifmir.interfaces import interface_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.tasks import TASKS
@@ -91,7 +91,9 @@ def _how_to_run(facts: ReadmeFacts) -> str:
         "Run it on whole images: it depends on the brightest pixel of what it is given."
         if interface_of(facts.config).lenses
         else "Images larger than memory allows are restored in overlapping blocks with "
-        "`--blockwise`; percentiles are still those of the whole image."
+        f"`--blockwise={8 * tile_rule(facts.config).step}`, any multiple of "
+        f"{tile_rule(facts.config).step}: blocks then lie on the grid that the network has on the "
+        "whole image. Percentiles are still those of the whole image."
     )
     return (
         "```bash\npip install bioimageio.core torch\n"

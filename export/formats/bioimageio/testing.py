@@ -108,14 +108,15 @@ def quick_collections() -> Iterator[None]:
 
 
 def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
-    """Run the library's test on every weight format of a package.
+    """Run the library's test on every weight format of a package, as `bioimageio test` does.
 
     Parameters
     ----------
     package : Path
         The zip.
     github_users : iterable of str
-        Users named in the description, taken as existing.
+        Those that the user named, taken as existing: the library asks GitHub, and without a network
+        fails. Where nobody is named the test is the plain one.
 
     Raises
     ------

@@ -29,7 +29,8 @@ def good(tmp_path_factory) -> Path:
 @pytest.fixture
 def package(good: Path) -> Package:
     read = read_package(good)
-    return Package(copy.deepcopy(read.rdf), dict(read.files))
+    rdf = {**copy.deepcopy(read.rdf), "maintainers": [{"github_user": "somebody"}]}
+    return Package(rdf, dict(read.files))
 
 
 def broken(package: Package) -> set[str]:
@@ -37,7 +38,25 @@ def broken(package: Package) -> set[str]:
 
 
 def test_a_good_package_breaks_no_rule(good: Path):
-    assert lint(good) == ()
+    assert [finding.where for finding in lint(good)] == ["maintainers"]
+
+
+def test_a_package_that_names_nobody_is_valid_and_says_what_to_give(package: Package):
+    for field in ("authors", "packaged_by", "maintainers"):
+        package.rdf.pop(field)
+    found = {
+        where: (severity, told) for check in CHECKS for severity, where, told in check(package)
+    }
+    assert {where: severity for where, (severity, _) in found.items()} == {
+        "authors": "warning",
+        "packaged_by": "warning",
+        "maintainers": "warning",
+    }
+    assert all("--" in told for _, told in found.values())
+
+
+def test_a_complete_package_breaks_no_rule(package: Package):
+    assert broken(package) == set()
 
 
 def axis(rdf: Rdf, tensor: str, name: str) -> Rdf:
@@ -65,7 +84,10 @@ SPOILT: dict[str, tuple[Callable[[Rdf], Any], str]] = {
     ),
     "cover as object": (lambda r: r.update(covers=[{"source": "cover.png"}]), "covers"),
     "two inputs": (lambda r: r["inputs"].append(r["inputs"][0]), "inputs"),
-    "min no multiple": (lambda r: axis(r, "inputs", "y")["size"].update(min=33), "inputs.y"),
+    "min no multiple": (
+        lambda r: axis(r, "inputs", "y")["size"].update(min=33, step=8),
+        "inputs.y",
+    ),
     "offset": (lambda r: axis(r, "outputs", "y")["size"].update(offset=1), "outputs.y"),
     "wrong scales": (lambda r: axis(r, "inputs", "x").update(scale=1.0), "outputs.x"),
     "odd halo": (lambda r: axis(r, "outputs", "x").update(halo=3), "outputs.x"),
