@@ -62,7 +62,7 @@ ANY_SIZE = {
     "volume": np.s_[:57, :69],
 }
 """Parts of each task's image whose sizes are no multiple of a window; of `volume`, whole lenses."""
-COSTLY = ("isotropic", "projection")
+COSTLY = ("denoise", "isotropic", "projection")
 """Tasks whose packages take the library longest to test: among the slow tests."""
 
 

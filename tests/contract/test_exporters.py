@@ -129,7 +129,7 @@ class ExporterContract:
         """Function that exports a task's network when it is asked the first time."""
 
         def of(task: str, *, again: bool = False, **options: Any) -> Made:
-            packaged = (task == "sr" and not options) or "interface" in options
+            packaged = task == "sr" and not options
             formats = PACKAGED if packaged else TOGETHER
             if cls.format not in formats or (task == cls.again and not packaged and not options):
                 formats = (cls.format,)
@@ -295,6 +295,10 @@ class TestBioimageio(ExporterContract):
         self, once: Once, single: Single, sources: Callable[[Single, str], Path]
     ):
         super().test_two_exports_in_two_processes_are_the_same_bytes(once, single, sources)
+
+    @pytest.mark.slow  # the library tests a package for seconds
+    def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
+        super().test_the_network_interface_is_offered_unless_the_format_takes_images_only(once)
 
     # That it passes for every task is among the tests of test_bioimageio_package.py.
     @pytest.mark.slow  # the library tests a package for seconds

@@ -14,6 +14,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.restoration_cases import small
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import ClusterError, ImageError
@@ -31,21 +32,22 @@ from unifmir.zoo.restore.restored_file import RestoredFile
 distributed = pytest.importorskip("distributed", reason="an extra")
 pytest.importorskip("zarr", reason="an extra")
 
-OPTIONS = Options(tile=96, max_memory_bytes=2**28)
+TILE = 64
+OPTIONS = Options(tile=TILE, max_memory_bytes=2**28)
 
 
 @pytest.fixture
-def choice(tiny_single, tmp_path: Path) -> ModelChoice:
+def choice(tmp_path: Path) -> ModelChoice:
     """A tiny sr checkpoint."""
     path = tmp_path / "model" / "tiny.safetensors"
     path.parent.mkdir()
-    save(tiny_single("sr"), path)
+    save(small("sr"), path)
     return ModelChoice(model=path, task="sr", device="cpu", runtime="eager", threads=1)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two images of 20 and 25 tiles."""
+    """Two images of 25 tiles."""
     made = tmp_path / "images"
     made.mkdir()
     rng = np.random.default_rng(0)
@@ -268,7 +270,7 @@ def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, 
         most.append(len(self._running))
 
     monkeypatch.setattr(dask_run._Run, "_hand_out", counted)
-    (folder / "b.tif").unlink()  # 20 tiles are enough
+    (folder / "b.tif").unlink()  # 25 tiles are enough
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     list(restore_on_cluster(jobs, choice, OPTIONS, scheduler=threads))
     assert max(most) == 2 * dask_run.IN_FLIGHT
@@ -287,7 +289,7 @@ def test_a_scheduler_without_workers_or_answer_is_told(choice, folder, monkeypat
 
 
 def test_the_command_gives_its_files_to_a_scheduler(threads, folder, choice):
-    command = ["restore", str(folder), "--model", str(choice.model), "--tile", "96"]
+    command = ["restore", str(folder), "--model", str(choice.model), "--tile", str(TILE)]
     options = ["--device", "cpu", "--threads", "1", "--scheduler", threads]
     done = CliRunner().invoke(app, [*command, *options, "--json"])
     assert done.exit_code == 0, done.stderr

@@ -195,17 +195,36 @@ MUTATIONS: dict[str, Callable[[str, Tensor, int], dict[Any, Any]]] = {
 """What can stand in a state dict in place of one entry."""
 
 
-@settings(many, max_examples=160)
-@given(
+altered_state_dicts = given(
     st.sampled_from(sorted(STATES)),
     st.sampled_from(sorted(MUTATIONS)),
     st.integers(0, 200),
     st.integers(0, 40),
     st.booleans(),
 )
+
+
+@many
+@altered_state_dicts
+def test_some_altered_state_dicts_are_refused_or_load_with_the_right_weights(
+    name, kind, which, amount, legacy
+):
+    refused_or_the_right_weights(name, kind, which, amount, legacy)
+
+
+@pytest.mark.slow  # the same, of more
+@settings(many, max_examples=160)
+@altered_state_dicts
 def test_altered_state_dicts_are_refused_or_load_with_the_right_weights(
     name, kind, which, amount, legacy
 ):
+    refused_or_the_right_weights(name, kind, which, amount, legacy)
+
+
+def refused_or_the_right_weights(
+    name: str, kind: str, which: int, amount: int, legacy: bool
+) -> None:
+    """Alter one entry of a state dict, and read the file."""
     keys = sorted(STATES[name])
     key = keys[which % len(keys)]
     state: dict[Any, Any] = dict(STATES[name])

@@ -15,7 +15,7 @@ from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def script(tiny_single) -> bytes:
     """A traced denoising network."""
     network = tiny_single("denoise")

@@ -71,7 +71,7 @@ class Odd(nn.Module):
         return result
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def archive(tiny_single) -> bytes:
     """A traced super-resolution network."""
     network = tiny_single("sr")

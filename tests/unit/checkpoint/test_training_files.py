@@ -108,7 +108,7 @@ def converted(message: str, folder: Path) -> Path:
     return written
 
 
-@pytest.mark.parametrize("name", few_quick(UNSAFE, ["with_args.pth", "of 'two' names.pt"]))
+@pytest.mark.parametrize("name", few_quick(UNSAFE, ["of 'two' names.pt"]))
 def test_the_printed_command_converts_a_file_that_is_refused(name, network, tmp_path):
     message = refusal(saved(UNSAFE[name](network.state_dict()), tmp_path, name))
     assert same_weights(load_file(converted(message, tmp_path)), network)

@@ -185,6 +185,7 @@ def test_bf16_is_not_made_where_the_processor_lacks_it(network, tmp_path, monkey
         OPENVINO_FORMAT.write(bf16_job(network), tmp_path / "x.openvino.zip")
 
 
+@pytest.mark.slow  # each part of the network is tried in fp32
 def test_bf16_that_misses_the_bar_is_refused_with_the_figure(network, tmp_path):
     with pytest.raises(ExportError, match=r"not the same picture as fp32[^$]*PSNR is \d+"):
         unifmir.export(network, tmp_path / "out", formats=("openvino",), precision="bf16")
