@@ -114,6 +114,7 @@ def test_the_printed_command_converts_a_file_that_is_refused(name, network, tmp_
     assert same_weights(load_file(converted(message, tmp_path)), network)
 
 
+@pytest.mark.slow  # two processes load torch
 def test_the_printed_command_keeps_both_sets_and_whole_modules(network, tmp_path):
     import argparse
 

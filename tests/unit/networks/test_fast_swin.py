@@ -268,7 +268,7 @@ def test_hooks_see_every_module_also_the_fast_way(taken):
     assert seen[f"{block}.norm2"] == seen[f"{block}.attn"] == seen[block] == tokens * 30
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", few_quick(["bf16", "fp16"], ["fp16"]))
 def test_the_casts_of_a_low_precision_variant_are_kept(precision, taken):
     network, x = network_of(), image(1, 1, 40, 40)
     plan = plan_precision(network, precision, [x])

@@ -227,6 +227,7 @@ def test_a_module_is_refused():
         RUNTIMES["tensorrt"].open(torch.nn.Identity(), device="cuda:0", threads=1)
 
 
+@pytest.mark.slow  # the precision is settled twice
 def test_the_rebuild_command_makes_an_engine_of_the_same_graph(installed, card, export):
     installed()
     path = export("fp16", builder_level=2, workspace_mib=512).path
