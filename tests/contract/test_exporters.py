@@ -260,7 +260,8 @@ def assert_no_gradients(made: Made) -> None:
         assert not module(given).requires_grad
 
 
-@pytest.mark.slow  # each network is compiled, which takes a minute
+@pytest.mark.slow  # each network is compiled, which takes two minutes of a core
+@pytest.mark.timeout(1800)  # a busy machine has less than a core for it
 @pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
@@ -272,7 +273,7 @@ class TestAotInductor(ExporterContract):
     @pytest.fixture(scope="class")
     @classmethod
     def single(cls) -> Single:
-        """The smallest networks alone: each is compiled for a minute."""
+        """The smallest networks alone: each is compiled for two minutes."""
         return network
 
     def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
