@@ -4,7 +4,8 @@ import json
 import os
 import random
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,45 @@ def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(fold
         np.testing.assert_array_equal(pixels(job.target), local_result)
 
 
+def test_tiles_do_not_wait_for_a_worker_that_is_gone(folder, choice, monkeypatch):
+    monkeypatch.setattr(dask_run, "LOOK_AGAIN_S", 0.5)
+    (folder / "b.tif").unlink()
+    jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        scheduler = cluster.scheduler
+        seen: list[int] = []
+
+        def replace_the_only_worker(_job, progress):
+            seen.append(progress.tiles_done)
+            if progress.tiles_done == 3:
+                (gone,) = scheduler.workers
+                cluster.sync(scheduler.remove_worker, gone, stimulus_id="test", close=True)
+                until(lambda: gone not in scheduler.workers and scheduler.unrunnable)
+                cluster.scale(2)  # another beside the one that is gone
+
+        done = restore_on_cluster(
+            jobs,
+            choice,
+            OPTIONS,
+            scheduler=cluster.scheduler_address,
+            on_progress=replace_the_only_worker,
+        )
+        (result,) = all_restored(done)
+    assert seen == list(range(result.tiles + 1))
+    (local_result,) = expected(folder, choice, "zarr")
+    np.testing.assert_array_equal(pixels(jobs[0].target), local_result)
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for what other threads do."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.slow  # a process is killed
 def test_a_run_whose_client_died_goes_on_with_its_finished_tiles(threads, folder, choice):
     (folder / "b.tif").unlink()
@@ -265,8 +305,8 @@ def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, 
     most = []
     hand_out = dask_run._Run._hand_out
 
-    def counted(self, futures):
-        hand_out(self, futures)
+    def counted(self):
+        hand_out(self)
         most.append(len(self._running))
 
     monkeypatch.setattr(dask_run._Run, "_hand_out", counted)

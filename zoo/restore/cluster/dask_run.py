@@ -33,6 +33,11 @@ RETRIES = 5
 """Retries of one tile, after its worker died or the system failed under it."""
 CONNECT_S = 20.0
 WAIT_FOR_WORKERS_S = 60.0
+LOOK_AGAIN_S = 5.0
+"""Time without an answer after which tasks are looked for that no worker can take."""
+RESULT_S = 60.0
+"""Time that a tile's pixels may take to the client."""
+_ENDED = ("finished", "error", "cancelled")
 KEPT = "What is finished is kept: the same command goes on with it"
 
 
@@ -147,7 +152,8 @@ class _Run:
         self._coming = deque(jobs)
         self._active: list[ClusterImage] = []
         self._again: deque[_Task] = deque()
-        self._running: dict[str, _Task] = {}
+        self._running: dict[Any, _Task] = {}
+        """Tasks by future."""
         self._journals: dict[Path, Journal] = {}
         """Journals of files whose plan is being made."""
         self._ran: dict[str, Any] = {}
@@ -156,28 +162,58 @@ class _Run:
 
     def results(self) -> Iterator[RestoredFile | RefusedFile]:
         """Each file when it is finished."""
-        from distributed import as_completed
-
         self._wait_for_workers()
         self._ran = self._client.submit(
             tile_worker.describe_model, self._choice, pure=False
         ).result()
-        futures = as_completed()
-        self._hand_out(futures)
+        self._hand_out()
         yield from self._given_up()
-        for future in futures:
-            task = self._running.pop(future.key)
-            restored = None
-            # Exception: what fails for one image is no reason to leave the others.
-            try:
-                restored = self._settle(task, future)
-            except Exception as error:  # noqa: BLE001 - as said
-                self._give_up(task, error)
-            if restored is not None:
-                yield restored
-            future.release()
-            self._hand_out(futures)
-            yield from self._given_up()
+        while self._running:
+            for future in self._ended():
+                task = self._running.pop(future)
+                restored = None
+                # Exception: what fails for one image is no reason to leave the others.
+                try:
+                    restored = self._settle(task, future)
+                except Exception as error:  # noqa: BLE001 - as said
+                    self._give_up(task, error)
+                if restored is not None:
+                    yield restored
+                if future not in self._running:
+                    future.release()
+                self._hand_out()
+                yield from self._given_up()
+
+    def _ended(self) -> list[Any]:
+        """Futures of which something is known, some time from now."""
+        from distributed import CancelledError, wait
+
+        try:
+            wait(list(self._running), timeout=LOOK_AGAIN_S, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            self._free_stranded()
+        except CancelledError:
+            pass  # told by its status
+        return [future for future in self._running if future.status in _ENDED]
+
+    def _free_stranded(self) -> None:
+        """Hand out again what waits for a worker that is gone.
+
+        While no worker is there, a task that asks for one becomes unrunnable, and it stays so when
+        others come, although it allows them: Dask 2026.8 looks at the restriction alone
+        (`bulk_schedule_unrunnable_after_adding_worker`).
+        """
+        alive = self._client.nthreads()
+        for future, task in list(self._running.items()):
+            if task.image is None or task.image.worker is None or task.image.worker in alive:
+                continue
+            del self._running[future]
+            future.cancel()
+            self._again.append(task)
+        for image in self._active:
+            if image.worker not in alive:
+                image.worker = None
+        self._hand_out()
 
     def _settle(self, task: _Task, future: Any) -> RestoredFile | None:
         """The restored file, if this was the last of it."""
@@ -186,7 +222,13 @@ class _Run:
         if future.status != "finished":
             self._again.append(_retry(task, future))
             return None
-        image = self._take_in(task, future.result())
+        try:
+            result = future.result(timeout=RESULT_S)
+        except TimeoutError:
+            # The worker died with it; whether Dask computes it again, `_free_stranded` tells.
+            self._running[future] = task
+            return None
+        image = self._take_in(task, result)
         return None if image is None else image.publish()
 
     def _give_up(self, task: _Task, error: Exception) -> None:
@@ -220,7 +262,7 @@ class _Run:
                 "`dask worker ADDRESS`"
             ) from error
 
-    def _hand_out(self, futures: Any) -> None:
+    def _hand_out(self) -> None:
         """Fill up the workers and no more: results that nobody took in would fill their memory."""
         places = IN_FLIGHT * max(1, len(self._client.nthreads()))
         while len(self._running) < places and (task := self._next()) is not None:
@@ -229,8 +271,7 @@ class _Run:
             except (UnifmirError, OSError) as error:
                 self._give_up(task, error)
                 continue
-            self._running[future.key] = task
-            futures.add(future)
+            self._running[future] = task
 
     def _next(self) -> _Task | None:
         if self._again:
