@@ -22,7 +22,7 @@ WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields
 ViewChoice = StrEnum("ViewChoice", {name: name for name in ("latency", "cost", "quality")})  # type: ignore[misc]  # as above
 """Result tables, as in `unifmir.benchmarks.report.tables.views`."""
 
-InterfaceChoice = Literal["image", "network"]
+InterfaceChoice = Literal["image", "network", "raw"]
 """Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""
 ImageFormatChoice = Literal["tiff", "zarr"]
 """Formats of restored images."""

@@ -52,7 +52,11 @@ def export(
     ] = ElementTypeChoice["fp32"],
     interface: Annotated[
         InterfaceChoice,
-        typer.Option(help="image: takes a user's image. network: the plain (N, C, H, W) network."),
+        typer.Option(
+            help="image: takes a user's image, normalised. raw: takes whole images in raw "
+            "intensities and gives intensities, onnx if no format is named. network: the plain "
+            "(N, C, H, W) network."
+        ),
     ] = "image",
     opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
     out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
@@ -92,7 +96,8 @@ def export(
         raise UnifmirError("give either --checkpoint or --model, not both")
     if checkpoint is not None and not checkpoint.exists():
         raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
-    chosen = [f.value for f in formats] if formats else ["onnx", "bioimageio"]
+    usual = ["onnx"] if interface == "raw" else ["onnx", "bioimageio"]
+    chosen = [f.value for f in formats] if formats else usual
     options = given_options(format_options, chosen)
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
     if checkpoint is None and model is None:

@@ -71,6 +71,8 @@ class Exporter(ABC):
     """Variants that the format has when the precision is not fp32."""
     wrapped_only: ClassVar[bool] = False
     """Whether the format always carries the image interface."""
+    lacks_raw: ClassVar[str] = ""
+    """Reason why its files cannot take raw images; empty: they can."""
 
     def variants_of(self, element_type: str) -> tuple[Variant, ...]:
         """Variants that are written: most runtimes on CPUs have no arithmetic in bf16."""

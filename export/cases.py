@@ -28,6 +28,8 @@ In network pixels; heights and widths are a quarter of that for light fields, wh
 at 11 times the sampling of its input, and half for whole isotropic volumes.
 """
 SEED = 20240412
+RAW_COUNTS = (100.0, 4095.0)
+"""Smallest and largest count of a random raw image: a camera's offset, and twelve bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def case_size(
 ) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
     depth, height, width = size
-    divisor = interface_of(config).case_divisor[interface == "image"]
+    divisor = interface_of(config).case_divisor[interface != "network"]
     return depth, -(-height // divisor), -(-width // divisor)
 
 
@@ -76,7 +78,7 @@ def cases(
     Parameters
     ----------
     config : SingleConfig
-    interface : {"network", "image"}
+    interface : {"network", "image", "raw"}
     real : ndarray
         A raw image in the task's input axes, any numeric type and range.
     shapes : tuple of shapes
@@ -84,10 +86,16 @@ def cases(
     """
     rng = np.random.default_rng(SEED)
     row = interface_of(config)
-    low, high = row.image_range if interface == "image" else row.network_range
+    low, high = {
+        "network": row.network_range,
+        "image": row.image_range,
+        "raw": RAW_COUNTS,
+    }[interface]
     found = []
     for shape in shapes or verified_shapes(config, interface):
         noise = low + (high - low) * rng.random(shape, dtype=np.float32)
+        # Counts are whole numbers, of which many are equal.
+        noise = noise.round() if interface == "raw" else noise
         found.append(Case("random", noise.astype(np.float32)))
         found.append(Case("real", real_input(config, interface, real, shape, rng)))
     return found
@@ -100,11 +108,12 @@ def real_input(
     shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Crops of a real image, normalised as the task does, float32, in the artifact's input shape.
+    """Crops of a real image, float32, in the artifact's input shape.
 
+    Normalised as the task does, but for `raw`, which takes them as they are.
     Where the image is smaller than the wanted size it is continued by reflection.
     """
-    image, _ = normalize(raw, TASKS[config.task].normalization)
+    image = raw if interface == "raw" else normalize(raw, TASKS[config.task].normalization)[0]
     row = interface_of(config)
     if row.lenses:
         n = row.lens_px(config.signature)
@@ -159,7 +168,7 @@ def _light_field_crop(
     height, width = shape[-2:] if interface == "network" else (shape[-2] // n, shape[-1] // n)
     # Axes (row of lenses, column of lenses, row of view, column of view): whole lenses are cut.
     cut = _crop(lenses.transpose(0, 2, 1, 3), (height, width, n, n), rng)
-    if interface == "image":
+    if interface != "network":
         return cut.transpose(0, 2, 1, 3).reshape(1, height * n, width * n)
     views = cut.transpose(2, 3, 0, 1).reshape(n * n, height, width)
     return views / (BRIGHTEST_FRACTION * max(float(views.max()), 1e-6)) - 1

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from torch import nn
@@ -31,6 +32,7 @@ from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision, Variant
 from unifmir.precision.planning import PrecisionPlan, plan_precision
 from unifmir.precision.variants import VARIANTS
+from unifmir.restoration.raw_interface import raw_interface
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 
@@ -104,9 +106,10 @@ def export(
     precision : {"fp32", "fp16", "bf16"}
     task : str, optional
         Needed for a multi-task model.
-    interface : {"image", "network"}
-        What the artifacts take: a user's image, or the plain network's (N, C, H, W).
-        A BioImage.IO package always takes images.
+    interface : {"image", "network", "raw"}
+        What the artifacts take: a user's image, normalised; the plain network's (N, C, H, W); or
+        whole images as a microscope writes them, to give intensities. A BioImage.IO package always
+        takes normalised images.
     opset : int
         ONNX operator set.
     calibration : sequence of paths or arrays
@@ -126,13 +129,18 @@ def export(
     Raises
     ------
     ExportError
-        The precision or an artifact is not the same picture; the message has the figures.
+        The precision or an artifact is not the same picture; the message has the figures. Or a
+        format cannot take raw images.
     """
-    if interface not in ("image", "network"):
-        raise ExportError(f"interface {interface!r}: expected 'image' or 'network'")
+    if interface not in get_args(InputKind):
+        raise ExportError(
+            f"interface {interface!r}: expected one of {', '.join(get_args(InputKind))}"
+        )
     exporters = tuple(FORMATS[name] for name in dict.fromkeys(formats))
     if not exporters:
         raise ExportError(f"no format asked for; known: {', '.join(FORMATS)}")
+    if interface == "raw":
+        _require_raw(exporters)
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ExportError(f"{out_dir} is a file; expected a folder to write into")
@@ -160,6 +168,21 @@ def export(
             ]
         step("publishing")
         return _publish(shared, made, out_dir)
+
+
+def raw_formats() -> tuple[str, ...]:
+    """Names of the formats whose files can take raw images."""
+    return tuple(name for name, exporter in FORMATS.items() if not exporter.lacks_raw)
+
+
+def _require_raw(exporters: Sequence[Exporter]) -> None:
+    """ExportError where a format cannot take raw images."""
+    for exporter in exporters:
+        if exporter.lacks_raw:
+            raise ExportError(
+                f"{exporter.name} cannot take raw images: {exporter.lacks_raw}. Formats that can: "
+                f"{', '.join(raw_formats())}; or export with --interface image"
+            )
 
 
 def _checked_options(
@@ -192,10 +215,12 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
     modules: dict[tuple[InputKind, Variant], nn.Module] = {}
-    kinds: dict[InputKind, nn.Module] = {"network": network, "image": image_interface(network)}
-    for kind, module in kinds.items():
-        for variant in variants:
-            modules[kind, variant] = VARIANTS[variant](module, plan.recipe)
+    for variant in variants:
+        image = VARIANTS[variant](image_interface(network), plan.recipe)
+        modules["network", variant] = VARIANTS[variant](network, plan.recipe)
+        modules["image", variant] = image
+        # Around the variant: percentiles and sums are fp32 in each.
+        modules["raw", variant] = raw_interface(image, network.config)
     return _Shared(request, network, parent, ExpectedOutputs(network, real), plan, modules, folder)
 
 
@@ -270,8 +295,8 @@ def _file_name(exporter: Exporter, job: ExportJob) -> str:
     parts = [f"unifmir-{lineage.task}"]
     if lineage.precision != "fp32":
         parts.append(str(lineage.types))
-    if lineage.interface == "network":
-        parts.append("network")
+    if lineage.interface != "image":
+        parts.append(lineage.interface)
     return ".".join(parts) + exporter.suffix
 
 

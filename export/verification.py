@@ -22,9 +22,10 @@ from unifmir.export.runtimes.base import Session
 from unifmir.export.verification_report import CaseResult, Report
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind
-from unifmir.model import image_interface
+from unifmir.model import in_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
+from unifmir.restoration.raw_interface import RawInterface
 from unifmir.samples import sample
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Expected:
     output: np.ndarray
     deviation: np.ndarray | None = None
     """isotropic: what a deviation of one in each pass makes of the output's square, per voxel."""
+    offset: np.ndarray | float = 0.0
+    """isotropic: what was added to the output's root, per image."""
 
 
 class ExpectedOutputs:
@@ -55,12 +58,12 @@ class ExpectedOutputs:
 
         Parameters
         ----------
-        interface : {"network", "image"}
+        interface : {"network", "image", "raw"}
         shapes : tuple of shapes
             Of the inputs; those that every format takes when empty.
         """
         if (interface, shapes) not in self._done:
-            module = image_interface(self.network) if interface == "image" else self.network
+            module = in_interface(self.network, interface)
             found = cases(self.network.config, interface, self.real, shapes)
             self._done[interface, shapes] = [_expected(module, case) for case in found]
         return self._done[interface, shapes]
@@ -69,12 +72,27 @@ class ExpectedOutputs:
 def _expected(module: nn.Module, case: Case) -> Expected:
     with torch.inference_mode():
         image = torch.from_numpy(case.image)
-        if not isinstance(module, IsotropicInterface):
-            return Expected(case, module(image).numpy())
-        passes = module.passes(image)
-        first, second = (one.numpy()[:, None] for one in passes)
-        deviation = np.abs(first) * second.std() + np.abs(second) * first.std()
-        return Expected(case, module.mean(*passes).numpy(), deviation)
+        if isinstance(module, IsotropicInterface):
+            return Expected(case, *_root_of_passes(module, image))
+        if isinstance(module, RawInterface) and isinstance(module.interface, IsotropicInterface):
+            normalised, low, span = module.scaled(image)
+            restored, deviation = _root_of_passes(module.interface, normalised)
+            gain, offset = (
+                value.numpy()[..., None, None, None]
+                for value in module.line(torch.from_numpy(restored), normalised, low, span)
+            )
+            return Expected(case, gain * restored + offset, np.square(gain) * deviation, offset)
+        return Expected(case, module(image).numpy())
+
+
+def _root_of_passes(
+    module: IsotropicInterface, image: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interface's output, and its `Expected.deviation`."""
+    passes = module.passes(image)
+    first, second = (one.numpy()[:, None] for one in passes)
+    deviation = np.abs(first) * second.std() + np.abs(second) * first.std()
+    return module.mean(*passes).numpy(), deviation
 
 
 def check(
@@ -171,13 +189,15 @@ def _through_the_root(comparison: Comparison, expected: Expected, actual: np.nda
     The interface ends in sqrt(max(a, 0) * max(b, 0)), whose slope is infinite at 0: there a
     rounding difference of 1e-7 in a shows as 3e-4, so the largest difference of the output says
     nothing. If a and b differ by at most t of their standard deviations, the square differs by at
-    most t * (|a| std(b) + |b| std(a)) to first order: that t is what the passes are held to.
+    most t * (|a| std(b) + |b| std(a)) to first order: that t is what the passes are held to. Raw
+    intensities are a multiple of the root, and an offset that is taken off first.
     In low precision the bars are means over the picture, and the picture itself is compared.
     """
     assert expected.deviation is not None  # noqa: S101 - the caller's condition
-    difference = np.abs(np.square(actual) - np.square(expected.output))
+    root, found = expected.output - expected.offset, actual - expected.offset
+    difference = np.abs(np.square(found) - np.square(root))
     # Rounding of the square itself: 4 units in the last place of float32.
-    rounding = 4 * np.finfo(np.float32).eps * np.square(expected.output)
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(root) * np.abs(expected.output)
     share = np.maximum(difference - rounding, 0) / np.maximum(expected.deviation, 1e-12)
     where = np.unravel_index(int(share.argmax()), share.shape)
     return replace(

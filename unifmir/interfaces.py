@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from unifmir.config import SingleConfig
 
-InputKind = Literal["network", "image"]
-"""`network`: the plain network, (N, C, H, W). `image`: the network in its image interface."""
+InputKind = Literal["network", "image", "raw"]
+"""`network`: the plain network, (N, C, H, W). `image`: the network in its image interface, on
+normalised images. `raw`: the image interface on whole images as a microscope writes them."""
 
 FIXED = "="
 """Marks an axis of one size in an axis name: `channel=1`."""
@@ -155,7 +156,7 @@ class ImageInterface:
 
     def size_rule(self, signature: Signature, kind: InputKind) -> SizeRule:
         """Heights and widths that are taken, in pixels."""
-        unit = self.lens_px(signature) if kind == "image" else 1
+        unit = 1 if kind == "network" else self.lens_px(signature)
         return SizeRule(minimum=unit, multiple_of=unit)
 
     def axes(
@@ -187,7 +188,7 @@ class ImageInterface:
         Heights and widths are given in network pixels: a raw light field is n times larger.
         """
         depth, height, width = size
-        unit = self.lens_px(signature) if kind == "image" else 1
+        unit = 1 if kind == "network" else self.lens_px(signature)
         free = {"batch": batch, "depth": depth, "height": height * unit, "width": width * unit}
         return tuple(
             int(name.split(FIXED)[1]) if FIXED in name else free[name]

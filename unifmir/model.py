@@ -7,12 +7,13 @@ from typing import Any
 from torch import nn
 
 from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, SingleConfig
-from unifmir.interfaces import interface_of
+from unifmir.interfaces import InputKind, interface_of
 from unifmir.json_values import JsonValues
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.reference import REFERENCES
 from unifmir.registry import resolve
+from unifmir.restoration.raw_interface import raw_interface
 from unifmir.tasks import TASKS
 
 
@@ -86,3 +87,11 @@ def image_interface(network: Network) -> nn.Module:
     """Wrap a single-task network to take and give a user's image; the weights are shared."""
     config: SingleConfig = network.config
     return interface_of(config).wrap(network, config.signature)
+
+
+def in_interface(network: Network, kind: InputKind) -> nn.Module:
+    """A single-task network behind the input that is asked for; the weights are shared."""
+    if kind == "network":
+        return network
+    wrapped = image_interface(network)
+    return wrapped if kind == "image" else raw_interface(wrapped, network.config)

@@ -14,7 +14,7 @@ from unifmir.tasks.base import Normalization
 
 FloatImage = Float32[np.ndarray, "..."]
 
-_EPSILON = 1e-20
+EPSILON = 1e-20
 """Added to the span, as CARE does: a constant image becomes 0 instead of 0 / 0."""
 
 
@@ -107,7 +107,7 @@ def scaling_between(
         As `normalize`.
     """
     minimum, maximum = extremes
-    span = high - low + _EPSILON
+    span = high - low + EPSILON
     if high <= low and maximum > minimum:
         raise ImageError(
             f"percentiles {normalization.low_percent:g} and {normalization.high_percent:g} of the "

@@ -200,8 +200,8 @@ def exported_file(path: Path) -> ExportedFile:
             lineage = FORMATS[name].lineage(path)
             if lineage.interface != "image":
                 raise BenchmarkError(
-                    f"{path.name} takes the plain network's input; expected a file that takes "
-                    "images: export it with --interface image"
+                    f"{path.name} takes {lineage.interface} input; expected a file that takes "
+                    "normalised images: export it with --interface image"
                 )
             return ExportedFile(path, name, lineage, lineage.network_config)
     raise BenchmarkError(

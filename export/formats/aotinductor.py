@@ -36,6 +36,7 @@ class AotInductorExporter(Exporter):
     name = "aotinductor"
     suffix = ".pt2"
     runtime = "aotinductor"
+    lacks_raw = "the compiled package holds the plain network, and needs unifmir around it"
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Export with free sizes and compile, which takes minutes.

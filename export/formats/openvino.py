@@ -23,7 +23,7 @@ from unifmir.export.runtimes.openvino import (
     import_openvino,
     read_model,
 )
-from unifmir.model import image_interface
+from unifmir.model import in_interface
 from unifmir.precision.element_types import Variant
 from unifmir.zip_archive import write_stored_zip
 
@@ -82,10 +82,9 @@ def _in_fp32(job: ExportJob) -> ExportJob:
     tried: fully connected layers and softmax do not heed it, and with the others in fp32 the
     full-size sr network gains 10 dB and loses all of the speed.
     """
-    wrapped = job.lineage.interface == "image"
     return replace(
         job,
-        module=image_interface(job.network) if wrapped else job.network,
+        module=in_interface(job.network, job.lineage.interface),
         lineage=replace(job.lineage, precision="fp32", variant="stored"),
     )
 

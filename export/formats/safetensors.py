@@ -15,7 +15,7 @@ from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.hashing import sha256_of
-from unifmir.model import Provenance, image_interface
+from unifmir.model import Provenance, in_interface
 from unifmir.precision.element_types import Precision
 from unifmir.precision.variants import stored_dtypes
 
@@ -26,6 +26,7 @@ class SafetensorsExporter(Exporter):
     name = "safetensors"
     suffix = ".safetensors"
     runtime = "eager"
+    lacks_raw = "the file holds weights alone, and no scaling"
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the weights with the lineage beside the configuration.
@@ -48,7 +49,7 @@ class SafetensorsExporter(Exporter):
         """Yield the network, in fp32 and in the interface that the lineage names."""
         lineage = self.lineage(path)
         network = load_file(path, task=lineage.task)
-        yield image_interface(network) if lineage.interface == "image" else network
+        yield in_interface(network, lineage.interface)
 
     def lineage(self, path: Path) -> Lineage:
         """Lineage from the file's metadata; a pruned fp32 file is its own parent."""

@@ -20,7 +20,7 @@ from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.machine import processor
-from unifmir.model import image_interface
+from unifmir.model import in_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision
 
@@ -82,7 +82,7 @@ def load_package(path: Path) -> nn.Module:
     except (RuntimeError, OSError) as error:
         raise ExportError(f"{path.name}: PyTorch cannot load it: {error}") from error
     network = _Packaged(compiled, lineage.network_config)
-    return image_interface(network) if lineage.interface == "image" else network
+    return in_interface(network, lineage.interface)
 
 
 class _Packaged(Network):

@@ -17,7 +17,7 @@ MIN_CORRELATION = 0.1
 0.27."""
 MAX_RELATIVE_ERROR = 0.1
 """Error of the slope over the slope: a fit above it is called poor."""
-_LEAST_VARIANCE = 1e-12
+LEAST_VARIANCE = 1e-12
 """Variance, in the network's units, below which a result is constant."""
 
 BlockSums = Float64[np.ndarray, "6 blocks"]
@@ -119,7 +119,7 @@ def _lines(
     count, x, y, xx, xy, _ = sums
     x, y = x / count, y / count
     variance, covariance = xx / count - x * x, xy / count - x * y
-    fits = (variance > _LEAST_VARIANCE) & (covariance > 0)
+    fits = (variance > LEAST_VARIANCE) & (covariance > 0)
     slope = np.where(fits, covariance / np.where(fits, variance, 1.0), 1.0)
     return slope, y - slope * x
 
@@ -128,6 +128,6 @@ def _correlation(total: Float64[np.ndarray, "6"]) -> float | None:
     count, x, y, xx, xy, yy = (float(value) for value in total)
     x, y = x / count, y / count
     variances = xx / count - x * x, yy / count - y * y
-    if min(variances) <= _LEAST_VARIANCE:
+    if min(variances) <= LEAST_VARIANCE:
         return None
     return (xy / count - x * y) / sqrt(variances[0] * variances[1])

@@ -241,6 +241,12 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
     config = lineage.network_config
     if choice.task not in (None, config.task):
         raise UnifmirError(f"{path.name} is for {config.task}, not for {choice.task}")
+    if lineage.interface == "raw":
+        raise UnifmirError(
+            f"{path.name} takes whole images in raw intensities and scales them itself; restoring "
+            "cuts an image into tiles, which have other percentiles than the whole. Run it with "
+            "its runtime alone (docs/restore.md), or export the model with --interface image"
+        )
     if choice.fast:
         raise UnifmirError(
             f"{path.name} was exported whole: --fast goes with a model or a checkpoint"

@@ -48,6 +48,10 @@ class BioimageioExporter(Exporter):
     suffix = ".bioimageio.zip"
     runtime = "onnxruntime"
     wrapped_only = True
+    lacks_raw = (
+        "a package states the normalisation as pre-processing, which the program that opens it "
+        "carries out"
+    )
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Make the weight files by their own exporters, then the package around them."""

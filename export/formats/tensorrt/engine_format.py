@@ -44,6 +44,10 @@ class TensorRtExporter(Exporter):
     suffix = ".engine"
     runtime = "tensorrt"
     variants = ("computing",)
+    # NVIDIA's documentation of the TopK operator, 10.15 and 11.
+    lacks_raw = (
+        "percentiles need the ends of all pixels sorted, and TensorRT sorts no more than 3840"
+    )
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the graph, build the engine from it, and write the passport.

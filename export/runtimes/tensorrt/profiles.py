@@ -43,7 +43,7 @@ def default_profile(config: SingleConfig, interface: InputKind) -> Profile:
 
     They include every size the other formats are verified at, and differ by interface.
     """
-    sizes = interface_of(config).engine_sizes[interface == "image"]
+    sizes = interface_of(config).engine_sizes[interface != "network"]
     shapes = [
         shape_of(config, interface, batch=b, size=(d, n, n))
         for b, d, n in zip(sizes.batch, sizes.depth, sizes.lateral, strict=True)
