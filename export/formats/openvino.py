@@ -45,6 +45,11 @@ class OpenVinoExporter(Exporter):
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Convert, say where it comes from, and pack."""
         openvino = import_openvino()
+        if job.lineage.variant == "computing" and job.lineage.interface == "raw":
+            raise ExportError(
+                "OpenVINO would compute percentiles and sums of raw intensities in bf16 too, which "
+                "has 8 bits for them: export with --precision fp16, or with --interface image"
+            )
         if job.lineage.variant == "computing" and not computes_in_bf16():
             raise ExportError(
                 "this processor computes nothing in bf16, so a file that does cannot be verified "

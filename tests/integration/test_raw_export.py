@@ -146,7 +146,8 @@ def test_a_file_that_is_off_by_a_thousandth_does_not_pass(
         def run(image: np.ndarray) -> np.ndarray:
             result = session.run(image)
             middle = result.mean(axis=(1, 2, 3, 4), keepdims=True)
-            return middle + (result - middle) * np.float32(1.001)
+            steeper: np.ndarray = middle + (result - middle) * np.float32(1.001)
+            return steeper
 
         return HostSession(run, session.ran)
 

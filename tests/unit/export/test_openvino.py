@@ -185,6 +185,13 @@ def test_bf16_is_not_made_where_the_processor_lacks_it(network, tmp_path, monkey
         OPENVINO_FORMAT.write(bf16_job(network), tmp_path / "x.openvino.zip")
 
 
+def test_bf16_is_not_made_where_counts_would_be_summed_in_it(network, tmp_path):
+    job = bf16_job(network)
+    raw = replace(job, lineage=replace(job.lineage, interface="raw"))
+    with pytest.raises(ExportError, match="percentiles and sums of raw intensities in bf16"):
+        OPENVINO_FORMAT.write(raw, tmp_path / "x.openvino.zip")
+
+
 @pytest.mark.slow  # each part of the network is tried in fp32
 def test_bf16_that_misses_the_bar_is_refused_with_the_figure(network, tmp_path):
     with pytest.raises(ExportError, match=r"not the same picture as fp32[^$]*PSNR is \d+"):
