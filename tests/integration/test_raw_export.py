@@ -138,10 +138,10 @@ def test_a_file_that_is_off_by_a_thousandth_does_not_pass(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ):
     # isotropic: its root is taken out of the line before it is held to the bar of its passes.
-    honest = RUNTIMES["onnxruntime"].open
+    path, honest = exported("isotropic"), RUNTIMES["onnxruntime"].open
 
-    def off(path: Path, **options: Any) -> HostSession:
-        session = honest(path, **options)
+    def off(file: Path, **options: Any) -> HostSession:
+        session = honest(file, **options)
 
         def run(image: np.ndarray) -> np.ndarray:
             result = session.run(image)
@@ -152,7 +152,7 @@ def test_a_file_that_is_off_by_a_thousandth_does_not_pass(
         return HostSession(run, session.ran)
 
     monkeypatch.setattr(RUNTIMES["onnxruntime"], "open", off, raising=False)
-    report = unifmir.verify(exported("isotropic"))
+    report = unifmir.verify(path)
     assert len(report.failures) >= len(report.results)
 
 
