@@ -1,8 +1,8 @@
 """The lines of NumPy that bring an image to an exported file, and its result back.
 
-Exported files take the normalised image: a network never sees raw intensities, and no format but
-BioImage.IO's has a place to say so. Generated from the task's row; the documents show them, and the
-tests run them.
+Exported files take the normalised image, unless raw ones were asked for: a network never sees raw
+intensities, and no format but BioImage.IO's has a place to say so. Generated from the task's row;
+the documents show them, and the tests run them.
 """
 
 from unifmir.config import SingleConfig

@@ -245,7 +245,7 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         raise UnifmirError(
             f"{path.name} takes whole images in raw intensities and scales them itself; restoring "
             "cuts an image into tiles, which have other percentiles than the whole. Run it with "
-            "its runtime alone (docs/restore.md), or export the model with --interface image"
+            "its runtime alone (docs/exported.md), or export the model with --interface image"
         )
     if choice.fast:
         raise UnifmirError(
