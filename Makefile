@@ -3,8 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Tests that share what is costly to make are a group (xdist_group), which one process runs.
-PARALLEL := -n 2 --dist loadgroup
+# Tests that share what is costly to make are a group (xdist_group), which one process runs, in the
+# order of tests/conftest.py.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel

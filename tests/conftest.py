@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     longer reads: with both, every test was a group of its own, and fixtures were made twice.
     """
     if getattr(config.option, "loadgroup", False):  # set in xdist's own processes
+        sort_longest_first(items)
         for item in items:
             if group := group_of(item):
                 item._id = NodeId.parse(f"{item.nodeid.partition('@')[0]}@{group}")
@@ -50,6 +52,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if marked and not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+def sort_longest_first(items: list[pytest.Item]) -> None:
+    """Put groups that have a time limit of their own first, then those of many tests.
+
+    A long group that is started last leaves the other process without work.
+    """
+    groups = {item: group_of(item) or item.nodeid for item in items}
+    sizes = Counter(groups.values())
+    limits: dict[str, float] = defaultdict(float)
+    for item, group in groups.items():
+        if limit := item.get_closest_marker("timeout"):
+            limits[group] = max(limits[group], limit.args[0])
+    items.sort(key=lambda item: (limits[groups[item]], sizes[groups[item]]), reverse=True)
 
 
 def group_of(item: pytest.Item) -> str | None:

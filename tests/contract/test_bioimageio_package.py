@@ -62,8 +62,8 @@ ANY_SIZE = {
     "volume": np.s_[:57, :69],
 }
 """Parts of each task's image whose sizes are no multiple of a window; of `volume`, whole lenses."""
-COSTLY = ("denoise", "isotropic", "projection")
-"""Tasks whose packages take the library longest to test: among the slow tests."""
+QUICK = "sr"
+"""Task whose package takes the library the shortest time to test; the others are slow tests."""
 
 
 def packages(*tasks: str) -> pytest.MarkDecorator:
@@ -73,7 +73,7 @@ def packages(*tasks: str) -> pytest.MarkDecorator:
             task,
             marks=[
                 pytest.mark.xdist_group(f"package {task}"),
-                *([pytest.mark.slow] if task in COSTLY else []),
+                *([pytest.mark.slow] if task != QUICK else []),
             ],
         )
         for task in tasks
@@ -216,6 +216,7 @@ def test_a_build_in_another_process_gives_the_same_bytes(tmp_path: Path):
     assert done.stdout.strip() == untested("denoise", tmp_path / "here").sha256
 
 
+@pytest.mark.slow  # tests/contract/test_exporters.py has fp16 storage among the quick tests
 def test_fp16_weights_are_half_the_file_and_still_pass(plain: PackageInputs, tmp_path: Path):
     half = half_precision(plain, tmp_path / "half")
     result = build_package(half, tmp_path / "half.zip")

@@ -44,6 +44,7 @@ def test_without_a_library_it_says_what_to_install(source, tmp_path, monkeypatch
     assert "unifmir[tensorrt-rtx]" in done.output
 
 
+@pytest.mark.slow  # an engine is built; tests/unit/export/tensorrt has one among the quick tests
 def test_an_unverified_engine_is_published_as_one(source, tmp_path):
     pytest.importorskip("tensorrt_rtx", reason="an extra, not installed here")
     out = tmp_path / "out"

@@ -132,12 +132,13 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tiny_
     check_one_command_each(model_id, loaded, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # isotropic: two passes of each plane of a stack, in three formats
 @pytest.mark.parametrize(
     ("model_id", "formats"),
     [
         ("unifmir-sr-ccps", ("onnx",)),
-        *(pytest.param(name, ("onnx", "bioimageio"), marks=pytest.mark.slow) for name in OFFICIAL),
+        *((name, ("onnx", "bioimageio")) for name in OFFICIAL),
     ],
 )
 def test_a_small_official_model_is_exported_for_other_programs_in_one_command(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests.compat.packages import network
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import options_for
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
@@ -35,14 +36,7 @@ SIZES = {
 """Two images of each task: of whole windows, and of sizes that nothing divides."""
 BAR = 1e-4
 """Largest difference from restoring, over the range of the result."""
-EVERY_TASK = pytest.mark.parametrize(
-    "task",
-    [
-        # Each file takes seconds; that of volume is the image interface's own.
-        pytest.param(task, marks=pytest.mark.slow if task in ("projection", "volume") else ())
-        for task in TASKS
-    ],
-)
+EVERY_TASK = pytest.mark.parametrize("task", few_quick(TASKS, ("sr",)))  # a file takes seconds
 Exported = Callable[[str], Path]
 
 
@@ -134,6 +128,7 @@ def test_the_file_is_verified_on_raw_counts_and_again(task: str, exported: Expor
     assert len({result.shape for result in report.results}) >= 5
 
 
+@pytest.mark.slow  # two files of an isotropic network's passes
 def test_a_file_that_is_off_by_a_thousandth_does_not_pass(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ):
@@ -156,7 +151,7 @@ def test_a_file_that_is_off_by_a_thousandth_does_not_pass(
     assert len(report.failures) >= len(report.results)
 
 
-@pytest.mark.parametrize("task", ["sr", "denoise"])
+@pytest.mark.parametrize("task", few_quick(("sr", "denoise"), ("sr",)))
 def test_an_image_that_cannot_be_scaled_gives_nan_and_not_a_picture(task: str, exported: Exported):
     good = recorded(SIZES[task][1])
     sparse = np.zeros(good.shape, dtype=np.float32)
@@ -170,6 +165,7 @@ def test_an_image_that_cannot_be_scaled_gives_nan_and_not_a_picture(task: str, e
     assert np.isnan(results[1]).all() == (task == "denoise")
 
 
+@pytest.mark.slow  # tests/contract/test_exporters.py has fp16 storage among the quick tests
 def test_fp16_storage_is_the_same_picture(tmp_path: Path):
     made = unifmir.export(
         network("denoise"), tmp_path, formats=("onnx",), interface="raw", precision="fp16"
@@ -182,7 +178,9 @@ def test_fp16_storage_is_the_same_picture(tmp_path: Path):
         assert difference(restored("denoise", image), run(artifact.path, image)[0]) < 0.01
 
 
-@pytest.mark.parametrize("name", [name for name in raw_formats() if name != "onnx"])
+@pytest.mark.parametrize(
+    "name", few_quick([name for name in raw_formats() if name != "onnx"], ("torchscript",))
+)
 def test_other_formats_that_can_are_verified_too(name: str, tmp_path: Path):
     if name == "openvino":
         pytest.importorskip("openvino", reason="an extra, not installed here")
@@ -205,7 +203,7 @@ def test_restoring_with_such_a_file_is_refused_with_advice(exported: Exported):
 
 
 def test_a_file_needs_nothing_of_ours(exported: Exported, tmp_path: Path):
-    image = sample("denoise").image
+    image = sample("sr").image
     np.save(tmp_path / "image.npy", image)
     alone = """
 import sys
@@ -217,6 +215,6 @@ session = onnxruntime.InferenceSession(sys.argv[1])
 assert not {"torch", "unifmir"} & set(sys.modules)
 np.save(sys.argv[3], restored[0, 0])
 """
-    files = [str(exported("denoise")), str(tmp_path / "image.npy"), str(tmp_path / "restored.npy")]
+    files = [str(exported("sr")), str(tmp_path / "image.npy"), str(tmp_path / "restored.npy")]
     subprocess.run([sys.executable, "-c", alone, *files], check=True, cwd=tmp_path)
-    assert difference(restored("denoise", image), np.load(files[2])) < BAR
+    assert difference(restored("sr", image), np.load(files[2])) < BAR

@@ -12,7 +12,6 @@ from typing import get_args
 import psutil
 import pytest
 
-from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import SMALL, ChecksumSink, CountingSource
 from unifmir.machine import resident_bytes
 from unifmir.restoration.base import Predictor
@@ -102,7 +101,8 @@ def measure_growth(path: Path, intensity: Intensity) -> None:
     path.write_text(json.dumps(facts))
 
 
-@pytest.mark.parametrize("intensity", few_quick(get_args(Intensity), {"local"}))
+@pytest.mark.slow
+@pytest.mark.parametrize("intensity", get_args(Intensity))
 def test_memory_is_that_of_a_tile_however_intensities_come_back(tmp_path, intensity):
     path = tmp_path / "figures.json"
     script = (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import (
     SMALL,
     ChecksumSink,
@@ -270,7 +271,7 @@ class Limited:
         return Predictor(self.run, self.inner.config)
 
 
-@pytest.mark.parametrize("task", ["sr", "denoise", "isotropic"])
+@pytest.mark.parametrize("task", few_quick(("sr", "denoise", "isotropic"), ("sr", "denoise")))
 def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
     image = picture((90, 110) if task == "sr" else (30, 40, 64))
     memory = {"sr": 5000, "denoise": 2400, "isotropic": 1700}[task]
