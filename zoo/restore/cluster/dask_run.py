@@ -225,7 +225,7 @@ class _Run:
         try:
             result = future.result(timeout=RESULT_S)
         except TimeoutError:
-            # The worker died with it; whether Dask computes it again, `_free_stranded` tells.
+            # The worker died with it. Dask computes it again, unless stranded: `_ended` looks.
             self._running[future] = task
             return None
         image = self._take_in(task, result)
