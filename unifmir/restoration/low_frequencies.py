@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
-from scipy.ndimage import correlate1d
+from jaxtyping import Float32
 
 from unifmir.normalize import FloatImage
 from unifmir.restoration.geometry import Box, Size, slices
 from unifmir.restoration.recorded_sampling import radius_px
+
+BAND_ROWS = 64
+"""Pixels of a Gaussian that one product gives. A few dozen are fastest: the more there are, the
+more of the band is zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,33 @@ def low_frequencies(part: ImagePart, box: Box, sigma_px: float) -> ImagePart:
         The box and `radius_px(sigma_px)` around it, less only where the image ends: beyond its
         edges it is mirrored, which keeps its total.
     """
-    values: FloatImage = part.values
-    for axis in (1, 2):
-        values = correlate1d(values, _gaussian(sigma_px), axis=axis, mode="reflect")
+    values = _through_gaussian(_through_gaussian(part.values, sigma_px, 1), sigma_px, 2)
     return ImagePart(values[slices(box, part.box)], box, part.size)
 
 
-def _gaussian(sigma_px: float) -> Float64[np.ndarray, " taps"]:
+def _through_gaussian(values: FloatImage, sigma_px: float, axis: int) -> FloatImage:
+    """Axis 1 or 2 through a Gaussian: products with a matrix's band, four times as fast as sums."""
+    radius, length = radius_px(sigma_px), values.shape[axis]
+    band = _band(sigma_px, min(BAND_ROWS, length))
+    widths = [(0, 0)] * 3
+    widths[axis] = (radius, radius)
+    around = np.pad(values, widths, mode="symmetric").swapaxes(1, axis)
+    found = np.empty_like(values)
+    out = found.swapaxes(1, axis)
+    for first in range(0, length, len(band)):
+        count = min(len(band), length - first)
+        read = count + 2 * radius
+        np.matmul(
+            band[:count, :read], around[:, first : first + read], out=out[:, first : first + count]
+        )
+    return found
+
+
+def _band(sigma_px: float, rows: int) -> Float32[np.ndarray, "rows read"]:
+    """Weights of the pixels that are read for so many of a Gaussian's pixels next to each other."""
     radius = radius_px(sigma_px)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
-    normalised: Float64[np.ndarray, " taps"] = weights / weights.sum()
-    return normalised
+    band = np.zeros((rows, rows + 2 * radius), np.float32)
+    for row in range(rows):
+        band[row, row : row + len(weights)] = weights / weights.sum()
+    return band
