@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 # order of tests/conftest.py.
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
+# Compiled modules are kept, as Python does if nothing is said: tests start the command many times.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel
 

@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import gc
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -25,6 +26,13 @@ def pytest_configure() -> None:
     took 18 s with one thread (14 s of CPU time) and 58 s with two (37 s).
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.disable()  # until all is imported: nothing of that is garbage
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, and looked for among what tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the test's own fixtures
