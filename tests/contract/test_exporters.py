@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,14 +104,18 @@ class ExporterContract:
     format: str
     again: str = "sr"
     """Task whose file is made and verified again among the quick tests; each is somebody's."""
+    long: Collection[str] = ()
+    """Tasks that only `make test-all` tests."""
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
         """Give the tests of every task each of them, and mark as slow all but few."""
-        again = cast("type[ExporterContract]", metafunc.cls).again
+        tested = cast("type[ExporterContract]", metafunc.cls)
+        again = tested.again
         for name, quick in (("task_made", {"sr", again}), ("task_again", {again})):
             if name in metafunc.fixturenames:
                 marks = {task: () if task in quick else (pytest.mark.slow,) for task in TASKS}
+                marks |= dict.fromkeys(tested.long, (pytest.mark.slow, pytest.mark.long))
                 rows = [pytest.param(task, marks=marks[task]) for task in TASKS]
                 metafunc.parametrize(name, rows)
 
@@ -265,6 +269,7 @@ def assert_no_gradients(made: Made) -> None:
 @pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
+    long = ("isotropic",)  # the network of denoise, for one channel
 
     @pytest.mark.parametrize("task", ["denoise"])  # compiled for it, so for one task
     def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):

@@ -64,6 +64,8 @@ OF_EACH_TASK = (
     "unifmir-volume-vcd",
 )
 """One entry of each task; at full size, its others differ from it in nothing but values."""
+MINUTES = ("unifmir-isotropic-liver", "unifmir-projection-flywing", "unifmir-volume-vcd")
+"""Those whose export at full size takes 3 to 7 minutes of a core, of which loading is seconds."""
 
 
 def run(*arguments: object) -> Result:
@@ -218,7 +220,13 @@ def test_a_full_size_official_model_is_loaded(model_id, server, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)  # projection at full size is exported in 340 s of CPU time
-@pytest.mark.parametrize("model_id", OF_EACH_TASK)
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        pytest.param(name, marks=pytest.mark.long if name in MINUTES else ())
+        for name in OF_EACH_TASK
+    ],
+)
 def test_a_full_size_official_model_goes_in_one_command_each(model_id, server, tmp_path):
     check_one_command_each(model_id, full_size(model_id, server, tmp_path), tmp_path)
 
