@@ -16,6 +16,7 @@ from unifmir.cli.inspect import inspect
 from unifmir.cli.prune import prune
 from unifmir.cli.restore import restore
 from unifmir.cli.train import train
+from unifmir.cli.trust import trust
 from unifmir.cli.verify import verify
 from unifmir.version import __version__
 
@@ -60,7 +61,7 @@ def root(
     ctx.with_resource(output.logging_on_stderr(verbose))
 
 
-for command in (restore, inspect, prune, export, verify, train, evaluate, doctor):
+for command in (restore, inspect, prune, export, verify, trust, train, evaluate, doctor):
     app.command(command.__name__, cls=Command)(command)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")

@@ -18,6 +18,7 @@ from unifmir.cli.choices import (
     WeightsChoice,
 )
 from unifmir.cli.restore_progress import watched
+from unifmir.cli.trust import TrustOption, trust_given
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
@@ -159,6 +160,7 @@ def restore(
         typer.Option("--fail-fast", help="Stop at the first image that cannot be restored."),
     ] = False,
     untrained: output.UntrainedFlag = False,
+    trust: TrustOption = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Restore images of any size, tile by tile, to NAME.TASK.tif or NAME.TASK.ome.zarr.
@@ -171,6 +173,7 @@ def restore(
     from unifmir.zoo.restore.outputs import plan_jobs
     from unifmir.zoo.restore.preflight import sort_out
 
+    trust_given(trust)
     options = Options(
         tile=_tile(tile),
         pixel_size_um=pixel_size,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
+from unifmir.cli.trust import TrustOption, trust_given
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def verify(
         Path | None,
         typer.Option(help="The fp32 safetensors it was made from, if it lies elsewhere."),
     ] = None,
+    trust: TrustOption = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
@@ -25,6 +27,7 @@ def verify(
 
     from unifmir.export.verification import verify as run
 
+    trust_given(trust)
     with Console(stderr=True).status(f"verifying {artifact.name}"):
         report = run(artifact, parent=parent)
     output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
@@ -44,4 +47,11 @@ def _case_table(report: "Report") -> str:
     columns = ("input", "shape", "max diff / std", "unfitted PSNR, dB", "slope", "verdict")
     table = aligned(columns, rows)
     verdict = "passed" if report.passed else "failed"
-    return f"{table}\n\n{report.artifact}: {verdict}, tolerance {report.tolerance}"
+    lines = [f"{table}\n", f"{report.artifact}: {verdict}, tolerance {report.tolerance}"]
+    if report.weights_only:
+        lines.append(
+            f"{report.artifact} was not written here, so its program was not run: its weights "
+            "were, in unifmir's own network. If you trust who made it, `unifmir trust` the file "
+            "and verify it again"
+        )
+    return "\n".join(lines)

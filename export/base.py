@@ -71,6 +71,10 @@ class Exporter(ABC):
     """Variants that the format has when the precision is not fp32."""
     wrapped_only: ClassVar[bool] = False
     """Whether the format always carries the image interface."""
+    holds_program: ClassVar[bool] = False
+    """Whether its files are programs, which only run where they were written or are trusted."""
+    holds_weights: ClassVar[bool] = False
+    """Whether a program among them can be read for its weights alone, as a checkpoint."""
     lacks_raw: ClassVar[str] = ""
     """Reason why its files cannot take raw images; empty: they can."""
 

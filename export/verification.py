@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from unifmir.trusted_files import is_trusted
 
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
-from unifmir.errors import ExportError
+from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
 from unifmir.export.cases import Case, cases
 from unifmir.export.formats import FORMATS
@@ -119,7 +120,11 @@ def check(
         The artifact cannot be run, or gives an image of another shape.
     """
     tolerance: Tolerance = FP32 if lineage.precision == "fp32" else LOW_PRECISION
-    session = open_artifact(path, exporter=exporter)
+    weights_only = serves_as_weights(exporter, sha256)
+    if weights_only:
+        session = _open_weights(path, lineage)
+    else:
+        session = open_artifact(path, exporter=exporter)
     outputs = expected.outputs(lineage.interface, exporter.shapes(path))
     results = tuple(_result(one, session.run(one.case.image), tolerance) for one in outputs)
     squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
@@ -131,7 +136,34 @@ def check(
         compared="squares" if squares else "values",
         tolerance=tolerance.name,
         results=results,
+        weights_only=weights_only,
     )
+
+
+def serves_as_weights(exporter: Exporter, sha256: str) -> bool:
+    """Whether a file is a stranger's program that is read for its weights, and not run."""
+    return exporter.holds_weights and not is_trusted(sha256)
+
+
+def _open_weights(path: Path, lineage: Lineage) -> Session:
+    """The weights of a program in our own network, behind the interface of its lineage.
+
+    Raises
+    ------
+    ExportError
+        They are damaged, or of another network than the lineage says.
+    """
+    try:
+        network = load_file(path, task=lineage.task)
+    except CheckpointError as error:
+        raise ExportError(str(error)) from error
+    if network.config != lineage.network_config:
+        raise ExportError(
+            f"{path.name}: its weights are of {network.config}, its lineage says "
+            f"{lineage.network_config}"
+        )
+    module = in_interface(network, lineage.interface)
+    return RUNTIMES["eager"].open(module, device="cpu", threads=torch.get_num_threads())
 
 
 def open_artifact(path: Path, *, exporter: Exporter | None = None) -> Session:

@@ -48,6 +48,8 @@ class Report(JsonOutput):
     results: tuple[CaseResult, ...]
     problems: tuple[str, ...] = ()
     """Failures that belong to no case, such as an altered file."""
+    weights_only: bool = False
+    """Whether its weights were run in unifmir's own network, as its program is a stranger's."""
 
     @property
     def passed(self) -> bool:
@@ -83,6 +85,7 @@ class Report(JsonOutput):
             "precision": self.lineage.precision,
             "variant": self.lineage.variant,
             "parent": self.lineage.parent,
+            "weights_only": self.weights_only,
             "compared": self.compared,
             "tolerance": self.tolerance,
             "cases": [result.to_dict() for result in self.results],

@@ -108,8 +108,9 @@ def shared_dir() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests from reading or filling the user's caches."""
+    """Keep tests from reading or filling the user's caches and records."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNIFMIR_TRUSTED", str(tmp_path_factory.mktemp("trusted")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -28,6 +28,10 @@ class ExportError(UnifmirError, RuntimeError):
     """An artifact could not be made, or was refused because it is not the same picture."""
 
 
+class UntrustedError(ExportError):
+    """A file holds a program that was not written here and that nobody here has trusted."""
+
+
 class ZooError(UnifmirError, RuntimeError):
     """A zoo entry is malformed, or its file cannot be had or is not what was recorded."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from unifmir.trusted_files import remember_own
 
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
@@ -23,6 +24,7 @@ from unifmir.export.cases import example
 from unifmir.export.formats.torchscript import narrow_storage
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.aotinductor import RECORD, made_here, package_lineage
+from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
 from unifmir.zip_archive import dated_member
 
@@ -36,6 +38,7 @@ class AotInductorExporter(Exporter):
     name = "aotinductor"
     suffix = ".pt2"
     runtime = "aotinductor"
+    holds_program = True
     lacks_raw = "the compiled package holds the plain network, and needs unifmir around it"
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class AotInductorExporter(Exporter):
             record = {"lineage": job.lineage.to_strings(), "made": made}
             member = dated_member(f"{folder}/{RECORD}")
             archive.writestr(member, json.dumps(record, sort_keys=True))
+        remember_own(sha256_of(path))
         return made
 
     def lineage(self, path: Path) -> Lineage:

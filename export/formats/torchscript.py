@@ -18,11 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from unifmir.trusted_files import remember_own
 
 from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
+from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
 from unifmir.zip_archive import checked_members, write_stored_zip
 
@@ -38,6 +40,7 @@ class TorchScriptExporter(Exporter):
     name = "torchscript"
     suffix = ".torchscript.pt"
     runtime = "torchscript"
+    holds_program = holds_weights = True
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace at batch 2 and a size that is not square."""
@@ -45,6 +48,7 @@ class TorchScriptExporter(Exporter):
         if key not in job.traced:
             job.traced[key] = _traced(job)
         _write_reproducible(job.traced[key], path)
+        remember_own(sha256_of(path))
         return {"torch": torch.__version__}
 
     def lineage(self, path: Path) -> Lineage:

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from unifmir.trusted_files import require_trusted
 
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
+from unifmir.hashing import sha256_of
 from unifmir.machine import processor
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
@@ -77,6 +79,7 @@ def load_package(path: Path) -> nn.Module:
     record = _record(path)
     lineage = Lineage.from_strings(record["lineage"], path.name)
     _require_same_machine(path, record["made"], lineage)
+    require_trusted(path, sha256_of(path), "native code of AOTInductor")
     try:
         compiled = torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, OSError) as error:

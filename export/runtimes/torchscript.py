@@ -5,10 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from unifmir.trusted_files import require_trusted
 
 from unifmir.errors import ExportError
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
+from unifmir.export.runtimes.script_program import require_plain_program
+from unifmir.hashing import sha256_of
 from unifmir.precision.element_types import Precision
 
 
@@ -40,9 +43,13 @@ def load_torchscript(
 
     Raises
     ------
+    UntrustedError
+        It was not written here and is not trusted.
     ExportError
-        It is none.
+        It is none, or its program does more than compute with tensors.
     """
+    require_trusted(path, sha256_of(path), "TorchScript")
+    require_plain_program(path)
     try:
         with warnings.catch_warnings():
             # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.

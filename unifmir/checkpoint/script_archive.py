@@ -53,6 +53,8 @@ _REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 _ORDERED = Global("collections", "OrderedDict")
 _CONTAINERS = "torch.jit._pickle"
 """Module of libtorch's functions that only wrap a list, or tag one with its type."""
+_CUSTOM = "__torch__.torch.classes"
+"""Module of classes in C++, which restore themselves when a file is loaded."""
 _PROGRAM = "__torch__"
 """Module of the archive's own classes; only containers of attributes here."""
 
@@ -144,7 +146,7 @@ class _Archive:
         own : bool
             Whether unifmir wrote the archive, and narrow weights go by the names they stand for.
         """
-        content = read_inert(self.file.read(f"{self.root}data.pkl"), _is_known)
+        content = read_inert(self.file.read(f"{self.root}data.pkl"), is_plain)
         if not isinstance(content, Instance):
             raise CheckpointError("its data.pkl holds no module")
         found: dict[str, Tensor] = {}
@@ -209,7 +211,10 @@ class _Archive:
         return torch.frombuffer(content, dtype=dtype) if content else torch.zeros(0, dtype=dtype)
 
 
-def _is_known(found: Global) -> bool:
+def is_plain(found: Global) -> bool:
+    """Whether a name in an archive's pickle is of a plain module, its tensors and lists."""
+    if found.module.startswith(_CUSTOM):
+        return False
     return (
         found in (_REBUILD, _ORDERED)
         or found.module in (_PROGRAM, _CONTAINERS)

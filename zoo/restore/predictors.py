@@ -15,7 +15,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
-from unifmir.export.verification import format_of
+from unifmir.export.verification import format_of, serves_as_weights
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.machine import available_cores
@@ -68,6 +68,14 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
             f"unknown precision {choice.precision!r}: expected {', '.join(ELEMENT_TYPES)}"
         )
     path = None if network is not None else exported_path(choice.model)
+    if path is not None and serves_as_weights(FORMATS[format_of(path)], sha256_of(path)):
+        logger.warning(
+            "%s is a program that was not written here: it is not run, its weights are, in "
+            "unifmir's own network. To run it: unifmir trust %s",
+            path.name,
+            path,
+        )
+        path = None
     if path is not None:
         predictor = _of_file(choice, path, device)
     else:

@@ -4,6 +4,8 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
+from unifmir.trusted_files import remember_own
+
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
@@ -43,6 +45,7 @@ class TensorRtExporter(Exporter):
     name = "tensorrt"
     suffix = ".engine"
     runtime = "tensorrt"
+    holds_program = True
     variants = ("computing",)
     # NVIDIA's documentation of the TopK operator, 10.15 and 11.
     lacks_raw = (
@@ -67,6 +70,7 @@ class TensorRtExporter(Exporter):
         if job.lineage.precision != "fp32":
             require_graph(built.types, job.lineage.precision, path.name)
         path.write_bytes(built.engine)
+        remember_own(sha256_of(path))
         passport = _passport(job, path, graph, found, here, profile, options, built)
         write_passport(passport, path)
         return {

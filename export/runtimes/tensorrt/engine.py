@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from unifmir.trusted_files import require_trusted
 
 from unifmir.errors import ExportError
 from unifmir.export.lineage import IMAGE, RESTORED
@@ -156,7 +157,9 @@ def load(path: Path) -> Engine:
     found = library(passport.library["name"])
     # Read once: what is checked is what is loaded.
     content = path.read_bytes()
-    check_passport(passport, path, sha256(content).hexdigest(), found, here)
+    digest = sha256(content).hexdigest()
+    check_passport(passport, path, digest, found, here)
+    require_trusted(path, digest, "an engine of TensorRT")
     engine, context = _deserialized(path, content, passport, found, here)
     certificate = engine_types(found.api, engine)
     precision = passport.lineage["precision"]

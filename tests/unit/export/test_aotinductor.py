@@ -13,7 +13,7 @@ import torch
 
 from tests.helpers.quick_rows import few_quick
 from unifmir.config import SingleTaskConfig
-from unifmir.errors import BenchmarkError, ExportError
+from unifmir.errors import BenchmarkError, ExportError, UntrustedError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats import aotinductor
@@ -150,6 +150,19 @@ def test_what_is_no_package_of_ours_is_not_loaded(tiny_single, compiler, tmp_pat
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("network/data/model.so", b"")
     with pytest.raises(ExportError, match="not one that `unifmir export` made"):
+        load_package(path)
+
+
+def test_a_strangers_package_is_not_loaded(tiny_single, compiler, tmp_path, monkeypatch):
+    path = written(tiny_single("sr"), tmp_path)
+    monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "of another installation"))
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda _path: pytest.fail("loaded"))
+    with pytest.raises(UntrustedError, match=f"unifmir trust {path}"):
+        load_package(path)
+    monkeypatch.undo()
+    # One byte more, which no reader of zips minds, and it is another file.
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(UntrustedError):
         load_package(path)
 
 

@@ -1,0 +1,221 @@
+"""The program of a TorchScript file, read as text and held against what unifmir's exports use.
+
+What is traced has one straight line of tensor operations in each `forward`: no branches, no loops,
+no function of its own and nothing that runs when the file is loaded. So a short list says all that
+a file may do, and whatever is not on it is refused before torch sees the file.
+"""
+
+import ast
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from unifmir.checkpoint.inert_pickle import read_inert
+from unifmir.checkpoint.script_archive import is_plain
+from unifmir.checkpoint.sniffing import script_root
+from unifmir.errors import ExportError, UnifmirError
+from unifmir.zip_archive import checked_members
+
+OPERATORS = frozenset(
+    (
+        "__and__",
+        "__or__",
+        "_convolution",
+        "add",
+        "all",
+        "amax",
+        "amin",
+        "arange",
+        "avg_pool2d",
+        "batch_norm",
+        "bitwise_not",
+        "cat",
+        "clamp",
+        "clamp_min",
+        "device",
+        "div",
+        "eq",
+        "exp",
+        "expand_as",
+        "fft_fft2",
+        "fft_fftshift",
+        "flatten",
+        "floor_divide",
+        "full_like",
+        "ge",
+        "gelu",
+        "gt",
+        "hardtanh",
+        "index",
+        "index_select",
+        "isfinite",
+        "layer_norm",
+        "leaky_relu",
+        "linalg_vector_norm",
+        "linear",
+        "lt",
+        "matmul",
+        "max_pool2d",
+        "max_pool3d",
+        "mean",
+        "minimum",
+        "mul",
+        "narrow",
+        "ne",
+        "ones_like",
+        "pad",
+        "permute",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "pow",
+        "relu",
+        "remainder",
+        "reshape",
+        "roll",
+        "rsub",
+        "select",
+        "sigmoid",
+        "size",
+        "slice",
+        "softmax",
+        "sqrt",
+        "square",
+        "sub",
+        "sum",
+        "tanh",
+        "to",
+        "transpose",
+        "unflatten",
+        "unsqueeze",
+        "upsample_bilinear2d",
+        "upsample_nearest2d",
+        "upsample_nearest3d",
+        "view_as_real",
+        "where",
+    )
+)
+"""Functions of torch that the exported networks call; none reads, writes or calls anything else."""
+MAX_TEXT_BYTES = 4_000_000
+"""Limit of all of a file's program; the largest official network's has 0.3 MB."""
+_METHOD = re.compile(r"forward\d*")
+_DOTTED = re.compile(r"[\w.]+")
+_TYPES = "__annotations__"
+_LISTS = ("__parameters__", "__buffers__", _TYPES)
+_PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Name, ast.Subscript, ast.UnaryOp, ast.USub)
+_SYNTAX = (*_PLAIN, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store)
+"""Parts that an expression may be made of."""
+
+
+def require_plain_program(path: Path) -> None:
+    """Refuse a TorchScript file that does anything but compute with tensors.
+
+    Raises
+    ------
+    ExportError
+        It does, or it is damaged; nothing of it was run.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = checked_members(archive)
+            root = script_root(members)
+            if root is None:
+                raise ExportError("it has no data.pkl beside its constants.pkl")
+            for values in ("data.pkl", "constants.pkl"):
+                read_inert(archive.read(f"{root}{values}"), is_plain)
+            for name, text in _texts(archive, members, root):
+                _check_module(name, text)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, UnifmirError):
+            raise ExportError(
+                f"{path.name} is refused, and nothing of it was run: {error}"
+            ) from error
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+
+
+def _texts(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], root: str
+) -> Iterator[tuple[str, str]]:
+    programs = [m for name, m in members.items() if name.startswith(f"{root}code/")]
+    if sum(member.file_size for member in programs) > MAX_TEXT_BYTES:
+        raise ExportError(f"its program is longer than {MAX_TEXT_BYTES} bytes")
+    for member in programs:
+        name = member.filename.removeprefix(root)
+        if name.endswith(".py"):
+            yield name, archive.read(member).decode("utf-8")
+        elif not name.endswith(".debug_pkl"):  # which torch reads for messages alone
+            raise ExportError(f"{name[:80]!r} is no part of a program")
+
+
+def _check_module(name: str, text: str) -> None:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ExportError(f"{name} is no program of a traced module") from error
+    for statement in tree.body:
+        if not isinstance(statement, ast.ClassDef) or statement.decorator_list:
+            raise _refused(name, statement)
+        for part in statement.body:
+            if isinstance(part, ast.FunctionDef):
+                _check_method(name, part)
+            elif not _is_field(part):
+                raise _refused(name, part)
+
+
+def _is_field(part: ast.stmt) -> bool:
+    """Whether a part of a class declares an attribute and its type, or lists the names of some."""
+    if isinstance(part, ast.AnnAssign):
+        return part.value is None and isinstance(part.target, ast.Name)
+    if not isinstance(part, ast.Assign) or len(part.targets) != 1:
+        return False
+    target, value = part.targets[0], part.value
+    if isinstance(target, ast.Subscript):  # a name that is none in Python, such as "0"
+        return (
+            ast.unparse(target.value) == _TYPES
+            and _DOTTED.fullmatch(ast.unparse(value)) is not None
+        )
+    return ast.unparse(target) in _LISTS and (
+        isinstance(value, ast.List) and all(isinstance(item, ast.Constant) for item in value.elts)
+    )
+
+
+def _check_method(name: str, method: ast.FunctionDef) -> None:
+    # __setstate__ and its like run when a file is loaded.
+    if not _METHOD.fullmatch(method.name) or method.decorator_list or method.args.defaults:
+        raise _refused(name, method)
+    for statement in method.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Return):
+            raise _refused(name, statement)
+        if statement.value is not None:
+            _check_expression(name, statement.value)
+
+
+def _check_expression(name: str, expression: ast.expr) -> None:
+    for node in ast.walk(expression):
+        if not isinstance(node, _SYNTAX) or (isinstance(node, ast.Call) and not _is_known(node)):
+            raise _refused(name, node)
+
+
+def _is_known(call: ast.Call) -> bool:
+    """Whether a call is of an operator on the list, of a module's `forward`, or of no effect."""
+    called = call.func
+    if isinstance(called, ast.Name):
+        return called.id in ("int", "annotate") or (
+            called.id == "getattr"
+            and len(call.args) == 2
+            and isinstance(call.args[1], ast.Constant)
+        )
+    if not isinstance(called, ast.Attribute):
+        return False
+    of = ast.unparse(called.value)
+    if of == "torch":
+        return called.attr in OPERATORS
+    if of == "ops.prim":
+        return called.attr == "NumToTensor"
+    return isinstance(called.value, ast.Name) and _METHOD.fullmatch(called.attr) is not None
+
+
+def _refused(name: str, node: ast.AST) -> ExportError:
+    shown = ast.unparse(node).splitlines()[0][:80]
+    return ExportError(f"{name} holds {shown!r}, which no network of unifmir needs")

@@ -1,0 +1,148 @@
+"""Which programs may run here: those of files that this installation wrote, or that a user trusts.
+
+TorchScript files, packages of AOTInductor and engines are programs: whoever runs one lets its
+author do as this user may. Each one that is written is remembered by its SHA-256, signed with a key
+of this user, in a folder that nobody else can write to; all others are strangers' until they are
+trusted.
+"""
+
+import hmac
+import logging
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from unifmir.atomic import write_text
+from unifmir.errors import UntrustedError
+from unifmir.user_folders import user_folder
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "UNIFMIR_TRUSTED"
+"""Environment variable that names another folder for the records and the key."""
+_KEY = "key"
+_KEY_BYTES = 32
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def trust(sha256: str) -> None:
+    """Remember that the program of a file may run here, now and later.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the whole file, 64 hexadecimal digits.
+
+    Raises
+    ------
+    UntrustedError
+        It is no SHA-256, or the folder of the records cannot be used.
+    """
+    wanted = sha256.lower()
+    if not _SHA256.fullmatch(wanted):
+        raise UntrustedError(
+            f"{sha256[:80]!r} is no SHA-256: expected 64 hexadecimal digits, as `sha256sum FILE` "
+            "prints them"
+        )
+    folder = _folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(folder, 0o022)
+        write_text(folder / wanted, _signature(_key(folder, create=True), wanted))
+    except OSError as error:
+        raise UntrustedError(
+            f"{folder}: what is trusted cannot be remembered ({error.strerror or error}); name a "
+            f"folder that can be written to with the environment variable {FOLDER}"
+        ) from error
+
+
+def remember_own(sha256: str) -> None:
+    """Remember a file that this process wrote; a warning where that cannot be."""
+    try:
+        trust(sha256)
+    except UntrustedError as error:
+        logger.warning("%s. Until then the file counts as one that came from elsewhere", error)
+
+
+def is_trusted(sha256: str) -> bool:
+    """Whether the program of a file with this SHA-256 may run here."""
+    folder = _folder()
+    try:
+        _require_private(folder, 0o022)
+        record = folder / sha256
+        _require_private(record, 0o022)
+        signed = record.read_text("utf-8")
+        key = _key(folder, create=False)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError, UntrustedError) as error:
+        logger.warning("%s: its records of trusted files are not used: %s", folder, error)
+        return False
+    return hmac.compare_digest(signed.encode(), _signature(key, sha256).encode())
+
+
+def require_trusted(path: Path, sha256: str, what: str) -> None:
+    """Refuse to run a stranger's program.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    sha256 : str
+        Of what would be run.
+    what : str
+        The kind of program it holds.
+
+    Raises
+    ------
+    UntrustedError
+        With what to do instead.
+    """
+    if not is_trusted(sha256):
+        raise UntrustedError(
+            f"{path.name} holds {what}, a program, and was not written here: it is not run. If you "
+            f"know and trust who made it: unifmir trust {path} (sha256 {sha256}). Otherwise ask "
+            "for the checkpoint or the ONNX file"
+        )
+
+
+def _folder() -> Path:
+    return user_folder(FOLDER, "state", "trusted")
+
+
+def _key(folder: Path, *, create: bool) -> bytes:
+    """The key that records are signed with: a record from elsewhere does not have its signature."""
+    path = folder / _KEY
+    if create and not path.exists():
+        aside = folder / f"{_KEY}.{secrets.token_hex(8)}"
+        aside.touch(mode=0o600, exist_ok=False)
+        aside.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        try:
+            os.link(aside, path)  # fails where another process was first: then its key holds
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+    _require_private(path, 0o077)
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise UntrustedError(f"{path} is no key of {_KEY_BYTES} bytes: remove it")
+    return key
+
+
+def _signature(key: bytes, sha256: str) -> str:
+    return hmac.new(key, sha256.encode(), "sha256").hexdigest()
+
+
+def _require_private(path: Path, others: int) -> None:
+    """Refuse a link, what belongs to another user, and what others may do `others` with."""
+    found = path.lstat()
+    if not hasattr(os, "geteuid"):  # Windows: the user's own folder is what protects it
+        return
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & others:
+        raise UntrustedError(
+            f"{path} is a link, belongs to another user or is open to others "
+            f"(mode {stat.S_IMODE(found.st_mode):o}): remove it, or chmod go= it"
+        )
