@@ -1,15 +1,16 @@
 """Lineage of an artifact: what it was made from and how, so that it can be verified again."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
 from unifmir.errors import ExportError
 from unifmir.interfaces import InputKind, interface_of
-from unifmir.json_values import JsonValues, read_values
+from unifmir.json_values import JsonValues, json_form, read_values
 from unifmir.machine import versions
-from unifmir.precision.element_types import Precision, Variant
+from unifmir.precision.element_types import ELEMENT_TYPES, Precision, Variant
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 LINEAGE_SCHEMA = 1
 REPORT_SUFFIX = ".report.json"
 """Ending of the name of an artifact's report, after the artifact's whole name."""
+MAX_TEXT = 100_000
+"""Characters of a field in a file's metadata; the longest of ours has 1,000."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f]{1,255}")
 IMAGE, RESTORED = "image", "restored"
 """Names of an artifact's one input and one output."""
 
@@ -80,19 +85,66 @@ class Lineage(JsonValues):
                 f"{name}: its metadata has no {missing[0]!r}, so it was not exported by unifmir; "
                 "expected a file made by `unifmir export`"
             )
+        for field in names:
+            if not isinstance(strings[field], str) or len(strings[field]) > MAX_TEXT:
+                raise ExportError(
+                    f"{name}: its metadata's {field!r} is no text of at most {MAX_TEXT} characters"
+                )
         try:
             values = {
                 field: strings[field] if field in texts else json.loads(strings[field])
                 for field in names
             }
             if values["schema"] == LINEAGE_SCHEMA:
-                return read_values(cls, values)
-        except ValueError as error:
+                return read_values(cls, values)._held(name)
+        except (ValueError, RecursionError) as error:
             raise ExportError(f"{name}: its lineage cannot be read ({error})") from error
         raise ExportError(
             f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
             f"{LINEAGE_SCHEMA}; update unifmir or export again"
         )
+
+    def _held(self, name: str) -> Self:
+        """The lineage itself, once all that its configuration implies is what it says.
+
+        Raises
+        ------
+        ExportError
+            It is of no known task or precision, contradicts itself, or its parent's name or hash
+            is none.
+        """
+        TASKS.require(self.task)
+        if self.precision not in ELEMENT_TYPES:
+            raise ExportError(f"{name}: unknown precision {self.precision[:80]!r}")
+        parent = self.parent
+        if parent.keys() != {"name", "sha256"} or not _SHA256.fullmatch(parent["sha256"]):
+            raise ExportError(f"{name}: its parent has no sha256 of 64 hexadecimal digits")
+        if not _FILE_NAME.fullmatch(parent["name"]):
+            raise ExportError(f"{name}: its parent's name, {parent['name'][:80]!r}, is no file's")
+        config = self.network_config
+        implied = _of_config(config, self.interface) | {"task": config.task}
+        for field, value in implied.items():
+            # As JSON: what was written may hold lists where the rows hold tuples.
+            if json_form(getattr(self, field)) != json_form(value):
+                raise ExportError(
+                    f"{name}: its {field} is {str(getattr(self, field))[:80]!r}, and that of the "
+                    f"network it names is {str(value)[:80]!r}: it was altered, or made by another "
+                    "unifmir; export it again"
+                )
+        return self
+
+
+def _of_config(config: SingleConfig, interface: InputKind) -> dict[str, Any]:
+    """Fields of a lineage that follow from the configuration and the interface."""
+    row, signature = interface_of(config), config.signature
+    input_axes, output_axes = row.axes(signature, interface)
+    return {
+        "scale": row.scale(signature, interface),
+        "input_axes": input_axes,
+        "output_axes": output_axes,
+        "normalization": asdict(TASKS[config.task].normalization),
+        "size_rule": asdict(row.size_rule(signature, interface)),
+    }
 
 
 def lineage_of(
@@ -108,9 +160,6 @@ def lineage_of(
     ExportError
         The parent was never in a file, so nothing could be verified against it.
     """
-    task = TASKS[config.task]
-    row, signature = interface_of(config), config.signature
-    input_axes, output_axes = row.axes(signature, interface)
     if not parent.sha256:
         raise ExportError("the parent has no sha256: save it before exporting from it")
     return Lineage(
@@ -119,11 +168,7 @@ def lineage_of(
         precision=precision.stored,
         variant=precision.variant,
         config=config.to_dict(),
-        scale=row.scale(signature, interface),
-        input_axes=input_axes,
-        output_axes=output_axes,
-        normalization=asdict(task.normalization),
-        size_rule=asdict(row.size_rule(signature, interface)),
+        **_of_config(config, interface),
         parent={"name": parent.name, "sha256": parent.sha256},
         versions=artifact_versions(),
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from unifmir.trusted_files import is_trusted
 
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.serialization import tensors_sha256
@@ -28,6 +27,7 @@ from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
 from unifmir.restoration.raw_interface import RawInterface
 from unifmir.samples import sample
+from unifmir.trusted_files import is_trusted
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,11 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
         )
     expected = ExpectedOutputs(load_file(found, task=lineage.task), sample(lineage.task).image)
     sha256 = sha256_of(path)
-    problems = (*_altered(path, sha256), *_broken_certificate(expected.network))
+    problems = (
+        *_altered(path, sha256),
+        *_broken_certificate(expected.network),
+        *_other_network(expected.network, lineage),
+    )
     try:
         report = check(exporter, path, expected, lineage, sha256=sha256)
     except ExportError as error:
@@ -318,6 +322,18 @@ def _broken_certificate(network: Network) -> tuple[str, ...]:
     if certificate is None or tensors_sha256(network.state_dict()) == certificate.child_sha256:
         return ()
     return (f"{network.source.name}: its weights are not those its certificate is about",)
+
+
+def _other_network(network: Network, lineage: Lineage) -> tuple[str, ...]:
+    """Whether the parent is the network that the file says it holds."""
+    if network.config == lineage.network_config:
+        return ()
+    return (
+        (
+            f"its metadata say {lineage.network_config}, its parent {network.source.name} is "
+            f"{network.config}"
+        ),
+    )
 
 
 def _altered(path: Path, sha256: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from unifmir.export.runtimes.base import (
     is_cuda,
     provider_fallbacks,
 )
+from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _load_session(
 ) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
+    require_plain_graph(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

@@ -2,16 +2,19 @@
 
 import importlib
 import logging
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from unifmir.errors import ExportError, MissingExtraError
 from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost, is_cuda
+from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ GRAPH, WEIGHTS = "model.xml", "model.bin"
 """Files of an archive."""
 LINEAGE = "unifmir"
 """Key of the run-time information that holds the lineage."""
+_WITH_GRAPHS = ("If", "Loop", "TensorIterator")
+_OPSET = re.compile(r"opset\d+")
 KEPT_SIZES = 4
 """Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
 
@@ -174,10 +179,12 @@ def read_model(source: Path | bytes) -> Any:
     try:
         if isinstance(source, Path) and source.name.endswith(SUFFIX):
             text, weights = _unpacked(source)
+            _require_plain_graph(name, text, len(weights))
             # Copied, so that the graph does not depend on the life of these bytes.
             model = core.read_model(text, openvino.Tensor(np.frombuffer(weights, np.uint8).copy()))
         else:
             content = source.read_bytes() if isinstance(source, Path) else source
+            require_plain_graph(Path(name), content)
             model = core.read_model(content)
     except (RuntimeError, OSError, zipfile.BadZipFile, KeyError) as error:
         raise ExportError(f"{name}: OpenVINO cannot read it: {error}") from error
@@ -197,6 +204,43 @@ def _unpacked(path: Path) -> tuple[bytes, bytes]:
                 f"found {', '.join(sorted(found)) or 'nothing'}"
             )
         return archive.read(GRAPH), archive.read(WEIGHTS)
+
+
+def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> None:
+    """Refuse a graph with entities, graphs in it or operators of others, or weights out of reach.
+
+    Raises
+    ------
+    ExportError
+        Nothing of it was run.
+    """
+    if b"<!" in text:  # entities, which may be files or grow without end, need a declaration
+        raise ExportError(f"{name}: its {GRAPH} declares entities, which no export has")
+    try:
+        graph = ET.fromstring(text)  # noqa: S314 - it declares no entities
+    except ET.ParseError as error:
+        raise ExportError(f"{name}: its {GRAPH} is no XML ({error})") from error
+    for layer in graph.iter("layer"):
+        kind, version = layer.get("type", ""), layer.get("version", "")
+        if kind in _WITH_GRAPHS or not _OPSET.fullmatch(version):
+            raise ExportError(
+                f"{name} is refused, and nothing of it was run: it has an operator "
+                f"{kind[:80]!r} of {version[:80]!r}, which no network of unifmir needs"
+            )
+        data = layer.find("data")
+        if kind == "Const" and data is not None:
+            _require_within(name, data, weights_bytes)
+
+
+def _require_within(name: str, data: ET.Element, weights_bytes: int) -> None:
+    """Refuse a constant that does not lie in the weights."""
+    offset, size = data.get("offset", ""), data.get("size", "")
+    numbers = offset.isdecimal() and size.isdecimal() and len(offset + size) < 40
+    if not numbers or int(offset) + int(size) > weights_bytes:
+        raise ExportError(
+            f"{name}: a constant of {size[:20]!r} bytes at {offset[:20]!r} does not lie in its "
+            f"{weights_bytes} bytes of weights"
+        )
 
 
 def _without_integer_abs(openvino: Any, model: Any) -> None:

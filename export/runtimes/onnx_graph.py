@@ -1,0 +1,190 @@
+"""The graph of an ONNX file, held against what unifmir's exports use before a runtime sees it.
+
+Operators of ONNX compute with tensors and nothing else, but graphs inside operators (`If`, `Loop`,
+`Scan`) run for as long as they like, functions and other domains are code of whoever registered
+them, and weights outside the file are read from any path that the file names.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unifmir.errors import ExportError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+DOMAINS = ("", "ai.onnx")
+OPERATORS = frozenset(
+    (
+        "Abs",
+        "Add",
+        "And",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "ConvTranspose",
+        "Cos",
+        "DepthToSpace",
+        "Div",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "Gelu",
+        "Gemm",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "IsInf",
+        "IsNaN",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pad",
+        "Pow",
+        "Range",
+        "ReduceL2",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "Shape",
+        "Sigmoid",
+        "Sin",
+        "Slice",
+        "Softmax",
+        "SpaceToDepth",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tanh",
+        "Tile",
+        "TopK",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    )
+)
+"""Operators that exported networks may use, in the domain of ONNX itself."""
+MAX_NODES = 100_000
+"""Limit of a graph; that of the largest official network has 5,000."""
+
+
+def require_plain_graph(path: Path, content: bytes | None = None) -> None:
+    """Refuse an ONNX file that does anything but compute with its own tensors.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, optional
+        Of the file, where it was read already.
+
+    Raises
+    ------
+    ExportError
+        It does, its input or output is no single float32 tensor, or it is no ONNX file.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(path.read_bytes() if content is None else content)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ExportError(f"{path.name}: not an ONNX model ({error})") from error
+    for problem in _problems(model):
+        raise ExportError(f"{path.name} is refused, and nothing of it was run: {problem}")
+
+
+def _problems(model: "ModelProto") -> Iterator[str]:
+    """Sentences on what no export of unifmir has."""
+    graph = model.graph
+    if strange := sorted({one.domain for one in model.opset_import} - set(DOMAINS)):
+        yield f"it needs operators of {strange[0][:80]!r}, expected those of ONNX alone"
+    if len(model.functions) or len(model.training_info):
+        yield "it holds functions or training of its own"
+    if len(graph.node) > MAX_NODES:
+        yield f"it has {len(graph.node)} nodes, at most {MAX_NODES} are expected"
+    if len(graph.sparse_initializer):
+        yield "it holds sparse weights"
+    for node in graph.node:
+        yield from _of_node(node)
+    for tensor in graph.initializer:
+        yield from _of_tensor(tensor)
+    yield from _of_ends(graph)
+
+
+def _of_node(node: "NodeProto") -> Iterator[str]:
+    """What is wrong with an operator, and with the values and graphs in its attributes."""
+    if node.domain not in DOMAINS or node.op_type not in OPERATORS:
+        name = f"{node.domain}.{node.op_type}".strip(".")
+        yield f"it has an operator {name[:80]!r}, which no network of unifmir needs"
+    for attribute in node.attribute:
+        if attribute.HasField("g") or attribute.graphs or attribute.HasField("ref_attr_name"):
+            yield f"its operator {node.op_type} holds a graph of its own"
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+            yield f"its operator {node.op_type} holds sparse values"
+        if attribute.HasField("t"):
+            yield from _of_tensor(attribute.t)
+        for tensor in attribute.tensors:
+            yield from _of_tensor(tensor)
+
+
+def _of_tensor(tensor: "TensorProto") -> Iterator[str]:
+    """What is wrong with values in the file: they lie elsewhere, or are not as many as declared."""
+    from onnx import helper
+
+    name = tensor.name[:80]
+    if tensor.data_location or len(tensor.external_data) or tensor.HasField("segment"):
+        yield f"the values of {name!r} lie outside the file"
+        return
+    if not tensor.HasField("raw_data"):  # then each value is a number of the file
+        return
+    if tensor.data_type not in helper.get_all_tensor_dtypes() or min(tensor.dims, default=1) < 0:
+        yield f"{name!r} has a type or a size that no tensor has"
+        return
+    wanted = prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if len(tensor.raw_data) != wanted:
+        yield f"{name!r} declares {wanted} bytes and holds {len(tensor.raw_data)}"
+
+
+def _of_ends(graph: "GraphProto") -> Iterator[str]:
+    """What is wrong with input and output: one each, of float32, and not the same."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        yield f"it has {len(inputs)} inputs and {len(graph.output)} outputs, expected one each"
+        return
+    for what, value in (("input", inputs[0]), ("output", graph.output[0])):
+        if not _is_float32(value):
+            yield f"its {what} is not an image of float32"
+
+
+def _is_float32(value: "ValueInfoProto") -> bool:
+    from onnx import TensorProto
+
+    kind = value.type
+    return kind.HasField("tensor_type") and kind.tensor_type.elem_type == TensorProto.FLOAT
