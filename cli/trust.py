@@ -24,12 +24,11 @@ def trust(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Let the programs of files from elsewhere run here, as if you had written them."""
-    from unifmir.trusted_files import trust as remember
-
     from unifmir.errors import ExportError
     from unifmir.export.formats import FORMATS
     from unifmir.export.verification import format_of
     from unifmir.hashing import sha256_of
+    from unifmir.trusted_files import trust as remember
 
     found = []
     for file in files:

@@ -1,5 +1,6 @@
 """Zip archives: one writer whose bytes depend on the contents alone, one bounded reader."""
 
+import stat
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -11,6 +12,10 @@ PACKED_SUFFIXES = (".pt", ".ts", ".png")
 """Names of zips and deflated data: compressing them again costs time and saves nothing."""
 MAX_UNPACKED_BYTES = 4_000_000_000
 """Limit of an archive's contents: ten times the largest official checkpoint."""
+MAX_RATIO = 1_100
+"""Limit of a member's growth; deflate reaches 1,032 where a file is one byte again and again."""
+FREE_BYTES = 1_000_000
+"""Bytes that a member may hold whatever its ratio."""
 MAX_MEMBERS = 100_000
 """Limit of an archive's members: a checkpoint has two a tensor, a package about ten."""
 
@@ -59,16 +64,34 @@ def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     ------
     BadZipFile
         There are too many, two have one name, one would lie outside the folder it is unpacked in,
-        or all of them unpack to more than `MAX_UNPACKED_BYTES`.
+        is a link, encrypted, compressed in a way that we do not read or more than `MAX_RATIO`
+        times, or all of them unpack to more than `MAX_UNPACKED_BYTES`.
     """
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise zipfile.BadZipFile(f"it has {len(members)} members, expected at most {MAX_MEMBERS}")
     _check_names([member.orig_filename for member in members])
+    for member in members:
+        _check_kind(member)
     # `zipfile` reads no more of a member than it declares.
     if (size := sum(member.file_size for member in members)) > MAX_UNPACKED_BYTES:
         raise zipfile.BadZipFile(f"it unpacks to {size} bytes: refused")
     return {member.filename: member for member in members if not member.is_dir()}
+
+
+def _check_kind(member: zipfile.ZipInfo) -> None:
+    """Refuse a member that is no plain file, or grows out of proportion."""
+    problem = ""
+    if stat.S_ISLNK(member.external_attr >> 16):
+        problem = "a link"
+    elif member.flag_bits & 0x1:
+        problem = "encrypted"
+    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        problem = f"compressed by method {member.compress_type}, expected stored or deflated"
+    elif member.file_size > MAX_RATIO * member.compress_size + FREE_BYTES:
+        problem = f"declared to grow from {member.compress_size} to {member.file_size} bytes"
+    if problem:
+        raise zipfile.BadZipFile(f"its member {member.filename[:80]!r} is {problem}: refused")
 
 
 def _check_names(names: Collection[str]) -> None:

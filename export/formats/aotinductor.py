@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from unifmir.trusted_files import remember_own
 
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
@@ -26,6 +25,7 @@ from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.aotinductor import RECORD, made_here, package_lineage
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
+from unifmir.trusted_files import remember_own
 from unifmir.zip_archive import dated_member
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from unifmir.trusted_files import remember_own
 
 from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ExportError
@@ -26,6 +25,7 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
+from unifmir.trusted_files import remember_own
 from unifmir.zip_archive import checked_members, write_stored_zip
 
 LINEAGE_FILE = "unifmir.json"

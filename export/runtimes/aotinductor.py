@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from unifmir.trusted_files import require_trusted
 
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError
@@ -25,6 +24,8 @@ from unifmir.machine import processor
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision
+from unifmir.trusted_files import require_trusted
+from unifmir.zip_archive import checked_members
 
 RECORD = "extra/unifmir.json"
 """End of the name of the archive's member that holds the lineage and the machine."""
@@ -110,8 +111,8 @@ def _record(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             # Before anything is run: a damaged library does not fail, it crashes.
+            names = [name for name in checked_members(archive) if name.endswith(f"/{RECORD}")]
             damaged = archive.testzip()
-            names = [name for name in archive.namelist() if name.endswith(f"/{RECORD}")]
             if damaged is None and len(names) == 1:
                 record: dict[str, Any] = json.loads(archive.read(names[0]))
                 return record

@@ -138,7 +138,7 @@ def _problems(model: "ModelProto") -> Iterator[str]:
 
 
 def _of_node(node: "NodeProto") -> Iterator[str]:
-    """What is wrong with an operator, and with the values and graphs in its attributes."""
+    """Sentences on an operator, and on the values and graphs in its attributes."""
     if node.domain not in DOMAINS or node.op_type not in OPERATORS:
         name = f"{node.domain}.{node.op_type}".strip(".")
         yield f"it has an operator {name[:80]!r}, which no network of unifmir needs"
@@ -154,7 +154,7 @@ def _of_node(node: "NodeProto") -> Iterator[str]:
 
 
 def _of_tensor(tensor: "TensorProto") -> Iterator[str]:
-    """What is wrong with values in the file: they lie elsewhere, or are not as many as declared."""
+    """Sentences on values that lie outside the file, or are not as many as declared."""
     from onnx import helper
 
     name = tensor.name[:80]
@@ -172,7 +172,7 @@ def _of_tensor(tensor: "TensorProto") -> Iterator[str]:
 
 
 def _of_ends(graph: "GraphProto") -> Iterator[str]:
-    """What is wrong with input and output: one each, of float32, and not the same."""
+    """Sentences on an input and an output that are not one each, of float32."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1 or len(graph.output) != 1:

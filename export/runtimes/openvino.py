@@ -16,6 +16,7 @@ from unifmir.errors import ExportError, MissingExtraError
 from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost, is_cuda
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.precision.element_types import Precision
+from unifmir.zip_archive import checked_members
 
 if TYPE_CHECKING:
     from torch import nn
@@ -203,6 +204,7 @@ def _unpacked(path: Path) -> tuple[bytes, bytes]:
                 f"{path.name}: expected {GRAPH} and {WEIGHTS}, not compressed, and nothing else; "
                 f"found {', '.join(sorted(found)) or 'nothing'}"
             )
+        checked_members(archive)
         return archive.read(GRAPH), archive.read(WEIGHTS)
 
 

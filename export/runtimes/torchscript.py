@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from unifmir.trusted_files import require_trusted
 
 from unifmir.errors import ExportError
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
@@ -13,6 +12,7 @@ from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.export.runtimes.script_program import require_plain_program
 from unifmir.hashing import sha256_of
 from unifmir.precision.element_types import Precision
+from unifmir.trusted_files import require_trusted
 
 
 class TorchScriptRuntime(Runtime):

@@ -114,7 +114,9 @@ class ExporterContract:
         again = tested.again
         for name, quick in (("task_made", {"sr", again}), ("task_again", {again})):
             if name in metafunc.fixturenames:
-                marks = {task: () if task in quick else (pytest.mark.slow,) for task in TASKS}
+                marks: dict[str, tuple[pytest.MarkDecorator, ...]] = {
+                    task: () if task in quick else (pytest.mark.slow,) for task in TASKS
+                }
                 marks |= dict.fromkeys(tested.long, (pytest.mark.slow, pytest.mark.long))
                 rows = [pytest.param(task, marks=marks[task]) for task in TASKS]
                 metafunc.parametrize(name, rows)

@@ -6,8 +6,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tifffile
+import torch
 from typer.testing import CliRunner, Result
 
 import unifmir
@@ -15,7 +17,7 @@ from tests.helpers.restoration_cases import picture
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.export.base import Artifact
-from unifmir.export.runtimes import torchscript
+from unifmir.export.lineage import REPORT_SUFFIX
 from unifmir.hashing import sha256_of
 from unifmir.zip_archive import write_stored_zip
 
@@ -52,7 +54,7 @@ def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_it(*_: object, **__: object) -> None:
         raise AssertionError("a stranger's program was run")
 
-    monkeypatch.setattr(torchscript.torch.jit, "load", run_it)
+    monkeypatch.setattr(torch.jit, "load", run_it)
 
 
 def test_what_was_written_here_is_run(written):
@@ -125,3 +127,33 @@ def test_a_hash_that_is_none_is_refused(written):
     refused = run("verify", written.path, "--trust", "abc")
     assert refused.exit_code == 2
     assert "64 hexadecimal digits" in refused.stderr
+
+
+def test_a_graph_that_says_it_is_another_network_does_not_pass(written, tmp_path):
+    network = unifmir.load(written.path.with_name("unifmir-denoise.safetensors"))
+    (artifact,) = unifmir.export(network, tmp_path, formats=("onnx",))
+    assert unifmir.verify(artifact.path).passed
+    model = onnx.load(artifact.path)
+    (said,) = (entry for entry in model.metadata_props if entry.key == "config")
+    config = json.loads(said.value)
+    config["body"]["window_size"] = 16
+    said.value = json.dumps(config)
+    artifact.path.write_bytes(model.SerializeToString())
+    artifact.path.with_name(artifact.path.name + REPORT_SUFFIX).unlink()
+    report = unifmir.verify(artifact.path)
+    assert not report.passed
+    assert [problem for problem in report.problems if "window_size=16" in problem]
+
+
+def test_a_graph_of_another_folders_name_writes_nothing(written, image, tmp_path):
+    network = unifmir.load(written.path.with_name("unifmir-denoise.safetensors"))
+    (artifact,) = unifmir.export(network, tmp_path / "out", formats=("onnx",))
+    model = onnx.load(artifact.path)
+    (said,) = (entry for entry in model.metadata_props if entry.key == "task")
+    said.value = "x/../../victim/pwn"
+    artifact.path.write_bytes(model.SerializeToString())
+    before = sorted(tmp_path.rglob("*"))
+    refused = run("restore", image, "--artifact", artifact.path, "--overwrite")
+    assert refused.exit_code == 2
+    assert "x/../../victim/pwn" in refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before

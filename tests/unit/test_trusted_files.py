@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from unifmir.trusted_files import is_trusted, remember_own, require_trusted, trust
 
 from unifmir.errors import UntrustedError
+from unifmir.trusted_files import is_trusted, remember_own, require_trusted, trust
 
 OURS, OTHER = "0a" * 32, "1b" * 32
 

@@ -4,8 +4,6 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from unifmir.trusted_files import remember_own
-
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
@@ -32,6 +30,7 @@ from unifmir.export.runtimes.tensorrt.profiles import (
 )
 from unifmir.export.verification_report import Report
 from unifmir.hashing import sha256_of
+from unifmir.trusted_files import remember_own
 
 UNVERIFIED = (
     "not verified: it was built without running it. It is verified when it is first loaded on "

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from unifmir.trusted_files import require_trusted
 
 from unifmir.errors import ExportError
 from unifmir.export.lineage import IMAGE, RESTORED
@@ -20,6 +19,7 @@ from unifmir.export.runtimes.tensorrt.passport import (
     read_passport,
     rebuild_command,
 )
+from unifmir.trusted_files import require_trusted
 
 if TYPE_CHECKING:
     from torch import Tensor

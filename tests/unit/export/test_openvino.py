@@ -23,6 +23,7 @@ from unifmir.precision.element_types import Precision
 from unifmir.precision.planning import plan_precision
 from unifmir.precision.variants import stored
 from unifmir.samples import sample
+from unifmir.zip_archive import write_stored_zip
 
 openvino = pytest.importorskip("openvino", reason="an extra, not installed here")
 
@@ -215,6 +216,29 @@ def test_an_archive_with_anything_else_is_refused(extra, files, tmp_path):
     path = repacked(files["openvino", "fp32"], tmp_path / "bad.openvino.zip", change)
     with pytest.raises(ExportError, match=r"expected model\.xml and model\.bin"):
         opened(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b'<?xml version="1.0"?>', b'<?xml version="1.0"?><!DOCTYPE n []>', "entities"),
+        (b"<net ", b'<net xml="&file;" ', "no XML"),
+        (b'type="Convolution"', b'type="Loop"', "'Loop'"),
+        (b'type="Convolution" version="opset1"', b'type="Evil" version="own"', "'Evil'"),
+        (b'offset="0"', b'offset="999999999"', "does not lie in"),
+        (b'offset="0"', b'offset="-8"', "does not lie in"),
+        (b'offset="0"', b'offset="' + b"9" * 100 + b'"', "does not lie in"),
+    ],
+)
+def test_a_graph_that_no_export_has_is_refused(old, new, problem, files, tmp_path):
+    with zipfile.ZipFile(files["openvino", "fp32"]) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert old in members[runner.GRAPH]
+    members[runner.GRAPH] = members[runner.GRAPH].replace(old, new, 1)
+    path = tmp_path / f"altered{runner.SUFFIX}"
+    write_stored_zip(members, path)
+    with pytest.raises(ExportError, match=problem):
+        runner.read_model(path)
 
 
 def test_a_compressed_archive_is_refused_because_it_may_grow(files, tmp_path):

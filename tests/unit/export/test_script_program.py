@@ -103,7 +103,8 @@ class Asynchronous(nn.Module):
     """Work of its own beside the caller's."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.jit.wait(torch.jit.fork(torch.relu, x))
+        found: Tensor = torch.jit.wait(torch.jit.fork(torch.relu, x))
+        return found
 
 
 HOSTILE = (

@@ -1,0 +1,29 @@
+"""The page on strangers' files: every promise names a test that is there."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def rows(repo) -> list[tuple[str, str, str]]:
+    text = (repo / "docs" / "threats.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[1:]]
+
+
+def test_every_row_names_a_test_that_tests_something(repo, rows):
+    assert len(rows) >= 12
+    for sent, promised, held in rows:
+        assert promised
+        (path,) = re.findall(r"`(tests/[\w/]+\.py)`", held)
+        assert "def test_" in (repo / path).read_text("utf-8"), sent
+
+
+def test_no_program_format_is_forgotten(rows):
+    from unifmir.export.formats import FORMATS
+
+    programs = [name for name in FORMATS if FORMATS[name].holds_program]
+    told = " ".join(sent for sent, *_ in rows).lower()
+    assert programs
+    assert all(name in told for name in programs)
