@@ -283,6 +283,10 @@ class TestAotInductor(ExporterContract):
         """The smallest networks alone: each is compiled for two minutes."""
         return network
 
+    @pytest.mark.long  # compiled anew; tests/unit/export/test_aotinductor.py has both interfaces
+    def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
+        super().test_the_network_interface_is_offered_unless_the_format_takes_images_only(once)
+
     def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
