@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from unifmir.errors import ImageError
 from unifmir.interfaces import interface_of
@@ -172,7 +172,7 @@ def restore_light_field(block: ImageBlock, predictor: Predictor, _batch: int) ->
     else:
         start = (block.read[Y][0] // n, block.read[X][0] // n)
         lenses = (block.size[Y] // n, block.size[X] // n)
-        volume = predictor.run_placed(views, Placement(start, lenses))
+        volume = _checked(predictor.run_placed(views, Placement(start, lenses)), predictor)
     return _crop((volume.clip(-1, 1) + np.float32(1)) / np.float32(2), block)
 
 
@@ -186,6 +186,22 @@ def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
         raise ImageError(
             f"the model gave {restored.shape} for {images.shape}, expected {rows} x {columns} "
             f"pixels; it is not the model for {config.task} that it says it is"
+        )
+    return _checked(restored, predictor)
+
+
+def _checked(restored: Shaped[np.ndarray, "..."], predictor: Predictor) -> FloatImage:
+    """What a network gave, once it is a picture; ImageError where it is none."""
+    if restored.dtype != np.float32:
+        raise ImageError(
+            f"the model gave pixels of {restored.dtype}, expected float32; it is not the model for "
+            f"{predictor.config.task} that it says it is"
+        )
+    # The least and the largest are NaN where any pixel is.
+    if not (np.isfinite(restored.min()) and np.isfinite(restored.max())):
+        raise ImageError(
+            "the model gave NaN or infinite pixels for a part of the image whose own are finite: "
+            "its weights are damaged, or too large for its precision"
         )
     return restored
 

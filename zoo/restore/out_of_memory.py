@@ -1,7 +1,8 @@
-"""One error for what each library raises when memory is short."""
+"""One error for what each library raises when memory is short, and one when it fails."""
 
 from collections.abc import Callable, Sequence
 
+from unifmir.errors import ExportError, UnifmirError
 from unifmir.export.runtimes.base import Image, is_cuda
 
 
@@ -9,6 +10,9 @@ def with_memory_errors(
     run: Callable[[Image], Image], device: str, told_by: Sequence[str]
 ) -> Callable[[Image], Image]:
     """Wrap a function so that it raises MemoryError for what libraries raise without memory.
+
+    What else a library raises becomes an ExportError; errors of Python's own, which are ours or
+    faults, stay what they are.
 
     Parameters
     ----------
@@ -27,7 +31,13 @@ def with_memory_errors(
             told = str(error)
             known = any(part in told.lower() for part in told_by)
             if not known and not isinstance(error, MemoryError):
-                raise
+                of_library = type(error) is RuntimeError or type(error).__module__ != "builtins"
+                if isinstance(error, UnifmirError) or not of_library:
+                    raise
+                shape = "x".join(map(str, image.shape))
+                raise ExportError(
+                    f"the model failed on an input of {shape} on {device}: {told[:500]}"
+                ) from error
         # Here the error is gone, and with it the tensors that its traceback held.
         if is_cuda(device):
             import torch

@@ -344,6 +344,20 @@ def test_a_model_that_is_not_what_it_says_is_refused():
         restore_officially(picture((3, 16, 16)), predictor)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda x: np.where(x == x.max(), np.float32(np.nan), x), "NaN or infinite"),
+        (lambda x: np.where(x == x.min(), np.float32(-np.inf), x), "NaN or infinite"),
+        (lambda x: x.astype(np.float64), "pixels of float64, expected float32"),
+    ],
+)
+def test_a_result_that_is_no_picture_is_refused(spoil, told):
+    config = replace(SMALL.single("denoise"), in_channels=1)
+    with pytest.raises(ImageError, match=told):
+        restore_officially(picture((1, 16, 16)), Predictor(spoil, config))
+
+
 def test_memory_does_not_grow_with_the_image():
     config = replace(SMALL.single("sr"), scale=1)
     options = Options(tile=512, halo=16)

@@ -172,13 +172,28 @@ def test_too_little_memory_is_a_memory_error(monkeypatch, tiny_single, error):
         found.run(image(1, 1, 8, 8))
 
 
-def test_any_other_error_stays_what_it_is(monkeypatch, tiny_single):
+class LibraryError(Exception):
+    """As ONNX Runtime's, which share no base but Exception."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, LibraryError])
+def test_any_other_error_of_a_library_is_ours_and_tells_its_own(monkeypatch, tiny_single, kind):
     def compute(_):
-        raise RuntimeError("shapes do not match")
+        raise kind("shapes do not match")
 
     session = HostSession(compute, {"device": "cpu", "library": "torch"})
     monkeypatch.setattr(predictors, "open_model", lambda *_, **__: (RUNTIMES["eager"], session))
-    with pytest.raises(RuntimeError, match="shapes do not match"):
+    with pytest.raises(ExportError, match="failed on an input of 1x1x8x8 on cpu: shapes do not"):
+        predictor_for(EAGER, tiny_single("sr")).run(image(1, 1, 8, 8))
+
+
+def test_a_fault_of_python_stays_what_it_is(monkeypatch, tiny_single):
+    def compute(_):
+        raise AttributeError("a fault in unifmir")
+
+    session = HostSession(compute, {"device": "cpu", "library": "torch"})
+    monkeypatch.setattr(predictors, "open_model", lambda *_, **__: (RUNTIMES["eager"], session))
+    with pytest.raises(AttributeError):
         predictor_for(EAGER, tiny_single("sr")).run(image(1, 1, 8, 8))
 
 
