@@ -191,7 +191,7 @@ def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
 
 
 def _checked(restored: Shaped[np.ndarray, "..."], predictor: Predictor) -> FloatImage:
-    """What a network gave, once it is a picture; ImageError where it is none."""
+    """The output of a network, once it is a picture; ImageError where it is none."""
     if restored.dtype != np.float32:
         raise ImageError(
             f"the model gave pixels of {restored.dtype}, expected float32; it is not the model for "
