@@ -11,7 +11,9 @@ from typing import Any, Literal
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.hashing import sha256_of
 from unifmir.machine import installed_version
+from unifmir.trusted_files import remember_own
 
 State = Literal["usable", "missing", "mismatched"]
 
@@ -181,6 +183,7 @@ def _torchscript_probe(folder: Path) -> Path:
         # Announced as deprecated; it is what the files are.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), path)
+    remember_own(sha256_of(path))
     return path
 
 
