@@ -9,7 +9,7 @@ from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import is_cuda
 from unifmir.json_values import JsonOutput
-from unifmir.machine import available_cores
+from unifmir.machine import default_threads
 from unifmir.precision.element_types import PRECISIONS
 from unifmir.registry import require_known
 from unifmir.tasks import TASKS
@@ -71,7 +71,7 @@ class BenchmarkPlan(JsonOutput):
             device="cuda:0" if self.device == "cuda" else self.device,
             models=tuple(dict.fromkeys(self.models)),
             artifacts=tuple(Path(path) for path in dict.fromkeys(self.artifacts)),
-            threads=self.threads or available_cores(),
+            threads=self.threads or default_threads(),
             workloads=self.workloads or (("patch",) if quick else ("patch", "image")),
             rounds=self.rounds or (QUICK_ROUNDS if quick else ROUNDS),
             seconds=self.seconds or (QUICK_SECONDS if quick else SECONDS),

@@ -18,7 +18,7 @@ from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
 from unifmir.export.verification import format_of, serves_as_weights
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind, interface_of
-from unifmir.machine import available_cores
+from unifmir.machine import default_threads
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 from unifmir.restoration.base import Placement, Predictor
@@ -311,7 +311,7 @@ def open_model(
     file_format : str, optional
         Of the file.
     """
-    threads = choice.threads or available_cores()
+    threads = choice.threads or default_threads()
 
     def opened_in(row: Runtime) -> Session:
         return open_session(row, source_of(row), device=device, threads=threads)
