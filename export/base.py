@@ -123,6 +123,10 @@ class Exporter(ABC):
         """Input shapes that an artifact is verified at; empty: those that every format takes."""
         return ()
 
+    def contradictions(self, path: Path, network: "Network", lineage: Lineage) -> Iterator[str]:
+        """Sentences on what in an artifact, besides what is run, is not as its parent implies."""
+        return iter(())
+
     def record_verification(self, path: Path, report: Report) -> None:  # noqa: B027 - as above
         """Write down a verification that passed, where the artifact carries its proof."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.loading import load_as, load_file
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import CheckpointError, ExportError
@@ -154,14 +154,9 @@ def _open_weights(path: Path, lineage: Lineage) -> Session:
         They are damaged, or of another network than the lineage says.
     """
     try:
-        network = load_file(path, task=lineage.task)
+        network = load_as(path, lineage.network_config)
     except CheckpointError as error:
         raise ExportError(str(error)) from error
-    if network.config != lineage.network_config:
-        raise ExportError(
-            f"{path.name}: its weights are of {network.config}, its lineage says "
-            f"{lineage.network_config}"
-        )
     module = in_interface(network, lineage.interface)
     return RUNTIMES["eager"].open(module, device="cpu", threads=torch.get_num_threads())
 
@@ -286,6 +281,7 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())
         problems = (*problems, str(error))
+    problems = (*problems, *exporter.contradictions(path, expected.network, lineage))
     report = replace(report, problems=problems)
     if report.passed:
         exporter.record_verification(path, report)

@@ -6,6 +6,7 @@ a file may do, and whatever is not on it is refused before torch sees the file.
 """
 
 import ast
+import io
 import re
 import zipfile
 import zlib
@@ -108,8 +109,14 @@ _SYNTAX = (*_PLAIN, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store)
 """Parts that an expression may be made of."""
 
 
-def require_plain_program(path: Path) -> None:
+def require_plain_program(path: Path, content: bytes | None = None) -> None:
     """Refuse a TorchScript file that does anything but compute with tensors.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, optional
+        Of the file, where it was read already.
 
     Raises
     ------
@@ -117,7 +124,7 @@ def require_plain_program(path: Path) -> None:
         It does, or it is damaged; nothing of it was run.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as archive:
             members = checked_members(archive)
             root = script_root(members)
             if root is None:

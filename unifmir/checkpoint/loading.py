@@ -136,7 +136,26 @@ def load_file(path: Path, *, task: str | None = None, weights: WeightKind | None
     if is_hdf5(path):
         return read_keras(path, task=task)
     checkpoint = read_checkpoint(path, weights=weights)
-    config = configuration(checkpoint, task)
+    return _network(checkpoint, configuration(checkpoint, task))
+
+
+def load_as(path: Path, config: ModelConfig) -> Network:
+    """The network of a configuration with the weights of a file, whatever that says of itself.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or its weights do not fit the configuration.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        detect.check_fit(config, checkpoint.shapes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name}: {error}") from error
+    return _network(checkpoint, config)
+
+
+def _network(checkpoint: Checkpoint, config: ModelConfig) -> Network:
     network = model.build(config)
     state = dict(checkpoint.weights)
     for key, entry in network.state_dict().items():

@@ -3,9 +3,12 @@
 import ast
 import io
 import pickle
-import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
+
+from unifmir.errors import ExportError
+from unifmir.export.runtimes.script_program import require_plain_program
 
 OPSET, IR_VERSION = 17, 8
 """Newest opset and IR version that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
@@ -69,20 +72,11 @@ def imported_packages(source: str) -> set[str]:
 
 
 def _torchscript(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[Problem]:
-    import torch
-
     name = entry["source"]
     try:
-        with warnings.catch_warnings():
-            # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
-            warnings.simplefilter("ignore")
-            module = torch.jit.load(io.BytesIO(files[name]), "cpu")
-    except RuntimeError as error:
-        yield "error", name, f"is not TorchScript: {error}"
-        return
-    kinds = {node.kind() for node in module.inlined_graph.nodes()}
-    if kinds & {"prim::If", "prim::Loop"}:
-        yield "error", name, "is scripted: older torch cannot load it, trace it"
+        require_plain_program(Path(name), files[name])
+    except ExportError as error:
+        yield "error", name, f"is scripted, damaged or does more than compute, trace it: {error}"
 
 
 def _onnx(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[Problem]:

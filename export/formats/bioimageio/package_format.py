@@ -26,11 +26,13 @@ from unifmir.export.formats.bioimageio.package import (
     build_package,
     read_lineage,
 )
+from unifmir.export.formats.bioimageio.proof import contradictions
 from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.lineage import Lineage
 from unifmir.interfaces import interface_of
+from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
@@ -90,6 +92,11 @@ class BioimageioExporter(Exporter):
             inside = Path(name, path.stem + ONNX.suffix)
             inside.write_bytes(read_package(path).files[FILES["onnx"]])
             yield inside
+
+    def contradictions(self, path: Path, network: Network, lineage: Lineage) -> Iterator[str]:
+        """Sentences on weights, tensors and declarations that the parent does not imply."""
+        taken = _shown(sample(lineage.task).image, lineage.network_config)
+        return contradictions(read_package(path), network, lineage, taken)
 
     def made(self, path: Path) -> bool:
         """Whether the description has unifmir's section; a package of others is a checkpoint."""

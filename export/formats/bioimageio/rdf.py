@@ -153,27 +153,43 @@ def _stated(value: Person | Citation | QuantitativeEvaluation) -> dict[str, Any]
     return {key: told for key, told in asdict(value).items() if told}
 
 
-def _input(contents: Contents, folder: Path) -> dict[str, Any]:
-    spatial = [_input_axis(axis) for axis in contents.axes.inputs]
-    return {
+def declared_tensors(
+    config: SingleConfig, axes: PackageAxes
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of input and output that follow from the network, without words and files."""
+    given = {
         "id": INPUT_ID,
-        "description": "Raw intensities of one channel, as acquired.",
-        "axes": [{"type": "batch"}, _channel("intensity"), *spatial],
+        "axes": _axes("intensity", [_input_axis(axis) for axis in axes.inputs]),
         "data": {"type": "float32", "unit": "arbitrary unit"},
+    }
+    if steps := _preprocessing(config, axes):
+        given["preprocessing"] = steps
+    made = {
+        "id": OUTPUT_ID,
+        "axes": _axes("restored", [_output_axis(axis) for axis in axes.outputs]),
+        "data": {"type": "float32", "unit": "arbitrary unit"},
+    }
+    return given, made
+
+
+def _axes(channel: str, spatial: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "batch"}, _channel(channel), *spatial]
+
+
+def _input(contents: Contents, folder: Path) -> dict[str, Any]:
+    return {
+        **declared_tensors(contents.config, contents.axes)[0],
+        "description": "Raw intensities of one channel, as acquired.",
         "optional": False,
-        "preprocessing": _preprocessing(contents),
         "test_tensor": _file(folder, FILES["test_input"]),
         "sample_tensor": _file(folder, FILES["sample_input"]),
     }
 
 
 def _output(contents: Contents, folder: Path) -> dict[str, Any]:
-    spatial = [_output_axis(axis) for axis in contents.axes.outputs]
     return {
-        "id": OUTPUT_ID,
+        **declared_tensors(contents.config, contents.axes)[1],
         "description": "Restored image in normalised units.",
-        "axes": [{"type": "batch"}, _channel("restored"), *spatial],
-        "data": {"type": "float32", "unit": "arbitrary unit"},
         "test_tensor": _file(folder, FILES["test_output"]),
         "sample_tensor": _file(folder, FILES["sample_output"]),
     }
@@ -197,19 +213,19 @@ def _output_axis(axis: SpaceAxis) -> dict[str, Any]:
     return {**plain, "size": reference, **({"halo": axis.halo} if axis.halo else {})}
 
 
-def _preprocessing(contents: Contents) -> list[dict[str, Any]]:
+def _preprocessing(config: SingleConfig, axes: PackageAxes) -> list[dict[str, Any]]:
     """The task's normalisation as declared operations, over all axes but the batch.
 
     A light field's is inside the network: `scale_range` would subtract the minimum, which the
     official inference does not. Clipping to [0, 1] after the 0 and 100 percentiles could change
     nothing and is left out, because BiaPy takes one operation at most.
     """
-    normalization = TASKS[contents.config.task].normalization
+    normalization = TASKS[config.task].normalization
     if normalization.method != "percentile":
         return []
     percentiles = (normalization.low_percent, normalization.high_percent)
     kwargs = {
-        "axes": ["channel", *(axis.id for axis in contents.axes.inputs)],
+        "axes": ["channel", *(axis.id for axis in axes.inputs)],
         "min_percentile": percentiles[0],
         "max_percentile": percentiles[1],
         "eps": 1e-6,

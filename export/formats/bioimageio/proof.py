@@ -1,0 +1,175 @@
+"""Proof that a package is what its parent implies: all its weights, tensors and declarations.
+
+Nothing of the package is run: programs in it are read for their weights alone, and the architecture
+file is compared with the one that the exporter makes.
+"""
+
+import io
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unifmir.checkpoint.loading import load_as
+from unifmir.compare import FP32, compare
+from unifmir.config import SingleConfig
+from unifmir.errors import CheckpointError, ExportError
+from unifmir.export.formats.bioimageio import rdf, tensors
+from unifmir.export.formats.bioimageio.architecture import bundle
+from unifmir.export.formats.bioimageio.halo import measure_halo
+from unifmir.export.formats.bioimageio.lint import CHECKS, Package
+from unifmir.export.formats.bioimageio.package_axes import axes_of
+from unifmir.export.lineage import Lineage
+from unifmir.json_values import json_form
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.tasks import TASKS
+
+_PROGRAMLESS = ("pytorch_state_dict", "torchscript")
+"""Weight formats whose tensors are compared one by one; the ONNX file is run."""
+
+
+def contradictions(
+    package: Package, parent: Network, lineage: Lineage, image: tensors.RawImage
+) -> Iterator[str]:
+    """Sentences on what is not as the parent and the task imply.
+
+    Parameters
+    ----------
+    package : Package
+    parent : Network
+        The fp32 single-task network.
+    lineage : Lineage
+        Record in the package.
+    image : array
+        Real image on which the halo is measured, raw, in the task's input axes.
+    """
+    yield from _of_rules(package)
+    loaded: dict[str, Network] = {}
+    for name in _PROGRAMLESS:
+        try:
+            loaded[name] = _loaded(package, name, parent.config)
+        except (CheckpointError, ExportError) as error:
+            yield str(error)
+            continue
+        yield from _of_weights(loaded[name], parent, lineage.precision, rdf.FILES[name])
+    yield from _of_architecture(package, lineage)
+    yield from _of_declarations(package, parent, lineage, image)
+    if "pytorch_state_dict" in loaded:
+        yield from _of_tensors(package, loaded["pytorch_state_dict"])
+
+
+def _of_rules(package: Package) -> Iterator[str]:
+    """Broken rules of the lint, and checks that a malformed description does not get through."""
+    for check in CHECKS:
+        try:
+            for severity, where, message in check(package):
+                if severity == "error":
+                    yield f"{where}: {message}"
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            what = check.__name__.removeprefix("check_")
+            told = f"{type(error).__name__}: {str(error)[:200]}"
+            yield f"rdf.yaml: malformed, its {what} cannot be checked ({told})"
+
+
+def _loaded(package: Package, name: str, config: SingleConfig) -> Network:
+    """Weights of one format in our own network."""
+    entry = (package.rdf.get("weights") or {}).get(name)
+    source = entry.get("source") if isinstance(entry, Mapping) else None
+    if not isinstance(source, str) or source not in package.files:
+        raise ExportError(f"weights.{name}: it names no file of the package")
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
+        file = Path(folder, rdf.FILES[name])
+        file.write_bytes(package.files[source])
+        return load_as(file, config)
+
+
+def _of_weights(found: Network, parent: Network, precision: str, file: str) -> Iterator[str]:
+    expected = parent.state_dict()
+    wrong = [
+        key
+        for key, value in found.state_dict().items()
+        if not _same(value, expected[key], precision)
+    ]
+    if wrong:
+        yield (
+            f"{file}: {len(wrong)} of {len(expected)} tensors are not the parent's in {precision}, "
+            f"such as {wrong[0]}"
+        )
+
+
+def _same(found: Tensor, parent: Tensor, precision: str) -> bool:
+    """Whether a tensor is the parent's, as it is or in a narrower type.
+
+    Roundings of bf16 are chosen by what the network then gives, so that either neighbour may be
+    right: a step of bf16 is 2**-7 of the value at most.
+    """
+    if torch.equal(found, parent):
+        return True
+    if precision == "fp32" or not parent.is_floating_point():
+        return False
+    if precision == "bf16":
+        return bool((abs(found - parent) <= 2**-7 * abs(parent)).all())
+    narrow: torch.dtype = getattr(torch, ELEMENT_TYPES[precision].dtype)
+    return torch.equal(found, parent.to(narrow).to(parent.dtype))
+
+
+def _of_architecture(package: Package, lineage: Lineage) -> Iterator[str]:
+    made = bundle(lineage.network_config, lineage.versions.get("unifmir", ""))
+    entry = ((package.rdf.get("weights") or {}).get("pytorch_state_dict") or {}).get("architecture")
+    given = entry if isinstance(entry, Mapping) else {}
+    if package.files.get(str(given.get("source")), b"") != made.source.encode("utf-8"):
+        yield "architecture: the file is not the one that this unifmir makes for the network"
+    if (given.get("callable"), given.get("kwargs")) != (made.callable, json_form(made.kwargs)):
+        yield f"architecture: its call is not {made.callable} with the network's configuration"
+
+
+def _of_declarations(
+    package: Package, parent: Network, lineage: Lineage, image: tensors.RawImage
+) -> Iterator[str]:
+    """Axes, sizes, halo and normalisation that the task, the configuration and the reach imply."""
+    config = lineage.network_config
+    axes = axes_of(config, measure_halo(parent, config, image).halo_px)
+    for kind, made in zip(("inputs", "outputs"), rdf.declared_tensors(config, axes), strict=True):
+        given = package.rdf.get(kind)
+        if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], dict):
+            yield f"{kind}: expected one"
+            continue
+        for field in ("id", "axes", "data", "preprocessing", "postprocessing"):
+            if given[0].get(field) != made.get(field):
+                yield (
+                    f"{kind}.{field}: {str(given[0].get(field))[:200]} is not what the network "
+                    f"implies, {str(made.get(field))[:200]}"
+                )
+
+
+def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
+    """The test tensors by the declared path."""
+    given, made = (_test_tensor(package, kind) for kind in ("inputs", "outputs"))
+    if given is None or made is None:
+        yield "test_tensor: missing"
+        return
+    normalization = TASKS[stored.config.task].normalization
+    try:
+        expected = tensors.restore(image_interface(stored), given, normalization)
+    except (ExportError, RuntimeError) as error:
+        yield f"test_tensor: the network does not take it ({str(error)[:200]})"
+        return
+    if expected.shape != made.shape:
+        yield f"test_tensor: {given.shape} becomes {expected.shape}, the output is {made.shape}"
+        return
+    for failure in FP32.failures(compare(expected, made)):
+        yield f"test_tensor: the output is not what the network makes of the input: {failure}"
+
+
+def _test_tensor(package: Package, kind: str) -> tensors.Batch | None:
+    try:
+        source = package.rdf[kind][0]["test_tensor"]["source"]
+        found: tensors.Batch = np.load(io.BytesIO(package.files[source]), allow_pickle=False)
+    except (KeyError, IndexError, TypeError, ValueError, EOFError):
+        return None
+    return found if found.dtype == np.float32 else None
