@@ -20,7 +20,7 @@ LINEAGE_SCHEMA = 1
 REPORT_SUFFIX = ".report.json"
 """Ending of the name of an artifact's report, after the artifact's whole name."""
 MAX_TEXT = 100_000
-"""Characters of a field in a file's metadata; the longest of ours has 1,000."""
+"""Characters of a field in a file's metadata."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f]{1,255}")
 IMAGE, RESTORED = "image", "restored"

@@ -324,12 +324,8 @@ def _other_network(network: Network, lineage: Lineage) -> tuple[str, ...]:
     """Whether the parent is the network that the file says it holds."""
     if network.config == lineage.network_config:
         return ()
-    return (
-        (
-            f"its metadata say {lineage.network_config}, its parent {network.source.name} is "
-            f"{network.config}"
-        ),
-    )
+    said, found = lineage.network_config, network.config
+    return (f"its metadata say {said}, its parent {network.source.name} is {found}",)
 
 
 def _altered(path: Path, sha256: str) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def _in_pieces(
     values: Shaped[np.ndarray, "*axes"],
     function: Callable[[Shaped[np.ndarray, " pixels"]], Shaped[np.ndarray, " pixels"]],
 ) -> Float32[np.ndarray, "*axes"]:
-    """A function of each pixel, whose steps stay in the processor's cache: a third of the time."""
+    """A function of each pixel, whose steps stay in the processor's cache."""
     found: FloatImage = np.empty(values.shape, np.float32)
     given, taken = values.reshape(-1), found.reshape(-1)
     for start in range(0, given.size, PIECE_PX):

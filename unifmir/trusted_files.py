@@ -14,7 +14,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from unifmir.atomic import write_text
+from unifmir.atomic import PREFIX
 from unifmir.errors import UntrustedError
 from unifmir.user_folders import user_folder
 
@@ -50,7 +50,8 @@ def trust(sha256: str) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_private(folder, 0o022)
-        write_text(folder / wanted, _signature(_key(folder, create=True), wanted))
+        signature = _signature(_key(folder, create=True), wanted)
+        _written_aside(folder, signature.encode()).replace(folder / wanted)
     except OSError as error:
         raise UntrustedError(
             f"{folder}: what is trusted cannot be remembered ({error.strerror or error}); name a "
@@ -116,9 +117,7 @@ def _key(folder: Path, *, create: bool) -> bytes:
     """The key that records are signed with: a record from elsewhere does not have its signature."""
     path = folder / _KEY
     if create and not path.exists():
-        aside = folder / f"{_KEY}.{secrets.token_hex(8)}"
-        aside.touch(mode=0o600, exist_ok=False)
-        aside.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        aside = _written_aside(folder, secrets.token_bytes(_KEY_BYTES))
         try:
             os.link(aside, path)  # fails where another process was first: then its key holds
         except FileExistsError:
@@ -130,6 +129,14 @@ def _key(folder: Path, *, create: bool) -> bytes:
     if len(key) != _KEY_BYTES:
         raise UntrustedError(f"{path} is no key of {_KEY_BYTES} bytes: remove it")
     return key
+
+
+def _written_aside(folder: Path, content: bytes) -> Path:
+    """A new file that only this user can read and write, whatever the umask allows others."""
+    aside = folder / f"{PREFIX}{secrets.token_hex(8)}"
+    aside.touch(mode=0o600, exist_ok=False)
+    aside.write_bytes(content)
+    return aside
 
 
 def _signature(key: bytes, sha256: str) -> str:

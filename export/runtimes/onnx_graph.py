@@ -7,7 +7,6 @@ them, and weights outside the file are read from any path that the file names.
 
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifmir.errors import ExportError
@@ -92,17 +91,11 @@ OPERATORS = frozenset(
 )
 """Operators that exported networks may use, in the domain of ONNX itself."""
 MAX_NODES = 100_000
-"""Limit of a graph; that of the largest official network has 5,000."""
+"""Limit of a graph."""
 
 
-def require_plain_graph(path: Path, content: bytes | None = None) -> None:
-    """Refuse an ONNX file that does anything but compute with its own tensors.
-
-    Parameters
-    ----------
-    path : Path
-    content : bytes, optional
-        Of the file, where it was read already.
+def require_plain_graph(name: str, content: bytes) -> None:
+    """Refuse the content of an ONNX file that does anything but compute with its own tensors.
 
     Raises
     ------
@@ -112,11 +105,11 @@ def require_plain_graph(path: Path, content: bytes | None = None) -> None:
     import onnx
 
     try:
-        model = onnx.load_model_from_string(path.read_bytes() if content is None else content)
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's DecodeError has no public home
-        raise ExportError(f"{path.name}: not an ONNX model ({error})") from error
+        raise ExportError(f"{name}: not an ONNX model ({error})") from error
     for problem in _problems(model):
-        raise ExportError(f"{path.name} is refused, and nothing of it was run: {problem}")
+        raise ExportError(f"{name} is refused, and nothing of it was run: {problem}")
 
 
 def _problems(model: "ModelProto") -> Iterator[str]:

@@ -57,7 +57,7 @@ def _load_session(
 ) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
-    require_plain_graph(path)
+    require_plain_graph(path.name, path.read_bytes())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

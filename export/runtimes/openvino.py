@@ -185,7 +185,7 @@ def read_model(source: Path | bytes) -> Any:
             model = core.read_model(text, openvino.Tensor(np.frombuffer(weights, np.uint8).copy()))
         else:
             content = source.read_bytes() if isinstance(source, Path) else source
-            require_plain_graph(Path(name), content)
+            require_plain_graph(name, content)
             model = core.read_model(content)
     except (RuntimeError, OSError, zipfile.BadZipFile, KeyError) as error:
         raise ExportError(f"{name}: OpenVINO cannot read it: {error}") from error

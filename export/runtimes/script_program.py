@@ -11,7 +11,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from unifmir.checkpoint.inert_pickle import read_inert
 from unifmir.checkpoint.script_archive import is_plain
@@ -99,7 +98,7 @@ OPERATORS = frozenset(
 )
 """Functions of torch that the exported networks call; none reads, writes or calls anything else."""
 MAX_TEXT_BYTES = 4_000_000
-"""Limit of all of a file's program; the largest official network's has 0.3 MB."""
+"""Limit of all of a file's program."""
 _METHOD = re.compile(r"forward\d*")
 _DOTTED = re.compile(r"[\w.]+")
 _TYPES = "__annotations__"
@@ -109,14 +108,8 @@ _SYNTAX = (*_PLAIN, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store)
 """Parts that an expression may be made of."""
 
 
-def require_plain_program(path: Path, content: bytes | None = None) -> None:
-    """Refuse a TorchScript file that does anything but compute with tensors.
-
-    Parameters
-    ----------
-    path : Path
-    content : bytes, optional
-        Of the file, where it was read already.
+def require_plain_program(name: str, content: bytes) -> None:
+    """Refuse the content of a TorchScript file that does anything but compute with tensors.
 
     Raises
     ------
@@ -124,21 +117,19 @@ def require_plain_program(path: Path, content: bytes | None = None) -> None:
         It does, or it is damaged; nothing of it was run.
     """
     try:
-        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = checked_members(archive)
             root = script_root(members)
             if root is None:
                 raise ExportError("it has no data.pkl beside its constants.pkl")
             for values in ("data.pkl", "constants.pkl"):
                 read_inert(archive.read(f"{root}{values}"), is_plain)
-            for name, text in _texts(archive, members, root):
-                _check_module(name, text)
+            for module, text in _texts(archive, members, root):
+                _check_module(module, text)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
         if isinstance(error, UnifmirError):
-            raise ExportError(
-                f"{path.name} is refused, and nothing of it was run: {error}"
-            ) from error
-        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+            raise ExportError(f"{name} is refused, and nothing of it was run: {error}") from error
+        raise ExportError(f"{name}: not a TorchScript file ({error})") from error
 
 
 def _texts(

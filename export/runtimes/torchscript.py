@@ -1,6 +1,8 @@
 """TorchScript files by torch.jit."""
 
+import io
 import warnings
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -10,7 +12,6 @@ from unifmir.errors import ExportError
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.export.runtimes.script_program import require_plain_program
-from unifmir.hashing import sha256_of
 from unifmir.precision.element_types import Precision
 from unifmir.trusted_files import require_trusted
 
@@ -48,13 +49,19 @@ def load_torchscript(
     ExportError
         It is none, or its program does more than compute with tensors.
     """
-    require_trusted(path, sha256_of(path), "TorchScript")
-    require_plain_program(path)
+    try:
+        content = path.read_bytes()  # once: what is checked is what is loaded
+    except OSError as error:
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+    require_trusted(path, sha256(content).hexdigest(), "TorchScript")
+    require_plain_program(path.name, content)
     try:
         with warnings.catch_warnings():
             # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
             warnings.simplefilter("ignore", DeprecationWarning)
-            module: torch.jit.ScriptModule = torch.jit.load(path, device, _extra_files=extra)
+            module: torch.jit.ScriptModule = torch.jit.load(
+                io.BytesIO(content), device, _extra_files=extra
+            )
     except (RuntimeError, ValueError, OSError) as error:
         raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
     return module

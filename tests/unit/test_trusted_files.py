@@ -1,5 +1,6 @@
 """Records of what may run here: signed, private, and of no use anywhere else."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_records_are_private(folder):
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "key").stat().st_mode & 0o077 == 0
     assert [path.name for path in folder.iterdir() if path.name.startswith("key")] == ["key"]
+
+
+def test_records_are_private_where_new_files_are_shared_with_a_group(folder):
+    before = os.umask(0o002)
+    try:
+        trust(OURS)
+    finally:
+        os.umask(before)
+    assert is_trusted(OURS)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 def test_a_record_of_another_file_or_another_user_is_none(folder, tmp_path, monkeypatch):

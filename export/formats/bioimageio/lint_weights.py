@@ -4,7 +4,6 @@ import ast
 import io
 import pickle
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from unifmir.errors import ExportError
@@ -74,7 +73,7 @@ def imported_packages(source: str) -> set[str]:
 def _torchscript(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[Problem]:
     name = entry["source"]
     try:
-        require_plain_program(Path(name), files[name])
+        require_plain_program(name, files[name])
     except ExportError as error:
         yield "error", name, f"is scripted, damaged or does more than compute, trace it: {error}"
 

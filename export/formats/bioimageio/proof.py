@@ -8,6 +8,7 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.tasks import TASKS
 
-_PROGRAMLESS = ("pytorch_state_dict", "torchscript")
+_COMPARED = ("pytorch_state_dict", "torchscript")
 """Weight formats whose tensors are compared one by one; the ONNX file is run."""
 
 
@@ -50,7 +51,7 @@ def contradictions(
     """
     yield from _of_rules(package)
     loaded: dict[str, Network] = {}
-    for name in _PROGRAMLESS:
+    for name in _COMPARED:
         try:
             loaded[name] = _loaded(package, name, parent.config)
         except (CheckpointError, ExportError) as error:
@@ -78,14 +79,21 @@ def _of_rules(package: Package) -> Iterator[str]:
 
 def _loaded(package: Package, name: str, config: SingleConfig) -> Network:
     """Weights of one format in our own network."""
-    entry = (package.rdf.get("weights") or {}).get(name)
-    source = entry.get("source") if isinstance(entry, Mapping) else None
+    source = _within(package.rdf, "weights", name).get("source")
     if not isinstance(source, str) or source not in package.files:
         raise ExportError(f"weights.{name}: it names no file of the package")
     with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
         file = Path(folder, rdf.FILES[name])
         file.write_bytes(package.files[source])
         return load_as(file, config)
+
+
+def _within(description: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """A mapping inside others; an empty one where any of them is something else."""
+    found: Any = description
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _of_weights(found: Network, parent: Network, precision: str, file: str) -> Iterator[str]:
@@ -120,8 +128,7 @@ def _same(found: Tensor, parent: Tensor, precision: str) -> bool:
 
 def _of_architecture(package: Package, lineage: Lineage) -> Iterator[str]:
     made = bundle(lineage.network_config, lineage.versions.get("unifmir", ""))
-    entry = ((package.rdf.get("weights") or {}).get("pytorch_state_dict") or {}).get("architecture")
-    given = entry if isinstance(entry, Mapping) else {}
+    given = _within(package.rdf, "weights", "pytorch_state_dict", "architecture")
     if package.files.get(str(given.get("source")), b"") != made.source.encode("utf-8"):
         yield "architecture: the file is not the one that this unifmir makes for the network"
     if (given.get("callable"), given.get("kwargs")) != (made.callable, json_form(made.kwargs)):
@@ -148,15 +155,15 @@ def _of_declarations(
 
 
 def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
-    """The test tensors by the declared path."""
+    """Sentences on the test tensors by the declared path."""
     given, made = (_test_tensor(package, kind) for kind in ("inputs", "outputs"))
     if given is None or made is None:
-        yield "test_tensor: missing"
+        yield "test_tensor: missing, or no one image of one channel in float32"
         return
     normalization = TASKS[stored.config.task].normalization
     try:
         expected = tensors.restore(image_interface(stored), given, normalization)
-    except (ExportError, RuntimeError) as error:
+    except (ExportError, RuntimeError, ValueError, IndexError) as error:
         yield f"test_tensor: the network does not take it ({str(error)[:200]})"
         return
     if expected.shape != made.shape:
@@ -169,7 +176,7 @@ def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
 def _test_tensor(package: Package, kind: str) -> tensors.Batch | None:
     try:
         source = package.rdf[kind][0]["test_tensor"]["source"]
-        found: tensors.Batch = np.load(io.BytesIO(package.files[source]), allow_pickle=False)
+        found = np.load(io.BytesIO(package.files[source]), allow_pickle=False)
     except (KeyError, IndexError, TypeError, ValueError, EOFError):
         return None
-    return found if found.dtype == np.float32 else None
+    return found if found.dtype == np.float32 and found.shape[:2] == (1, 1) else None

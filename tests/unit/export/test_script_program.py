@@ -132,7 +132,7 @@ def test_what_no_network_needs_is_refused(kind: Callable[[], nn.Module], tmp_pat
     path = tmp_path / "hostile.torchscript.pt"
     path.write_bytes(scripted(nn.Sequential(kind())))
     with pytest.raises(ExportError, match=r"hostile.*refused, and nothing of it was run.*holds"):
-        require_plain_program(path)
+        require_plain_program(path.name, path.read_bytes())
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def test_a_traced_module_passes(plain):
-    require_plain_program(plain)
+    require_plain_program(plain.name, plain.read_bytes())
 
 
 LINES = (
@@ -179,7 +179,7 @@ def test_a_program_of_anything_else_is_refused(text, plain):
     files[f"{root}/code/__torch__/more.py"] = text.encode()
     write_stored_zip(files, plain)
     with pytest.raises(ExportError, match=r"more\.py"):
-        require_plain_program(plain)
+        require_plain_program(plain.name, plain.read_bytes())
 
 
 def test_classes_in_cpp_are_refused(plain):
@@ -192,7 +192,7 @@ def test_classes_in_cpp_are_refused(plain):
     assert count == 1
     write_stored_zip(files, plain)
     with pytest.raises(ExportError, match=r"torch\.classes"):
-        require_plain_program(plain)
+        require_plain_program(plain.name, plain.read_bytes())
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 half of one"])
@@ -200,4 +200,4 @@ def test_what_is_no_archive_is_refused(content, tmp_path):
     path = tmp_path / "x.torchscript.pt"
     path.write_bytes(content)
     with pytest.raises(ExportError, match="not a TorchScript file"):
-        require_plain_program(path)
+        require_plain_program(path.name, path.read_bytes())

@@ -197,7 +197,19 @@ def unnamed_file(package: Package) -> None:
     package.files["setup.py"] = b"print('run')"
 
 
+def weights_that_are_a_list(package: Package) -> None:
+    package.rdf["weights"] = []
+
+
+def input_of_another_rank(package: Package) -> None:
+    file = io.BytesIO()
+    np.save(file, np.ones((4,), np.float32))
+    exchange(package, "test_input.npy", file.getvalue())
+
+
 LIES: dict[Change, str] = {
+    weights_that_are_a_list: "weights.torchscript: it names no file",
+    input_of_another_rank: "test_tensor: missing, or no one image",
     other_state_dict: "weights.pt: 1 of",
     other_torchscript: "weights.torchscript.pt: 1 of",
     hostile_torchscript: "torch.save",

@@ -20,7 +20,7 @@ from unifmir.benchmarks.measure.prepared_files import PreparedFiles
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.compare import FP32, compare
-from unifmir.errors import BenchmarkError, ExportError
+from unifmir.errors import BenchmarkError, ExportError, UntrustedError
 from unifmir.export import verification
 from unifmir.export.formats.tensorrt import builder
 from unifmir.export.formats.tensorrt import engine_format as exporter
@@ -213,6 +213,14 @@ def test_an_altered_engine_does_not_reach_the_library(path, installed):
     with pytest.raises(
         ExportError, match=r"sha256 of the engine.*\nbuild it again: cd .*--profile"
     ):
+        engine.load(path)
+
+
+def test_a_strangers_engine_does_not_reach_the_library(path, installed, monkeypatch):
+    monkeypatch.setenv("UNIFMIR_TRUSTED", str(path.parent / "of another installation"))
+    api = installed()
+    api.Runtime = None
+    with pytest.raises(UntrustedError, match=f"unifmir trust {path}"):
         engine.load(path)
 
 
