@@ -190,6 +190,7 @@ class ExporterContract:
             return
         assert not report.passed
 
+    @pytest.mark.slow  # a process of its own
     def test_two_exports_in_two_processes_are_the_same_bytes(
         self, once: Once, single: Single, sources: Callable[[Single, str], Path]
     ):
@@ -217,12 +218,6 @@ class TestOpenVino(ExporterContract):
     @pytest.fixture(autouse=True)
     def _library(self):
         pytest.importorskip("openvino", reason="an extra, not installed here")
-
-    @pytest.mark.slow  # a process of its own
-    def test_two_exports_in_two_processes_are_the_same_bytes(
-        self, once: Once, single: Single, sources: Callable[[Single, str], Path]
-    ):
-        super().test_two_exports_in_two_processes_are_the_same_bytes(once, single, sources)
 
 
 @pytest.mark.gpu
@@ -301,12 +296,6 @@ class TestSafetensors(ExporterContract):
 
 class TestBioimageio(ExporterContract):
     format = "bioimageio"
-
-    @pytest.mark.slow  # a process of its own
-    def test_two_exports_in_two_processes_are_the_same_bytes(
-        self, once: Once, single: Single, sources: Callable[[Single, str], Path]
-    ):
-        super().test_two_exports_in_two_processes_are_the_same_bytes(once, single, sources)
 
     @pytest.mark.slow  # the library tests a package for seconds
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):

@@ -94,10 +94,11 @@ def test_tasks_of_a_multi_task_model_are_measured(tiny_multitask, tmp_path, task
     assert str(tmp_path) not in json.dumps(results.to_dict())
 
 
+@pytest.mark.slow  # files are made; the toy parts are benchmarked by the quick tests
 @pytest.mark.usefixtures("no_peaks")
 @pytest.mark.parametrize(
     "runtimes",
-    [("eager",), pytest.param(("eager", "onnxruntime"), marks=pytest.mark.slow)],
+    [("eager",), ("eager", "onnxruntime")],
     ids=" ".join,
 )
 def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, tmp_path, runtimes):
@@ -211,6 +212,7 @@ def busy_cores() -> Iterator[None]:
             burner.wait()
 
 
+@pytest.mark.slow  # processes that keep the machine busy
 @pytest.mark.usefixtures("no_peaks")
 def test_rows_taken_beside_a_busy_process_are_marked_and_not_ranked(sr, tmp_path):
     with ExitStack() as burning:

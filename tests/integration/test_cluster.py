@@ -133,7 +133,8 @@ def test_a_scheduler_gives_what_one_process_gives(threads, folder, choice, kind)
     assert not list((folder / "dask").glob(".unifmir*"))
 
 
-@pytest.mark.parametrize("kind", few_quick(("zarr", "tiff"), {"zarr"}))
+@pytest.mark.slow  # a scheduler's turns take seconds
+@pytest.mark.parametrize("kind", ["zarr", "tiff"])
 def test_clipped_pixels_are_added_up_over_workers(threads, folder, choice, kind):
     (folder / "b.tif").unlink()
     values = tifffile.imread(folder / "a.tif")
@@ -169,6 +170,7 @@ def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(fold
         np.testing.assert_array_equal(pixels(job.target), local_result)
 
 
+@pytest.mark.slow  # a scheduler of its own, and a worker that is replaced
 def test_tiles_do_not_wait_for_a_worker_that_is_gone(folder, choice, monkeypatch):
     monkeypatch.setattr(dask_run, "LOOK_AGAIN_S", 0.5)
     (folder / "b.tif").unlink()
@@ -301,6 +303,7 @@ def test_one_image_that_fails_leaves_the_others_and_nothing_of_itself(
     assert {path.name for path in (folder / "dask").iterdir()} == {work.jobs[1].target.name}
 
 
+@pytest.mark.slow  # a scheduler's turns take seconds
 def test_workers_get_no_more_tiles_than_they_can_begin(threads, folder, choice, monkeypatch):
     most = []
     hand_out = dask_run._Run._hand_out

@@ -310,6 +310,7 @@ def test_a_graph_for_other_sizes_is_the_plain_one(taken):
     assert taken
 
 
+@pytest.mark.slow  # PyTorch's compiler is loaded
 def test_a_compiler_gets_one_run_of_each_part_in_one_graph(taken):
     network, x = network_of(), image(1, 1, 40, 40)
     called: list[Counter[object]] = []

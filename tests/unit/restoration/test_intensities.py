@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import (
     FileSink,
     by_image_interface,
@@ -86,16 +87,27 @@ def test_percentile_is_what_the_official_inference_gives(task):
     assert seam_over_range(by_image_interface(network, image), restored) <= 1e-4
 
 
-@pytest.mark.parametrize("intensity", ["matched", "local"])
 @pytest.mark.parametrize(
-    ("task", "known"),
-    [
-        ("sr", {}),
-        ("denoise", {}),
-        ("isotropic", {}),
-        pytest.param("isotropic", {"z_factor": 2.5}, marks=pytest.mark.slow),
-        ("sr", {"correct_sampling": True}),
-    ],
+    ("task", "known", "intensity"),
+    few_quick(
+        [
+            (task, known, intensity)
+            for task, known in (
+                ("sr", {}),
+                ("denoise", {}),
+                ("isotropic", {}),
+                ("isotropic", {"z_factor": 2.5}),
+                ("sr", {"correct_sampling": True}),
+            )
+            for intensity in ("matched", "local")
+        ],
+        [
+            ("sr", {}, "local"),
+            ("denoise", {}, "matched"),
+            ("isotropic", {}, "matched"),
+            ("sr", {"correct_sampling": True}, "matched"),
+        ],
+    ),
 )
 def test_large_images_have_the_same_intensities_in_tiles_of_any_size(large, task, known, intensity):
     image, predictor = picture(SHAPES[task]), predictor_of(small(task))

@@ -6,7 +6,6 @@ from itertools import product
 import pytest
 
 from tests.compat.packages import network
-from tests.helpers.quick_rows import few_quick
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
@@ -52,10 +51,11 @@ def job_for(network, precision, **options):
     )
 
 
+@pytest.mark.slow  # the quick engine is `written`, below
 @pytest.mark.parametrize(
     ("task", "precision"),
     # fp32 is that of `written`, below.
-    few_quick(product(TASKS, ELEMENT_TYPES), [("denoise", "fp16")]),
+    list(product(TASKS, ELEMENT_TYPES)),
 )
 def test_every_task_is_built_with_free_sizes_in_every_precision(task, precision, tmp_path):
     small, path = network(task), tmp_path / "unifmir.engine"
