@@ -48,7 +48,6 @@ by_pair_exported = pytest.mark.parametrize(
             ("care-2d", "sr"),
             ("care-projection", "projection"),
             ("unet", "denoise"),
-            ("vcd-net", "volume"),
         ],
     ),
 )

@@ -15,6 +15,8 @@ from unifmir.compare import FP32, LOW_PRECISION
 from unifmir.export.formats import FORMATS
 from unifmir.precision import planning
 
+pytestmark = pytest.mark.slow  # a benchmark of three runtimes
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory) -> dict[tuple[str, str], Row]:

@@ -122,6 +122,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow  # two packages
 def test_the_command_names_only_whom_the_user_gave(checkpoint, tmp_path, monkeypatch):
     from tests.compat.canned import PASSED
 

@@ -79,6 +79,7 @@ class TestBatches:
         assert not torch.equal(cut(1, 2), cut(1, 3))
         assert not torch.equal(cut(1, 2), cut(2, 2))
 
+    @pytest.mark.slow  # light fields are simulated
     def test_turned_light_fields_stay_with_their_volumes(self) -> None:
         rng = np.random.default_rng(0)
         volume = np.zeros((31, 66, 66), dtype=np.float32)
