@@ -11,12 +11,11 @@ import logging
 import os
 import re
 import secrets
-import stat
 from pathlib import Path
 
 from unifmir.atomic import PREFIX
 from unifmir.errors import UntrustedError
-from unifmir.user_folders import user_folder
+from unifmir.user_folders import OTHERS_TOUCH, OTHERS_WRITE, require_private, user_folder
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def trust(sha256: str) -> None:
     folder = _folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_private(folder, 0o022)
+        require_private(folder, OTHERS_WRITE)
         signature = _signature(_key(folder, create=True), wanted)
         _written_aside(folder, signature.encode()).replace(folder / wanted)
     except OSError as error:
@@ -71,9 +70,9 @@ def is_trusted(sha256: str) -> bool:
     """Whether the program of a file with this SHA-256 may run here."""
     folder = _folder()
     try:
-        _require_private(folder, 0o022)
+        require_private(folder, OTHERS_WRITE)
         record = folder / sha256
-        _require_private(record, 0o022)
+        require_private(record, OTHERS_WRITE)
         signed = record.read_text("utf-8")
         key = _key(folder, create=False)
     except FileNotFoundError:
@@ -124,7 +123,7 @@ def _key(folder: Path, *, create: bool) -> bytes:
             pass
         finally:
             aside.unlink()
-    _require_private(path, 0o077)
+    require_private(path, OTHERS_TOUCH)
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         raise UntrustedError(f"{path} is no key of {_KEY_BYTES} bytes: remove it")
@@ -141,15 +140,3 @@ def _written_aside(folder: Path, content: bytes) -> Path:
 
 def _signature(key: bytes, sha256: str) -> str:
     return hmac.new(key, sha256.encode(), "sha256").hexdigest()
-
-
-def _require_private(path: Path, others: int) -> None:
-    """Refuse a link, what belongs to another user, and what others may do `others` with."""
-    found = path.lstat()
-    if not hasattr(os, "geteuid"):  # Windows: the user's own folder is what protects it
-        return
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & others:
-        raise UntrustedError(
-            f"{path} is a link, belongs to another user or is open to others "
-            f"(mode {stat.S_IMODE(found.st_mode):o}): remove it, or chmod go= it"
-        )

@@ -1,8 +1,14 @@
-"""Folders of the user that files of unifmir are kept in."""
+"""Folders of the user that files of unifmir are kept in, and whether they are the user's alone."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Literal
+
+from unifmir.errors import UntrustedError
+
+OTHERS_WRITE, OTHERS_TOUCH = 0o022, 0o077
+"""Permissions that a private file or folder must not give: writing; reading and running too."""
 
 
 def user_folder(variable: str, kind: Literal["data", "cache", "state"], *parts: str) -> Path:
@@ -17,3 +23,63 @@ def user_folder(variable: str, kind: Literal["data", "cache", "state"], *parts: 
         "state": platformdirs.user_state_dir,
     }
     return Path(places[kind]("unifmir", appauthor=False), *parts)
+
+
+def require_private(path: Path, others: int) -> None:
+    """Refuse a link, what belongs to another user, and what others may do `others` with.
+
+    Raises
+    ------
+    UntrustedError
+        It is not the user's alone.
+    FileNotFoundError
+        There is nothing.
+    """
+    found = path.lstat()
+    if not hasattr(os, "geteuid"):  # Windows: the user's own folder is what protects it
+        return
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & others:
+        raise UntrustedError(
+            f"{path} is a link, belongs to another user or is open to others "
+            f"(mode {stat.S_IMODE(found.st_mode):o}): remove it, or chmod go= it"
+        )
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that is the user's alone, or make sure that it is.
+
+    What anybody may write to (`/tmp`, `/dev/shm`) is no place for it: names there can be taken by
+    others first. A folder in such a place serves if it was made before and is private.
+
+    Raises
+    ------
+    UntrustedError
+        It cannot be private.
+    OSError
+        It cannot be made.
+    """
+    for shared, below in _in_shared_places(folder):
+        try:
+            require_private(below, OTHERS_TOUCH)
+        except FileNotFoundError:
+            raise UntrustedError(
+                f"{folder} would lie in {shared}, where every user may write: name a folder of "
+                f"your own, or make {below} first, for you alone (mkdir -m 700)"
+            ) from None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_private(folder, OTHERS_TOUCH)
+
+
+def _in_shared_places(folder: Path) -> list[tuple[Path, Path]]:
+    """Folders above this one that anybody may write to, each with what lies in it on the way."""
+    above = Path(folder.anchor)
+    found = []
+    for part in folder.parent.resolve().joinpath(folder.name).relative_to(above).parts:
+        try:
+            shared = above.lstat().st_mode & stat.S_IWOTH
+        except FileNotFoundError:
+            break
+        if shared:
+            found.append((above, above / part))
+        above = above / part
+    return found

@@ -7,14 +7,17 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from ctypes import POINTER, c_float, c_int64, c_void_p
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from unifmir.atomic import writing
-from unifmir.errors import ExportError, MissingExtraError
+from unifmir.atomic import PREFIX, working_folder
+from unifmir.errors import ExportError, MissingExtraError, UntrustedError
 from unifmir.machine import processor_features
-from unifmir.user_folders import user_folder
+from unifmir.trusted_files import is_trusted, remember_own
+from unifmir.user_folders import OTHERS_WRITE, make_private_folder, require_private, user_folder
 
 logger = logging.getLogger(__name__)
 
@@ -90,14 +93,82 @@ def load_library(architecture: str = "native") -> ctypes.CDLL:
     digest = hashlib.sha256("\0".join(identity).encode())
     for source in sources:
         digest.update(source.read_bytes())
-    path = user_folder(CACHE, "cache", "native") / f"unifmir-{digest.hexdigest()[:24]}.so"
-    if not path.exists():
-        logger.info("compiling the kernels for the CPU with %s, once on this machine", compiler)
-        with writing(path) as aside:
-            units = [str(source) for source in sources if source.suffix == ".c"]
-            _compile([*command, *units, "-o", str(aside)])
-        logger.debug("the kernels are in %s", path)
-    return _declared(ctypes.CDLL(str(path)))
+    name = f"unifmir-{digest.hexdigest()[:24]}.so"
+    build = _Build(command, [str(path) for path in sources if path.suffix == ".c"])
+    return _declared(_kept(name, build) or _passing(name, build))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """How the library is made."""
+
+    command: list[str]
+    units: list[str]
+
+    def run(self, out: Path) -> None:
+        logger.info(
+            "compiling the kernels for the CPU with %s, once on this machine", self.command[0]
+        )
+        _compile([*self.command, *self.units, "-o", str(out)])
+        logger.debug("the kernels are compiled")
+
+
+def _kept(name: str, build: _Build) -> ctypes.CDLL | None:
+    """The library from the user's folder, made there where it is not; None if it cannot be kept.
+
+    It is native code: only what this user's own record names, by its hash, is loaded. The record
+    holds the name too, so that no other library of this user serves in its place.
+    """
+    path = user_folder(CACHE, "cache", "kernels") / name
+    try:
+        make_private_folder(path.parent)
+        if not _is_own(path):
+            with working_folder(path.parent) as folder:
+                made = folder / name
+                build.run(made)
+                made.chmod(0o600)
+                remember_own(_mark(made))
+                made.replace(path)
+        return ctypes.CDLL(str(path))
+    except (OSError, UntrustedError) as error:
+        logger.warning(
+            "the kernels are compiled again in every process: %s. The environment variable %s "
+            "names another folder for them",
+            error,
+            CACHE,
+        )
+        return None
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a library was compiled by this user, and is as it was then."""
+    try:
+        require_private(path, OTHERS_WRITE)
+        return is_trusted(_mark(path))
+    except FileNotFoundError:
+        return False
+    except UntrustedError as error:
+        logger.info("%s; the kernels are compiled anew", error)
+        return False
+
+
+def _mark(path: Path) -> str:
+    """SHA-256 of a library and its name, which says of what source, compiler and processor."""
+    return hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).hexdigest()
+
+
+def _passing(name: str, build: _Build) -> ctypes.CDLL:
+    """The library for this process alone: its file is gone once it is loaded."""
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:  # new, and for this user alone
+        path = Path(folder) / name
+        build.run(path)
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            raise ExportError(
+                f"the compiled kernels cannot be loaded ({error}); use another runtime, or set "
+                f"{CACHE} to a folder of a disk that programs may be run from"
+            ) from error
 
 
 def require(precision: str = "fp32") -> None:
