@@ -19,6 +19,7 @@ from unifmir.cli.choices import (
 )
 from unifmir.cli.commands import Command, CommandGroup
 from unifmir.reference import REFERENCES
+from unifmir.shown_text import without_secrets
 from unifmir.tasks import TASKS
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED
@@ -83,7 +84,10 @@ def benchmark(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="On the CPU; its physical cores if not given.")
+        int | None,
+        typer.Option(
+            min=1, max=output.MOST_PROCESSES, help="On the CPU; its physical cores if not given."
+        ),
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="At least so many.")] = None,
     seconds: Annotated[float | None, typer.Option(help="At least so long a row.")] = None,
@@ -222,9 +226,11 @@ def _measured(plan: "BenchmarkPlan", out: Path, *, overwrite: bool) -> "Results"
         task = bar.add_task("benchmark", total=None)
 
         def tell(step: BenchmarkProgress) -> None:
-            bar.update(task, completed=step.done, total=step.total, description=step.text)
+            bar.update(
+                task, completed=step.done, total=step.total, description=output.bar_label(step.text)
+            )
 
-        command = " ".join(["unifmir", *map(_without_folder, sys.argv[1:])])
+        command = without_secrets(" ".join(["unifmir", *map(_without_folder, sys.argv[1:])]))
         return run(plan, out, overwrite=overwrite, command=command, on_progress=tell)
 
 
@@ -246,13 +252,14 @@ def _shown(
         output.print_result(results.to_dict(), "", as_json=True)
         return
     names = [view.value for view in views] if views else list(VIEWS)
-    if form == "text" and sys.stdout.isatty():
+    on_terminal = form == "text" and sys.stdout.isatty()
+    if on_terminal:
         width = shutil.get_terminal_size().columns
         colour = "NO_COLOR" not in os.environ
         text = terminal(results, views=names, width=width, colour=colour)
     else:
         text = rendered(results, form, views=names)
-    output.print_result(None, text, as_json=False)
+    output.print_result(None, text, as_json=False, styled=on_terminal)
 
 
 def _draw(results: "Results", folder: Path) -> None:

@@ -1,17 +1,21 @@
 """Commands of `unifmir` as people read them: choices that wrap between words, plain errors."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from unifmir.cli import output
+from unifmir.shown_text import shown
 from unifmir.tasks import TASKS
 
 _FROM_LIBRARY = "Value error, "
 """Words that pydantic puts before a message of somebody else's."""
+_LARGEST = 2**63 - 1
+"""Largest whole number of an option: what a counter in C holds."""
 _IMAGES = (".tif", ".tiff", ".btf", ".png", ".zarr", ".czi", ".nd2", ".lif")
 
 
@@ -28,12 +32,19 @@ class _Readable:
         return parameters
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Parse, with other words for the tasks understood."""
+        """Parse, with other words for the tasks understood.
+
+        Arguments are text, and numbers are numbers: what no file name or option can be is refused
+        here, before a library stumbles over it.
+        """
         try:
-            return super().parse_args(ctx, list(_with_known_tasks(args)))  # type: ignore[misc]
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix(_FROM_LIBRARY)
+            _require_text(args)
+            rest = super().parse_args(ctx, list(_with_known_tasks(args)))  # type: ignore[misc]
+            _require_numbers(ctx.params)
+        except typer._click.exceptions.UsageError as error:
+            error.message = shown(error.message.removeprefix(_FROM_LIBRARY))
             raise
+        return rest
 
 
 class Command(_Readable, TyperCommand):
@@ -58,9 +69,36 @@ class Commands(CommandGroup):
             return super().resolve_command(ctx, args)
         except typer._click.exceptions.UsageError as error:
             name = args[0]
-            if Path(name).exists() or name.lower().endswith(_IMAGES):
+            if os.path.lexists(name) or name.lower().endswith(_IMAGES):
                 error.message += f" To restore an image: unifmir restore {name} --task TASK"
+            error.message = shown(error.message)
             raise
+
+
+def _require_text(args: Iterable[str]) -> None:
+    """Refuse arguments that no program takes: a zero byte, or bytes that are no UTF-8."""
+    for argument in args:
+        if "\0" in argument:
+            raise typer.BadParameter(f"{argument!r} holds a zero byte, which no name can")
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise typer.BadParameter(
+                f"{argument!r} is no UTF-8: rename the file, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
+            ) from None
+
+
+def _require_numbers(values: Mapping[str, Any]) -> None:
+    """Refuse NaN and infinities, which fit any range, and whole numbers that no counter holds."""
+    for name, value in values.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            option = f"--{name.replace('_', '-')}"
+            if isinstance(number, float) and not isfinite(number):
+                raise typer.BadParameter(f"{number}: expected a number", param_hint=f"'{option}'")
+            if isinstance(number, int) and abs(number) > _LARGEST:
+                raise typer.BadParameter(
+                    f"{number}: expected at most {_LARGEST}", param_hint=f"'{option}'"
+                )
 
 
 def _with_known_tasks(args: list[str]) -> Iterator[str]:

@@ -153,7 +153,7 @@ def _credit(zoo_id: str | None, author: list[str] | None, licence: str) -> "Cred
 def _say(console: "Console", status: "Status", text: str) -> None:
     """Show a step on the moving line, or as a line of its own where there is no terminal."""
     if console.is_terminal:
-        status.update(text)
+        status.update(output.bar_label(text))
     else:
         output.note(text)
 

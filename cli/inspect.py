@@ -7,6 +7,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice, WeightsChoice
+from unifmir.shown_text import shown
 
 if TYPE_CHECKING:
     from unifmir.checkpoint.inspection import Inspection
@@ -37,13 +38,14 @@ def _described(found: "Inspection") -> str:
     """A table for people."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(show_header=False, box=None, pad_edge=False)
-    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(no_wrap=True)
     # Folded, not cut: a hash without its end is worth nothing.
     grid.add_column(overflow="fold")
     for name, value in _rows(found):
-        grid.add_row(name, value)
+        grid.add_row(name, Text(shown(value)))
     console = Console(markup=False, highlight=False)
     with console.capture() as captured:
         console.print(grid)

@@ -1,5 +1,8 @@
 """Output that the commands share: results on stdout, the rest on stderr, one way to fail.
 
+All of it goes through `unifmir.shown_text`: names and metadata of others reach no terminal as they
+are.
+
 Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
 """
 
@@ -15,9 +18,12 @@ import typer
 
 from unifmir.errors import UnifmirError
 from unifmir.json_values import json_form
+from unifmir.shown_text import shown, shown_json
 
 CHECK_FAILED = 1
 KNOWN_ERROR = 2
+MOST_PROCESSES = 4096
+"""Largest number of threads or processes that can be asked for."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
@@ -36,7 +42,7 @@ UntrainedFlag = Annotated[
 """Type of the `untrained` parameter of every command that makes pictures with a model."""
 
 
-def print_result(document: Any, text: str, *, as_json: bool) -> None:
+def print_result(document: Any, text: str, *, as_json: bool, styled: bool = False) -> None:
     """Print the result of a command on stdout: one JSON document, or text for people.
 
     Parameters
@@ -47,16 +53,28 @@ def print_result(document: Any, text: str, *, as_json: bool) -> None:
         The same for people.
     as_json : bool
         The command's `--json`.
+    styled : bool
+        Whether the text has colours of our own, and was made of cells that are `shown` already.
     """
     if as_json:
-        text = json.dumps(json_form(document), indent=2, ensure_ascii=False, allow_nan=False)
+        values = json.dumps(json_form(document), indent=2, ensure_ascii=False, allow_nan=False)
+        text = shown_json(values)
+    elif not styled:
+        text = shown(text)
     # Flushed here, so that a full disk behind a redirection fails where it can be reported.
     print(text, flush=True)
 
 
 def note(message: str) -> None:
     """Say something to people that is not the result: on stderr."""
-    typer.echo(message, err=True)
+    typer.echo(shown(message), err=True)
+
+
+def bar_label(text: str) -> str:
+    """Text beside a bar of rich, which would read brackets as markup."""
+    from rich.markup import escape
+
+    return escape(shown(text))
 
 
 def check_failed(message: str) -> NoReturn:
@@ -87,6 +105,13 @@ def known_errors() -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from error
 
 
+class _ShownFormatter(logging.Formatter):
+    """Records as they may be shown, also those of libraries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 @contextmanager
 def logging_on_stderr(verbose: int) -> Iterator[None]:
     """Show log records on stderr meanwhile: warnings, with 1 also progress, with 2 everything.
@@ -96,7 +121,7 @@ def logging_on_stderr(verbose: int) -> Iterator[None]:
     """
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_ShownFormatter("%(levelname)s %(name)s: %(message)s"))
     logger, other = logging.getLogger("unifmir"), logging.getLogger("py.warnings")
     before = (logger.level, other.level, other.propagate)
     remarks = logging.getLogger("tifffile")

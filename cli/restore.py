@@ -1,6 +1,8 @@
 """`unifmir restore`: images in, restored images out."""
 
+import re
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,11 +140,15 @@ def restore(
     runtime: Annotated[
         RuntimeChoice | None, typer.Option(help="What runs the model; `unifmir doctor` shows them.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="On the CPU, of each process.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=output.MOST_PROCESSES, help="On the CPU, of each process."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=output.MOST_PROCESSES,
             help="Processes on this machine; for several files one a GPU or core if not given.",
         ),
     ] = None,
@@ -311,7 +317,8 @@ def _report(
 def _tile(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit():
+    # Not isdigit: a superscript two is a digit, and no number.
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
         raise typer.BadParameter(f"{text!r}: expected auto, or a number of pixels")
     return int(text)
 
@@ -323,6 +330,8 @@ def _centre(text: str | None) -> tuple[float, float] | None:
         row, column = (float(part) for part in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: expected a row and a column, as 9.9,9.1") from error
+    if not (isfinite(row) and isfinite(column)):
+        raise typer.BadParameter(f"{text!r}: expected two numbers, as 9.9,9.1")
     return row, column
 
 

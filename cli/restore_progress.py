@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifmir.cli import output
+from unifmir.shown_text import shown
 
 if TYPE_CHECKING:
     from unifmir.restoration.executor import RestorationProgress
@@ -49,9 +50,11 @@ class _ProgressBars:
 
     def tell(self, job: "Job", progress: "RestorationProgress") -> None:
         """Update the image's bar."""
-        name = job.source.name
+        name = shown(job.source.name)
         if job.source not in self._shown:
-            self._shown[job.source] = self._bars.add_task(name, total=progress.pixels, told="")
+            self._shown[job.source] = self._bars.add_task(
+                output.bar_label(name), total=progress.pixels, told=""
+            )
             if progress.pixels_resumed:
                 part = progress.pixels_resumed / max(1, progress.pixels)
                 output.note(f"{name}: going on with an interrupted run, {part:.0%} is finished")
@@ -91,7 +94,9 @@ class _CompilationBar(logging.Handler):
         elif record.levelno == logging.INFO and self._lines:
             output.note(record.getMessage())
         elif record.levelno == logging.INFO:
-            self._bar = self._bars.add_task(record.getMessage(), total=None, told="")
+            self._bar = self._bars.add_task(
+                output.bar_label(record.getMessage()), total=None, told=""
+            )
 
 
 @contextmanager

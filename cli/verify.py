@@ -28,7 +28,7 @@ def verify(
     from unifmir.export.verification import verify as run
 
     trust_given(trust)
-    with Console(stderr=True).status(f"verifying {artifact.name}"):
+    with Console(stderr=True).status(output.bar_label(f"verifying {artifact.name}")):
         report = run(artifact, parent=parent)
     output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
     if not report.passed:

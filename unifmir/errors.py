@@ -1,11 +1,18 @@
 """Every error unifmir raises on purpose: one base class, and the builtin a caller would catch.
 
-A message names what was expected, what was found, and the next thing to try.
+A message names what was expected, what was found, and the next thing to try. It quotes what others
+wrote (names, metadata, addresses), and so shows itself without anything that a terminal obeys and
+without passwords or tokens.
 """
+
+from unifmir.shown_text import shown
 
 
 class UnifmirError(Exception):
     """Base of the errors that are the user's to solve; the CLI shows them and exits with 2."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class CheckpointError(UnifmirError, ValueError):
@@ -21,7 +28,7 @@ class UnknownNameError(UnifmirError, KeyError):
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which hides line breaks and doubles quotes.
-        return str(self.args[0])
+        return shown(str(self.args[0]))
 
 
 class ExportError(UnifmirError, RuntimeError):
@@ -30,6 +37,10 @@ class ExportError(UnifmirError, RuntimeError):
 
 class UntrustedError(ExportError):
     """A file holds a program that was not written here and that nobody here has trusted."""
+
+
+class OutputError(UnifmirError, OSError):
+    """A file cannot be written: no room, no permission, a name too long, another's place."""
 
 
 class ZooError(UnifmirError, RuntimeError):

@@ -1,5 +1,6 @@
 """Runtimes in common. Nothing here imports one: a process pays for what it runs."""
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -210,7 +211,7 @@ class Clock:
 def is_cuda(device: str) -> bool:
     """Whether a device name means a GPU; BenchmarkError if it is neither that nor the CPU."""
     kind, _, index = device.partition(":")
-    if device != "cpu" and (kind != "cuda" or not index.isdigit()):
+    if device != "cpu" and (kind != "cuda" or not re.fullmatch("[0-9]{1,3}", index)):
         raise BenchmarkError(f"unknown device {device!r}: expected 'cpu' or 'cuda:0'")
     return kind == "cuda"
 

@@ -62,6 +62,8 @@ class Options:
                 raise ImageError(f"{name} is {value}, expected more than 0")
         if self.lens_centre is not None and self.lens_pitch is None:
             raise ImageError("the lens centre goes with a lens pitch: give both")
+        if self.lens_centre is not None and not all(map(isfinite, self.lens_centre)):
+            raise ImageError(f"the lens centre is {self.lens_centre}, expected two numbers")
         if self.planes not in get_args(PlaneChoice):
             raise ImageError(
                 f"planes is {self.planes!r}, expected {' or '.join(get_args(PlaneChoice))}"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.result_tables import ResultTable, footer, tables
+from unifmir.shown_text import shown
 
 _NAMES = ("model", "images")
 """Columns that fold first on a narrow terminal, because their words may be long."""
@@ -50,9 +51,9 @@ def terminal(
         for table in tables(results, view, task=task):
             console.print(_rich(table, width))
             for line in table.notes:
-                console.print(Text(line, style="dim"))
+                console.print(Text(shown(line), style="dim"))
             console.print()
-    console.print(Text(footer(results), style="dim"))
+    console.print(Text(shown(footer(results)), style="dim"))
     # Cells are filled up to their column's width, so many lines end in spaces.
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
@@ -60,7 +61,7 @@ def terminal(
 def _rich(table: ResultTable, width: int) -> Lines:
     padding, folds = _fitted(table, width)
     lines = Lines(
-        title=Text(table.title, style="bold"),
+        title=Text(shown(table.title), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, padding, 0, 0),
@@ -69,11 +70,11 @@ def _rich(table: ResultTable, width: int) -> Lines:
     )
     for title, words, fold in zip(table.columns, table.words, folds, strict=True):
         side: Literal["left", "right"] = "left" if words else "right"
-        lines.add_column(Text(title), justify=side, overflow="fold", no_wrap=not fold)
+        lines.add_column(Text(shown(title)), justify=side, overflow="fold", no_wrap=not fold)
     for row, doubtful in zip(table.rows, table.doubtful, strict=True):
         style = "yellow" if doubtful else ("green" if row[0].rstrip("=") == "1" else "")
         # Text: a string's brackets would be read as markup.
-        lines.add_row(*(Text(cell) for cell in row), style=style)
+        lines.add_row(*(Text(shown(cell)) for cell in row), style=style)
     return lines
 
 
