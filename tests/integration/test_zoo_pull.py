@@ -25,9 +25,10 @@ from unifmir.zoo.catalogue import directories, pins, transfer
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.load import load
 from unifmir.zoo.catalogue.pull import local_file
-from unifmir.zoo.catalogue.remote import ZENODO_VARIABLE, safe_name
+from unifmir.zoo.catalogue.remote import safe_name
 from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 from unifmir.zoo.catalogue.verifying import verify_local
+from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
 
 BIG = bytes(range(256)) * 12_000
 """3 MB: three pieces of a transfer."""
@@ -274,9 +275,12 @@ def test_no_network_is_said(server, entry, monkeypatch):
 
 
 def test_an_address_that_is_none_is_said(server, entry, monkeypatch):
-    monkeypatch.setenv(ZENODO_VARIABLE, "zenodo.org")
-    with pytest.raises(ZooError, match="cannot be asked for"):
-        local_file(entry)
+    server.record({"model_best.pt": BIG})
+    local_file(entry)
+    for named in ("zenodo.org", "file:///tmp", "ftp://zenodo.org", "http://zenodo.org", "https://"):
+        monkeypatch.setenv(ZENODO_VARIABLE, named)
+        with pytest.raises(ZooError, match=f"{ZENODO_VARIABLE}: .*cannot be asked for"):
+            local_file(entry)
 
 
 def test_two_files_that_fit_are_not_guessed_between(server, entry):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
+from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.pins import Pin
 from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource, ZooEntry
+from unifmir.zoo.catalogue.web_address import zenodo_address
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ def local_file(entry: ZooEntry, *, offline: bool = False, progress: OnBytes | No
     source = entry.source
     if isinstance(source, EmbeddedSource):
         return _embedded(entry, source)
+    if isinstance(source, ZenodoSource):
+        zenodo_address()  # said wrongly, it is told also where the file is here
     if not isinstance(source, ZenodoSource | UrlSource):
         raise ZooError(f"{entry.id} has no file on this machine. {how_to_get(entry)}")
     cached = cached_file(entry)
@@ -176,7 +180,9 @@ def _pin(entry: ZooEntry, place: Path, digest: str, size: int, url: str) -> None
     today = datetime.now(UTC).date().isoformat()
     old = pins.pin_of(entry.id, "download")
     if old is None or (old.sha256, old.filename) != (digest, place.name):
-        pins.record(entry.id, "download", Pin(place.name, digest, size, url, today))
+        pins.record(
+            entry.id, "download", Pin(place.name, digest, size, without_secrets(url), today)
+        )
 
 
 def _changed(entry: ZooEntry, url: str, found: str, expected: str) -> str:

@@ -1,6 +1,5 @@
 """Files on servers: which one an entry means, how large it is, with which checksum."""
 
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import transfer
 from unifmir.zoo.catalogue.schema import UrlSource, ZenodoSource
+from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, zenodo_address
 
-ZENODO_VARIABLE = "UNIFMIR_ZENODO_URL"
-"""Address of a mirror of Zenodo."""
-ZENODO_URL = "https://zenodo.org"
 WEIGHTS = ("*.pt", "*.pth", "*.safetensors")
 """Names of files that may be checkpoints, where an entry does not say."""
 
@@ -52,8 +49,7 @@ def find_remote_file(source: ZenodoSource | UrlSource) -> RemoteFile:
         return RemoteFile(source.url, safe_name(name))
     # The address of a file is built here and not taken from the listing, which names zenodo.org
     # also when a mirror serves it.
-    api = f"{os.environ.get(ZENODO_VARIABLE) or ZENODO_URL}".rstrip("/")
-    record = f"{api}/api/records/{source.record}"
+    record = f"{zenodo_address()}/api/records/{source.record}"
     files = _listing(transfer.get_json(record), record)
     key = choose_name(list(files), source.patterns, f"record {source.record} ({record})")
     size, checksum = files[key]

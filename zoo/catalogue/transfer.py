@@ -8,6 +8,7 @@ transfer is our own, on requests, in the place pooch would call a downloader.
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,34 +16,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import requests
 from filelock import FileLock, Timeout
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
+from unifmir.shown_text import without_secrets
+from unifmir.zoo.catalogue.connection import Answer, Interrupted, answer
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 BACKOFF_S = 1.0
 """Pause before the second attempt; doubled for each later one: 15 s in all."""
-TIMEOUT_S = (10.0, 60.0)
-"""Limits for connecting, and between two pieces."""
 MAX_BYTES = 4_000_000_000
 """Limit of a download: ten times the largest official checkpoint."""
+MAX_UNSAID_BYTES = 1_000_000_000
+"""Limit of a download whose size neither the server nor the entry says."""
 MAX_LISTING_BYTES = 4_000_000
+LISTING_S = 20.0
+"""Time that a listing may take in all."""
 
-_PIECE_BYTES = 1 << 20
 _PARTIAL = ".partial"
 _STATE = ".partial.json"
 _LOCK = ".lock"
 _WEB_PAGE = re.compile(rb"\s*(<!doctype\s+html|<html)", re.IGNORECASE)
 _T = TypeVar("_T")
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-class _Interrupted(Exception):  # noqa: N818 - no error: another attempt follows
-    """The transfer ended early in a way that another attempt may cure."""
+_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +76,10 @@ class _Job:
             "address in a browser to see which"
         )
 
-    def check_size(self, size: int) -> None:
+    def check_size(self, size: int, most: int) -> None:
         """Refuse what is too large."""
-        if size > self.maximum_bytes:
-            self.refuse(
-                f"has at least {size} bytes, expected at most {self.maximum_bytes}: refused"
-            )
+        if size > most:
+            self.refuse(f"has at least {size} bytes, expected at most {most}: refused")
 
 
 def download(
@@ -99,7 +96,7 @@ def download(
     Parameters
     ----------
     url : str
-        http or https.
+        https, or http on this machine.
     folder : Path
         Folder of this file alone, held with `lock_folder`.
     size_bytes, checksum : optional
@@ -117,11 +114,12 @@ def download(
     ZooError
         A cut connection leaves the partial file for the next attempt; everything else nothing.
     """
-    job = _Job(url, folder / _PARTIAL, maximum_bytes, size_bytes, checksum is not None, progress)
+    most = min(maximum_bytes, size_bytes or maximum_bytes)
+    job = _Job(url, folder / _PARTIAL, most, size_bytes, checksum is not None, progress)
     try:
         if not _is_complete(job):
             _again_if_interrupted(url, lambda: _transfer(job))
-    except _Interrupted as interruption:
+    except Interrupted as interruption:
         have = job.partial.stat().st_size if job.partial.exists() else 0
         raise ZooError(
             f"{url}: {interruption}, {ATTEMPTS} times; {have} bytes are kept and the next pull "
@@ -142,7 +140,7 @@ def get_json(url: str) -> Any:
     """
     try:
         return _again_if_interrupted(url, lambda: _json_once(url))
-    except _Interrupted as interruption:
+    except Interrupted as interruption:
         raise ZooError(
             f"{url}: {interruption}, {ATTEMPTS} times; try again later"
         ) from interruption
@@ -174,7 +172,7 @@ def _again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
     for number in range(1, ATTEMPTS):
         try:
             return attempt()
-        except _Interrupted as interruption:
+        except Interrupted as interruption:
             logger.info("%s: %s, attempt %d of %d", url, interruption, number, ATTEMPTS)
         time.sleep(BACKOFF_S * 2 ** (number - 1))
     return attempt()
@@ -186,15 +184,14 @@ def _is_complete(job: _Job) -> bool:
 
 
 def _transfer(job: _Job) -> None:
-    """One attempt; _Interrupted if another one may do better."""
+    """One attempt; Interrupted if another one may do better."""
     have, validator = _resumable(job)
-    # Compressed on the way, the bytes would not be those that ranges and lengths count.
-    headers = {"Accept-Encoding": "identity"}
+    headers = {}
     if have:
         headers["Range"] = f"bytes={have}-"
         if validator:
             headers["If-Range"] = validator
-    with _answer(job.url, headers) as response:
+    with answer(job.url, headers) as response:
         start = _start(job, response, have)
         total = _total(response, start)
         _check_promise(job, response, total)
@@ -202,56 +199,38 @@ def _transfer(job: _Job) -> None:
         _write(job, response, start, total)
 
 
-def _write(job: _Job, response: requests.Response, start: int, total: int) -> None:
+def _write(job: _Job, response: Answer, start: int, total: int) -> None:
+    is_said = total or job.size_bytes
+    most = job.maximum_bytes if is_said else min(job.maximum_bytes, MAX_UNSAID_BYTES)
     done = start
     with job.partial.open("ab" if start else "wb") as file:
         try:
-            for piece in response.iter_content(_PIECE_BYTES):
+            for piece in response.pieces():
                 done += len(piece)
-                if done > job.maximum_bytes:
+                if done > most:
                     break
                 file.write(piece)
                 job.progress(done, total)
-        except requests.RequestException as error:
-            raise _Interrupted(f"the connection was cut after {done} bytes") from error
-    job.check_size(done)
+        except Interrupted as error:
+            raise Interrupted(f"the connection was cut after {done} bytes") from error
+        except OSError as error:
+            file.close()
+            job.refuse(f"cannot be kept in {job.partial.parent}: {error.strerror or error}")
+    job.check_size(done, most)
     if total and done < total:
-        raise _Interrupted(f"the connection was cut after {done} of {total} bytes")
-
-
-@contextmanager
-def _answer(url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-    try:
-        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-        # The exception's text is a chain of objects; the host is what a person can act on.
-        raise _Interrupted("the server cannot be reached; is there a network?") from None
-    except requests.RequestException as error:
-        raise ZooError(f"{url} cannot be asked for: {error}") from error
-    with response:
-        status = response.status_code
-        if status == requests.codes.too_many or status >= 500:
-            raise _Interrupted(f"the server answered {status} {response.reason}")
-        if status in (404, 410):
-            raise ZooError(f"{url} is not there ({status}): was it moved or withdrawn?")
-        if status not in (200, 206, 416):
-            raise ZooError(f"{url}: the server answered {status} {response.reason}")
-        yield response
+        raise Interrupted(f"the connection was cut after {done} of {total} bytes")
 
 
 def _json_once(url: str) -> Any:
-    content = b""
-    with _answer(url, {"Accept": "application/json"}) as response:
-        try:
-            for piece in response.iter_content(_PIECE_BYTES):
-                content += piece
-                if len(content) > MAX_LISTING_BYTES:
-                    raise ZooError(f"{url} sent more than {MAX_LISTING_BYTES} bytes for a listing")
-        except requests.RequestException as error:
-            raise _Interrupted("the connection was cut") from error
+    content = bytearray()
+    with answer(url, {"Accept": "application/json"}, longest_s=LISTING_S) as response:
+        for piece in response.pieces():
+            content += piece
+            if len(content) > MAX_LISTING_BYTES:
+                raise ZooError(f"{url} sent more than {MAX_LISTING_BYTES} bytes for a listing")
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         what = "a web page" if _WEB_PAGE.match(content) else "something else"
         raise ZooError(f"{url} sent {what} instead of JSON; is the address right?") from error
 
@@ -261,7 +240,7 @@ def _resumable(job: _Job) -> tuple[int, str]:
     try:
         state = json.loads(job.state.read_text("utf-8"))
         have, validator = job.partial.stat().st_size, str(state["validator"])
-        same = state["url"] == job.url and (validator or job.checked)
+        same = state["url"] == without_secrets(job.url) and (validator or job.checked)
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same or (job.size_bytes is not None and have >= job.size_bytes):
@@ -270,37 +249,39 @@ def _resumable(job: _Job) -> tuple[int, str]:
     return have, validator
 
 
-def _start(job: _Job, response: requests.Response, have: int) -> int:
+def _start(job: _Job, response: Answer, have: int) -> int:
     """Offset of the server's bytes: after what is there, or at the beginning."""
-    if response.status_code == 200:
+    if response.status == 200:
         return 0
-    if response.status_code == 206:
+    if response.status == 206:
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found and int(found[1]) == have:
             return have
     job.discard()
-    raise _Interrupted(f"the server could not go on after {have} bytes")
+    raise Interrupted(f"the server could not go on after {have} bytes")
 
 
-def _total(response: requests.Response, start: int) -> int:
+def _total(response: Answer, start: int) -> int:
     length = response.headers.get("Content-Length", "")
-    return start + int(length) if length.isdecimal() else 0
+    return start + int(length) if re.fullmatch("[0-9]{1,15}", length) else 0
 
 
-def _check_promise(job: _Job, response: requests.Response, total: int) -> None:
+def _check_promise(job: _Job, response: Answer, total: int) -> None:
     """Refuse by the header what would be refused after the last byte."""
     if response.headers.get("Content-Type", "").startswith("text/html"):
         job.refuse_web_page()
-    job.check_size(total)
+    job.check_size(total, job.maximum_bytes)
     if total and job.size_bytes is not None and total != job.size_bytes:
         job.refuse(f"has {total} bytes, expected {job.size_bytes}: another file")
+    if total > (free := shutil.disk_usage(job.partial.parent).free):
+        job.refuse(f"has {total} bytes, and {job.partial.parent} has {free} free: make room")
 
 
-def _note_version(job: _Job, response: requests.Response) -> None:
+def _note_version(job: _Job, response: Answer) -> None:
     # A weak tag allows other bytes with the same meaning: no use for going on after some of them.
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
-    state = {"url": job.url, "validator": validator or ""}
+    state = {"url": without_secrets(job.url), "validator": validator or ""}
     write_text(job.state, json.dumps(state))
 
 

@@ -1,0 +1,319 @@
+"""One request to a server: over connections that are watched, to addresses that are allowed.
+
+Redirects are followed here and not by requests, so that each address is looked at. A watchman ends
+the connection where the next piece is late: a limit on each wait alone is kept by a server that
+sends a byte now and then.
+"""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from unifmir.errors import ZooError
+from unifmir.zoo.catalogue.web_address import checked_address, is_inner, names_inner
+
+TIMEOUT_S = (10.0, 20.0)
+"""Limits for connecting, and of each wait."""
+PIECE_BYTES = 1 << 16
+PIECE_S = 20.0
+"""Time that the beginning of an answer, and then each piece of it, may take: 3 kB/s."""
+LONGEST_S = 24 * 3600.0
+"""Time that an answer may take in all."""
+MAX_REDIRECTS = 5
+
+
+class Interrupted(Exception):  # noqa: N818 - no error: another attempt follows
+    """The transfer ended early in a way that another attempt may cure."""
+
+
+class Answer:
+    """A server's answer, whose bytes come in pieces, in time."""
+
+    def __init__(self, url: str, response: requests.Response, line: "_Line") -> None:
+        self.url = url
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+        self._line = line
+
+    def pieces(self) -> Iterator[bytes]:
+        """Bytes as they come.
+
+        Raises
+        ------
+        Interrupted
+            The connection was cut.
+        ZooError
+            The server is too slow.
+        """
+        # As sent: what a server compresses though it was asked not to may unpack to anything.
+        stream = self._response.raw.stream(PIECE_BYTES, decode_content=False)
+        while True:
+            with self._line.told(self.url):
+                piece = next(stream, None)
+            if piece is None:
+                return
+            self._line.extend()
+            yield piece
+
+
+@contextmanager
+def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -> Iterator[Answer]:
+    """Ask a server, and follow it to where it sends us.
+
+    Parameters
+    ----------
+    url : str
+        https, or http on this machine.
+    headers : dict of str
+    longest_s : float
+        Time that all of it may take.
+
+    Raises
+    ------
+    Interrupted
+        The server cannot be reached, or is busy.
+    ZooError
+        The address is refused, its certificate is, or the server is too slow or has no such file.
+    """
+    origin = place = checked_address(url)
+    with _Line(longest_s) as line:
+        for _ in range(MAX_REDIRECTS + 1):
+            line.direct(origin, place)
+            with line.told(place):
+                response = line.session.get(
+                    _without_user(place),
+                    headers={"Accept-Encoding": "identity", **headers},
+                    stream=True,
+                    timeout=TIMEOUT_S,
+                    allow_redirects=False,
+                    auth=_auth(origin, place),
+                )
+            with response:
+                if not response.is_redirect:
+                    line.extend()
+                    _check_status(url, response)
+                    yield Answer(url, response, line)
+                    return
+                place = checked_address(response.headers["Location"], redirected_from=place)
+        raise ZooError(f"{url} sends us on more than {MAX_REDIRECTS} times: refused")
+
+
+class _Line(contextlib.AbstractContextManager["_Line"]):
+    """The connections of one request, and the watchman that ends them when they are late."""
+
+    def __init__(self, longest_s: float) -> None:
+        self.session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, _Adapter(self))
+        self._sockets: list[socket.socket] = []
+        self._origin = self._place = ""
+        self._origin_is_inner: bool | None = None
+        self._end = time.monotonic() + longest_s
+        self._due = min(self._end, time.monotonic() + TIMEOUT_S[0] + PIECE_S)
+        self._refusal: ZooError | None = None
+        self._is_late = False
+        self._is_over = threading.Event()
+        self._watchman = threading.Thread(target=self._watch, daemon=True)
+        self._watchman.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._watchman.join()
+        self.session.close()
+        for held in self._sockets:
+            held.close()
+
+    def direct(self, origin: str, place: str) -> None:
+        """Say what is asked for next, and what the user asked for."""
+        self._origin, self._place = origin, place
+
+    def extend(self) -> None:
+        """Give the server time for the next piece."""
+        self._due = min(self._end, time.monotonic() + PIECE_S)
+
+    def hold(self, opened: socket.socket, *, direct: bool) -> None:
+        """Watch over a connection; refuse it where a server sent us into our own network."""
+        # A second handle: encryption takes the first one away.
+        self._sockets.append(opened.dup())
+        # A proxy's address says nothing of the server's: then only what the addresses say counts.
+        inner = is_inner(str(opened.getpeername()[0])) if direct else names_inner(self._place)
+        if self._origin_is_inner is None:
+            self._origin_is_inner = inner
+        elif inner and not self._origin_is_inner:
+            self._refusal = ZooError(
+                f"{self._origin} sends us to {self._place}, a machine of your own network: refused"
+            )
+            raise OSError("refused")  # which the libraries pass on
+
+    @contextmanager
+    def told(self, url: str) -> Iterator[None]:
+        """Errors of the libraries, told as ours."""
+        try:
+            yield
+            if self._is_late:  # the end of the connection may look like that of the file
+                raise TimeoutError
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,  # what the libraries cannot read of an answer, and addresses that are none
+        ) as error:
+            if self._refusal is not None:
+                raise self._refusal from None
+            if self._is_late or _is_timeout(error):
+                raise ZooError(
+                    f"{url}: the server is too slow: expected {PIECE_BYTES} bytes within "
+                    f"{PIECE_S:g} s; try again later"
+                ) from None
+            _raise_told(url, error)
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(min(0.2, PIECE_S / 4)):
+            if time.monotonic() > self._due:
+                self._is_late = True
+                for held in self._sockets:
+                    with contextlib.suppress(OSError):
+                        held.shutdown(socket.SHUT_RDWR)
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own way to servers, with connections that the line holds."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._line, direct=True)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _pools(self._line, direct=False)
+        return manager
+
+
+def _pools(line: _Line, *, direct: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Classes of urllib3 whose connections are held by a line from their beginning."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _held(super()._new_conn())
+
+    class Encrypted(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _held(super()._new_conn())
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    def _held(opened: socket.socket) -> socket.socket:
+        try:
+            line.hold(opened, direct=direct)
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
+    return {"http": PlainPool, "https": EncryptedPool}
+
+
+class _NoAuth(AuthBase):
+    """No password, also not the one that a .netrc file has for this server."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+def _auth(origin: str, place: str) -> AuthBase:
+    """The name and password in the user's own address, for its own server alone."""
+    first, now = urlsplit(origin), urlsplit(place)
+    user, password = get_auth_from_url(origin)
+    same = (first.scheme, first.hostname, first.port) == (now.scheme, now.hostname, now.port)
+    return HTTPBasicAuth(user, password) if user and same else _NoAuth()
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _check_status(url: str, response: requests.Response) -> None:
+    status, reason = response.status_code, str(response.reason)[:80]
+    if status == requests.codes.too_many or status >= 500:
+        raise Interrupted(f"the server answered {status} {reason}")
+    if status in (404, 410):
+        raise ZooError(f"{url} is not there ({status}): was it moved or withdrawn?")
+    if status not in (200, 206, 416):
+        raise ZooError(f"{url}: the server answered {status} {reason}")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ZooError(
+            f"{url}: the server sent it compressed ({encoding[:40]}), though it was asked not to"
+        )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was made from: the libraries wrap one another's."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in found:
+            continue
+        found.append(one)
+        waiting += [one.__cause__, one.__context__]
+        waiting += [part for part in (*one.args, getattr(one, "reason", None)) if _is_error(part)]
+    return iter(found)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, BaseException)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return any(
+        isinstance(one, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError)
+        for one in _causes(error)
+    )
+
+
+def _raise_told(url: str, error: Exception) -> NoReturn:
+    """Say what happened in words that a person can act on."""
+    for one in _causes(error):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            raise ZooError(
+                f"{url}: the server's certificate is refused ({one.verify_message}): it may be "
+                "another server. Where your network has an authority of its own, name its file in "
+                "the environment variable REQUESTS_CA_BUNDLE"
+            ) from None
+    if isinstance(error, requests.exceptions.ProxyError):
+        raise Interrupted("the proxy cannot be reached; is HTTPS_PROXY right?") from None
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        raise ZooError(
+            f"{url}: the server does not answer within {TIMEOUT_S[0]:g} s; is there a network?"
+        ) from None
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        # The exception's text is a chain of objects; the host is what a person can act on.
+        raise Interrupted("the server cannot be reached; is there a network?") from None
+    if isinstance(error, requests.RequestException | ValueError):
+        raise ZooError(f"{url} cannot be asked for: {str(error)[:200]}") from None
+    raise Interrupted("the connection was cut") from None
