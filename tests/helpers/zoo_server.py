@@ -1,16 +1,17 @@
 """A server on this machine in place of Zenodo, that can behave as badly as servers do."""
 
+import contextlib
 import hashlib
 import io
 import json
 import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, BinaryIO
 
 from unifmir.zoo.catalogue import directories
 
@@ -33,6 +34,10 @@ class Reply:
     """Statuses answered first, one a request."""
     ranges: bool = True
     length: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further ones, or others in place of the server's own."""
+    act: Callable[[BinaryIO], None] | None = None
+    """Writes all of the answer itself, line and headers included, in place of the rest."""
 
 
 @dataclass
@@ -92,6 +97,11 @@ class Handler(BaseHTTPRequestHandler):
         script = self.server.script
         script.asked.append((self.path, dict(self.headers)))
         reply = script.replies.get(self.path, Reply(b"no such page", 404))
+        if reply.act is not None:
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                reply.act(self.wfile)
+            return
         if reply.failures:
             self.head(reply.failures.pop(0), {"Content-Length": "0"})
             return
@@ -101,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         if reply.cut_after is not None:
             body, reply.cut_after = body[: reply.cut_after], None
             self.close_connection = True
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # who asked may have seen enough
+            self.wfile.write(body)
 
     def start_of(self, reply: Reply) -> int:
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -116,9 +127,9 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
         if reply.length:
-            return {**headers, "Content-Length": str(end - start)}
+            return {**headers, "Content-Length": str(end - start), **reply.headers}
         self.close_connection = True
-        return {**headers, "Connection": "close"}
+        return {**headers, "Connection": "close", **reply.headers}
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -145,12 +145,33 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         """Give the server time for the next piece."""
         self._due = min(self._end, time.monotonic() + PIECE_S)
 
-    def hold(self, opened: socket.socket, *, direct: bool) -> None:
-        """Watch over a connection; refuse it where a server sent us into our own network."""
+    def open(self, connect: Callable[[], socket.socket], host: str | None) -> socket.socket:
+        """Open a connection and watch over it.
+
+        Parameters
+        ----------
+        connect : callable
+        host : str, optional
+            Name of the server; None where a proxy connects to it, whose own address says nothing:
+            then only a server that is named by its number is known to be in here.
+        """
+        if host is None:
+            self._judge(names_inner(self._place))
+        elif self._origin_is_inner is False:  # before anything is sent there
+            self._judge(any(map(is_inner, _addresses(host))))
+        opened = connect()
         # A second handle: encryption takes the first one away.
         self._sockets.append(opened.dup())
-        # A proxy's address says nothing of the server's: then only what the addresses say counts.
-        inner = is_inner(str(opened.getpeername()[0])) if direct else names_inner(self._place)
+        if host is not None:
+            try:
+                self._judge(is_inner(str(opened.getpeername()[0])))
+            except OSError:
+                opened.close()
+                raise
+        return opened
+
+    def _judge(self, inner: bool) -> None:
+        """Refuse to go on where a server out there sent us into our own network."""
         if self._origin_is_inner is None:
             self._origin_is_inner = inner
         elif inner and not self._origin_is_inner:
@@ -213,11 +234,11 @@ def _pools(line: _Line, *, direct: bool) -> dict[str, type[urllib3.HTTPConnectio
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _held(super()._new_conn())
+            return line.open(super()._new_conn, self.host if direct else None)
 
     class Encrypted(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _held(super()._new_conn())
+            return line.open(super()._new_conn, self.host if direct else None)
 
     class PlainPool(urllib3.HTTPConnectionPool):
         ConnectionCls = Plain
@@ -225,15 +246,11 @@ def _pools(line: _Line, *, direct: bool) -> dict[str, type[urllib3.HTTPConnectio
     class EncryptedPool(urllib3.HTTPSConnectionPool):
         ConnectionCls = Encrypted
 
-    def _held(opened: socket.socket) -> socket.socket:
-        try:
-            line.hold(opened, direct=direct)
-        except OSError:
-            opened.close()
-            raise
-        return opened
-
     return {"http": PlainPool, "https": EncryptedPool}
+
+
+def _addresses(host: str) -> set[str]:
+    return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
 
 
 class _NoAuth(AuthBase):

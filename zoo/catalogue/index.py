@@ -78,6 +78,8 @@ def read_entry(path: Path) -> ZooEntry:
 
 def read_any_entry(path: Path) -> ZooEntry:
     """The entry in a JSON file of any name."""
+    if not path.is_file():
+        raise ZooError(f"{path} is no file; give the JSON file of an entry")
     if path.stat().st_size > MAX_ENTRY_BYTES:
         raise ZooError(
             f"{path} has {path.stat().st_size} bytes, an entry at most {MAX_ENTRY_BYTES}: "

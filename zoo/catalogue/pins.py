@@ -13,6 +13,7 @@ from unifmir.atomic import write_text
 from unifmir.errors import ZooError
 from unifmir.json_values import JsonValues, read_values
 from unifmir.zoo.catalogue import directories
+from unifmir.zoo.catalogue.schema import FileName, Sha256
 
 Origin = Literal["download", "file"]
 
@@ -21,8 +22,8 @@ Origin = Literal["download", "file"]
 class Pin(JsonValues):
     """One file as it was when it first came."""
 
-    filename: str
-    sha256: str
+    filename: FileName
+    sha256: Sha256
     size_bytes: int
     source: str
     """Address, or the name of the user's file."""

@@ -16,7 +16,10 @@ from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, zenodo_address
 WEIGHTS = ("*.pt", "*.pth", "*.safetensors")
 """Names of files that may be checkpoints, where an entry does not say."""
 
-_CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):[0-9a-f]{32,128}")
+MAX_FILES = 10_000
+MAX_NAME = 500
+_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+"""Hexadecimal digits of a checksum, by its algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +92,38 @@ def safe_name(name: str) -> str:
 
 def _listing(document: Any, record: str) -> dict[str, tuple[int | None, str | None]]:
     """Size and checksum by file name of a record as Zenodo's API describes it."""
-    try:
-        return {
-            str(file["key"]): (_size(file.get("size")), _checksum(file.get("checksum")))
-            for file in document["files"]
-        }
-    except (KeyError, TypeError, AttributeError) as error:
+    files = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ZooError(
             f"{record} does not describe a Zenodo record with files; is {ZENODO_VARIABLE} right?"
-        ) from error
+        )
+    if len(files) > MAX_FILES:
+        raise ZooError(f"{record} lists {len(files)} files, expected at most {MAX_FILES}")
+    found: dict[str, tuple[int | None, str | None]] = {}
+    for file in files:
+        key, size, checksum = (file.get(name) for name in ("key", "size", "checksum"))
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME or not key.isprintable():
+            raise ZooError(_odd(record, "key", key, f"a name of at most {MAX_NAME} letters"))
+        if key in found:
+            raise ZooError(f"{record} lists {key} twice")
+        if size is not None and (type(size) is not int or not 0 <= size < 2**63):
+            raise ZooError(_odd(record, f"size of {key}", size, "a number of bytes"))
+        if checksum is not None and not _is_checksum(checksum):
+            expected = "an algorithm and hexadecimal digits, as md5:0123..."
+            raise ZooError(_odd(record, f"checksum of {key}", checksum, expected))
+        found[key] = (size, checksum)
+    return found
 
 
-def _size(value: Any) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+def _odd(record: str, what: str, value: Any, expected: str) -> str:
+    return (
+        f"{record} does not describe a Zenodo record: the {what} is {value!r:.80}, expected "
+        f"{expected}"
+    )
 
 
-def _checksum(value: Any) -> str | None:
-    return value if isinstance(value, str) and _CHECKSUM.fullmatch(value) else None
+def _is_checksum(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    algorithm, _, digits = value.partition(":")
+    return len(digits) == _DIGITS.get(algorithm) and re.fullmatch("[0-9a-f]+", digits) is not None
