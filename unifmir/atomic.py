@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unifmir.output_place import written_to
+
 PREFIX = ".unifmir-partial-"
 """Start of every unfinished name, so that a killed run's leftovers can be told and removed."""
 
@@ -18,19 +20,20 @@ def writing(path: Path) -> Iterator[Path]:
     A kill at any moment leaves the old file or the new one. On an exception the temporary
     file is removed and `path` is untouched. Missing parent folders are created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: several writers choose their format by it.
-    handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept: several writers choose their format by it.
+        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        aside = Path(name)
+        try:
+            yield aside
+            aside.chmod(0o666 & ~_umask())
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,12 +48,13 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
     Files built in it can be renamed into `parent` one by one: same file system.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with written_to(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from unifmir.atomic import PREFIX, write_text
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
+from unifmir.output_place import has_links, written_to
 
 
 class StagedOutput:
@@ -51,15 +52,16 @@ class StagedOutput:
         bool
             Whether something was found and kept.
         """
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        self._undo_replacement()
-        if resume and self._noted().get("plan") == self._plan and self.path.exists():
-            return True
-        self.discard()
-        facts = create(self.path)
-        # The note is the sign that the output was created completely.
-        write_text(self._note, json.dumps({"plan": self._plan, "facts": facts}))
-        return False
+        with written_to(self.target):
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self._undo_replacement()
+            if resume and self._noted().get("plan") == self._plan and self._is_ours():
+                return True
+            self.discard()
+            facts = create(self.path)
+            # The note is the sign that the output was created completely.
+            write_text(self._note, json.dumps({"plan": self._plan, "facts": facts}))
+            return False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -73,9 +75,10 @@ class StagedOutput:
         A folder cannot be replaced in one step: between two renames the old one lies aside, and
         the next run puts it back if this one was killed just there.
         """
-        if self.target.is_dir() and not self.target.is_symlink():
-            self.target.rename(self._replaced)
-        self.path.replace(self.target)
+        with written_to(self.target):
+            if self.target.is_dir() and not self.target.is_symlink():
+                self.target.rename(self._replaced)
+            self.path.replace(self.target)
         self._note.unlink(missing_ok=True)
         _remove(self._replaced)
 
@@ -83,6 +86,14 @@ class StagedOutput:
         """Delete what lies aside."""
         self._note.unlink(missing_ok=True)
         _remove(self.path)
+
+    def _is_ours(self) -> bool:
+        """Whether there is an unfinished output that leads nowhere else.
+
+        It has a name that can be known, in a folder that others may have filled: what is written
+        through a link that lies there, or into another name of a file, would change that file.
+        """
+        return os.path.lexists(self.path) and not has_links(self.path)
 
     def _undo_replacement(self) -> None:
         if not self._replaced.exists():

@@ -61,12 +61,16 @@ class Answer:
         """
         # As sent: what a server compresses though it was asked not to may unpack to anything.
         stream = self._response.raw.stream(PIECE_BYTES, decode_content=False)
+        fresh = 0
         while True:
             with self._line.told(self.url):
                 piece = next(stream, None)
             if piece is None:
                 return
-            self._line.extend()
+            fresh += len(piece)
+            if fresh >= PIECE_BYTES:  # chunks may be of one byte
+                self._line.extend()
+                fresh = 0
             yield piece
 
 

@@ -7,7 +7,9 @@ anything but the server's own checksum. It is recorded, and every later file mus
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
@@ -24,7 +26,7 @@ class Pin(JsonValues):
 
     filename: FileName
     sha256: Sha256
-    size_bytes: int
+    size_bytes: Annotated[int, Field(ge=0, lt=2**63)]
     source: str
     """Address, or the name of the user's file."""
     added: str
@@ -58,9 +60,11 @@ def _read(model_id: str) -> dict[Origin, Pin]:
     path = pins_file(model_id)
     if not path.exists():
         return {}
+    if not path.is_file():
+        raise ZooError(f"{path} is no file; move it away: the model's file is then pinned anew")
     try:
         return read_values(_PinsFile, json.loads(path.read_text("utf-8"))).pins
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ZooError(
             f"{path} is damaged, or of a newer unifmir ({error}); move it away: the file is then "
             "pinned anew at the next pull"

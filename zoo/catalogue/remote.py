@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import transfer
 from unifmir.zoo.catalogue.schema import UrlSource, ZenodoSource
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, zenodo_address
+from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, checked_address, zenodo_address
 
 WEIGHTS = ("*.pt", "*.pth", "*.safetensors")
 """Names of files that may be checkpoints, where an entry does not say."""
@@ -48,7 +48,7 @@ def find_remote_file(source: ZenodoSource | UrlSource) -> RemoteFile:
         If the record is not there, or none of its files or several fit.
     """
     if isinstance(source, UrlSource):
-        name = unquote(urlsplit(source.url).path)
+        name = unquote(urlsplit(checked_address(source.url)).path)
         return RemoteFile(source.url, safe_name(name))
     # The address of a file is built here and not taken from the listing, which names zenodo.org
     # also when a mirror serves it.

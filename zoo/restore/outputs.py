@@ -1,18 +1,20 @@
 """Files to restore, and the names of their results."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unifmir.atomic import PREFIX
-from unifmir.errors import ImageError, UnifmirError
+from unifmir.errors import ImageError, OutputError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr, zarr_at_address
 from unifmir.images.zarr import is_zarr
+from unifmir.output_place import InputPlaces, require_fitting_name
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ KINDS = {"tiff": TIFF, "zarr": ZARR}
 """Choices of a format -> end of the name."""
 WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".ome.zarr", ".zarr", ".png")
 """Ends of names of files that `out` may name."""
+_AROUND = len(f"{PREFIX}.journal") + 16
+"""Bytes that names beside a result have more, and those of locks."""
 _NOT_WRITTEN = (".jpg", ".jpeg", ".h5", ".hdf5", ".npy", ".btf", ".ozx", ".zip")
 PixelChoice = Literal["float32", "input"]
 """Pixels of results: real numbers, or those of the image, rounded."""
@@ -177,13 +181,13 @@ def plan_jobs(
         for source, target in zip(sources, targets, strict=True)
     ]
     skipped = [job for job in jobs if skip_existing and job.target.exists()]
-    resolved = {job.source.resolve() for job in jobs if job not in skipped}
     taken: dict[Path, Path] = {}
+    places = InputPlaces(sources)
     kept = []
     for job in (job for job in jobs if job not in skipped):
         try:
-            _check(job, resolved, taken, overwrite)
-        except ImageError as error:
+            _check(job, places, taken, overwrite)
+        except (ImageError, OutputError) as error:
             refused.append(RefusedFile(job.source, error))
         else:
             taken[job.target.resolve()] = job.source
@@ -306,21 +310,22 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
     return [field for path in images for field in fields_of(path) or [path]]
 
 
-def _check(
-    job: Job, sources: Collection[Path], taken: Mapping[Path, Path], overwrite: bool
-) -> None:
+def _check(job: Job, places: InputPlaces, taken: Mapping[Path, Path], overwrite: bool) -> None:
+    require_fitting_name(job.target, _AROUND)
     target = job.target.resolve()
     if target in taken:
         raise ImageError(
             f"{taken[target].name} and {job.source.name} would both become {target.name}: "
             "restore them one by one, with another --out"
         )
-    if target in sources:
-        raise ImageError(
-            f"{job.source}: its result would replace {job.target}, which is to be restored too; "
-            "choose another --out"
-        )
-    if target.exists() and not overwrite:
+    # A file of several that hold one image is an input too.
+    parts = image_set(job.source) if target.exists() and "tif" in image_suffix(job.source) else ()
+    try:
+        places.require_other(job.target)
+        InputPlaces(parts).require_other(job.target)
+    except OutputError as error:
+        raise ImageError(f"{job.source}: {error}") from error
+    if os.path.lexists(job.target) and not overwrite:
         raise ImageError(
             f"{job.source}: {target} exists: replace it (--overwrite), leave such images out "
             "(--skip-existing), or choose another --out"
