@@ -25,7 +25,7 @@ _ADVICE = {
     errno.ELOOP: "its links lead in a circle: choose another name",
     errno.EIO: "the disk does not take it: write to another disk",
 }
-"""What to do, by the number of the error that writing can end with."""
+"""Advice by the number of the error that writing can end with."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def require_fitting_name(path: Path, around: int) -> None:
 
 
 class InputPlaces:
-    """Where inputs lie, in whatever spelling: links and other names of one file are looked through.
+    """Places of inputs in whatever spelling: links and other names of one file are looked through.
 
     Parameters
     ----------
