@@ -50,8 +50,12 @@ class Scaling:
             restored = np.clip(restored, 0.0, 1.0)
         if self.low == 0.0 and self.span == 1.0:
             return restored.copy()
-        # float64: span and low may differ by more than float32's 7 digits (offset cameras).
-        return _in_pieces(restored, lambda piece: piece * np.float64(self.span) + self.low)
+
+        def back(piece: Shaped[np.ndarray, " pixels"], out: Float32[np.ndarray, " pixels"]) -> None:
+            # float64: span and low may differ by more than float32's 7 digits (offset cameras).
+            np.add(piece * np.float64(self.span), self.low, out=out, casting="same_kind")
+
+        return _in_pieces(restored, back)
 
 
 def normalize(
@@ -129,24 +133,25 @@ def scaling_between(
 def scaled(values: Shaped[np.ndarray, "*axes"], scaling: Scaling) -> Float32[np.ndarray, "*axes"]:
     """(values - low) / span as float32, limited to [0, 1] where the scaling says so."""
 
-    def scale(piece: Shaped[np.ndarray, " pixels"]) -> Shaped[np.ndarray, " pixels"]:
+    def scale(piece: Shaped[np.ndarray, " pixels"], out: Float32[np.ndarray, " pixels"]) -> None:
         wide = piece.astype(np.result_type(piece.dtype, np.float32), copy=False)
-        found = ((wide - scaling.low) / scaling.span).astype(np.float32, copy=False)
-        return found.clip(0.0, 1.0) if scaling.clip else found
+        np.divide(wide - scaling.low, scaling.span, out=out, casting="same_kind")
+        if scaling.clip:
+            out.clip(0.0, 1.0, out=out)
 
     return _in_pieces(values, scale)
 
 
 def _in_pieces(
     values: Shaped[np.ndarray, "*axes"],
-    function: Callable[[Shaped[np.ndarray, " pixels"]], Shaped[np.ndarray, " pixels"]],
+    function: Callable[[Shaped[np.ndarray, " pixels"], Float32[np.ndarray, " pixels"]], None],
 ) -> Float32[np.ndarray, "*axes"]:
-    """A function of each pixel, whose steps stay in the processor's cache."""
+    """A function of each pixel, whose steps stay in the processor's cache; it fills its second."""
     found: FloatImage = np.empty(values.shape, np.float32)
     given, taken = values.reshape(-1), found.reshape(-1)
     for start in range(0, given.size, PIECE_PX):
         piece = slice(start, start + PIECE_PX)
-        taken[piece] = function(given[piece])
+        function(given[piece], taken[piece])
     return found
 
 

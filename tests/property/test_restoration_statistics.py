@@ -13,7 +13,7 @@ from tests.helpers.restoration_cases import CountingSource
 from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.normalize import Scaling, normalize
-from unifmir.restoration import resampling
+from unifmir.restoration import percentiles, resampling
 from unifmir.restoration.percentiles import measure_range, normalize_part, statistics
 from unifmir.restoration.resampling import StackView, block_boxes
 from unifmir.tasks import TASKS
@@ -73,6 +73,14 @@ def test_many_equal_values_and_few_others():
     values = np.concatenate([np.zeros(5000), np.full(7, 3.25), [-1e30, 1e-30]]).astype("f4")
     found = statistics(lambda: [values], (99.8, 99.9, 0.0))
     np.testing.assert_array_equal(found.percentiles, np.percentile(values, (99.8, 99.9, 0.0)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_pixels_are_counted_in_pieces_of_any_size(dtype, monkeypatch):
+    image = np.random.default_rng(4).integers(0, 120, (50, 61)).astype(dtype)
+    monkeypatch.setattr(percentiles, "PIECE_PX", 97)
+    found = statistics(lambda: (image[:20], image[20:]), (0.0, 2.0, 50.0, 99.8, 100.0))
+    assert found.percentiles == tuple(np.percentile(image, (0.0, 2.0, 50.0, 99.8, 100.0)))
 
 
 def test_the_brightest_pixel_scales_a_light_field():

@@ -16,7 +16,7 @@ from unifmir.images.base import Source
 from unifmir.interfaces import interface_of
 from unifmir.normalize import FloatImage
 from unifmir.restoration.base import Predictor
-from unifmir.restoration.geometry import Box, Size, whole_box
+from unifmir.restoration.geometry import Box, Size, X, Y, Z, size_of, slices, whole_box
 from unifmir.restoration.intensity_line import BlockSums, IntensityLine, block_sums, fit_line
 from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.low_frequencies import ImagePart, low_frequencies
@@ -30,6 +30,10 @@ SHARE = 8
 """Parts of an image, too large to be kept, of which one is restored to find the lines."""
 MOST_VOXELS = 2**20
 """Voxels of the image that are restored to find the lines, at most."""
+BAND_VOXELS = 2**20
+"""Voxels of a result that are brought back at a time: 4 MiB of float32."""
+LEAST_ROWS = 64
+"""Rows of them at least: low frequencies are made of a dozen more on each side."""
 PIECE = (64, 128, 128)
 """Planes, rows and columns of a piece of them; one plane where planes are restored one by one."""
 
@@ -128,15 +132,35 @@ def restore_box(
     if not plan.adds_low_frequencies:
         return unclipped.invert(slope * held.restored.read(box) + shift)
     # What is read is in memory from here on: the network runs once.
-    wanted = held.sampling.restored_box(box)
-    part = ImagePart(held.restored.read(wanted), wanted, held.restored.size)
-    field = held.sampling.field_box(box)
-    around = held.sampling.around(field)
-    restored, raw = held.pair(around, part)
-    left = ImagePart(raw - (slope * restored + shift), around, held.sampling.recorded)
-    low = low_frequencies(left, field, held.sampling.sigma_px)
-    added = Resampled(low, held.sampling.to_result).read(box)
-    return unclipped.invert(slope * part.read(box) + shift + added)
+    sampling = held.sampling
+    wanted, around = sampling.restored_box(box), sampling.around(sampling.field_box(box))
+    restored = ImagePart(held.restored.read(wanted), wanted, held.restored.size)
+    inside = replace(held, raw=ImagePart(held.raw.read(around), around, held.raw.size))
+    result = np.empty(size_of(box), np.float32)
+    for band in _bands(box):
+        field = sampling.field_box(band)
+        around = sampling.around(field)
+        below, left = inside.pair(around, restored)
+        left -= _on_line(below, slope, shift)
+        low = low_frequencies(ImagePart(left, around, sampling.recorded), field, sampling.sigma_px)
+        brought = _on_line(restored.read(band), slope, shift)
+        brought += Resampled(low, sampling.to_result).read(band)
+        result[slices(band, box)] = unclipped.invert(brought)
+    return result
+
+
+def _on_line(restored: FloatImage, slope: np.float32, shift: np.float32) -> FloatImage:
+    found: FloatImage = slope * restored
+    found += shift
+    return found
+
+
+def _bands(box: Box) -> Iterator[Box]:
+    """Rows of a box, so few that what is computed of them stays in the processor's cache."""
+    depth, _, width = size_of(box)
+    (first, last), rows = box[Y], max(LEAST_ROWS, BAND_VOXELS // (depth * width))
+    for start in range(first, last, rows):
+        yield box[Z], (start, min(last, start + rows)), box[X]
 
 
 def pieces(times: int, size: Size, depth: int, count: int) -> Iterator[tuple[int, Box]]:

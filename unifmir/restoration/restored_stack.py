@@ -58,11 +58,11 @@ class RestoredStack:
         return self.t, self.c, self.plan.scalings[self.t][self.c], self.plan.tile_shape
 
     def _computed(self, box: Box) -> FloatImage:
-        levels = self.plan.levels
-        total = np.zeros(1, dtype=np.float32)
-        for level in levels:
-            total = total + self._at(level).read(box)
-        return total / np.float32(len(levels)) if len(levels) > 1 else total
+        first, *others = (self._at(level) for level in self.plan.levels)
+        total: FloatImage = first.read(box)
+        for level in others:
+            total = total + level.read(box)
+        return total / np.float32(1 + len(others)) if others else total
 
     def _at(self, level: Level) -> View:
         """The result at one sampling, brought to the wanted one."""

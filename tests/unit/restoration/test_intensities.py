@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import (
@@ -19,7 +20,7 @@ from tests.helpers.restoration_cases import (
 from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.normalize import FloatImage, Scaling
-from unifmir.restoration import tile_plan
+from unifmir.restoration import intensities, tile_plan
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import (
     RestorationProgress,
@@ -27,6 +28,7 @@ from unifmir.restoration.executor import (
     restore_array,
     restore_tile,
 )
+from unifmir.restoration.geometry import slices
 from unifmir.restoration.intensities import pieces, with_lines
 from unifmir.restoration.intensity_line import block_sums, fit_line
 from unifmir.restoration.journal import Journal
@@ -176,6 +178,34 @@ def test_low_frequencies_assume_nothing_beyond_the_edges():
     box = ((0, 1), (0, 20), (0, 20))
     low = low_frequencies(ImagePart(ramp, box, (1, 20, 20)), box, 4.0)
     np.testing.assert_allclose(low.values, 7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(2, 70, 90), (1, 7, 100), (3, 40, 5)])
+def test_low_frequencies_are_those_of_a_gaussian_with_mirrored_edges(size):
+    image = np.random.default_rng(2).normal(size=size).astype(np.float32)
+    whole = ((0, size[0]), (0, size[1]), (0, size[2]))
+    # To three standard deviations, as SciPy rounds them.
+    expected = gaussian_filter(image, (0, 4.0, 4.0), mode="reflect", truncate=3.0)
+    at_once = low_frequencies(ImagePart(image, whole, size), whole, 4.0).values
+    np.testing.assert_allclose(at_once, expected, atol=1e-6)
+    # A part whose surroundings end at the image's edge on one side, and are cut on the other.
+    z, y, x = size
+    box = ((0, z), (0, min(y, 25)), (max(0, x - 31), x))
+    around = ((0, z), (0, min(y, 37)), (max(0, x - 43), x))
+    part = ImagePart(image[slices(around)], around, size)
+    found = low_frequencies(part, box, 4.0).values
+    np.testing.assert_allclose(found, expected[slices(box)], atol=1e-6)
+
+
+@pytest.mark.parametrize(("task", "known"), [("sr", {}), ("isotropic", {"z_factor": 2.5})])
+def test_rows_brought_back_in_bands_are_those_of_the_whole(large, task, known, monkeypatch):
+    image, predictor = picture(SHAPES[task]), predictor_of(small(task))
+    options = options_for(task, intensity="local", **known)
+    whole = restore_array(image, predictor, options=options)
+    monkeypatch.setattr(intensities, "BAND_VOXELS", 1)
+    monkeypatch.setattr(intensities, "LEAST_ROWS", 37)
+    in_bands = restore_array(image, predictor, options=options)
+    assert seam_over_range(whole, in_bands) <= 1e-6
 
 
 @pytest.mark.parametrize("intensity", ["matched", "local"])
