@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 import torch
 
 import unifmir
-from tests.compat.packages import network
+from tests.compat.packages import TINY, network
+from tests.golden.weights import filled
 from unifmir.checkpoint.saving import save
+from unifmir.config import BodyConfig
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
@@ -25,6 +28,7 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.runtimes.torchscript import load_torchscript
+from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 
@@ -51,6 +55,17 @@ PACKAGED = (
     *TOGETHER,
 )
 """The same after a package, which takes in the reports of those before it: it knows none."""
+
+
+USUAL = replace(TINY, body=BodyConfig(embed_dim=12, depths=(2, 1), num_heads=(2, 2), mlp_hidden=24))
+"""Windows of 8 pixels in two groups of blocks, as the published networks have them."""
+
+
+def usual(task: str) -> Network:
+    """A single-task network of `USUAL`."""
+    module = build(USUAL.single(task))
+    module.load_state_dict(filled(module.state_dict(), seed=0))
+    return module
 
 
 @cache
@@ -123,9 +138,9 @@ class ExporterContract:
 
     @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=pytest.mark.slow)])
     @classmethod
-    def single(cls, request: pytest.FixtureRequest, tiny_single: Single) -> Single:
+    def single(cls, request: pytest.FixtureRequest) -> Single:
         """Function from a task to a single-task network."""
-        return network if request.param == "small" else tiny_single
+        return network if request.param == "small" else usual
 
     @pytest.fixture(scope="class")
     @classmethod

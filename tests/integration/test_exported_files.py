@@ -1,8 +1,5 @@
 """Exported files as their users meet them: NumPy alone, no gradients, any size, nobody made up."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,27 +146,3 @@ def test_the_command_names_only_whom_the_user_gave(checkpoint, tmp_path, monkeyp
     assert [one["name"] for one in rdf["packaged_by"]] == ["Bo"]
     assert rdf["maintainers"] == [{"github_user": "ada-hub"}]
     assert users == [[], ["ada-hub"]]
-
-
-@pytest.mark.slow  # the library's own command, as a consumer runs it
-@pytest.mark.parametrize("task", TASKS)
-def test_the_plain_command_of_the_library_passes_without_a_network(task, tmp_path):
-    save(network(task), tmp_path / "tiny.safetensors")
-    command = ["export", "--checkpoint", str(tmp_path / "tiny.safetensors"), "--task", task]
-    made = CliRunner().invoke(app, [*command, "--format", "bioimageio", "--out", str(tmp_path)])
-    assert made.exit_code == 0, made.stderr
-    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    lower = {name.lower(): value for name, value in nowhere.items()}
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("bioimageio"),
-            "test",
-            tmp_path / f"unifmir-{task}.bioimageio.zip",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, **nowhere, **lower, "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

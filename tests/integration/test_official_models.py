@@ -6,6 +6,9 @@ machine stands in for Zenodo.
 
 import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from safetensors.torch import load_file as load_safetensors
 from typer.testing import CliRunner, Result
 
 import unifmir
+from tests.compat.packages import network as smallest
 from tests.golden.weights import filled
 from tests.helpers.checkpoint_files import same_weights
 from tests.helpers.script_archives import (
@@ -152,9 +156,9 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tiny_
     ],
 )
 def test_a_small_official_model_is_exported_for_other_programs_in_one_command(
-    model_id, formats, server, tiny_single, tmp_path
+    model_id, formats, server, tmp_path
 ):
-    network = tiny_single(find(model_id).task)
+    network = smallest(find(model_id).task)
     archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
     offer(server, model_id, packaged(edited(archive, as_old_torch)), tmp_path)
     loaded = unifmir.load(model_id)
@@ -173,6 +177,22 @@ def test_a_small_official_model_is_exported_for_other_programs_in_one_command(
     if "bioimageio" in made:
         with zipfile.ZipFile(made["bioimageio"]) as package:
             assert model_id in package.read("rdf.yaml").decode("utf-8")
+        check_plain_command(made["bioimageio"], tmp_path)
+
+
+def check_plain_command(package: Path, folder: Path) -> None:
+    """The library's own command, as a consumer runs it, passes without a network."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    lower = {name.lower(): value for name, value in nowhere.items()}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("bioimageio"), "test", package],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **nowhere, **lower, "XDG_CACHE_HOME": str(folder / "cache")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_single):
