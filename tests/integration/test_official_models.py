@@ -133,8 +133,8 @@ def check_one_command_each(model_id: str, network: Network, tmp_path: Path) -> N
     "model_id",
     [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OFFICIAL],
 )
-def test_a_small_official_model_goes_in_one_command_each(model_id, server, tiny_single, tmp_path):
-    network = tiny_single(find(model_id).task)
+def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_path):
+    network = smallest(find(model_id).task)
     if network.task == "projection":  # the official file has the body residual
         network.denoise.body_residual = True
     archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
