@@ -83,7 +83,7 @@ class InputPlaces:
     """
 
     def __init__(self, inputs: Iterable[Path]) -> None:
-        found = {path.resolve(): path for path in inputs}
+        found = {real_path(path): path for path in inputs}
         self._at = found
         self._above = {folder: path for there, path in found.items() for folder in there.parents}
         self._known = {_identity(path): path for path in found.values()}
@@ -96,7 +96,7 @@ class InputPlaces:
         OutputError
             With the input.
         """
-        there = path.resolve()
+        there = real_path(path)
         # The identity also tells names apart that differ in case on disks that do not.
         same = self._at.get(there) or self._above.get(there)
         if (identity := _identity(path)) is not None:
@@ -123,6 +123,12 @@ def has_links(path: Path) -> bool:
                 elif entry.stat(follow_symlinks=False).st_nlink > 1:
                     return True
     return False
+
+
+def real_path(path: Path) -> Path:
+    """The path without links, as far as they lead anywhere."""
+    # Not Path.resolve: it raises where links lead in a circle.
+    return Path(os.path.realpath(path))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -14,7 +14,8 @@ _USER = re.compile(r"(?<=[a-z0-9]:/)(/?)[^\s/\"'<>\\]*@", re.IGNORECASE)
 """Name and password in an address; also where a `Path` made its two slashes one."""
 _KEYS = "token|secret|passw|signature|credential|api_?key|access_?key|auth"
 _WORD = r"[^=&\s\"'\\]{0,40}"  # bounded: it is tried at every start
-_VALUE = re.compile(rf"([?&;]{_WORD}(?:{_KEYS}){_WORD}=)[^&#\s\"'\\<>]+", re.IGNORECASE)
+_END = r"(?=[:,.;]?(?:[&#\s\"'\\<>]|$))"
+_VALUE = re.compile(rf"([?&;]{_WORD}(?:{_KEYS}){_WORD}=)[^&#\s\"'\\<>]+?{_END}", re.IGNORECASE)
 """Value of an address that lets in whoever knows it."""
 _HEADER = re.compile(r"(authorization\W{1,4}(?:bearer|basic|token)\s+)[^\s\"',]+", re.IGNORECASE)
 HIDDEN = "***"

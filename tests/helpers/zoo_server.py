@@ -5,13 +5,15 @@ import hashlib
 import io
 import json
 import re
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from unifmir.zoo.catalogue import directories
 
@@ -36,7 +38,7 @@ class Reply:
     length: bool = True
     headers: dict[str, str] = field(default_factory=dict)
     """Further ones, or others in place of the server's own."""
-    act: Callable[[BinaryIO], None] | None = None
+    act: Callable[[BufferedIOBase], None] | None = None
     """Writes all of the answer itself, line and headers included, in place of the rest."""
 
 
@@ -76,9 +78,12 @@ class Http(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, encryption: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script = Server(f"http://127.0.0.1:{self.server_address[1]}")
+        scheme = "https" if encryption else "http"
+        self.script = Server(f"{scheme}://127.0.0.1:{self.server_address[1]}")
+        if encryption:
+            self.socket = encryption.wrap_socket(self.socket, server_side=True)
 
     def handle_error(self, *_: object) -> None:
         """Say nothing about clients that hang up: the tests make them."""
@@ -139,9 +144,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(encryption: ssl.SSLContext | None = None) -> Iterator[Server]:
     """The server, running meanwhile."""
-    http = Http()
+    http = Http(encryption)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

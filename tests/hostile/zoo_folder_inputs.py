@@ -24,15 +24,16 @@ def pin(**changes: Any) -> dict[str, Any]:
 def pins() -> Iterator[tuple[str, Given]]:
     place = f"pins/{PLANARIA}.json"
     secret = hashlib.sha256(SECRET).hexdigest()
+    odd: dict[str, list[Any]] = {
+        "filename": [None, 3, [], "", "..", "/etc/passwd", "a/b", "a\0b", "\x1b[2J", "a" * 200],
+        "sha256": [None, 3, "", "0" * 63, "g" * 64, "0" * 64 + "\n"],
+        "size_bytes": [None, "3", 1.5, True, 10**400, [3]],
+        "source": [None, 3, [], {}],
+        "added": [None, 3, {}],
+    }
     documents: dict[str, Any] = {
         f"{name} is {value!r:.30}": pin(**{name: value})
-        for name, values in {
-            "filename": [None, 3, [], "", "..", "/etc/passwd", "a/b", "a\0b", "\x1b[2J", "a" * 200],
-            "sha256": [None, 3, "", "0" * 63, "g" * 64, "0" * 64 + "\n"],
-            "size_bytes": [None, "3", 1.5, True, 10**400, [3]],
-            "source": [None, 3, [], {}],
-            "added": [None, 3, {}],
-        }.items()
+        for name, values in odd.items()
         for value in values
     }
     documents |= {

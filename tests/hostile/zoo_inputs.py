@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import pytest
 
@@ -20,14 +21,14 @@ from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.zoo_server import FILE, PLANARIA, RECORD, Reply, Server, serving
 from unifmir.zoo.catalogue import adding, connection, directories, index, pull, transfer
 from unifmir.zoo.catalogue.schema import parse_entry
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
+from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, is_inner
 
 RIGHT = bytes(range(256)) * 300
 """The model's file, 77 kB; small, as what is served is not loaded here."""
 MD5 = hashlib.md5(RIGHT).hexdigest()
 VICTIM = "../../../../victim/precious.txt"
 """The precious file, as seen from a model's folder in the user's folder or the cache."""
-LIMITS = {
+LIMITS: dict[Any, dict[str, Any]] = {
     transfer: {"BACKOFF_S": 0.0, "ATTEMPTS": 2, "MAX_BYTES": 3_000_000, "LISTING_S": 0.6},
     connection: {"PIECE_S": 0.3, "TIMEOUT_S": (0.3, 0.3)},
 }
@@ -73,7 +74,7 @@ def served(content: bytes = RIGHT, **reply: Any) -> dict[str, Reply]:
 
 
 def listings() -> Iterator[tuple[str, Given]]:
-    keys = [
+    keys: list[Any] = [
         None, 3, True, [], {}, "", "a" * 600 + ".pt", VICTIM, "/etc/passwd.pt", "..", "C:\\x.pt",
         ".partial", ".lock", "x\0.pt", "\x1b[2J.pt", "a\nb.pt", "gpj.\u202etp.pt", "\ud800.pt",
         "model_best.pt/../../x.pt", "model_best.pt?x=1", "%2e%2e%2fx.pt",
@@ -109,7 +110,8 @@ def listings() -> Iterator[tuple[str, Given]]:
     one = listing()["files"][0]
     yield "a file listed twice", Given(record({"files": [one, {**one, "size": 3}]}))
     yield "many files", Given(record({"files": [{"key": f"{n}.bin"} for n in range(20_000)]}))
-    for top in (None, 3, "files", [], {}, [listing()], True):
+    odd = (None, 3, "files", [], {}, [listing()], True)
+    for top in odd:
         yield f"document {top!r:.20}", Given(record(top))
     texts = {
         "deep list": b'{"files": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
@@ -150,10 +152,10 @@ def contents() -> Iterator[tuple[str, Given]]:
     yield "right file", Given(served(), right=(RIGHT,))
     yield "right file, no length", Given(served(length=False), right=(RIGHT,))
     lengths = ["-1", "0", "1", "99999999", "9" * 5000, "abc", "0x10", "1e3", "\xb2", "77, 78", " "]
-    for length in lengths:
-        reply = served(headers={"Content-Length": length}, length=True)
+    for number in lengths:
+        reply = served(headers={"Content-Length": number}, length=True)
         # Without a length that can be read the bytes are those, up to the end.
-        yield f"Content-Length {length:.12}", Given(reply, right=(RIGHT,))
+        yield f"Content-Length {number:.12}", Given(reply, right=(RIGHT,))
     for status in (100, 204, 206, 300, 304, 400, 401, 403, 407, 410, 416, 418, 451, 500, 599, 999):
         right_after = (RIGHT,) if status in (206,) else ()
         yield f"status {status}", Given(served(status=status), right=right_after)
@@ -213,12 +215,12 @@ def answers() -> Iterator[tuple[str, Given]]:
             yield f"{where}: {name}", Given({**record(listing()), path: Reply(act=parts)})
 
 
-def written(parts: Iterable[bytes], out: BinaryIO) -> None:
+def written(parts: Iterable[bytes], out: BufferedIOBase) -> None:
     for part in parts:
         out.write(part)
 
 
-def dripped(start: bytes, more: bytes, pause: float, out: BinaryIO) -> None:
+def dripped(start: bytes, more: bytes, pause: float, out: BufferedIOBase) -> None:
     """Write on and on, for longer than anybody should listen."""
     out.write(start)
     end = time.monotonic() + 8
@@ -328,10 +330,10 @@ def give(given: Given, room: Room) -> bytes:
             source = {n: v.replace("{server}", server.url) for n, v in given.source.items()}
             document = entry.model_dump(mode="json") | {"source": source}
             entry = parse_entry(json.dumps(document), "x")
-        path = pull.local_file(entry)
-        if not path.resolve().is_relative_to(room.out.resolve()):
-            return b"outside: " + str(path).encode()
-        return path.read_bytes()
+        there = pull.local_file(entry)
+        if not there.resolve().is_relative_to(room.out.resolve()):
+            return b"outside: " + str(there).encode()
+        return there.read_bytes()
 
 
 def _limited(patch: pytest.MonkeyPatch, given: Given, room: Room, server: Server) -> None:
@@ -343,8 +345,7 @@ def _limited(patch: pytest.MonkeyPatch, given: Given, room: Room, server: Server
         for name, value in values.items():
             patch.setattr(module, name, value)
     if given.outside:
-        really: Callable[[str], bool] = connection.is_inner
-        patch.setattr(connection, "is_inner", lambda one: one != "127.0.0.1" and really(one))
+        patch.setattr(connection, "is_inner", lambda one: one != "127.0.0.1" and is_inner(one))
 
 
 def lie(case: Case, came: bytes) -> str | None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -52,9 +53,9 @@ def test_folders_of_inputs_are_not_replaced_and_nothing_is_put_inside_one(tmp_pa
     places.require_other(tmp_path / "other.zarr" / "A" / "1")
 
 
-def sink(target):
+def sink(target, shape=(1, 1, 1, 4, 5)):
     info = ImageInfo("a", "yx", (None, None), None)
-    return create_sink(target, (1, 1, 1, 4, 5), np.dtype("uint8"), info)
+    return create_sink(target, shape, np.dtype("uint8"), info)
 
 
 @pytest.mark.parametrize("form", ["link", "hard link"])
@@ -107,6 +108,29 @@ def test_a_place_that_takes_nothing_is_told_and_nothing_half_stays(tmp_path, mon
         write_text(target, json.dumps([1]))
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def fill(target, shape):
+    made = sink(target, shape)
+    try:
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        made.write(tuple(slice(0, n) for n in shape), noise)
+        made.publish()
+    finally:
+        made.discard()
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.ome.zarr"])
+def test_a_disk_that_takes_no_more_is_told_and_nothing_half_stays(tmp_path, name):
+    shape = (1, 1, 1, 400, 500)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"{name} cannot be written: .*limit \(ulimit -f\)"):
+            fill(tmp_path / name, shape)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_place_inside_a_file_is_told(source):

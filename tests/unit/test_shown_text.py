@@ -50,6 +50,7 @@ def test_what_a_terminal_would_obey_is_written_out(text, expected):
             "https://h/a?X-Amz-Signature=abc&X-Amz-Date=1",
             "https://h/a?X-Amz-Signature=***&X-Amz-Date=1",
         ),
+        ("https://h/a?token=a:b: not there", "https://h/a?token=***: not there"),
         ("https://h/a?api_key=abc", "https://h/a?api_key=***"),
         ("'Authorization': 'Bearer abc'", "'Authorization': 'Bearer ***'"),
         ("https://host/people@work?x=1", "https://host/people@work?x=1"),

@@ -10,6 +10,7 @@ import numpy as np
 from unifmir.images.base import ImageInfo, Pixels, Region, Shape, check_output, check_values
 from unifmir.images.layout import Layout
 from unifmir.images.staged_output import StagedOutput, check_space, staging_plan, sync_file
+from unifmir.output_place import written_to
 
 _CHUNK_BYTES = 4 * 2**20
 
@@ -74,6 +75,10 @@ class PlanesSink:
     def write(self, region: Region, values: Pixels) -> None:
         """Write intensities to a region."""
         check_values(region, values, self.shape, self.dtype)
+        with written_to(self.path):
+            self._write(region, values)
+
+    def _write(self, region: Region, values: Pixels) -> None:
         filed = np.ascontiguousarray(self._layout.to_file(values), dtype=self._stored)
         *outer, ys, xs = self._layout.region(region)
         *lengths, height, width = self._layout.shape
@@ -91,11 +96,12 @@ class PlanesSink:
 
     def flush(self) -> None:
         """Wait until everything written so far is on the disk."""
-        sync_file(self._staged.path)
+        with written_to(self.path):
+            sync_file(self._staged.path)
 
     def publish(self) -> None:
         """Rename into place, replacing what was there."""
-        sync_file(self._staged.path)
+        self.flush()
         self._staged.publish()
 
     def discard(self) -> None:

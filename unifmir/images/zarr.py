@@ -34,6 +34,7 @@ from unifmir.images.ngff import (
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
 from unifmir.images.staged_output import StagedOutput, staging_plan
+from unifmir.output_place import written_to
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -270,9 +271,10 @@ class ZarrSink:
     def write(self, region: Region, values: Pixels) -> None:
         """Write intensities to a region. Chunks it covers in part are read first."""
         check_values(region, values, self.shape, self.dtype)
-        if self._array is None:
-            self._array = library().open_array(store=str(self._staged.path / "0"), mode="r+")
-        self._array[self._layout.region(region)] = self._layout.to_file(values)
+        with written_to(self.path):
+            if self._array is None:
+                self._array = library().open_array(store=str(self._staged.path / "0"), mode="r+")
+            self._array[self._layout.region(region)] = self._layout.to_file(values)
 
     def flush(self) -> None:
         """Every write has ended in files that survive this process."""
@@ -282,7 +284,8 @@ class ZarrSink:
         for left in self._staged.path.rglob("*.partial"):
             left.unlink()  # chunks that a killed process had begun to write
         self._array = None
-        build_pyramid(self._staged.path, self.info, self._layout)
+        with written_to(self.path):
+            build_pyramid(self._staged.path, self.info, self._layout)
         self._staged.publish()
 
     def discard(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.images.base import Sink
+from unifmir.output_place import written_to
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
 
@@ -100,7 +101,7 @@ class Journal:
         """
         if not tiles:
             return
-        with self.path.open("ab") as file:
+        with written_to(self.path), self.path.open("ab") as file:
             file.write("".join(f"{_line(*tile)}\n" for tile in tiles.items()).encode())
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ sends a byte now and then.
 """
 
 import contextlib
+import logging
 import socket
 import ssl
 import threading
@@ -23,6 +24,7 @@ from requests.utils import get_auth_from_url
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from unifmir.errors import ZooError
+from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue.web_address import checked_address, is_inner, names_inner
 
 TIMEOUT_S = (10.0, 20.0)
@@ -33,6 +35,18 @@ PIECE_S = 20.0
 LONGEST_S = 24 * 3600.0
 """Time that an answer may take in all."""
 MAX_REDIRECTS = 5
+
+
+class _WithoutSecrets(logging.Filter):
+    """Keeps passwords and tokens of addresses out of what the library logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change a record; all pass."""
+        record.msg, record.args = without_secrets(record.getMessage()), ()
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutSecrets())
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: another attempt follows

@@ -172,7 +172,9 @@ def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnByt
             # Complete but unusable, or unpacked: nothing of it helps the next pull.
             partial.unlink(missing_ok=True)
         _pin(entry, place, digest, size, offer.url)
-    logger.info("%s: %d bytes from %s, SHA-256 %s", entry.id, size, offer.url, digest)
+    logger.info(
+        "%s: %d bytes from %s, SHA-256 %s", entry.id, size, without_secrets(offer.url), digest
+    )
     return place
 
 

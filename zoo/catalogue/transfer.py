@@ -173,7 +173,8 @@ def _again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
         try:
             return attempt()
         except Interrupted as interruption:
-            logger.info("%s: %s, attempt %d of %d", url, interruption, number, ATTEMPTS)
+            shown = without_secrets(url)
+            logger.info("%s: %s, attempt %d of %d", shown, interruption, number, ATTEMPTS)
         time.sleep(BACKOFF_S * 2 ** (number - 1))
     return attempt()
 

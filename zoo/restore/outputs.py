@@ -14,7 +14,7 @@ from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr, zarr_at_address
 from unifmir.images.zarr import is_zarr
-from unifmir.output_place import InputPlaces, require_fitting_name
+from unifmir.output_place import InputPlaces, real_path, require_fitting_name
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def plan_jobs(
         except (ImageError, OutputError) as error:
             refused.append(RefusedFile(job.source, error))
         else:
-            taken[job.target.resolve()] = job.source
+            taken[real_path(job.target)] = job.source
             kept.append(job)
     return WorkList(tuple(kept), tuple(skipped), tuple(refused))
 
@@ -250,6 +250,8 @@ def _is_zarr_suffix(suffix: str) -> bool:
 def _file_suffix(out: Path) -> str:
     """The suffix of a result that is named in full; empty for a folder."""
     lower = out.name.lower()
+    if (url := url_of(out)) is not None:
+        raise ImageError(f"results are written to files and folders, not to {url}")
     if out.is_dir() and not is_zarr(out):
         return ""
     if has_reader(out) or lower.endswith(_NOT_WRITTEN):
@@ -312,7 +314,7 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
 
 def _check(job: Job, places: InputPlaces, taken: Mapping[Path, Path], overwrite: bool) -> None:
     require_fitting_name(job.target, _AROUND)
-    target = job.target.resolve()
+    target = real_path(job.target)
     if target in taken:
         raise ImageError(
             f"{taken[target].name} and {job.source.name} would both become {target.name}: "
@@ -325,6 +327,8 @@ def _check(job: Job, places: InputPlaces, taken: Mapping[Path, Path], overwrite:
         InputPlaces(parts).require_other(job.target)
     except OutputError as error:
         raise ImageError(f"{job.source}: {error}") from error
+    if target.exists() and not (target.is_file() or target.is_dir() or job.target.is_symlink()):
+        raise ImageError(f"{job.source}: {target} is a pipe or device: choose another --out")
     if os.path.lexists(job.target) and not overwrite:
         raise ImageError(
             f"{job.source}: {target} exists: replace it (--overwrite), leave such images out "

@@ -3,6 +3,7 @@
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from unifmir import native
 from unifmir.errors import ExportError
 from unifmir.native import compilation
+from unifmir.trusted_files import remember_own
 
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in compilation.COMPILERS), reason="no C compiler on PATH"
@@ -17,40 +19,38 @@ needs_compiler = pytest.mark.skipif(
 
 
 @pytest.fixture
-def cache(monkeypatch, tmp_path) -> Path:
+def cache(monkeypatch, tmp_path) -> Iterator[Path]:
     """The folder of the kernels; they are loaded anew in this test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv(compilation.CACHE, str(folder))
-    monkeypatch.setattr(compilation, "_compile", compiled_once(compilation._compile))
+    monkeypatch.setattr(compilation, "_compile", compiled)
+    _calls.clear()
     compilation.load_library.cache_clear()
     yield folder
     compilation.load_library.cache_clear()
 
 
-_LIBRARY: dict[str, bytes] = {}
+_really_compile = compilation._compile
+_libraries: dict[str, bytes] = {}
+_calls: list[str] = []
 
 
-def compiled_once(compiler):
-    """A compiler that takes seconds once, whatever asks for the library; it counts."""
-
-    def run(command: list[str]) -> None:
-        out = Path(command[-1])
-        run.calls += 1
-        if out.name not in _LIBRARY:
-            compiler(command)
-            _LIBRARY[out.name] = out.read_bytes()
-        out.write_bytes(_LIBRARY[out.name])
-
-    run.calls = 0
-    return run
+def compiled(command: list[str]) -> None:
+    """A compiler that takes seconds once, whatever asks for the library."""
+    out = Path(command[-1])
+    _calls.append(out.name)
+    if out.name not in _libraries:
+        _really_compile(command)
+        _libraries[out.name] = out.read_bytes()
+    out.write_bytes(_libraries[out.name])
 
 
 def loaded_again() -> int:
     """How often the compiler ran when the library was loaded as by another process."""
-    before = compilation._compile.calls
+    before = len(_calls)
     compilation.load_library.cache_clear()
     native.require()
-    return compilation._compile.calls - before
+    return len(_calls) - before
 
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(monkeypatch, tmp_path, cache):
@@ -89,7 +89,7 @@ def another(path: Path) -> None:
     source.write_text("long has_bf16(void) { return 7; }")
     made = source.with_name("unifmir-other.so")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", made, source], check=True)
-    compilation.remember_own(compilation._mark(made))
+    remember_own(compilation._mark(made))
     replaced(path, made.read_bytes())
 
 
