@@ -276,7 +276,7 @@ def assert_no_gradients(made: Made) -> None:
         assert not module(given).requires_grad
 
 
-@pytest.mark.slow  # each network is compiled, which takes two minutes of a core
+@pytest.mark.slow  # each network is compiled, which takes more than a minute of a core
 @pytest.mark.timeout(1800)  # a busy machine has less than a core for it
 @pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
@@ -290,7 +290,7 @@ class TestAotInductor(ExporterContract):
     @pytest.fixture(scope="class")
     @classmethod
     def single(cls) -> Single:
-        """The smallest networks alone: each is compiled for two minutes."""
+        """The smallest networks alone: each is compiled for more than a minute."""
         return network
 
     @pytest.mark.long  # compiled anew; tests/unit/export/test_aotinductor.py has both interfaces
