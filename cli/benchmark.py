@@ -18,6 +18,7 @@ from unifmir.cli.choices import (
     WorkloadChoice,
 )
 from unifmir.cli.commands import Command, CommandGroup
+from unifmir.cli.trust import TrustOption, trust_given
 from unifmir.reference import REFERENCES
 from unifmir.shown_text import without_secrets
 from unifmir.tasks import TASKS
@@ -59,6 +60,7 @@ def benchmark(
         list[Path] | None,
         typer.Option("--artifact", help="File that `unifmir export` made; repeatable."),
     ] = None,
+    trust: TrustOption = None,
     tasks: Annotated[
         list[TaskChoice] | None,
         typer.Option("--task", help="Repeatable; all that the models can do if none."),
@@ -134,6 +136,7 @@ def benchmark(
     """
     if ctx.invoked_subcommand is not None:
         return
+    trust_given(trust)
     if paper_tables:
         _paper_tables(as_json=as_json)
         return

@@ -25,8 +25,7 @@ def trust(
 ) -> None:
     """Let the programs of files from elsewhere run here, as if you had written them."""
     from unifmir.errors import ExportError
-    from unifmir.export.formats import FORMATS
-    from unifmir.export.verification import format_of
+    from unifmir.export.formats import FORMATS, format_of
     from unifmir.hashing import sha256_of
     from unifmir.trusted_files import trust as remember
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifmir.export.isolation import open_file
 from unifmir.export.runtimes.base import Runtime, Session, is_cuda
 
 if TYPE_CHECKING:
@@ -10,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def open_session(
-    runtime: Runtime, source: "nn.Module | Path", *, device: str, threads: int
+    runtime: Runtime,
+    source: "nn.Module | Path",
+    *,
+    device: str,
+    threads: int,
+    own_process: bool = False,
 ) -> Session:
     """Open a model; an engine that was not verified on this GPU is verified first.
 
@@ -23,15 +29,19 @@ def open_session(
         `cpu` or `cuda:N`.
     threads : int
         On the CPU.
+    own_process : bool
+        As `open_file` takes it.
 
     Raises
     ------
     BenchmarkError, ExportError, MissingExtraError
         As `Runtime.open`; also where the verification fails.
     """
-    if isinstance(source, Path) and is_cuda(device) and runtime.needs_verification(source):
+    if not isinstance(source, Path):
+        return runtime.open(source, device=device, threads=threads)
+    if is_cuda(device) and runtime.needs_verification(source):
         # Only here: a process that only runs a file pays for nothing else.
         from unifmir.export.verification import require_verified
 
         require_verified(source)
-    return runtime.open(source, device=device, threads=threads)
+    return open_file(runtime, source, device=device, threads=threads, own_process=own_process)

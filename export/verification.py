@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
 from unifmir.export.cases import Case, cases
-from unifmir.export.formats import FORMATS
+from unifmir.export.formats import FORMATS, format_of
+from unifmir.export.isolation import open_file
 from unifmir.export.lineage import REPORT_SUFFIX, Lineage
 from unifmir.export.runtimes import RUNTIMES
-from unifmir.export.runtimes.base import Session
+from unifmir.export.runtimes.base import Image, Runtime, Session
+from unifmir.export.runtimes.out_of_memory import with_memory_errors
 from unifmir.export.verification_report import CaseResult, Report
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind
@@ -126,7 +129,8 @@ def check(
     else:
         session = open_artifact(path, exporter=exporter)
     outputs = expected.outputs(lineage.interface, exporter.shapes(path))
-    results = tuple(_result(one, session.run(one.case.image), tolerance) for one in outputs)
+    run = _with_errors_of_ours(session, exporter, path.name)
+    results = tuple(_result(one, run(one.case.image), tolerance) for one in outputs)
     squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
     return Report(
         artifact=path.name,
@@ -138,6 +142,22 @@ def check(
         results=results,
         weights_only=weights_only,
     )
+
+
+def _with_errors_of_ours(
+    session: Session, exporter: Exporter, name: str
+) -> Callable[[Image], Image]:
+    """What the session runs; whatever its library raises is an ExportError that names the file."""
+    runtime = RUNTIMES[exporter.runtime]
+    guarded = with_memory_errors(session.run, _device_of(runtime), runtime.out_of_memory)
+
+    def run(image: Image) -> Image:
+        try:
+            return guarded(image)
+        except MemoryError as error:
+            raise ExportError(f"{name}: {error}") from error
+
+    return run
 
 
 def serves_as_weights(exporter: Exporter, sha256: str) -> bool:
@@ -171,9 +191,16 @@ def open_artifact(path: Path, *, exporter: Exporter | None = None) -> Session:
     """
     exporter = exporter or FORMATS[format_of(path)]
     runtime = RUNTIMES[exporter.runtime]
-    device = "cpu" if runtime.precisions("cpu") else "cuda:0"
+    device = _device_of(runtime)
     with exporter.runnable(path) as source:
-        return runtime.open(source, device=device, threads=torch.get_num_threads())
+        if not isinstance(source, Path):
+            return runtime.open(source, device=device, threads=torch.get_num_threads())
+        return open_file(runtime, source, device=device, threads=torch.get_num_threads())
+
+
+def _device_of(runtime: Runtime) -> str:
+    """Device that a runtime's files are verified on."""
+    return "cpu" if runtime.precisions("cpu") else "cuda:0"
 
 
 def require_verified(path: Path) -> None:
@@ -286,17 +313,6 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
     if report.passed:
         exporter.record_verification(path, report)
     return report
-
-
-def format_of(path: Path) -> str:
-    """The format whose suffix a file has; the longest wins."""
-    suffixes = {name: FORMATS[name].suffix for name in FORMATS}
-    matching = [name for name, suffix in suffixes.items() if path.name.endswith(suffix)]
-    if not matching:
-        raise ExportError(
-            f"{path.name}: expected a name that ends in one of {', '.join(suffixes.values())}"
-        )
-    return max(matching, key=lambda name: len(suffixes[name]))
 
 
 def _find_parent(path: Path, lineage: Lineage) -> Path:

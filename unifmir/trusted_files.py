@@ -1,9 +1,10 @@
 """Which programs may run here: those of files that this installation wrote, or that a user trusts.
 
 TorchScript files, packages of AOTInductor and engines are programs: whoever runs one lets its
-author do as this user may. Each one that is written is remembered by its SHA-256, signed with a key
-of this user, in a folder that nobody else can write to; all others are strangers' until they are
-trusted.
+author do as this user may. Each file that is written is remembered by its SHA-256, signed with a
+key of this user, in a folder that nobody else can write to; all others are strangers' until they
+are trusted, and run within limits even then. Graphs are data and need no trust, but those of others
+have the same limits.
 """
 
 import hmac
@@ -24,6 +25,8 @@ FOLDER = "UNIFMIR_TRUSTED"
 _KEY = "key"
 _KEY_BYTES = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WRITTEN, _TRUSTED = "written", "trusted"
+"""Why a file is remembered: this installation wrote it, or its user trusts who did."""
 
 
 def trust(sha256: str) -> None:
@@ -45,11 +48,16 @@ def trust(sha256: str) -> None:
             f"{sha256[:80]!r} is no SHA-256: expected 64 hexadecimal digits, as `sha256sum FILE` "
             "prints them"
         )
+    if not is_own(wanted):
+        _remember(wanted, _TRUSTED)
+
+
+def _remember(wanted: str, why: str) -> None:
     folder = _folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_private(folder, OTHERS_WRITE)
-        signature = _signature(_key(folder, create=True), wanted)
+        signature = _signature(_key(folder, create=True), wanted, why)
         _written_aside(folder, signature.encode()).replace(folder / wanted)
     except OSError as error:
         raise UntrustedError(
@@ -61,13 +69,22 @@ def trust(sha256: str) -> None:
 def remember_own(sha256: str) -> None:
     """Remember a file that this process wrote; a warning where that cannot be."""
     try:
-        trust(sha256)
+        _remember(sha256, _WRITTEN)
     except UntrustedError as error:
         logger.warning("%s. Until then the file counts as one that came from elsewhere", error)
 
 
 def is_trusted(sha256: str) -> bool:
     """Whether the program of a file with this SHA-256 may run here."""
+    return _remembered(sha256, _WRITTEN, _TRUSTED)
+
+
+def is_own(sha256: str) -> bool:
+    """Whether this installation wrote a file with this SHA-256."""
+    return _remembered(sha256, _WRITTEN)
+
+
+def _remembered(sha256: str, *reasons: str) -> bool:
     folder = _folder()
     try:
         require_private(folder, OTHERS_WRITE)
@@ -80,7 +97,10 @@ def is_trusted(sha256: str) -> bool:
     except (OSError, UnicodeDecodeError, UntrustedError) as error:
         logger.warning("%s: its records of trusted files are not used: %s", folder, error)
         return False
-    return hmac.compare_digest(signed.encode(), _signature(key, sha256).encode())
+    return any(
+        hmac.compare_digest(signed.encode(), _signature(key, sha256, why).encode())
+        for why in reasons
+    )
 
 
 def require_trusted(path: Path, sha256: str, what: str) -> None:
@@ -138,5 +158,5 @@ def _written_aside(folder: Path, content: bytes) -> Path:
     return aside
 
 
-def _signature(key: bytes, sha256: str) -> str:
-    return hmac.new(key, sha256.encode(), "sha256").hexdigest()
+def _signature(key: bytes, sha256: str, why: str) -> str:
+    return hmac.new(key, f"{why} {sha256}".encode(), "sha256").hexdigest()

@@ -62,7 +62,7 @@ class Worker:
         self._image = np.load(image)
         clock, wanted = Clock(), ModelSpec.from_dict(source)
         what = module_of(wanted) if row.format is None else wanted.path
-        self._session = open_session(row, what, device=device, threads=threads)
+        self._session = open_session(row, what, device=device, threads=threads, own_process=True)
         load_ms, _ = clock.read()
         clock = Clock()
         output = self._session.run(self._image)

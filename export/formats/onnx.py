@@ -4,6 +4,7 @@ import logging
 import tempfile
 import warnings
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import FIXED, dynamic_axes
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.variants import DTYPES
+from unifmir.trusted_files import remember_own
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ class OnnxExporter(Exporter):
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the graph; see `graph`."""
         model = graph(job)
-        path.write_bytes(model.SerializeToString(deterministic=True))
+        content = model.SerializeToString(deterministic=True)
+        path.write_bytes(content)
+        remember_own(sha256(content).hexdigest())
         return {
             "opset": model.opset_import[0].version,
             "ir_version": model.ir_version,

@@ -6,7 +6,7 @@ neither goes without the other. Unpacked, any program with OpenVINO reads them.
 
 import re
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from unifmir.export.runtimes.openvino import (
     computes_in_bf16,
     import_openvino,
     read_model,
+    recorded_lineage,
 )
+from unifmir.hashing import sha256_of
 from unifmir.model import in_interface
 from unifmir.precision.element_types import Variant
+from unifmir.trusted_files import remember_own
 from unifmir.zip_archive import write_stored_zip
 
 _AUTOMATIC = re.compile(r"[A-Za-z]+_\d+")
@@ -65,19 +68,12 @@ class OpenVinoExporter(Exporter):
             openvino.save_model(model, Path(folder, GRAPH), compress_to_fp16=False)
             names = (GRAPH, WEIGHTS)
             write_stored_zip({name: Path(folder, name).read_bytes() for name in names}, path)
+        remember_own(sha256_of(path))
         return {"openvino": openvino.__version__.partition("-")[0]}
 
     def lineage(self, path: Path) -> Lineage:
         """Lineage from the graph's run-time information."""
-        model = read_model(path)
-        if not model.has_rt_info([LINEAGE]):
-            raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
-        strings = {
-            field.name: model.get_rt_info([LINEAGE, field.name]).astype(str)
-            for field in fields(Lineage)
-            if model.has_rt_info([LINEAGE, field.name])
-        }
-        return Lineage.from_strings(strings, path.name)
+        return Lineage.from_strings(recorded_lineage(path), path.name)
 
 
 def _in_fp32(job: ExportJob) -> ExportJob:

@@ -5,9 +5,13 @@ elsewhere. It holds the plain network; the image interface is put around it here
 windows and slices depend on sizes in ways that torch.export would fix.
 """
 
+import io
 import json
 import platform
+import tempfile
 import zipfile
+import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,6 @@ from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
-from unifmir.hashing import sha256_of
 from unifmir.machine import processor
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
@@ -29,6 +32,19 @@ from unifmir.zip_archive import checked_members
 
 RECORD = "extra/unifmir.json"
 """End of the name of the archive's member that holds the lineage and the machine."""
+
+
+MAX_RECORD_BYTES = 1_000_000
+_MALFORMED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RecursionError,
+    EOFError,
+    ValueError,
+    OSError,
+)
+"""Errors of `zipfile` and `json` about what is no archive or no record."""
 
 
 class AotInductorRuntime(Runtime):
@@ -42,6 +58,10 @@ class AotInductorRuntime(Runtime):
         """Weights in any element type, arithmetic in fp32; nothing on CUDA devices."""
         return () if is_cuda(device) else STORED
 
+    def require_harmless(self, path: Path) -> None:
+        """Refuse a package that is not trusted, is damaged or was compiled for another machine."""
+        _checked(path)
+
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the package, on the machine it was compiled on."""
         path = self.file_from(source)
@@ -50,13 +70,13 @@ class AotInductorRuntime(Runtime):
                 f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
             )
         prepare_device(device, threads)
-        precision = package_lineage(path).precision
-        return session_of(load_package(path), device, {"element_type": f"{precision} stored"})
+        module, lineage = load_package(path)
+        return session_of(module, device, {"element_type": f"{lineage.precision} stored"})
 
 
 def package_lineage(path: Path) -> Lineage:
     """Lineage in a package's record; nothing of the package is run."""
-    return Lineage.from_strings(_record(path)["lineage"], path.name)
+    return Lineage.from_strings(_record(path.name, path)["lineage"], path.name)
 
 
 def made_here() -> dict[str, str]:
@@ -69,24 +89,39 @@ def made_here() -> dict[str, str]:
     }
 
 
-def load_package(path: Path) -> nn.Module:
-    """Load the module of a package, with the interface that its lineage names.
+def load_package(path: Path) -> tuple[nn.Module, Lineage]:
+    """Load a package: its module, with the interface that its lineage names, and the lineage.
 
     Raises
     ------
     ExportError
-        It is damaged or none of ours, or was compiled for another machine or PyTorch.
+        It is damaged or none of ours, was compiled for another machine or PyTorch, or is a
+        stranger's.
     """
-    record = _record(path)
+    content, lineage = _checked(path)
+    # PyTorch reads a file, and what it reads must be what was checked.
+    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
+        private = Path(folder, "package.pt2")
+        private.write_bytes(content)
+        try:
+            compiled = torch._inductor.aoti_load_package(str(private))
+        except (RuntimeError, OSError) as error:
+            raise ExportError(f"{path.name}: PyTorch cannot load it: {error}") from error
+    network = _Packaged(compiled, lineage.network_config)
+    return in_interface(network, lineage.interface), lineage
+
+
+def _checked(path: Path) -> tuple[bytes, Lineage]:
+    """Content of a package that may run here, and its lineage."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"{path.name}: not a package of AOTInductor ({error})") from error
+    record = _record(path.name, io.BytesIO(content))
     lineage = Lineage.from_strings(record["lineage"], path.name)
     _require_same_machine(path, record["made"], lineage)
-    require_trusted(path, sha256_of(path), "native code of AOTInductor")
-    try:
-        compiled = torch._inductor.aoti_load_package(str(path))
-    except (RuntimeError, OSError) as error:
-        raise ExportError(f"{path.name}: PyTorch cannot load it: {error}") from error
-    network = _Packaged(compiled, lineage.network_config)
-    return in_interface(network, lineage.interface)
+    require_trusted(path, sha256(content).hexdigest(), "native code of AOTInductor")
+    return content, lineage
 
 
 class _Packaged(Network):
@@ -106,21 +141,32 @@ class _Packaged(Network):
         return out
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _record(name: str, source: Path | io.BytesIO) -> dict[str, dict[str, str]]:
     """Record in the archive, once every member is known to be undamaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             # Before anything is run: a damaged library does not fail, it crashes.
-            names = [name for name in checked_members(archive) if name.endswith(f"/{RECORD}")]
+            names = [one for one in checked_members(archive) if one.endswith(f"/{RECORD}")]
             damaged = archive.testzip()
             if damaged is None and len(names) == 1:
-                record: dict[str, Any] = json.loads(archive.read(names[0]))
-                return record
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise ExportError(f"{path.name}: not a package of AOTInductor ({error})") from error
+                if archive.getinfo(names[0]).file_size > MAX_RECORD_BYTES:
+                    raise ValueError(f"its record is longer than {MAX_RECORD_BYTES} bytes")
+                return _held(json.loads(archive.read(names[0])))
+    except _MALFORMED as error:
+        raise ExportError(f"{name}: not a package of AOTInductor ({error})") from error
     if damaged is not None:
-        raise ExportError(f"{path.name}: {damaged} in it is damaged; export it again")
-    raise ExportError(f"{path.name}: a package, but not one that `unifmir export` made")
+        raise ExportError(f"{name}: {damaged!r} in it is damaged; export it again")
+    raise ExportError(f"{name}: a package, but not one that `unifmir export` made")
+
+
+def _held(record: Any) -> dict[str, dict[str, str]]:
+    """The record, if it is the lineage and the machine, each a name and a text after another."""
+    if not isinstance(record, dict) or set(record) != {"lineage", "made"}:
+        raise ValueError("its record is not of a lineage and a machine")
+    for part in record.values():
+        if not isinstance(part, dict) or not all(isinstance(text, str) for text in part.values()):
+            raise ValueError("its record holds more than texts")
+    return record
 
 
 def _require_same_machine(path: Path, made: dict[str, str], lineage: Lineage) -> None:

@@ -98,6 +98,8 @@ class Runtime(ABC):
     )
     """Parts of its errors when memory is short, in lower case; these are what PyTorch, ONNX
     Runtime, OpenVINO, cuDNN and cuBLAS say."""
+    isolated: bool = True
+    """Whether files that were not written here run in a process of their own."""
     distributions: tuple[str, ...] = ("torch",)
     """Python distributions whose versions tell what ran."""
 
@@ -107,6 +109,15 @@ class Runtime(ABC):
 
     def require(self) -> None:  # noqa: B027 - most need nothing beyond what importing them imports
         """Import what it needs; MissingExtraError with what to install where that is missing."""
+
+    def require_harmless(self, path: Path) -> None:  # noqa: B027 - not all can tell
+        """Refuse a file that may not run here, by its bytes alone; nothing of it is run.
+
+        Raises
+        ------
+        ExportError
+            With what was found. `open` says the same, of the bytes that it loads.
+        """
 
     def needs_verification(self, path: Path) -> bool:
         """Whether a file must be verified on this machine's device before it runs."""

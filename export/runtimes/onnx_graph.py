@@ -90,8 +90,14 @@ OPERATORS = frozenset(
     )
 )
 """Operators that exported networks may use, in the domain of ONNX itself."""
+TYPES = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT64", "INT32", "INT8", "UINT8", "BOOL")
+"""Types of weights and of constants, by their names in ONNX."""
 MAX_NODES = 100_000
 """Limit of a graph."""
+MAX_RANK = 8
+"""Axes of a tensor; light fields have six on the way."""
+MAX_SIZE = 2**31 - 1
+"""Size of an axis, and number of elements where a graph declares them."""
 
 
 def require_plain_graph(name: str, content: bytes) -> None:
@@ -127,6 +133,8 @@ def _problems(model: "ModelProto") -> Iterator[str]:
         yield from _of_node(node)
     for tensor in graph.initializer:
         yield from _of_tensor(tensor)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield from _of_shape(value)
     yield from _of_ends(graph)
 
 
@@ -148,20 +156,32 @@ def _of_node(node: "NodeProto") -> Iterator[str]:
 
 def _of_tensor(tensor: "TensorProto") -> Iterator[str]:
     """Sentences on values that lie outside the file, or are not as many as declared."""
-    from onnx import helper
+    from onnx import TensorProto, helper
 
     name = tensor.name[:80]
     if tensor.data_location or len(tensor.external_data) or tensor.HasField("segment"):
         yield f"the values of {name!r} lie outside the file"
         return
-    if not tensor.HasField("raw_data"):  # then each value is a number of the file
+    sizes, kind = list(tensor.dims), tensor.data_type
+    known = kind in TensorProto.DataType.values() and TensorProto.DataType.Name(kind) in TYPES
+    if not known or len(sizes) > MAX_RANK or min(sizes, default=1) < 0:
+        yield f"{name!r} has a type or a size that no tensor of a network has"
         return
-    if tensor.data_type not in helper.get_all_tensor_dtypes() or min(tensor.dims, default=1) < 0:
-        yield f"{name!r} has a type or a size that no tensor has"
-        return
-    wanted = prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    if len(tensor.raw_data) != wanted:
-        yield f"{name!r} declares {wanted} bytes and holds {len(tensor.raw_data)}"
+    if tensor.HasField("raw_data"):
+        wanted = prod(sizes) * helper.tensor_dtype_to_np_dtype(kind).itemsize
+        found, what = len(tensor.raw_data), "bytes"
+    else:
+        wanted, what = prod(sizes), "values"
+        found = len(getattr(tensor, helper.tensor_dtype_to_field(kind)))
+    if found != wanted:
+        yield f"{name!r} declares {wanted} {what} and holds {found}"
+
+
+def _of_shape(value: "ValueInfoProto") -> Iterator[str]:
+    """Sentences on a declared shape that no image has."""
+    sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
+    if len(sizes) > MAX_RANK or min(sizes, default=0) < 0 or prod(filter(None, sizes)) > MAX_SIZE:
+        yield f"{value.name[:80]!r} declares a shape that no image has"
 
 
 def _of_ends(graph: "GraphProto") -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.errors import ExportError
+from unifmir.errors import ExportError, MissingExtraError
 from unifmir.export.runtimes.base import (
     STORED,
     Clock,
@@ -44,6 +44,20 @@ class OnnxRuntime(Runtime):
         is_cuda(device)
         return (*STORED, Precision("fp16", "fp16"))
 
+    def require(self) -> None:
+        """Import ONNX Runtime and what reads graphs."""
+        try:
+            for name in ("onnx", "onnxruntime"):
+                importlib.import_module(name)
+        except ImportError as error:
+            raise MissingExtraError(
+                "ONNX Runtime is not installed: pip install 'unifmir[cpu]' or 'unifmir[gpu]'"
+            ) from error
+
+    def require_harmless(self, path: Path) -> None:
+        """Refuse a graph that does more than compute with its own tensors."""
+        require_plain_graph(path.name, path.read_bytes())
+
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Create an inference session on one provider."""
         path = self.file_from(source)
@@ -57,7 +71,8 @@ def _load_session(
 ) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
-    require_plain_graph(path.name, path.read_bytes())
+    content = path.read_bytes()  # once: what is checked is what is loaded
+    require_plain_graph(path.name, content)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -68,7 +83,7 @@ def _load_session(
         with warnings.catch_warnings():
             # Of a provider that this build lacks; the fallback is told by what the session has.
             warnings.simplefilter("ignore", UserWarning)
-            session = onnxruntime.InferenceSession(path, options, providers=[provider])
+            session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
         raise ExportError(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:

@@ -29,6 +29,8 @@ GRAPH, WEIGHTS = "model.xml", "model.bin"
 LINEAGE = "unifmir"
 """Key of the run-time information that holds the lineage."""
 _WITH_GRAPHS = ("If", "Loop", "TensorIterator")
+MAX_TEXT_BYTES = 64_000_000
+"""Limit of a graph; those of full-size networks have 3 MB."""
 _OPSET = re.compile(r"opset\d+")
 KEPT_SIZES = 4
 """Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
@@ -52,6 +54,10 @@ class OpenVino(Runtime):
     def require(self) -> None:
         """Import OpenVINO."""
         import_openvino()
+
+    def require_harmless(self, path: Path) -> None:
+        """Refuse a graph that does more than compute with its own tensors."""
+        _checked(path)
 
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Read the file; it is compiled when the first image comes."""
@@ -177,17 +183,14 @@ def read_model(source: Path | bytes) -> Any:
     openvino = import_openvino()
     name = source.name if isinstance(source, Path) else "the ONNX graph"
     core = openvino.Core()
+    graph, weights = _checked(source)
     try:
-        if isinstance(source, Path) and source.name.endswith(SUFFIX):
-            text, weights = _unpacked(source)
-            _require_plain_graph(name, text, len(weights))
-            # Copied, so that the graph does not depend on the life of these bytes.
-            model = core.read_model(text, openvino.Tensor(np.frombuffer(weights, np.uint8).copy()))
+        if weights is None:
+            model = core.read_model(graph)
         else:
-            content = source.read_bytes() if isinstance(source, Path) else source
-            require_plain_graph(name, content)
-            model = core.read_model(content)
-    except (RuntimeError, OSError, zipfile.BadZipFile, KeyError) as error:
+            # Copied, so that the graph does not depend on the life of these bytes.
+            model = core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8).copy()))
+    except RuntimeError as error:
         raise ExportError(f"{name}: OpenVINO cannot read it: {error}") from error
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ExportError(f"{name}: expected one input and one output")
@@ -195,8 +198,45 @@ def read_model(source: Path | bytes) -> Any:
     return model
 
 
+def _checked(source: Path | bytes) -> tuple[bytes, bytes | None]:
+    """Graph and weights that may run here, read once; no weights where the graph is ONNX."""
+    name = source.name if isinstance(source, Path) else "the ONNX graph"
+    if isinstance(source, Path) and source.name.endswith(SUFFIX):
+        text, weights = _unpacked(source)
+        _require_plain_graph(name, text, len(weights))
+        return text, weights
+    content = source.read_bytes() if isinstance(source, Path) else source
+    require_plain_graph(name, content)
+    return content, None
+
+
+def recorded_lineage(path: Path) -> dict[str, str]:
+    """Texts of the lineage in an archive's graph, of which nothing is run.
+
+    Raises
+    ------
+    ExportError
+        It is no archive of ours, or has no lineage.
+    """
+    text, weights = _unpacked(path)
+    graph = _require_plain_graph(path.name, text, len(weights))
+    record = graph.find(f"rt_info/{LINEAGE}")
+    if record is None:
+        raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
+    return {entry.tag: entry.get("value", "") for entry in record}
+
+
 def _unpacked(path: Path) -> tuple[bytes, bytes]:
     """Graph and weights. Both are stored as they are, so neither can be larger than the archive."""
+    try:
+        return _members(path)
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
+        if isinstance(error, ExportError):
+            raise
+        raise ExportError(f"{path.name}: OpenVINO cannot read it: {error}") from error
+
+
+def _members(path: Path) -> tuple[bytes, bytes]:
     with zipfile.ZipFile(path) as archive:
         found = {member.filename: member for member in archive.infolist()}
         if set(found) != {GRAPH, WEIGHTS} or any(m.compress_type for m in found.values()):
@@ -208,18 +248,24 @@ def _unpacked(path: Path) -> tuple[bytes, bytes]:
         return archive.read(GRAPH), archive.read(WEIGHTS)
 
 
-def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> None:
-    """Refuse a graph with entities, graphs in it or operators of others, or weights out of reach.
+def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> ET.Element:
+    """The graph's XML, if it does nothing but compute with its own constants.
 
     Raises
     ------
     ExportError
-        Nothing of it was run.
+        It has entities, graphs in it, operators of others or constants out of reach; nothing of it
+        was run.
     """
+    if len(text) > MAX_TEXT_BYTES:
+        raise ExportError(f"{name}: its {GRAPH} is longer than {MAX_TEXT_BYTES} bytes")
+    # In UTF-8, whatever it declares: in another encoding a declaration would not be seen.
+    if text[:1] != b"<" or b"\0" in text:
+        raise ExportError(f"{name}: its {GRAPH} is no XML in UTF-8")
     if b"<!" in text:  # entities, which may be files or grow without end, need a declaration
         raise ExportError(f"{name}: its {GRAPH} declares entities, which no export has")
     try:
-        graph = ET.fromstring(text)  # noqa: S314 - it declares no entities
+        graph = ET.fromstring(text, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no entities
     except ET.ParseError as error:
         raise ExportError(f"{name}: its {GRAPH} is no XML ({error})") from error
     for layer in graph.iter("layer"):
@@ -232,6 +278,7 @@ def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> None:
         data = layer.find("data")
         if kind == "Const" and data is not None:
             _require_within(name, data, weights_bytes)
+    return graph
 
 
 def _require_within(name: str, data: ET.Element, weights_bytes: int) -> None:

@@ -30,6 +30,10 @@ class TorchScriptRuntime(Runtime):
         is_cuda(device)
         return STORED
 
+    def require_harmless(self, path: Path) -> None:
+        """Refuse a program that is not trusted, or does more than compute with tensors."""
+        _checked(path)
+
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the file by torch.jit on the device."""
         path = self.file_from(source)
@@ -49,12 +53,7 @@ def load_torchscript(
     ExportError
         It is none, or its program does more than compute with tensors.
     """
-    try:
-        content = path.read_bytes()  # once: what is checked is what is loaded
-    except OSError as error:
-        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
-    require_trusted(path, sha256(content).hexdigest(), "TorchScript")
-    require_plain_program(path.name, content)
+    content = _checked(path)
     try:
         with warnings.catch_warnings():
             # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
@@ -65,6 +64,17 @@ def load_torchscript(
     except (RuntimeError, ValueError, OSError) as error:
         raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
     return module
+
+
+def _checked(path: Path) -> bytes:
+    """The file's content, read once: what is checked is what is loaded."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
+    require_trusted(path, sha256(content).hexdigest(), "TorchScript")
+    require_plain_program(path.name, content)
+    return content
 
 
 TORCHSCRIPT = TorchScriptRuntime()

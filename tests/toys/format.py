@@ -8,6 +8,8 @@ import numpy as np
 from tests.toys.runtime import read_toy
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import Lineage
+from unifmir.hashing import sha256_of
+from unifmir.trusted_files import remember_own
 
 
 class ToyExporter(Exporter):
@@ -23,6 +25,7 @@ class ToyExporter(Exporter):
         lineage = {f"lineage {k}": np.array(v) for k, v in job.lineage.to_strings().items()}
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, **weights, **lineage)
+        remember_own(sha256_of(path))
         return {"weights": len(weights)}
 
     def lineage(self, path: Path) -> Lineage:

@@ -11,11 +11,12 @@ from unifmir.checkpoint.pruning import task_network, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
-from unifmir.export.formats import FORMATS
+from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
-from unifmir.export.verification import format_of, serves_as_weights
+from unifmir.export.runtimes.out_of_memory import with_memory_errors
+from unifmir.export.verification import serves_as_weights
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.machine import default_threads
@@ -25,7 +26,6 @@ from unifmir.restoration.base import Placement, Predictor
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load_trained
 from unifmir.zoo.restore.model_choice import ModelChoice, known_task, report_beside
-from unifmir.zoo.restore.out_of_memory import with_memory_errors
 
 if TYPE_CHECKING:
     from torch import nn

@@ -26,6 +26,7 @@ class TensorRt(Runtime):
     cuda_rank = 0
     body_maps = 16
     holds_attention = True
+    isolated = False  # what is verified is written in the passport by the process that ran it
     distributions = ("tensorrt", "tensorrt-rtx")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
