@@ -23,6 +23,8 @@ from unifmir.export.runtimes.out_of_memory import with_memory_errors
 
 OUT_OF_MEMORY = "MemoryError"
 """Kind of an error in an answer; others are named by their class, where it is ours, or not."""
+MAX_ERROR = 2000
+"""Characters of an error."""
 
 
 class IsolatedProcess:
@@ -101,14 +103,19 @@ def serve(given: BufferedReader, out: IO[bytes]) -> None:
             if isinstance(found, np.ndarray):
                 told, content = {"ok": True, "shape": found.shape}, found.reshape(-1).view(np.uint8)
         except MemoryError as error:
-            told = {"ok": False, "kind": OUT_OF_MEMORY, "error": str(error)}
+            told = failed(OUT_OF_MEMORY, str(error))
         except UnifmirError as error:
-            told = {"ok": False, "kind": type(error).__name__, "error": str(error)}
+            told = failed(type(error).__name__, str(error))
         except Exception as error:  # noqa: BLE001 - what libraries raise shares no base
-            told = {"ok": False, "kind": "", "error": f"{type(error).__name__}: {error}"}
+            told = failed("", f"{type(error).__name__}: {error}")
         out.write(json.dumps(told).encode() + b"\n")
         out.write(content)
         out.flush()
+
+
+def failed(kind: str, text: str) -> dict[str, Any]:
+    """Answer to what could not be done; libraries quote names of any length."""
+    return {"ok": False, "kind": kind, "error": text[:MAX_ERROR]}
 
 
 def die_with(lifeline: int) -> None:

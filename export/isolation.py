@@ -118,6 +118,7 @@ class IsolatedSession(TimedOnHost):
         self._name, self._limits = path.name, limits
         self._lock = threading.Lock()
         self._late = False
+        self._why_ended = "its process was ended"
         lifeline, held = os.pipe() if os.name == "posix" else (None, None)
         try:
             self._process = _started(lifeline, threads)
@@ -126,7 +127,6 @@ class IsolatedSession(TimedOnHost):
                 os.close(lifeline)
         # Not a method, which would keep the session alive.
         self.close = weakref.finalize(self, _end, self._process, held)
-        self._ask({"command": "start", "runtime": runtime}, seconds=START_SECONDS)
         request = {
             "command": "open",
             "path": str(path.absolute()),
@@ -137,9 +137,14 @@ class IsolatedSession(TimedOnHost):
             "writes": writes,
         }
         try:
+            self._ask({"command": "start", "runtime": runtime}, seconds=START_SECONDS)
             self._ask(request, seconds=limits.seconds())
         except MemoryError as error:
+            self.close()
             raise ExportError(f"{self._name}: too little memory to open it ({error})") from error
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def ran(self) -> Mapping[str, Any]:
@@ -191,6 +196,8 @@ class IsolatedSession(TimedOnHost):
         self._process.kill()
 
     def _exchanged(self, request: Mapping[str, Any], seconds: float, image: Image | None) -> Any:
+        if not self.close.alive:
+            raise self._broken(self._why_ended)
         given, answers = self._process.stdin, self._process.stdout
         assert given is not None  # noqa: S101 - it was started with pipes
         assert answers is not None  # noqa: S101 - as above
@@ -238,15 +245,16 @@ class IsolatedSession(TimedOnHost):
         elif code is not None and code < 0:
             names = {one.value: one.name for one in signal.Signals}
             why = f"its process was ended by {names.get(-code, -code)}: a crash, or out of memory"
+        elif code is None:
+            why = "its answers make no sense"
         else:
             why = f"its process ended with status {code}"
-        tail = "".join(
-            letter if letter.isprintable() else " "
-            for letter in said.decode("utf-8", "replace")[-TAIL:]
-        ).strip()
+        tail = " ".join(said.decode("utf-8", "replace")[-TAIL:].split())
         return self._broken(why + (f" ({tail})" if tail else ""))
 
     def _broken(self, why: str) -> ExportError:
+        """Nothing more is expected of the process; why is said of each later run as well."""
+        self._why_ended = why
         self.close()
         return ExportError(
             f"{self._name} was not written here, so it runs in a process of its own, and {why}. "

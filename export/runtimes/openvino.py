@@ -28,7 +28,82 @@ GRAPH, WEIGHTS = "model.xml", "model.bin"
 """Files of an archive."""
 LINEAGE = "unifmir"
 """Key of the run-time information that holds the lineage."""
-_WITH_GRAPHS = ("If", "Loop", "TensorIterator")
+OPERATORS = frozenset(
+    (
+        "Abs",
+        "Add",
+        "AvgPool",
+        "BatchNormInference",
+        "Broadcast",
+        "Clamp",
+        "Concat",
+        "Const",
+        "Convert",
+        "Convolution",
+        "ConvolutionBackpropData",
+        "Cos",
+        "DepthToSpace",
+        "Divide",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Floor",
+        "FloorMod",
+        "Gather",
+        "Gelu",
+        "Greater",
+        "GreaterEqual",
+        "Interpolate",
+        "IsInf",
+        "IsNaN",
+        "Less",
+        "LogicalAnd",
+        "LogicalNot",
+        "LogicalOr",
+        "MVN",
+        "MatMul",
+        "MaxPool",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Negative",
+        "PReLU",
+        "Pad",
+        "Parameter",
+        "Power",
+        "Range",
+        "ReLU",
+        "ReduceL2",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "Reshape",
+        "Result",
+        "Select",
+        "ShapeOf",
+        "Sigmoid",
+        "Sin",
+        "Slice",
+        "SoftMax",
+        "SpaceToDepth",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Subtract",
+        "Tanh",
+        "Tile",
+        "TopK",
+        "Transpose",
+        "Unsqueeze",
+        "VariadicSplit",
+    )
+)
+"""Operators that exported networks may have: what those of `onnx_graph.OPERATORS` become. None
+holds a graph, remembers what it was given, or is left to chance."""
+MAX_LAYERS = 100_000
+"""Limit of a graph."""
 MAX_TEXT_BYTES = 64_000_000
 """Limit of a graph; those of full-size networks have 3 MB."""
 _OPSET = re.compile(r"opset\d+")
@@ -268,9 +343,12 @@ def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> ET.Eleme
         graph = ET.fromstring(text, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no entities
     except ET.ParseError as error:
         raise ExportError(f"{name}: its {GRAPH} is no XML ({error})") from error
-    for layer in graph.iter("layer"):
+    layers = list(graph.iter("layer"))
+    if len(layers) > MAX_LAYERS:
+        raise ExportError(f"{name}: it has {len(layers)} operators, expected at most {MAX_LAYERS}")
+    for layer in layers:
         kind, version = layer.get("type", ""), layer.get("version", "")
-        if kind in _WITH_GRAPHS or not _OPSET.fullmatch(version):
+        if kind not in OPERATORS or not _OPSET.fullmatch(version):
             raise ExportError(
                 f"{name} is refused, and nothing of it was run: it has an operator "
                 f"{kind[:80]!r} of {version[:80]!r}, which no network of unifmir needs"

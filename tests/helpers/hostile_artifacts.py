@@ -1,0 +1,156 @@
+"""Artifacts that hostile ones are made of, and how an artifact is given to the tool.
+
+One small network, exported once a process by each format alone, without the pipeline.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+import unifmir
+from tests.golden.weights import filled
+from tests.helpers.hostile import Case, Room
+from tests.helpers.restoration_cases import picture
+from unifmir.checkpoint.saving import save
+from unifmir.compare import FP32, compare
+from unifmir.config import BodyConfig, SingleTaskConfig
+from unifmir.errors import UnifmirError
+from unifmir.export import limits
+from unifmir.export.base import Credit, ExportJob
+from unifmir.export.cases import example
+from unifmir.export.formats import FORMATS
+from unifmir.export.lineage import lineage_of
+from unifmir.hashing import sha256_of
+from unifmir.model import build, image_interface
+from unifmir.networks.base import Network
+from unifmir.precision.element_types import Precision
+from unifmir.precision.recipe import PrecisionRecipe
+
+PARENT = "parent.safetensors"
+TRUSTED = "trusted"
+"""Folder of the room whose records count while a case is given: those of another installation."""
+SECONDS = 6.0
+"""In place of the 20 s that a file may take: a kind has hundreds of them."""
+
+Write = Callable[[Room], Path]
+
+
+@cache
+def network() -> Network:
+    """A network of `sr` that runs in milliseconds."""
+    body = BodyConfig(embed_dim=8, depths=(2,), num_heads=(2,), mlp_hidden=16)
+    made = build(SingleTaskConfig("sr", body, tail_features=8, scale=2))
+    made.load_state_dict(filled(made.state_dict(), seed=0))
+    return made
+
+
+@cache
+def image() -> np.ndarray:
+    """What is restored."""
+    return picture((24, 32))
+
+
+@cache
+def right() -> np.ndarray:
+    """What it becomes."""
+    restored: np.ndarray = unifmir.restore(image(), network(), runtime="eager")
+    return restored
+
+
+@cache
+def _exported(format_name: str) -> tuple[bytes, bytes]:
+    """An artifact and its parent."""
+    with tempfile.TemporaryDirectory() as name:
+        parent = save(network(), Path(name, PARENT))
+        job = ExportJob(
+            network=network(),
+            module=image_interface(network()),
+            example=example(network().config, "image"),
+            lineage=lineage_of(network().config, "image", Precision("fp32"), parent),
+            recipe=PrecisionRecipe("fp32"),
+            opset=17,
+            credit=Credit(),
+        )
+        path = Path(name, f"unifmir-sr{FORMATS[format_name].suffix}")
+        FORMATS[format_name].write(job, path)
+        return path.read_bytes(), Path(name, PARENT).read_bytes()
+
+
+def exported(format_name: str) -> bytes:
+    """An artifact as it is written."""
+    return _exported(format_name)[0]
+
+
+def placed(room: Room, format_name: str, content: bytes, name: str = "unifmir-sr") -> Path:
+    """Put an artifact of a stranger into the room, its parent beside it."""
+    (room.given / PARENT).write_bytes(_exported(format_name)[1])
+    path = room.given / f"{name}{FORMATS[format_name].suffix}"
+    path.write_bytes(content)
+    return path
+
+
+@dataclass(frozen=True)
+class Served:
+    """What `verify` and `restore` made of an artifact; at least one of them took it."""
+
+    passed: bool
+    restored: np.ndarray | None
+
+
+def give(path: Path, room: Room, *, trust: bool = False) -> Served:
+    """Verify an artifact and restore an image with it, as another installation.
+
+    Raises
+    ------
+    UnifmirError
+        Neither took it.
+    """
+    told: list[str] = []
+    records = {"UNIFMIR_TRUSTED": str(room.folder / TRUSTED)}
+    with mock.patch.dict("os.environ", records), mock.patch.object(limits, "SECONDS", SECONDS):
+        if trust:
+            unifmir_trust(path)
+        passed, restored = False, None
+        try:
+            report = unifmir.verify(path)
+            passed = report.passed
+            told += report.failures[:2]
+        except UnifmirError as error:
+            told.append(str(error))
+        try:
+            restored = unifmir.restore(image(), path, device="cpu", threads=1)
+            np.save(room.out / "restored.npy", restored)
+        except UnifmirError as error:
+            told.append(str(error))
+    if restored is None and not passed:
+        raise UnifmirError("; ".join(told))
+    return Served(passed, restored)
+
+
+def unifmir_trust(path: Path) -> None:
+    """Trust a file."""
+    from unifmir.trusted_files import trust
+
+    trust(sha256_of(path))
+
+
+def lie(_case: Case, came: Served) -> str | None:
+    """Why what was served is not right.
+
+    It is not finite, of another shape, or was proven and is another picture. A file that
+    `verify` has failed may restore another picture: that is what was said of it.
+    """
+    restored = came.restored
+    if restored is None:
+        return None
+    if restored.shape != right().shape or not np.isfinite(restored).all():
+        return f"restored {restored.shape} with {np.isfinite(restored).mean():.0%} finite"
+    if not came.passed:
+        return None
+    failures = FP32.failures(compare(right(), restored))
+    return f"passed, and restored another picture: {failures[0]}" if failures else None
