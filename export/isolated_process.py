@@ -19,7 +19,7 @@ from unifmir.errors import UnifmirError
 from unifmir.export.limits import LimitedMemory, LimitedSession, Limits, set_limit
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image
-from unifmir.export.runtimes.out_of_memory import with_memory_errors
+from unifmir.export.runtimes.out_of_memory import is_out_of_memory
 
 OUT_OF_MEMORY = "MemoryError"
 """Kind of an error in an answer; others are named by their class, where it is ours, or not."""
@@ -62,7 +62,6 @@ class IsolatedProcess:
         memory.allow(0)
         opened = self._row.open(Path(path), device=device, threads=threads)
         self._session = LimitedSession(opened, memory)
-        self._run = with_memory_errors(self._session.run, device, self._row.out_of_memory)
 
     def facts(self) -> dict[str, Any]:
         """What runs, and what was asked for and did not happen."""
@@ -70,7 +69,12 @@ class IsolatedProcess:
 
     def run(self, image: Image) -> Image:
         """Restore an image; what is no array of float32 is an error of ours."""
-        restored = self._run(image)
+        try:
+            restored = self._session.run(image)
+        except Exception as error:  # the libraries' exceptions share no base but Exception
+            if is_out_of_memory(error, self._row.out_of_memory):
+                raise MemoryError(str(error)) from error
+            raise
         if not isinstance(restored, np.ndarray) or restored.dtype != np.float32:
             kind = getattr(restored, "dtype", type(restored).__name__)
             raise UnifmirError(f"it gives {kind}, expected pixels of float32")

@@ -216,7 +216,10 @@ class IsolatedSession(TimedOnHost):
             return told["found"]
         if told["kind"] == OUT_OF_MEMORY:
             raise MemoryError(told["error"])
-        text = told["error"] if self._name in told["error"] else f"{self._name}: {told['error']}"
+        text = told["error"]
+        if image is not None:
+            text = f"the model failed on an input of {'x'.join(map(str, image.shape))}: {text}"
+        text = text if self._name in text else f"{self._name}: {text}"
         raise _OURS.get(told["kind"], ExportError)(text)
 
     def _received(self, answers: IO[bytes], shape: Any, image: Image | None) -> Image:

@@ -106,7 +106,8 @@ MAX_LAYERS = 100_000
 """Limit of a graph."""
 MAX_TEXT_BYTES = 64_000_000
 """Limit of a graph; those of full-size networks have 3 MB."""
-_OPSET = re.compile(r"opset\d+")
+_OPSET = re.compile(r"opset[0-9]+")
+_DIGITS = re.compile(r"[0-9]{1,19}")
 KEPT_SIZES = 4
 """Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
 
@@ -295,9 +296,10 @@ def recorded_lineage(path: Path) -> dict[str, str]:
     """
     text, weights = _unpacked(path)
     graph = _require_plain_graph(path.name, text, len(weights))
-    record = graph.find(f"rt_info/{LINEAGE}")
-    if record is None:
+    records = graph.findall(f"rt_info/{LINEAGE}")
+    if len(records) != 1 or len({entry.tag for entry in records[0]}) != len(records[0]):
         raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
+    (record,) = records
     return {entry.tag: entry.get("value", "") for entry in record}
 
 
@@ -362,7 +364,8 @@ def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> ET.Eleme
 def _require_within(name: str, data: ET.Element, weights_bytes: int) -> None:
     """Refuse a constant that does not lie in the weights."""
     offset, size = data.get("offset", ""), data.get("size", "")
-    numbers = offset.isdecimal() and size.isdecimal() and len(offset + size) < 40
+    # Digits of other scripts are numbers to Python alone.
+    numbers = _DIGITS.fullmatch(offset) and _DIGITS.fullmatch(size)
     if not numbers or int(offset) + int(size) > weights_bytes:
         raise ExportError(
             f"{name}: a constant of {size[:20]!r} bytes at {offset[:20]!r} does not lie in its "

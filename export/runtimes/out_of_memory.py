@@ -6,6 +6,11 @@ from unifmir.errors import ExportError, UnifmirError
 from unifmir.export.runtimes.base import Image, is_cuda
 
 
+def is_out_of_memory(error: Exception, told_by: Sequence[str]) -> bool:
+    """Whether an error says that memory was short, by its class or by parts of its text."""
+    return isinstance(error, MemoryError) or any(part in str(error).lower() for part in told_by)
+
+
 def with_memory_errors(
     run: Callable[[Image], Image], device: str, told_by: Sequence[str]
 ) -> Callable[[Image], Image]:
@@ -29,8 +34,7 @@ def with_memory_errors(
             return run(image)
         except Exception as error:  # the libraries' exceptions share no base but Exception
             told = str(error)
-            known = any(part in told.lower() for part in told_by)
-            if not known and not isinstance(error, MemoryError):
+            if not is_out_of_memory(error, told_by):
                 of_library = type(error) is RuntimeError or type(error).__module__ != "builtins"
                 if isinstance(error, UnifmirError) or not of_library:
                     raise

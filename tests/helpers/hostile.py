@@ -150,7 +150,8 @@ class _Watch:
         if not self.installed:
             sys.addaudithook(self.hook)
             self.installed = True
-        self.events = events = []
+        events: list[str] = []
+        self.events = events
         try:
             yield events
         finally:

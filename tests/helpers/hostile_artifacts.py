@@ -4,7 +4,8 @@ One small network, exported once a process by each format alone, without the pip
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import unifmir
 from tests.golden.weights import filled
 from tests.helpers.hostile import Case, Room
 from tests.helpers.restoration_cases import picture
+from unifmir import trusted_files
 from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, SingleTaskConfig
@@ -24,7 +26,7 @@ from unifmir.export import limits
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
 from unifmir.export.formats import FORMATS
-from unifmir.export.lineage import lineage_of
+from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.hashing import sha256_of
 from unifmir.model import build, image_interface
 from unifmir.networks.base import Network
@@ -37,7 +39,17 @@ TRUSTED = "trusted"
 SECONDS = 6.0
 """In place of the 20 s that a file may take: a kind has hundreds of them."""
 
-Write = Callable[[Room], Path]
+LIES = {
+    "task": ("x/../../victim/pwn", "denoise", "sr\0", "\x1b[2Jsr", "sr" * 60_000),
+    "scale": ("8", "1e999", "-1", '"2"'),
+    "precision": ("fp8", "../victim", ""),
+    "interface": ("network", "x"),
+    "parent": ('{"name": "../victim/precious.txt", "sha256": "00"}', "{}", "[" * 50_000, "NaN"),
+    "config": ("{}", "[" * 50_000, '{"task": "sr"}', '{"body": {"embed_dim": 1e12}}'),
+    "input_axes": ('["batch"]', "[]"),
+    "schema": ("2", "1e309"),
+}
+"""What an artifact may say of itself: field of the lineage -> values that are wrong."""
 
 
 @cache
@@ -63,32 +75,42 @@ def right() -> np.ndarray:
 
 
 @cache
-def _exported(format_name: str) -> tuple[bytes, bytes]:
-    """An artifact and its parent."""
+def exported(format_name: str) -> bytes:
+    """An artifact as it is written."""
     with tempfile.TemporaryDirectory() as name:
-        parent = save(network(), Path(name, PARENT))
         job = ExportJob(
             network=network(),
             module=image_interface(network()),
             example=example(network().config, "image"),
-            lineage=lineage_of(network().config, "image", Precision("fp32"), parent),
+            lineage=lineage(),
             recipe=PrecisionRecipe("fp32"),
             opset=17,
             credit=Credit(),
         )
         path = Path(name, f"unifmir-sr{FORMATS[format_name].suffix}")
         FORMATS[format_name].write(job, path)
-        return path.read_bytes(), Path(name, PARENT).read_bytes()
+        return path.read_bytes()
 
 
-def exported(format_name: str) -> bytes:
-    """An artifact as it is written."""
-    return _exported(format_name)[0]
+@cache
+def lineage() -> Lineage:
+    """What an artifact of the network says of itself."""
+    with tempfile.TemporaryDirectory() as name:
+        parent = save(network(), Path(name, PARENT))
+    return lineage_of(network().config, "image", Precision("fp32"), parent)
+
+
+@cache
+def parent() -> bytes:
+    """The network's file, which every artifact names."""
+    with tempfile.TemporaryDirectory() as name:
+        save(network(), Path(name, PARENT))
+        return Path(name, PARENT).read_bytes()
 
 
 def placed(room: Room, format_name: str, content: bytes, name: str = "unifmir-sr") -> Path:
     """Put an artifact of a stranger into the room, its parent beside it."""
-    (room.given / PARENT).write_bytes(_exported(format_name)[1])
+    (room.given / PARENT).write_bytes(parent())
     path = room.given / f"{name}{FORMATS[format_name].suffix}"
     path.write_bytes(content)
     return path
@@ -102,7 +124,21 @@ class Served:
     restored: np.ndarray | None
 
 
-def give(path: Path, room: Room, *, trust: bool = False) -> Served:
+@contextmanager
+def trusted(room: Room) -> Iterator[None]:
+    """Be another installation, whose records of what it wrote and trusts are new ones."""
+    records = {"UNIFMIR_TRUSTED": str(room.folder / TRUSTED)}
+    with mock.patch.dict("os.environ", records), mock.patch.object(limits, "SECONDS", SECONDS):
+        yield
+
+
+def trust(path: Path) -> None:
+    """Trust a file, if it is one."""
+    if path.is_file():
+        trusted_files.trust(sha256_of(path))
+
+
+def give(path: Path, room: Room, *, trusting: bool = False, runtime: str | None = None) -> Served:
     """Verify an artifact and restore an image with it, as another installation.
 
     Raises
@@ -111,11 +147,10 @@ def give(path: Path, room: Room, *, trust: bool = False) -> Served:
         Neither took it.
     """
     told: list[str] = []
-    records = {"UNIFMIR_TRUSTED": str(room.folder / TRUSTED)}
-    with mock.patch.dict("os.environ", records), mock.patch.object(limits, "SECONDS", SECONDS):
-        if trust:
-            unifmir_trust(path)
-        passed, restored = False, None
+    passed, restored = False, None
+    with trusted(room):
+        if trusting:
+            trust(path)
         try:
             report = unifmir.verify(path)
             passed = report.passed
@@ -123,20 +158,13 @@ def give(path: Path, room: Room, *, trust: bool = False) -> Served:
         except UnifmirError as error:
             told.append(str(error))
         try:
-            restored = unifmir.restore(image(), path, device="cpu", threads=1)
+            restored = unifmir.restore(image(), path, device="cpu", threads=1, runtime=runtime)
             np.save(room.out / "restored.npy", restored)
         except UnifmirError as error:
             told.append(str(error))
     if restored is None and not passed:
         raise UnifmirError("; ".join(told))
     return Served(passed, restored)
-
-
-def unifmir_trust(path: Path) -> None:
-    """Trust a file."""
-    from unifmir.trusted_files import trust
-
-    trust(sha256_of(path))
 
 
 def lie(_case: Case, came: Served) -> str | None:

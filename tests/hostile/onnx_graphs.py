@@ -95,16 +95,16 @@ def bombs() -> Iterator[Case]:
     }
     for name, (nodes, constants) in made.items():
         yield changed(f"a bomb of {name}", followed(*nodes, *ends, **constants, **zero))
-    kilo = {"large": np.zeros((1500, 1500), np.float32)}
+    kilo = {"large": np.zeros((700, 700), np.float32)}
     start = node("Add", "large", "most_", out="p0")
-    steps = [node("MatMul", f"p{i}", "large", out=f"p{i + 1}") for i in range(3000)]
+    steps = [node("MatMul", f"p{i}", "large", out=f"p{i + 1}") for i in range(9000)]
     yield changed(
         "hours of products",
         followed(
             node("ReduceMax", "real", out="most_", keepdims=0),
             start,
             *steps,
-            node("Identity", "p3000", out="bomb"),
+            node("Identity", "p9000", out="bomb"),
             *ends,
             **kilo,
             **zero,

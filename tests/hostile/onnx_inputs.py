@@ -11,7 +11,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.hostile_artifacts import give, lie, placed
+from tests.helpers.hostile_artifacts import LIES, give, lie, placed
 from tests.hostile.onnx_graphs import FORMAT, Change, bombs, changed, last, other_pictures, template
 from unifmir.export.lineage import Lineage
 
@@ -271,18 +271,6 @@ def invalid() -> Iterator[Case]:
     yield changed("no nodes", lambda m, _: m.graph.ClearField("node"))
     yield changed("no weights", lambda m, _: m.graph.ClearField("initializer"))
     yield changed("no graph", lambda m, _: m.ClearField("graph"))
-
-
-LIES = {
-    "task": ("x/../../victim/pwn", "denoise", "sr\0", "\x1b[2Jsr", "sr" * 60_000),
-    "scale": ("8", "1e999", "-1", '"2"'),
-    "precision": ("fp8", "../victim", ""),
-    "interface": ("network", "x"),
-    "parent": ('{"name": "../victim/precious.txt", "sha256": "00"}', "{}", "[" * 50_000, "NaN"),
-    "config": ("{}", "[" * 50_000, '{"task": "sr"}', '{"body": {"embed_dim": 1e12}}'),
-    "input_axes": ('["batch"]', "[]"),
-    "schema": ("2", "1e309"),
-}
 
 
 def metadata() -> Iterator[Case]:

@@ -179,13 +179,19 @@ def restore_light_field(block: ImageBlock, predictor: Predictor, _batch: int) ->
 def _run(predictor: Predictor, images: FloatImage) -> FloatImage:
     """Run the network; ImageError where it is not the one it says it is."""
     config, images = predictor.config, np.ascontiguousarray(images)
-    scale = interface_of(config).scale(config.signature, predictor.interface)
+    row, signature = interface_of(config), config.signature
+    scale = row.scale(signature, predictor.interface)
     rows, columns = (length * scale for length in images.shape[-2:])
+    axes = len(row.axes(signature, predictor.interface)[1])
     restored = predictor.run(images)
-    if (len(restored), *restored.shape[-2:]) != (len(images), rows, columns):
+    if restored.ndim != axes or (len(restored), *restored.shape[-2:]) != (
+        len(images),
+        rows,
+        columns,
+    ):
         raise ImageError(
-            f"the model gave {restored.shape} for {images.shape}, expected {rows} x {columns} "
-            f"pixels; it is not the model for {config.task} that it says it is"
+            f"the model gave {restored.shape} for {images.shape}, expected {axes} axes and "
+            f"{rows} x {columns} pixels; it is not the model for {config.task} that it says it is"
         )
     return _checked(restored, predictor)
 

@@ -99,7 +99,7 @@ def read_passport(engine: Path) -> Passport:
     try:
         passport = read_values(Passport, json.loads(path.read_text("utf-8")))
         Lineage.from_strings(dict(passport.lineage), path.name)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExportError(
             f"{path.name}: not a passport of this unifmir ({error}); "
             "build the engine again with `unifmir export --format tensorrt`"
