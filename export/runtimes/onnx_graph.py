@@ -165,7 +165,7 @@ def _of_tensor(tensor: "TensorProto") -> Iterator[str]:
     sizes, kind = list(tensor.dims), tensor.data_type
     known = kind in TensorProto.DataType.values() and TensorProto.DataType.Name(kind) in TYPES
     if not known or len(sizes) > MAX_RANK or min(sizes, default=1) < 0:
-        yield f"{name!r} has a type or a size that no tensor of a network has"
+        yield f"{name!r} has a type or a size that no tensor has"
         return
     if tensor.HasField("raw_data"):
         wanted = prod(sizes) * helper.tensor_dtype_to_np_dtype(kind).itemsize

@@ -131,8 +131,10 @@ def test_trusting_says_what_is_trusted(written, tmp_path):
     assert "needs no trust" in data.stderr
 
 
-def test_a_hash_that_is_none_is_refused(written):
-    refused = run("verify", written.path, "--trust", "abc")
+@pytest.mark.parametrize("command", ["verify", "restore", "benchmark"])
+def test_a_hash_that_is_none_is_refused(command, written):
+    given = {"verify": [written.path], "restore": ["--artifact", written.path, "a.tif"]}
+    refused = run(command, *given.get(command, ["--artifact", written.path]), "--trust", "abc")
     assert refused.exit_code == 2
     assert "64 hexadecimal digits" in refused.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unifmir.errors import UntrustedError
-from unifmir.trusted_files import is_trusted, remember_own, require_trusted, trust
+from unifmir.trusted_files import is_own, is_trusted, remember_own, require_trusted, trust
 
 OURS, OTHER = "0a" * 32, "1b" * 32
 
@@ -110,3 +110,14 @@ def test_the_refusal_says_what_to_do(tmp_path):
         require_trusted(file, OTHER, "native code")
     trust(OTHER)
     require_trusted(file, OTHER, "native code")
+
+
+def test_what_is_trusted_is_not_what_was_written_here(folder):
+    trust(OTHER)
+    assert not is_own(OTHER)
+    remember_own(OURS)
+    trust(OURS)
+    assert is_own(OURS), "trusting what was written here takes nothing away"
+    assert is_trusted(OURS)
+    shutil.copy(folder / OURS, folder / OTHER)
+    assert not is_own(OTHER)

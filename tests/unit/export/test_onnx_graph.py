@@ -82,6 +82,25 @@ def negative_size(model: ModelProto) -> None:
     model.graph.initializer[0].dims[:] = [-1]
 
 
+def too_few_values(model: ModelProto) -> None:
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(helper.make_tensor(weight.name, TensorProto.FLOAT, [1], [1.0]))
+    weight.dims[:] = [1 << 40]
+
+
+def many_axes(model: ModelProto) -> None:
+    model.graph.initializer[0].dims[:] = [1] * 9
+
+
+def text_weight(model: ModelProto) -> None:
+    model.graph.initializer[0].data_type = TensorProto.STRING
+
+
+def huge_image(model: ModelProto) -> None:
+    size = model.graph.input[0].type.tensor_type.shape.dim[2]
+    size.dim_value = 1 << 40
+
+
 def unknown_type(model: ModelProto) -> None:
     model.graph.initializer[0].data_type = 99
 
@@ -123,6 +142,10 @@ HOSTILE = {
     too_few_bytes: "declares 4398046511104 bytes and holds 4",
     negative_size: "no tensor has",
     unknown_type: "no tensor has",
+    too_few_values: "declares 1099511627776 values and holds 1",
+    many_axes: "no tensor has",
+    text_weight: "no tensor has",
+    huge_image: "no image has",
     sparse: "sparse",
     second_input: "2 inputs",
     no_output: "0 outputs",
