@@ -9,6 +9,7 @@ import json
 import os
 import select
 import sys
+from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, cast
@@ -86,9 +87,12 @@ def answer(process: IsolatedProcess, request: dict[str, Any], image: Image | Non
     command = request.pop("command")
     if image is not None:
         return process.run(image)
-    return {"start": process.start, "open": process.open, "facts": process.facts}[command](
-        **request
-    )
+    asked: Mapping[str, Callable[..., Any]] = {
+        "start": process.start,
+        "open": process.open,
+        "facts": process.facts,
+    }
+    return asked[command](**request)
 
 
 def serve(given: BufferedReader, out: IO[bytes]) -> None:
@@ -99,13 +103,13 @@ def serve(given: BufferedReader, out: IO[bytes]) -> None:
         image = None
         if shape := request.pop("shape", None):
             image = np.empty(shape, np.float32)
-            given.readinto(image.reshape(-1).view(np.uint8))
-        content = b""
+            given.readinto(pixel_bytes(image))
+        content: Any = b""
         try:
             found = answer(process, request, image)
             told = {"ok": True, "found": found}
             if isinstance(found, np.ndarray):
-                told, content = {"ok": True, "shape": found.shape}, found.reshape(-1).view(np.uint8)
+                told, content = {"ok": True, "shape": found.shape}, pixel_bytes(found)
         except MemoryError as error:
             told = failed(OUT_OF_MEMORY, str(error))
         except UnifmirError as error:
@@ -115,6 +119,11 @@ def serve(given: BufferedReader, out: IO[bytes]) -> None:
         out.write(json.dumps(told).encode() + b"\n")
         out.write(content)
         out.flush()
+
+
+def pixel_bytes(image: Image) -> Any:
+    """Bytes of an image in one piece, not copied: what is written to them is in the image."""
+    return image.reshape(-1).view(np.uint8)
 
 
 def failed(kind: str, text: str) -> dict[str, Any]:

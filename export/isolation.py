@@ -24,7 +24,7 @@ import numpy as np
 from unifmir import machine
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UntrustedError
 from unifmir.export.formats import FORMATS, format_of
-from unifmir.export.isolated_process import OUT_OF_MEMORY
+from unifmir.export.isolated_process import OUT_OF_MEMORY, pixel_bytes
 from unifmir.export.limits import LimitedMemory, LimitedSession, Limits
 from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost
 from unifmir.hashing import sha256_of
@@ -167,7 +167,9 @@ class IsolatedSession(TimedOnHost):
             It needs more memory than its limit, which depends on the size of the image.
         """
         request = {"command": "run", "shape": image.shape}
-        return self._ask(request, seconds=self._limits.seconds(image.size), image=image)
+        seconds = self._limits.seconds(image.size)
+        restored: Image = self._ask(request, seconds=seconds, image=image)
+        return restored
 
     def _facts(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._ask({"command": "facts"}, seconds=self._limits.seconds())
@@ -204,8 +206,7 @@ class IsolatedSession(TimedOnHost):
         try:
             given.write(json.dumps(request).encode() + b"\n")
             if image is not None:
-                pixels = np.ascontiguousarray(image, np.float32)
-                given.write(pixels.reshape(-1).view(np.uint8))
+                given.write(pixel_bytes(np.ascontiguousarray(image, np.float32)))
             given.flush()
             told = json.loads(answers.readline(MAX_LINE))
             if "shape" in told:
@@ -229,7 +230,7 @@ class IsolatedSession(TimedOnHost):
         ):
             raise self._broken(f"its result of {shape} is larger than its memory")
         restored = np.empty(shape, np.float32)
-        rest = restored.reshape(-1).view(np.uint8)
+        rest = pixel_bytes(restored)
         if answers.readinto(rest) != rest.nbytes:  # type: ignore[attr-defined]  # it is buffered
             raise ValueError("the result ends before its end")
         return restored

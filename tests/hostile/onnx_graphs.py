@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,7 +50,7 @@ def followed(*nodes: onnx.NodeProto, **constants: np.ndarray) -> Change:
     return change
 
 
-def node(kind: str, *inputs: str, out: str = "end", **attributes: object) -> onnx.NodeProto:
+def node(kind: str, *inputs: str, out: str = "end", **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(kind, list(inputs), [out], **attributes)
 
 

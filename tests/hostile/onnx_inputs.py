@@ -93,11 +93,15 @@ OTHER_OPERATORS = (
 DOMAINS = ("com.microsoft", "ai.onnx.ml", "ai.onnx.training", "com.microsoft.nchwc", "../victim")
 
 
+def _renamed(field: str, value: str) -> Change:
+    return lambda model, _: setattr(last(model), field, value)
+
+
 def operators() -> Iterator[Case]:
     for name in OTHER_OPERATORS:
-        yield changed(f"operator {name}", lambda m, _, n=name: setattr(last(m), "op_type", n))
+        yield changed(f"operator {name}", _renamed("op_type", name))
     for domain in DOMAINS:
-        yield changed(f"domain {domain}", lambda m, _, d=domain: setattr(last(m), "domain", d))
+        yield changed(f"domain {domain}", _renamed("domain", domain))
 
     def needed(model: ModelProto, _: Room) -> None:
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -257,13 +261,13 @@ def _sequence(model: ModelProto, _: Room) -> None:
 def invalid() -> Iterator[Case]:
     """Graphs that no runtime can run."""
 
-    def oflast(name: str, change: Callable) -> Case:
+    def of_last(name: str, change: Callable[[onnx.NodeProto], object]) -> Case:
         return changed(name, lambda m, _: change(last(m)))
 
-    yield oflast("an input that nobody makes", lambda n: n.input.__setitem__(0, "nobody"))
-    yield oflast("a circle", lambda n: n.input.__setitem__(0, n.output[0]))
-    yield oflast("an operator without inputs", lambda n: n.ClearField("input"))
-    yield oflast("a name of 2 MB", lambda n: n.input.__setitem__(0, "x" * 2_000_000))
+    yield of_last("an input that nobody makes", lambda n: n.input.__setitem__(0, "nobody"))
+    yield of_last("a circle", lambda n: n.input.__setitem__(0, n.output[0]))
+    yield of_last("an operator without inputs", lambda n: n.ClearField("input"))
+    yield of_last("a name of 2 MB", lambda n: n.input.__setitem__(0, "x" * 2_000_000))
     yield changed("operators of version 0", lambda m, _: setattr(m.opset_import[0], "version", 0))
     yield changed("operators of 2100", lambda m, _: setattr(m.opset_import[0], "version", 999))
     yield changed("no version", lambda m, _: m.ClearField("opset_import"))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_a_process_that_is_killed_is_an_error_that_names_the_file(graph):
         session.run(IMAGE)
 
 
-def long_graph(graph) -> Path:
+def long_graph(graph: Callable[..., Path]) -> Path:
     """Products of large matrices, which take minutes."""
     names = ["image", *(f"x{index}" for index in range(4000))]
     products = [
