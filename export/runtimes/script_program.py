@@ -185,8 +185,22 @@ def _check_method(name: str, method: ast.FunctionDef) -> None:
     for statement in method.body:
         if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Return):
             raise _refused(name, statement)
+        if not all(_is_new_name(target) for target in _targets(statement)):
+            raise _refused(name, statement)  # it would change the image or the module
         if statement.value is not None:
             _check_expression(name, statement.value)
+
+
+def _targets(statement: ast.Assign | ast.AnnAssign | ast.Return) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        return statement.targets
+    return [statement.target] if isinstance(statement, ast.AnnAssign) else []
+
+
+def _is_new_name(target: ast.expr) -> bool:
+    if isinstance(target, ast.Tuple):
+        return all(_is_new_name(one) for one in target.elts)
+    return isinstance(target, ast.Name)
 
 
 def _check_expression(name: str, expression: ast.expr) -> None:

@@ -68,7 +68,7 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
             f"unknown precision {choice.precision!r}: expected {', '.join(ELEMENT_TYPES)}"
         )
     path = None if network is not None else exported_path(choice.model)
-    if path is not None and serves_as_weights(FORMATS[format_of(path)], sha256_of(path)):
+    if path is not None and _is_program_of_others(path):
         logger.warning(
             "%s is a program that was not written here: it is not run, its weights are, in "
             "unifmir's own network. To run it: unifmir trust %s",
@@ -82,6 +82,12 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
         predictor = _of_network(choice, network or _loaded(choice), device)
     _tell_fallbacks(choice, predictor)
     return predictor
+
+
+def _is_program_of_others(path: Path) -> bool:
+    exporter = FORMATS[format_of(path)]
+    # Hashing takes 3 s for a gigabyte: only where it decides.
+    return exporter.holds_weights and serves_as_weights(exporter, sha256_of(path))
 
 
 def usable_device(device: str) -> str:

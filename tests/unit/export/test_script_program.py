@@ -165,6 +165,8 @@ LINES = (
     "class A(Module):\n  def forward(self, x: int) -> int:\n    x.append(1)\n    return x",
     "class A(Module):\n  def forward(self, x: int) -> int:\n    return x.y.forward(1)",
     "class A(Module):\n  def forward(self, x: int) -> int:\n    del x",
+    "class A(Module):\n  def forward(self, x: int) -> int:\n    x[0] = 1\n    return x",
+    "class A(Module):\n  def forward(self, x: int) -> int:\n    self.y = 1\n    return x",
     "class A(Module):\n  def forward(self, x: int) -> int:\n    return x if x else 1",
     "(" * 5000,
     "\0",
