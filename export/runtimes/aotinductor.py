@@ -155,7 +155,7 @@ def _record(name: str, source: Path | io.BytesIO) -> dict[str, dict[str, str]]:
     except _MALFORMED as error:
         raise ExportError(f"{name}: not a package of AOTInductor ({error})") from error
     if damaged is not None:
-        raise ExportError(f"{name}: {damaged!r} in it is damaged; export it again")
+        raise ExportError(f"{name}: {damaged} in it is damaged; export it again")
     raise ExportError(f"{name}: a package, but not one that `unifmir export` made")
 
 

@@ -265,7 +265,6 @@ def test_a_graph_of_somebody_else_has_no_lineage(tmp_path):
 
 def test_a_missing_library_says_what_to_install(files, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
-        OPENVINO_FORMAT.lineage(files["openvino", "fp32"])
+    assert OPENVINO_FORMAT.lineage(files["openvino", "fp32"]).task == "sr"
     with pytest.raises(MissingExtraError, match=r"unifmir\[openvino\]"):
         open_artifact(files["openvino", "fp32"])
