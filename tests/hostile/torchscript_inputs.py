@@ -314,11 +314,4 @@ def _give(given: Given, room: Room) -> Served:
     return give(path, room, trusting=trusting, runtime=None if trusting else "eager")
 
 
-def _lie(case: Case, came: Served) -> str | None:
-    """Why it was wrong to take a file: what is trusted is refused all the same."""
-    if case.name.endswith(", trusted") and not case.name.startswith("in another folder"):
-        return f"it was run; passed: {came.passed}"
-    return lie(case, came)
-
-
-KIND = HostileKind("TorchScript file", cases, _give, _lie)
+KIND = HostileKind("TorchScript file", cases, _give, lie)
