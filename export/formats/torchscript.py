@@ -58,7 +58,13 @@ class TorchScriptExporter(Exporter):
             raise ExportError(
                 f"{path.name}: a TorchScript file, but not one that `unifmir export` made"
             )
-        return Lineage.from_strings(json.loads(text), path.name)
+        try:
+            strings = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ExportError(f"{path.name}: its lineage cannot be read ({error})") from error
+        if not isinstance(strings, dict):
+            raise ExportError(f"{path.name}: its lineage is no JSON object")
+        return Lineage.from_strings(strings, path.name)
 
     def made(self, path: Path) -> bool:
         """Whether it has the extra file; a TorchScript file of others is a checkpoint."""
