@@ -65,7 +65,7 @@ class IsolatedProcess:
         self._session = LimitedSession(opened, memory)
 
     def facts(self) -> dict[str, Any]:
-        """What runs, and what was asked for and did not happen."""
+        """Facts of what runs, and of what was asked for and did not happen."""
         return {"ran": dict(self._session.ran), "fallbacks": list(self._session.fallbacks)}
 
     def run(self, image: Image) -> Image:

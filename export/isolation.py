@@ -257,7 +257,7 @@ class IsolatedSession(TimedOnHost):
         return self._broken(why + (f" ({tail})" if tail else ""))
 
     def _broken(self, why: str) -> ExportError:
-        """Nothing more is expected of the process; why is said of each later run as well."""
+        """End the process; the error says why, and so do those of later runs."""
         self._why_ended = why
         self.close()
         return ExportError(

@@ -33,7 +33,7 @@ about once for each pixel."""
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a file may take."""
+    """Memory and time that a file may take."""
 
     bytes_per_pixel: float
     """Memory that its network is reckoned to need for a pixel of the image."""

@@ -147,7 +147,7 @@ def check(
 def _with_errors_of_ours(
     session: Session, exporter: Exporter, name: str
 ) -> Callable[[Image], Image]:
-    """What the session runs; whatever its library raises is an ExportError that names the file."""
+    """Function that runs a session; what its library raises is an ExportError naming the file."""
     runtime = RUNTIMES[exporter.runtime]
     guarded = with_memory_errors(session.run, _device_of(runtime), runtime.out_of_memory)
 
