@@ -74,11 +74,6 @@ class AotInductorExporter(Exporter):
 
 def _compile(module: nn.Module, image: Tensor, path: Path) -> None:
     symbolic_shapes: Any = import_module("torch.fx.experimental._config")
-    if not hasattr(symbolic_shapes, "backed_size_oblivious"):
-        raise ExportError(
-            f"torch {torch.__version__} cannot export for every size: install torch 2.8 or newer, "
-            "or export as torchscript or onnx"
-        )
     free = {axis: torch.export.Dim.AUTO for axis in range(image.dim()) if axis != 1}
     # Oblivious: a size is not taken for a multiple of the window, nor for 1, because the example's
     # is or is not. What remains are assertions that an axis is longer than 1, under which strides

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import unifmir
+from tests.helpers.wheels import call, wheel_from
 
 FOLDERS = {
     "unifmir": "unifmir",
@@ -21,38 +20,6 @@ FOLDERS = {
 """Folder of the checkout -> folder of the wheel."""
 NOT_SHIPPED = ("benchmarks/studies", "benchmarks/results")
 """Scripts behind our own tables, and their results."""
-LEFT_OUT = shutil.ignore_patterns(
-    ".git",
-    ".venv",
-    "out",
-    "build",
-    "dist",
-    "tests",
-    "*.egg-info",
-    "__pycache__",
-    ".*_cache",
-    ".hypothesis",
-)
-
-
-def call(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Run a command that must succeed; its stdout."""
-    result = subprocess.run(
-        arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=280
-    )
-    assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
-def wheel_from(source: Path, into: Path) -> Path:
-    """Build the wheel of a source tree without a network."""
-    call(
-        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"),
-        *("--wheel-dir", into, source),
-        cwd=source,
-    )
-    (wheel,) = into.glob("*.whl")
-    return wheel
 
 
 def names_in(wheel: Path) -> list[str]:
@@ -77,20 +44,6 @@ def files_to_ship(repo: Path) -> set[str]:
             and path not in skipped
         }
     return shipped
-
-
-@pytest.fixture(scope="module")
-def source(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout: building leaves files behind."""
-    copy = tmp_path_factory.mktemp("source") / "unifmir"
-    shutil.copytree(repo, copy, symlinks=True, ignore=LEFT_OUT)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the checkout."""
-    return wheel_from(source, tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_has_one_top_level_name(wheel):

@@ -218,7 +218,7 @@ def _digit(keys: NDArray[Any], number: int) -> NDArray[Any]:
         return keys
     shift = keys.itemsize * 8 - _DIGIT * (number + 1)
     digits: NDArray[Any] = (keys >> keys.dtype.type(shift)) & keys.dtype.type(2**_DIGIT - 1)
-    return digits
+    return digits.astype(np.intp)  # np.bincount of NumPy 1 takes no uint64, and others become this
 
 
 def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
