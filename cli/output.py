@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import typer
 
 from unifmir.errors import UnifmirError
 from unifmir.json_values import json_form
-from unifmir.shown_text import shown, shown_json
+from unifmir.shown_text import shown, shown_cell, shown_json
 
 CHECK_FAILED = 1
 KNOWN_ERROR = 2
@@ -67,14 +68,14 @@ def print_result(document: Any, text: str, *, as_json: bool, styled: bool = Fals
 
 def note(message: str) -> None:
     """Say something to people that is not the result: on stderr."""
-    typer.echo(shown(message), err=True)
+    typer.echo(_one_message(message), err=True)
 
 
 def bar_label(text: str) -> str:
     """Text beside a bar of rich, which would read brackets as markup."""
     from rich.markup import escape
 
-    return escape(shown(text))
+    return escape(shown_cell(text))
 
 
 def check_failed(message: str) -> NoReturn:
@@ -109,7 +110,12 @@ class _ShownFormatter(logging.Formatter):
     """Records as they may be shown, also those of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return _one_message(super().format(record))
+
+
+def _one_message(text: str) -> str:
+    """A message as it may be shown: a line break in a name begins no message of its own."""
+    return re.sub(r"\n(?=\S)", "\n  ", shown(text))
 
 
 @contextmanager

@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     return _PLAIN.sub(_python_escape, without_secrets(text))
 
 
+def shown_cell(text: str) -> str:
+    """Text as it may be shown in one line, as `shown`; line breaks are written out too."""
+    return shown(text).replace("\n", "\\n")
+
+
 def shown_json(text: str) -> str:
     """A JSON document as it may be shown: the same values, without secrets."""
     return _PLAIN.sub(_json_escape, without_secrets(text))

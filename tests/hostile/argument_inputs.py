@@ -32,13 +32,7 @@ def numbers() -> Iterator[tuple[str, Callable[[Room], Line]]]:
                 continue  # numbers
             yield f"{option} {value!r:.30}", partial(numbered, option, value)
     for value in ("nan nan", "0 inf", "-1 50", "90 10", "5 5", "0 101", "\xb2 \xb2"):
-        low, high = value.split()
-        yield (
-            f"--percentiles {value!r}",
-            lambda room, low=low, high=high: Line(
-                restoring(room, str(placed(room)), "--percentiles", low, high)
-            ),
-        )
+        yield f"--percentiles {value!r}", partial(between, value)
     for value in ("nan,nan", "inf,1", "1", "1,2,3", "a,b", ",", "\x1b[2J,1"):
         yield f"--lens-centre {value!r}", partial(numbered, "--lens-centre", value)
     devices = ("cuda:\xb2", "cuda:-1", "cuda:99999999999", "cuda:", "gpu", "\x1b[2J", "cpu:0", "")
@@ -52,6 +46,10 @@ def numbers() -> Iterator[tuple[str, Callable[[Room], Line]]]:
         "--weights": "-", "--out": "\0",
     }.items():  # fmt: skip
         yield f"{option!r} {value!r:.20}", partial(_one_option, option, value)
+
+
+def between(value: str, room: Room) -> Line:
+    return Line(restoring(room, str(placed(room)), "--percentiles", *value.split()))
 
 
 def _one_option(option: str, value: str, room: Room) -> Line:

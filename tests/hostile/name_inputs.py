@@ -142,10 +142,7 @@ def names() -> Iterator[tuple[str, Callable[[Room], Line]]]:
         "240 letters": "a" * 236 + ".tif",
         "251 letters": "a" * 251 + ".tif",
     }.items():
-        yield (
-            f"name: {what}",
-            lambda room, name=name: Line(restoring(room, str(placed(room, name)))),
-        )
+        yield f"name: {what}", partial(refused_name, name)
         yield f"in a folder, name: {what}", partial(in_folder, name)
     for what, name in {
         "zero byte": "a\0.tif",
@@ -161,10 +158,14 @@ def names() -> Iterator[tuple[str, Callable[[Room], Line]]]:
         "pattern of stars": "*" * 300 + ".tif",
         "pattern of all": "**/" * 30 + "nothing.tif",
     }.items():
-        yield f"argument: {what}", lambda room, name=name: _absent(room, name)
+        yield f"argument: {what}", partial(absent, name)
 
 
-def _absent(room: Room, name: str) -> Line:
+def refused_name(name: str, room: Room) -> Line:
+    return Line(restoring(room, str(placed(room, name))))
+
+
+def absent(name: str, room: Room) -> Line:
     placed(room)
     return Line(restoring(room, name))
 
@@ -277,8 +278,8 @@ def odd_outputs() -> Iterator[tuple[str, Callable[[Room], Line]]]:
         "the journal is a link to precious": (".unifmir-partial-r.tif.journal", "r.tif"),
     }
     for what, (link, name) in precious.items():
-        place = partial(_to_precious, link, name)
-        yield what, placed_out(place, name or "a.denoise.tif", "--overwrite")
+        put_link = partial(_to_precious, link, name)
+        yield what, placed_out(put_link, name or "a.denoise.tif", "--overwrite")
     for what, place in {
         "in a file": "a.tif/r.tif", "in a device": "/dev/null/r.tif", "a device": "/dev/full",
         "in /proc": "/proc/r.tif", "in /sys": "/sys/r.tif", "long": "a" * 300 + ".tif",

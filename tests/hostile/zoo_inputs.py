@@ -94,23 +94,13 @@ def listings() -> Iterator[tuple[str, Given]]:
     ]  # fmt: skip
     for checksum in checksums:
         yield f"checksum {checksum!r:.50}", Given(record(listing(checksum=checksum)))
-    for files in (
-        None,
-        {},
-        "model_best.pt",
-        3,
-        [],
-        [[]],
-        [None],
-        [3],
-        ["model_best.pt"],
-        {"0": {}},
-    ):
+    odd: list[Any] = [None, {}, "a.pt", 3, [], [[]], [None], [3], ["a.pt"], {"0": {}}]
+    for files in odd:
         yield f"files {files!r}", Given(record({"files": files}))
     one = listing()["files"][0]
     yield "a file listed twice", Given(record({"files": [one, {**one, "size": 3}]}))
     yield "many files", Given(record({"files": [{"key": f"{n}.bin"} for n in range(20_000)]}))
-    odd = (None, 3, "files", [], {}, [listing()], True)
+    odd = [None, 3, "files", [], {}, [listing()], True]
     for top in odd:
         yield f"document {top!r:.20}", Given(record(top))
     texts = {

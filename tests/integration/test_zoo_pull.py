@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import shutil
 import signal
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +16,6 @@ from tests.helpers.zoo_server import (
     RECORD,
     Reply,
     left,
-    serving,
     zipped,
 )
 from unifmir.checkpoint.saving import save
@@ -31,7 +28,6 @@ from unifmir.zoo.catalogue.pull import local_file
 from unifmir.zoo.catalogue.remote import safe_name
 from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
 from unifmir.zoo.catalogue.verifying import verify_local
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
 
 BIG = bytes(range(256)) * 12_000
 """3 MB: three pieces of a transfer."""
@@ -268,79 +264,6 @@ def test_offline_uses_what_is_here_and_asks_nobody(server, entry):
     server.asked.clear()
     assert local_file(entry, offline=True) == path
     assert not server.asked
-
-
-def test_no_network_is_said(server, entry, monkeypatch):
-    # Port 9 is the discard service, which nothing runs.
-    monkeypatch.setenv(ZENODO_VARIABLE, "http://127.0.0.1:9")
-    with pytest.raises(ZooError, match="cannot be reached; is there a network"):
-        local_file(entry)
-
-
-def test_an_address_that_is_none_is_said(server, entry, monkeypatch):
-    server.record({"model_best.pt": BIG})
-    local_file(entry)
-    for named in ("zenodo.org", "file:///tmp", "ftp://zenodo.org", "http://zenodo.org", "https://"):
-        monkeypatch.setenv(ZENODO_VARIABLE, named)
-        with pytest.raises(ZooError, match=f"{ZENODO_VARIABLE}: .*cannot be asked for"):
-            local_file(entry)
-
-
-@pytest.fixture
-def certificate(tmp_path) -> Path:
-    """A certificate for this machine that nobody vouches for, with its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl that makes a certificate")
-    made = tmp_path / "certificate.pem"
-    names = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    command = ["openssl", "req", "-x509", *kind, *names, "-keyout", made, "-out", tmp_path / "c"]
-    subprocess.run(command, check=True, capture_output=True)
-    made.write_bytes(made.read_bytes() + (tmp_path / "c").read_bytes())
-    return made
-
-
-def test_a_certificate_is_refused_unless_somebody_vouches_for_it(
-    server, entry, certificate, monkeypatch
-):
-    encryption = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    encryption.load_cert_chain(certificate)
-    with serving(encryption) as encrypted:
-        monkeypatch.setenv(ZENODO_VARIABLE, encrypted.url)
-        encrypted.record({"model_best.pt": BIG})
-        with pytest.raises(ZooError, match=r"certificate is refused \(self.*REQUESTS_CA_BUNDLE"):
-            local_file(entry)
-        assert not encrypted.asked
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        assert local_file(entry).read_bytes() == BIG
-
-
-def test_passwords_and_tokens_of_addresses_are_used_and_never_shown(
-    server, entry, checkpoint, caplog, monkeypatch
-):
-    caplog.set_level("DEBUG")
-    monkeypatch.setattr(transfer, "ATTEMPTS", 2)
-    path = "/a.safetensors?token=s3cret"
-    server.replies[path] = Reply(checkpoint, failures=[500, 500])
-    url = server.url.replace("://", "://me:pa55@") + path
-    document = entry.model_dump(mode="json") | {"source": {"kind": "url", "url": url}}
-    hidden = parse_entry(json.dumps(document), "x")
-    with pytest.raises(ZooError, match=r"token=\*\*\*: the server answered 500") as caught:
-        local_file(hidden)
-    local_file(hidden)
-    assert {h.get("Authorization") for p, h in server.asked if p == path} == {"Basic bWU6cGE1NQ=="}
-    kept = [p.read_text() for p in directories.home().rglob("*.json")]
-    for text in (str(caught.value), caplog.text, *kept):
-        assert "pa55" not in text
-        assert "s3cret" not in text
-
-
-def test_a_netrc_file_gives_no_password_away(server, entry, tmp_path, monkeypatch):
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password pa55\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    server.record({"model_best.pt": BIG})
-    local_file(entry)
-    assert not [headers for _, headers in server.asked if "Authorization" in headers]
 
 
 def test_two_files_that_fit_are_not_guessed_between(server, entry):

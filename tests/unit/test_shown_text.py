@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unifmir.errors import ImageError, OutputError, UnknownNameError
-from unifmir.shown_text import shown, shown_json
+from unifmir.shown_text import shown, shown_cell, shown_json
 
 FAMILIAR = "µm, naïve Bläschen 細胞.tif [red] 50 % ✓\nsecond line"
 
@@ -61,6 +61,10 @@ def test_what_a_terminal_would_obey_is_written_out(text, expected):
 def test_what_opens_doors_is_left_out(text, expected):
     assert shown(text) == expected
     assert json.loads(shown_json(json.dumps([text]))) == [expected]
+
+
+def test_a_cell_of_a_table_is_one_line():
+    assert shown_cell("a\nb\x1b") == "a\\nb\\x1b"
 
 
 @pytest.mark.parametrize("kind", [ImageError, UnknownNameError, OutputError])

@@ -17,6 +17,7 @@ from unifmir.images.rounded_output import RoundingSink
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
+from unifmir.shown_text import without_secrets
 from unifmir.tasks import TASKS
 from unifmir.version import __version__
 from unifmir.zoo.restore.outputs import Job, journal_path
@@ -186,7 +187,8 @@ def source_identity(job: Job) -> str:
     """Axes, series, name, size and time of change of a file, or of what describes a Zarr."""
     path = job.source
     if (url := url_of(path)) is not None:
-        return f"{url} {job.axes or ''} {'' if job.series is None else job.series}"
+        # The journal is a file: no password of an address goes there.
+        return f"{without_secrets(url)} {job.axes or ''} {'' if job.series is None else job.series}"
     described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
     file = next((one for one in described if one.is_file()), path)
     found = file.stat()
