@@ -105,6 +105,24 @@ def memory_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
+def available_bytes() -> int:
+    """Main memory that this process may take besides what it has.
+
+    What is free on the machine, and no more than the limit on its address space leaves (`ulimit
+    -v`): an allocation beyond that fails however much is free.
+    """
+    psutil = importlib.import_module("psutil")
+    free = int(psutil.virtual_memory().available)
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:  # Windows has no such limit
+        return free
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return free
+    return max(0, min(free, int(limit) - int(psutil.Process().memory_info().vms)))
+
+
 def installed_version(distribution: str) -> str | None:
     """Version of an installed distribution; None where it is not installed."""
     try:

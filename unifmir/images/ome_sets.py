@@ -1,5 +1,6 @@
 """OME-TIFF images that lie in several files, or whose metadata lie in another."""
 
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -7,10 +8,12 @@ from xml.etree import ElementTree as ET
 import tifffile
 
 from unifmir.errors import ImageError
+from unifmir.images.damage import MAX_METADATA_BYTES, require_inside, require_regular
+from unifmir.images.tiff_structure import MAX_PAGES, check_chain, check_planes
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DESCRIBED_BYTES = 64 * 2**20
-"""A companion beyond this size is none."""
+_STEPS = 2**24
+"""References to planes that are followed: each of a file's `TiffData` may name all its pages."""
 
 
 def named_files(xml: str) -> list[str]:
@@ -21,6 +24,94 @@ def named_files(xml: str) -> list[str]:
         if element.tag.rpartition("}")[2] == "UUID"
     )
     return list(dict.fromkeys(name for name in names if name))
+
+
+def check_described(path: Path, xml: str, pages: int, page_pixels: int) -> None:
+    """Hold what OME metadata say against the file before a reader makes lists of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is read.
+    xml : str
+        Its OME metadata; empty where it has none.
+    pages, page_pixels : int
+        Pages of the file, and pixels of the first.
+
+    Raises
+    ------
+    ImageError
+        They describe more planes than can be, define entities, or name files that are none, or
+        that lie outside the file's folder.
+    """
+    if not xml:
+        return
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        raise ImageError(
+            "its OME metadata define entities, which OME's never do: they were made to do harm"
+        )
+    for name in named_files(xml):
+        there = path.parent / name
+        require_inside(there, path.parent, beside=path)
+        if there.exists():
+            require_regular(there)
+            check_chain(there)
+    images = [one for one in _elements(xml) if one.tag.rpartition("}")[2] == "Pixels"]
+    planes = [_number(one, "SizeX") * _number(one, "SizeY") for one in images]
+    pixels = max(
+        (math.prod(_number(one, f"Size{a}") for a in "XYZCT") for one in images), default=0
+    )
+    # What fits no page is not read, but only after a list of its planes was made.
+    if page_pixels not in planes and pixels > MAX_PAGES * max(1, page_pixels):
+        raise ImageError(
+            f"its OME metadata say {pixels} pixels, and its first page has {page_pixels}: they are "
+            "damaged"
+        )
+    steps = sum(_steps(element, pages) for element in _elements(xml))
+    if steps > _STEPS:
+        raise ImageError(
+            f"its OME metadata refer to planes {steps} times, and the file has {pages} pages: they "
+            "are damaged"
+        )
+
+
+def _steps(element: Any, pages: int) -> int:
+    """How many planes an element of OME metadata makes a reader go through."""
+    kind = element.tag.rpartition("}")[2]
+    if kind == "Pixels":
+        lengths = [_number(element, f"Size{axis}") for axis in "ZCTYX"]
+        if min(lengths) < 1:
+            raise ImageError(f"its OME metadata say a size of {lengths} (z, c, t, y, x)")
+        check_planes(lengths[:3])
+    elif kind == "TiffData":
+        count = _number(element, "PlaneCount", _number(element, "NumPlanes", 0))
+        most = max(count, *(_number(element, f"First{axis}", 0) for axis in "ZCT"))
+        if most > MAX_PAGES:
+            raise ImageError(
+                f"its OME metadata speak of {most} planes, expected at most {MAX_PAGES}: they are "
+                "damaged"
+            )
+        return count or pages
+    elif kind.startswith("ModuloAlong") and "Start" in element.attrib:
+        return _modulo_steps(element)
+    return 0
+
+
+def _number(element: Any, name: str, other: int = 1) -> int:
+    said = element.get(name)
+    return other if said is None else int(said)
+
+
+def _modulo_steps(element: Any) -> int:
+    start, stop = float(element.get("Start")), float(element.get("End", "nan"))
+    step = float(element.get("Step", 1))
+    steps = abs((stop - start) / step) if step else float("inf")
+    if not steps < MAX_PAGES:
+        raise ImageError(
+            f"its OME metadata divide an axis from {start:g} to {stop:g} by steps of {step:g}: "
+            f"expected at most {MAX_PAGES} of them"
+        )
+    return int(steps)
 
 
 def metadata_elsewhere(path: Path, xml: str) -> str | None:
@@ -41,6 +132,7 @@ def metadata_elsewhere(path: Path, xml: str) -> str | None:
             f"its OME metadata lie in another file, {name or 'which it does not name'}, which is "
             "not beside it: copy that file here too"
         )
+    require_inside(there, path.parent, beside=path)
     found = _companion_xml(there)
     if not any(one.tag.rpartition("}")[2] == "Pixels" for one in _elements(found)):
         raise ImageError(
@@ -74,9 +166,11 @@ def image_set(path: Path) -> frozenset[Path]:
     """
     alone = frozenset({path.resolve()})
     try:
+        require_regular(path)
         with path.open("rb") as file:
             if file.read(4) not in _STARTS:
                 return alone
+        check_chain(path)
         with tifffile.TiffFile(path) as opened:
             xml = (opened.ome_metadata or "") if opened.is_ome else ""
         names = named_files(metadata_elsewhere(path, xml) or xml)
@@ -87,12 +181,14 @@ def image_set(path: Path) -> frozenset[Path]:
 
 
 def _companion_xml(path: Path) -> str:
+    require_regular(path)
     with path.open("rb") as file:
         if file.read(4) in _STARTS:
+            check_chain(path)
             with tifffile.TiffFile(path) as opened:
                 return (opened.ome_metadata or "") if opened.is_ome else ""
         file.seek(0)
-        return file.read(_DESCRIBED_BYTES).decode("utf-8", errors="replace")
+        return file.read(MAX_METADATA_BYTES).decode("utf-8", errors="replace")
 
 
 def _elements(xml: str) -> Any:

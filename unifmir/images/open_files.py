@@ -10,6 +10,7 @@ from unifmir.errors import ImageError
 from unifmir.images.addresses import url_of
 from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
+from unifmir.images.damage import require_regular
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource
@@ -54,6 +55,7 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
         raise ImageError(f"{path}: no such file")
     if path.is_dir():
         return _of_folder(path, axes, series)
+    require_regular(path)
     if has_reader(path):
         # Before TIFF: some microscopes' own files are TIFF files whose metadata lies elsewhere.
         return BioioSource(path, axes=axes, series=series)

@@ -3,16 +3,16 @@
 A plate holds an image for each field of view of each of its wells: PLATE.zarr/ROW/COLUMN/FIELD.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unifmir.errors import ImageError
 from unifmir.images.addresses import url_of
-from unifmir.images.damage import reading
+from unifmir.images.damage import MAX_METADATA_BYTES, reading, require_regular
 from unifmir.images.ngff import VERSION, ngff_metadata
 from unifmir.images.zarr import is_zarr, library
+from unifmir.images.zarr_metadata import read_metadata
 
 _PLATE, _WELL = "plate", "well"
 
@@ -99,18 +99,25 @@ def add_field(source: Path, target: Path) -> None:
     root, well = target.parents[2], target.parents[0]
     row, column, field = target.parts[-3:]
     plate = dict(_attributes(source.parents[2])[_PLATE])
+    plate["wells"] = _described(plate.get("wells"))
     zarr = library()
     top = zarr.open_group(store=str(root), mode="a", zarr_format=2)
     zarr.open_group(store=str(well.parent), mode="a", zarr_format=2)
     place = zarr.open_group(store=str(well), mode="a", zarr_format=2)
     already = {one.get("path") for one in dict(top.attrs).get(_PLATE, {}).get("wells", ())}
     restored = already | {f"{row}/{column}"}
-    plate["wells"] = [one for one in plate["wells"] if one.get("path") in restored]
+    plate["wells"] = [one for one in plate["wells"] if one["path"] in restored]
     top.attrs[_PLATE] = plate | {"version": VERSION}
-    images = dict(_attributes(source.parent)[_WELL])
+    images = dict(_attributes(source.parent).get(_WELL) or {})
     there = {one.get("path") for one in dict(place.attrs).get(_WELL, {}).get("images", ())}
-    kept = [one for one in images.get("images", ()) if one.get("path") in there | {field}]
+    kept = [one for one in _described(images.get("images")) if one["path"] in there | {field}]
     place.attrs[_WELL] = images | {"version": VERSION, "images": kept}
+
+
+def _described(listed: Any) -> list[dict[str, Any]]:
+    """Wells or fields of metadata that name their place, which others need not."""
+    named = listed if isinstance(listed, list) else []
+    return [one for one in named if isinstance(one, dict) and isinstance(one.get("path"), str)]
 
 
 def _attributes(path: Path) -> dict[str, Any]:
@@ -120,9 +127,11 @@ def _attributes(path: Path) -> dict[str, Any]:
     """
     for name, inner in (("zarr.json", "attributes"), (".zattrs", "")):
         try:
-            said = json.loads((path / name).read_text("utf-8"))
+            require_regular(path / name)
+            with (path / name).open("rb") as file:
+                said = read_metadata(file.read(MAX_METADATA_BYTES + 1), name)
             attributes = said.get(inner, {}) if inner else said
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ImageError, AttributeError):
             continue
         return ngff_metadata(attributes) if isinstance(attributes, dict) else {}
     return {}
@@ -130,4 +139,14 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 def _paths(said: Any, name: str, folder: Path) -> list[Path]:
     listed = said.get(name) if isinstance(said, dict) else None
-    return [folder / one["path"] for one in listed or () if isinstance(one, dict) and "path" in one]
+    if not isinstance(listed, list):
+        return []
+    named = [one["path"] for one in listed if isinstance(one, dict) and "path" in one]
+    for one in named:
+        parts = one.split("/") if isinstance(one, str) else [".."]
+        if ".." in parts or "" in parts or "\0" in one:
+            raise ImageError(
+                f"its metadata name {str(one)[:80]!r}, which is no place inside it: they are "
+                "damaged"
+            )
+    return [folder / one for one in dict.fromkeys(named)]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, PathSource, Pixels, Region, Shape, check_region, times
-from unifmir.images.damage import check_size, reading
+from unifmir.images.damage import bytes_on_disk, check_size, check_sparse, reading
 from unifmir.images.layout import find_layout
-from unifmir.images.ome_sets import metadata_elsewhere, renamed_metadata
+from unifmir.images.ome_sets import check_described, metadata_elsewhere, renamed_metadata
 from unifmir.images.tiff_completeness import (
     AnyPage,
     check_end,
+    check_planes_follow,
     chosen_image,
     complete_pages,
     image_series,
@@ -25,6 +26,14 @@ from unifmir.images.tiff_completeness import (
 )
 from unifmir.images.tiff_metadata import tiff_info
 from unifmir.images.tiff_pixels import PixelMeaning, pixel_meaning
+from unifmir.images.tiff_structure import (
+    check_all_segments,
+    check_chain,
+    check_neighbours,
+    check_pages,
+    check_segment,
+    check_tags,
+)
 
 _CHEAP_BYTES = 4 * 2**20
 """Size of the chunks that a file without chunks of its own is said to have."""
@@ -75,10 +84,14 @@ class TiffSource(PathSource):
             self._offset = None if found.is_multifile else found.dataoffset
             self._pages: list[AnyPage] = []
             if self._offset is not None:
-                end = self._offset + math.prod(found.shape) * self.dtype.itemsize
-                check_end(path, self._offset, end)
+                size = math.prod(found.shape) * self.dtype.itemsize
+                check_end(path, self._offset, self._offset + size)
+                check_sparse(path, size, bytes_on_disk(path))
+                check_tags(found.keyframe)
+                check_planes_follow(found, file)
             else:
                 pages = complete_pages(list(found.pages), file)
+                check_pages(path, pages, found.shape)
                 self._pages = pages if _in_planes(found, len(pages)) else []
             self.chunks: Shape = self._layout.image_lengths(self._file_chunks())
 
@@ -94,7 +107,9 @@ class TiffSource(PathSource):
             else:
                 check_size(self._path, math.prod(self.shape) * self.dtype.itemsize)
                 with _opened(self._path) as file:
-                    values = file.series[self._index].asarray()[slices]
+                    found = file.series[self._index]
+                    check_all_segments(self._path, list(found.pages))
+                    values = found.asarray()[slices]
         stored = self._layout.to_image(values).astype(self._meaning.stored, copy=False)
         return self._meaning.intensities(stored)
 
@@ -103,10 +118,20 @@ class TiffSource(PathSource):
         self._cache.clear()
 
     def _mapped(self, slices: tuple[slice, ...]) -> NDArray[Any]:
-        # Mapped anew for each region: pages of a lasting map would count as this process's memory.
-        shape, offset = self._layout.shape, self._offset or 0
-        mapped = np.memmap(self._path, self._stored, mode="r", offset=offset, shape=shape)
-        return np.array(mapped[slices])
+        # Mapped anew for each region, and only its rows: pages of a lasting map would count as this
+        # process's memory, and all of the file as its address space.
+        *outer, height, width = self._layout.shape
+        *before, ys, xs = slices
+        row_bytes = width * self._stored.itemsize
+        values = np.empty(tuple(s.stop - s.start for s in slices), self._stored)
+        for position in np.ndindex(*values.shape[:-2]):
+            at = tuple(n + bounds.start for n, bounds in zip(position, before, strict=True))
+            plane = int(np.ravel_multi_index(at, outer)) if outer else 0
+            start = (self._offset or 0) + (plane * height + ys.start) * row_bytes
+            shape = (ys.stop - ys.start, width)
+            mapped = np.memmap(self._path, self._stored, mode="r", offset=start, shape=shape)
+            values[position] = mapped[:, xs]
+        return values
 
     def _decoded(self, slices: tuple[slice, ...]) -> NDArray[Any]:
         outer, (ys, xs) = self._layout.shape[:-2], slices[-2:]
@@ -183,10 +208,13 @@ class _Segments:
 
 def _opened(path: Path) -> tifffile.TiffFile:
     """A TIFF file, with the OME metadata of the file that it points to, or of its old name."""
+    pages = check_chain(path)
     file = tifffile.TiffFile(path)
     try:
         said = (file.ome_metadata or "") if file.is_ome else ""
         xml = metadata_elsewhere(path, said) or renamed_metadata(path, said)
+        check_described(path, xml or said, pages, math.prod(file.pages.first.shape))
+        check_neighbours(file)
     except BaseException:
         file.close()
         raise
@@ -229,6 +257,7 @@ def _decode(path: Path, page: AnyPage, number: int) -> NDArray[Any] | None:
         handle.open()
     handle.seek(offset)
     encoded = handle.read(count)
+    check_segment(path, key, encoded)
     tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
     decoded, _, _ = key.decode(encoded, number, **tables)
     return None if decoded is None else decoded[0, :, :, 0]

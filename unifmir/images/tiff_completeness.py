@@ -72,7 +72,8 @@ def complete_pages(pages: Sequence[AnyPage | None], file: tifffile.TiffFile) -> 
     there = [page for page in pages if page is not None]
     if len(there) < len(pages):
         absent = _absent_files(file)
-        which = f" ({', '.join(absent)} not beside it)" if absent else ""
+        named = ", ".join(name if name.isprintable() else repr(name) for name in absent[:8])
+        which = f" ({named} not beside it)" if absent else ""
         raise ImageError(
             f"planes are missing from the file, or files from its set{which}: its description "
             f"says {len(pages)} planes, and {len(there)} are there. {_AGAIN}"
@@ -83,6 +84,25 @@ def complete_pages(pages: Sequence[AnyPage | None], file: tifffile.TiffFile) -> 
             if offset + count > handle.size:
                 check_end(Path(handle.path), offset, offset + count)
     return there
+
+
+def check_planes_follow(series: tifffile.TiffPageSeries, file: tifffile.TiffFile) -> None:
+    """Refuse an ImageJ stack that is read as one block although its second page lies elsewhere.
+
+    tifffile takes the planes to follow the first wherever there is room for them, as after a long
+    description.
+    """
+    first = series.keyframe
+    if series.kind != "imagej" or math.prod(series.shape) == math.prod(first.shape):
+        return
+    if len(file.pages) < 2:
+        return
+    start, expected = file.pages[1].dataoffsets[0], first.dataoffsets[0] + first.nbytes
+    if start != expected:
+        raise ImageError(
+            f"its second plane begins at byte {start}, and by its description (ImageJ) at "
+            f"{expected}: save it again in Fiji"
+        )
 
 
 def check_end(path: Path, start: int, end: int) -> None:

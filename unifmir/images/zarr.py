@@ -1,6 +1,7 @@
 """OME-Zarr images and plain Zarr arrays, read and written by chunks."""
 
 import importlib
+import math
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,14 @@ from unifmir.images.base import (
     check_values,
     times,
 )
-from unifmir.images.damage import reading
+from unifmir.images.damage import (
+    SPARSE_BYTES,
+    SPARSE_RATIO,
+    check_memory,
+    check_sparse,
+    reading,
+    require_regular,
+)
 from unifmir.images.layout import Layout, find_layout, pixel_dtype
 from unifmir.images.ngff import (
     axis_letters,
@@ -67,7 +75,9 @@ def _group_in_archive(path: Path) -> str | None:
     """
     if not path.is_file() or not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
+    with reading(path), zipfile.ZipFile(path) as archive:
+        if len(set(archive.namelist())) < len(archive.namelist()):
+            raise ImageError("the archive has two members of one name: pack it again")
         nodes = [
             PurePosixPath(name)
             for name in archive.namelist()
@@ -132,6 +142,22 @@ class ZarrSource(PathSource):
             self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(self._array.dtype))
             self.chunks: Shape = self._layout.image_lengths(_smaller(self._array))
             self.info: ImageInfo = ngff_info(attributes, path.name, self._layout)
+            self._check_declared(path)
+
+    def _check_declared(self, path: Path) -> None:
+        """Hold what the array says against the memory, and an enormous one against its files."""
+        # A chunk is decoded whole, however little of it the image needs.
+        check_memory(path, math.prod(self._array.chunks) * self._array.dtype.itemsize)
+        size = math.prod(self._array.shape) * self._array.dtype.itemsize
+        if size <= SPARSE_BYTES or url_of(path) is not None:
+            return
+        if path.is_file():
+            check_sparse(path, size, path.stat().st_size)
+        else:
+            from unifmir.images.zarr_store import stored_bytes
+
+            folder = path / self._array.path
+            check_sparse(path, size, stored_bytes(folder, size // SPARSE_RATIO + 1))
 
     def read(self, region: Region) -> Pixels:
         """The intensities of a region; only its chunks are decoded."""
@@ -142,25 +168,30 @@ class ZarrSource(PathSource):
 
     def close(self) -> None:
         """Close the archive; of a folder nothing is kept open."""
-        if not isinstance(self._store, str):
-            self._store.close()
+        self._store.close()
 
 
 def _store(path: Path) -> Any:
-    """Open what the library reads from: a folder's name, an address, or an archive.
+    """Open what the library reads from: a folder, an address, or an archive.
 
     Raises
     ------
     MissingExtraError
-        What reads addresses is not installed.
+        zarr is not installed, or what reads addresses.
     """
-    if (url := url_of(path)) is not None:
+    library()
+    url = url_of(path)
+    if url is not None:
         require_http(url)
-        return url
-    if path.is_file():
-        with reading(path):
-            return library().storage.ZipStore(path, mode="r")
-    return str(path)
+    from unifmir.images.zarr_store import held_address, held_archive, held_folder
+
+    with reading(path):
+        if url is not None:
+            return held_address(url)
+        if path.is_file():
+            require_regular(path)
+            return held_archive(path)
+        return held_folder(path)
 
 
 def _smaller(array: "Array[Any]") -> tuple[int, ...]:

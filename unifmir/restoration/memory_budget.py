@@ -2,6 +2,7 @@
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.interfaces import interface_of
+from unifmir.machine import available_bytes
 from unifmir.networks.volume import ViewUNet
 from unifmir.restoration.base import EAGER_BODY_MAPS, Predictor
 
@@ -68,6 +69,4 @@ def usable_bytes(device: str) -> int:
 
         free, _ = torch.cuda.mem_get_info(int(index or 0))
         return int(free * SHARE)
-    import psutil
-
-    return int(min(psutil.virtual_memory().available * SHARE, HOST_BYTES))
+    return int(min(available_bytes() * SHARE, HOST_BYTES))

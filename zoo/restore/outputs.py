@@ -111,10 +111,13 @@ class WorkList:
 
 
 def named(source: Path, message: str) -> str:
-    """A message about a file, which names it by its path."""
+    """A message about a file, which names it by its path, its control characters shown."""
     if str(source) in message:
         return message
-    return f"{source}: {message.removeprefix(f'{source.name}: ')}"
+    shown = str(source) if str(source).isprintable() else repr(str(source))
+    if shown in message:
+        return message
+    return f"{shown}: {message.removeprefix(f'{source.name}: ')}"
 
 
 def plan_jobs(
@@ -200,6 +203,15 @@ def find_images(text: str) -> list[Path]:
     path = Path(text)
     if url_of(path) is not None:
         return [path]
+    if "\0" in text:
+        raise ImageError(f"{text!r}: no file has such a name")
+    try:
+        return _found(text, path)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise ImageError(f"{text[:200]}: cannot be looked at: {error.strerror}") from error
+
+
+def _found(text: str, path: Path) -> list[Path]:
     if path.is_dir() and not image_suffix(path) and not is_zarr(path):
         return _images(text, path.iterdir())
     if path.exists():

@@ -260,6 +260,6 @@ def test_pngs_beyond_what_pillow_reads_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Pillow.fromarray(PLANE).save(tmp_path / "slide.png")
-    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr("unifmir.images.png.MAX_PIXELS", 100)
     with pytest.raises(ImageError, match=r"slide\.png: more pixels.*save it as TIFF"):
         read_image(tmp_path / "slide.png", "yx")

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import psutil
-
-from unifmir.machine import available_cores
+from unifmir.machine import available_bytes, available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.model_choice import ModelChoice
@@ -122,5 +120,5 @@ def divide_resources(
     chosen = replace(choice, device="cpu", threads=threads)
     if options.max_memory_bytes is not None:
         return chosen, options
-    free = int(psutil.virtual_memory().available * SHARE) // workers
+    free = int(available_bytes() * SHARE) // workers
     return chosen, replace(options, max_memory_bytes=min(free, HOST_BYTES))
