@@ -166,8 +166,8 @@ def _check_whole(path: Path) -> None:
                 return
             if chunks > MAX_CHUNKS or others > MAX_OTHER_CHUNKS:
                 raise ImageError(
-                    f"the PNG has {chunks} parts or more, {others} of them without pixels; expected "
-                    f"{MAX_CHUNKS} and {MAX_OTHER_CHUNKS} at most: save it as TIFF"
+                    f"the PNG has {chunks} parts or more, {others} of them without pixels; "
+                    f"expected {MAX_CHUNKS} and {MAX_OTHER_CHUNKS} at most: save it as TIFF"
                 )
     raise ImageError("the PNG is cut short. Copy or download it again")
 
