@@ -53,8 +53,8 @@ def reading(path: Path) -> Iterator[None]:
         # Any: readers and codecs raise whatever they stumble over (struct.error, IndexError,
         # zlib.error, RecursionError, imagecodecs errors, ...).
         raise ImageError(
-            f"{path.name}: the image cannot be read ({type(error).__name__}: {_shown(error)}). "
-            "Is it complete, and does it open in Fiji?"
+            f"{path.name}: the image cannot be read ({type(error).__name__}: "
+            f"{str(error)[:300]}). Is it complete, and does it open in Fiji?"
         ) from error
     finally:
         log.disabled = was_disabled
@@ -181,9 +181,3 @@ def check_memory(path: Path, size: int) -> None:
             f"may take {free / 2**30:.2f} GiB: save it in smaller strips, tiles or chunks, or use "
             "a machine with more memory"
         )
-
-
-def _shown(error: Exception) -> str:
-    """An error's text, short and without control characters, which a file may have put there."""
-    text = str(error)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:300])

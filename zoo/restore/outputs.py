@@ -111,13 +111,10 @@ class WorkList:
 
 
 def named(source: Path, message: str) -> str:
-    """A message about a file, which names it by its path, its control characters shown."""
+    """A message about a file, which names it by its path."""
     if str(source) in message:
         return message
-    shown = str(source) if str(source).isprintable() else repr(str(source))
-    if shown in message:
-        return message
-    return f"{shown}: {message.removeprefix(f'{source.name}: ')}"
+    return f"{source}: {message.removeprefix(f'{source.name}: ')}"
 
 
 def plan_jobs(
@@ -204,7 +201,7 @@ def find_images(text: str) -> list[Path]:
     if url_of(path) is not None:
         return [path]
     if "\0" in text:
-        raise ImageError(f"{text!r}: no file has such a name")
+        raise ImageError(f"{text}: no file has such a name")
     try:
         return _found(text, path)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
