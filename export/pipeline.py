@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import get_args
 import numpy as np
 from torch import nn
 
-from unifmir.atomic import PREFIX
+from unifmir.atomic import temporary_folder, working_folder
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
@@ -24,6 +23,7 @@ from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import REPORT_SUFFIX, lineage_of
 from unifmir.export.verification import ExpectedOutputs, check
 from unifmir.export.verification_report import Report
+from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.images import read_image
 from unifmir.interfaces import InputKind
@@ -157,8 +157,11 @@ def export(
         _checked_options(options or {}, exporters),
     )
     step = on_step or logger.info
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        shared = _prepare(model, request, Path(folder), step)
+    with (
+        held(out_dir / _stem(chosen)),
+        temporary_folder(otherwise=out_dir) as folder,
+    ):
+        shared = _prepare(model, request, folder, step)
         made: list[Artifact] = []
         for exporter in exporters:
             reports = tuple(artifact.report for artifact in made)
@@ -205,7 +208,7 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
     task, precision = request.task, request.precision
     step(f"pruning to {task}")
     network = prune(model, task)
-    parent = save(network, folder / f"unifmir-{task}.safetensors")
+    parent = save(network, folder / f"{_stem(task)}.safetensors")
     real = sample(task).image
     images = [_calibration_image(item, task) for item in request.calibration] or [real]
     step(f"settling the precision: {precision}")
@@ -289,10 +292,15 @@ def _verified(
     return report
 
 
+def _stem(task: str) -> str:
+    """Start of the names of all files of one task: two exports of it do not write at once."""
+    return f"unifmir-{task}"
+
+
 def _file_name(exporter: Exporter, job: ExportJob) -> str:
     """`unifmir-denoise.fp16-compute.network.onnx`: only what differs from the default is named."""
     lineage = job.lineage
-    parts = [f"unifmir-{lineage.task}"]
+    parts = [_stem(lineage.task)]
     if lineage.precision != "fp32":
         parts.append(str(lineage.types))
     if lineage.interface != "image":
@@ -302,35 +310,33 @@ def _file_name(exporter: Exporter, job: ExportJob) -> str:
 
 def _publish(shared: _Shared, made: list[Artifact], out_dir: Path) -> tuple[Artifact, ...]:
     """Put the verified files in place: the parent, then each report, then its artifact."""
-    out_dir.mkdir(parents=True, exist_ok=True)
     parent = shared.folder / shared.parent.name
-    _place(parent, out_dir / parent.name)
     published = []
-    for artifact in made:
-        target = out_dir / artifact.path.name
-        report = {**artifact.report.to_dict(), "precision_plan": shared.plan.to_dict()}
-        aside = shared.folder / (target.name + REPORT_SUFFIX)
-        aside.write_text(json.dumps(report, indent=1), "utf-8")
-        _place(aside, out_dir / aside.name)
-        for companion in artifact.companions:
-            _place(companion, out_dir / companion.name)
-        if artifact.path != parent:
-            _place(artifact.path, target)
-        companions = tuple(out_dir / companion.name for companion in artifact.companions)
-        published.append(replace(artifact, path=target, companions=companions))
+    # Copied to a folder that no reader looks into, then renamed: the old file or the new.
+    with working_folder(out_dir) as aside:
+        _place(parent, aside, out_dir)
+        for artifact in made:
+            report = {**artifact.report.to_dict(), "precision_plan": shared.plan.to_dict()}
+            file = shared.folder / (artifact.path.name + REPORT_SUFFIX)
+            file.write_text(json.dumps(report, indent=1), "utf-8")
+            _place(file, aside, out_dir)
+            for companion in artifact.companions:
+                _place(companion, aside, out_dir)
+            if artifact.path != parent:
+                _place(artifact.path, aside, out_dir)
+            companions = tuple(out_dir / companion.name for companion in artifact.companions)
+            target = out_dir / artifact.path.name
+            published.append(replace(artifact, path=target, companions=companions))
     return tuple(published)
 
 
-def _place(source: Path, target: Path) -> None:
-    """Copy to a name that no reader takes for an artifact, then rename: the old file or the new."""
-    aside = target.with_name(f"{PREFIX}{os.getpid()}-{target.name}.partial")
-    try:
-        shutil.copyfile(source, aside)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
+def _place(source: Path, aside: Path, out_dir: Path) -> None:
+    """Copy a file to a folder aside, and rename it into place."""
+    copied = aside / source.name
+    shutil.copyfile(source, copied)
+    with copied.open("rb+") as file:
+        os.fsync(file.fileno())
+    copied.replace(out_dir / source.name)
 
 
 def _named(item: str | Path | np.ndarray) -> str:

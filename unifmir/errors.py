@@ -43,6 +43,10 @@ class OutputError(UnifmirError, OSError):
     """A file cannot be written: no room, no permission, a name too long, another's place."""
 
 
+class InUseError(OutputError):
+    """Another process is writing the same output."""
+
+
 class ZooError(UnifmirError, RuntimeError):
     """A zoo entry is malformed, or its file cannot be had or is not what was recorded."""
 

@@ -12,9 +12,10 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
-from unifmir.atomic import PREFIX
+from unifmir.atomic import working_folder, writing
 from unifmir.errors import UntrustedError
 from unifmir.user_folders import OTHERS_TOUCH, OTHERS_WRITE, require_private, user_folder
 
@@ -58,7 +59,8 @@ def _remember(wanted: str, why: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_private(folder, OTHERS_WRITE)
         signature = _signature(_key(folder, create=True), wanted, why)
-        _written_aside(folder, signature.encode()).replace(folder / wanted)
+        with writing(folder / wanted, private=True) as aside:
+            aside.write_text(signature, "utf-8")
     except OSError as error:
         raise UntrustedError(
             f"{folder}: what is trusted cannot be remembered ({error.strerror or error}); name a "
@@ -136,26 +138,16 @@ def _key(folder: Path, *, create: bool) -> bytes:
     """The key that records are signed with: a record from elsewhere does not have its signature."""
     path = folder / _KEY
     if create and not path.exists():
-        aside = _written_aside(folder, secrets.token_bytes(_KEY_BYTES))
-        try:
-            os.link(aside, path)  # fails where another process was first: then its key holds
-        except FileExistsError:
-            pass
-        finally:
-            aside.unlink()
+        with working_folder(folder) as aside, suppress(FileExistsError):
+            made = aside / _KEY
+            made.touch(mode=0o600)
+            made.write_bytes(secrets.token_bytes(_KEY_BYTES))
+            os.link(made, path)  # fails where another process was first: then its key holds
     require_private(path, OTHERS_TOUCH)
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         raise UntrustedError(f"{path} is no key of {_KEY_BYTES} bytes: remove it")
     return key
-
-
-def _written_aside(folder: Path, content: bytes) -> Path:
-    """A new file that only this user can read and write, whatever the umask allows others."""
-    aside = folder / f"{PREFIX}{secrets.token_hex(8)}"
-    aside.touch(mode=0o600, exist_ok=False)
-    aside.write_bytes(content)
-    return aside
 
 
 def _signature(key: bytes, sha256: str, why: str) -> str:

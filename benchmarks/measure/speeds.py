@@ -1,9 +1,8 @@
 """Speed of every runtime that is here, for `unifmir doctor`: a short benchmark."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
+from unifmir.atomic import temporary_folder
 from unifmir.benchmarks.measure.benchmark_run import benchmark
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
@@ -67,8 +66,8 @@ def _measured(task: str, device: str) -> Results:
         samples=SAMPLES,
         quick=True,
     )
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        return benchmark(plan, Path(folder, "doctor.json"))
+    with temporary_folder() as folder:
+        return benchmark(plan, folder / "doctor.json")
 
 
 def _is_quick(runtime: str) -> bool:

@@ -1,7 +1,6 @@
 """ONNX: one file, one input, one output, free batch and image sizes."""
 
 import logging
-import tempfile
 import warnings
 from dataclasses import replace
 from hashlib import sha256
@@ -12,6 +11,7 @@ import onnx
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converter
 
+from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage
@@ -103,12 +103,12 @@ def _new_graph(job: ExportJob) -> ModelProto:
 def _traced(job: ExportJob) -> ModelProto:
     lineage = job.lineage
     with (
-        tempfile.TemporaryDirectory(prefix="unifmir-") as folder,
+        temporary_folder() as folder,
         warnings.catch_warnings(),
         torch.no_grad(),
         patched_for_export(job.module),
     ):
-        file = Path(folder, "traced.onnx")
+        file = folder / "traced.onnx"
         # Tracing warns where it fixes a Python value, and that it is the older exporter. It is
         # used because the newer one writes IR 10, which Fiji rejects; that nothing was fixed is
         # asserted on the graph and by running it at other sizes.

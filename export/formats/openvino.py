@@ -5,11 +5,11 @@ neither goes without the other. Unpacked, any program with OpenVINO reads them.
 """
 
 import re
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import graph
@@ -63,11 +63,11 @@ class OpenVinoExporter(Exporter):
         _number(model)
         for key, value in job.lineage.to_strings().items():
             model.set_rt_info(value, [LINEAGE, key])
-        with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
+        with temporary_folder() as folder:
             # Halving the weights is the default, whatever the precision.
-            openvino.save_model(model, Path(folder, GRAPH), compress_to_fp16=False)
+            openvino.save_model(model, folder / GRAPH, compress_to_fp16=False)
             names = (GRAPH, WEIGHTS)
-            write_stored_zip({name: Path(folder, name).read_bytes() for name in names}, path)
+            write_stored_zip({name: (folder / name).read_bytes() for name in names}, path)
         remember_own(sha256_of(path))
         return {"openvino": openvino.__version__.partition("-")[0]}
 

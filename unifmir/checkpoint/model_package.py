@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.sniffing import description_of
 from unifmir.errors import CheckpointError
 from unifmir.hashing import sha256_of
@@ -86,9 +86,8 @@ def unpacked_weights(path: Path) -> Iterator[tuple[Path, PackagedWeights]]:
     CheckpointError
         The package is damaged or dangerous, or its weights are not those that it declares.
     """
-    # On Windows a file that is still mapped cannot be removed.
-    with TemporaryDirectory(prefix="unifmir-", ignore_cleanup_errors=True) as folder:
-        target = Path(folder) / "weights.pt"
+    with temporary_folder() as folder:
+        target = folder / "weights.pt"
         try:
             with zipfile.ZipFile(path) as archive:
                 found = packaged_weights(archive)

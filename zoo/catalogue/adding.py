@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
-from unifmir.atomic import write_text, writing
+from unifmir.atomic import temporary_folder, write_text, writing
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
@@ -63,8 +62,8 @@ def with_one_set(file: Path, weights: WeightKind | None) -> Iterator[Path]:
     if weights is None:
         yield file
         return
-    with TemporaryDirectory(prefix="unifmir-") as folder:
-        alone = Path(folder) / f"{safe_name(file.stem)}.{weights}.safetensors"
+    with temporary_folder() as folder:
+        alone = folder / f"{safe_name(file.stem)}.{weights}.safetensors"
         save(load_file(file, weights=weights), alone)
         yield alone
 

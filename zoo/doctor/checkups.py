@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from unifmir.atomic import temporary_folder
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
@@ -132,10 +133,8 @@ def onnxruntime_build(has_gpu: bool) -> Finding:
 
 def _cuda_provider(name: str, found: str) -> Finding:
     """Open a session: that a provider is listed does not say that its libraries load."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        probe = probes(Path(folder))["onnx"]
+    with temporary_folder() as folder:
+        probe = probes(folder)["onnx"]
         session = RUNTIMES["onnxruntime"].open(probe, device="cuda:0", threads=1)
     if not session.fallbacks:
         return Finding("library", name, "usable", f"{found}, CUDA provider loads")

@@ -1,6 +1,5 @@
 """Diagnosis of a machine: what it has, what each path would use here, and what is missing."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Any
 import psutil
 
 from unifmir import machine
+from unifmir.atomic import temporary_folder
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
@@ -135,8 +135,8 @@ def _gpus() -> list[dict[str, Any]]:
 
 
 def _routes(found: Sequence[str]) -> Iterator[Route]:
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        probes = checkups.probes(Path(folder))
+    with temporary_folder() as folder:
+        probes = checkups.probes(folder)
         read_by_runtimes = {row.format for row in RUNTIMES.values()}
         for device in found:
             predictor = predictor_for(ModelChoice(task="sr", device=device))

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unifmir.atomic import writing
+from unifmir.atomic import temporary_folder, writing
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import provenance, rdf, tensors
@@ -105,8 +104,7 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
         raise ExportError("a package holds one task: prune the network first (unifmir prune)")
     halo = measure_halo(inputs.network, config, inputs.image)
     logger.info("halo %d px, measured %d px", halo.halo_px, halo.measured_px)
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as name, writing(path) as aside:
-        folder = Path(name)
+    with temporary_folder() as folder, writing(path) as aside:
         description = _write_files(inputs, config, halo, folder)
         files = {file.name: file.read_bytes() for file in folder.iterdir()}
         write_zip(files, aside)

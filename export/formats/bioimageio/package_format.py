@@ -1,6 +1,5 @@
 """The `bioimageio` row of the formats: a package with all three weight formats inside."""
 
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import CheckpointError
@@ -60,8 +60,8 @@ class BioimageioExporter(Exporter):
         job = replace(job, opset=DEFAULT_OPSET)
         task, config = TASKS[job.lineage.task], job.network.config
         taken = sample(task.name)
-        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
-            onnx_file, torchscript_file = Path(name, "w.onnx"), Path(name, "w.pt")
+        with temporary_folder() as folder:
+            onnx_file, torchscript_file = folder / "w.onnx", folder / "w.pt"
             ONNX.write(job, onnx_file)
             TORCHSCRIPT.write(job, torchscript_file)
             inputs = PackageInputs(
@@ -88,8 +88,8 @@ class BioimageioExporter(Exporter):
     @contextmanager
     def runnable(self, path: Path) -> Iterator[Path]:
         """Yield the package's ONNX file, named like the package."""
-        with tempfile.TemporaryDirectory(prefix="unifmir-") as name:
-            inside = Path(name, path.stem + ONNX.suffix)
+        with temporary_folder() as folder:
+            inside = folder / (path.stem + ONNX.suffix)
             inside.write_bytes(read_package(path).files[FILES["onnx"]])
             yield inside
 

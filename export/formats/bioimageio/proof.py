@@ -5,15 +5,14 @@ file is compared with the one that the exporter makes.
 """
 
 import io
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.loading import load_as
 from unifmir.compare import FP32, compare
 from unifmir.config import SingleConfig
@@ -82,8 +81,8 @@ def _loaded(package: Package, name: str, config: SingleConfig) -> Network:
     source = _within(package.rdf, "weights", name).get("source")
     if not isinstance(source, str) or source not in package.files:
         raise ExportError(f"weights.{name}: it names no file of the package")
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        file = Path(folder, rdf.FILES[name])
+    with temporary_folder() as folder:
+        file = folder / rdf.FILES[name]
         file.write_bytes(package.files[source])
         return load_as(file, config)
 
