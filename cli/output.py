@@ -3,16 +3,20 @@
 All of it goes through `unifmir.shown_text`: names and metadata of others reach no terminal as they
 are.
 
-Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted.
+Exit codes: 0 done, 1 a check failed, 2 usage or a known error, 130 interrupted (Ctrl-C), 143 ended
+by SIGTERM: both clean up in the same way.
 """
 
 import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +31,8 @@ MOST_PROCESSES = 4096
 """Largest number of threads or processes that can be asked for."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+TERMINATED = 143
+"""128 + SIGTERM, which `kill`, `timeout`, batch systems and containers send to end a process."""
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")
@@ -89,11 +95,19 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.2f} MB"
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what cleans up after Ctrl-C does so now too."""
+
+
 @contextmanager
 def known_errors() -> Iterator[None]:
-    """Turn errors that are the user's to solve into one message on stderr and exit code 2."""
+    """Turn errors that are the user's to solve into one message on stderr and exit code 2.
+
+    Ctrl-C and SIGTERM are exceptions meanwhile, so that all that was begun cleans up after itself.
+    """
     try:
-        yield
+        with _terminated_like_ctrl_c():
+            yield
     except BrokenPipeError:
         # The reader of the pipe (`| head`) has seen enough; Typer ends quietly on it.
         raise
@@ -101,6 +115,9 @@ def known_errors() -> Iterator[None]:
         _drop_unwritable_stdout()
         note(f"error: {_told(error)}")
         raise SystemExit(KNOWN_ERROR) from error
+    except Terminated as error:
+        note("terminated")
+        raise SystemExit(TERMINATED) from error
     except KeyboardInterrupt as error:
         note("interrupted")
         raise SystemExit(INTERRUPTED) from error
@@ -116,6 +133,24 @@ class _ShownFormatter(logging.Formatter):
 def _one_message(text: str) -> str:
     """A message as it may be shown: a line break in a name begins no message of its own."""
     return re.sub(r"\n(?=\S)", "\n  ", shown(text))
+
+
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """Raise `Terminated` when SIGTERM comes."""
+    if threading.current_thread() is not threading.main_thread():
+        # Python gives signals to the main thread only.
+        yield
+        return
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

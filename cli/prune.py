@@ -72,8 +72,9 @@ def _write(child: "Network", out: Path, certificate_file: Path) -> "Provenance":
 
     from unifmir.atomic import working_folder
     from unifmir.checkpoint.saving import save
+    from unifmir.file_locks import held
 
-    with working_folder(out.parent) as folder:
+    with held(out), working_folder(out.parent) as folder:
         source = replace(save(child, folder / out.name), path=out)
         document = _certificate_document(child.certificate, source)
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

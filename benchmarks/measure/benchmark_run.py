@@ -21,6 +21,7 @@ from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.groups import ExportedFile, Group, PreparedModel, groups_of
 from unifmir.errors import BenchmarkError
+from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.machine import library_versions
 
@@ -91,14 +92,23 @@ def benchmark(
     ------
     BenchmarkError
         The plan makes no sense, or `out` holds something that must not be replaced.
+    InUseError
+        Another process is measuring for the same file.
     UnifmirError
         A model cannot be had. What fails later is told in its row, and the others go on.
     """
-    plan = plan.settled()
-    out = Path(out)
-    fresh = _blank(plan, command)
-    previous = None if overwrite else _previous(out, fresh, resume)
+    plan, out = plan.settled(), Path(out)
     steps = _Steps(len(plan.models) + len(plan.artifacts) + 1, on_progress)
+    with held(out):
+        fresh = _blank(plan, command)
+        previous = None if overwrite else _previous(out, fresh, resume)
+        return _benchmarked(plan, out, fresh, previous, steps)
+
+
+def _benchmarked(
+    plan: BenchmarkPlan, out: Path, fresh: Results, previous: Results | None, steps: _Steps
+) -> Results:
+    """Prepare, measure and save; go on with what an interrupted run measured."""
     folder = out.parent / f"{PREFIX}{out.stem}"
     if previous is None and folder.exists():
         shutil.rmtree(folder)

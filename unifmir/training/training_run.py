@@ -16,6 +16,7 @@ from unifmir.checkpoint.pruning import kept_keys
 from unifmir.checkpoint.saving import save
 from unifmir.config import MultiTaskConfig, ReferenceConfig
 from unifmir.errors import CheckpointError
+from unifmir.file_locks import held
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY = 250
 """Steps between two saves of the state: a kill loses at most these."""
 STATE_SUFFIX = ".state.pt"
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,21 @@ class TrainingCallbacks:
 def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     """Train, and write the averaged weights to `request.out`.
 
-    An interrupt (Ctrl-C) saves the state first; `resume` then goes on from it.
+    An interrupt (Ctrl-C, and where it is an exception SIGTERM) saves the state first; `resume` then
+    goes on from it.
 
     Raises
     ------
     CheckpointError
         A state is there and `resume` was not asked for, or it is another training's.
+    InUseError
+        Another process is training this model.
     """
+    with held(request.out):
+        return _trained(request, watch)
+
+
+def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     state = request.out.with_name(request.out.name + STATE_SUFFIX)
     if state.exists() and not request.resume:
         raise CheckpointError(
@@ -84,39 +94,55 @@ def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     training = _prepared(request, watch)
     if request.resume and state.exists():
         training.resume(state)
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    with _interrupted_between_steps(training):
+    with _interrupted_between_steps(training) as stop:
         while training.step < request.steps:
             until = min(training.step + SAVE_EVERY, request.steps)
             training.run(until=until, on_step=watch.on_step)
             training.save(state)
             if training.stopping:
-                raise KeyboardInterrupt
+                stop()
     source = save(training.average.cpu(), request.out)
     state.unlink(missing_ok=True)
     return source
 
 
 @contextmanager
-def _interrupted_between_steps(training: Training) -> Iterator[None]:
-    """Let the first Ctrl-C end the training after its step, a second one at once.
+def _interrupted_between_steps(training: Training) -> Iterator[Callable[[], None]]:
+    """Let the first signal to end do so after the training's step, a second one at once.
 
     In the middle of a step some weights are updated and others are not.
+
+    Yields
+    ------
+    callable
+        To be called between steps once `training.stopping`: does what the signal does elsewhere.
     """
-    if threading.current_thread() is not threading.main_thread():
-        # Python gives signals to the main thread only.
-        yield
-        return
+    # Python gives signals to the main thread only. A signal that is no exception ends the process.
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _ENDING} if main else {}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    came: list[int] = []
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         training.stopping = True
-        signal.signal(signal.SIGINT, before)
+        came.append(number)
+        restore()
 
-    before = signal.signal(signal.SIGINT, stop)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop() -> None:
+        for number in came:
+            before[signal.Signals(number)](number, None)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,6 +14,7 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.errors import ZooError
+from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue import directories, pins
@@ -81,19 +82,22 @@ def add_entry(path: Path, file: Path | None = None) -> ZooEntry:
         If the file is no checkpoint of a UniFMIR network.
     """
     entry = read_any_entry(path)
-    _check_new(entry.id)
-    if isinstance(entry.source, EmbeddedSource):
-        raise ZooError(
-            f"{path}: source kind 'embedded' is for files inside the unifmir package; use "
-            "'file' and give the checkpoint with --file"
-        )
-    if file is None:
-        if isinstance(entry.source, FileSource):
-            raise ZooError(f"{entry.id} has source kind 'file': give its checkpoint with --file")
-    else:
-        entry = _completed(entry, file)
-        _keep(entry.id, file)
-    return _written(entry)
+    with _changing(entry.id):
+        _check_new(entry.id)
+        if isinstance(entry.source, EmbeddedSource):
+            raise ZooError(
+                f"{path}: source kind 'embedded' is for files inside the unifmir package; use "
+                "'file' and give the checkpoint with --file"
+            )
+        if file is None:
+            if isinstance(entry.source, FileSource):
+                raise ZooError(
+                    f"{entry.id} has source kind 'file': give its checkpoint with --file"
+                )
+        else:
+            entry = _completed(entry, file)
+            _keep(entry.id, file)
+        return _written(entry)
 
 
 def add_checkpoint(file: Path, about: Description) -> ZooEntry:
@@ -134,10 +138,11 @@ def add_checkpoint(file: Path, about: Description) -> ZooEntry:
         "notes": about["notes"] or "Added by the user; nothing more is known of it.",
     }
     entry = parse_entry(json.dumps(document), "the new model")
-    _check_new(entry.id)
-    entry = _completed(entry, file)
-    _keep(entry.id, file)
-    return _written(entry)
+    with _changing(entry.id):
+        _check_new(entry.id)
+        entry = _completed(entry, file)
+        _keep(entry.id, file)
+        return _written(entry)
 
 
 def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
@@ -158,17 +163,23 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
     entry = find(model_id)
     if isinstance(entry.source, EmbeddedSource):
         raise ZooError(f"the file of {model_id} is part of unifmir; add a model with another --id")
-    old = pins.pin_of(model_id, "file")
-    if old is not None and not replace:
-        raise ZooError(
-            f"{model_id} was given the file {old.filename} on {old.added}; use --replace to put "
-            "this one in its place"
-        )
-    _completed(entry, file)
-    kept = _keep(model_id, file)
-    if old is not None and old.filename != kept.name:
-        kept.with_name(old.filename).unlink(missing_ok=True)
+    with _changing(model_id):
+        old = pins.pin_of(model_id, "file")
+        if old is not None and not replace:
+            raise ZooError(
+                f"{model_id} was given the file {old.filename} on {old.added}; use --replace to "
+                "put this one in its place"
+            )
+        _completed(entry, file)
+        kept = _keep(model_id, file)
+        if old is not None and old.filename != kept.name:
+            kept.with_name(old.filename).unlink(missing_ok=True)
     return entry
+
+
+def _changing(model_id: str) -> AbstractContextManager[None]:
+    """Let no other process add or change this model meanwhile."""
+    return held(user_folder() / f"{model_id}.json")
 
 
 def _check_new(model_id: str) -> None:

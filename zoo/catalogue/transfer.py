@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from filelock import FileLock, Timeout
-
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
+from unifmir.file_locks import held
 from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue.connection import Answer, Interrupted, answer
 
@@ -38,7 +37,6 @@ LISTING_S = 20.0
 
 _PARTIAL = ".partial"
 _STATE = ".partial.json"
-_LOCK = ".lock"
 _WEB_PAGE = re.compile(rb"\s*(<!doctype\s+html|<html)", re.IGNORECASE)
 _T = TypeVar("_T")
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
@@ -152,18 +150,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    ZooError
+    InUseError
         If another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # The system gives the lock back when the process is killed.
-        held = FileLock(folder / _LOCK).acquire(timeout=0)
-    except Timeout as error:
-        raise ZooError(
-            f"{folder} is in use: another process is downloading this model; wait for it"
-        ) from error
-    with held:
+    with held(folder / _PARTIAL):
         yield
 
 

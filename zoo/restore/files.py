@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unifmir.checkpoint.weight_sets import WeightKind
+from unifmir.file_locks import held
 from unifmir.images.open_files import open_source
 from unifmir.images.plates import add_field
 from unifmir.machine import available_cores, resident_bytes
@@ -206,9 +207,18 @@ def restore_file(
     ------
     ImageError
         The file is no image that the task takes.
+    InUseError
+        Another process is writing the target.
     UnifmirError
         The image cannot be written, or not enough memory is there.
     """
+    with held(job.target):
+        return _restored(job, predictor, options, on_progress)
+
+
+def _restored(
+    job: Job, predictor: Predictor, options: Options, on_progress: OnProgress | None
+) -> RestoredFile:
     source = open_source(job.source, axes=job.axes, series=job.series)
     try:
         journal = open_journal(job, predictor.ran)

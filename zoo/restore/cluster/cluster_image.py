@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from unifmir.errors import ImageError
+from unifmir.file_locks import Lock, hold
 from unifmir.images.base import Sink, region_shape
 from unifmir.images.plates import add_field
 from unifmir.images.rounded_output import RoundingSink, clipped_pixels
@@ -36,6 +37,8 @@ class ClusterImage:
     sink: Sink
     journal: Journal
     work: TileWork
+    lock: Lock
+    """Of the target: no other process writes it meanwhile."""
     waiting: deque[int]
     """Tiles that were not handed out yet."""
     unfinished: set[int]
@@ -92,15 +95,19 @@ class ClusterImage:
 
     def discard(self) -> None:
         """Delete what lies aside, unless it is of use to a run after this one."""
+        self.lock.release()
         if isinstance(self.failure, ImageError) or not self.written:
             self.sink.discard()
             self.journal.delete()
 
     def publish(self) -> RestoredFile:
         """Give the complete image its name."""
-        self.sink.publish()
-        add_field(self.job.source, self.job.target)
-        self.journal.delete()
+        try:
+            self.sink.publish()
+            add_field(self.job.source, self.job.target)
+            self.journal.delete()
+        finally:
+            self.lock.release()
         return RestoredFile(
             job=self.job,
             plan=self.plan,
@@ -120,11 +127,22 @@ def open_cluster_image(
     journal: Journal,
     ran: dict[str, Any],
 ) -> ClusterImage:
-    """Open the output of a planned image and see what an earlier run finished."""
+    """Open the output of a planned image and see what an earlier run finished.
+
+    Raises
+    ------
+    InUseError
+        Another process is writing it.
+    """
     plan = planned.plan
     tell_notes(plan)
-    sink = create_output(job, plan, ran, options)
-    done = journal.begin(plan, sink)
+    lock, _ = hold(job.target)
+    try:
+        sink = create_output(job, plan, ran, options)
+        done = journal.begin(plan, sink)
+    except BaseException:
+        lock.release()
+        raise
     warn_if_begun_anew(job, journal)
     if isinstance(sink, RoundingSink):
         sink.add_clipped(journal.clipped)
@@ -137,6 +155,7 @@ def open_cluster_image(
         sink=sink,
         journal=journal,
         work=tile_work(job, plan, choice, sink if lies_in_zarr(job.target) else None),
+        lock=lock,
         waiting=waiting,
         unfinished=set(waiting),
         resumed=len(done),

@@ -95,7 +95,10 @@ def restore_on_cluster(
     """
     with _connected(choice, options, scheduler, workers) as (client, chosen, settled):
         run = _Run(client, jobs, chosen, settled, on_progress, fail_fast=fail_fast)
-        yield from run.results()
+        try:
+            yield from run.results()
+        finally:
+            run.release()
 
 
 @contextmanager
@@ -183,6 +186,11 @@ class _Run:
                     future.release()
                 self._hand_out()
                 yield from self._given_up()
+
+    def release(self) -> None:
+        """Let others write what is not finished."""
+        for image in self._active:
+            image.lock.release()
 
     def _ended(self) -> list[Any]:
         """Futures of which something is known, some time from now."""
