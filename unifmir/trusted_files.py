@@ -94,7 +94,7 @@ def _remembered(sha256: str, *reasons: str) -> bool:
         require_private(record, OTHERS_WRITE)
         signed = record.read_text("utf-8")
         key = _key(folder, create=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, UnicodeDecodeError, UntrustedError) as error:
         logger.warning("%s: its records of trusted files are not used: %s", folder, error)

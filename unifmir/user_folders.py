@@ -12,7 +12,11 @@ OTHERS_WRITE, OTHERS_TOUCH = 0o022, 0o077
 
 
 def user_folder(variable: str, kind: Literal["data", "cache", "state"], *parts: str) -> Path:
-    """The folder that an environment variable names; by default one in the user's own place."""
+    """The folder that an environment variable names; by default one in the user's own place.
+
+    Where neither is known (HOME is not set, and the system has no entry of this user, as in
+    containers), it is a path where there is nothing and nothing can be made.
+    """
     if value := os.environ.get(variable):
         return Path(value).expanduser().absolute()
     import platformdirs
@@ -22,7 +26,9 @@ def user_folder(variable: str, kind: Literal["data", "cache", "state"], *parts: 
         "cache": platformdirs.user_cache_dir,
         "state": platformdirs.user_state_dir,
     }
-    return Path(places[kind]("unifmir", appauthor=False), *parts)
+    place = Path(places[kind]("unifmir", appauthor=False), *parts)
+    # "~" stays as it is where no home is known, and would be a folder of the current one.
+    return place if place.is_absolute() else Path(os.devnull, f"no home: set HOME or {variable}")
 
 
 def require_private(path: Path, others: int) -> None:

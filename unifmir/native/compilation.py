@@ -7,13 +7,12 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from ctypes import POINTER, c_float, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from unifmir.atomic import PREFIX, working_folder
+from unifmir.atomic import temporary_folder, working_folder
 from unifmir.errors import ExportError, MissingExtraError, UntrustedError
 from unifmir.machine import processor_features
 from unifmir.trusted_files import is_trusted, remember_own
@@ -159,8 +158,8 @@ def _mark(path: Path) -> str:
 
 def _passing(name: str, build: _Build) -> ctypes.CDLL:
     """The library for this process alone: its file is gone once it is loaded."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:  # new, and for this user alone
-        path = Path(folder) / name
+    with temporary_folder() as folder:
+        path = folder / name
         build.run(path)
         try:
             return ctypes.CDLL(str(path))
@@ -215,7 +214,10 @@ def _version(compiler: str) -> str:
 
 
 def _compile(command: list[str]) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    with temporary_folder(otherwise=Path(command[-1]).parent) as folder:
+        # A compiler that is killed with this process leaves its own temporary files there.
+        place = {**os.environ, "TMPDIR": str(folder)}
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=place)
     if result.returncode:
         raise ExportError(
             f"{Path(command[0]).name} cannot compile the native kernels; expected GCC 10 or Clang "
