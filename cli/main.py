@@ -69,4 +69,6 @@ app.add_typer(zoo.app, name="zoo")
 
 def run() -> None:
     """Entry point of the `unifmir` command."""
-    app(prog_name="unifmir")
+    # Around what is done before a command is known, too.
+    with output.known_errors():
+        app(prog_name="unifmir")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unifmir.errors import UnifmirError
+from unifmir.errors import OutputError
 from unifmir.file_locks import is_own, take, take_left
 from unifmir.output_place import written_to
 
@@ -86,14 +86,14 @@ def temporary_folder(*, otherwise: Path | None = None) -> Iterator[Path]:
 
     Raises
     ------
-    UnifmirError
+    OutputError
         There is no place.
     """
     try:
         place = Path(tempfile.gettempdir())
     except FileNotFoundError as error:
         if otherwise is None:
-            raise UnifmirError(
+            raise OutputError(
                 "no folder for temporary files can be written to: name one with the environment "
                 f"variable TMPDIR ({error.strerror})"
             ) from error

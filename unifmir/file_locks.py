@@ -30,7 +30,7 @@ _RECORD_BYTES = 400
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _TRIES = 100
-"""Of names that vanish in just that moment: another process released its lock."""
+"""Limit where a name vanishes in just that moment: another process released its lock."""
 _FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":  # pragma: no cover - the tests run on Linux
@@ -55,7 +55,7 @@ class Owner:
     pid: int
     host: str
     boot: str
-    """Of the host: another start of it has other processes."""
+    """Identifier of this start of the host: another one has other processes."""
 
     @property
     def is_of_this_machine(self) -> bool:
@@ -116,7 +116,8 @@ def take(path: Path) -> Lock | None:
                 return None
             if _is_still(path, descriptor):
                 if writable:
-                    os.ftruncate(descriptor, 0)
+                    if os.fstat(descriptor).st_size:  # ext4 writes out at once what was emptied
+                        os.ftruncate(descriptor, 0)
                     os.write(descriptor, _record().encode())
                     return Lock(path, descriptor)
                 path.unlink()  # of a dead process of another user: made anew
@@ -178,7 +179,7 @@ def held(output: Path) -> Iterator[None]:
 
 
 def hold(output: Path) -> tuple[Lock, list[Path]]:
-    """As `held`, for who releases it elsewhere: the lock, and folders that were made for it."""
+    """Hold an output as `held` does: the lock to be released, and folders made for it."""
     digest = hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]
     made: list[Path] = []
     path = output.with_name(f"{PREFIX}{digest}")
@@ -236,7 +237,7 @@ def _machine() -> tuple[str, str]:
 
 
 def this_process() -> Owner:
-    """What a lock of this process says."""
+    """Name of this process in its locks."""
     return Owner(os.getpid(), *_machine())
 
 

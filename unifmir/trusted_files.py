@@ -28,6 +28,8 @@ _KEY_BYTES = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WRITTEN, _TRUSTED = "written", "trusted"
 """Why a file is remembered: this installation wrote it, or its user trusts who did."""
+_unrecorded: set[str] = set()
+"""Files that this process wrote and could not record: it may run them, to verify them."""
 
 
 def trust(sha256: str) -> None:
@@ -69,11 +71,17 @@ def _remember(wanted: str, why: str) -> None:
 
 
 def remember_own(sha256: str) -> None:
-    """Remember a file that this process wrote; a warning where that cannot be."""
+    """Remember a file that this process wrote; where that cannot be, for this process alone."""
     try:
         _remember(sha256, _WRITTEN)
     except UntrustedError as error:
-        logger.warning("%s. Until then the file counts as one that came from elsewhere", error)
+        if not _unrecorded:
+            logger.warning(
+                "%s. From now on the file counts as one that came from elsewhere: other processes "
+                "do not run it until `unifmir trust` says so",
+                error,
+            )
+        _unrecorded.add(sha256)
 
 
 def is_trusted(sha256: str) -> bool:
@@ -87,6 +95,8 @@ def is_own(sha256: str) -> bool:
 
 
 def _remembered(sha256: str, *reasons: str) -> bool:
+    if sha256 in _unrecorded:
+        return True
     folder = _folder()
     try:
         require_private(folder, OTHERS_WRITE)

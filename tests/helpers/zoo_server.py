@@ -167,6 +167,5 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 def left() -> list[str]:
-    """Names of what lies in the cache, without the lock."""
-    files = [path for path in directories.cache().rglob("*") if path.is_file()]
-    return sorted(path.name for path in files if path.name != ".lock")
+    """Names of what lies in the cache."""
+    return sorted(path.name for path in directories.cache().rglob("*") if path.is_file())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from tests.helpers.zoo_server import (
     zipped,
 )
 from unifmir.checkpoint.saving import save
-from unifmir.errors import CheckpointError, ZooError
+from unifmir.errors import CheckpointError, InUseError, ZooError
+from unifmir.file_locks import PREFIX
 from unifmir.hashing import sha256_of
 from unifmir.zoo.catalogue import directories, pins, transfer
 from unifmir.zoo.catalogue.index import find
@@ -275,11 +277,11 @@ def test_two_files_that_fit_are_not_guessed_between(server, entry):
         local_file(entry)
 
 
-def test_a_second_pull_of_the_same_model_waits_its_turn(server, entry):
+def test_a_second_pull_of_the_same_model_is_told_who_is_at_it(server, entry):
     server.record({"model_best.pt": BIG})
     with (
         transfer.lock_folder(directories.cache() / "zoo" / PLANARIA),
-        pytest.raises(ZooError, match="another process is downloading"),
+        pytest.raises(InUseError, match=f"is being written by process {os.getpid()} "),
     ):
         local_file(entry)
     assert local_file(entry).read_bytes() == BIG
@@ -295,8 +297,9 @@ def test_a_killed_pull_does_not_keep_others_waiting(server, entry):
     )
     killed = subprocess.run([sys.executable, "-c", script, folder])
     assert killed.returncode == -signal.SIGKILL
-    assert (folder / ".lock").exists()
+    assert [path.name.startswith(PREFIX) for path in folder.iterdir()] == [True]
     assert local_file(entry).read_bytes() == BIG
+    assert left() == ["model_best.pt"]
 
 
 def test_a_file_that_cannot_be_loaded_is_kept_and_its_refusal_explained(server, entry):

@@ -1,17 +1,23 @@
 """Output appears under its name only when it is complete, whatever happens meanwhile."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unifmir.atomic import PREFIX, working_folder, writing
+from unifmir import atomic
+from unifmir.atomic import PREFIX, temporary_folder, working_folder, write_text, writing
+from unifmir.errors import OutputError
+from unifmir.file_locks import this_process
 
 WRITE_HALF_AND_WAIT = """
 import signal, sys, time
@@ -139,3 +145,140 @@ def test_a_working_folder_is_removed_after_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="refused"):
         work_and_fail()
     assert not list(tmp_path.iterdir())
+
+
+WORK_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from unifmir.atomic import working_folder, writing
+
+with working_folder(Path(sys.argv[1])) as folder, writing(Path(sys.argv[1], "a.onnx")) as aside:
+    Path(folder, "inside").mkdir()
+    Path(folder, "inside", "file").write_text("text")
+    Path(f"{aside}.passport").write_text("what a format puts beside its file")
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def working(tmp_path, repo) -> Iterator["subprocess.Popen[str]"]:
+    """A process in the middle of its work in `tmp_path`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORK_AND_WAIT, tmp_path],
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def next_process(monkeypatch):
+    """Let the next write in this process be as the first of another one."""
+    monkeypatch.setattr(atomic, "_cleared", set())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+@pytest.mark.usefixtures("next_process")
+def test_what_a_killed_process_left_is_removed_by_the_next_and_not_before(
+    working, tmp_path, monkeypatch
+):
+    left = names(tmp_path)
+    assert len(left) == 5, "a folder, a file with another beside it, and two locks"
+    write_text(tmp_path / "first", "text")
+    assert names(tmp_path) == [*left, "first"], "it lives"
+    working.kill()
+    working.wait()
+    monkeypatch.setattr(atomic, "_cleared", set())
+    write_text(tmp_path / "second", "text")
+    assert names(tmp_path) == ["first", "second"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("next_process")
+def test_nothing_is_removed_that_was_not_made_here(tmp_path):
+    token = "0123456789abcdef"
+    here = this_process()
+    mine = f"unifmir pid 1 on {here.host} {here.boot}\n"
+    elsewhere = f"unifmir pid 1 on {here.host}x 00000000-0000-0000-0000-000000000000\n"
+    kept = {
+        f"{PREFIX}image.tif": "an unfinished image, which the next run goes on with",
+        f"{PREFIX}image.tif.json": "its note",
+        f"{PREFIX}{token}.tif": "without a lock",
+        f"{PREFIX}1123456789abcdef.lock": "a text of somebody's",
+        f"{PREFIX}1123456789abcdef.tif": "beside it",
+        f"{PREFIX}2123456789abcdef.lock": elsewhere,
+        f"{PREFIX}2123456789abcdef.tif": "another machine's",
+        f"{PREFIX}3123456789ABCDEF.lock": mine,
+        f"{token}.lock": mine,
+    }
+    for name, text in kept.items():
+        (tmp_path / name).write_text(text)
+    outside = tmp_path / "outside"
+    outside.write_text(mine)
+    (tmp_path / f"{PREFIX}4123456789abcdef.lock").symlink_to(outside)
+    (tmp_path / f"{PREFIX}5123456789abcdef.lock").write_text(mine)
+    (tmp_path / f"{PREFIX}5123456789abcdef").symlink_to(tmp_path / "folder")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / f"{PREFIX}6123456789abcdef.lock").write_text(mine)
+    (tmp_path / f"{PREFIX}6123456789abcdef.tif").write_text("a killed process's")
+    before = set(names(tmp_path))
+    write_text(tmp_path / "new", "text")
+    gone = {f"{PREFIX}6123456789abcdef.lock", f"{PREFIX}6123456789abcdef.tif"}
+    assert set(names(tmp_path)) == before - gone | {"new"}
+    assert outside.read_text() == mine
+
+
+@pytest.mark.usefixtures("next_process")
+def test_an_empty_lock_of_a_process_that_was_killed_at_once_is_removed(tmp_path):
+    (tmp_path / f"{PREFIX}0123456789abcdef.lock").touch()
+    write_text(tmp_path / "new", "text")
+    assert names(tmp_path) == ["new"]
+
+
+def test_what_cannot_be_removed_is_left_to_the_next_run(tmp_path, monkeypatch):
+    with working_folder(tmp_path) as folder:
+        (folder / "file").write_text("text")
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    assert names(tmp_path) == [folder.name, f"{folder.name}.lock"]
+    monkeypatch.undo()
+    monkeypatch.setattr(atomic, "_cleared", set())
+    write_text(tmp_path / "new", "text")
+    assert names(tmp_path) == ["new"]
+
+
+def test_temporary_folders_lie_where_the_system_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder(otherwise=tmp_path / "out") as folder:
+        assert folder.parent == tmp_path
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not names(tmp_path)
+
+
+class TestWithoutATemporaryFolder:
+    @pytest.fixture(autouse=True)
+    def nowhere(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.setattr(
+            tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing" / "folder")]
+        )
+
+    def test_the_error_says_how_to_name_one(self):
+        with pytest.raises(OutputError, match="TMPDIR"), temporary_folder():
+            pass
+
+    def test_it_is_made_beside_the_output_also_for_libraries(self, tmp_path):
+        out = tmp_path / "new" / "out"
+        with temporary_folder(otherwise=out) as folder:
+            assert folder.parent == out
+            with temporary_folder() as inner, tempfile.TemporaryDirectory() as library:
+                assert inner.parent == Path(library).parent == folder
+        assert not names(tmp_path)

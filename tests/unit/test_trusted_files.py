@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from unifmir import trusted_files
 from unifmir.errors import UntrustedError
 from unifmir.trusted_files import is_own, is_trusted, remember_own, require_trusted, trust
 
@@ -95,13 +96,22 @@ def test_only_a_hash_can_be_trusted(given, folder):
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_told(folder, caplog):
+def test_a_folder_that_cannot_be_made_is_told(folder):
     folder.parent.parent.joinpath("state").write_text("a file")
     with pytest.raises(UntrustedError, match="UNIFMIR_TRUSTED"):
         trust(OURS)
-    remember_own(OURS)
-    assert "cannot be remembered" in caplog.text
     assert not is_trusted(OURS)
+
+
+def test_what_cannot_be_recorded_is_this_process_s_own_alone(folder, caplog, monkeypatch):
+    monkeypatch.setattr(trusted_files, "_unrecorded", set())
+    folder.parent.parent.joinpath("state").write_text("a file")
+    remember_own(OURS)
+    assert "other processes do not run it until `unifmir trust` says so" in caplog.text
+    assert is_trusted(OURS), "it is verified by running it"
+    assert not is_trusted(OTHER)
+    monkeypatch.setattr(trusted_files, "_unrecorded", set())
+    assert not is_trusted(OURS), "as in another process"
 
 
 def test_the_refusal_says_what_to_do(tmp_path):

@@ -158,16 +158,16 @@ def _mark(path: Path) -> str:
 
 def _passing(name: str, build: _Build) -> ctypes.CDLL:
     """The library for this process alone: its file is gone once it is loaded."""
-    with temporary_folder() as folder:
-        path = folder / name
-        build.run(path)
-        try:
+    try:
+        with temporary_folder() as folder:
+            path = folder / name
+            build.run(path)
             return ctypes.CDLL(str(path))
-        except OSError as error:
-            raise ExportError(
-                f"the compiled kernels cannot be loaded ({error}); use another runtime, or set "
-                f"{CACHE} to a folder of a disk that programs may be run from"
-            ) from error
+    except OSError as error:
+        raise ExportError(
+            f"the compiled kernels cannot be loaded ({error}); use another runtime, or set "
+            f"{CACHE} to a folder of a disk that programs may be run from"
+        ) from error
 
 
 def require(precision: str = "fp32") -> None:

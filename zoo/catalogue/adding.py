@@ -14,7 +14,6 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.errors import ZooError
-from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue import directories, pins
@@ -179,7 +178,7 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
 
 def _changing(model_id: str) -> AbstractContextManager[None]:
     """Let no other process add or change this model meanwhile."""
-    return held(user_folder() / f"{model_id}.json")
+    return directories.changing(user_folder() / f"{model_id}.json", directories.HOME_VARIABLE)
 
 
 def _check_new(model_id: str) -> None:

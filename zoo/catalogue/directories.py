@@ -1,8 +1,12 @@
 """Folders of the zoo: inside the package, in the user's folder, in the cache."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+from unifmir.errors import InUseError, ZooError
+from unifmir.file_locks import held
 from unifmir.user_folders import user_folder
 
 HOME_VARIABLE = "UNIFMIR_HOME"
@@ -23,3 +27,34 @@ def home() -> Path:
 def cache() -> Path:
     """Downloaded files: they can be removed at any time."""
     return user_folder(CACHE_VARIABLE, "cache")
+
+
+@contextmanager
+def changing(output: Path, variable: str) -> Iterator[None]:
+    """Hold what is written into one of these folders, so that no other process writes it too.
+
+    Parameters
+    ----------
+    output : Path
+        The file or folder.
+    variable : str
+        Environment variable that names the folder it lies in.
+
+    Raises
+    ------
+    InUseError
+        Another process holds it.
+    ZooError
+        The folder cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(output))
+        except InUseError:
+            raise
+        except OSError as error:
+            raise ZooError(
+                f"{error.filename} cannot be written to ({error.strerror}): name another folder "
+                f"with the environment variable {variable}"
+            ) from error
+        yield

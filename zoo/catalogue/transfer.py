@@ -18,8 +18,8 @@ from typing import Any, NoReturn, TypeVar
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
-from unifmir.file_locks import held
 from unifmir.shown_text import without_secrets
+from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.connection import Answer, Interrupted, answer
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     InUseError
         If another process holds it.
     """
-    with held(folder / _PARTIAL):
+    with directories.changing(folder / _PARTIAL, directories.CACHE_VARIABLE):
         yield
 
 

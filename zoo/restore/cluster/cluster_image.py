@@ -38,7 +38,7 @@ class ClusterImage:
     journal: Journal
     work: TileWork
     lock: Lock
-    """Of the target: no other process writes it meanwhile."""
+    """Lock of the target: no other process writes it meanwhile."""
     waiting: deque[int]
     """Tiles that were not handed out yet."""
     unfinished: set[int]

@@ -1,0 +1,358 @@
+"""Kill commands at random moments, and hold what they leave and what the next run makes of it.
+
+    python -m benchmarks.studies.kills [--rounds 18] [--seed 0] [--wait-while FILE] [COMMAND...]
+
+writes benchmarks/results/kills.json, after every kill; what it has is kept, and gone on with.
+SIGKILL, SIGINT and SIGTERM come in turn. What lies under a final name must be byte for byte what an
+undisturbed run writes, and the same command given again must end so too, with no file or folder
+left that is not an output. Of a benchmark, whose times differ, the rows that were saved must stay,
+and the run be completed.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from tests.compat.packages import network
+from unifmir.atomic import PREFIX
+from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.studies.result_files import RESULTS, provenance, write_result
+from unifmir.benchmarks.studies.small_commands import READY
+from unifmir.checkpoint.saving import save
+from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.file_locks import PREFIX as LOCK_PREFIX
+
+RESULT = "kills.json"
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+ENDED = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
+"""Exit status of a command that a signal ended."""
+HIDDEN = ".unifmir-"
+"""Start of the names of all that lies aside."""
+_TEMPORARY = re.compile(rf"^tmp/|{re.escape(PREFIX)}[0-9a-f]{{16}}|{re.escape(LOCK_PREFIX)}")
+"""Names that no later run goes on with, unlike unfinished images, states and prepared files."""
+_NOT_OURS = ".ses"
+"""ONNX Runtime keeps one file of this name among the temporary ones."""
+OUT = "out"
+TIMEOUT_S = 120.0
+_PLACES = {
+    "HOME": "home",
+    "UNIFMIR_HOME": "home",
+    "TMPDIR": "tmp",
+    "UNIFMIR_TRUSTED": "state",
+    "XDG_CACHE_HOME": "cache",
+    "TORCHINDUCTOR_CACHE_DIR": "cache/inductor",  # PyTorch's own is among the temporary files
+}
+
+Files = dict[str, bytes]
+"""Content by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, with what is particular to it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """Relative to a folder with a checkpoint (model.safetensors) and an image (cells.tif)."""
+    again: tuple[str, ...] = ()
+    """Options of the run after the killed one."""
+    measures: bool = False
+    """Whether its output holds times, so that it differs from run to run."""
+    whole: tuple[str, ...] = ()
+    """Folders that are one output: there with all they hold, or not at all."""
+
+
+COMMANDS = (
+    Command(
+        "export",
+        ("export", "--checkpoint", "model.safetensors", "--out", OUT)
+        + tuple(word for name in ("onnx", "torchscript") for word in ("--format", name)),
+    ),
+    Command(
+        "restore to TIFF",
+        ("restore", "cells.tif", "--model", "model.safetensors", "--out", f"{OUT}/cells.tif")
+        + ("--tile", "64", "--device", "cpu", "--runtime", "eager"),
+        again=("--skip-existing",),
+    ),
+    Command(
+        "restore to OME-Zarr",
+        ("restore", "cells.tif", "--model", "model.safetensors", "--out", f"{OUT}/cells.ome.zarr")
+        + ("--tile", "64", "--device", "cpu", "--runtime", "eager"),
+        again=("--skip-existing",),
+        whole=(f"{OUT}/cells.ome.zarr",),
+    ),
+    Command(
+        "zoo add",
+        ("zoo", "add", "--id", "mine", "--file", "model.safetensors", "--title", "Mine")
+        + ("--dataset", "simulated", "--author", "Nobody"),
+    ),
+    Command(
+        "train",
+        ("train", "--init", "model.safetensors", "--task", "sr", "--steps", "40")
+        + ("--device", "cpu", "--out", f"{OUT}/trained.safetensors"),
+        again=("--resume",),
+    ),
+    Command(
+        "benchmark",
+        ("benchmark", "--model", "model.safetensors", "--runtime", "eager")
+        + ("--runtime", "onnxruntime", "--workload", "tiny", "--workload", "pair")
+        + ("--threads", "1", "--rounds", "2", "--seconds", "0.02", "--samples", "2")
+        + ("--images", "0", "--out", f"{OUT}/results.json"),
+        measures=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One kill, and what came of it."""
+
+    command: str
+    signal: str
+    moment_s: float
+    """Seconds after the command had begun."""
+    code: int
+    ended_well: bool
+    """Whether the exit status is that of the signal, or 0 if it came too late."""
+    left_aside: int
+    """Hidden files and folders, and temporary ones, after it."""
+    not_cleaned: list[str]
+    """Temporary ones that were left although the signal let it clean up."""
+    half: list[str]
+    """Final names with something else under them than the whole output."""
+    again_code: int
+    differing: list[str]
+    """Outputs of the next run that are not the undisturbed run's."""
+    left: list[str]
+    """Names that the next run left beside its outputs."""
+    told: str
+    """Last words, where something was wrong."""
+
+    @property
+    def held(self) -> bool:
+        """Whether all was as it must be."""
+        wrong = (self.half, self.again_code, self.differing, self.left, self.not_cleaned)
+        return self.ended_well and not any(wrong)
+
+
+def main() -> int:
+    """Kill, and write what came of it; exit code 1 if anything did not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("commands", nargs="*", help=", ".join(one.name for one in COMMANDS))
+    parser.add_argument("--rounds", type=int, default=18, help="kills of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wait-while", type=Path, help="no command is started while this exists")
+    given = parser.parse_args()
+    wanted = [one for one in COMMANDS if not given.commands or one.name in given.commands]
+    document = provenance(f"python -m benchmarks.studies.kills --rounds {given.rounds}")
+    document["seed"] = given.seed
+    kept = [row for row in _known(given.seed) if row["command"] in {one.name for one in COMMANDS}]
+    bad = 0
+    for command in wanted:
+        kept = [row for row in kept if row["command"] != command.name]
+        for kill in kills(command, given.rounds, given.seed, given.wait_while):
+            kept.append(asdict(kill) | {"held": kill.held})
+            bad += not kill.held
+            print("held" if kill.held else kill, kill.command, kill.signal, flush=True)
+            write_result(RESULT, document | {"rows": kept})
+    return int(bool(bad))
+
+
+def kills(command: Command, rounds: int, seed: int, waits: Path | None = None) -> Iterator[Kill]:
+    """Kill a command so often, each time in a folder of its own."""
+    chosen = random.Random(f"{seed} {command.name}")
+    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+        whole = Path(name, "whole")
+        _furnish(whole)
+        _wait(waits)
+        _done(command, whole)  # caches are filled
+        _furnish(whole := Path(name, "again"))
+        took = _done(command, whole)
+        expected = _outputs(whole)
+        for index in range(rounds):
+            folder = Path(name, str(index))
+            _furnish(folder)
+            _wait(waits)
+            moment = chosen.uniform(0, 1.05) * took
+            yield _killed(command, folder, SIGNALS[index % len(SIGNALS)], moment, expected)
+
+
+def _killed(
+    command: Command, folder: Path, number: signal.Signals, moment: float, expected: Files
+) -> Kill:
+    process = _started(command.arguments, folder)
+    time.sleep(moment)
+    process.send_signal(number)
+    told = process.communicate(timeout=TIMEOUT_S)[1]
+    code = process.returncode
+    aside = _aside(folder)
+    half = _half(command, folder, expected)
+    before = _saved_rows(folder) if command.measures else []
+    if command.name == "zoo add" and "home/entries/mine.json" in _outputs(folder):
+        again_code, said = 0, ""  # it is there: the same command would say so
+    else:
+        options = command.again
+        if options == ("--resume",) and not list(folder.rglob("*.state.pt")):
+            options = ()
+        again = _started((*command.arguments, *options), folder)
+        said = again.communicate(timeout=TIMEOUT_S)[1]
+        again_code = again.returncode
+    found = _outputs(folder)
+    if command.measures:
+        after = _saved_rows(folder)
+        complete = after and read_results(folder / OUT / "results.json").complete
+        differing = [f"row {row['subject']}" for row in before if row not in after]
+        differing += [] if complete else ["results.json: not complete"]
+    else:
+        differing = [name for name in {**expected, **found} if not _same(name, found, expected)]
+    kill = Kill(
+        command=command.name,
+        signal=number.name,
+        moment_s=round(moment, 3),
+        code=code,
+        # By the signal itself: when the interpreter ends, and nothing is left to clean up.
+        ended_well=code in (ENDED[number], 0, -number),
+        left_aside=len(aside),
+        not_cleaned=[] if number == signal.SIGKILL else [p for p in aside if _TEMPORARY.search(p)],
+        half=half,
+        again_code=again_code,
+        differing=differing,
+        left=_aside(folder),
+        told="",
+    )
+    return kill if kill.held else replace(kill, told=f"{told[-600:]} | {said[-600:]}")
+
+
+def _furnish(folder: Path) -> None:
+    """The inputs, and empty places for all that a command keeps."""
+    for place in ("home", "tmp", "state", "cache"):
+        (folder / place).mkdir(parents=True, mode=0o700)
+    save(network("sr"), folder / "model.safetensors")
+    values = np.random.default_rng(0).integers(100, 4000, (150, 110)).astype(np.uint16)
+    tifffile.imwrite(folder / "cells.tif", values, imagej=True)
+    os.utime(folder / "cells.tif", (0, 0))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    here = str(Path(__file__).resolve().parents[2])
+    return {
+        **os.environ,
+        **{name: str(folder / place) for name, place in _PLACES.items()},
+        "PYTHONPATH": here,
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _started(arguments: tuple[str, ...], folder: Path) -> "subprocess.Popen[str]":
+    """The command, at the moment when its own work begins."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.studies.small_commands", *arguments],
+        cwd=folder,
+        env=_environment(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip() == READY:
+            return process
+    raise SystemExit(f"{arguments} did not begin: exit code {process.wait()}")
+
+
+def _done(command: Command, folder: Path) -> float:
+    """Seconds that the undisturbed command takes."""
+    process = _started(command.arguments, folder)
+    began = time.monotonic()
+    told = process.communicate(timeout=TIMEOUT_S)[1]
+    if process.returncode:
+        raise SystemExit(f"{command.name} exited with {process.returncode}: {told}")
+    return time.monotonic() - began
+
+
+def _outputs(folder: Path) -> Files:
+    """Files under final names."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for place in (OUT, "home")
+        for path in sorted((folder / place).rglob("*"))
+        if path.is_file()
+        and HIDDEN not in str(path.relative_to(folder))
+        and not path.name.endswith(".state.pt")
+    }
+
+
+def _aside(folder: Path) -> list[str]:
+    """Names that are no outputs: hidden ones of ours, states of trainings, and temporary files."""
+    everything = sorted(folder.rglob("*"))
+    named = [p for p in everything if HIDDEN in p.name or p.name.endswith(".state.pt")]
+    temporary = [p for p in everything if p.parent == folder / "tmp" and p.name != _NOT_OURS]
+    return sorted({path.relative_to(folder).as_posix() for path in (*named, *temporary)})
+
+
+def _half(command: Command, folder: Path, expected: Files) -> list[str]:
+    """Final names under which something lies that the undisturbed run does not leave there."""
+    found = _outputs(folder)
+    if command.measures:
+        try:
+            _saved_rows(folder)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+            return [f"results.json: {error}"]
+        return []
+    half = [name for name in found if not _same(name, found, expected)]
+    for output in command.whole:
+        inside = [name for name in expected if name.startswith(f"{output}/")]
+        if (folder / output).exists() and not set(inside) <= set(found):
+            half.append(output)
+    return half
+
+
+def _same(name: str, found: Files, expected: Files) -> bool:
+    one, other = found.get(name), expected.get(name)
+    if one is None or other is None or not name.endswith(REPORT_SUFFIX):
+        return one == other
+    # A report holds cases of random sizes, new each time: what it says of which file must agree.
+    parts = [json.loads(content) for content in (one, other)]
+    return bool(parts[0]["sha256"] == parts[1]["sha256"] and parts[0]["passed"])
+
+
+def _saved_rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / OUT / "results.json"
+    if not path.exists():
+        return []
+    read_results(path)  # strict
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["rows"]
+    return rows
+
+
+def _known(seed: int) -> list[dict[str, Any]]:
+    """Kills of an earlier run with the same seed: those of commands not named are kept."""
+    path = RESULTS / RESULT
+    if not path.exists():
+        return []
+    document = json.loads(path.read_text("utf-8"))
+    rows: list[dict[str, Any]] = document["rows"] if document["seed"] == seed else []
+    return rows
+
+
+def _wait(waits: Path | None) -> None:
+    while waits is not None and waits.exists():
+        time.sleep(3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
