@@ -106,7 +106,7 @@ def known_errors() -> Iterator[None]:
     Ctrl-C and SIGTERM are exceptions meanwhile, so that all that was begun cleans up after itself.
     """
     try:
-        with _terminated_like_ctrl_c():
+        with terminated_like_ctrl_c():
             yield
     except BrokenPipeError:
         # The reader of the pipe (`| head`) has seen enough; Typer ends quietly on it.
@@ -136,7 +136,7 @@ def _one_message(text: str) -> str:
 
 
 @contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
+def terminated_like_ctrl_c() -> Iterator[None]:
     """Raise `Terminated` when SIGTERM comes."""
     if threading.current_thread() is not threading.main_thread():
         # Python gives signals to the main thread only.

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from unifmir.errors import OutputError
@@ -67,11 +67,8 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
     Files built in it can be renamed into `parent` one by one: same file system.
     """
-    with written_to(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        with _unfinished(parent) as folder:
-            folder.mkdir(mode=0o700)
-            yield folder
+    with written_to(parent), _folder(parent) as folder:
+        yield folder
 
 
 @contextmanager
@@ -98,13 +95,13 @@ def temporary_folder(*, otherwise: Path | None = None) -> Iterator[Path]:
                 f"variable TMPDIR ({error.strerror})"
             ) from error
     else:
-        with working_folder(place) as folder:
+        with _folder(place) as folder:
             yield folder
         return
     logger.info("no folder for temporary files can be written to: they are made in %s", otherwise)
     made = [one for one in (otherwise, *otherwise.parents) if not one.exists()]
     try:
-        with working_folder(otherwise) as folder:
+        with _folder(otherwise) as folder:
             # Libraries ask `tempfile` for places of their own.
             tempfile.tempdir = str(folder.absolute())
             try:
@@ -115,6 +112,17 @@ def temporary_folder(*, otherwise: Path | None = None) -> Iterator[Path]:
         for one in made:
             with suppress(OSError):  # something was put there
                 one.rmdir()
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    """A new folder; what goes wrong in the block may have nothing to do with its place."""
+    with ExitStack() as stack:
+        with written_to(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(_unfinished(parent))
+            folder.mkdir(mode=0o700)
+        yield folder
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from unifmir.errors import InUseError
+from unifmir.output_place import written_to
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def held(output: Path) -> Iterator[None]:
     ------
     InUseError
         Another process holds it.
-    OSError
+    OutputError
         Its folder cannot be written to.
     """
     lock, made = hold(output)
@@ -181,26 +182,32 @@ def held(output: Path) -> Iterator[None]:
 def hold(output: Path) -> tuple[Lock, list[Path]]:
     """Hold an output as `held` does: the lock to be released, and folders made for it."""
     digest = hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]
-    made: list[Path] = []
     path = output.with_name(f"{PREFIX}{digest}")
-    for _ in range(_TRIES):
-        made = [one for one in output.parents if not one.exists()] or made
-        output.parent.mkdir(parents=True, exist_ok=True)
+    with written_to(output):
+        lock, made = _taken_in_folder(path)
+    if lock is not None:
+        return lock, made
+    owner = owner_of(path)
+    who = f"{owner}" if owner is not None else "another process"
+    raise InUseError(
+        f"{output} is being written by {who}: wait until that has ended, or choose another name "
+        "for the output"
+    )
+
+
+def _taken_in_folder(path: Path) -> tuple[Lock | None, list[Path]]:
+    """Lock of a file in a folder that is made if missing, and the folders that were."""
+    made: list[Path] = []
+    for left in reversed(range(_TRIES)):
         try:
-            lock = take(path)
-        except FileNotFoundError:  # removed again by who had made it
-            continue
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(output.parent)) from error
-        if lock is not None:
-            return lock, made
-        owner = owner_of(path)
-        who = f"{owner}" if owner is not None else "another process"
-        raise InUseError(
-            f"{output} is being written by {who}: wait until that has ended, or choose another "
-            "name for the output"
-        )
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output.parent))
+            made = [one for one in path.parents if not one.exists()] or made
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return take(path), made
+        except (FileNotFoundError, FileExistsError):
+            # Another process had made the folder, and removed it again just now.
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def owner_of(path: Path) -> Owner | None:

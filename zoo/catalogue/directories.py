@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from unifmir.errors import InUseError, ZooError
+from unifmir.errors import InUseError, OutputError, ZooError
 from unifmir.file_locks import held
 from unifmir.user_folders import user_folder
 
@@ -52,9 +52,8 @@ def changing(output: Path, variable: str) -> Iterator[None]:
             stack.enter_context(held(output))
         except InUseError:
             raise
-        except OSError as error:
+        except OutputError as error:
             raise ZooError(
-                f"{error.filename} cannot be written to ({error.strerror}): name another folder "
-                f"with the environment variable {variable}"
+                f"{error}. The environment variable {variable} names another folder"
             ) from error
         yield

@@ -11,6 +11,7 @@ import torch
 
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
+from unifmir.cli.output import Terminated, terminated_like_ctrl_c
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.metrics import METRICS
@@ -254,17 +255,20 @@ class TestSession:
         assert network.kind == "multitask"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors"]
 
-    def test_an_interrupt_ends_after_a_step_and_resuming_gives_the_same_model(
-        self, tmp_path: Path
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
+        self, tmp_path: Path, sent: signal.Signals
     ) -> None:
         straight, broken = tmp_path / "straight", tmp_path / "broken"
         expected = training_run.train(self.request_for(straight), self.watch())
 
         def interrupt(step: int, _task: str, _loss: float) -> None:
             if step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), sent)
 
-        with pytest.raises(KeyboardInterrupt):
+        # Commands, which make SIGTERM an exception, are where it comes from here.
+        ended = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}[sent]
+        with terminated_like_ctrl_c(), pytest.raises(ended):
             training_run.train(self.request_for(broken), self.watch(interrupt))
         assert not (broken / "model.safetensors").exists()
         with pytest.raises(CheckpointError, match="--resume"):
