@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from unifmir.errors import OutputError
-from unifmir.file_locks import is_own, take, take_left
+from unifmir.file_locks import is_of_this_user, take, take_left
 from unifmir.output_place import written_to
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ def _remove_all(folder: Path, start: str) -> bool:
 def _remove(path: Path) -> bool:
     """Remove a file or folder of this user's; whether it is gone."""
     with suppress(OSError):
-        if not is_own(path):
+        if not is_of_this_user(path):
             return False
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

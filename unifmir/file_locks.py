@@ -135,7 +135,7 @@ def take_left(path: Path) -> Lock | None:
     Only of this machine: what another one locks is not seen on every network file system.
     """
     try:
-        if not is_own(path):
+        if not is_of_this_user(path):
             return None
         descriptor = os.open(path, _FLAGS)
     except OSError:
@@ -225,7 +225,7 @@ def owner_of(path: Path) -> Owner | None:
     return None if found is None else Owner(int(found[1]), found[2], found[3])
 
 
-def is_own(path: Path) -> bool:
+def is_of_this_user(path: Path) -> bool:
     """Whether a file or folder, not a link, belongs to this user. OSError where there is none."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):

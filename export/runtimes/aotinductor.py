@@ -8,7 +8,6 @@ windows and slices depend on sizes in ways that torch.export would fix.
 import io
 import json
 import platform
-import tempfile
 import zipfile
 import zlib
 from hashlib import sha256
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unifmir.atomic import temporary_folder
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import Lineage
@@ -100,8 +100,8 @@ def load_package(path: Path) -> tuple[nn.Module, Lineage]:
     """
     content, lineage = _checked(path)
     # PyTorch reads a file, and what it reads must be what was checked.
-    with tempfile.TemporaryDirectory(prefix="unifmir-") as folder:
-        private = Path(folder, "package.pt2")
+    with temporary_folder() as folder:
+        private = folder / "package.pt2"
         private.write_bytes(content)
         try:
             compiled = torch._inductor.aoti_load_package(str(private))
