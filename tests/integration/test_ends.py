@@ -38,8 +38,10 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-ADD = ("zoo", "add", "--id", "mine", "--file", "model.safetensors", "--title", "Mine")
-ADD += ("--dataset", "simulated", "--author", "Nobody")
+ADD = (
+    *("zoo", "add", "--id", "mine", "--file", "model.safetensors", "--title", "Mine"),
+    *("--dataset", "simulated", "--author", "Nobody"),
+)
 RESTORE = ("restore", "cells.tif", "--model", "model.safetensors", "--device", "cpu")
 EXPORT = ("export", "--checkpoint", "model.safetensors", "--format", "onnx", "--out", "out")
 TRAIN = ("train", "--init", "model.safetensors", "--task", "sr", "--out", "out.safetensors")
@@ -110,7 +112,7 @@ def started(inputs: Path) -> Iterator[Start]:
         )
         running.append(process)
         assert process.stderr is not None
-        assert READY in iter(lambda: process.stderr.readline().strip(), None)
+        assert f"{READY}\n" in process.stderr
         return process
 
     yield start

@@ -11,7 +11,8 @@ def rows(repo) -> list[tuple[str, str, str]]:
     text = (repo / "docs" / "threats.md").read_text("utf-8")
     tables = re.findall(r"^\|.*\| held by \|\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     lines = "".join(tables).splitlines()
-    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [(sent, promised, held) for sent, promised, held in cells]
 
 
 def test_every_row_names_a_test_that_tests_something(repo, rows):
