@@ -5,6 +5,7 @@ that says so, and that fits the file and the machine, none is loaded.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.json_values import JsonValues, read_values
 
 SUFFIX = ".passport.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 GRAPH_SUFFIX = ".onnx"
 """Suffix, after the engine's whole name, of the graph it was built from."""
 
@@ -98,13 +100,27 @@ def read_passport(engine: Path) -> Passport:
         )
     try:
         passport = read_values(Passport, json.loads(path.read_text("utf-8")))
-        Lineage.from_strings(dict(passport.lineage), path.name)
+        if problem := _contradiction(
+            passport, Lineage.from_strings(dict(passport.lineage), path.name)
+        ):
+            raise ValueError(problem)
     except (ValueError, RecursionError) as error:
         raise ExportError(
             f"{path.name}: not a passport of this unifmir ({error}); "
             "build the engine again with `unifmir export --format tensorrt`"
         ) from error
     return passport
+
+
+def _contradiction(passport: Passport, lineage: Lineage) -> str:
+    """What no passport that was written here says; empty where there is nothing."""
+    if set(passport.library) != {"name", "version"}:
+        return "its library is not a name and a version"
+    if not all(_SHA256.fullmatch(said) for said in (passport.engine_sha256, passport.onnx_sha256)):
+        return "its hashes are not of 64 hexadecimal digits"
+    if dict(passport.parent) != lineage.parent:
+        return "its parent is not that of its lineage"
+    return ""
 
 
 def check_passport(
