@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def case(name: str, make: Callable[[], bytes], *, trusting: bool = True) -> Case
     return Case(f"{name}{'' if trusting else ', untrusted'}", write)
 
 
-def changed(name: str, change: Callable[[Members], None], *, trusting: bool = True) -> Case:
+def changed(name: str, change: Callable[[Members], object], *, trusting: bool = True) -> Case:
     def make() -> bytes:
         files = members()
         change(files)
@@ -105,18 +105,20 @@ def strangers() -> Iterator[Case]:
     for folder in ("", "a", "../package", "x/y"):
         yield changed(
             f"its code in {folder!r}",
-            lambda files, f=folder: files.update({f"{f}/model.so": library()}),
+            partial(lambda f, files: files.update({f"{f}/model.so": library()}), folder),
             trusting=False,
         )
     for member in ("model.py", "__init__.py", "sitecustomize.py", "data.pkl", "libtorch.so"):
         yield changed(
             f"with {member}",
-            lambda files, m=member: files.update({f"package/{m}": b"import os"}),
+            partial(lambda m, files: files.update({f"package/{m}": b"import os"}), member),
             trusting=False,
         )
     for key in made_here():
         yield recorded(
-            f"for another {key}", lambda said, k=key: said["made"].update({k: "x"}), trusting=False
+            f"for another {key}",
+            partial(lambda k, said: said["made"].update({k: "x"}), key),
+            trusting=False,
         )
     yield case("compressed", lambda: packed(members(), zipfile.ZIP_DEFLATED), trusting=False)
     yield case("behind a script", lambda: b"#!/bin/sh\n" + packed(members()), trusting=False)
@@ -128,21 +130,25 @@ def malformed() -> Iterator[Case]:
         "a text": b"a package, really",
         "an empty zip": b"PK\x05\x06" + bytes(18),
     }.items():
-        yield case(name, lambda c=content: c)
+        yield case(name, partial(lambda c: c, content))
     yield case("a library alone", library)
     for part in (0.1, 0.5, 0.9, 0.99):
-        yield case(f"cut at {part:g}", lambda p=part: packed(members())[: int(10**4 * p)])
+        yield case(f"cut at {part:g}", partial(lambda p: packed(members())[: int(10**4 * p)], part))
     for name in ("../../victim/pwn.so", "/tmp/pwn.so", "C:\\pwn.so", "a/../../pwn.so"):
-        yield changed(f"a member {name!r}", lambda files, n=name: files.update({n: library()}))
+        yield changed(
+            f"a member {name!r}", partial(lambda n, files: files.update({n: library()}), name)
+        )
     for position in (100, 2000, 8000):
-        yield case(f"damaged at {position}", lambda p=position: _flipped(packed(members()), p))
+        yield case(
+            f"damaged at {position}", partial(lambda p: _flipped(packed(members()), p), position)
+        )
     yield case("two members of a name", _doubled)
     yield case("a link", _linked)
     yield case("encrypted", _encrypted)
     yield case("compressed by LZMA", lambda: packed(members(), zipfile.ZIP_LZMA))
     yield case("a null byte in a name", lambda: packed(members()).replace(b".cpp", b".c\0p"))
     yield case("a declared size of 4 GiB", _resized)
-    yield changed("without a record", lambda files: files.pop(f"package/{RECORD}") and None)
+    yield changed("without a record", lambda files: files.pop(f"package/{RECORD}"))
     yield changed("two records", lambda files: files.update({f"other/{RECORD}": b"{}"}))
 
 
@@ -194,18 +200,21 @@ def records() -> Iterator[Case]:
         "a lineage alone": json.dumps({"lineage": {}}).encode(),
         "more": json.dumps({"lineage": {}, "made": {}, "run": "x"}).encode(),
     }.items():
-        yield recorded(f"a record of {name}", lambda _, c=content: c)
+        yield recorded(f"a record of {name}", partial(lambda c, _: c, content))
+    values: tuple[Any, ...] = (None, [], "x", 1, {"task": []}, {"task": {"a": {}}})
     for key in ("lineage", "made"):
-        for value in (None, [], "x", 1, {"task": []}, {"task": {"a": {}}}):
-            yield recorded(f"{key} {value!r}", lambda said, k=key, v=value: said.update({k: v}))
+        for value in values:
+            yield recorded(
+                f"{key} {value!r}", partial(lambda k, v, said: said.update({k: v}), key, value)
+            )
     for field in fields(Lineage):
         for value in ("", "\x1b[2J", "../../victim/pwn", None):
             yield recorded(
                 f"{field.name} {value!r}",
-                lambda said, k=field.name, v=value: said["lineage"].update({k: v}),
+                partial(lambda k, v, said: said["lineage"].update({k: v}), field.name, value),
             )
         yield recorded(
-            f"no {field.name}", lambda said, k=field.name: said["lineage"].pop(k) and None
+            f"no {field.name}", partial(lambda k, said: said["lineage"].pop(k), field.name)
         )
 
 

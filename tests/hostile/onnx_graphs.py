@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tests.helpers.hostile import Case, Room
 from tests.helpers.hostile_artifacts import exported, placed
 
-Change = Callable[[ModelProto, Room], None]
+Change = Callable[[ModelProto, Room], object]
 FORMAT = "onnx"
 
 

@@ -51,7 +51,7 @@ def case(name: str, make: Callable[[Room], bytes], *, trusting: bool) -> Case:
     return Case(f"{name}, {'trusted' if trusting else 'untrusted'}", write)
 
 
-def changed(name: str, change: Callable[[Members, Room], None], *, trusting: bool) -> Case:
+def changed(name: str, change: Callable[[Members, Room], object], *, trusting: bool) -> Case:
     def make(room: Room) -> bytes:
         files = dict(template())
         change(files, room)
@@ -207,7 +207,7 @@ def elsewhere() -> Iterator[Case]:
             files[f"{ROOT}{name}"] = b'torch.save(1, "pwn")\n'
 
         yield changed(f"with {name}", file, trusting=True)
-    yield changed("no program", lambda f, _: f.pop(interface()) and None, trusting=True)
+    yield changed("no program", lambda f, _: f.pop(interface()), trusting=True)
 
 
 class _Evil:

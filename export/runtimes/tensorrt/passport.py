@@ -17,7 +17,7 @@ from unifmir.errors import ExportError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount
 from unifmir.export.runtimes.tensorrt.host import Host
-from unifmir.export.runtimes.tensorrt.library import RTX, RTX_DEFAULT, Library
+from unifmir.export.runtimes.tensorrt.library import FULL, RTX, RTX_DEFAULT, Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.json_values import JsonValues, read_values
 
@@ -114,8 +114,11 @@ def read_passport(engine: Path) -> Passport:
 
 def _contradiction(passport: Passport, lineage: Lineage) -> str:
     """What no passport that was written here says; empty where there is nothing."""
-    if set(passport.library) != {"name", "version"}:
-        return "its library is not a name and a version"
+    if set(passport.library) != {"name", "version"} or passport.library["name"] not in (FULL, RTX):
+        return f"its library is not {FULL} or {RTX} and a version"
+    axes, shapes = len(lineage.input_axes), passport.profile.shapes
+    if any(len(shape) != axes or min(shape) < 1 for shape in shapes):
+        return f"its profile is not of three shapes of {axes} axes"
     if not all(_SHA256.fullmatch(said) for said in (passport.engine_sha256, passport.onnx_sha256)):
         return "its hashes are not of 64 hexadecimal digits"
     if dict(passport.parent) != lineage.parent:

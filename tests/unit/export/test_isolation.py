@@ -46,7 +46,7 @@ def graph(tiny_config, tmp_path):
             made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
         )
         helper.set_model_props(model, lineage.to_strings())
-        path = tmp_path / "theirs.onnx"
+        path: Path = tmp_path / "theirs.onnx"
         onnx.save(model, path)
         return path
 
