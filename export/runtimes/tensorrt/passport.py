@@ -113,7 +113,7 @@ def read_passport(engine: Path) -> Passport:
 
 
 def _contradiction(passport: Passport, lineage: Lineage) -> str:
-    """What no passport that was written here says; empty where there is nothing."""
+    """Sentence on what no passport that was written here says; empty where there is none."""
     if set(passport.library) != {"name", "version"} or passport.library["name"] not in (FULL, RTX):
         return f"its library is not {FULL} or {RTX} and a version"
     axes, shapes = len(lineage.input_axes), passport.profile.shapes
