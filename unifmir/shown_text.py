@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[^\n\x20-\x7e]")
 _USER = re.compile(r"(?<=[a-z0-9]:/)(/?)[^\s/\"'<>\\]*@", re.IGNORECASE)
 """Name and password in an address; also where a `Path` made its two slashes one."""
 _KEYS = "token|secret|passw|signature|credential|api_?key|access_?key|auth"
-_WORD = r"[^=&\s\"'\\]{0,40}"  # bounded: it is tried at every start
+_WORD = r"[^=&?;\s\"'\\]{0,40}"  # bounded: it is tried at every start
 _END = r"(?=[:,.;]?(?:[&#\s\"'\\<>]|$))"
 _VALUE = re.compile(rf"([?&;]{_WORD}(?:{_KEYS}){_WORD}=)[^&#\s\"'\\<>]+?{_END}", re.IGNORECASE)
 """Value of an address that lets in whoever knows it."""
@@ -46,7 +46,9 @@ def without_secrets(text: str) -> str:
         text = _USER.sub(r"\1", text)
     if "=" in text:
         text = _VALUE.sub(rf"\1{HIDDEN}", text)
-    return _HEADER.sub(rf"\1{HIDDEN}", text)
+    if "uthorization" in text.lower():
+        text = _HEADER.sub(rf"\1{HIDDEN}", text)
+    return text
 
 
 def _python_escape(found: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Text of others as it is shown: nothing that a terminal obeys, nothing that opens doors."""
 
 import json
+import time
 
 import pytest
 
@@ -61,6 +62,14 @@ def test_what_a_terminal_would_obey_is_written_out(text, expected):
 def test_what_opens_doors_is_left_out(text, expected):
     assert shown(text) == expected
     assert json.loads(shown_json(json.dumps([text]))) == [expected]
+
+
+@pytest.mark.parametrize("part", ["?", "?token", "https:/", "a=", "authorization: "])
+def test_long_text_takes_no_time(part):
+    text = part * 20_000 + "=@"
+    start = time.process_time()
+    shown(text)
+    assert time.process_time() - start < 1
 
 
 def test_a_cell_of_a_table_is_one_line():
