@@ -44,7 +44,9 @@ def written_to(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        raise OutputError(f"{path} cannot be written: {_ADVICE[error.errno]}") from error
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}): {_ADVICE[error.errno]}"
+        ) from error
 
 
 def require_fitting_name(path: Path, around: int) -> None:

@@ -104,7 +104,7 @@ def test_a_place_that_takes_nothing_is_told_and_nothing_half_stays(tmp_path, mon
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OutputError, match=r"a\.json cannot be written: .*: (make|write|choose)"):
+    with pytest.raises(OutputError, match=r"a\.json cannot be written .*: (make|write|choose)"):
         write_text(target, json.dumps([1]))
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
@@ -126,7 +126,7 @@ def test_a_disk_that_takes_no_more_is_told_and_nothing_half_stays(tmp_path, name
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(OutputError, match=rf"{name} cannot be written: .*limit \(ulimit -f\)"):
+        with pytest.raises(OutputError, match=rf"{name} cannot be written .*limit \(ulimit -f\)"):
             fill(tmp_path / name, shape)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
