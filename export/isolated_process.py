@@ -132,12 +132,12 @@ def failed(kind: str, text: str) -> dict[str, Any]:
 
 
 def die_with(lifeline: int) -> None:
-    """End this process, whatever it is doing, as soon as the other end of a pipe is closed.
+    """End this process and its group, whatever they do, once the other end of a pipe is closed.
 
     Where the process that holds it dies, nobody else could: a run may take as long as it likes.
     """
     fcntl = importlib.import_module("fcntl")  # not on Windows, where there is no lifeline
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     # The signal that it then gets ends a process that has not asked for it.
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([lifeline], [], [], 0)[0]:  # closed before

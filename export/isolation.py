@@ -195,7 +195,7 @@ class IsolatedSession(TimedOnHost):
 
     def _end_late(self) -> None:
         self._late = True
-        self._process.kill()
+        _kill(self._process)
 
     def _exchanged(self, request: Mapping[str, Any], seconds: float, image: Image | None) -> Any:
         if not self.close.alive:
@@ -291,9 +291,18 @@ def _started(lifeline: int | None, threads: int) -> "subprocess.Popen[bytes]":
     )
 
 
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process and what it started: OpenVINO forks another when it is imported."""
+    if os.name != "posix":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+
+
 def _end(process: "subprocess.Popen[bytes]", held: int | None) -> None:
     """End the process and close what leads to it."""
-    process.kill()
+    _kill(process)
     process.wait()
     if held is not None:
         os.close(held)

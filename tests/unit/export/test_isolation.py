@@ -197,6 +197,26 @@ def test_the_process_ends_with_the_one_that_started_it(graph, by, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_the_process_started_ends_with_it():
+    program = (
+        "import subprocess, sys; subprocess.Popen(['sleep', '100']); "
+        "print('on', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    (started,) = psutil.Process(process.pid).children()
+    isolation._end(process, None)
+    assert ended(started.pid)
+
+
+@pytest.mark.slow
 def test_a_process_that_cannot_start_is_told(graph, monkeypatch):
     monkeypatch.setattr(isolation, "MODULE", "unifmir.no_such_module")
     with pytest.raises(ExportError, match=r"theirs\.onnx.*status 1 .*no_such_module"):
