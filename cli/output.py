@@ -115,6 +115,13 @@ def known_errors() -> Iterator[None]:
         _drop_unwritable_stdout()
         note(f"error: {_told(error)}")
         raise SystemExit(KNOWN_ERROR) from error
+    except MemoryError as error:
+        _drop_unwritable_stdout()
+        note(
+            f"error: the memory does not suffice ({error or 'none is left'}). Close other "
+            "programs, or raise the limit (ulimit -v)"
+        )
+        raise SystemExit(KNOWN_ERROR) from error
     except Terminated as error:
         note("terminated")
         raise SystemExit(TERMINATED) from error

@@ -1,6 +1,9 @@
 """Damaged image files: an ImageError or a valid array, never another exception."""
 
 import io
+import os
+import time
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
 
-from unifmir.errors import ImageError
+from tests.helpers.microscope_files import multiscales, zarr_image
+from unifmir.errors import ImageError, TooLittleMemoryError
 from unifmir.images import read_image_file
 
 STACK = np.random.default_rng(5).integers(0, 4000, (5, 12, 16), dtype=np.uint16)
@@ -46,7 +50,7 @@ def valid(kind: str) -> bytes:
 def assert_refused_or_valid(path: Path, wanted: str) -> None:
     try:
         found = read_image_file(path, wanted)
-    except ImageError:
+    except (ImageError, TooLittleMemoryError):
         return
     assert found.values.dtype == np.float32
     assert found.values.ndim == len(wanted)
@@ -126,3 +130,69 @@ def test_the_undamaged_files_are_read(tmp_path: Path, kind: str) -> None:
     wanted = "yx" if kind == "png" else "zyx"
     expected = STACK[0] if kind == "png" else STACK
     assert np.array_equal(read_image_file(path, wanted).values, expected)
+
+
+MUTATION_SECONDS = 20.0
+"""Time of the loop for each kind of file."""
+INTERESTING = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """A file with some of its parts told otherwise: bytes, numbers, pieces moved or left out."""
+    out = bytearray(data)
+    for _ in range(int(rng.integers(1, 6))):
+        at = int(rng.integers(len(out)) if rng.random() < 0.5 else rng.integers(min(400, len(out))))
+        size = int(2 ** rng.integers(0, 7))
+        match int(rng.integers(5)):
+            case 0:
+                out[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                value, width = int(rng.choice(INTERESTING)), int(rng.choice([2, 4]))
+                order = "little" if rng.random() < 0.5 else "big"
+                out[at : at + width] = (value % 2 ** (8 * width)).to_bytes(width, order)
+            case 2:
+                del out[at : at + size]
+            case 3:
+                out[at:at] = out[at : at + size]
+            case _:
+                other = int(rng.integers(len(out)))
+                out[at : at + size] = out[other : other + size]
+        if not out:
+            return b""
+    return bytes(out)
+
+
+def archived_zarr(folder: Path) -> bytes:
+    """An OME-Zarr in an archive, as it is stored."""
+    image = zarr_image(folder / "valid.zarr", STACK, multiscales("zyx", (1, 1, 1)))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in sorted(image.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(image).as_posix())
+    return buffer.getvalue()
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of libraries, on what damaged files hold
+@pytest.mark.parametrize("kind", [*KINDS, "zarr"])
+def test_files_mutated_for_a_while_are_refused_or_valid(tmp_path: Path, kind: str) -> None:
+    seed = int(os.environ.get("UNIFMIR_FUZZ_SEED", time.time_ns() % 2**32))
+    rng = np.random.default_rng(seed)
+    whole = archived_zarr(tmp_path) if kind == "zarr" else valid(kind)
+    path = tmp_path / ("mutated.ozx" if kind == "zarr" else "mutated.tif")
+    ends = time.monotonic() + MUTATION_SECONDS
+    tried = 0
+    while time.monotonic() < ends:
+        data = mutated(whole, rng)
+        path.write_bytes(data)
+        began = time.monotonic()
+        try:
+            assert_refused_or_valid(path, "yx" if kind == "png" else "zyx")
+        except Exception as error:
+            (tmp_path / "found").write_bytes(data)
+            raise AssertionError(f"seed {seed}, file {tried}: {tmp_path / 'found'}") from error
+        assert time.monotonic() - began < 30, f"seed {seed}, file {tried}"
+        tried += 1
+    assert tried > 20

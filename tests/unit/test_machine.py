@@ -1,5 +1,8 @@
 """Facts of the machine that decisions are taken by."""
 
+import resource
+
+import psutil
 import pytest
 
 from unifmir import machine
@@ -15,3 +18,15 @@ def test_threads_are_those_that_the_environment_says_else_the_cores(told, thread
     if told is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert machine.default_threads() == threads
+
+
+def test_a_limit_on_the_address_space_is_all_the_memory_there_is():
+    without = machine.available_bytes()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**28, before[1]))
+    try:
+        left = machine.available_bytes()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert 0 < left <= 2**28 < without

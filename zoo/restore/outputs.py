@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unifmir.atomic import PREFIX
-from unifmir.errors import ImageError, OutputError, UnifmirError
+from unifmir.errors import ImageError, OutputError, TooLittleMemoryError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
 from unifmir.images.ome_sets import image_set
@@ -84,6 +84,13 @@ class RefusedFile:
         """An error of the same kind whose message names the file."""
         if isinstance(self.error, UnifmirError):
             return type(self.error)(self.reason)
+        if isinstance(self.error, MemoryError):
+            told = f"{self.error}" or "none is left"
+            return TooLittleMemoryError(
+                named(self.source, f"{self.source.name}: the memory does not suffice ({told}). ")
+                + "Close other programs, raise the limit (ulimit -v), or restore smaller tiles "
+                "(--tile 256)"
+            )
         return self.error
 
     def to_dict(self) -> dict[str, Any]:
