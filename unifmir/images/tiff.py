@@ -37,6 +37,8 @@ from unifmir.images.tiff_structure import (
 
 _CHEAP_BYTES = 4 * 2**20
 """Size of the chunks that a file without chunks of its own is said to have."""
+_MAPPED_BYTES = 2**28
+"""Pixels of up to 256 MiB are mapped all at once."""
 _CACHE_BYTES = 64 * 2**20
 """Decoded strips and tiles kept: neighbouring regions share them."""
 
@@ -118,8 +120,13 @@ class TiffSource(PathSource):
         self._cache.clear()
 
     def _mapped(self, slices: tuple[slice, ...]) -> NDArray[Any]:
-        # Mapped anew for each region, and only its rows: pages of a lasting map would count as this
-        # process's memory, and all of the file as its address space.
+        # Mapped anew for each region: pages of a lasting map would count as this process's memory.
+        # Of a large file only the rows, one plane after the other: all of it would not fit into a
+        # limited address space.
+        if math.prod(self._layout.shape) * self._stored.itemsize <= _MAPPED_BYTES:
+            shape = self._layout.shape
+            whole = np.memmap(self._path, self._stored, "r", self._offset or 0, shape)
+            return np.array(whole[slices])
         *outer, height, width = self._layout.shape
         *before, ys, xs = slices
         row_bytes = width * self._stored.itemsize
@@ -128,8 +135,8 @@ class TiffSource(PathSource):
             at = tuple(n + bounds.start for n, bounds in zip(position, before, strict=True))
             plane = int(np.ravel_multi_index(at, outer)) if outer else 0
             start = (self._offset or 0) + (plane * height + ys.start) * row_bytes
-            shape = (ys.stop - ys.start, width)
-            mapped = np.memmap(self._path, self._stored, mode="r", offset=start, shape=shape)
+            rows = (ys.stop - ys.start, width)
+            mapped = np.memmap(self._path, self._stored, "r", start, rows)
             values[position] = mapped[:, xs]
         return values
 
