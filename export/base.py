@@ -123,6 +123,10 @@ class Exporter(ABC):
         """Input shapes that an artifact is verified at; empty: those that every format takes."""
         return ()
 
+    def structure_differences(self, path: Path, lineage: Lineage) -> Iterator[str]:
+        """Sentences on where a graph from elsewhere computes otherwise than one exported here."""
+        return iter(())
+
     def contradictions(self, path: Path, network: "Network", lineage: Lineage) -> Iterator[str]:
         """Sentences on what in an artifact, besides what is run, is not as its parent implies."""
         return iter(())

@@ -1,11 +1,13 @@
-"""Cases that an artifact is verified on: real and random images, at sizes unlike the traced one."""
+"""Cases that an artifact is verified on: real and random images, of the sizes that are wanted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unifmir.config import SingleConfig
+from unifmir.export.case_sizes import SizedCase, Sizing, case_size, verified_shapes
 from unifmir.interfaces import InputKind, interface_of, shape_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import normalize
@@ -14,19 +16,6 @@ from unifmir.tasks import TASKS
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIZES: tuple[tuple[int, tuple[int, int, int]], ...] = (
-    (2, (6, 24, 40)),
-    (1, (1, 9, 16)),
-    (3, (3, 17, 31)),
-    (1, (8, 45, 51)),
-    (2, (5, 8, 64)),
-    (1, (4, 64, 72)),
-)
-"""(batch, (depth, height, width)): as traced, smaller, odd, odd and larger, narrow, larger.
-
-In network pixels; heights and widths are a quarter of that for light fields, whose network works
-at 11 times the sampling of its input, and half for whole isotropic volumes.
-"""
 SEED = 20240412
 RAW_COUNTS = (100.0, 4095.0)
 """Smallest and largest count of a random raw image: a camera's offset, and twelve bits."""
@@ -40,15 +29,7 @@ class Case:
     """`real` or `random`."""
     image: np.ndarray
     """float32, in the shape the artifact takes."""
-
-
-def case_size(
-    config: SingleConfig, interface: InputKind, size: tuple[int, int, int]
-) -> tuple[int, int, int]:
-    """One of `SIZES`, made affordable for the network."""
-    depth, height, width = size
-    divisor = interface_of(config).case_divisor[interface != "network"]
-    return depth, -(-height // divisor), -(-width // divisor)
+    sizing: Sizing
 
 
 def example(config: SingleConfig, interface: InputKind) -> "Tensor":
@@ -59,19 +40,13 @@ def example(config: SingleConfig, interface: InputKind) -> "Tensor":
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def verified_shapes(config: SingleConfig, interface: InputKind) -> tuple[tuple[int, ...], ...]:
-    """`SIZES` as shapes of an artifact's input."""
-    return tuple(
-        shape_of(config, interface, batch=batch, size=case_size(config, interface, size))
-        for batch, size in SIZES
-    )
-
-
 def cases(
     config: SingleConfig,
     interface: InputKind,
     real: np.ndarray,
-    shapes: tuple[tuple[int, ...], ...] = (),
+    sized: Sequence[SizedCase],
+    *,
+    seed: int = 0,
 ) -> list[Case]:
     """Inputs for an artifact of `config`.
 
@@ -81,23 +56,29 @@ def cases(
     interface : {"network", "image", "raw"}
     real : ndarray
         A raw image in the task's input axes, any numeric type and range.
-    shapes : tuple of shapes
-        Of the inputs, where an artifact does not take those of `SIZES`.
+    sized : sequence of SizedCase
+        Shapes of the inputs.
+    seed : int
+        Of what fills those that are not fixed.
     """
-    rng = np.random.default_rng(SEED)
     row = interface_of(config)
     low, high = {
         "network": row.network_range,
         "image": row.image_range,
         "raw": RAW_COUNTS,
     }[interface]
+    always, anew = np.random.default_rng(SEED), np.random.default_rng((SEED, seed))
     found = []
-    for shape in shapes or verified_shapes(config, interface):
-        noise = low + (high - low) * rng.random(shape, dtype=np.float32)
-        # Counts are whole numbers, of which many are equal.
-        noise = noise.round() if interface == "raw" else noise
-        found.append(Case("random", noise.astype(np.float32)))
-        found.append(Case("real", real_input(config, interface, real, shape, rng)))
+    for one in sized:
+        rng = always if one.sizing == "fixed" else anew
+        for source in one.sources:
+            if source == "random":
+                image = low + (high - low) * rng.random(one.shape, dtype=np.float32)
+                # Counts are whole numbers, of which many are equal.
+                image = image.round() if interface == "raw" else image
+            else:
+                image = real_input(config, interface, real, one.shape, rng)
+            found.append(Case(source, image.astype(np.float32, copy=False), one.sizing))
     return found
 
 

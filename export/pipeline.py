@@ -18,10 +18,11 @@ from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
 from unifmir.export.base import Artifact, Credit, Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import REPORT_SUFFIX, lineage_of
-from unifmir.export.verification import ExpectedOutputs, check
+from unifmir.export.verification import check
 from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
@@ -35,6 +36,7 @@ from unifmir.precision.variants import VARIANTS
 from unifmir.restoration.raw_interface import raw_interface
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.trusted_files import remember_own
 
 logger = logging.getLogger(__name__)
 
@@ -289,6 +291,7 @@ def _verified(
             f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
         )
     exporter.record_verification(path, report)
+    remember_own(sha256)
     return report
 
 

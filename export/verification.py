@@ -3,19 +3,19 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from unifmir.checkpoint.loading import load_as, load_file
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
-from unifmir.export.cases import Case, cases
+from unifmir.export.case_sizes import fixed_cases, sized_cases
+from unifmir.export.expected_outputs import Expected, ExpectedOutputs
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.isolation import open_file
 from unifmir.export.lineage import REPORT_SUFFIX, Lineage
@@ -24,83 +24,24 @@ from unifmir.export.runtimes.base import Image, Runtime, Session
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
 from unifmir.export.verification_report import CaseResult, Report
 from unifmir.hashing import sha256_of
-from unifmir.interfaces import InputKind
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
-from unifmir.networks.interface import IsotropicInterface
-from unifmir.restoration.raw_interface import RawInterface
+from unifmir.restoration.base import Predictor
+from unifmir.restoration.tile_size import largest_tile
 from unifmir.samples import sample
 from unifmir.trusted_files import is_trusted
 
 logger = logging.getLogger(__name__)
 
-Shapes = tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Output of the fp32 module for one case."""
-
-    case: Case
-    output: np.ndarray
-    deviation: np.ndarray | None = None
-    """isotropic: what a deviation of one in each pass makes of the output's square, per voxel."""
-    offset: np.ndarray | float = 0.0
-    """isotropic: what was added to the output's root, per image."""
-
-
-class ExpectedOutputs:
-    """The fp32 module and its outputs, computed once for all artifacts that share an interface."""
-
-    def __init__(self, network: Network, real: np.ndarray) -> None:
-        self.network = network
-        self.real = real
-        self._done: dict[tuple[str, Shapes], list[Expected]] = {}
-
-    def outputs(self, interface: InputKind, shapes: Shapes = ()) -> list[Expected]:
-        """Each verification case with what the fp32 module makes of it.
-
-        Parameters
-        ----------
-        interface : {"network", "image", "raw"}
-        shapes : tuple of shapes
-            Of the inputs; those that every format takes when empty.
-        """
-        if (interface, shapes) not in self._done:
-            module = in_interface(self.network, interface)
-            found = cases(self.network.config, interface, self.real, shapes)
-            self._done[interface, shapes] = [_expected(module, case) for case in found]
-        return self._done[interface, shapes]
-
-
-def _expected(module: nn.Module, case: Case) -> Expected:
-    with torch.inference_mode():
-        image = torch.from_numpy(case.image)
-        if isinstance(module, IsotropicInterface):
-            return Expected(case, *_root_of_passes(module, image))
-        if isinstance(module, RawInterface) and isinstance(module.interface, IsotropicInterface):
-            normalised, low, span = module.scaled(image)
-            restored, deviation = _root_of_passes(module.interface, normalised)
-            gain, offset = (
-                value.numpy()[..., None, None, None]
-                for value in module.line(torch.from_numpy(restored), normalised, low, span)
-            )
-            return Expected(case, gain * restored + offset, np.square(gain) * deviation, offset)
-        return Expected(case, module(image).numpy())
-
-
-def _root_of_passes(
-    module: IsotropicInterface, image: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """The interface's output, and its `Expected.deviation`."""
-    passes = module.passes(image)
-    first, second = (one.numpy()[:, None] for one in passes)
-    deviation = np.abs(first) * second.std() + np.abs(second) * first.std()
-    return module.mean(*passes).numpy(), deviation
-
 
 def check(
-    exporter: Exporter, path: Path, expected: ExpectedOutputs, lineage: Lineage, *, sha256: str
+    exporter: Exporter,
+    path: Path,
+    expected: ExpectedOutputs,
+    lineage: Lineage,
+    *,
+    sha256: str,
+    whole_tiles: bool = False,
 ) -> Report:
     """Run an artifact by its format's runtime on every case, and compare with the fp32 module.
 
@@ -116,6 +57,8 @@ def check(
         Record of the artifact.
     sha256 : str
         Hash of the file, for the report.
+    whole_tiles : bool
+        Whether tiles as large as `restore` takes are given whole.
 
     Raises
     ------
@@ -128,7 +71,19 @@ def check(
         session = _open_weights(path, lineage)
     else:
         session = open_artifact(path, exporter=exporter)
-    outputs = expected.outputs(lineage.interface, exporter.shapes(path))
+    runtime = RUNTIMES["eager" if weights_only else exporter.runtime]
+    if shapes := exporter.shapes(path):
+        sized, whole_tiles = fixed_cases(shapes), False
+    else:
+        tile = largest_tile(_predictor(session, runtime, lineage))
+        sized = sized_cases(
+            lineage.network_config,
+            lineage.interface,
+            tile,
+            seed=expected.seed,
+            whole_tiles=whole_tiles,
+        )
+    outputs = expected.outputs(lineage.interface, sized)
     run = _with_errors_of_ours(session, exporter, path.name)
     results = tuple(_result(one, run(one.case.image), tolerance) for one in outputs)
     squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
@@ -141,6 +96,8 @@ def check(
         tolerance=tolerance.name,
         results=results,
         weights_only=weights_only,
+        seed=None if shapes else expected.seed,
+        whole_tiles=whole_tiles,
     )
 
 
@@ -160,9 +117,27 @@ def _with_errors_of_ours(
     return run
 
 
+def _predictor(session: Session, runtime: Runtime, lineage: Lineage) -> Predictor:
+    return Predictor(
+        session.run,
+        lineage.network_config,
+        lineage.interface,
+        _device_of(runtime),
+        body_maps=runtime.body_maps,
+        holds_attention=runtime.holds_attention,
+    )
+
+
 def serves_as_weights(exporter: Exporter, sha256: str) -> bool:
     """Whether a file is a stranger's program that is read for its weights, and not run."""
     return exporter.holds_weights and not is_trusted(sha256)
+
+
+def runs_foreign_graph(exporter: Exporter, sha256: str) -> bool:
+    """Whether a file's own graph is run, and this installation neither wrote nor trusts it."""
+    if exporter.runnable_format is None or exporter.holds_weights:
+        return False
+    return not is_trusted(sha256)
 
 
 def _open_weights(path: Path, lineage: Lineage) -> Session:
@@ -234,6 +209,7 @@ def _result(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> Cas
         shape=case.image.shape,
         comparison=comparison,
         failures=tuple(tolerance.failures(comparison)),
+        sizing=case.sizing,
     )
 
 
@@ -261,7 +237,9 @@ def _through_the_root(comparison: Comparison, expected: Expected, actual: np.nda
     )
 
 
-def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
+def verify(
+    path: str | Path, *, parent: str | Path | None = None, seed: int | None = None
+) -> Report:
     """Verify an artifact again: from the file alone plus the parent it names.
 
     Parameters
@@ -271,6 +249,8 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
     parent : path, optional
         The fp32 single-task safetensors it was made from. Looked for beside the artifact by
         its recorded sha256 when not given.
+    seed : int, optional
+        Of an earlier report, whose sizes are then looked at again; None: new ones.
 
     Returns
     -------
@@ -295,15 +275,20 @@ def verify(path: str | Path, *, parent: str | Path | None = None) -> Report:
             f"{found.name} has sha256 {found_sha256}, {path.name} was made from "
             f"{lineage.parent['name']} with {lineage.parent['sha256']}; give that one as --parent"
         )
-    expected = ExpectedOutputs(load_file(found, task=lineage.task), sample(lineage.task).image)
+    real = sample(lineage.task).image
+    expected = ExpectedOutputs(load_file(found, task=lineage.task), real, seed=seed)
     sha256 = sha256_of(path)
+    foreign = runs_foreign_graph(exporter, sha256)
     problems = (
         *_altered(path, sha256),
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
+        *(exporter.structure_differences(path, lineage) if foreign else ()),
     )
     try:
-        report = check(exporter, path, expected, lineage, sha256=sha256)
+        # What has failed is not looked at for minutes.
+        whole_tiles = foreign and not problems
+        report = check(exporter, path, expected, lineage, sha256=sha256, whole_tiles=whole_tiles)
     except ExportError as error:
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())

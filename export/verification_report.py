@@ -1,9 +1,10 @@
 """Report of a verification: each compared output, and what is wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unifmir.compare import Comparison
+from unifmir.export.case_sizes import Sizing
 from unifmir.export.lineage import Lineage, artifact_versions
 from unifmir.json_values import JsonOutput
 from unifmir.machine import platform_facts
@@ -22,12 +23,15 @@ class CaseResult(JsonOutput):
     comparison: Comparison
     failures: tuple[str, ...]
     """Sentences: measured and allowed. Empty when the case passed."""
+    sizing: Sizing = "fixed"
+    """Why it has this size."""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {
             "source": self.source,
             "shape": list(self.shape),
+            "sizing": self.sizing,
             **self.comparison.to_dict(),
             "failures": list(self.failures),
         }
@@ -50,6 +54,11 @@ class Report(JsonOutput):
     """Failures that belong to no case, such as an altered file."""
     weights_only: bool = False
     """Whether its weights were run in unifmir's own network, as its program is a stranger's."""
+    seed: int | None = None
+    """From which new sizes were drawn: `verify` takes it and looks at the same ones; None: the
+    format takes certain sizes alone."""
+    whole_tiles: bool = False
+    """Whether tiles as large as `restore` takes were given whole: for files from elsewhere."""
 
     @property
     def passed(self) -> bool:
@@ -71,6 +80,11 @@ class Report(JsonOutput):
         """The comparison with the largest difference relative to the output's deviation."""
         return max((r.comparison for r in self.results), key=lambda c: c.max_abs_over_std)
 
+    def repeatable(self) -> "Report":
+        """The report without sizes that another machine or another run would not have."""
+        results = tuple(one for one in self.results if one.sizing == "fixed")
+        return replace(self, results=results, seed=None)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values, with the machine and the versions of the run."""
         return {
@@ -86,6 +100,8 @@ class Report(JsonOutput):
             "variant": self.lineage.variant,
             "parent": self.lineage.parent,
             "weights_only": self.weights_only,
+            "seed": self.seed,
+            "whole_tiles": self.whole_tiles,
             "compared": self.compared,
             "tolerance": self.tolerance,
             "cases": [result.to_dict() for result in self.results],

@@ -34,6 +34,7 @@ from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import LOW_PRECISION, compare
 from unifmir.export.base import Credit, ExportJob
+from unifmir.export.case_sizes import fixed_cases, verified_shapes
 from unifmir.export.cases import calibration_inputs, cases, example
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
@@ -220,7 +221,8 @@ class Task:
         self.network = unifmir.prune(unifmir.load(MODEL, task=name), name)
         raw = sample(name).image
         self.inputs = calibration_inputs(self.network.config, "network", [raw], count=CROPS)
-        self.cases = cases(self.network.config, "network", raw)
+        shapes = verified_shapes(self.network.config, "network")
+        self.cases = cases(self.network.config, "network", raw, fixed_cases(shapes))
         with torch.inference_mode():
             self.expected = [self.network(torch.from_numpy(c.image)).numpy() for c in self.cases]
 

@@ -15,7 +15,7 @@ from tests.compat.packages import inputs, network
 from tests.helpers.quick_rows import few_quick
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
-from unifmir.export.cases import verified_shapes
+from unifmir.export.case_sizes import verified_shapes
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.numpy_recipe import numpy_recipe

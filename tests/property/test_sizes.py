@@ -14,7 +14,8 @@ from tests.golden.weights import filled
 from tests.helpers.quick_rows import few_quick
 from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
-from unifmir.export.cases import SIZES, case_size, example
+from unifmir.export.case_sizes import SIZES, case_size
+from unifmir.export.cases import example
 from unifmir.export.verification import open_artifact
 from unifmir.interfaces import shape_of
 from unifmir.model import build

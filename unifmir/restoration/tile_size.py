@@ -1,5 +1,6 @@
 """Tile sizes: the largest that fit the memory, so that the least is read twice."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
@@ -30,6 +31,10 @@ RUN_PIXELS = {"cpu": 2**16, "cuda": 2**20}
 """Small images are run in batches up to so many pixels; more gains nothing."""
 TILE_PIXELS = 2**20
 """Small planes are put together in tiles up to so many pixels."""
+RUN_PLANES = 16
+"""Planes of a volume that are taken for usual, where a network reads all there are."""
+LARGEST_SIDE = 2**14
+"""Pixels; a longer tile fits no memory of today."""
 LEAST_TILE = 3
 """Overlaps: what is kept of the smallest tile that can be asked for is as wide as one."""
 VOXEL_BYTES = 16
@@ -107,6 +112,25 @@ def largest_tile_read(
     return z, y, x
 
 
+def largest_tile(predictor: Predictor) -> Size:
+    """The largest tile that is taken by default: as long as it is wide, in pixels of the image.
+
+    Its planes are those that a run reads: all neighbours of a plane, or `RUN_PLANES` of a volume.
+    """
+    geometry = tile_geometry(predictor.config)
+    fits = _fitting(predictor, geometry, (1, 1, 1), (), Options(), (0, 0, 0))
+    row, grid = interface_of(predictor.config), geometry.grid[X]
+    planes = RUN_PLANES if predictor.config.signature.volumetric else 1
+
+    def tile(steps: int) -> Size:
+        side = steps * grid
+        depth = side if row.cuts_depth else max(planes, row.slices(predictor.config.signature))
+        return depth, side, side
+
+    beyond = bisect_left(range(1, LARGEST_SIDE // grid + 1), True, key=lambda n: not fits(tile(n)))
+    return tile(max(1, beyond))
+
+
 def _tiling(
     predictor: Predictor,
     size: Size,
@@ -162,7 +186,7 @@ def _fitting(
 ) -> Callable[[Size], bool]:
     """Function that says whether a tile that reads so much fits the memory, or the options."""
     # A finer sampling has more pixels for the same part of the image.
-    stretch = max(1.0, *(level.size[X] / size[X] for level in levels))
+    stretch = max([1.0, *(level.size[X] / size[X] for level in levels)])
     deep = stretch if geometry.grid[Z] > 1 else 1.0
     budget = _budget(predictor, options)
     per_pixel = run_bytes_per_pixel(predictor)

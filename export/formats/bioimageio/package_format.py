@@ -74,7 +74,7 @@ class BioimageioExporter(Exporter):
                 storage=ELEMENT_TYPES[job.recipe.precision].dtype,
                 image_note=f"{taken.file.name} ({taken.file.licence}): {taken.file.description}",
                 lineage=asdict(job.lineage),
-                reports=tuple(report.to_dict() for report in job.reports),
+                reports=tuple(report.repeatable().to_dict() for report in job.reports),
             )
             result = build_package(inputs, path)
         parameters = sum(p.numel() for p in job.network.parameters())

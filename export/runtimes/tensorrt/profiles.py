@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from unifmir.config import SingleConfig
 from unifmir.errors import ExportError
-from unifmir.export.cases import verified_shapes
+from unifmir.export.case_sizes import verified_shapes
 from unifmir.export.lineage import Lineage
 from unifmir.interfaces import FIXED, InputKind, interface_of, shape_of
 from unifmir.json_values import JsonValues

@@ -13,11 +13,12 @@ from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.errors import ExportError, MissingExtraError
 from unifmir.export.base import Credit, ExportJob
 from unifmir.export.cases import example
+from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
 from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import openvino as runner
-from unifmir.export.verification import ExpectedOutputs, check, open_artifact
+from unifmir.export.verification import check, open_artifact
 from unifmir.model import Provenance, build, image_interface
 from unifmir.precision.element_types import Precision
 from unifmir.precision.planning import plan_precision

@@ -2,7 +2,7 @@ import pytest
 
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.errors import ExportError
-from unifmir.export.cases import verified_shapes
+from unifmir.export.case_sizes import verified_shapes
 from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes.tensorrt.profiles import (
     Profile,

@@ -1,0 +1,88 @@
+"""What the fp32 PyTorch module makes of the cases of a verification."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from unifmir.export.case_sizes import SizedCase
+from unifmir.export.cases import Case, cases
+from unifmir.interfaces import InputKind
+from unifmir.model import in_interface
+from unifmir.networks.base import Network
+from unifmir.networks.interface import IsotropicInterface
+from unifmir.restoration.raw_interface import RawInterface
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Output of the fp32 module for one case."""
+
+    case: Case
+    output: np.ndarray
+    deviation: np.ndarray | None = None
+    """isotropic: what a deviation of one in each pass makes of the output's square, per voxel."""
+    offset: np.ndarray | float = 0.0
+    """isotropic: what was added to the output's root, per image."""
+
+
+class ExpectedOutputs:
+    """The fp32 module and its outputs, computed once for all artifacts that share an interface.
+
+    Parameters
+    ----------
+    network : Network
+        In fp32, of a single task.
+    real : ndarray
+        A raw image in the task's input axes.
+    seed : int, optional
+        From which new sizes are drawn; None: one that nobody knew before.
+    """
+
+    def __init__(self, network: Network, real: np.ndarray, *, seed: int | None = None) -> None:
+        self.network = network
+        self.real = real
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._done: dict[tuple[InputKind, tuple[SizedCase, ...]], list[Expected]] = {}
+
+    def outputs(self, interface: InputKind, sized: Sequence[SizedCase]) -> list[Expected]:
+        """Each verification case with what the fp32 module makes of it."""
+        fixed = tuple(one for one in sized if one.sizing == "fixed")
+        others = tuple(one for one in sized if one.sizing != "fixed")
+        return [*self._outputs(interface, fixed), *self._outputs(interface, others)]
+
+    def _outputs(self, interface: InputKind, sized: tuple[SizedCase, ...]) -> list[Expected]:
+        if (interface, sized) not in self._done:
+            module = in_interface(self.network, interface)
+            found = cases(self.network.config, interface, self.real, sized, seed=self.seed)
+            self._done[interface, sized] = [_expected(module, case) for case in found]
+        return self._done[interface, sized]
+
+
+def _expected(module: nn.Module, case: Case) -> Expected:
+    with torch.inference_mode():
+        image = torch.from_numpy(case.image)
+        if isinstance(module, IsotropicInterface):
+            return Expected(case, *_root_of_passes(module, image))
+        if isinstance(module, RawInterface) and isinstance(module.interface, IsotropicInterface):
+            normalised, low, span = module.scaled(image)
+            restored, deviation = _root_of_passes(module.interface, normalised)
+            gain, offset = (
+                value.numpy()[..., None, None, None]
+                for value in module.line(torch.from_numpy(restored), normalised, low, span)
+            )
+            return Expected(case, gain * restored + offset, np.square(gain) * deviation, offset)
+        return Expected(case, module(image).numpy())
+
+
+def _root_of_passes(
+    module: IsotropicInterface, image: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interface's output, and its `Expected.deviation`."""
+    passes = module.passes(image)
+    first, second = (one.numpy()[:, None] for one in passes)
+    deviation = np.abs(first) * second.std() + np.abs(second) * first.std()
+    return module.mean(*passes).numpy(), deviation
