@@ -123,8 +123,10 @@ class Exporter(ABC):
         """Input shapes that an artifact is verified at; empty: those that every format takes."""
         return ()
 
-    def structure_differences(self, path: Path, lineage: Lineage) -> Iterator[str]:
-        """Sentences on where a graph from elsewhere computes otherwise than one exported here."""
+    def structure_differences(
+        self, path: Path, network: "Network", lineage: Lineage
+    ) -> Iterator[str]:
+        """Sentences on where a graph from elsewhere computes otherwise than its parent's export."""
         return iter(())
 
     def contradictions(self, path: Path, network: "Network", lineage: Lineage) -> Iterator[str]:

@@ -58,24 +58,28 @@ class ExpectedOutputs:
         if (interface, sized) not in self._done:
             module = in_interface(self.network, interface)
             found = cases(self.network.config, interface, self.real, sized, seed=self.seed)
-            self._done[interface, sized] = [_expected(module, case) for case in found]
+            self._done[interface, sized] = [expected_output(module, case) for case in found]
         return self._done[interface, sized]
 
 
-def _expected(module: nn.Module, case: Case) -> Expected:
+def expected_output(module: nn.Module, case: Case) -> Expected:
+    """What a module makes of a case, on the device that it is on."""
     with torch.inference_mode():
-        image = torch.from_numpy(case.image)
+        device = next((one.device for one in module.parameters()), None)
+        image = torch.from_numpy(case.image).to(device)
         if isinstance(module, IsotropicInterface):
             return Expected(case, *_root_of_passes(module, image))
         if isinstance(module, RawInterface) and isinstance(module.interface, IsotropicInterface):
             normalised, low, span = module.scaled(image)
             restored, deviation = _root_of_passes(module.interface, normalised)
             gain, offset = (
-                value.numpy()[..., None, None, None]
-                for value in module.line(torch.from_numpy(restored), normalised, low, span)
+                value.cpu().numpy()[..., None, None, None]
+                for value in module.line(
+                    torch.from_numpy(restored).to(device), normalised, low, span
+                )
             )
             return Expected(case, gain * restored + offset, np.square(gain) * deviation, offset)
-        return Expected(case, module(image).numpy())
+        return Expected(case, module(image).cpu().numpy())
 
 
 def _root_of_passes(
@@ -83,6 +87,6 @@ def _root_of_passes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The interface's output, and its `Expected.deviation`."""
     passes = module.passes(image)
-    first, second = (one.numpy()[:, None] for one in passes)
+    first, second = (one.cpu().numpy()[:, None] for one in passes)
     deviation = np.abs(first) * second.std() + np.abs(second) * first.std()
-    return module.mean(*passes).numpy(), deviation
+    return module.mean(*passes).cpu().numpy(), deviation

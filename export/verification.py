@@ -65,7 +65,7 @@ def check(
     ExportError
         The artifact cannot be run, or gives an image of another shape.
     """
-    tolerance: Tolerance = FP32 if lineage.precision == "fp32" else LOW_PRECISION
+    tolerance = tolerance_of(lineage)
     weights_only = serves_as_weights(exporter, sha256)
     if weights_only:
         session = _open_weights(path, lineage)
@@ -85,7 +85,7 @@ def check(
         )
     outputs = expected.outputs(lineage.interface, sized)
     run = _with_errors_of_ours(session, exporter, path.name)
-    results = tuple(_result(one, run(one.case.image), tolerance) for one in outputs)
+    results = tuple(compared(one, run(one.case.image), tolerance) for one in outputs)
     squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
     return Report(
         artifact=path.name,
@@ -117,6 +117,11 @@ def _with_errors_of_ours(
     return run
 
 
+def tolerance_of(lineage: Lineage) -> Tolerance:
+    """The bars that an artifact is held to."""
+    return FP32 if lineage.precision == "fp32" else LOW_PRECISION
+
+
 def _predictor(session: Session, runtime: Runtime, lineage: Lineage) -> Predictor:
     return Predictor(
         session.run,
@@ -138,6 +143,18 @@ def runs_foreign_graph(exporter: Exporter, sha256: str) -> bool:
     if exporter.runnable_format is None or exporter.holds_weights:
         return False
     return not is_trusted(sha256)
+
+
+def require_structure(exporter: Exporter, path: Path, network: Network, lineage: Lineage) -> None:
+    """Refuse a graph that is not the one that is exported from its parent.
+
+    Raises
+    ------
+    ExportError
+        Nothing of it was run.
+    """
+    for problem in exporter.structure_differences(path, network, lineage):
+        raise ExportError(problem)
 
 
 def _open_weights(path: Path, lineage: Lineage) -> Session:
@@ -194,7 +211,14 @@ def require_verified(path: Path) -> None:
         )
 
 
-def _result(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
+def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
+    """What a runtime made of a case, held against what the fp32 module did.
+
+    Raises
+    ------
+    ExportError
+        It has another shape.
+    """
     case = expected.case
     if actual.shape != expected.output.shape:
         raise ExportError(
@@ -269,7 +293,13 @@ def verify(
     name = format_of(path)
     exporter = FORMATS[name]
     lineage = exporter.lineage(path)
-    found = Path(parent) if parent is not None else _find_parent(path, lineage)
+    found = Path(parent) if parent is not None else find_parent(path, lineage)
+    if found is None:
+        raise ExportError(
+            f"{path.name} was made from {lineage.parent['name']} (sha256 "
+            f"{lineage.parent['sha256']}), and no file in {path.parent} has that hash; give it as "
+            "--parent, or export again"
+        )
     if (found_sha256 := sha256_of(found)) != lineage.parent["sha256"]:
         raise ExportError(
             f"{found.name} has sha256 {found_sha256}, {path.name} was made from "
@@ -283,9 +313,10 @@ def verify(
         *_altered(path, sha256),
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
-        *(exporter.structure_differences(path, lineage) if foreign else ()),
     )
     try:
+        if foreign:
+            require_structure(exporter, path, expected.network, lineage)
         # What has failed is not looked at for minutes.
         whole_tiles = foreign and not problems
         report = check(exporter, path, expected, lineage, sha256=sha256, whole_tiles=whole_tiles)
@@ -300,17 +331,15 @@ def verify(
     return report
 
 
-def _find_parent(path: Path, lineage: Lineage) -> Path:
+def find_parent(path: Path, lineage: Lineage) -> Path | None:
+    """The parent beside an artifact, by its hash; None if no file there has it."""
     wanted = lineage.parent
     beside = path.parent / wanted["name"]
     others = sorted(path.parent.glob("*.safetensors"))
     for candidate in dict.fromkeys([beside, *others]):
         if candidate.is_file() and sha256_of(candidate) == wanted["sha256"]:
             return candidate
-    raise ExportError(
-        f"{path.name} was made from {wanted['name']} (sha256 {wanted['sha256']}), and no file in "
-        f"{path.parent} has that hash; give it as --parent, or export again"
-    )
+    return None
 
 
 def _broken_certificate(network: Network) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,12 +14,20 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converte
 
 from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
-from unifmir.export.base import Exporter, ExportJob
-from unifmir.export.lineage import IMAGE, RESTORED, Lineage
+from unifmir.export.base import Credit, Exporter, ExportJob
+from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.formats.onnx_structure import onnx_differences
+from unifmir.export.lineage import IMAGE, RESTORED, Lineage, artifact_versions
 from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import FIXED, dynamic_axes
+from unifmir.model import image_interface, in_interface
+from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
-from unifmir.precision.variants import DTYPES
+from unifmir.precision.planning import plan_precision
+from unifmir.precision.recipe import PrecisionRecipe
+from unifmir.precision.variants import DTYPES, VARIANTS
+from unifmir.restoration.raw_interface import raw_interface
+from unifmir.samples import sample
 from unifmir.trusted_files import remember_own
 
 logger = logging.getLogger(__name__)
@@ -57,11 +66,79 @@ class OnnxExporter(Exporter):
 
     def lineage(self, path: Path) -> Lineage:
         """Lineage from the model's metadata properties."""
-        try:
-            model = onnx.load(path, load_external_data=False)
-        except Exception as error:  # protobuf's DecodeError has no public home
-            raise ExportError(f"{path.name}: not an ONNX model ({error})") from error
+        model = _read(path)
         return Lineage.from_strings({p.key: p.value for p in model.metadata_props}, path.name)
+
+    def structure_differences(
+        self, path: Path, network: Network, lineage: Lineage
+    ) -> Iterator[str]:
+        """Sentences on where the graph is not the one that is exported from the parent."""
+        found = _read(path)
+        opset = max((one.version for one in found.opset_import), default=0)
+        made = parent_graph(network, lineage, opset)
+        for problem in onnx_differences(found, made, lineage.types):
+            yield told_difference(path, problem, lineage)
+
+
+def _read(path: Path) -> ModelProto:
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ExportError(f"{path.name}: not an ONNX model ({error})") from error
+
+
+def parent_graph(network: Network, lineage: Lineage, opset: int = 0) -> ModelProto:
+    """The graph that is exported from a parent, for the interface and arithmetic of a lineage.
+
+    Weights that are stored in two bytes are left in fp32. Where it computes in two bytes, islands
+    are those that the shipped sample of the task demands.
+
+    Parameters
+    ----------
+    network : Network
+        In fp32.
+    lineage : Lineage
+    opset : int
+        Of the file that is held against it; the default where it is none that is exported.
+    """
+    module, recipe = in_interface(network, lineage.interface), PrecisionRecipe("fp32")
+    if lineage.variant == "computing":
+        inputs = calibration_inputs(network.config, "network", [sample(lineage.task).image])
+        variants = (lineage.variant,)
+        recipe = plan_precision(network, lineage.precision, inputs, variants=variants).recipe
+        module = VARIANTS["computing"](image_interface(network), recipe)
+        if lineage.interface == "raw":
+            module = raw_interface(module, network.config)
+        elif lineage.interface == "network":
+            module = VARIANTS["computing"](network, recipe)
+    else:
+        lineage = replace(lineage, precision="fp32")
+    return graph(
+        ExportJob(
+            network=network,
+            module=module,
+            example=example(network.config, lineage.interface),
+            lineage=replace(lineage, config=network.config.to_dict()),
+            recipe=recipe,
+            opset=opset if opset in OPSETS else DEFAULT_OPSET,
+            credit=Credit(),
+        )
+    )
+
+
+def told_difference(path: Path, problem: str, lineage: Lineage) -> str:
+    """Sentence on a graph that is not the export of its parent, and what to do."""
+    theirs, ours = lineage.versions, artifact_versions()
+    others = [
+        f"{name} {theirs[name]} there and {version} here"
+        for name, version in ours.items()
+        if theirs.get(name, version) != version
+    ]
+    versions = f" It was made with {', '.join(others)}." if others else ""
+    return (
+        f"{path.name}: its graph is not the one that is exported from its parent: {problem}."
+        f"{versions} Export the parent again, and use that file"
+    )
 
 
 def graph(job: ExportJob) -> ModelProto:

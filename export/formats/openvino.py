@@ -5,6 +5,7 @@ neither goes without the other. Unpacked, any program with OpenVINO reads them.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
-from unifmir.export.formats.onnx import graph
+from unifmir.export.formats.onnx import graph, parent_graph, told_difference
+from unifmir.export.formats.openvino_structure import openvino_differences
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.openvino import (
     GRAPH,
@@ -26,6 +28,7 @@ from unifmir.export.runtimes.openvino import (
 )
 from unifmir.hashing import sha256_of
 from unifmir.model import in_interface
+from unifmir.networks.base import Network
 from unifmir.precision.element_types import Variant
 from unifmir.trusted_files import remember_own
 from unifmir.zip_archive import write_stored_zip
@@ -74,6 +77,16 @@ class OpenVinoExporter(Exporter):
     def lineage(self, path: Path) -> Lineage:
         """Lineage from the graph's run-time information."""
         return Lineage.from_strings(recorded_lineage(path), path.name)
+
+    def structure_differences(
+        self, path: Path, network: Network, lineage: Lineage
+    ) -> Iterator[str]:
+        """Sentences on where the graph is not the one that is exported from the parent."""
+        # It is exported in fp32: OpenVINO itself computes that in bf16.
+        wide = replace(lineage, precision="fp32", variant="stored")
+        made = read_model(parent_graph(network, wide).SerializeToString())
+        for problem in openvino_differences(read_model(path), made, lineage.types):
+            yield told_difference(path, problem, lineage)
 
 
 def _in_fp32(job: ExportJob) -> ExportJob:

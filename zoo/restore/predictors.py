@@ -16,7 +16,7 @@ from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
-from unifmir.export.verification import serves_as_weights
+from unifmir.export.verification import runs_foreign_graph, serves_as_weights
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.machine import default_threads
@@ -75,6 +75,9 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
             path.name,
             path,
         )
+        from unifmir.zoo.restore.parent_check import require_parents_weights
+
+        require_parents_weights(path, FORMATS[format_of(path)].lineage(path))
         path = None
     if path is not None:
         predictor = _of_file(choice, path, device)
@@ -284,7 +287,7 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         runtime, session = open_model(
             choice, lambda _: source, device, lineage.types, file_format=exporter.runnable_format
         )
-    return _predictor(
+    predictor = _predictor(
         session,
         config,
         lineage.interface,
@@ -294,6 +297,12 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         precision=str(lineage.types),
         fast=False,
     )
+    if not runs_foreign_graph(exporter, sha256):
+        return predictor
+    # Only here: files that were written here pay for nothing of it.
+    from unifmir.zoo.restore.parent_check import with_parent_check
+
+    return with_parent_check(predictor, path, lineage)
 
 
 def open_model(

@@ -93,6 +93,13 @@ class BioimageioExporter(Exporter):
             inside.write_bytes(read_package(path).files[FILES["onnx"]])
             yield inside
 
+    def structure_differences(
+        self, path: Path, network: Network, lineage: Lineage
+    ) -> Iterator[str]:
+        """Sentences on where the ONNX file is not the one that is exported from the parent."""
+        with self.runnable(path) as inside:
+            yield from ONNX.structure_differences(inside, network, lineage)
+
     def contradictions(self, path: Path, network: Network, lineage: Lineage) -> Iterator[str]:
         """Sentences on weights, tensors and declarations that the parent does not imply."""
         taken = _shown(sample(lineage.task).image, lineage.network_config)

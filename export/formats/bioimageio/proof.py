@@ -100,7 +100,7 @@ def _of_weights(found: Network, parent: Network, precision: str, file: str) -> I
     wrong = [
         key
         for key, value in found.state_dict().items()
-        if not _same(value, expected[key], precision)
+        if not same_tensor(value, expected[key], precision)
     ]
     if wrong:
         yield (
@@ -109,7 +109,7 @@ def _of_weights(found: Network, parent: Network, precision: str, file: str) -> I
         )
 
 
-def _same(found: Tensor, parent: Tensor, precision: str) -> bool:
+def same_tensor(found: Tensor, parent: Tensor, precision: str) -> bool:
     """Whether a tensor is the parent's, as it is or in a narrower type.
 
     Roundings of bf16 are chosen by what the network then gives, so that either neighbour may be
