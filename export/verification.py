@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unifmir.checkpoint.loading import load_as, load_file
+from unifmir.checkpoint.loading import load_as, load_file, read_checkpoint
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import CheckpointError, ExportError
@@ -26,6 +26,7 @@ from unifmir.export.verification_report import CaseResult, Report
 from unifmir.hashing import sha256_of
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
+from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.tile_size import largest_tile
 from unifmir.samples import sample
@@ -313,6 +314,7 @@ def verify(
         *_altered(path, sha256),
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
+        *_other_precision(exporter, path, lineage, sha256),
     )
     try:
         if foreign:
@@ -356,6 +358,24 @@ def _other_network(network: Network, lineage: Lineage) -> tuple[str, ...]:
         return ()
     said, found = lineage.network_config, network.config
     return (f"its metadata say {said}, its parent {network.source.name} is {found}",)
+
+
+def _other_precision(
+    exporter: Exporter, path: Path, lineage: Lineage, sha256: str
+) -> tuple[str, ...]:
+    """Whether weights that are read, and not run, are held in the type that the file says."""
+    if lineage.variant not in exporter.variants_of(lineage.precision):
+        return (f"its metadata say {lineage.types}, which no {exporter.name} file is",)
+    read = exporter.runnable_format is None or serves_as_weights(exporter, sha256)
+    if not read or is_trusted(sha256):
+        return ()
+    held = {str(dtype).removeprefix("torch.") for dtype in read_checkpoint(path).dtypes}
+    # Islands and tables are float32 in any precision.
+    narrow = {row.dtype for row in ELEMENT_TYPES.values()} - {"float32"}
+    if held & narrow == {ELEMENT_TYPES[lineage.precision].dtype} & narrow:
+        return ()
+    said = lineage.precision
+    return (f"its metadata say {said}, its weights are {', '.join(sorted(held))}",)
 
 
 def _altered(path: Path, sha256: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from unifmir.precision.element_types import Precision
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 _WIDE = TensorProto.FLOAT
+_NARROW = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 
 class OnnxGraph(ComparedGraph):
@@ -25,6 +26,16 @@ class OnnxGraph(ComparedGraph):
             name: (node, index) for node in graph.node for index, name in enumerate(node.output)
         }
         self._types = _element_types(model)
+        apart = {node.output[0] for node in graph.node if self._is_cast(node)}
+        self.stored = {self._types[name] for name in self._constants} & set(_FLOATS)
+        """Float types of its weights."""
+        self.computed = {
+            self._types.get(name, 0)
+            for node in graph.node
+            for name in node.output
+            if name not in apart and node.op_type != "Constant"
+        } & set(_FLOATS)
+        """Float types of its operators' results."""
         counted = [n for n in graph.node if n.op_type != "Constant" and not self._is_cast(n)]
         self.size = len(counted)
 
@@ -73,6 +84,14 @@ def onnx_differences(found: ModelProto, made: ModelProto, precision: Precision) 
     except (IndexError, ValueError, RuntimeError, TypeError) as error:
         yield f"its graph cannot be read ({str(error)[:120]})"
         return
+    for what, kinds, said in (
+        ("hold its weights", compared.stored, precision.stored),
+        ("compute", compared.computed, precision.computed),
+    ):
+        # Islands are fp32 in any precision, so that type says nothing.
+        if kinds - {_WIDE} != ({_NARROW[said]} if said in _NARROW else set()):
+            yield f"it does not {what} in {said}"
+            return
     yield from differences(compared, OnnxGraph(made), precision.stored)
 
 
