@@ -314,7 +314,7 @@ def verify(
         *_altered(path, sha256),
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
-        *_other_precision(exporter, path, lineage, sha256),
+        *_other_form(exporter, path, lineage, sha256),
     )
     try:
         if foreign:
@@ -360,12 +360,12 @@ def _other_network(network: Network, lineage: Lineage) -> tuple[str, ...]:
     return (f"its metadata say {said}, its parent {network.source.name} is {found}",)
 
 
-def _other_precision(
-    exporter: Exporter, path: Path, lineage: Lineage, sha256: str
-) -> tuple[str, ...]:
-    """Whether weights that are read, and not run, are held in the type that the file says."""
+def _other_form(exporter: Exporter, path: Path, lineage: Lineage, sha256: str) -> tuple[str, ...]:
+    """Whether a file is of another kind than its metadata say, or holds weights of another type."""
     if lineage.variant not in exporter.variants_of(lineage.precision):
         return (f"its metadata say {lineage.types}, which no {exporter.name} file is",)
+    if lineage.interface == "raw" and exporter.lacks_raw:
+        return (f"its metadata say that it takes raw images: {exporter.lacks_raw}",)
     read = exporter.runnable_format is None or serves_as_weights(exporter, sha256)
     if not read or is_trusted(sha256):
         return ()

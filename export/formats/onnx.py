@@ -18,6 +18,7 @@ from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage, artifact_versions
+from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import FIXED, dynamic_axes
 from unifmir.model import image_interface, in_interface
@@ -73,6 +74,7 @@ class OnnxExporter(Exporter):
         self, path: Path, network: Network, lineage: Lineage
     ) -> Iterator[str]:
         """Sentences on where the graph is not the one that is exported from the parent."""
+        require_plain_graph(path.name, path.read_bytes())
         found = _read(path)
         opset = max((one.version for one in found.opset_import), default=0)
         made = parent_graph(network, lineage, opset)

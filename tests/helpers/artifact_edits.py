@@ -121,6 +121,42 @@ def openvino_archive(model: Any, strings: Strings) -> bytes:
         return zipped({name: Path(folder, name).read_bytes() for name in (GRAPH, WEIGHTS)})
 
 
+def scaled(by: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: values * values.dtype.type(by)
+
+
+def one_bit(values: np.ndarray) -> np.ndarray:
+    """The lowest bit of the exponent of one number: it is doubled, or halved."""
+    kind, mantissa = {2: (np.uint16, 10), 4: (np.uint32, 23)}[values.itemsize]
+    bits = values.copy().view(kind)
+    bits.flat[bits.size // 3] ^= kind(1 << mantissa)
+    return bits.view(values.dtype)
+
+
+def noisy(values: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(1).standard_normal(values.shape) * 0.01 * values.std()
+    return (values + noise).astype(values.dtype)
+
+
+def one_lost(values: np.ndarray) -> np.ndarray:
+    values = values.copy()
+    values.flat[values.size // 2] = np.nan
+    return values
+
+
+ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "1 % larger": scaled(1.01),
+    "half": scaled(0.5),
+    "negative": scaled(-1.0),
+    "zero": scaled(0.0),
+    "of another sign in a bit of the exponent": one_bit,
+    "noisy": noisy,
+    "not a number": one_lost,
+    "in reverse": lambda values: np.ascontiguousarray(values.ravel()[::-1].reshape(values.shape)),
+    "all the same": lambda values: np.full_like(values, values.mean()),
+}
+
+
 def altered(form: str, content: bytes, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
     """The file with the weights of its first convolution and largest matrix changed."""
     if form == "safetensors":
