@@ -30,7 +30,7 @@ from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.tile_size import largest_tile
 from unifmir.samples import sample
-from unifmir.trusted_files import is_trusted
+from unifmir.trusted_files import is_own, is_trusted
 
 logger = logging.getLogger(__name__)
 
@@ -140,10 +140,10 @@ def serves_as_weights(exporter: Exporter, sha256: str) -> bool:
 
 
 def runs_foreign_graph(exporter: Exporter, sha256: str) -> bool:
-    """Whether a file's own graph is run, and this installation neither wrote nor trusts it."""
-    if exporter.runnable_format is None or exporter.holds_weights:
+    """Whether a file's own graph or program is run, and this installation did not write it."""
+    if exporter.runnable_format is None or serves_as_weights(exporter, sha256):
         return False
-    return not is_trusted(sha256)
+    return not is_own(sha256)
 
 
 def require_structure(exporter: Exporter, path: Path, network: Network, lineage: Lineage) -> None:

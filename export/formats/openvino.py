@@ -66,11 +66,7 @@ class OpenVinoExporter(Exporter):
         _number(model)
         for key, value in job.lineage.to_strings().items():
             model.set_rt_info(value, [LINEAGE, key])
-        with temporary_folder() as folder:
-            # Halving the weights is the default, whatever the precision.
-            openvino.save_model(model, folder / GRAPH, compress_to_fp16=False)
-            names = (GRAPH, WEIGHTS)
-            write_stored_zip({name: (folder / name).read_bytes() for name in names}, path)
+        _write_archive(model, path)
         remember_own(sha256_of(path))
         return {"openvino": openvino.__version__.partition("-")[0]}
 
@@ -84,9 +80,21 @@ class OpenVinoExporter(Exporter):
         """Sentences on where the graph is not the one that is exported from the parent."""
         # It is exported in fp32: OpenVINO itself computes that in bf16.
         wide = replace(lineage, precision="fp32", variant="stored")
-        made = read_model(parent_graph(network, wide).SerializeToString())
-        for problem in openvino_differences(read_model(path), made, lineage.types):
-            yield told_difference(path, problem, lineage)
+        model = read_model(parent_graph(network, wide).SerializeToString())
+        with temporary_folder() as folder:
+            made = folder / ("parent" + SUFFIX)
+            _write_archive(model, made)
+            for problem in openvino_differences(path, made, lineage.types):
+                yield told_difference(path, problem, lineage)
+
+
+def _write_archive(model: Any, path: Path) -> None:
+    """Pack the graph and the weights of a model."""
+    with temporary_folder() as folder:
+        # Halving the weights is the default, whatever the precision.
+        import_openvino().save_model(model, folder / GRAPH, compress_to_fp16=False)
+        names = (GRAPH, WEIGHTS)
+        write_stored_zip({name: (folder / name).read_bytes() for name in names}, path)
 
 
 def _in_fp32(job: ExportJob) -> ExportJob:

@@ -294,13 +294,18 @@ def recorded_lineage(path: Path) -> dict[str, str]:
     ExportError
         It is no archive of ours, or has no lineage.
     """
-    text, weights = _unpacked(path)
-    graph = _require_plain_graph(path.name, text, len(weights))
+    graph, _ = read_archive(path)
     records = graph.findall(f"rt_info/{LINEAGE}")
     if len(records) != 1 or len({entry.tag for entry in records[0]}) != len(records[0]):
         raise ExportError(f"{path.name}: an OpenVINO graph that `unifmir export` did not make")
     (record,) = records
     return {entry.tag: entry.get("value", "") for entry in record}
+
+
+def read_archive(path: Path) -> tuple[ET.Element, bytes]:
+    """The XML and the weights of an archive, of which nothing is run; ExportError if it is none."""
+    text, weights = _unpacked(path)
+    return _require_plain_graph(path.name, text, len(weights)), weights
 
 
 def _unpacked(path: Path) -> tuple[bytes, bytes]:
