@@ -16,6 +16,7 @@ import numpy as np
 import unifmir
 from tests.golden.weights import filled
 from tests.helpers.hostile import Case, Room
+from tests.helpers.quick_proofs import quick_proofs
 from tests.helpers.restoration_cases import picture
 from unifmir import trusted_files
 from unifmir.checkpoint.saving import save
@@ -128,7 +129,11 @@ class Served:
 def trusted(room: Room) -> Iterator[None]:
     """Be another installation, whose records of what it wrote and trusts are new ones."""
     records = {"UNIFMIR_TRUSTED": str(room.folder / TRUSTED)}
-    with mock.patch.dict("os.environ", records), mock.patch.object(limits, "SECONDS", SECONDS):
+    with (
+        mock.patch.dict("os.environ", records),
+        mock.patch.object(limits, "SECONDS", SECONDS),
+        quick_proofs(),
+    ):
         yield
 
 

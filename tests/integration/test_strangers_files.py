@@ -3,7 +3,7 @@
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import unifmir
+from tests.helpers.quick_proofs import quick_proofs
 from tests.helpers.restoration_cases import picture
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
@@ -52,9 +53,11 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """As if what was written here had been written by another installation."""
     monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "trusted"))
+    with quick_proofs():
+        yield
 
 
 @pytest.fixture
