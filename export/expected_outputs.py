@@ -1,4 +1,4 @@
-"""What the fp32 PyTorch module makes of the cases of a verification."""
+"""Outputs of the fp32 PyTorch module for the cases of a verification."""
 
 import secrets
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class ExpectedOutputs:
 
 
 def expected_output(module: nn.Module, case: Case) -> Expected:
-    """What a module makes of a case, on the device that it is on."""
+    """Run a module on a case, on the device that the module is on."""
     with torch.inference_mode():
         device = next((one.device for one in module.parameters()), None)
         image = torch.from_numpy(case.image).to(device)

@@ -213,7 +213,14 @@ def require_verified(path: Path) -> None:
 
 
 def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
-    """What a runtime made of a case, held against what the fp32 module did.
+    """Hold what a runtime made of a case against what the fp32 module did.
+
+    Parameters
+    ----------
+    expected : Expected
+    actual : ndarray
+        float32, in the shape and range of the expected output.
+    tolerance : Tolerance
 
     Raises
     ------

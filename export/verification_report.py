@@ -55,8 +55,8 @@ class Report(JsonOutput):
     weights_only: bool = False
     """Whether its weights were run in unifmir's own network, as its program is a stranger's."""
     seed: int | None = None
-    """From which new sizes were drawn: `verify` takes it and looks at the same ones; None: the
-    format takes certain sizes alone."""
+    """Number from which new sizes were drawn: `verify` takes it and looks at the same ones; None:
+    the format takes certain sizes alone."""
     whole_tiles: bool = False
     """Whether tiles as large as `restore` takes were given whole: for files from elsewhere."""
 

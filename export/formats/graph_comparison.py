@@ -44,7 +44,7 @@ class ComparedGraph(ABC):
 
     @abstractmethod
     def operation(self, value: Hashable) -> Operation:
-        """What makes a value; changes of the float type are passed over."""
+        """Find the operator that makes a value; changes of the float type are passed over."""
 
 
 def differences(found: ComparedGraph, made: ComparedGraph, precision: str) -> Iterator[str]:
@@ -97,11 +97,12 @@ def _difference(found: Operation, made: Operation, precision: str) -> str | None
 
 
 def _unequal(found: np.ndarray, made: np.ndarray, relative: float) -> np.ndarray:
-    """Where numbers differ; whole ones by anything at all."""
+    """Mask of the numbers that differ; whole ones by anything at all."""
     if made.dtype.kind != "f" or found.dtype.kind != "f":
         return np.asarray((found != made) | (found.dtype.kind != made.dtype.kind))
     wanted, given = made.astype(np.float64), found.astype(np.float64)
     largest = float(np.abs(wanted).max(initial=1.0, where=np.isfinite(wanted)))
     with np.errstate(invalid="ignore"):
         near = np.abs(given - wanted) <= relative * np.abs(wanted) + _SMALLEST * largest
-    return ~(near | (given == wanted) | (np.isnan(given) & np.isnan(wanted)))
+    unequal: np.ndarray = ~(near | (given == wanted) | (np.isnan(given) & np.isnan(wanted)))
+    return unequal

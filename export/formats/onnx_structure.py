@@ -41,7 +41,7 @@ class OnnxGraph(ComparedGraph):
         self.size = len(counted)
 
     def operation(self, value: Hashable) -> Operation:
-        """What makes the value of a name."""
+        """Find the operator that makes the value of a name."""
         name = str(value)
         while name in self._makers and self._is_cast(self._makers[name][0]):
             name = self._makers[name][0].input[0]

@@ -55,7 +55,7 @@ class OpenVinoGraph(ComparedGraph):
         """Types of its constants."""
 
     def operation(self, value: Hashable) -> Operation:
-        """What makes the value of an id and a number."""
+        """Find the layer that makes the value of an id and a number."""
         name, index = value  # type: ignore[misc]  # as `_read` holds them
         for _ in self._layers:
             if not self._is_convert(self._layers[name]):

@@ -110,7 +110,14 @@ def _of_weights(found: Network, parent: Network, precision: str, file: str) -> I
 
 
 def same_tensor(found: Tensor, parent: Tensor, precision: str) -> bool:
-    """Whether a tensor is the parent's, as it is or in a narrower type.
+    """Whether a tensor of a file is the parent's, of the same shape, as it is or in fewer bytes.
+
+    Parameters
+    ----------
+    found, parent : Tensor
+        Of one shape and any range, of floats or integers; floats are compared as float32.
+    precision : str
+        Element type that the file holds its weights in.
 
     Roundings of bf16 are chosen by what the network then gives, so that either neighbour may be
     right: a step of bf16 is 2**-7 of the value at most.
