@@ -1,5 +1,6 @@
 """A small BioImage.IO package, taken apart, changed, and put together again."""
 
+import copy
 import hashlib
 import io
 import tempfile
@@ -39,6 +40,13 @@ def template() -> tuple[bytes, bytes]:
 
 
 def unpacked() -> tuple[Files, Description]:
+    """Files and description, for whoever changes them."""
+    files, description = _unpacked()
+    return dict(files), copy.deepcopy(description)
+
+
+@cache
+def _unpacked() -> tuple[Files, Description]:
     from ruyaml import YAML
 
     with zipfile.ZipFile(io.BytesIO(template()[0])) as archive:
@@ -77,3 +85,27 @@ def sources(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for item in value:
             yield from sources(item)
+
+
+def bomb() -> bytes:
+    """Nine lists of nine lists of nine ...: a billion letters in a few lines."""
+    lines = ["a: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    return "\n".join(lines).encode()
+
+
+DESCRIPTIONS: dict[str, bytes] = {
+    "no mapping": b"- a\n- b\n",
+    "a number": b"1\n",
+    "nothing": b"",
+    "a bomb of aliases": bomb(),
+    "an alias of itself": b"a: &a [*a]\n",
+    "a Python object": b"a: !!python/object/apply:os.system ['touch ran']\n",
+    "a Python name": b"weights: !!python/name:os.system\n",
+    "a deep nest": b"a: " + b"[" * 20_000 + b"]" * 20_000,
+    "no UTF-8": b"a: \xff\xfe\n",
+    "control characters": b"a: \x00\x1b[2J\n",
+    "tabs": b"a:\n\t- b\n",
+    "a name twice": b"format_version: 0.5.4\nformat_version: 0.4.0\nweights: {}\n",
+    "an open bracket": b"a: [1, 2\n",
+}

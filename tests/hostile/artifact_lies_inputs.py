@@ -257,7 +257,7 @@ def opened_here(runtime: Runtime, path: Path, *, device: str, threads: int, **_:
     return runtime.open(path, device=device, threads=threads)
 
 
-def give(path: Path, room: Room) -> Came:
+def give(path: Path, room: Room, *, restoring: bool = True) -> Came:
     """Verify the file, and restore an image with it.
 
     Raises
@@ -278,7 +278,8 @@ def give(path: Path, room: Room) -> Came:
             told += report.failures
         except UnifmirError as error:
             told.append(str(error))
-        if not path.name.endswith(FORMATS["safetensors"].suffix):  # a checkpoint like any other
+        checkpoint = path.name.endswith(FORMATS["safetensors"].suffix)  # one like any other
+        if restoring and not checkpoint:
             try:
                 runtime = next(RUNTIMES[form] for form in RUNTIMES if form in path.name)
                 restored = unifmir.restore(image(), path, task="sr", runtime=runtime)
