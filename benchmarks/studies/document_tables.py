@@ -34,6 +34,7 @@ COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
 SPEED = REPO / "docs" / "speed.md"
+THREATS = REPO / "docs" / "threats.md"
 EXPORTED = REPO / "docs" / "exported.md"
 EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluation.json"
 EXPORTS = RESULTS / "export-full-size-fp32.json"
@@ -262,6 +263,32 @@ def scaling_table(document: dict[str, Any]) -> str:
     )
 
 
+def kills_table(document: dict[str, Any]) -> str:
+    """Kills of commands at random moments, and what they left."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in document["rows"]:
+        found.setdefault(row["command"], []).append(row)
+    rows = [
+        [
+            command,
+            str(len(kills)),
+            *(str(sum(kill["signal"] == name for kill in kills)) for name in _SIGNALS),
+            str(sum(kill["code"] == 0 for kill in kills)),
+            str(sum(bool(kill["left_aside"]) for kill in kills)),
+            str(sum(bool(kill["half"]) for kill in kills)),
+            str(sum(not kill["again_code"] and not kill["differing"] for kill in kills)),
+            str(sum(bool(kill["left"] or kill["not_cleaned"]) for kill in kills)),
+        ]
+        for command, kills in found.items()
+    ]
+    columns = ["command", "kills", *_SIGNALS, "too late", "something aside after it"]
+    columns += ["half under a final name", "next run as if undisturbed", "something left then"]
+    return (
+        f"{markdown_rows(columns, rows)}\n\n{len(document['rows'])} kills, seed "
+        f"{document['seed']}; {_origin(document)}"
+    )
+
+
 def _result(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
@@ -272,6 +299,8 @@ def _origin(document: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     return f"`{document['command']}`; {versions}."
 
+
+_SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
 
 DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     README: {
@@ -289,6 +318,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "fast": (_result("fast"), fast_table),
     },
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
+    THREATS: {"kills": (RESULTS / "kills.json", kills_table)},
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),

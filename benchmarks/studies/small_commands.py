@@ -46,7 +46,8 @@ def main() -> None:
     patch.setattr(executor, "COMMIT_SECONDS", 0)  # every tile is written down
     patch.setattr(training_run, "SAVE_EVERY", 4)
     recipe = replace(TASKS["sr"].training, scene_size=24, scenes=1, patch=16, batch=1)
-    change_task(patch, "sr", training=recipe)
+    sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),), image=((1, 20, 16),))
+    change_task(patch, "sr", training=recipe, workloads=sizes)
     for name in _IMPORTED:
         importlib.import_module(name)
     sys.stderr.write(f"{READY}\n")

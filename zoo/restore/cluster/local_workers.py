@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from unifmir.atomic import temporary_folder
 from unifmir.machine import available_bytes, available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
 from unifmir.restoration.restoration_options import Options
@@ -71,7 +72,8 @@ def local_cluster(
         "distributed.worker.daemon": True,
     }
     with (
-        dask.config.set(config),
+        temporary_folder() as scratch,  # Dask's own would stay
+        dask.config.set({**config, "temporary-directory": str(scratch)}),
         SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster,
     ):
         yield cluster, chosen, settled
