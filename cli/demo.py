@@ -6,7 +6,6 @@ reads OUT/unifmir-denoise.onnx and the reports beside it, and leaves before-afte
 summary.md in OUT.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image
 from unifmir.atomic import write_text
 from unifmir.cli import output
 from unifmir.errors import UnifmirError
-from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.export.recorded_report import REPORT_SUFFIX, read_report
 from unifmir.samples import Sample, sample
 from unifmir.text_tables import aligned
 from unifmir.zoo.restore.files import restore
@@ -57,11 +56,14 @@ def summary(folder: Path, taken: Sample, before: Stack, after: Stack) -> str:
     """The table that the demo leaves: artifacts, and the intensities before and after."""
     rows = []
     for path in sorted(folder.glob(f"*{REPORT_SUFFIX}")):
-        report = json.loads(path.read_text("utf-8"))
-        worst = max(case["max_abs_over_std"] for case in report["cases"])
-        size = (folder / report["artifact"]).stat().st_size
-        verdict = "passed" if report["passed"] else "failed"
-        rows.append((report["artifact"], f"{size / 1e6:.2f}", f"{worst:.1e}", verdict))
+        artifact = path.with_name(path.name.removesuffix(REPORT_SUFFIX))
+        report = read_report(artifact)
+        if report is None:
+            continue
+        worst = max((case.max_abs_over_std or 0.0 for case in report.cases), default=0.0)
+        size = artifact.stat().st_size
+        verdict = "passed" if report.passed else "failed"
+        rows.append((artifact.name, f"{size / 1e6:.2f}", f"{worst:.1e}", verdict))
     table = aligned(("artifact", "MB", "max diff / std", "same picture"), rows)
     noise = aligned(
         ("image", "noise sd", "mean intensity"),

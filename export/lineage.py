@@ -1,15 +1,16 @@
 """Lineage of an artifact: what it was made from and how, so that it can be verified again."""
 
 import json
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from unifmir.config import MultiTaskConfig, SingleConfig, config_from_dict
-from unifmir.errors import ExportError
+from unifmir.errors import CheckpointError, ExportError
+from unifmir.export.recorded_report import RecordedParent
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.json_values import JsonValues, json_form, read_values
 from unifmir.machine import versions
+from unifmir.plain_text_values import parse_json
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision, Variant
 from unifmir.tasks import TASKS
 
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from unifmir.model import Provenance
 
 LINEAGE_SCHEMA = 1
-REPORT_SUFFIX = ".report.json"
-"""Ending of the name of an artifact's report, after the artifact's whole name."""
 MAX_TEXT = 100_000
 """Characters of a field in a file's metadata."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f]{1,255}")
+MAX_RECORD_BYTES = 2_000_000
+"""Limit of all fields as one JSON text."""
 IMAGE, RESTORED = "image", "restored"
 """Names of an artifact's one input and one output."""
 
@@ -92,12 +91,12 @@ class Lineage(JsonValues):
                 )
         try:
             values = {
-                field: strings[field] if field in texts else json.loads(strings[field])
+                field: strings[field] if field in texts else _field(field, strings[field])
                 for field in names
             }
             if values["schema"] == LINEAGE_SCHEMA:
                 return read_values(cls, values)._held(name)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ExportError(f"{name}: its lineage cannot be read ({error})") from error
         raise ExportError(
             f"{name}: its metadata has schema {values['schema']}, this unifmir reads "
@@ -116,11 +115,9 @@ class Lineage(JsonValues):
         TASKS.require(self.task)
         if self.precision not in ELEMENT_TYPES:
             raise ExportError(f"{name}: unknown precision {self.precision[:80]!r}")
-        parent = self.parent
-        if parent.keys() != {"name", "sha256"} or not _SHA256.fullmatch(parent["sha256"]):
-            raise ExportError(f"{name}: its parent has no sha256 of 64 hexadecimal digits")
-        if not _FILE_NAME.fullmatch(parent["name"]):
-            raise ExportError(f"{name}: its parent's name, {parent['name'][:80]!r}, is no file's")
+        read_values(RecordedParent, self.parent)
+        if len(self.parent) != len(fields(RecordedParent)):
+            raise ExportError(f"{name}: its parent has more than a name and a sha256")
         config = self.network_config
         implied = _of_config(config, self.interface) | {"task": config.task}
         for field, value in implied.items():
@@ -132,6 +129,22 @@ class Lineage(JsonValues):
                     "unifmir; export it again"
                 )
         return self
+
+
+def _field(name: str, text: str) -> Any:
+    try:
+        return parse_json(text, limit=MAX_TEXT)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
+def lineage_in_text(text: str, name: str) -> Lineage:
+    """Lineage whose `to_strings` was written as a JSON text; ExportError if it is none of ours."""
+    try:
+        strings = read_values(dict[str, str], parse_json(text, limit=MAX_RECORD_BYTES))
+    except ValueError as error:
+        raise ExportError(f"{name}: its lineage cannot be read ({error})") from error
+    return Lineage.from_strings(strings, name)
 
 
 def _of_config(config: SingleConfig, interface: InputKind) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from unifmir.export.cases import calibration_inputs, example
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
-from unifmir.export.lineage import REPORT_SUFFIX, lineage_of
+from unifmir.export.lineage import lineage_of
+from unifmir.export.recorded_report import report_path
 from unifmir.export.verification import check
 from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
@@ -320,7 +321,7 @@ def _publish(shared: _Shared, made: list[Artifact], out_dir: Path) -> tuple[Arti
         _place(parent, aside, out_dir)
         for artifact in made:
             report = {**artifact.report.to_dict(), "precision_plan": shared.plan.to_dict()}
-            file = shared.folder / (artifact.path.name + REPORT_SUFFIX)
+            file = report_path(shared.folder / artifact.path.name)
             file.write_text(json.dumps(report, indent=1), "utf-8")
             _place(file, aside, out_dir)
             for companion in artifact.companions:

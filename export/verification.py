@@ -1,6 +1,5 @@
 """The proof that an artifact computes the same picture as the fp32 PyTorch module."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,8 @@ from unifmir.export.case_sizes import fixed_cases, sized_cases
 from unifmir.export.expected_outputs import Expected, ExpectedOutputs
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.isolation import open_file
-from unifmir.export.lineage import REPORT_SUFFIX, Lineage
+from unifmir.export.lineage import Lineage
+from unifmir.export.recorded_report import read_report
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
@@ -387,13 +387,10 @@ def _other_form(exporter: Exporter, path: Path, lineage: Lineage, sha256: str) -
 
 def _altered(path: Path, sha256: str) -> tuple[str, ...]:
     """Whether the file is still the one its report is about."""
-    report = path.with_name(path.name + REPORT_SUFFIX)
-    if not report.is_file():
-        return ()
     try:
-        recorded = json.loads(report.read_text("utf-8")).get("sha256")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        return (f"{report.name} is not readable as JSON",)
-    if recorded == sha256:
+        report = read_report(path)
+    except ExportError as error:
+        return (str(error),)
+    if report is None or report.sha256 == sha256:
         return ()
-    return (f"the file has sha256 {sha256}, its report is about {recorded}: it was altered",)
+    return (f"the file has sha256 {sha256}, its report is about {report.sha256}: it was altered",)

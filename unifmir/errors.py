@@ -19,6 +19,10 @@ class CheckpointError(UnifmirError, ValueError):
     """A file is not a checkpoint this package can use."""
 
 
+class ArchiveError(UnifmirError, ValueError):
+    """A zip archive is damaged, or made to do harm."""
+
+
 class ImageError(UnifmirError, ValueError):
     """An image cannot be read, or does not fit the task."""
 

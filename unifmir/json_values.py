@@ -1,24 +1,26 @@
 """Frozen values that are written as JSON, and read back strictly; pydantic is imported then.
 
-What is read was written by others: an entry of another type, an unknown or a missing one is refused
-by its name, with what was expected and what was found.
+What is read was made from a stranger's text by `unifmir.plain_text_values`: an entry of another
+type, an unknown or a missing one is refused by its name, with what was expected and what was found.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from math import isfinite
+from functools import lru_cache
+from math import inf, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 from unifmir.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict
-    from pydantic_core import ErrorDetails
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic_core import CoreSchema, ErrorDetails
 
-STRICT: "ConfigDict" = {"strict": True, "extra": "forbid"}
-"""Configuration of pydantic: no conversions, no unknown entries."""
+STRICT: "ConfigDict" = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+"""Configuration of pydantic: no conversions, no unknown entries, no NaN or infinity."""
 _EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -26,7 +28,58 @@ _EXPECTED = {
     "unexpected_keyword_argument": "no such entry; was it written by a newer unifmir?",
 }
 """Words for what pydantic expected, by the type of its error; otherwise its own."""
+_MOST_TOLD = 8
+"""Entries that do not fit are told up to this many."""
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Annotation of a number: the range it must lie in, both ends included."""
+
+    low: float
+    high: float = inf
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: Callable[[Any], "CoreSchema"]
+    ) -> "CoreSchema":
+        """The schema of the number's type, and then of its range."""
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: float) -> float:
+        if not self.low <= value <= self.high:
+            upper = "" if self.high == inf else f" and at most {self.high:g}"
+            raise ValueError(f"at least {self.low:g}{upper}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Annotation of a text: the pattern that all of it must match, and words for that."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: Callable[[Any], "CoreSchema"]
+    ) -> "CoreSchema":
+        """The schema of text, and then of its pattern."""
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError(self.words)
+        return value
+
+
+Count = Annotated[int, Between(0)]
+"""A number of things, or of bytes."""
+Amount = Annotated[float, Between(0)]
+"""A time, a rate or another quantity that is never negative."""
 
 
 def json_form(value: Any) -> Any:
@@ -82,17 +135,28 @@ def read_values(kind: type[_T], values: Any) -> _T:
     Raises
     ------
     CheckpointError
-        With every entry that does not fit.
+        With the entries that do not fit, at most `_MOST_TOLD` of them.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
+    name = getattr(kind, "__name__", str(kind))
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(values))
-    except RecursionError as error:
-        raise CheckpointError(f"{kind.__name__} is nested too deeply") from error
+        found: _T = _adapter(kind).validate_json(json.dumps(values))
+    except (RecursionError, TypeError) as error:
+        raise CheckpointError(f"{name} is nested too deeply, or is no JSON") from error
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise CheckpointError("; ".join(_told(kind.__name__, d) for d in details)) from error
+        more = f"; and {len(details) - _MOST_TOLD} more" if len(details) > _MOST_TOLD else ""
+        told = "; ".join(_told(name, detail) for detail in details[:_MOST_TOLD])
+        raise CheckpointError(told + more) from error
+    return found
+
+
+@lru_cache(maxsize=64)
+def _adapter(kind: type[_T]) -> "TypeAdapter[_T]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def plain(message: str) -> str:

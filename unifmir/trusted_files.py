@@ -1,10 +1,10 @@
-"""Which programs may run here: those of files that this installation wrote, or that a user trusts.
+"""Files that were written here: programs that may run, and texts that are read again.
 
 TorchScript files, packages of AOTInductor and engines are programs: whoever runs one lets its
 author do as this user may. Each file that is written is remembered by its SHA-256, signed with a
 key of this user, in a folder that nobody else can write to; all others are strangers' until they
 are trusted, and run within limits even then. Graphs are data and need no trust, but those of others
-have the same limits.
+have the same limits. Texts that decide what a picture is, as a journal, carry their signature.
 """
 
 import hmac
@@ -113,6 +113,29 @@ def _remembered(sha256: str, *reasons: str) -> bool:
         hmac.compare_digest(signed.encode(), _signature(key, sha256, why).encode())
         for why in reasons
     )
+
+
+def signature_of(text: str) -> str:
+    """Signature of a text that this user will read again; empty where there can be no key."""
+    folder = _folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_private(folder, OTHERS_WRITE)
+        return _signature(_key(folder, create=True), f"text {text}")
+    except (OSError, UntrustedError) as error:
+        logger.warning("%s: nothing can be signed (%s)", folder, error)
+        return ""
+
+
+def is_signed(text: str, signature: str) -> bool:
+    """Whether a text has the signature that `signature_of` gave it, to this user."""
+    folder = _folder()
+    try:
+        require_private(folder, OTHERS_WRITE)
+        key = _key(folder, create=False)
+    except (OSError, UntrustedError):
+        return False
+    return hmac.compare_digest(signature.encode(), _signature(key, f"text {text}").encode())
 
 
 def require_trusted(path: Path, sha256: str, what: str) -> None:

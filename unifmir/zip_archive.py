@@ -1,10 +1,17 @@
 """Zip archives: one writer whose bytes depend on the contents alone, one bounded reader."""
 
+import io
 import stat
+import struct
 import zipfile
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from unifmir.errors import ArchiveError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest date a zip can hold."""
@@ -18,6 +25,15 @@ FREE_BYTES = 1_000_000
 """Bytes that a member may hold whatever its ratio."""
 MAX_MEMBERS = 100_000
 """Limit of an archive's members: a checkpoint has two a tensor, a package about ten."""
+MAX_NAME = 1_000
+"""Characters of a member's name."""
+_LOCAL_HEADER_BYTES = 30
+"""Bytes of a member before its content, at least."""
+_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
+"""Types of members: unknown, as Windows writes them, files and folders."""
+_FLAGS = 0x1 | 0x6 | 0x8 | 0x800
+"""Flags that are known: encryption, how hard deflate tried, sizes after the content, UTF-8."""
+_PIECE_BYTES = 1 << 20
 
 
 def write_zip(files: Mapping[str, bytes], target: Path | IO[bytes]) -> None:
@@ -45,53 +61,159 @@ def dated_member(name: str) -> zipfile.ZipInfo:
     return member
 
 
+def append_member(path: Path, name: str, content: str) -> None:
+    """Add a member to an archive of our own."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(dated_member(name), content)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that is open, whose members' names and sizes were found harmless."""
+
+    members: Mapping[str, zipfile.ZipInfo]
+    """Members by name, without folders."""
+    _file: zipfile.ZipFile
+
+    def read(self, name: str, *, most: int = MAX_UNPACKED_BYTES) -> bytes:
+        """Content of a member of at most `most` bytes; ArchiveError where it is damaged."""
+        if (size := self._member(name).file_size) > most:
+            raise ArchiveError(f"its {name[:80]!r} has {size} bytes, expected at most {most}")
+        with _damage():
+            return self._file.read(name)
+
+    def unpack(self, name: str, target: Path) -> None:
+        """Write a member's content to a file; ArchiveError where it is damaged."""
+        member = self._member(name)
+        with _damage():
+            packed = self._file.open(member)
+        with packed, target.open("wb") as file:
+            while True:
+                with _damage():
+                    piece = packed.read(_PIECE_BYTES)
+                if not piece:
+                    return
+                file.write(piece)
+
+    def damaged(self) -> str | None:
+        """Name of the first member whose content has another checksum; None where all fit."""
+        with _damage():
+            return self._file.testzip()
+
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        if name not in self.members:
+            raise ArchiveError(f"it has no {name[:80]!r}")
+        return self.members[name]
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file starts as an archive does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+@contextmanager
+def opened_zip(source: Path | bytes, *, large: bool = False) -> Iterator[Archive]:
+    """Open an archive, once its members' names and sizes are harmless.
+
+    Parameters
+    ----------
+    source : Path or bytes
+    large : bool
+        Whether all of it may be of any size, as an image's, which is read chunk by chunk.
+
+    Raises
+    ------
+    ArchiveError
+        It is no zip, or damaged. It has something before its first member, too many members, two
+        of one name or in one place, one that would lie outside the folder it is unpacked in, is a
+        link, encrypted, compressed in a way that we do not read or more than `MAX_RATIO` times, or
+        unpacks to more than `MAX_UNPACKED_BYTES`.
+    """
+    if isinstance(source, Path) and not source.is_file():
+        raise ArchiveError("it is no plain file")
+    with _damage():
+        file = zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source))
+    with file:
+        yield Archive(_checked_members(file.infolist(), large=large), file)
+
+
 def read_zip(path: Path) -> dict[str, bytes]:
-    """Contents of all members by name.
-
-    Raises
-    ------
-    BadZipFile
-        The file is no zip, is damaged or dangerous, or unpacks to more than `MAX_UNPACKED_BYTES`.
-    """
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in checked_members(archive)}
+    """Contents of all members by name; ArchiveError as for `opened_zip`."""
+    with opened_zip(path) as archive:
+        return {name: archive.read(name) for name in archive.members}
 
 
-def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Members by name, without folders, once their names and sizes are harmless.
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Whatever `zipfile` trips over becomes an error of ours."""
+    try:
+        yield
+    # RuntimeError: encrypted, or unknown compression. EOFError, OSError, struct.error and
+    # OverflowError: offsets outside the file. ValueError: names. LookupError: extra fields.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        EOFError,
+        OSError,
+        struct.error,
+        ValueError,
+        OverflowError,
+        LookupError,
+    ) as error:
+        raise ArchiveError(f"it is no zip archive, or a damaged one ({error})") from error
 
-    Raises
-    ------
-    BadZipFile
-        There are too many, two have one name, one would lie outside the folder it is unpacked in,
-        is a link, encrypted, compressed in a way that we do not read or more than `MAX_RATIO`
-        times, or all of them unpack to more than `MAX_UNPACKED_BYTES`.
-    """
-    members = archive.infolist()
-    if len(members) > MAX_MEMBERS:
-        raise zipfile.BadZipFile(f"it has {len(members)} members, expected at most {MAX_MEMBERS}")
+
+def _checked_members(
+    members: Sequence[zipfile.ZipInfo], *, large: bool
+) -> dict[str, zipfile.ZipInfo]:
+    if len(members) > MAX_MEMBERS and not large:
+        raise ArchiveError(f"it has {len(members)} members, expected at most {MAX_MEMBERS}")
     _check_names([member.orig_filename for member in members])
+    _check_places(members)
     for member in members:
         _check_kind(member)
     # `zipfile` reads no more of a member than it declares.
-    if (size := sum(member.file_size for member in members)) > MAX_UNPACKED_BYTES:
-        raise zipfile.BadZipFile(f"it unpacks to {size} bytes: refused")
+    size = sum(member.file_size for member in members)
+    if size > MAX_UNPACKED_BYTES and not large:
+        raise ArchiveError(f"it unpacks to {size} bytes: refused")
     return {member.filename: member for member in members if not member.is_dir()}
+
+
+def _check_places(members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse what readers take for different archives, and content that counts twice."""
+    end = 0
+    for member in sorted(members, key=lambda one: one.header_offset):
+        if end == 0 and member.header_offset:
+            raise ArchiveError(
+                f"{member.header_offset} bytes stand before its first member: readers disagree on "
+                "what it holds"
+            )
+        if member.header_offset < end:
+            raise ArchiveError(f"its member {member.filename[:80]!r} lies in another one")
+        end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
 
 
 def _check_kind(member: zipfile.ZipInfo) -> None:
     """Refuse a member that is no plain file, or grows out of proportion."""
     problem = ""
-    if stat.S_ISLNK(member.external_attr >> 16):
-        problem = "a link"
+    if stat.S_IFMT(member.external_attr >> 16) not in _KINDS:
+        problem = "a link or a device"
     elif member.flag_bits & 0x1:
         problem = "encrypted"
+    elif member.flag_bits & ~_FLAGS or member.volume:
+        problem = "in a form of zip that we do not read"
     elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         problem = f"compressed by method {member.compress_type}, expected stored or deflated"
+    elif member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
+        problem = f"stored in {member.compress_size} bytes and declared to have {member.file_size}"
     elif member.file_size > MAX_RATIO * member.compress_size + FREE_BYTES:
         problem = f"declared to grow from {member.compress_size} to {member.file_size} bytes"
     if problem:
-        raise zipfile.BadZipFile(f"its member {member.filename[:80]!r} is {problem}: refused")
+        raise ArchiveError(f"its member {member.filename[:80]!r} is {problem}: refused")
 
 
 def _check_names(names: Collection[str]) -> None:
@@ -101,10 +223,12 @@ def _check_names(names: Collection[str]) -> None:
         name = original.replace("\\", "/")
         outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
         if outside or "\0" in name:
-            raise zipfile.BadZipFile(
+            raise ArchiveError(
                 f"it has a member {name[:80]!r} that would be written outside its folder: it was "
                 "made to do harm"
             )
+        if not name or not name.isprintable() or len(name) > MAX_NAME:
+            raise ArchiveError(f"it has a member {name[:80]!r}, whose name no program writes")
         if name in seen:
-            raise zipfile.BadZipFile(f"it has two members of the name {name[:80]!r}")
+            raise ArchiveError(f"it has two members of the name {name[:80]!r}")
         seen.add(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifmir.json_values import JsonOutput
+from unifmir.plain_text_values import read_json
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -64,4 +65,4 @@ def read_recipe(path: Path) -> "PrecisionRecipe":
     """The recipe that `save_recipe` wrote."""
     from unifmir.precision.recipe import PrecisionRecipe
 
-    return PrecisionRecipe.from_dict(json.loads(path.read_text("utf-8")))
+    return PrecisionRecipe.from_dict(read_json(path))

@@ -7,6 +7,9 @@ from typing import Any
 from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.groups import Candidate
+from unifmir.errors import BenchmarkError, CheckpointError
+from unifmir.json_values import json_form, read_values
+from unifmir.plain_text_values import read_json
 
 TIMEOUT_S = 7200.0
 """Time limit of all images of one subject."""
@@ -21,9 +24,14 @@ class QualityCache:
     def __init__(self, folder: Path, images: int) -> None:
         self.images = images
         self._file = folder / "quality.json"
-        self._known: dict[str, dict[str, float]] = {}
+        self._known: dict[str, dict[str, float | None]] = {}
         if self._file.exists():
-            self._known = json.loads(self._file.read_text("utf-8"))
+            try:
+                self._known = read_values(dict[str, dict[str, float | None]], read_json(self._file))
+            except CheckpointError as error:
+                raise BenchmarkError(
+                    f"{self._file}: {error}; remove it, and the images are restored again"
+                ) from error
 
     def of(self, candidate: Candidate, worker: WorkerProcess) -> dict[str, Any] | None:
         """The quality of a subject; None if it is not wanted, or there is nothing to be judged.
@@ -42,5 +50,5 @@ class QualityCache:
                 images=self.images,
                 seed=SEED,
             )
-            write_text(self._file, json.dumps(self._known))
+            write_text(self._file, json.dumps(json_form(self._known)))
         return {**self._known[name], "images": self.images, "dataset": DATASET}

@@ -11,6 +11,7 @@ from unifmir.atomic import write_text
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError, CheckpointError
 from unifmir.json_values import JsonValues, read_values
+from unifmir.plain_text_values import read_json
 
 SCHEMA = 1
 
@@ -189,6 +190,6 @@ def read_results(path: Path) -> Results:
     if not path.is_file():
         raise BenchmarkError(f"{path}: no such file; expected what `unifmir benchmark --out` wrote")
     try:
-        return Results.from_dict(json.loads(path.read_text("utf-8")))
+        return Results.from_dict(read_json(path))
     except (ValueError, BenchmarkError) as error:
         raise BenchmarkError(f"{path}: {error}") from error

@@ -9,7 +9,6 @@ load one from elsewhere.
 
 import json
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -29,7 +28,7 @@ from unifmir.export.runtimes.aotinductor import RECORD, made_here, package_linea
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
 from unifmir.trusted_files import remember_own
-from unifmir.zip_archive import dated_member
+from unifmir.zip_archive import append_member, opened_zip
 
 if TYPE_CHECKING:
     from unifmir.networks.interface import PlaneInterface
@@ -59,11 +58,10 @@ class AotInductorExporter(Exporter):
             module = narrow_storage(module, DTYPES[job.recipe.precision])
         _compile(module, example(job.network.config, "network"), path)
         made = made_here()
-        with zipfile.ZipFile(path, "a") as archive:
-            folder = archive.namelist()[0].partition("/")[0]
-            record = {"lineage": job.lineage.to_strings(), "made": made}
-            member = dated_member(f"{folder}/{RECORD}")
-            archive.writestr(member, json.dumps(record, sort_keys=True))
+        with opened_zip(path) as archive:
+            folder = next(iter(archive.members)).partition("/")[0]
+        record = {"lineage": job.lineage.to_strings(), "made": made}
+        append_member(path, f"{folder}/{RECORD}", json.dumps(record, sort_keys=True))
         remember_own(sha256_of(path))
         return made
 

@@ -9,7 +9,6 @@ import io
 import json
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from unifmir.checkpoint.sniffing import script_root
-from unifmir.errors import ExportError
+from unifmir.errors import ArchiveError, ExportError
 from unifmir.export.base import Exporter, ExportJob
-from unifmir.export.lineage import Lineage
+from unifmir.export.lineage import MAX_RECORD_BYTES, Lineage, lineage_in_text
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
 from unifmir.trusted_files import remember_own
-from unifmir.zip_archive import checked_members, write_stored_zip
+from unifmir.zip_archive import opened_zip, write_stored_zip
 
 LINEAGE_FILE = "unifmir.json"
 _NUMBERED = re.compile(rb"___torch_mangle_(\d+)")
@@ -58,13 +57,7 @@ class TorchScriptExporter(Exporter):
             raise ExportError(
                 f"{path.name}: a TorchScript file, but not one that `unifmir export` made"
             )
-        try:
-            strings = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ExportError(f"{path.name}: its lineage cannot be read ({error})") from error
-        if not isinstance(strings, dict):
-            raise ExportError(f"{path.name}: its lineage is no JSON object")
-        return Lineage.from_strings(strings, path.name)
+        return lineage_in_text(text, path.name)
 
     def made(self, path: Path) -> bool:
         """Whether it has the extra file; a TorchScript file of others is a checkpoint."""
@@ -94,13 +87,14 @@ def _traced(job: ExportJob) -> bytes:
 
 def _lineage_text(path: Path) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = checked_members(archive)
+        with opened_zip(path) as archive:
+            members = archive.members
             root = script_root(members)
             if root is None or f"{root}extra/{LINEAGE_FILE}" not in members:
                 return ""
-            return archive.read(f"{root}extra/{LINEAGE_FILE}").decode("utf-8", errors="replace")
-    except (zipfile.BadZipFile, RuntimeError, OSError) as error:
+            text = archive.read(f"{root}extra/{LINEAGE_FILE}", most=MAX_RECORD_BYTES)
+            return text.decode("utf-8", errors="replace")
+    except ArchiveError as error:
         raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
 
 
@@ -154,10 +148,10 @@ def _write_reproducible(archive: bytes, path: Path) -> None:
     and dated 1980, so that the same weights give the same bytes.
     """
     files = {}
-    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+    with opened_zip(archive) as old:
         kept = [
             name
-            for name in old.namelist()
+            for name in old.members
             if not name.endswith((".debug_pkl", "/.data/serialization_id"))
         ]
         numbers = sorted({int(m) for m in _NUMBERED.findall("\n".join(kept).encode())})

@@ -5,11 +5,8 @@ elsewhere. It holds the plain network; the image interface is put around it here
 windows and slices depend on sizes in ways that torch.export would fix.
 """
 
-import io
-import json
 import platform
-import zipfile
-import zlib
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,31 +17,20 @@ from torch import Tensor, nn
 from unifmir.atomic import temporary_folder
 from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError
-from unifmir.export.lineage import Lineage
+from unifmir.export.lineage import MAX_RECORD_BYTES, Lineage
 from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
+from unifmir.json_values import JsonValues, read_values
 from unifmir.machine import processor
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
+from unifmir.plain_text_values import parse_json
 from unifmir.precision.element_types import Precision
 from unifmir.trusted_files import require_trusted
-from unifmir.zip_archive import checked_members
+from unifmir.zip_archive import opened_zip
 
 RECORD = "extra/unifmir.json"
 """End of the name of the archive's member that holds the lineage and the machine."""
-
-
-MAX_RECORD_BYTES = 1_000_000
-_MALFORMED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RecursionError,
-    EOFError,
-    ValueError,
-    OSError,
-)
-"""Errors of `zipfile` and `json` about what is no archive or no record."""
 
 
 class AotInductorRuntime(Runtime):
@@ -76,7 +62,7 @@ class AotInductorRuntime(Runtime):
 
 def package_lineage(path: Path) -> Lineage:
     """Lineage in a package's record; nothing of the package is run."""
-    return Lineage.from_strings(_record(path.name, path)["lineage"], path.name)
+    return Lineage.from_strings(_record(path.name, path).lineage, path.name)
 
 
 def made_here() -> dict[str, str]:
@@ -117,9 +103,9 @@ def _checked(path: Path) -> tuple[bytes, Lineage]:
         content = path.read_bytes()
     except OSError as error:
         raise ExportError(f"{path.name}: not a package of AOTInductor ({error})") from error
-    record = _record(path.name, io.BytesIO(content))
-    lineage = Lineage.from_strings(record["lineage"], path.name)
-    _require_same_machine(path, record["made"], lineage)
+    record = _record(path.name, content)
+    lineage = Lineage.from_strings(record.lineage, path.name)
+    _require_same_machine(path, record.made, lineage)
     require_trusted(path, sha256(content).hexdigest(), "native code of AOTInductor")
     return content, lineage
 
@@ -141,32 +127,30 @@ class _Packaged(Network):
         return out
 
 
-def _record(name: str, source: Path | io.BytesIO) -> dict[str, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _PackageRecord(JsonValues):
+    """Lineage and machine in a package."""
+
+    lineage: dict[str, str]
+    made: dict[str, str]
+    """`made_here` of the machine that compiled it."""
+
+
+def _record(name: str, source: Path | bytes) -> _PackageRecord:
     """Record in the archive, once every member is known to be undamaged."""
     try:
-        with zipfile.ZipFile(source) as archive:
+        with opened_zip(source) as archive:
             # Before anything is run: a damaged library does not fail, it crashes.
-            names = [one for one in checked_members(archive) if one.endswith(f"/{RECORD}")]
-            damaged = archive.testzip()
+            names = [one for one in archive.members if one.endswith(f"/{RECORD}")]
+            damaged = archive.damaged()
             if damaged is None and len(names) == 1:
-                if archive.getinfo(names[0]).file_size > MAX_RECORD_BYTES:
-                    raise ValueError(f"its record is longer than {MAX_RECORD_BYTES} bytes")
-                return _held(json.loads(archive.read(names[0])))
-    except _MALFORMED as error:
+                text = archive.read(names[0], most=MAX_RECORD_BYTES)
+                return read_values(_PackageRecord, parse_json(text))
+    except ValueError as error:
         raise ExportError(f"{name}: not a package of AOTInductor ({error})") from error
     if damaged is not None:
         raise ExportError(f"{name}: {damaged} in it is damaged; export it again")
     raise ExportError(f"{name}: a package, but not one that `unifmir export` made")
-
-
-def _held(record: Any) -> dict[str, dict[str, str]]:
-    """The record, if it is the lineage and the machine, each a name and a text after another."""
-    if not isinstance(record, dict) or set(record) != {"lineage", "made"}:
-        raise ValueError("its record is not of a lineage and a machine")
-    for part in record.values():
-        if not isinstance(part, dict) or not all(isinstance(text, str) for text in part.values()):
-            raise ValueError("its record holds more than texts")
-    return record
 
 
 def _require_same_machine(path: Path, made: dict[str, str], lineage: Lineage) -> None:

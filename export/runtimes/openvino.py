@@ -3,7 +3,6 @@
 import importlib
 import logging
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from unifmir.errors import ExportError, MissingExtraError
+from unifmir.errors import ArchiveError, ExportError, MissingExtraError
 from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost, is_cuda
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.precision.element_types import Precision
-from unifmir.zip_archive import checked_members
+from unifmir.zip_archive import opened_zip
 
 if TYPE_CHECKING:
     from torch import nn
@@ -312,21 +311,18 @@ def _unpacked(path: Path) -> tuple[bytes, bytes]:
     """Graph and weights. Both are stored as they are, so neither can be larger than the archive."""
     try:
         return _members(path)
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
-        if isinstance(error, ExportError):
-            raise
+    except ArchiveError as error:
         raise ExportError(f"{path.name}: OpenVINO cannot read it: {error}") from error
 
 
 def _members(path: Path) -> tuple[bytes, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        found = {member.filename: member for member in archive.infolist()}
+    with opened_zip(path) as archive:
+        found = archive.members
         if set(found) != {GRAPH, WEIGHTS} or any(m.compress_type for m in found.values()):
             raise ExportError(
                 f"{path.name}: expected {GRAPH} and {WEIGHTS}, not compressed, and nothing else; "
                 f"found {', '.join(sorted(found)) or 'nothing'}"
             )
-        checked_members(archive)
         return archive.read(GRAPH), archive.read(WEIGHTS)
 
 

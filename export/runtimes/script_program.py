@@ -6,17 +6,14 @@ a file may do, and whatever is not on it is refused before torch sees the file.
 """
 
 import ast
-import io
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from unifmir.checkpoint.inert_pickle import read_inert
 from unifmir.checkpoint.script_archive import is_plain
 from unifmir.checkpoint.sniffing import script_root
-from unifmir.errors import ExportError, UnifmirError
-from unifmir.zip_archive import checked_members
+from unifmir.errors import ArchiveError, ExportError, UnifmirError
+from unifmir.zip_archive import Archive, opened_zip
 
 OPERATORS = frozenset(
     (
@@ -117,31 +114,28 @@ def require_plain_program(name: str, content: bytes) -> None:
         It does, or it is damaged; nothing of it was run.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = checked_members(archive)
-            root = script_root(members)
+        with opened_zip(content) as archive:
+            root = script_root(archive.members)
             if root is None:
                 raise ExportError("it has no data.pkl beside its constants.pkl")
             for values in ("data.pkl", "constants.pkl"):
                 read_inert(archive.read(f"{root}{values}"), is_plain)
-            for module, text in _texts(archive, members, root):
+            for module, text in _texts(archive, root):
                 _check_module(module, text)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, UnifmirError):
-            raise ExportError(f"{name} is refused, and nothing of it was run: {error}") from error
+    except ArchiveError as error:
         raise ExportError(f"{name}: not a TorchScript file ({error})") from error
+    except (UnifmirError, ValueError) as error:  # ValueError: what is no text in UTF-8
+        raise ExportError(f"{name} is refused, and nothing of it was run: {error}") from error
 
 
-def _texts(
-    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], root: str
-) -> Iterator[tuple[str, str]]:
-    programs = [m for name, m in members.items() if name.startswith(f"{root}code/")]
+def _texts(archive: Archive, root: str) -> Iterator[tuple[str, str]]:
+    programs = [m for name, m in archive.members.items() if name.startswith(f"{root}code/")]
     if sum(member.file_size for member in programs) > MAX_TEXT_BYTES:
         raise ExportError(f"its program is longer than {MAX_TEXT_BYTES} bytes")
     for member in programs:
         name = member.filename.removeprefix(root)
         if name.endswith(".py"):
-            yield name, archive.read(member).decode("utf-8")
+            yield name, archive.read(member.filename).decode("utf-8")
         elif not name.endswith(".debug_pkl"):  # which torch reads for messages alone
             raise ExportError(f"{name[:80]!r} is no part of a program")
 

@@ -23,7 +23,7 @@ from unifmir.config import BodyConfig
 from unifmir.errors import ExportError, MissingExtraError, UnifmirError
 from unifmir.export.base import Artifact
 from unifmir.export.formats import FORMATS
-from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.export.runtimes.tensorrt.library import library

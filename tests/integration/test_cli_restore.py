@@ -18,7 +18,7 @@ import unifmir
 from tests.helpers.restoration_cases import options_for
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
-from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.hashing import sha256_of
 from unifmir.images.open_files import open_source
 from unifmir.restoration.restoration_options import Options

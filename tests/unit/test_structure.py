@@ -39,6 +39,24 @@ SHARED_NAMES = {
 }
 """Names that two modules have, and why."""
 
+READERS = {
+    "unifmir.plain_text_values": "the one place where JSON and YAML of files become values",
+    "unifmir.zip_archive": "the one place where archives are opened",
+    "unifmir.benchmarks.measure.worker": "lines of the process that started it",
+    "unifmir.benchmarks.measure.worker_process": "answers of the process that it started",
+    "unifmir.export.isolation": "answers of the process that it started",
+    "unifmir.export.isolated_process": "lines of the process that started it",
+    "unifmir.images.zarr_metadata": "Zarr's own, in which NaN is a value, bounded there",
+    "unifmir.export.runtimes.tensorrt.certificate": "the library's own list of an engine's layers",
+}
+"""Modules that may read JSON, YAML or archives by the libraries themselves, and why."""
+OPENERS = (
+    *("json.load", "json.loads", "json.JSONDecoder", "yaml.load", "YAML", "tomllib.load"),
+    *("zipfile.ZipFile", "zipfile.is_zipfile", "ZipFile", "tarfile.open", "shutil.unpack_archive"),
+    *("pickle.load", "marshal.loads", "eval", "exec", "from_json"),
+)
+"""Calls that make values, files or programs of what stands in a file."""
+
 
 @pytest.fixture(scope="module")
 def modules() -> list[Module]:
@@ -145,6 +163,18 @@ def test_networks_import_nothing_but_torch_and_each_other(modules):
     ]
     assert networks
     assert not foreign
+
+
+def test_one_place_reads_the_text_and_the_archives_of_strangers(modules):
+    calls = [
+        (module, node, ast.unparse(node.func))
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+    ]
+    found = [(module, node, call) for module, node, call in calls if call in OPENERS]
+    assert not [m.at(node, call) for m, node, call in found if m.name not in READERS]
+    assert {module.name for module, *_ in found} == set(READERS)
 
 
 def test_imports_are_absolute():

@@ -167,7 +167,12 @@ def _check_task(config: SingleTaskConfig) -> None:
         raise CheckpointError(
             f"the configuration's task is {config.task!r}; known: {', '.join(TASKS)}"
         )
-    wanted = TASKS[config.task].shape.stage
+    shape = TASKS[config.task].shape
+    if (wanted := shape.stage) is None and shape.magnifies != (config.scale > 1):
+        raise CheckpointError(
+            f"the configuration's task is {config.task!r} at scale {config.scale}; {config.task} "
+            f"{'magnifies' if shape.magnifies else 'does not magnify'}"
+        )
     found = [_STAGES[stage] for stage in ("projector", "view_unet") if getattr(config, stage)]
     if found != ([_STAGES[wanted]] if wanted else []):
         raise CheckpointError(

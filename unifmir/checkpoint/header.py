@@ -1,10 +1,10 @@
 """The configuration in the header of our own files, read without torch and without the weights."""
 
-import json
 import struct
 from pathlib import Path
 
 from unifmir.config import ModelConfig, config_from_dict
+from unifmir.plain_text_values import parse_json
 
 MAX_HEADER_BYTES = 100_000_000
 """Limit of the safetensors format."""
@@ -23,8 +23,8 @@ def recorded_configuration(path: Path) -> ModelConfig | None:
             (length,) = struct.unpack("<Q", head[:8])
             if length > min(MAX_HEADER_BYTES, path.stat().st_size):
                 return None
-            header = json.loads(b"{" + file.read(length - 1))
-        return config_from_dict(json.loads(header["__metadata__"]["unifmir"])["config"])
-    # CheckpointError is a ValueError, as are json's; RecursionError: nested without end.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            header = parse_json(b"{" + file.read(length - 1), limit=MAX_HEADER_BYTES)
+        return config_from_dict(parse_json(header["__metadata__"]["unifmir"])["config"])
+    # CheckpointError is a ValueError; the others: values of other types than ours.
+    except (OSError, ValueError, KeyError, TypeError):
         return None

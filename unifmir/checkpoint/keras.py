@@ -7,7 +7,6 @@ JSON, only the kinds of its layers are looked at. The HDF5 library itself is not
 files: where single bytes were altered, it can crash or never end. Read files of people you know.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,6 +23,7 @@ from unifmir.errors import CheckpointError, MissingExtraError
 from unifmir.hashing import sha256_of
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
+from unifmir.plain_text_values import parse_json, read_json
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 
@@ -46,7 +46,14 @@ _MOST = 2 * (4 * _DEEPEST + 3 + 2 * _DEEPEST + 2)
 _WIDEST = 4096
 """Features of the first level, 128 times csbdeep's default."""
 _LARGEST_JSON = 1 << 20
-"""Bytes of a config.json; csbdeep's has about one thousand."""
+"""Bytes of a config.json, of which csbdeep's has about one thousand, or of a description."""
+_LAYERS = {"DTypePolicy", "Functional", "Model", "InputLayer", "Conv2D", "Conv3D"} | {
+    *("MaxPooling2D", "MaxPooling3D", "UpSampling2D", "UpSampling3D"),
+    *("Concatenate", "Add", "Activation", "Dropout"),
+}
+"""Kinds of layers in the description of a whole model."""
+_PROJECTING_LAYERS = {"Lambda", "Multiply"}
+"""Kinds that a projection has besides; what its functions compute is csbdeep's, and not read."""
 _READABLE = "unifmir reads csbdeep's CARE and ProjectionCARE with one channel in and out"
 
 
@@ -225,22 +232,23 @@ def _array(file: Any, name: str, dataset: Any) -> NDArray[Any]:
 
 def _settings(path: Path) -> dict[str, Any]:
     """Settings of csbdeep's config.json; empty if there is none, or some other program's."""
-    if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
+    if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError):
+        found = read_json(path, limit=_LARGEST_JSON)
+    except (OSError, CheckpointError):
         return {}
     return found if isinstance(found, dict) and "unet_n_depth" in found else {}
 
 
-def _layers_of(description: str) -> list[tuple[str, Any]]:
-    """Class and activation of every layer that a whole model's description names."""
+def _layers_of(description: str) -> list[tuple[str, Any, bool]]:
+    """Class and activation of each part of a whole model, and whether it is a layer."""
     try:
-        pending = [json.loads(description)] if description else []
-    except (ValueError, RecursionError) as error:
+        pending = [parse_json(description, limit=_LARGEST_JSON)] if description else []
+    except CheckpointError as error:
         raise CheckpointError(
-            "the model's description in it is no JSON: the file is damaged; copy it again"
+            f"the model's description in it cannot be read ({error}): the file is damaged; copy "
+            "it again"
         ) from error
     found = []
     while pending:
@@ -248,7 +256,9 @@ def _layers_of(description: str) -> list[tuple[str, Any]]:
         if isinstance(node, dict):
             config = node.get("config")
             if isinstance(config, dict) and "class_name" in node:
-                found.append((str(node["class_name"]), config.get("activation")))
+                # Initialisers and the like have no name.
+                kind = str(node["class_name"])
+                found.append((kind, config.get("activation"), "name" in config))
             pending += node.values()
         elif isinstance(node, list):
             pending += node
@@ -263,7 +273,15 @@ def _check_ordinary(content: _Content, settings: dict[str, Any]) -> None:
                 f"config.json beside it says {key} = {settings[key]!r}; expected "
                 f"{' or '.join(map(repr, allowed))}; {_READABLE}"
             )
-    for kind, activation in _layers_of(content.description):
+    known = _LAYERS
+    if {len(layer.window) for layer in content.convolutions} == {2, 3}:
+        known = _LAYERS | _PROJECTING_LAYERS
+    for kind, activation, is_layer in _layers_of(content.description):
+        if is_layer and kind not in known:
+            raise CheckpointError(
+                f"its description names a layer of kind {kind[:80]!r}; expected those of CARE "
+                f"({', '.join(sorted(known))}); {_READABLE}"
+            )
         if kind == "Activation" and activation != "linear":
             raise CheckpointError(
                 f"its last activation is {activation!r}; expected 'linear'; {_READABLE}"
@@ -302,7 +320,7 @@ def _adds_input(content: _Content, settings: dict[str, Any]) -> bool:
         # The layers of a projection network are in two inner models, and so not in this list.
         return any(name.partition("_")[0] == "add" for name in content.layers)
     if content.description:
-        return any(kind == "Add" for kind, _ in _layers_of(content.description))
+        return any(kind == "Add" for kind, *_ in _layers_of(content.description))
     return bool(settings.get("unet_residual", True))
 
 

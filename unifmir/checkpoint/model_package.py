@@ -5,9 +5,7 @@ Only the description and one member are opened: the tensors of `pytorch_state_di
 """
 
 import json
-import shutil
-import zipfile
-import zlib
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.sniffing import description_of
-from unifmir.errors import CheckpointError
+from unifmir.errors import ArchiveError, CheckpointError
 from unifmir.hashing import sha256_of
-from unifmir.zip_archive import checked_members
+from unifmir.plain_text_values import MAX_YAML_BYTES, parse_yaml
+from unifmir.zip_archive import Archive, opened_zip
+
+logger = logging.getLogger(__name__)
 
 READ_KINDS = ("pytorch_state_dict", "torchscript")
 """Kinds of weights that hold tensors under names, the preferred first."""
-MAX_DESCRIPTION_BYTES = 2_000_000
-"""Limit of a description, which has about 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +40,28 @@ class PackagedWeights:
     """unifmir's own record of how the package was made, as strings; empty in other packages."""
 
 
-def packaged_weights(archive: zipfile.ZipFile) -> PackagedWeights:
+def packaged_weights(archive: Archive) -> PackagedWeights:
     """Which member of a package holds the weights.
 
     Raises
     ------
     CheckpointError
         The description cannot be read, or names no weights that are read and in the package.
-    BadZipFile
-        The archive is damaged or dangerous.
+    ArchiveError
+        The archive is damaged.
     """
-    members = checked_members(archive)
+    members = archive.members
     name = description_of(members)
     if name is None:
         raise CheckpointError("it has no rdf.yaml, so it is no BioImage.IO package")
-    if members[name].file_size > MAX_DESCRIPTION_BYTES:
-        raise CheckpointError(
-            f"its {name} has {members[name].file_size} bytes, expected at most "
-            f"{MAX_DESCRIPTION_BYTES}"
+    description = read_description(archive, name)
+    if unnamed := _unnamed(description, name, members):
+        logger.warning(
+            "the package holds %d files that its %s does not name, and that are not looked at: %s",
+            len(unnamed),
+            name,
+            ", ".join(unnamed)[:200],
         )
-    description = _description(archive.read(name), name)
     kinds = description.get("weights")
     kinds = kinds if isinstance(kinds, dict) else {}
     folder = name.rpartition("/")[0]
@@ -70,7 +71,7 @@ def packaged_weights(archive: zipfile.ZipFile) -> PackagedWeights:
             member = _member(source, folder, members)
             if member is not None:
                 declared = str(weights.get("sha256") or "").lower()
-                return PackagedWeights(kind, member, declared, _lineage(description))
+                return PackagedWeights(kind, member, declared, lineage_of_description(description))
     raise CheckpointError(
         f"its {name} names no weights of kind {' or '.join(READ_KINDS)} that are in the package; "
         f"it has {', '.join(map(str, kinds))[:200] or 'no weights'}"
@@ -89,16 +90,14 @@ def unpacked_weights(path: Path) -> Iterator[tuple[Path, PackagedWeights]]:
     with temporary_folder() as folder:
         target = folder / "weights.pt"
         try:
-            with zipfile.ZipFile(path) as archive:
+            with opened_zip(path) as archive:
                 found = packaged_weights(archive)
-                with archive.open(found.member) as packed, target.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+                archive.unpack(found.member, target)
         except CheckpointError as error:
             raise CheckpointError(
                 f"{path.name} is a BioImage.IO package whose weights cannot be read: {error}"
             ) from error
-        # RuntimeError: encrypted; NotImplementedError, one of them: unknown compression.
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
+        except ArchiveError as error:
             raise CheckpointError(
                 f"{path.name} is a BioImage.IO package that is damaged or refused ({error}): "
                 "get it again"
@@ -112,20 +111,33 @@ def unpacked_weights(path: Path) -> Iterator[tuple[Path, PackagedWeights]]:
         yield target, found
 
 
-def _description(content: bytes, name: str) -> dict[str, Any]:
-    # Imported here: most checkpoints are no packages.
-    from ruyaml import YAML
-    from ruyaml.error import YAMLError
-
+def read_description(archive: Archive, name: str) -> dict[str, Any]:
+    """The description of a package; CheckpointError where it is no mapping within bounds."""
     try:
-        found = YAML(typ="safe").load(content.decode("utf-8"))
-    # ValueError with UnicodeDecodeError: text, dates and numbers; RecursionError: nesting.
-    except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"its {name} is not YAML ({first[:200]})") from error
+        found = parse_yaml(archive.read(name, most=MAX_YAML_BYTES))
+    except CheckpointError as error:
+        raise CheckpointError(f"its {name}: {error}") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"its {name} is not a mapping")
     return found
+
+
+def _unnamed(description: Mapping[str, Any], name: str, members: Collection[str]) -> list[str]:
+    """Members that no text of the description names."""
+    named = {name}
+    waiting: list[Any] = [description]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif source := _source(value):
+            # Format 0.4 names a class as FILE:CLASS.
+            for text in (source, source.partition(":")[0]):
+                found = _member(text, name.rpartition("/")[0], members)
+                named.update([found] if found else [])
+    return sorted(set(members) - named)
 
 
 def _source(value: Any) -> str:
@@ -144,13 +156,14 @@ def _member(source: str, folder: str, members: Collection[str]) -> str | None:
     return next((name for name in (inside, source) if name in members), None)
 
 
-def _lineage(description: Mapping[str, Any]) -> dict[str, str]:
-    config = description.get("config")
-    section = config.get("unifmir") if isinstance(config, dict) else None
-    lineage = section.get("lineage") if isinstance(section, dict) else None
-    if not isinstance(lineage, dict):
+def lineage_of_description(description: Mapping[str, Any]) -> dict[str, str]:
+    """Unifmir's own record in a description, one string a field; empty where there is none."""
+    value: Any = description
+    for name in ("config", "unifmir", "lineage"):
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
         return {}
     return {
-        str(key): value if isinstance(value, str) else json.dumps(value, default=str)
-        for key, value in lineage.items()
+        key: part if isinstance(part, str) else json.dumps(part, sort_keys=True, default=str)
+        for key, part in value.items()
     }

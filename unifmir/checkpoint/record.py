@@ -10,6 +10,7 @@ from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict, kind_
 from unifmir.errors import CheckpointError
 from unifmir.json_values import JsonValues, read_values
 from unifmir.model import Provenance, PruneCertificate
+from unifmir.plain_text_values import parse_json
 
 SCHEMA = 1
 
@@ -50,12 +51,12 @@ def read_record(metadata: dict[str, str]) -> Record:
     if "unifmir" not in metadata:
         return Record()
     try:
-        data = json.loads(metadata["unifmir"])
+        data = parse_json(metadata["unifmir"])
         schema = data["schema"]
         if schema == SCHEMA:
             entries = read_values(_Entries, data)
-    # json: ValueError, RecursionError; CheckpointError is a ValueError. No mapping: TypeError.
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
+    # CheckpointError is a ValueError. No mapping: TypeError.
+    except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"its unifmir metadata is malformed ({type(error).__name__}: {error}): "
             "the file was altered, get it again"
@@ -87,9 +88,9 @@ def metadata_of_lineage(lineage: Mapping[str, str]) -> dict[str, str]:
     if "config" not in lineage:
         return {}
     try:
-        config = config_from_dict(json.loads(lineage["config"]))
-        parent = Provenance.from_dict(json.loads(lineage["parent"]))
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        config = config_from_dict(parse_json(lineage["config"]))
+        parent = Provenance.from_dict(parse_json(lineage["parent"]))
+    except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"its unifmir record is malformed ({type(error).__name__}: {error}): the file was "
             "altered, get it again"

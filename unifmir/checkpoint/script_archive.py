@@ -8,8 +8,7 @@ Source: torch's `torch/csrc/jit/docs/serialization.md`.
 
 import re
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from unifmir.checkpoint.inert_pickle import Call, Global, Instance, Reference, read_inert
 from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import CheckpointError
-from unifmir.zip_archive import checked_members
+from unifmir.zip_archive import Archive, opened_zip
 
 LINEAGE_MEMBER = "extra/unifmir.json"
 """Record of how the file was made, in archives that unifmir wrote."""
@@ -74,8 +73,8 @@ def read_script_archive(path: Path) -> tuple[dict[str, Tensor], str]:
         tensor under a name.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            reader = _Archive.opened(archive, path.stat().st_size)
+        with opened_zip(path) as archive:
+            reader = _Records.opened(archive)
             record = reader.text(LINEAGE_MEMBER)
             tensors = reader.tensors(own=bool(record))
     except CheckpointError as error:
@@ -83,8 +82,8 @@ def read_script_archive(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{path.name} is a TorchScript file that is refused: {error}. Nothing of it was run; "
             "get it again, or take the checkpoint it was made from"
         ) from error
-    # BadZipFile: also a wrong checksum of what was read. The others: damage that zipfile meets.
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
+    # ValueError and RuntimeError: what torch and NumPy say of numbers that do not fit.
+    except (RuntimeError, ValueError, OSError) as error:
         raise CheckpointError(
             f"{path.name} is a TorchScript file that is damaged or incomplete ({error}): "
             "get it again"
@@ -98,20 +97,20 @@ def read_script_archive(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Archive:
+class _Records:
     """The records of an archive that are read."""
 
-    file: zipfile.ZipFile
-    members: Mapping[str, zipfile.ZipInfo]
+    file: Archive
+    members: Collection[str]
     root: str
     big_endian: bool
     storages: dict[str, Tensor] = field(default_factory=dict)
     """Storages that were read, as flat tensors by record."""
 
     @classmethod
-    def opened(cls, file: zipfile.ZipFile, size: int) -> "_Archive":
-        """An archive whose records are stored as they are, within a file of `size` bytes."""
-        members = checked_members(file)
+    def opened(cls, file: Archive) -> "_Records":
+        """An archive whose records are stored as they are."""
+        members = file.members
         root = script_root(members)
         if root is None:
             raise CheckpointError("it has no data.pkl beside its constants.pkl")
@@ -122,7 +121,7 @@ class _Archive:
             if name in wanted or name.startswith(f"{root}data/")
         }
         for name, member in read.items():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
+            if member.compress_type != zipfile.ZIP_STORED:
                 raise CheckpointError(
                     f"its record {name[:80]!r} is compressed, which libtorch does not do"
                 )

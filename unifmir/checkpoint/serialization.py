@@ -11,7 +11,8 @@ import re
 import shlex
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from unifmir.checkpoint.record import metadata_of_lineage
 from unifmir.checkpoint.script_archive import read_script_archive
 from unifmir.checkpoint.sniffing import Format, sniff
 from unifmir.errors import CheckpointError
+from unifmir.json_values import read_values
+from unifmir.plain_text_values import parse_json
+from unifmir.zip_archive import opened_zip
 
 SAFETENSORS_DTYPES = {
     torch.float64: "F64",
@@ -122,9 +126,9 @@ def _read_package(path: Path) -> RawFile:
 def _read_script(path: Path) -> RawFile:
     tensors, record = read_script_archive(path)
     try:
-        lineage = json.loads(record) if record else {}
+        lineage = read_values(dict[str, str], parse_json(record)) if record else {}
         metadata = metadata_of_lineage(lineage)
-    except (ValueError, RecursionError, TypeError) as error:
+    except CheckpointError as error:
         raise CheckpointError(f"{path.name}: its record is malformed ({error})") from error
     return RawFile(tensors, metadata, "torchscript")
 
@@ -132,7 +136,40 @@ def _read_script(path: Path) -> RawFile:
 def _read_torch_zip(path: Path) -> RawFile:
     # Mapped, a storage cannot reach beyond the file whatever size it declares; read into
     # memory, torch 2.13 believes the declared size.
-    return RawFile(_read_torch(path, mmap=True), {}, "torch-zip")
+    content = _read_torch(path, mmap=True)
+    _check_storages(content, path)
+    return RawFile(content, {}, "torch-zip")
+
+
+def _check_storages(content: Any, path: Path) -> None:
+    """Refuse storages that are not as large as a record: they reach into others, or hide some."""
+    with opened_zip(path) as archive:
+        records = Counter(
+            member.file_size for name, member in archive.members.items() if "/data/" in name
+        )
+    sizes: dict[int, int] = {}
+    for tensor in _tensors(content):
+        if tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta:
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+    found = Counter(sizes.values())
+    if wrong := sorted(size for size in found if size and found[size] > records[size]):
+        raise CheckpointError(
+            f"{path.name} is damaged or was altered: its tensors lie in storages of {wrong[0]} "
+            f"bytes, of which it has {records[wrong[0]]} records; get it again"
+        )
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """All tensors in plain values of any depth; a value that holds itself is looked at once."""
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Mapping | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if isinstance(value, Mapping) else value)
 
 
 def _read_torch_legacy(path: Path) -> RawFile:
@@ -215,21 +252,12 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
             )
         text = file.read(length)
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise CheckpointError(f"{path.name} is damaged: its header names {twice!r} twice")
-        return dict(pairs)
-
     try:
-        header = json.loads(text, object_pairs_hook=unique)
-    # UnicodeDecodeError and JSONDecodeError are ValueErrors; deep nesting ends the recursion.
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+        header = parse_json(text, limit=MAX_HEADER_BYTES)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"{path.name} is a damaged safetensors file: its header is not JSON ({error})"
+            f"{path.name} is a damaged safetensors file: its header cannot be read ({error}); get "
+            "it again"
         ) from error
     found = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from unifmir.errors import CheckpointError
+from unifmir.errors import ArchiveError, CheckpointError
+from unifmir.zip_archive import Archive, opened_zip
 
 Format = Literal["torch-zip", "torch-legacy", "safetensors", "torchscript", "bioimageio"]
 
@@ -109,66 +110,51 @@ def _looks_like(head: bytes) -> str:
 
 def _kind_of_zip(path: Path) -> Format:
     """Which kind of zip a file is; CheckpointError if it holds no weights, or is damaged."""
-    damaged = f"{path.name} starts like a PyTorch file but is damaged or incomplete"
     size = path.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = {member.filename for member in archive.infolist()}
+        with opened_zip(path) as archive:
+            names = archive.members.keys()
             if is_script_archive(names):
                 # Its reader checks what it opens; the rest of it is a program, and stays closed.
                 return "torchscript"
             if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
-                _check_torch_zip(archive, path.name, size)
+                _check_torch_zip(archive, path.name)
                 return "torch-zip"
             if description_of(names) is not None:
                 return "bioimageio"
-            raise CheckpointError(
-                f"{path.name} is not a checkpoint: it looks like {_zip_looks_like(names)}; "
-                f"{READABLE}"
-            )
-    except CheckpointError:
-        raise
-    # BadZipFile: no central directory, or a wrong one. RuntimeError: encrypted. EOFError, OSError,
-    # struct.error: offsets outside the file. NotImplementedError: unknown zip features.
-    # UnicodeDecodeError (a ValueError): names; OverflowError: offsets beyond 64 bit.
-    except (
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        OSError,
-        struct.error,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise CheckpointError(f"{damaged} ({error}; {size} bytes): get it again") from error
+    except ArchiveError as error:
+        raise CheckpointError(
+            f"{path.name} starts like a PyTorch file or a package, but is damaged or incomplete: "
+            f"{error} ({size} bytes); get it again"
+        ) from error
+    raise CheckpointError(
+        f"{path.name} is not a checkpoint: it looks like {_zip_looks_like(names)}; {READABLE}"
+    )
 
 
-def _check_torch_zip(archive: zipfile.ZipFile, name: str, size: int) -> None:
+def _check_torch_zip(archive: Archive, name: str) -> None:
     """Refuse an archive that torch.save did not write, or that is damaged.
 
-    torch.load does not compare the checksums, and trusts the sizes it is told.
+    torch.load does not compare the checksums.
     """
-    damaged = f"{name} starts like a PyTorch file but is damaged or incomplete"
-    members = archive.infolist()
+    members = archive.members
     # torch.save stores its records as they are, so anything else was packed by others.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
         raise CheckpointError(
             f"{name} is a compressed zip file, which torch.save does not write: "
             "unpack it, or load it with torch and save it again"
         )
-    if sum(member.file_size for member in members) > size:
-        raise CheckpointError(f"{damaged}: it declares more than its {size} bytes")
     # torch looks for all records in the folder of the first.
-    root = members[0].filename.partition("/")[0] + "/"
-    others = [m.filename for m in members if not m.filename.startswith(root)]
+    root = next(iter(members)).partition("/")[0] + "/"
+    others = [member for member in members if not member.startswith(root)]
     if others:
         raise CheckpointError(
             f"{name} holds files that torch.save did not put there: {', '.join(others)[:200]}; "
             "take them out of it (with `zip -d`, for example), or save it again with torch"
         )
     # All zero: written with torch.serialization.set_crc32_options(False).
-    if any(member.CRC for member in members) and (wrong := archive.testzip()):
-        raise CheckpointError(f"{damaged}: wrong checksum of {wrong!r}; get it again")
+    if any(member.CRC for member in members.values()) and (wrong := archive.damaged()):
+        raise ArchiveError(f"wrong checksum of {wrong!r}")
 
 
 def is_script_archive(names: Collection[str]) -> bool:

@@ -13,6 +13,7 @@ from unifmir.errors import ImageError
 from unifmir.images.base import AXES, COORDINATES, UNKNOWN, Channel, Coordinates, ImageInfo
 from unifmir.images.layout import Layout
 from unifmir.images.units import micrometres, seconds, without_unit
+from unifmir.plain_text_values import parse_json
 
 VERSION = "0.4"
 """Version that is written, on Zarr 2: Fiji, Bio-Formats, QuPath, napari, BigDataViewer and bioio
@@ -212,7 +213,7 @@ def ngff_attributes(
         "multiscales": [multiscales],
         "omero": {"version": VERSION, "name": info.name, "channels": channels},
     }
-    return attributes | ({PROVENANCE: json.loads(info.provenance)} if info.provenance else {})
+    return attributes | ({PROVENANCE: parse_json(info.provenance)} if info.provenance else {})
 
 
 def _sizes(info: ImageInfo) -> dict[str, float | None]:

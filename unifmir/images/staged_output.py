@@ -13,7 +13,9 @@ import numpy as np
 from unifmir.atomic import PREFIX, write_text
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
+from unifmir.json_values import json_form
 from unifmir.output_place import has_links, written_to
+from unifmir.plain_text_values import read_json
 
 
 class StagedOutput:
@@ -33,7 +35,7 @@ class StagedOutput:
     def __init__(self, target: Path, plan: dict[str, Any]) -> None:
         self.target = target
         self.path = target.with_name(PREFIX + target.name)
-        self._plan: dict[str, Any] = json.loads(json.dumps(plan))
+        self._plan: dict[str, Any] = json_form(plan)
         self._note = self.path.with_name(self.path.name + ".json")
         self._replaced = self.path.with_name(self.path.name + ".old")
 
@@ -105,7 +107,7 @@ class StagedOutput:
 
     def _noted(self) -> dict[str, Any]:
         try:
-            noted = json.loads(self._note.read_text("utf-8"))
+            noted = read_json(self._note)
         except (OSError, ValueError):
             return {}
         return noted if isinstance(noted, dict) else {}

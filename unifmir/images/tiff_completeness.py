@@ -1,6 +1,5 @@
 """Whether a TIFF file holds all the planes that it speaks of."""
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import tifffile
 from unifmir.errors import ImageError
 from unifmir.images.base import described
 from unifmir.images.ome_sets import named_files
+from unifmir.plain_text_values import parse_json
 
 AnyPage = tifffile.TiffPage | tifffile.TiffFrame
 _AGAIN = "Copy or download it again"
@@ -134,7 +134,7 @@ def _said_planes(file: tifffile.TiffFile) -> int | None:
     text = file.pages.first.shaped_description
     try:
         # A description for each image: what it says alone counts where there is but one.
-        shape = json.loads(text)["shape"] if text and text.startswith("{") else None
+        shape = parse_json(text)["shape"] if text and text.startswith("{") else None
         size = math.prod(int(length) for length in shape or ())
     except (ValueError, TypeError, KeyError):
         return None

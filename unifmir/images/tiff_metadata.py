@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unifmir.images.base import UNKNOWN, Channel, Coordinates, ImageInfo, Shape
 from unifmir.images.layout import Layout
 from unifmir.images.units import micrometres, seconds, without_unit
+from unifmir.plain_text_values import parse_json
 
 _COLORS_OF_COMPOSITES = range(2, 8)
 """Numbers of channels that ImageJ overlays."""
@@ -230,7 +231,7 @@ def _color_of_ome(value: Any) -> str | None:
 def _provenance(text: Any) -> str:
     """JSON in what `imagej_keywords` and `ome_keywords` write of a result's making, if it is it."""
     try:
-        said = json.loads(text) if isinstance(text, str) else None
+        said = parse_json(text) if isinstance(text, str) else None
     except ValueError:
         return ""
     made = said.get(_PROVENANCE) if isinstance(said, dict) else None
@@ -238,7 +239,7 @@ def _provenance(text: Any) -> str:
 
 
 def _provenance_text(info: ImageInfo) -> str:
-    return json.dumps({_PROVENANCE: json.loads(info.provenance)}, indent=1)
+    return json.dumps({_PROVENANCE: parse_json(info.provenance)}, indent=1)
 
 
 def _channels(

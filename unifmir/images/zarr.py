@@ -2,13 +2,12 @@
 
 import importlib
 import math
-import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifmir.errors import ImageError, MissingExtraError
+from unifmir.errors import ArchiveError, ImageError, MissingExtraError
 from unifmir.images.addresses import require_http, url_of
 from unifmir.images.base import (
     AXES,
@@ -43,6 +42,7 @@ from unifmir.images.plane_output import OutputRequest
 from unifmir.images.pyramid import build_pyramid, create_level
 from unifmir.images.staged_output import StagedOutput, staging_plan
 from unifmir.output_place import written_to
+from unifmir.zip_archive import is_zip, opened_zip
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -62,7 +62,10 @@ def is_zarr(path: Path) -> bool:
 
 def is_zipped_zarr(path: Path) -> bool:
     """Whether a file is an archive of a Zarr group or array, whatever its name."""
-    return _group_in_archive(path) is not None
+    try:
+        return _group_in_archive(path) is not None
+    except ImageError:
+        return False  # no archive that can be read: what it looks like is said
 
 
 def _group_in_archive(path: Path) -> str | None:
@@ -73,16 +76,17 @@ def _group_in_archive(path: Path) -> str | None:
     str or None
         None where there is none, or the file is no archive.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return None
-    with reading(path), zipfile.ZipFile(path) as archive:
-        if len(set(archive.namelist())) < len(archive.namelist()):
-            raise ImageError("the archive has two members of one name: pack it again")
-        nodes = [
-            PurePosixPath(name)
-            for name in archive.namelist()
-            if PurePosixPath(name).name in (*NODES, ".zattrs")
-        ]
+    try:
+        with reading(path), opened_zip(path, large=True) as archive:
+            nodes = [
+                PurePosixPath(name)
+                for name in archive.members
+                if PurePosixPath(name).name in (*NODES, ".zattrs")
+            ]
+    except ArchiveError as error:
+        raise ImageError(f"{path.name}: {error}; copy it again") from error
     if not nodes:
         return None
     outermost = min((node.parent for node in nodes), key=lambda folder: len(folder.parts))

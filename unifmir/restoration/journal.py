@@ -1,25 +1,43 @@
 """Journal of finished tiles, with which an interrupted run goes on where it stopped.
 
-A text file: one line of JSON that says for what work it holds, then one line a finished tile (its
-index, and how many of its pixels were clipped where some were), appended and synchronised after the
-tile's pixels are. A kill can only cut the last line short.
+A text file: one line that says for what work it holds, as JSON after the signature of this user,
+then one line a finished tile (its index, and how many of its pixels were clipped where some were),
+appended and synchronised after the tile's pixels are. A kill can only cut the last line short.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unifmir.atomic import write_text
+from unifmir.errors import CheckpointError
 from unifmir.images.base import Sink
+from unifmir.json_values import JsonValues, read_values
 from unifmir.output_place import written_to
+from unifmir.plain_text_values import parse_json
 from unifmir.restoration.restoration_options import Options
-from unifmir.restoration.tile_plan import RestorationPlan
+from unifmir.restoration.tile_plan import RecordedPlan, RestorationPlan
+from unifmir.trusted_files import is_signed, signature_of
 
-VERSION = 1
+VERSION = 2
 _MAX_HEADER = 2**26
 """Bytes. Scalings of a long time series fit; a file without a line end is not read whole."""
+_MAX_LINE = 40
+"""Characters of a finished tile's line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Header(JsonValues):
+    """First line of a journal: the work whose tiles it counts."""
+
+    version: int
+    source: str
+    model: str
+    options: str
+    digest: str
+    plan: RecordedPlan
 
 
 class Journal:
@@ -39,30 +57,34 @@ class Journal:
         self.path = path
         self.ignored: str | None = None
         """Why an older journal at this path was not used; None if it was, or there was none."""
-        self._identity = {"version": VERSION, "source": source, "model": model}
+        self._identity = {
+            "version": VERSION,
+            # A file's name that is no UTF-8 is none in JSON.
+            "source": source.encode("utf-8", "backslashreplace").decode(),
+            "model": model,
+        }
         self._options = ""
         self._finished: dict[int, int] = {}
 
-    def recorded(self, options: Options) -> dict[str, Any] | None:
+    def recorded(self, options: Options) -> RecordedPlan | None:
         """`RestorationPlan.recorded` of the interrupted run; None where its work was another."""
         header, _ = self._read()
         self._options = options.identity()
         wanted = {**self._identity, "options": self._options}
         if header is None:
             return None
-        changed = [name for name, value in wanted.items() if header.get(name) != value]
+        changed = [name for name, value in wanted.items() if getattr(header, name) != value]
         if changed:
             self.ignored = f"{self.path.name} is of another {' and '.join(changed)}"
             return None
-        recorded: dict[str, Any] | None = header.get("plan")
-        return recorded
+        return header.plan
 
     def begin(self, plan: RestorationPlan, sink: Sink) -> frozenset[int]:
         """Finished tiles of this very work, if its output is still there; begun anew otherwise."""
         header, finished = self._read()
         mine = {**self._identity, "digest": plan.digest()}
         if header is not None:
-            changed = [name for name, value in mine.items() if header.get(name) != value]
+            changed = [name for name, value in mine.items() if getattr(header, name) != value]
             if changed:
                 what = ["plan" if name == "digest" else name for name in changed]
                 # `recorded` may have said more exactly what is another.
@@ -77,9 +99,8 @@ class Journal:
                 }
                 self._rewrite(header)
                 return self.finished()
-        header = {**mine, "options": self._options, "plan": plan.recorded()}
         self._finished = {}
-        self._rewrite(header)
+        self._rewrite(_Header(**mine, options=self._options, plan=plan.recorded()))
         return self.finished()
 
     def finished(self) -> frozenset[int]:
@@ -111,12 +132,16 @@ class Journal:
         """The output is published: nothing is left to resume."""
         self.path.unlink(missing_ok=True)
 
-    def _rewrite(self, header: dict[str, Any]) -> None:
+    def _rewrite(self, header: _Header) -> None:
         """Write the journal anew, without a last line that was cut short."""
-        lines = [json.dumps(header), *(_line(*tile) for tile in sorted(self._finished.items()))]
+        text = json.dumps(header.to_dict())
+        lines = [
+            f"{signature_of(text)} {text}",
+            *(_line(*tile) for tile in sorted(self._finished.items())),
+        ]
         write_text(self.path, "\n".join(lines) + "\n")
 
-    def _read(self) -> tuple[dict[str, Any] | None, dict[int, int]]:
+    def _read(self) -> tuple[_Header | None, dict[int, int]]:
         """The first line and the finished tiles; (None, {}) where there is no journal."""
         try:
             with self.path.open("rb") as file:
@@ -124,19 +149,23 @@ class Journal:
                 rest = file.read()
         except FileNotFoundError:
             return None, {}
+        # What it says decides the picture, so that no other's is taken up.
+        signature, _, text = first.decode("ascii", errors="replace").strip().partition(" ")
+        if not is_signed(text, signature):
+            self.ignored = f"{self.path.name} is damaged, or was not written here by this user"
+            return None, {}
         try:
-            header = json.loads(first)
-            if not isinstance(header, dict):
-                raise ValueError("no JSON object")
-        except ValueError:
-            self.ignored = f"{self.path.name} is damaged"
+            header = read_values(_Header, parse_json(text, limit=_MAX_HEADER))
+        except CheckpointError as error:
+            self.ignored = f"{self.path.name} is of another unifmir ({error})"
             return None, {}
         complete, _, _ = rest.rpartition(b"\n")
         finished = {}
         for line in complete.split(b"\n"):
             numbers = line.split(b" ")
             # From the first line on that is no number the disk has lost what was written.
-            if len(numbers) > 2 or not all(number.isdigit() for number in numbers):
+            digits = len(line) <= _MAX_LINE and all(number.isdigit() for number in numbers)
+            if len(numbers) > 2 or not digits:
                 break
             finished[int(numbers[0])] = sum(map(int, numbers[1:]))
         return header, finished

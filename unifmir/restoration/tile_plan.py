@@ -1,8 +1,8 @@
 """Plans of restorations: the tiles of a whole image, and its scaling."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil, prod
 from typing import Any, overload
@@ -11,6 +11,7 @@ from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Region, Shape, Source
 from unifmir.interfaces import interface_of
+from unifmir.json_values import JsonValues
 from unifmir.normalize import Scaling
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import Box, Size, TileGeometry, X, Y, Z, tile_geometry
@@ -50,6 +51,17 @@ class Tile:
     """Part of the source that the result depends on."""
     write: Region
     """Part of the output. Tiles write every pixel exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPlan(JsonValues):
+    """Measurements for a plan, with which a later run makes the same one."""
+
+    pitch: Size
+    reach: Reach
+    scalings: tuple[tuple[Scaling, ...], ...]
+    lines: tuple[tuple[IntensityLine, ...], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +159,9 @@ class RestorationPlan:
         }
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def recorded(self) -> dict[str, Any]:
-        """Facts with which a later run makes the same plan, as JSON values."""
-        return {
-            "pitch": list(self.pitch),
-            "reach": asdict(self.reach),
-            "scalings": [[asdict(scaling) for scaling in row] for row in self.scalings],
-            "lines": [[line.to_dict() for line in row] for row in self.lines],
-            "notes": list(self.notes),
-        }
+    def recorded(self) -> RecordedPlan:
+        """Facts with which a later run makes the same plan."""
+        return RecordedPlan(self.pitch, self.reach, self.scalings, self.lines, self.notes)
 
     def read_box(self, write: Box) -> Box:
         """The part of a stack of the source that the part `write` of the result depends on."""
@@ -237,7 +243,7 @@ def plan_restoration(
     predictor: Predictor,
     options: Options | None = None,
     *,
-    recorded: Mapping[str, Any] | None = None,
+    recorded: RecordedPlan | None = None,
 ) -> RestorationPlan:
     """Plan the restoration of an image.
 
@@ -246,7 +252,7 @@ def plan_restoration(
 
     Parameters
     ----------
-    recorded : mapping, optional
+    recorded : RecordedPlan, optional
         `RestorationPlan.recorded` of an earlier run with the same source, model and options, whose
         finished tiles are to be kept: nothing is measured again.
 
@@ -272,9 +278,9 @@ def plan_restoration(
         view = level_view(source, 0, 0, base, levels[0])
         tiling = choose_tiles(predictor, size, levels, options, view, scalings[0][0], margin)
     else:
-        scalings, tiling = _recalled(recorded, config)
-        lines = tuple(tuple(IntensityLine(**line) for line in row) for row in recorded["lines"])
-        notes = tuple(recorded["notes"])
+        scalings, lines, notes = recorded.scalings, recorded.lines, recorded.notes
+        reach = recorded.reach
+        tiling = Tiling(tile_geometry(config, reach.halo), reach, recorded.pitch)
     geometry, pitch = tiling.geometry, tiling.pitch
     final = geometry.size_out(size)
     steps = (pitch[Z], pitch[Y] * geometry.scale, pitch[X] * geometry.scale)
@@ -328,13 +334,3 @@ def _scalings(
                 notes.append(f"time point {t}, channel {c}: {told}" if several else told)
         rows.append(tuple(row))
     return tuple(rows), tuple(notes)
-
-
-def _recalled(
-    recorded: Mapping[str, Any], config: SingleConfig
-) -> tuple[tuple[tuple[Scaling, ...], ...], Tiling]:
-    """Scalings and tiling that `RestorationPlan.recorded` wrote."""
-    reach = Reach(**recorded["reach"])
-    z, y, x = recorded["pitch"]
-    scalings = tuple(tuple(Scaling(**s) for s in row) for row in recorded["scalings"])
-    return scalings, Tiling(tile_geometry(config, reach.halo), reach, (z, y, x))

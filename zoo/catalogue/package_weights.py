@@ -1,8 +1,5 @@
 """Weights inside a downloaded BioImage.IO package."""
 
-import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from unifmir.atomic import working_folder
 from unifmir.checkpoint.model_package import packaged_weights
-from unifmir.errors import CheckpointError, ZooError
+from unifmir.errors import ArchiveError, CheckpointError, ZooError
 from unifmir.hashing import sha256_of
-from unifmir.zip_archive import checked_members
+from unifmir.zip_archive import Archive, is_zip, opened_zip
 from unifmir.zoo.catalogue.remote import choose_name, safe_name
 
 
@@ -35,37 +32,32 @@ def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator
     ZooError
         If the archive is damaged or dangerous, or it is not clear which member is meant.
     """
-    if not _is_package(path):
+    if not _is_package(path, filename):
         yield WeightsFile(path, filename)
         return
     with working_folder(path.parent) as folder:
         yield _unpacked(path, filename, patterns, folder)
 
 
-def _is_package(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+def _is_package(path: Path, filename: str) -> bool:
+    if not is_zip(path):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False  # whatever reads it next says what is wrong
-    # torch.save writes zip files too.
-    return not any(PurePosixPath(name).name == "data.pkl" for name in names)
+        with opened_zip(path) as archive:
+            # torch.save writes zip files too.
+            return not any(PurePosixPath(name).name == "data.pkl" for name in archive.members)
+    except ArchiveError as error:
+        raise ZooError(f"{filename} cannot be unpacked ({error}); pull again") from error
 
 
 def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path) -> WeightsFile:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             name, declared = _chosen(archive, filename, patterns)
             # One stream to a name of our own: no path of the archive ever reaches the disk.
             target = folder / safe_name(name)
-            with archive.open(name) as packed, target.open("wb") as file:
-                shutil.copyfileobj(packed, file)
-    # RuntimeError: encrypted. NotImplementedError: unknown compression. The others: damage.
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
-        if isinstance(error, ZooError):
-            raise
+            archive.unpack(name, target)
+    except ArchiveError as error:
         raise ZooError(
             f"the package {filename} cannot be unpacked ({error}); pull again"
         ) from error
@@ -77,14 +69,13 @@ def _unpacked(path: Path, filename: str, patterns: tuple[str, ...], folder: Path
     return WeightsFile(target, target.name)
 
 
-def _chosen(archive: zipfile.ZipFile, filename: str, patterns: tuple[str, ...]) -> tuple[str, str]:
+def _chosen(archive: Archive, filename: str, patterns: tuple[str, ...]) -> tuple[str, str]:
     """The member that the package's description names, and the SHA-256 that it declares.
 
     Where the description names none that can be read, the one with a checkpoint's name is taken.
     """
-    members = checked_members(archive)
     try:
         found = packaged_weights(archive)
     except CheckpointError:
-        return choose_name(list(members), patterns, f"the package {filename}"), ""
+        return choose_name(list(archive.members), patterns, f"the package {filename}"), ""
     return found.member, found.sha256

@@ -14,6 +14,7 @@ from pydantic import Field
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
 from unifmir.json_values import JsonValues, read_values
+from unifmir.plain_text_values import read_json
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.schema import FileName, Sha256
 
@@ -63,8 +64,8 @@ def _read(model_id: str) -> dict[Origin, Pin]:
     if not path.is_file():
         raise ZooError(f"{path} is no file; move it away: the model's file is then pinned anew")
     try:
-        return read_values(_PinsFile, json.loads(path.read_text("utf-8"))).pins
-    except (ValueError, RecursionError) as error:
+        return read_values(_PinsFile, read_json(path)).pins
+    except ValueError as error:
         raise ZooError(
             f"{path} is damaged, or of a newer unifmir ({error}); move it away: the file is then "
             "pinned anew at the next pull"

@@ -12,6 +12,7 @@ from typing import Any
 from unifmir.atomic import write_text
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.metrics import METRICS
+from unifmir.plain_text_values import read_json
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.index import read_entry
@@ -35,7 +36,7 @@ def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
         "training": None,
     }
     if evaluation.is_file():
-        report = json.loads(evaluation.read_text("utf-8"))
+        report = read_json(evaluation)
         document["measured"] = _measured(report)
         document["training"] = {name: str(value) for name, value in report["training"].items()}
     return parse_entry(json.dumps(document), entry.id)

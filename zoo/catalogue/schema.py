@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
-from unifmir.errors import UnifmirError, ZooError
+from unifmir.errors import CheckpointError, UnifmirError, ZooError
 from unifmir.json_values import plain
+from unifmir.plain_text_values import parse_json
 from unifmir.tasks import TASKS, multitask_parts
 
+MAX_ENTRY_CHARACTERS = 1_000_000
+"""Limit of an entry, which has about 5,000."""
 MULTITASK = "multitask"
 """`task` of an entry whose network has every task."""
 
@@ -194,16 +197,23 @@ def parse_entry(text: str, name: str) -> ZooEntry:
         With every field that is wrong, and what was found there.
     """
     try:
+        parse_json(text, limit=MAX_ENTRY_CHARACTERS)
         return ZooEntry.model_validate_json(text)
+    except CheckpointError as error:
+        raise _no_entry(name, str(error)) from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, found['loc'])) or 'entry'}: {plain(found['msg'])}"
             for found in error.errors(include_url=False, include_input=False)
         )
-        raise ZooError(
-            f"{name} is not a zoo entry of schema 1: {problems}. "
-            "`unifmir zoo show unifmir-small-sim --json` prints one that is"
-        ) from error
+        raise _no_entry(name, problems) from error
+
+
+def _no_entry(name: str, problems: str) -> ZooError:
+    return ZooError(
+        f"{name} is not a zoo entry of schema 1: {problems}. "
+        "`unifmir zoo show unifmir-small-sim --json` prints one that is"
+    )
 
 
 def entry_text(entry: ZooEntry) -> str:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
+from unifmir.plain_text_values import parse_json, read_json
 from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.connection import Answer, Interrupted, answer
@@ -220,8 +221,8 @@ def _json_once(url: str) -> Any:
             if len(content) > MAX_LISTING_BYTES:
                 raise ZooError(f"{url} sent more than {MAX_LISTING_BYTES} bytes for a listing")
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
+        return parse_json(bytes(content), limit=MAX_LISTING_BYTES)
+    except ValueError as error:
         what = "a web page" if _WEB_PAGE.match(content) else "something else"
         raise ZooError(f"{url} sent {what} instead of JSON; is the address right?") from error
 
@@ -229,7 +230,7 @@ def _json_once(url: str) -> Any:
 def _resumable(job: _Job) -> tuple[int, str]:
     """Bytes that can be kept, and the version they are of."""
     try:
-        state = json.loads(job.state.read_text("utf-8"))
+        state = read_json(job.state)
         have, validator = job.partial.stat().st_size, str(state["validator"])
         same = state["url"] == without_secrets(job.url) and (validator or job.checked)
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,14 +1,13 @@
 """The choice of a model, and what is known of it before it is loaded. Imports no torch."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unifmir.checkpoint.header import recorded_configuration
 from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.errors import UnifmirError
-from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.export.recorded_report import read_report
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.index import find
@@ -69,23 +68,14 @@ def known_configuration(choice: ModelChoice) -> SingleConfig | None:
         path = _present_file(choice)
         if path is None:
             return None
-        parent = report_beside(path).get("parent") or {}
-        name = parent.get("name")
-        found = recorded_configuration(path.with_name(name) if name else path)
+        report = read_report(path)
+        weights = path if report is None else path.with_name(report.parent.name)
+        found = recorded_configuration(weights)
         if isinstance(found, MultiTaskConfig):
             return None if choice.task is None else found.single(choice.task)
     except (UnifmirError, OSError):
         return None  # for whoever loads it to say
     return found if found is None or choice.task in (None, found.task) else None
-
-
-def report_beside(path: Path) -> dict[str, Any]:
-    """The report that `unifmir export` wrote beside a file; empty where there is none."""
-    try:
-        report = json.loads(path.with_name(path.name + REPORT_SUFFIX).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def _present_file(choice: ModelChoice) -> Path | None:

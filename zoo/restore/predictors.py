@@ -13,6 +13,7 @@ from unifmir.config import SingleConfig
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.opening import open_session
+from unifmir.export.recorded_report import read_report
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
@@ -25,7 +26,7 @@ from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 from unifmir.restoration.base import Placement, Predictor
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load_trained
-from unifmir.zoo.restore.model_choice import ModelChoice, known_task, report_beside
+from unifmir.zoo.restore.model_choice import ModelChoice, known_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -274,13 +275,13 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
             f"with --precision {choice.precision}"
         )
     sha256 = sha256_of(path)
-    verified = report_beside(path).get("sha256", sha256)
-    if verified != sha256:
+    report = read_report(path)
+    if report is not None and report.sha256 != sha256:
         logger.warning(
             "%s is not the file that was verified: its report is about sha256 %s, this is %s; "
             "`unifmir verify` tells whether it is the same picture",
             path,
-            verified,
+            report.sha256,
             sha256,
         )
     with exporter.runnable(path) as source:

@@ -14,6 +14,7 @@ from unifmir.images.addresses import url_of
 from unifmir.images.base import Shape, Sink
 from unifmir.images.open_files import create_sink, open_source
 from unifmir.images.rounded_output import RoundingSink
+from unifmir.json_values import json_form
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
 from unifmir.restoration.tile_plan import RestorationPlan
@@ -160,7 +161,7 @@ def provenance_of(plan: RestorationPlan, ran: Mapping[str, Any], options: Option
         "settings": settings,
         **plan.intensity_facts(),
     }
-    return json.dumps(said, default=str)
+    return json.dumps(json_form(said), default=str)
 
 
 def output_chunks(tile_shape: Shape) -> Shape:

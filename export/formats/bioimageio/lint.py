@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.errors import ExportError
+from unifmir.checkpoint.model_package import read_description
+from unifmir.errors import ArchiveError, CheckpointError, ExportError
 from unifmir.export.formats.bioimageio import lint_weights
 from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES
 from unifmir.export.formats.bioimageio.lint_weights import Problem, Severity
@@ -19,7 +19,7 @@ from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
 from unifmir.json_values import JsonOutput
-from unifmir.zip_archive import read_zip
+from unifmir.zip_archive import opened_zip
 
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
 _DOI = re.compile(r"10\.[0-9]{4}.+")
@@ -69,18 +69,12 @@ def lint(path: Path) -> tuple[LintFinding, ...]:
 
 def read_package(path: Path) -> Package:
     """Description and files of a package; ExportError if it is no zip with a readable rdf.yaml."""
-    from ruyaml import YAML
-    from ruyaml.error import YAMLError
-
     try:
-        files = read_zip(path)
-        rdf = YAML(typ="safe").load(files[RDF].decode("utf-8"))
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, YAMLError) as error:
-        raise ExportError(
-            f"{path.name}: expected a zip with a readable {RDF}, found {error!r}"
-        ) from error
-    if not isinstance(rdf, dict):
-        raise ExportError(f"{path.name}: {RDF} is not a mapping")
+        with opened_zip(path) as archive:
+            rdf = read_description(archive, RDF)
+            files = {name: archive.read(name) for name in archive.members}
+    except (ArchiveError, CheckpointError) as error:
+        raise ExportError(f"{path.name}: expected a zip with a readable {RDF}: {error}") from error
     return Package(rdf, files)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from unifmir.atomic import temporary_folder, writing
+from unifmir.checkpoint.model_package import lineage_of_description
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import provenance, rdf, tensors
@@ -131,14 +132,10 @@ def read_lineage(path: Path) -> dict[str, str]:
     ExportError
         The file is no package, or not one of unifmir's.
     """
-    config = read_package(path).rdf.get("config") or {}
-    lineage = (config.get("unifmir") or {}).get("lineage")
+    lineage = lineage_of_description(read_package(path).rdf)
     if not lineage:
         raise ExportError(f"{path.name}: a BioImage.IO package, but not one that unifmir made")
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        for key, value in lineage.items()
-    }
+    return lineage
 
 
 def _write_files(

@@ -1,6 +1,5 @@
 """The `bioimageio` row of the formats: a package with all three weight formats inside."""
 
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -12,7 +11,7 @@ import numpy as np
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.errors import CheckpointError
+from unifmir.errors import ArchiveError, CheckpointError
 from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
@@ -38,6 +37,7 @@ from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.version import __version__
+from unifmir.zip_archive import opened_zip
 
 TIMESTAMP = "2026-11-22T00:00:00+00:00"
 """Date of this version of the packages' contents, not of a run: same inputs, same bytes."""
@@ -108,9 +108,9 @@ class BioimageioExporter(Exporter):
     def made(self, path: Path) -> bool:
         """Whether the description has unifmir's section; a package of others is a checkpoint."""
         try:
-            with zipfile.ZipFile(path) as archive:
+            with opened_zip(path) as archive:
                 return bool(packaged_weights(archive).lineage)
-        except (zipfile.BadZipFile, CheckpointError):
+        except (ArchiveError, CheckpointError):
             return True  # whoever opens it says what is wrong
 
     def lineage(self, path: Path) -> Lineage:

@@ -20,9 +20,11 @@ from unifmir.export.runtimes.tensorrt.host import Host
 from unifmir.export.runtimes.tensorrt.library import FULL, RTX, RTX_DEFAULT, Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.json_values import JsonValues, read_values
+from unifmir.plain_text_values import read_json
 
 SUFFIX = ".passport.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+MAX_PASSPORT_BYTES = 2_000_000
 GRAPH_SUFFIX = ".onnx"
 """Suffix, after the engine's whole name, of the graph it was built from."""
 
@@ -99,7 +101,7 @@ def read_passport(engine: Path) -> Passport:
             "not loaded on trust; build it here with `unifmir export --format tensorrt`"
         )
     try:
-        passport = read_values(Passport, json.loads(path.read_text("utf-8")))
+        passport = read_values(Passport, read_json(path, limit=MAX_PASSPORT_BYTES))
         if problem := _contradiction(
             passport, Lineage.from_strings(dict(passport.lineage), path.name)
         ):

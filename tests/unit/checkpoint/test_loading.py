@@ -146,7 +146,7 @@ def test_garbage_in_the_unused_means_is_ignored(tiny_single, tmp_path):
         (b"PK\x03\x04" + bytes(64), "damaged or incomplete"),
         (pickle.dumps({"a": 1}), "refused"),
         (struct.pack("<Q", 2**62) + b"{" + bytes(50), "header has 4611686018427387904 bytes"),
-        (struct.pack("<Q", 16) + b"{" * 16, "not JSON"),
+        (struct.pack("<Q", 16) + b"{" * 16, "header cannot be read"),
     ],
 )
 def test_something_else_is_named_for_what_it_looks_like(content, words, tmp_path):

@@ -378,7 +378,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("description", ["{", "[" * 100_000])
     def test_damaged_description(self, arrays, refused, description):
-        assert "is no JSON" in refused(arrays, description=description)
+        assert "description in it cannot be read" in refused(arrays, description=description)
 
     @pytest.mark.parametrize(
         ("key", "value"),

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ from unifmir.restoration.executor import restore_tile
 from unifmir.restoration.intensities import with_lines
 from unifmir.restoration.lazy_image import TileLimit
 from unifmir.restoration.restoration_options import Options
-from unifmir.restoration.tile_plan import RestorationPlan, plan_restoration
+from unifmir.restoration.tile_plan import RecordedPlan, RestorationPlan, plan_restoration
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job
 from unifmir.zoo.restore.predictors import predictor_for
@@ -103,13 +103,13 @@ def describe_model(choice: ModelChoice) -> dict[str, Any]:
 
 
 def plan_image(
-    job: Job, choice: ModelChoice, options: Options, recorded: Mapping[str, Any] | None
+    job: Job, choice: ModelChoice, options: Options, recorded: RecordedPlan | None
 ) -> PlannedImage:
     """Plan an image on a worker: the tile size is one that its device has memory for.
 
     Parameters
     ----------
-    recorded : mapping, optional
+    recorded : RecordedPlan, optional
         Of the plan of an interrupted run.
     """
     from distributed import get_worker
