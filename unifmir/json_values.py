@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from math import inf, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from unifmir.errors import CheckpointError
 
@@ -141,7 +141,7 @@ def read_values(kind: type[_T], values: Any) -> _T:
 
     name = getattr(kind, "__name__", str(kind))
     try:
-        found: _T = _adapter(kind).validate_json(json.dumps(values))
+        found: _T = _adapter(cast(Any, kind)).validate_json(json.dumps(values))
     except (RecursionError, TypeError) as error:
         raise CheckpointError(f"{name} is nested too deeply, or is no JSON") from error
     except ValidationError as error:
@@ -153,7 +153,7 @@ def read_values(kind: type[_T], values: Any) -> _T:
 
 
 @lru_cache(maxsize=64)
-def _adapter(kind: type[_T]) -> "TypeAdapter[_T]":
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

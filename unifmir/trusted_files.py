@@ -121,7 +121,7 @@ def signature_of(text: str) -> str:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_private(folder, OTHERS_WRITE)
-        return _signature(_key(folder, create=True), f"text {text}")
+        return _signature(_key(folder, create=True), text, "text")
     except (OSError, UntrustedError) as error:
         logger.warning("%s: nothing can be signed (%s)", folder, error)
         return ""
@@ -135,7 +135,7 @@ def is_signed(text: str, signature: str) -> bool:
         key = _key(folder, create=False)
     except (OSError, UntrustedError):
         return False
-    return hmac.compare_digest(signature.encode(), _signature(key, f"text {text}").encode())
+    return hmac.compare_digest(signature.encode(), _signature(key, text, "text").encode())
 
 
 def require_trusted(path: Path, sha256: str, what: str) -> None:

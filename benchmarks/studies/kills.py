@@ -33,7 +33,7 @@ from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.studies.result_files import RESULTS, provenance, write_result
 from unifmir.benchmarks.studies.small_commands import READY
 from unifmir.checkpoint.saving import save
-from unifmir.export.lineage import REPORT_SUFFIX
+from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.file_locks import PREFIX as LOCK_PREFIX
 
 RESULT = "kills.json"

@@ -5,6 +5,7 @@ Both are read as XML: OpenVINO itself sees nothing of a file that was not writte
 
 from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -56,7 +57,7 @@ class OpenVinoGraph(ComparedGraph):
 
     def operation(self, value: Hashable) -> Operation:
         """Find the layer that makes the value of an id and a number."""
-        name, index = value  # type: ignore[misc]  # as `_read` holds them
+        name, index = cast(tuple[str, int], value)  # as `_read` holds them
         for _ in self._layers:
             if not self._is_convert(self._layers[name]):
                 break
@@ -91,7 +92,7 @@ class OpenVinoGraph(ComparedGraph):
         start, size = int(settings["offset"]), int(settings["size"])
         kind = settings["element_type"]
         raw = self._weights[start : start + size]
-        values = np.frombuffer(raw, _NUMBERS[kind]).reshape(shape)
+        values: np.ndarray = np.frombuffer(raw, _NUMBERS[kind]).reshape(shape)
         return values.astype(np.float32) if kind in _FLOATS else values
 
 

@@ -248,7 +248,9 @@ class TestTensorRt(ExporterContract):
         except MissingExtraError as error:
             pytest.skip(str(error))
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, once: Once
+    ):  # all in this process
         # Kernels are chosen by timing them: two engines differ, the graph they are made of may not.
         graphs = {once("sr", again=again)[0].companions[0].read_bytes() for again in (False, True)}
         assert len(graphs) == 1
@@ -297,7 +299,9 @@ class TestAotInductor(ExporterContract):
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
         super().test_the_network_interface_is_offered_unless_the_format_takes_images_only(once)
 
-    def test_two_exports_in_two_processes_are_the_same_bytes(self, once: Once):  # type: ignore[override]  # all in this process
+    def test_two_exports_in_two_processes_are_the_same_bytes(
+        self, once: Once
+    ):  # all in this process
         # The compiler names what it builds by its folder and options: the files differ, and each
         # is verified by itself.
         one, other = (once("sr", again=again)[0].report for again in (False, True))

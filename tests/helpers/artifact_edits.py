@@ -127,10 +127,12 @@ def scaled(by: float) -> Callable[[np.ndarray], np.ndarray]:
 
 def one_bit(values: np.ndarray) -> np.ndarray:
     """The lowest bit of the exponent of one number: it is doubled, or halved."""
-    kind, mantissa = {2: (np.uint16, 10), 4: (np.uint32, 23)}[values.itemsize]
-    bits = values.copy().view(kind)
-    bits.flat[bits.size // 3] ^= kind(1 << mantissa)
-    return bits.view(values.dtype)
+    kind, mantissa = {2: ("uint16", 10), 4: ("uint32", 23)}[values.itemsize]
+    bits: np.ndarray = values.copy().view(kind)
+    bits.flat[bits.size // 3] ^= bits.dtype.type(1 << mantissa)
+    altered = np.empty_like(values)
+    altered.view(kind)[...] = bits
+    return altered
 
 
 def noisy(values: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ def consistent(config: SingleConfig, interface: str = "image") -> Callable[[Stri
 
     def edit(strings: Strings) -> Strings:
         said = json.loads(strings["parent"])
-        precision = Precision.of_variant(strings["precision"], strings["variant"])
+        precision = Precision.of_variant(strings["precision"], strings["variant"])  # type: ignore[arg-type]  # as the exporter wrote it
         parent = Provenance(said["name"], said["sha256"])
         return lineage_of(config, interface, precision, parent).to_strings()  # type: ignore[arg-type]  # one of three
 
@@ -192,7 +192,7 @@ def altered_parent(change: str) -> Callable[[Room], Path]:
             tensors = tensors_of(templates()[PARENT])
             key = max(tensors, key=lambda k: tensors[k].is_floating_point() * tensors[k].numel())
             tensors[key] = tensors[key] * 1.01
-            strings = None if change == "weights under its certificate" else {}
+            strings: Strings | None = None if change == "weights under its certificate" else {}
             if strings is not None:
                 with safe_open(parent, "pt") as file:
                     kept = file.metadata()
@@ -265,7 +265,7 @@ def give(path: Path, room: Room, *, restoring: bool = True) -> Came:
     UnifmirError
         Neither served it.
     """
-    told = []
+    told: list[str] = []
     verified, restored = False, None
     with ExitStack() as stack:
         stack.enter_context(patch.dict("os.environ", {"UNIFMIR_TRUSTED": str(room.out / "t")}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,21 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def _in_form(form: str, payload: Callable[[Room], bytes], room: Room) -> bytes:
+    return FORMS[form](payload(room))
+
+
+def _as_it_is(content: bytes, _room: Room) -> bytes:
+    return content
+
+
 def programs() -> Iterator[Case]:
     """Every call in one form of file, and those by each way in all."""
     forms = list(FORMS)
     for number, (name, payload) in enumerate(payloads()):
         wanted = forms if name.endswith("alone") else [forms[number % len(forms)]]
         for form in wanted:
-            yield case(f"{form}: {name}", lambda room, p=payload, f=FORMS[form]: f(p(room)))
+            yield case(f"{form}: {name}", partial(_in_form, form, payload))
 
 
 def cases() -> Iterator[Case]:
@@ -89,9 +98,9 @@ def cases() -> Iterator[Case]:
         torch_files.of_records,
         torch_files.of_legacy,
     ):
-        yield from (case(name, lambda _room, c=content: c) for name, content in source())
+        yield from (case(name, partial(_as_it_is, content)) for name, content in source())
     for name, write in keras_files.files():
-        yield Case(f"Keras: {name}", lambda room, write=write: _keras(room, write))
+        yield Case(f"Keras: {name}", partial(_keras, write=write))
 
 
 def _keras(room: Room, write: Callable[[Room], None]) -> Path:

@@ -206,12 +206,12 @@ def files() -> Iterator[tuple[str, Callable[[Room], None]]]:
             change(file, "conv0/conv0/kernel:0", room)
 
     for name, change in CHANGES.items():
-        yield name, lambda room, change=change: changed(room, change)
+        yield name, functools.partial(changed, change=change)
     for share in (0.1, 0.5, 0.9, 0.999):
         cut = int(len(right()) * share)
         yield (
             f"cut to {share:.1%}",
-            lambda room, cut=cut: write_bytes(room, right()[:cut]),
+            functools.partial(write_bytes, content=right()[:cut]),
         )
 
 

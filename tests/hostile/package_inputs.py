@@ -39,6 +39,7 @@ from tests.hostile import artifact_lies_inputs as lies
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.errors import UnifmirError
 from unifmir.export.formats.bioimageio import proof
+from unifmir.export.formats.bioimageio.halo import measure_halo
 from unifmir.export.formats.bioimageio.rdf import RDF
 
 
@@ -340,7 +341,7 @@ def cases() -> Iterator[Case]:
 
 _HALOS: dict[str, Any] = {}
 _TEXTS: dict[str, Any] = {}
-_MEASURE = proof.measure_halo
+_MEASURE = measure_halo
 
 
 def known_halo(network: Any, config: Any, image: Any) -> Any:
@@ -354,7 +355,7 @@ def known_halo(network: Any, config: Any, image: Any) -> Any:
 _LOAD = YAML.load
 
 
-def known_text(reader: YAML, text: str) -> Any:
+def known_text(reader: YAML, text: Any) -> Any:
     """A description, parsed once: each is read by every check of a package."""
     if not isinstance(text, str):
         return _LOAD(reader, text)

@@ -1,5 +1,6 @@
 """Safetensors files whose headers lie, and records of ours that are not those of their weights."""
 
+import functools
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -71,8 +72,8 @@ def headers() -> Iterator[tuple[str, bytes]]:
     size = len(numbers)
     for dtype in ("F64", "F16", "F8_E4M3", "C64", "X9", "", "f32", None, 5, ["F32"]):
         yield f"type {dtype!r}", of_entry(dtype=dtype)
-    shapes = ([], [0], [-1, 1, 3, 3], [2**62, 4], [HUGE] * 4, [2**70], [1.5], ["8"], None, {}, 8)
-    for shape in (*shapes, [[8]], [1] * 10_000):
+    shapes: list[Any] = [[], [0], [-1, 1, 3, 3], [2**62, 4], [HUGE] * 4, [2**70], [1.5], ["8"]]
+    for shape in (*shapes, None, {}, 8, [[8]], [1] * 10_000):
         yield f"shape {str(shape)[:40]}", of_entry(shape=shape)
     places = ([0, 0], [4, 0], [-8, 8], [0, size * 2], [HUGE, HUGE], [size, size + 288], [0], "0,8")
     for place in (*places, None, [0, 8, 16], [0.5, 8], [2**70, 2**71]):
@@ -121,12 +122,12 @@ def records() -> Iterator[tuple[str, bytes]]:
     for text in ("", "{", "null", "[]", "5", '"text"', "{}", "[" * 100_000, '{"schema":NaN}'):
         yield f"record {text[:20]!r}", record_text(text)
     for schema in (0, 2, -1, 1.5, "1", None, True, 2**70):
-        yield f"schema {schema!r}", recorded(lambda r, value=schema: r.update(schema=value))
+        yield f"schema {schema!r}", recorded(functools.partial(dict.update, schema=schema))
     for kind in ("multitask", "reference", "", "x/../../victim/pwn", None):
-        yield f"kind {kind!r}", recorded(lambda r, value=kind: r.update(kind=value))
+        yield f"kind {kind!r}", recorded(functools.partial(dict.update, kind=kind))
     for task in ("denoise", "volume", "../../victim/pwn", "", None, "sr\x1b[2J", 5):
         yield f"task {task!r}", configured("task", task)
-    for field, values in {
+    changed: dict[str, tuple[Any, ...]] = {
         "scale": (1, 4, 0, -2, 2**40, 2.0, "2"),
         "in_channels": (0, 2, 10**9),
         "tail_features": (8, 0, 10**6),
@@ -138,7 +139,8 @@ def records() -> Iterator[tuple[str, bytes]]:
         "body": (None, [], {}),
         "projector": ({}, "x"),
         "nowhere": (1,),
-    }.items():
+    }
+    for field, values in changed.items():
         for value in values:
             yield f"{field} {value!r}", configured(field, value)
     yield "a parent that is a path", recorded(lambda r: r.update(parent=_parent("/etc/passwd")))

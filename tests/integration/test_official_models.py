@@ -136,7 +136,7 @@ def check_one_command_each(model_id: str, network: Network, tmp_path: Path) -> N
 def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_path):
     network = smallest(find(model_id).task)
     if network.task == "projection":  # the official file has the body residual
-        network.denoise.body_residual = True
+        network.denoise.body_residual = True  # type: ignore[union-attr]  # a module
     archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
     package = packaged(edited(archive, as_old_torch), RDF_05 if "sr" in model_id else RDF_04)
     offer(server, model_id, package, tmp_path)

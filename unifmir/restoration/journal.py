@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.errors import CheckpointError
@@ -29,7 +30,7 @@ _MAX_LINE = 40
 
 
 @dataclass(frozen=True, slots=True)
-class _Header(JsonValues):
+class _JournalHeader(JsonValues):
     """First line of a journal: the work whose tiles it counts."""
 
     version: int
@@ -57,7 +58,7 @@ class Journal:
         self.path = path
         self.ignored: str | None = None
         """Why an older journal at this path was not used; None if it was, or there was none."""
-        self._identity = {
+        self._identity: dict[str, Any] = {
             "version": VERSION,
             # A file's name that is no UTF-8 is none in JSON.
             "source": source.encode("utf-8", "backslashreplace").decode(),
@@ -100,7 +101,7 @@ class Journal:
                 self._rewrite(header)
                 return self.finished()
         self._finished = {}
-        self._rewrite(_Header(**mine, options=self._options, plan=plan.recorded()))
+        self._rewrite(_JournalHeader(**mine, options=self._options, plan=plan.recorded()))
         return self.finished()
 
     def finished(self) -> frozenset[int]:
@@ -132,7 +133,7 @@ class Journal:
         """The output is published: nothing is left to resume."""
         self.path.unlink(missing_ok=True)
 
-    def _rewrite(self, header: _Header) -> None:
+    def _rewrite(self, header: _JournalHeader) -> None:
         """Write the journal anew, without a last line that was cut short."""
         text = json.dumps(header.to_dict())
         lines = [
@@ -141,7 +142,7 @@ class Journal:
         ]
         write_text(self.path, "\n".join(lines) + "\n")
 
-    def _read(self) -> tuple[_Header | None, dict[int, int]]:
+    def _read(self) -> tuple[_JournalHeader | None, dict[int, int]]:
         """The first line and the finished tiles; (None, {}) where there is no journal."""
         try:
             with self.path.open("rb") as file:
@@ -155,7 +156,7 @@ class Journal:
             self.ignored = f"{self.path.name} is damaged, or was not written here by this user"
             return None, {}
         try:
-            header = read_values(_Header, parse_json(text, limit=_MAX_HEADER))
+            header = read_values(_JournalHeader, parse_json(text, limit=_MAX_HEADER))
         except CheckpointError as error:
             self.ignored = f"{self.path.name} is of another unifmir ({error})"
             return None, {}

@@ -33,7 +33,8 @@ def elsewhere(written, monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "trusted"))
     for name in (written.name, "unifmir-sr.safetensors"):
         shutil.copy(written.with_name(name), tmp_path)
-    return tmp_path / written.name
+    copied: Path = tmp_path / written.name
+    return copied
 
 
 def higher_than(graph: Path, rows: int) -> None:
