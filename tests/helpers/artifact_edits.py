@@ -130,7 +130,7 @@ def one_bit(values: np.ndarray) -> np.ndarray:
     kind, mantissa = {2: ("uint16", 10), 4: ("uint32", 23)}[values.itemsize]
     bits: np.ndarray = values.copy().view(kind)
     bits.flat[bits.size // 3] ^= bits.dtype.type(1 << mantissa)
-    altered = np.empty_like(values)
+    altered: np.ndarray = np.empty_like(values)
     altered.view(kind)[...] = bits
     return altered
 
