@@ -130,14 +130,14 @@ def one_bit(values: np.ndarray) -> np.ndarray:
     kind, mantissa = {2: ("uint16", 10), 4: ("uint32", 23)}[values.itemsize]
     bits: np.ndarray = values.copy().view(kind)
     bits.flat[bits.size // 3] ^= bits.dtype.type(1 << mantissa)
-    altered: np.ndarray = np.empty_like(values)
-    altered.view(kind)[...] = bits
+    altered: np.ndarray = bits.view(values.dtype)
     return altered
 
 
 def noisy(values: np.ndarray) -> np.ndarray:
     noise = np.random.default_rng(1).standard_normal(values.shape) * 0.01 * values.std()
-    return (values + noise).astype(values.dtype)
+    altered: np.ndarray = (values + noise).astype(values.dtype)
+    return altered
 
 
 def one_lost(values: np.ndarray) -> np.ndarray:
