@@ -28,7 +28,6 @@ from unifmir.export.isolated_process import OUT_OF_MEMORY, pixel_bytes
 from unifmir.export.limits import LimitedMemory, LimitedSession, Limits
 from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost
 from unifmir.hashing import sha256_of
-from unifmir.restoration.memory_budget import estimated_bytes_per_pixel
 from unifmir.trusted_files import is_own
 
 logger = logging.getLogger(__name__)
@@ -75,6 +74,9 @@ def open_file(
         return runtime.open(path, device=device, threads=threads)
     runtime.require_harmless(path)
     exporter = FORMATS[format_of(path)]
+    # Imported for files from elsewhere alone: it imports PyTorch, which opening ours need not.
+    from unifmir.restoration.memory_budget import estimated_bytes_per_pixel
+
     needed = estimated_bytes_per_pixel(
         exporter.lineage(path).network_config,
         runtime.body_maps,

@@ -126,7 +126,7 @@ def test_without_locks_one_writes_and_nothing_counts_as_left(tmp_path, monkeypat
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
-    told = r"file/image\.tif cannot be written: a part of the path is a file"
+    told = r"file/image\.tif cannot be written \(File exists\): a part of the path is a file"
     with pytest.raises(OutputError, match=told), held(tmp_path / "file" / "image.tif"):
         pass
 

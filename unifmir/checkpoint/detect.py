@@ -138,8 +138,6 @@ def check_values(config: ModelConfig) -> None:
     if isinstance(config, ReferenceConfig):
         return
     body, projector, unet = config.body, config.projector, config.view_unet
-    if isinstance(config, SingleTaskConfig):
-        _check_task(config)
     depths = [len(body.depths), *body.depths]
     if projector is not None:
         depths.append(projector.blocks + 1)
@@ -155,6 +153,8 @@ def check_values(config: ModelConfig) -> None:
             f"the shapes imply sizes that no network has ({_summary(config)}); expected 1 to "
             f"{MAX_WIDTH} each: the file is damaged or holds something else"
         )
+    if isinstance(config, SingleTaskConfig):
+        _check_task(config)
     _check_windows(body)
     if unet is not None:
         _check_unet(unet)

@@ -216,6 +216,8 @@ class _Segments:
 def _opened(path: Path) -> tifffile.TiffFile:
     """A TIFF file, with the OME metadata of the file that it points to, or of its old name."""
     pages = check_chain(path)
+    if not pages:
+        raise ImageError("the TIFF file holds no image")
     file = tifffile.TiffFile(path)
     try:
         said = (file.ome_metadata or "") if file.is_ome else ""

@@ -169,6 +169,7 @@ def _onnx_probe(folder: Path) -> Path:
     path = folder / f"probe{FORMATS['onnx'].suffix}"
     opset = [helper.make_opsetid("", 17)]
     save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    remember_own(sha256_of(path))
     return path
 
 

@@ -17,6 +17,7 @@ from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision
 
+pytestmark = pytest.mark.slow  # exports, each made twice
 FP32 = Precision("fp32")
 
 
@@ -87,7 +88,6 @@ def test_a_graph_of_another_parent_differs(written, tiny_single, lineage):
         assert "the parent has" in problem
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("task", ["denoise", "isotropic", "projection", "volume"])
 @pytest.mark.parametrize("interface", ["image", "network", "raw"])
@@ -101,7 +101,6 @@ def test_no_export_of_a_task_differs_from_its_parents(task, interface, tiny_sing
         assert list(exporter.structure_differences(artifact.path, network, lineage)) == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_no_low_precision_differs_from_its_parent(precision, parent, tmp_path):

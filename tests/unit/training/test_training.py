@@ -268,8 +268,13 @@ class TestSession:
 
         # Commands, which make SIGTERM an exception, are where it comes from here.
         ended = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}[sent]
-        with terminated_like_ctrl_c(), pytest.raises(ended):
-            training_run.train(self.request_for(broken), self.watch(interrupt))
+        # A shell's job in the background starts with SIGINT ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with terminated_like_ctrl_c(), pytest.raises(ended):
+                training_run.train(self.request_for(broken), self.watch(interrupt))
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert not (broken / "model.safetensors").exists()
         with pytest.raises(CheckpointError, match="--resume"):
             training_run.train(self.request_for(broken), self.watch())
