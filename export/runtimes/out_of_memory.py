@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from unifmir.errors import ExportError, UnifmirError
+from unifmir.errors import ExportError, TooLittleMemoryError, UnifmirError
 from unifmir.export.runtimes.base import Image, is_cuda
 
 
@@ -14,7 +14,7 @@ def is_out_of_memory(error: Exception, told_by: Sequence[str]) -> bool:
 def with_memory_errors(
     run: Callable[[Image], Image], device: str, told_by: Sequence[str]
 ) -> Callable[[Image], Image]:
-    """Wrap a function so that it raises MemoryError for what libraries raise without memory.
+    """Wrap a function: short memory is a TooLittleMemoryError, whatever library tells it.
 
     What else a library raises becomes an ExportError; errors of Python's own, which are ours or
     faults, stay what they are.
@@ -48,6 +48,8 @@ def with_memory_errors(
 
             torch.cuda.empty_cache()
         shape = "x".join(map(str, image.shape))
-        raise MemoryError(f"{device} has too little memory for an input of {shape}: {told}")
+        raise TooLittleMemoryError(
+            f"{device} has too little memory for an input of {shape}: {told}"
+        )
 
     return guarded

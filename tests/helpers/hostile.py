@@ -6,6 +6,7 @@ Each attempt has a folder of its own, with files that nothing may touch, and end
 """
 
 import contextlib
+import importlib
 import os
 import resource
 import shutil
@@ -242,6 +243,8 @@ def _told(error: BaseException) -> str:
 
 def attempts(kind: HostileKind, folder: Path) -> list[Attempt]:
     """What came of every case of a kind."""
+    # An import that a limit on time or memory cuts short cannot be made again in this process.
+    importlib.import_module("torch._dynamo")
     return [
         attempt(kind, case, folder / f"{number:04d}") for number, case in enumerate(kind.cases())
     ]

@@ -121,7 +121,8 @@ def staging_plan(
         "kind": kind,
         "shape": list(shape),
         "dtype": dtype.str,
-        "info": asdict(info),
+        # As text of its own: names may hold control characters, which no value that is read may.
+        "info": json.dumps(asdict(info)),
         "chunks": list(chunks),
     }
 
