@@ -10,8 +10,9 @@ from typing import Any, Self
 from unifmir.atomic import write_text
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError, CheckpointError
-from unifmir.json_values import JsonValues, read_values
+from unifmir.json_values import Amount, Count, JsonValues, read_values
 from unifmir.plain_text_values import read_json
+from unifmir.tasks import TASKS
 
 SCHEMA = 1
 
@@ -20,21 +21,21 @@ SCHEMA = 1
 class Latency(JsonValues):
     """Wall time end to end, from a NumPy array to a NumPy array. Milliseconds."""
 
-    rounds_ms: tuple[tuple[float, ...], ...]
+    rounds_ms: tuple[tuple[Amount, ...], ...]
     """Every sample, by round; in each round all compared subjects ran once in turn."""
-    cpu_ms: tuple[float, ...]
+    cpu_ms: tuple[Amount, ...]
     """CPU time of the process per run, by round: what a busy machine disturbs least."""
-    median_ms: float
-    interval_ms: tuple[float, float]
+    median_ms: Amount
+    interval_ms: tuple[Amount, Amount]
     """Bootstrap 95 % interval of the median."""
-    p90_ms: float
-    p99_ms: float
-    minimum_ms: float
-    variation: float
+    p90_ms: Amount
+    p99_ms: Amount
+    minimum_ms: Amount
+    variation: Amount
     """Standard deviation of the rounds' medians over their mean."""
-    device_ms: float | None = None
+    device_ms: Amount | None = None
     """Median time between events on the device."""
-    copy_ms: float | None = None
+    copy_ms: Amount | None = None
     """Median time of the copies to and from the device."""
 
 
@@ -44,11 +45,11 @@ class Ratio(JsonValues):
 
     baseline: str
     """Key of the baseline."""
-    ratio: float
+    ratio: Amount
     """Median over the rounds of baseline time / own time."""
-    interval: tuple[float, float]
+    interval: tuple[Amount, Amount]
     """Bootstrap 95 % interval."""
-    cpu_ratio: float
+    cpu_ratio: Amount
     """Median over the rounds of baseline CPU time / own CPU time."""
 
 
@@ -56,27 +57,27 @@ class Ratio(JsonValues):
 class ColdStart(JsonValues):
     """Time from a fresh process to the first image. Milliseconds."""
 
-    import_ms: float
-    load_ms: float
-    first_run_ms: float
+    import_ms: Amount
+    load_ms: Amount
+    first_run_ms: Amount
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse(JsonValues):
     """Memory of the worker process and the device, in bytes."""
 
-    peak_rss_bytes: int
+    peak_rss_bytes: Count
     """Largest resident set of the process after its first run, its libraries included."""
-    before_load_bytes: int
+    before_load_bytes: Count
     """Resident set after the imports, before the model was loaded."""
-    peak_device_bytes: int | None = None
+    peak_device_bytes: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Energy(JsonValues):
     """Joules per megapixel, or why there is no figure."""
 
-    joules_per_megapixel: float | None
+    joules_per_megapixel: Amount | None
     source: str
     """`nvml`, `rapl`, or the reason of the absence."""
 
@@ -135,9 +136,9 @@ class Peak(JsonValues):
 
     device: str
     precision: str
-    gflops_per_s: float
+    gflops_per_s: Amount
     """Matrix product of 2048 x 2048 x 2048, or on the CPU a convolution if that is faster."""
-    gbytes_per_s: float
+    gbytes_per_s: Amount
     """Copy of an array much larger than the caches, bytes read plus bytes written."""
 
 
@@ -170,13 +171,33 @@ class Results(JsonValues):
                 f"results of schema {found}, this unifmir reads {SCHEMA}: benchmark again"
             )
         try:
-            return read_values(cls, data)
+            results = read_values(cls, data)
         except CheckpointError as error:
             raise BenchmarkError(f"not results of `unifmir benchmark` ({error})") from error
+        for number, row in enumerate(results.rows):
+            if problem := _contradiction(row):
+                raise BenchmarkError(
+                    f"not results of `unifmir benchmark` (Results.rows.{number}: {problem})"
+                )
+        return results
 
     def save(self, path: Path) -> None:
         """Write as JSON, all or nothing."""
         write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+
+def _contradiction(row: Row) -> str | None:
+    """Contradiction within a row; None if there is none."""
+    if row.subject.task not in TASKS:
+        return f"the task is {row.subject.task[:80]!r}; expected one of {', '.join(TASKS)}"
+    rounds = row.latency.rounds_ms if row.latency else ()
+    taken = [sample for samples in rounds for sample in samples]
+    if row.latency and taken and not min(taken) <= row.latency.median_ms <= max(taken):
+        return (
+            f"median_ms is {row.latency.median_ms:g}; expected {min(taken):g} to {max(taken):g}, "
+            "as its samples"
+        )
+    return None
 
 
 def read_results(path: Path) -> Results:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.atomic import write_text
-from unifmir.errors import CheckpointError
+from unifmir.errors import CheckpointError, ImageError
 from unifmir.images.base import Sink
 from unifmir.json_values import JsonValues, read_values
 from unifmir.output_place import written_to
@@ -144,6 +144,8 @@ class Journal:
 
     def _read(self) -> tuple[_JournalHeader | None, dict[int, int]]:
         """The first line and the finished tiles; (None, {}) where there is no journal."""
+        if self.path.exists() and not self.path.is_file():
+            raise ImageError(f"{self.path} is no file, where a journal is kept: move it away")
         try:
             with self.path.open("rb") as file:
                 first = file.readline(_MAX_HEADER)

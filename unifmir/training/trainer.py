@@ -17,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unifmir.atomic import writing
+from unifmir.checkpoint.serialization import read_raw
 from unifmir.errors import CheckpointError
+from unifmir.json_values import Count, JsonValues, read_values
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
@@ -33,6 +35,14 @@ AVERAGE_DECAY = 0.998
 """Decay per step of the running average of the weights, the weights that are kept: the last
 steps of a short training are noisy."""
 STATE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress(JsonValues):
+    """How far a training is."""
+
+    step: Count
+    losses: dict[str, list[float]]
 
 
 @dataclass(slots=True)
@@ -173,19 +183,50 @@ class Training:
             The file is another training's.
         """
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many kinds on a broken file
+            state = read_raw(path).content
+        except CheckpointError as error:
             raise CheckpointError(f"{path.name}: not a training state ({error})") from error
+        if not isinstance(state, dict):
+            raise CheckpointError(
+                f"{path.name}: not a training state, but a {type(state).__name__}"
+            )
         for key, value in self._identity().items():
             if state.get(key) != value:
                 raise CheckpointError(
-                    f"{path.name} was saved with {key} = {state.get(key)}, this training has "
+                    f"{path.name} was saved with {key} = {state.get(key)!r:.80}, this training has "
                     f"{value}; use the same options, or train without --resume"
                 )
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], state["losses"]
+        try:
+            progress = read_values(_Progress, {key: state[key] for key in ("step", "losses")})
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self._check_taken_up(progress)
+        # What PyTorch raises of states that are none, wherever that is.
+        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path.name} is damaged, or another network's ({error}); train without --resume"
+            ) from error
+        self.step, self.losses = progress.step, progress.losses
+
+    def _check_taken_up(self, progress: "_Progress") -> None:
+        """Refuse a state that cannot be of this training, though it fits the network."""
+        taken = sum(map(len, progress.losses.values()))
+        if not taken == progress.step <= self.schedule.steps or set(progress.losses) - set(
+            self.order
+        ):
+            raise CheckpointError(
+                f"{progress.step} steps and {taken} losses, of {self.schedule.steps} steps for "
+                f"{', '.join(self.order)}"
+            )
+        for weight in (*self.network.state_dict().values(), *self.average.state_dict().values()):
+            if not weight.isfinite().all():
+                raise CheckpointError("weights that are NaN or infinite")
+        for weight, kept in self.optimizer.state.items():
+            for value in kept.values():
+                fits = isinstance(value, Tensor) and value.shape in (weight.shape, ())
+                if not fits or not value.isfinite().all():
+                    raise CheckpointError("a state of the optimiser that is not its weights'")
 
 
 def restoration_loss(

@@ -200,6 +200,23 @@ def test_a_damaged_journal_is_begun_anew(tmp_path, content):
     assert "damaged" in str(journal.ignored)
 
 
+@pytest.mark.parametrize("whose", ["altered", "another user's"])
+def test_a_journal_that_this_user_did_not_sign_is_begun_anew(tmp_path, monkeypatch, whose):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=1)
+    path = tmp_path / "out.journal"
+    if whose == "altered":
+        text = path.read_text("utf-8")
+        changed = text.replace('"halo": 16', '"halo": 48', 1)
+        assert changed != text
+        path.write_text(changed, "utf-8")
+    else:
+        monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "another user's"))
+    summary, journal = run(tmp_path)
+    assert summary.tiles_resumed == 0
+    assert "not written here by this user" in str(journal.ignored)
+
+
 def test_a_resumed_run_measures_nothing_again(tmp_path, monkeypatch):
     options = Options(tile=48)
     with pytest.raises(KeyboardInterrupt):
