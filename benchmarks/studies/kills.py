@@ -30,8 +30,8 @@ import tifffile
 from tests.compat.packages import network
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.studies import small_commands
 from unifmir.benchmarks.studies.result_files import RESULTS, provenance, write_result
-from unifmir.benchmarks.studies.small_commands import READY
 from unifmir.checkpoint.saving import save
 from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.file_locks import PREFIX as LOCK_PREFIX
@@ -286,10 +286,18 @@ def _done(command: Command, folder: Path) -> float:
     """Seconds that the undisturbed command takes."""
     process = _started(command.arguments, folder)
     began = time.monotonic()
-    told = process.communicate(timeout=TIMEOUT_S)[1]
+    told = _told_until(process, small_commands.ENDED)
+    took = time.monotonic() - began
+    told += process.communicate(timeout=TIMEOUT_S)[1]
     if process.returncode:
         raise SystemExit(f"{command.name} exited with {process.returncode}: {told}")
-    return time.monotonic() - began
+    return took
+
+
+def _told_until(process: "subprocess.Popen[str]", word: str) -> str:
+    """All that a process says before it says this word, or ends."""
+    assert process.stderr is not None
+    return "".join(iter(process.stderr.readline, f"{word}\n")) if process.poll() is None else ""
 
 
 def _outputs(folder: Path) -> Files:

@@ -2,14 +2,20 @@
 
     python -m benchmarks.studies.small_commands restore cells.tif ...
 
-It says `ready` on standard error when everything is imported and the command begins, so that what
-kills it can choose moments of the command's own work.
+It says `ready` on standard error when everything is imported and the command begins, and `ended` when
+it ends, so that what kills it can choose moments of the command's own work. Every tile and every
+synchronising of a file takes `LINGER_S` longer, so that many of these moments fall between the parts
+of what must be whole.
 """
 
 import importlib
+import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +27,8 @@ from unifmir.restoration import executor
 from unifmir.tasks import TASKS
 from unifmir.training import training_run
 
-READY = "ready"
+READY, ENDED = "ready", "ended"
+LINGER_S = 0.15
 _IMPORTED = (
     "onnx",
     "onnxruntime",
@@ -50,9 +57,26 @@ def main() -> None:
     change_task(patch, "sr", training=recipe, workloads=sizes)
     for name in _IMPORTED:
         importlib.import_module(name)
-    sys.stderr.write(f"{READY}\n")
+    patch.setattr(os, "fsync", _lingering(os.fsync))
+    patch.setattr(executor, "restore_tile", _lingering(executor.restore_tile))
+    _say(READY)
+    try:
+        run()
+    finally:
+        _say(ENDED)
+
+
+def _lingering(function: Callable[..., Any]) -> Callable[..., Any]:
+    def lingering(*arguments: Any) -> Any:
+        time.sleep(LINGER_S)
+        return function(*arguments)
+
+    return lingering
+
+
+def _say(word: str) -> None:
+    sys.stderr.write(f"{word}\n")
     sys.stderr.flush()
-    run()
 
 
 if __name__ == "__main__":
