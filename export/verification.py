@@ -371,6 +371,8 @@ def _other_form(exporter: Exporter, path: Path, lineage: Lineage, sha256: str) -
     """Whether a file is of another kind than its metadata say, or holds weights of another type."""
     if lineage.variant not in exporter.variants_of(lineage.precision):
         return (f"its metadata say {lineage.types}, which no {exporter.name} file is",)
+    if exporter.wrapped_only and lineage.interface != "image":
+        return (f"its metadata say {lineage.interface}, a {exporter.name} file takes images",)
     if lineage.interface == "raw" and exporter.lacks_raw:
         return (f"its metadata say that it takes raw images: {exporter.lacks_raw}",)
     read = exporter.runnable_format is None or serves_as_weights(exporter, sha256)

@@ -30,7 +30,7 @@ from tests.helpers.artifact_edits import (
     templates,
     tensors_of,
 )
-from tests.helpers.graph_conditions import CONDITIONS
+from tests.helpers.graph_conditions import CONDITIONS, Change
 from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.quick_proofs import quick_proofs
 from tests.helpers.restoration_cases import SMALL, picture
@@ -206,9 +206,7 @@ def altered_parent(change: str) -> Callable[[Room], Path]:
 # Conditions inside the graph.
 
 
-def condition_case(form: str, number: int) -> Case:
-    change = CONDITIONS[number]
-
+def condition_case(form: str, change: Change) -> Case:
     def write(room: Room) -> Path:
         model = onnx.load_model_from_string(templates()["onnx"])
         change(model)
@@ -238,8 +236,9 @@ def cases() -> tuple[Case, ...]:
             yield from (weights_case(form, told) for told in ALTERED)
         yield Case("safetensors with another network's weights", foreign_weights)
         yield Case("safetensors with exchanged blocks", exchanged_blocks)
-        for form in ("onnx", "openvino"):
-            yield from (condition_case(form, number) for number in range(len(CONDITIONS)))
+        yield from (condition_case("onnx", change) for change in CONDITIONS)
+        # A third of them: OpenVINO takes seconds for each, and its graphs are compared alike.
+        yield from (condition_case("openvino", change) for change in CONDITIONS[::3])
         for change in (
             "another network",
             "nothing",

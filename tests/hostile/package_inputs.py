@@ -101,7 +101,12 @@ def appended(text: str) -> Edit:
 
 
 def replaced_code(old: bytes, new: bytes) -> Edit:
-    return lambda files, rdf: exchange(files, rdf, CODE, files[CODE].replace(old, new, 1))
+    def edit(files: Files, rdf: Description) -> None:
+        changed = files[CODE].replace(old, new, 1)
+        assert changed != files[CODE], f"the file has no {old!r}"
+        exchange(files, rdf, CODE, changed)
+
+    return edit
 
 
 def architecture(change: Callable[[dict[str, Any]], object]) -> Edit:
@@ -119,7 +124,7 @@ PROGRAMS: dict[str, Edit] = {
     "is empty": lambda files, rdf: exchange(files, rdf, CODE, b""),
     "is no program": lambda files, rdf: exchange(files, rdf, CODE, b"\xff\xfe("),
     "shifts windows otherwise": replaced_code(b"// 2", b"// 4"),
-    "uses another activation": replaced_code(b"gelu", b"relu"),
+    "uses another activation": replaced_code(b"nn.GELU()", b"nn.ReLU()"),
     "is called os.system": architecture(lambda a: a.update(callable="os.system")),
     "is called with another window": architecture(lambda a: a["kwargs"].update(window_size=4)),
     "is called with another width": architecture(lambda a: a["kwargs"].update(embed_dim=24)),

@@ -11,7 +11,7 @@ import numpy as np
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.errors import ArchiveError, CheckpointError
+from unifmir.errors import ArchiveError, CheckpointError, ExportError
 from unifmir.export.base import Credit, Exporter, ExportJob
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
@@ -90,7 +90,13 @@ class BioimageioExporter(Exporter):
         """Yield the package's ONNX file, named like the package."""
         with temporary_folder() as folder:
             inside = folder / (path.stem + ONNX.suffix)
-            inside.write_bytes(read_package(path).files[FILES["onnx"]])
+            try:
+                inside.write_bytes(read_package(path).files[FILES["onnx"]])
+            except KeyError:
+                raise ExportError(
+                    f"{path.name}: it has no {FILES['onnx']}, which is what would be run; get it "
+                    "again, or export the model again"
+                ) from None
             yield inside
 
     def structure_differences(

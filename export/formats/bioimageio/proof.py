@@ -29,6 +29,15 @@ from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.tasks import TASKS
 
+_MALFORMED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,  # of the architecture file
+    RecursionError,
+)
 _COMPARED = ("pytorch_state_dict", "torchscript")
 """Weight formats whose tensors are compared one by one; the ONNX file is run."""
 
@@ -70,7 +79,7 @@ def _of_rules(package: Package) -> Iterator[str]:
             for severity, where, message in check(package):
                 if severity == "error":
                     yield f"{where}: {message}"
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except _MALFORMED as error:
             what = check.__name__.removeprefix("check_")
             told = f"{type(error).__name__}: {str(error)[:200]}"
             yield f"rdf.yaml: malformed, its {what} cannot be checked ({told})"
@@ -139,6 +148,8 @@ def _of_architecture(package: Package, lineage: Lineage) -> Iterator[str]:
         yield "architecture: the file is not the one that this unifmir makes for the network"
     if (given.get("callable"), given.get("kwargs")) != (made.callable, json_form(made.kwargs)):
         yield f"architecture: its call is not {made.callable} with the network's configuration"
+    if strange := sorted(map(str, given.keys() - {"source", "sha256", "callable", "kwargs"})):
+        yield f"architecture: it has an entry {strange[0][:80]!r}, which no export writes"
 
 
 def _of_declarations(
