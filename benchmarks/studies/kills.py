@@ -277,7 +277,7 @@ def _started(arguments: tuple[str, ...], folder: Path) -> "subprocess.Popen[str]
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.strip() == READY:
+        if line.strip() == small_commands.READY:
             return process
     raise SystemExit(f"{arguments} did not begin: exit code {process.wait()}")
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.studies.small_commands restore cells.tif ...
 
-It says `ready` on standard error when everything is imported and the command begins, and `ended` when
-it ends, so that what kills it can choose moments of the command's own work. Every tile and every
-synchronising of a file takes `LINGER_S` longer, so that many of these moments fall between the parts
-of what must be whole.
+It says `ready` on standard error when everything is imported and the command begins, and `ended`
+when it ends, so that what kills it can choose moments of the command's own work. Every tile and
+every synchronising of a file takes `LINGER_S` longer, so that many of these moments fall between
+the parts of what must be whole.
 """
 
 import importlib
