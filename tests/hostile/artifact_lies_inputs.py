@@ -30,7 +30,7 @@ from tests.helpers.artifact_edits import (
     templates,
     tensors_of,
 )
-from tests.helpers.graph_conditions import CONDITIONS, Change
+from tests.helpers.graph_conditions import CONDITIONS, Change, work_for_nothing
 from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.quick_proofs import quick_proofs
 from tests.helpers.restoration_cases import SMALL, picture
@@ -238,7 +238,9 @@ def cases() -> tuple[Case, ...]:
         yield Case("safetensors with exchanged blocks", exchanged_blocks)
         yield from (condition_case("onnx", change) for change in CONDITIONS)
         # A third of them: OpenVINO takes seconds for each, and its graphs are compared alike.
-        yield from (condition_case("openvino", change) for change in CONDITIONS[::3])
+        # OpenVINO leaves out what no output needs: with work for nothing it is the file it was.
+        disguised = [change for change in CONDITIONS if change is not work_for_nothing]
+        yield from (condition_case("openvino", change) for change in disguised[::3])
         for change in (
             "another network",
             "nothing",
