@@ -21,7 +21,7 @@ STACK_BYTES = 16 * 2**20
 """Address space of a thread; there may be one a core."""
 COPIES = 16
 """Copies of a file's weights that may be held: packed, and once for each size that is compiled."""
-SECONDS = 20.0
+SECONDS = 15.0
 """Time allowed for opening a file and for each run, however small."""
 BYTES_PER_SECOND = 2e6
 """Speed at which a file is opened, or compiled for a new size, at the least. Full-size networks
