@@ -322,6 +322,7 @@ def verify(
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
         *_other_form(exporter, path, lineage, sha256),
+        *exporter.contradictions(path, expected.network, lineage),
     )
     try:
         if foreign:
@@ -333,7 +334,6 @@ def verify(
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())
         problems = (*problems, str(error))
-    problems = (*problems, *exporter.contradictions(path, expected.network, lineage))
     report = replace(report, problems=problems)
     if report.passed:
         exporter.record_verification(path, report)
