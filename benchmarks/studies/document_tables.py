@@ -289,6 +289,22 @@ def kills_table(document: dict[str, Any]) -> str:
     )
 
 
+def hostile_table(document: dict[str, Any]) -> str:
+    """What came of the hostile inputs of each kind."""
+    bad = ["executed", "outside", "traceback", "hang", "believed"]
+    rows = [
+        [row["kind"], *(str(row[key]) for key in ("given", "refused", "right", *bad))]
+        for row in document["rows"]
+    ]
+    kept = [
+        sum(row[key] for row in document["rows"]) for key in ("given", "refused", "right", *bad)
+    ]
+    rows.append(["all", *map(str, kept)])
+    columns = ["hostile input", "given", "refused", "served rightly", "executed"]
+    columns += ["touched other files", "traceback", "over 30 s", "lie believed"]
+    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
+
+
 def _result(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
@@ -318,7 +334,10 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "fast": (_result("fast"), fast_table),
     },
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
-    THREATS: {"kills": (RESULTS / "kills.json", kills_table)},
+    THREATS: {
+        "hostile-inputs": (RESULTS / "hostile-inputs.json", hostile_table),
+        "kills": (RESULTS / "kills.json", kills_table),
+    },
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
         "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
