@@ -35,6 +35,8 @@ from unifmir.images.tiff_structure import (
     check_tags,
 )
 
+_HEADER_BYTES = 8
+"""Of a TIFF file with nothing in it: what is shorter is cut short."""
 _CHEAP_BYTES = 4 * 2**20
 """Size of the chunks that a file without chunks of its own is said to have."""
 _MAPPED_BYTES = 2**28
@@ -216,7 +218,7 @@ class _Segments:
 def _opened(path: Path) -> tifffile.TiffFile:
     """A TIFF file, with the OME metadata of the file that it points to, or of its old name."""
     pages = check_chain(path)
-    if not pages:
+    if not pages and path.stat().st_size >= _HEADER_BYTES:
         raise ImageError("the TIFF file holds no image")
     file = tifffile.TiffFile(path)
     try:
