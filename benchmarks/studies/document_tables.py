@@ -290,7 +290,7 @@ def kills_table(document: dict[str, Any]) -> str:
 
 
 def hostile_table(document: dict[str, Any]) -> str:
-    """What came of the hostile inputs of each kind."""
+    """Counts of the hostile inputs of each kind, by what came of them."""
     bad = ["executed", "outside", "traceback", "hang", "believed"]
     rows = [
         [row["kind"], *(str(row[key]) for key in ("given", "refused", "right", *bad))]
