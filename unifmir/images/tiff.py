@@ -36,7 +36,7 @@ from unifmir.images.tiff_structure import (
 )
 
 _HEADER_BYTES = 8
-"""Of a TIFF file with nothing in it: what is shorter is cut short."""
+"""Size of a TIFF header: a file that is shorter is cut short."""
 _CHEAP_BYTES = 4 * 2**20
 """Size of the chunks that a file without chunks of its own is said to have."""
 _MAPPED_BYTES = 2**28
