@@ -211,19 +211,22 @@ class IsolatedSession(TimedOnHost):
                 given.write(pixel_bytes(np.ascontiguousarray(image, np.float32)))
             given.flush()
             told = json.loads(answers.readline(MAX_LINE))
+            if not isinstance(told, dict):
+                raise TypeError
             if "shape" in told:
                 return self._received(answers, told["shape"], image)
-        except (OSError, ValueError):  # a broken pipe, or an answer that ends before its end
+            if told["ok"]:
+                return told["found"]
+            kind, text = str(told["kind"]), str(told["error"])
+        except (OSError, ValueError, TypeError, KeyError):
+            # A broken pipe, an answer that ends before its end, or one that is none of ours.
             raise self._dead(seconds) from None
-        if told["ok"]:
-            return told["found"]
-        if told["kind"] == OUT_OF_MEMORY:
-            raise MemoryError(told["error"])
-        text = told["error"]
+        if kind == OUT_OF_MEMORY:
+            raise MemoryError(text)
         if image is not None:
             text = f"the model failed on an input of {'x'.join(map(str, image.shape))}: {text}"
         text = text if self._name in text else f"{self._name}: {text}"
-        raise _OURS.get(told["kind"], ExportError)(text)
+        raise _OURS.get(kind, ExportError)(text)
 
     def _received(self, answers: IO[bytes], shape: Any, image: Image | None) -> Image:
         allowed = self._limits.memory_bytes(0 if image is None else image.size)

@@ -62,7 +62,7 @@ Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class KilledCommand:
     """One command, with what is particular to it."""
 
     name: str
@@ -77,36 +77,36 @@ class Command:
 
 
 COMMANDS = (
-    Command(
+    KilledCommand(
         "export",
         ("export", "--checkpoint", "model.safetensors", "--out", OUT)
         + tuple(word for name in ("onnx", "torchscript") for word in ("--format", name)),
     ),
-    Command(
+    KilledCommand(
         "restore to TIFF",
         ("restore", "cells.tif", "--model", "model.safetensors", "--out", f"{OUT}/cells.tif")
         + ("--tile", "64", "--device", "cpu", "--runtime", "eager"),
         again=("--skip-existing",),
     ),
-    Command(
+    KilledCommand(
         "restore to OME-Zarr",
         ("restore", "cells.tif", "--model", "model.safetensors", "--out", f"{OUT}/cells.ome.zarr")
         + ("--tile", "64", "--device", "cpu", "--runtime", "eager"),
         again=("--skip-existing",),
         whole=(f"{OUT}/cells.ome.zarr",),
     ),
-    Command(
+    KilledCommand(
         "zoo add",
         ("zoo", "add", "--id", "mine", "--file", "model.safetensors", "--title", "Mine")
         + ("--dataset", "simulated", "--author", "Nobody"),
     ),
-    Command(
+    KilledCommand(
         "train",
         ("train", "--init", "model.safetensors", "--task", "sr", "--steps", "40")
         + ("--device", "cpu", "--out", f"{OUT}/trained.safetensors"),
         again=("--resume",),
     ),
-    Command(
+    KilledCommand(
         "benchmark",
         ("benchmark", "--model", "model.safetensors", "--runtime", "eager")
         + ("--runtime", "onnxruntime", "--workload", "patch", "--workload", "image")
@@ -172,7 +172,9 @@ def main() -> int:
     return int(bool(bad))
 
 
-def kills(command: Command, rounds: int, seed: int, waits: Path | None = None) -> Iterator[Kill]:
+def kills(
+    command: KilledCommand, rounds: int, seed: int, waits: Path | None = None
+) -> Iterator[Kill]:
     """Kill a command so often, each time in a folder of its own."""
     chosen = random.Random(f"{seed} {command.name}")
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
@@ -192,7 +194,7 @@ def kills(command: Command, rounds: int, seed: int, waits: Path | None = None) -
 
 
 def _killed(
-    command: Command, folder: Path, number: signal.Signals, moment: float, expected: Files
+    command: KilledCommand, folder: Path, number: signal.Signals, moment: float, expected: Files
 ) -> Kill:
     process = _started(command.arguments, folder)
     time.sleep(moment)
@@ -237,7 +239,7 @@ def _killed(
     return kill if kill.held else replace(kill, told=f"{told[-600:]} | {said[-600:]}")
 
 
-def _is_complete(command: Command, folder: Path) -> bool:
+def _is_complete(command: KilledCommand, folder: Path) -> bool:
     """Whether the kill came too late for a command that does not replace what is there."""
     if command.measures:
         results = folder / OUT / "results.json"
@@ -282,7 +284,7 @@ def _started(arguments: tuple[str, ...], folder: Path) -> "subprocess.Popen[str]
     raise SystemExit(f"{arguments} did not begin: exit code {process.wait()}")
 
 
-def _done(command: Command, folder: Path) -> float:
+def _done(command: KilledCommand, folder: Path) -> float:
     """Seconds that the undisturbed command takes."""
     process = _started(command.arguments, folder)
     began = time.monotonic()
@@ -320,7 +322,7 @@ def _aside(folder: Path) -> list[str]:
     return sorted({path.relative_to(folder).as_posix() for path in (*named, *temporary)})
 
 
-def _half(command: Command, folder: Path, expected: Files) -> list[str]:
+def _half(command: KilledCommand, folder: Path, expected: Files) -> list[str]:
     """Final names under which something lies that the undisturbed run does not leave there."""
     found = _outputs(folder)
     if command.measures:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.hostile_artifacts import Served, give, lineage, placed
+from tests.helpers.hostile_artifacts import Members, Served, give, lineage, packed, placed
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.aotinductor import RECORD, made_here
 
@@ -28,8 +28,6 @@ __attribute__((constructor)) static void run(void) {
 """
 """Native code that leaves a file in the working folder as soon as it is loaded."""
 MODEL = "package/data/aotinductor/model/"
-
-Members = dict[str, bytes]
 
 
 @cache
@@ -60,14 +58,6 @@ def members() -> Members:
         f"{MODEL}model.wrapper_metadata.json": b'{"AOTI_DEVICE_KEY": "cpu"}',
         f"package/{RECORD}": json.dumps(record()).encode(),
     }
-
-
-def packed(files: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", compression) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
-    return made.getvalue()
 
 
 def case(name: str, make: Callable[[], bytes], *, trusting: bool = True) -> Case:

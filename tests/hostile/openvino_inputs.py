@@ -11,12 +11,11 @@ from html import escape
 import numpy as np
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.hostile_artifacts import LIES, exported, give, lie, placed
+from tests.helpers.hostile_artifacts import LIES, exported, give, lie, packed, placed
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.openvino import GRAPH, WEIGHTS
 
 FORMAT = "openvino"
-Members = dict[str, bytes]
 
 
 @cache
@@ -31,14 +30,6 @@ def text() -> str:
 
 def binary() -> bytes:
     return _template()[1]
-
-
-def packed(files: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", compression) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
-    return made.getvalue()
 
 
 def content(name: str, make: Callable[[], bytes]) -> Case:

@@ -12,13 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.hostile_artifacts import LIES, Served, exported, give, lie, placed
+from tests.helpers.hostile_artifacts import (
+    LIES,
+    Members,
+    Served,
+    exported,
+    give,
+    lie,
+    packed,
+    placed,
+)
 from unifmir.export.lineage import Lineage
 
 FORMAT = "torchscript"
 ROOT = "archive/"
 RECORD = f"{ROOT}extra/unifmir.json"
-Members = dict[str, bytes]
 Given = tuple[Path, bool]
 
 
@@ -32,14 +40,6 @@ def template() -> Members:
 def interface() -> str:
     """Member with the module that is called first."""
     return next(name for name in template() if "/networks/interface/" in name)
-
-
-def packed(files: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", compression) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
-    return made.getvalue()
 
 
 def case(name: str, make: Callable[[Room], bytes], *, trusting: bool) -> Case:

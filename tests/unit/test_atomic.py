@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.waiting_process import waiting_process
 from unifmir import atomic
 from unifmir.atomic import PREFIX, temporary_folder, working_folder, write_text, writing
 from unifmir.errors import OutputError
@@ -162,19 +163,10 @@ with working_folder(Path(sys.argv[1])) as folder, writing(Path(sys.argv[1], "a.o
 
 
 @pytest.fixture
-def working(tmp_path, repo) -> Iterator["subprocess.Popen[str]"]:
+def working(tmp_path) -> Iterator["subprocess.Popen[str]"]:
     """A process in the middle of its work in `tmp_path`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORK_AND_WAIT, tmp_path],
-        cwd=repo,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "half\n"
+    with waiting_process(WORK_AND_WAIT, tmp_path, "half") as process:
         yield process
-        process.kill()
 
 
 @pytest.fixture

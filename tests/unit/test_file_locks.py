@@ -3,12 +3,11 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
 
+from tests.helpers.waiting_process import waiting_process
 from unifmir import file_locks
 from unifmir.errors import InUseError, OutputError
 from unifmir.file_locks import PREFIX, held, owner_of, take, take_left, this_process
@@ -27,19 +26,10 @@ with held(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def holder(tmp_path, repo):
+def holder(tmp_path):
     """A process that holds `out/image.tif`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD_AND_WAIT, tmp_path / "out" / "image.tif"],
-        cwd=repo,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with waiting_process(HOLD_AND_WAIT, tmp_path / "out" / "image.tif", "held") as process:
         yield process
-        process.kill()
 
 
 def test_the_second_process_is_told_who_holds_the_output_and_takes_over_when_that_is_dead(

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from tests.helpers.quick_rows import few_quick
 from unifmir.errors import ExportError
 from unifmir.export import isolation, limits
 from unifmir.export.isolation import IsolatedSession, open_file
@@ -224,6 +225,22 @@ def test_a_process_that_cannot_start_is_told(graph, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "answer",
+    few_quick(["5", "[]", "null", "{}", '{"ok": true}', '{"ok": false}', "a"], ["5"]),
+)
+def test_an_answer_that_is_none_of_ours_ends_the_process(answer, graph, monkeypatch, tmp_path):
+    """A trusted program shares the process, and may write where the answers go."""
+    code = (
+        f"import sys, time\nsys.stdin.readline()\nprint({answer!r}, flush=True)\ntime.sleep(60)\n"
+    )
+    (tmp_path / "nonsense.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(isolation, "MODULE", "nonsense")
+    with pytest.raises(ExportError, match=r"theirs\.onnx.*its answers make no sense"):
+        opened(graph(doubled()))
+
+
 def test_limits_grow_with_the_image_and_the_file_and_end_at_the_machine():
     small, large = limits.Limits(1e3, 10**6), limits.Limits(1e3, 10**8)
     assert 2**30 < small.memory_bytes(0) < small.memory_bytes(10**5) < large.memory_bytes(10**5)
