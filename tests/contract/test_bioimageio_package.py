@@ -156,6 +156,7 @@ def test_the_readme_states_what_was_measured(built: PackageResult):
     assert "10.1038/s41592-024-02244-3" in text
 
 
+@pytest.mark.slow
 @every_task
 def test_the_library_restores_a_whole_image_of_any_size_as_unifmir_does(
     built: PackageResult, request
@@ -246,6 +247,7 @@ def test_reports_reach_the_readme_and_the_attachment(plain: PackageInputs, tmp_p
     assert json.loads(files["verification.json"])["reports"] == [report]
 
 
+@pytest.mark.slow
 def test_files_of_another_network_leave_nothing_behind(plain: PackageInputs, tmp_path: Path):
     other = network("sr")
     with torch.no_grad():

@@ -118,6 +118,7 @@ def benchmarked_as_the_same_picture(out: Path, models: int) -> None:
         assert row["same_picture"]["passed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", few_quick([["reference"], ["unifmir", "reference"]], [["reference"]]), ids="-".join
 )

@@ -98,11 +98,10 @@ def test_keys_and_shapes_are_the_official_ones(model):
     [
         pytest.param(
             case,
-            # Full-size projection is among the quick tests as a task of the multi-task network;
-            # of its other tasks sr alone, as each has a network of its own there.
+            # Of the multi-task network sr alone is among the quick tests, as each of its tasks has
+            # a network of its own.
             marks=()
-            if case["model"] not in ("projection", "multitask")
-            or case.get("task") in ("sr", "projection")
+            if case["model"] != "multitask" or case.get("task") == "sr"
             else pytest.mark.slow,
             id=Path(case["file"]).stem,
         )

@@ -1,9 +1,12 @@
 """Array annotations that hold: jaxtyping's, of every module of unifmir imported after this one.
 
-beartype checks type, dtype and shape of each call in the tests' own process. Other annotations are
-mypy's business; names that a module imports for annotations alone are found here.
+beartype checks type, dtype and shape in the tests' own process, of each call whose arrays are
+unlike those of the calls before: a check takes 0.65 ms, and most calls of a test are alike.
+Other annotations are mypy's business; names that a module imports for annotations alone are found
+here.
 """
 
+import functools
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -69,9 +72,42 @@ def checked(function: Callable[..., Any], names: dict[str, Any]) -> Callable[...
     if not arrays:
         return function
     before, function.__annotations__ = function.__annotations__, arrays
-    wrapped: Callable[..., Any] = jaxtyping.jaxtyped(function, typechecker=beartype)
-    function.__annotations__ = wrapped.__annotations__ = before
-    return wrapped
+    given: list[Any] = []  # a result to be checked, of a call that was made already
+
+    @functools.wraps(function)
+    def made(*args: Any, **options: Any) -> Any:
+        return given.pop() if given else function(*args, **options)
+
+    checking: Callable[..., Any] = jaxtyping.jaxtyped(made, typechecker=beartype)
+    function.__annotations__ = before
+    passed: dict[object, set[object]] = {}
+
+    @functools.wraps(function)
+    def called(*args: Any, **options: Any) -> Any:
+        key = _facts((args, options))
+        if key not in passed:
+            result = checking(*args, **options)
+            passed[key] = {_facts(result)}
+            return result
+        result = function(*args, **options)
+        if _facts(result) not in passed[key]:
+            given.append(result)
+            checking(*args, **options)
+            passed[key].add(_facts(result))
+        return result
+
+    return called
+
+
+def _facts(value: Any) -> object:
+    """All of a value that its annotation and the sizes in it can depend on."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return type(value), value.dtype, tuple(value.shape)
+    if isinstance(value, tuple | list):
+        return type(value), tuple(_facts(part) for part in value)
+    if isinstance(value, dict):
+        return dict, tuple((name, _facts(part)) for name, part in value.items())
+    return value if value is None or isinstance(value, int | str) else type(value)
 
 
 def _evaluated(hint: Any, names: dict[str, Any]) -> Any:

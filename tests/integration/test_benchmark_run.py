@@ -46,6 +46,7 @@ def sr(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_peaks")
 @pytest.mark.parametrize(
     "tasks",
@@ -230,6 +231,7 @@ def test_rows_taken_beside_a_busy_process_are_marked_and_not_ranked(sr, tmp_path
         assert "the busiest was" in told
 
 
+@pytest.mark.slow
 def test_quick_results_say_so_have_the_machines_peaks_and_are_kept(sr, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "QUICK_PEAK_S", 0.01)  # seconds a peak
     plan, out = replace(plan_of(sr), quick=True), tmp_path / "results.json"

@@ -232,6 +232,7 @@ def first_weight(path: Path) -> torch.Tensor:
     return load_safetensors(path)["conv_first.weight"]
 
 
+@pytest.mark.slow
 def test_a_set_of_weights_is_chosen_wherever_a_checkpoint_goes(two_sets, tmp_path, monkeypatch):
     monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
     both = torch.load(two_sets, weights_only=True)

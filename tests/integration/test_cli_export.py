@@ -122,6 +122,7 @@ def test_fp16_gives_a_portable_and_a_computing_onnx_file(multitask_file, tmp_pat
     assert report["precision_plan"]["precision"] == "fp16"
 
 
+@pytest.mark.slow
 def test_calibration_images_are_read_and_wrong_ones_refused(multitask_file, tmp_path):
     good, bad = tmp_path / "good.tif", tmp_path / "bad.tif"
     tifffile.imwrite(good, np.random.default_rng(0).integers(0, 4000, (96, 96), dtype=np.uint16))
@@ -165,6 +166,7 @@ def test_verify_names_the_missing_parent(done, tmp_path):
     assert run("verify", artifact, "--parent", tmp_path / "elsewhere.safetensors").exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_python_verbs_chain(multitask_file, tmp_path):
     model = unifmir.load(multitask_file)
     assert model.kind == "multitask"

@@ -186,6 +186,7 @@ def test_a_source_that_is_no_image_leaves_nothing(tmp_path, model):
     assert {path.name for path in tmp_path.iterdir()} == {"broken.tif", "model"}
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_the_one_that_was_verified_is_told_with_both_hashes(image, model):
     folder = model.parent
     (artifact,) = unifmir.export(unifmir.load(model), folder, formats=("onnx",))

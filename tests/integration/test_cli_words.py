@@ -120,6 +120,7 @@ def test_the_table_of_results_names_the_axes_once(tiny_single, tmp_path):
     assert "t x c" not in done.stdout
 
 
+@pytest.mark.slow
 def test_restoring_imports_neither_compilers_nor_linters(tiny_single, tmp_path):
     save(tiny_single("sr"), tmp_path / "tiny.safetensors")
     tifffile.imwrite(tmp_path / "a.tif", np.arange(24 * 20, dtype=np.uint16).reshape(24, 20))

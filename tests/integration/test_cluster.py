@@ -265,6 +265,7 @@ def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
     assert sorted(calls) == sorted([*range(done.tiles)] * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("instead", "error", "told"),
     [
@@ -291,6 +292,7 @@ def refusing_one(work, index):
     return restored(work, index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", few_quick(["zarr", "tiff"], ["tiff"]))
 def test_one_image_that_fails_leaves_the_others_and_nothing_of_itself(
     threads, folder, choice, monkeypatch, kind
@@ -331,6 +333,7 @@ def test_a_scheduler_without_workers_or_answer_is_told(choice, folder, monkeypat
             next(run)
 
 
+@pytest.mark.slow
 def test_the_command_gives_its_files_to_a_scheduler(threads, folder, choice):
     command = ["restore", str(folder), "--model", str(choice.model), "--tile", str(TILE)]
     options = ["--device", "cpu", "--threads", "1", "--scheduler", threads]

@@ -80,6 +80,7 @@ def test_a_torchscript_file_of_a_plain_network_asks_for_no_gradient(task, tmp_pa
     assert [parameter.requires_grad for parameter in tiny.parameters()] == asking
 
 
+@pytest.mark.slow
 def test_a_package_takes_every_size_from_the_minimum_on(tmp_path):
     made = untested_package(inputs("sr", tmp_path / "in"), tmp_path / "sr.zip")
     package = read_package(made.path)

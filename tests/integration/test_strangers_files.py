@@ -68,12 +68,14 @@ def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.jit, "load", run_it)
 
 
+@pytest.mark.slow
 def test_what_was_written_here_is_run(written):
     report = unifmir.verify(written.path)
     assert report.passed
     assert not report.weights_only
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere", "never_run")
 def test_a_strangers_program_is_verified_by_its_weights(written):
     verified = run("verify", written.path, "--json")
@@ -110,12 +112,14 @@ def test_weights_that_are_not_the_parents_do_not_pass(written, tmp_path):
     assert all(case.failures for case in report.results)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_a_file_that_is_trusted_is_run(written):
     given = run("verify", written.path, "--trust", written.sha256, "--json")
     assert json.loads(given.stdout)["weights_only"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_trusting_says_what_is_trusted(written, tmp_path):
     trusted = run("trust", written.path, "--json")
@@ -149,6 +153,7 @@ def relabelled(graph: Path, key: str, change: Callable[[str], str]) -> None:
     graph.write_bytes(model.SerializeToString())
 
 
+@pytest.mark.slow
 def test_a_graph_that_says_it_is_another_network_does_not_pass(graph):
     def other_window(text: str) -> str:
         config = json.loads(text)

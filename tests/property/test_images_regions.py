@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.quick_rows import few_quick
 from unifmir.images import AXES, Channel, ImageInfo, create_sink, open_source, whole_region
 
 SIZES = st.one_of(st.none(), st.floats(1e-3, 1e3))
@@ -51,7 +52,7 @@ def partitions(draw: st.DrawFn) -> tuple[Any, str, list[Any]]:
     return shape, axes, draw(st.permutations(list(product(*cuts))))
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.zarr"])
+@pytest.mark.parametrize("name", few_quick(["a.tif", "a.ome.tif", "a.zarr"], ["a.ome.tif"]))
 @settings(max_examples=25, deadline=None)
 @given(
     parts=partitions(),

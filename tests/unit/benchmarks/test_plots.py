@@ -212,6 +212,7 @@ def test_plots_without_data_are_skipped_with_the_reason(tmp_path):
     assert "peak was not measured" in figures(results(row(), peaks=()))[1]["roofline"]
 
 
+@pytest.mark.slow
 def test_files_have_the_size_of_the_figure_and_are_the_same_each_time(tmp_path):
     result = results(rated("a$b$", 10, 28), rated("_c", 20, 29))
     wanted = figures(result, plots=["quality"])[0]["quality-image"]
@@ -230,6 +231,7 @@ def test_files_have_the_size_of_the_figure_and_are_the_same_each_time(tmp_path):
     assert b"~_c" in svg
 
 
+@pytest.mark.slow
 def test_values_that_are_no_numbers_do_not_stop_a_plot(tmp_path: Path):
     odd = rated(
         "odd", 10, math.nan, counts={"flops": 0, "traffic_bytes": None, "parameters": math.nan}

@@ -237,6 +237,7 @@ def test_a_comparison_reads_as_a_table_with_a_verdict():
     assert comparison_text(compare(before, after)) == TEXT
 
 
+@pytest.mark.slow
 def test_a_comparison_is_json():
     comparison = compare(realistic(), realistic(seed=5))
     document = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))

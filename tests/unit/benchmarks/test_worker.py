@@ -72,6 +72,7 @@ def test_the_commands_in_their_order(opened, tmp_path):
     assert np.load(tmp_path / "output.npy").shape == (1, 1, 32, 32)
 
 
+@pytest.mark.slow
 def test_an_error_is_an_answer_and_the_worker_goes_on(opened, tmp_path):
     missing = {**opened, "source": ModelSpec(tmp_path / "none.safetensors").to_dict()}
     with WorkerProcess(tmp_path / "worker", 1) as worker:

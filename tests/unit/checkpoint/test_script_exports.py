@@ -13,6 +13,7 @@ from unifmir.export.formats.torchscript import narrow_storage
 from unifmir.precision.variants import DTYPES
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit itself is deprecated
 @pytest.mark.parametrize("precision", few_quick(("fp32", "fp16", "bf16"), {"fp16"}))
 def test_an_export_of_our_own_is_a_checkpoint_of_the_weights_it_stores(

@@ -79,6 +79,7 @@ def test_each_operation_belongs_to_the_module_that_ran_it(tiny_single):
     assert by_module[f"{attention}.qkv"] == 3 * pixels * width**2
 
 
+@pytest.mark.slow
 def test_a_network_of_any_size_costs_no_memory_and_is_left_alone():
     network = meta_network(FULL.single("projection"))
     # 10^6 x 10^6 pixels: no value of it could be held.

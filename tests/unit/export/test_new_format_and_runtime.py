@@ -44,6 +44,7 @@ def changed_sessions(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
     monkeypatch.setattr(ToyRuntime, "open", open_changed)
 
 
+@pytest.mark.slow
 def test_a_new_format_is_exported_verified_and_restored_by_its_runtime(
     tiny_single, tmp_path, monkeypatch
 ):
@@ -61,6 +62,7 @@ def test_a_new_format_is_exported_verified_and_restored_by_its_runtime(
     np.testing.assert_array_equal(predictor.run(x), expected)
 
 
+@pytest.mark.slow
 def test_what_is_verified_is_the_runtime_that_restores(tiny_single, tmp_path, monkeypatch):
     changed_sessions(monkeypatch, lambda restored: restored * np.float32(1.01))
     with pytest.raises(ExportError, match="not the same picture"):
@@ -68,6 +70,7 @@ def test_what_is_verified_is_the_runtime_that_restores(tiny_single, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_row_says_how_its_library_tells_that_memory_is_short(
     tiny_single, tmp_path, monkeypatch
 ):

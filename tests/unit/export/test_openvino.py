@@ -82,6 +82,7 @@ def opened(path, threads=1):
     return runner.OPENVINO.open(path, device="cpu", threads=threads)
 
 
+@pytest.mark.slow
 def test_fp32_weights_stay_fp32_and_fp16_is_half(network, files):
     parameters = sum(p.numel() for p in network.parameters())
     sizes = {}
@@ -115,6 +116,7 @@ def test_an_image_is_continued_by_reflection_at_a_fixed_size(form, sides, files,
     assert not FP32.failures(compare(expected, opened(files[form, "fp32"]).run(image)))
 
 
+@pytest.mark.slow
 def test_sizes_are_compiled_once_and_few_are_kept(files, monkeypatch):
     session = opened(files["openvino", "fp32"])
     compiled = []

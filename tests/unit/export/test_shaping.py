@@ -90,6 +90,7 @@ def test_a_module_is_itself_again_afterwards_also_after_an_error(network):
     assert [list(kept) for kept in after] == [list(kept) for kept in before]
 
 
+@pytest.mark.slow
 def test_the_graph_does_the_work_that_the_dispatcher_counts(network, exported):
     shape = (2, 1, 21, 40)
     found = count_onnx(exported, shape)

@@ -250,6 +250,7 @@ def test_a_header_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
         read_image(path, "yx")
 
 
+@pytest.mark.slow
 def test_large_pngs_are_read_without_a_warning(tmp_path: Path) -> None:
     # 9600 x 9600 is beyond Pillow's 89 million pixels, and blank: the highest compression.
     Pillow.fromarray(np.zeros((9600, 9600), np.uint8)).save(tmp_path / "slide.png")

@@ -192,6 +192,7 @@ def test_bf16_needs_no_islands_for_range(outgrowing):
     assert {plan.ranges.row(name).kind for name in plan.islands} == {"LayerNorm"}
 
 
+@pytest.mark.slow
 def test_bf16_lacks_the_bits_for_a_strict_bar_and_says_by_how_much(sr):
     strict = replace(LOW_PRECISION, psnr_db=80.0)
     plan = plan_precision(sr, "bf16", [task_input("sr")], tolerance=strict)
@@ -206,6 +207,7 @@ def test_bf16_lacks_the_bits_for_a_strict_bar_and_says_by_how_much(sr):
     assert plan.steps[-1].psnr_db is None
 
 
+@pytest.mark.slow
 def test_a_plan_for_storing_alone_needs_no_islands_for_computing(sr):
     x, loose = task_input("sr"), Tolerance("loose", "for a preview", psnr_db=30.0)
     figures = plan_precision(sr, "bf16", [x], tolerance=loose)

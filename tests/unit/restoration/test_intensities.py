@@ -106,7 +106,6 @@ def test_percentile_is_what_the_official_inference_gives(task):
         [
             ("sr", {}, "local"),
             ("denoise", {}, "matched"),
-            ("isotropic", {}, "matched"),
             ("sr", {"correct_sampling": True}, "matched"),
         ],
     ),
@@ -135,6 +134,7 @@ def test_a_tile_says_all_that_it_reads(large):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_a_large_image_writes_the_same_bytes(large, tmp_path, monkeypatch):
     image, predictor = picture((1, 150, 160)), predictor_of(small("denoise"))
 
@@ -197,7 +197,9 @@ def test_low_frequencies_are_those_of_a_gaussian_with_mirrored_edges(size):
     np.testing.assert_allclose(found, expected[slices(box)], atol=1e-6)
 
 
-@pytest.mark.parametrize(("task", "known"), [("sr", {}), ("isotropic", {"z_factor": 2.5})])
+@pytest.mark.parametrize(
+    ("task", "known"), few_quick([("sr", {}), ("isotropic", {"z_factor": 2.5})], [("sr", {})])
+)
 def test_rows_brought_back_in_bands_are_those_of_the_whole(large, task, known, monkeypatch):
     image, predictor = picture(SHAPES[task]), predictor_of(small(task))
     options = options_for(task, intensity="local", **known)

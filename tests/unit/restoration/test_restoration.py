@@ -59,7 +59,7 @@ def test_a_restored_image_is_what_the_image_interface_gives(task, interface):
 
 
 @pytest.mark.parametrize("interface", ["network", "image"])
-@pytest.mark.parametrize("task", ["denoise", "isotropic"])
+@pytest.mark.parametrize("task", few_quick(["denoise", "isotropic"], ["isotropic"]))
 def test_stacks_in_tiles_are_the_same_by_both_interfaces(task, interface):
     network, image = small(task), picture((12, 60, 30) if task == "isotropic" else (7, 70, 66))
     whole = by_image_interface(network, image)
@@ -215,6 +215,7 @@ def test_a_light_field_by_a_file_is_restored_whole_or_refused():
         restore_officially(image, predictor, options=Options(tile=72))
 
 
+@pytest.mark.slow
 def test_tiles_of_a_network_with_sums_over_the_tile_pass_into_each_other():
     network, image = small("projection"), picture((4, 200, 190))
     predictor = predictor_of(network)
@@ -230,6 +231,7 @@ def test_tiles_of_a_network_with_sums_over_the_tile_pass_into_each_other():
     assert steps[plan.tile_shape[3] - 1] < 0.01
 
 
+@pytest.mark.slow
 def test_what_neighbours_share_is_computed_once():
     network, image = small("projection"), picture((4, 200, 190))
     predictor = predictor_of(network)
@@ -296,6 +298,7 @@ def test_out_of_memory_halves_batch_and_tile_and_goes_on(task):
     assert sum(asked > memory for asked in limited.asked) == summary.splits
 
 
+@pytest.mark.slow
 def test_windows_that_blend_are_made_smaller_all_together():
     image = picture((4, 300, 190))
     limited = Limited("projection", 45_000)

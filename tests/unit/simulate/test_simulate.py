@@ -136,6 +136,7 @@ class TestLightField:
         assert np.diff(rows_seen).mean() == pytest.approx(6 / 11, rel=0.05)
         assert (np.diff(rows_seen) > 0.3).all()
 
+    @pytest.mark.slow
     def test_refocusing_finds_the_plane_of_a_point(self) -> None:
         volume = np.zeros((31, 121, 121), dtype=np.float32)
         volume[25, 55:66, 60] = 1

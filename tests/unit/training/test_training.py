@@ -158,6 +158,7 @@ class TestTraining:
         with pytest.raises(CheckpointError, match="not a training state"):
             training(tiny_config, pools).resume(tmp_path / "state.pt")
 
+    @pytest.mark.slow
     def test_the_loss_falls(self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]) -> None:
         torch.manual_seed(5)
         run = Training(build(tiny_config), pools, RECIPES, Schedule(5e-3, 60), 0, ("sr",))
@@ -338,6 +339,7 @@ class TestEvaluation:
         assert [*rounded] == [*METRICS, "mean_error"]
         assert all(rounded.keys() == score.keys() for score in found.baselines.values())
 
+    @pytest.mark.slow
     def test_refocusing_beats_the_central_view(self) -> None:
         scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
         found = refocused(scene)

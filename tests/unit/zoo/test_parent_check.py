@@ -58,6 +58,7 @@ def higher_than(graph: Path, rows: int) -> None:
     graph.write_bytes(model.SerializeToString())
 
 
+@pytest.mark.slow
 def test_a_file_of_its_parent_restores(elsewhere, written, monkeypatch):
     image = picture((70, 60))
     restored = unifmir.restore(image, elsewhere, options=TILES)
@@ -66,6 +67,7 @@ def test_a_file_of_its_parent_restores(elsewhere, written, monkeypatch):
     np.testing.assert_array_equal(restored, expected)
 
 
+@pytest.mark.slow
 def test_another_picture_at_the_size_of_a_tile_is_refused(elsewhere, tmp_path):
     higher_than(elsewhere, 40)
     small = unifmir.restore(picture((40, 40)), elsewhere)

@@ -80,6 +80,7 @@ def exchange(package: Package, name: str, content: bytes) -> None:
     visit(package.rdf)
 
 
+@pytest.mark.slow
 def test_a_package_as_it_was_exported_has_none(package, network, lineage):
     assert found(package, network, lineage) == []
 
@@ -234,6 +235,7 @@ LIES: dict[Change, str] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     few_quick(
@@ -258,6 +260,7 @@ def test_a_package_that_was_altered_is_found(change: Change, told: str, package,
     assert [problem for problem in problems if told in problem], problems
 
 
+@pytest.mark.slow
 def test_verifying_looks_at_the_whole_package(package, network, written, tmp_path):
     assert unifmir.verify(written).passed
     other_torchscript(package)

@@ -111,6 +111,7 @@ def export(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", few_quick(["10.12.0.36", "11.4.0.106"], ["11.4.0.106"]))
 def test_an_fp16_engine_is_built_verified_and_published_on_every_version(
     installed, card, export, version
@@ -151,6 +152,7 @@ def test_a_loaded_engine_gives_the_picture(path):
         loaded.run(np.zeros((3, 1, 17, 20), np.float32))
 
 
+@pytest.mark.slow
 def test_another_picture_is_not_published(installed, card, export, tmp_path):
     installed(gain=1.01)
     with pytest.raises(ExportError, match="not the same picture"):
@@ -158,6 +160,7 @@ def test_another_picture_is_not_published(installed, card, export, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_fp16_is_not_published_as_one(installed, card, export, tmp_path):
     installed(inspector=lambda kinds: ["FLOAT"] * len(kinds))
     with pytest.raises(ExportError, match="0% of the engine's layers with products compute in"):
@@ -165,6 +168,7 @@ def test_an_engine_that_is_not_fp16_is_not_published_as_one(installed, card, exp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_engine_that_the_inspector_says_nothing_of_is_not_called_fp16(installed, card, export):
     installed(inspector=lambda _: [])
     with pytest.raises(ExportError, match="cannot be certified"):
@@ -323,6 +327,7 @@ def test_a_passport_says_where_and_from_what(path):
     assert data["options"]["tf32"] is False
 
 
+@pytest.mark.slow
 def test_a_benchmark_keeps_the_passport_beside_the_engine_it_makes(
     installed, card, tiny_single, tmp_path
 ):
