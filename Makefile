@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel
+.PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -70,3 +70,6 @@ tables: $(READY)  ## Write the tables of the README from the result files
 wheel: $(READY)  ## Build the wheel in dist/
 	rm -rf build  # setuptools would pack files left there by an earlier build
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+release: $(READY)  ## Make what a release consists of in dist/ (DRAFT=1: although things are missing)
+	$(BIN)/python -m tests.packaging.release $(if $(DRAFT),--draft)
