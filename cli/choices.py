@@ -12,11 +12,13 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.precision.element_types import ELEMENT_TYPES, PRECISIONS
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Workloads
+from unifmir.zoo.publish.destinations import DESTINATIONS
 
 TaskChoice = StrEnum("TaskChoice", {name: name for name in TASKS})  # type: ignore[misc]  # as above
 FormatChoice = StrEnum("FormatChoice", {name: name for name in FORMATS})  # type: ignore[misc]  # as above
 RuntimeChoice = StrEnum("RuntimeChoice", {name: name for name in RUNTIMES})  # type: ignore[misc]  # as above
 PrecisionChoice = StrEnum("PrecisionChoice", {name: name for name in PRECISIONS})  # type: ignore[misc]  # as above
+DestinationChoice = StrEnum("DestinationChoice", {name: name for name in DESTINATIONS})  # type: ignore[misc]  # as above
 ElementTypeChoice = StrEnum("ElementTypeChoice", {name: name for name in ELEMENT_TYPES})  # type: ignore[misc]  # as above
 WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields(Workloads)})  # type: ignore[misc]  # as above
 ViewChoice = StrEnum("ViewChoice", {name: name for name in ("latency", "cost", "quality")})  # type: ignore[misc]  # as above

@@ -14,6 +14,7 @@ from unifmir.cli.evaluate import evaluate
 from unifmir.cli.export import export
 from unifmir.cli.inspect import inspect
 from unifmir.cli.prune import prune
+from unifmir.cli.publish import publish
 from unifmir.cli.restore import restore
 from unifmir.cli.train import train
 from unifmir.cli.trust import trust
@@ -61,7 +62,18 @@ def root(
     ctx.with_resource(output.logging_on_stderr(verbose))
 
 
-for command in (restore, inspect, prune, export, verify, trust, train, evaluate, doctor):
+for command in (
+    restore,
+    inspect,
+    prune,
+    export,
+    verify,
+    publish,
+    trust,
+    train,
+    evaluate,
+    doctor,
+):
     app.command(command.__name__, cls=Command)(command)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")

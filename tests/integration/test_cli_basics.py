@@ -31,6 +31,7 @@ COMMANDS = (
     "prune",
     "export",
     "verify",
+    "publish",
     "train",
     "evaluate",
     "doctor",

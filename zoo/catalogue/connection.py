@@ -6,14 +6,14 @@ sends a byte now and then.
 """
 
 import contextlib
+import io
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -25,9 +25,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from unifmir.errors import ZooError
 from unifmir.shown_text import without_secrets
+from unifmir.zoo.catalogue.connection_errors import (
+    CONNECT_S,
+    Interrupted,
+    is_timeout,
+    raise_told,
+)
 from unifmir.zoo.catalogue.web_address import checked_address, is_inner, names_inner
 
-TIMEOUT_S = (10.0, 20.0)
+TIMEOUT_S = (CONNECT_S, 20.0)
 """Limits for connecting, and of each wait."""
 PIECE_BYTES = 1 << 16
 PIECE_S = 20.0
@@ -47,10 +53,6 @@ class _WithoutSecrets(logging.Filter):
 
 
 logging.getLogger("urllib3.connectionpool").addFilter(_WithoutSecrets())
-
-
-class Interrupted(Exception):  # noqa: N818 - no error: another attempt follows
-    """The transfer ended early in a way that another attempt may cure."""
 
 
 class Answer:
@@ -130,10 +132,53 @@ def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -
         raise ZooError(f"{url} sends us on more than {MAX_REDIRECTS} times: refused")
 
 
+@contextmanager
+def exchange(
+    method: str, url: str, headers: dict[str, str], body: bytes, *, wait_s: float
+) -> Iterator[Answer]:
+    """Send a server something: it is followed nowhere, and whatever it answers is the answer.
+
+    Parameters
+    ----------
+    method : str
+    url : str
+        https, or http on this machine.
+    headers : dict of str
+    body : bytes
+    wait_s : float
+        Time that a piece of the body may take, or the beginning of the answer.
+
+    Raises
+    ------
+    Interrupted
+        The server cannot be reached, is too slow, or the connection was cut: what was sent may
+        have arrived.
+    ZooError
+        The address is refused, or its certificate is.
+    """
+    with _Line(LONGEST_S, wait_s=wait_s) as line:
+        line.direct(url, url)
+        with line.told(url):
+            response = line.session.request(
+                method,
+                _without_user(url),
+                headers={"Accept-Encoding": "identity", **headers},
+                data=_Body(body, line) if body else b"",
+                stream=True,
+                timeout=(TIMEOUT_S[0], wait_s),
+                allow_redirects=False,
+                auth=_auth(url, url),
+            )
+        with response:
+            line.extend()
+            yield Answer(url, response, line)
+
+
 class _Line(contextlib.AbstractContextManager["_Line"]):
     """The connections of one request, and the watchman that ends them when they are late."""
 
-    def __init__(self, longest_s: float) -> None:
+    def __init__(self, longest_s: float, *, wait_s: float | None = None) -> None:
+        self._wait_s = wait_s
         self.session = requests.Session()
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, _Adapter(self))
@@ -141,7 +186,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         self._origin = self._place = ""
         self._origin_is_inner: bool | None = None
         self._end = time.monotonic() + longest_s
-        self._due = min(self._end, time.monotonic() + TIMEOUT_S[0] + PIECE_S)
+        self._due = min(self._end, time.monotonic() + TIMEOUT_S[0] + (wait_s or PIECE_S))
         self._refusal: ZooError | None = None
         self._is_late = False
         self._is_over = threading.Event()
@@ -161,7 +206,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
 
     def extend(self) -> None:
         """Give the server time for the next piece."""
-        self._due = min(self._end, time.monotonic() + PIECE_S)
+        self._due = min(self._end, time.monotonic() + (self._wait_s or PIECE_S))
 
     def open(self, connect: Callable[[], socket.socket], host: str | None) -> socket.socket:
         """Open a connection and watch over it.
@@ -213,12 +258,14 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         ) as error:
             if self._refusal is not None:
                 raise self._refusal from None
-            if self._is_late or _is_timeout(error):
+            if self._is_late or is_timeout(error):
+                if self._wait_s is not None:  # of an exchange, which may be tried again
+                    raise Interrupted(f"the server did not answer in {self._wait_s:g} s") from None
                 raise ZooError(
                     f"{url}: the server is too slow: expected {PIECE_BYTES} bytes within "
                     f"{PIECE_S:g} s; try again later"
                 ) from None
-            _raise_told(url, error)
+            raise_told(url, error)
 
     def _watch(self) -> None:
         while not self._is_over.wait(min(0.2, PIECE_S / 4)):
@@ -227,6 +274,18 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
                 for held in self._sockets:
                     with contextlib.suppress(OSError):
                         held.shutdown(socket.SHUT_RDWR)
+
+
+class _Body(io.BytesIO):
+    """What is sent, in pieces that the watchman counts."""
+
+    def __init__(self, content: bytes, line: _Line) -> None:
+        super().__init__(content)
+        self._line = line
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._line.extend()
+        return super().read(size)
 
 
 class _Adapter(HTTPAdapter):
@@ -304,51 +363,3 @@ def _check_status(url: str, response: requests.Response) -> None:
         raise ZooError(
             f"{url}: the server sent it compressed ({encoding[:40]}), though it was asked not to"
         )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was made from: the libraries wrap one another's."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or one in found:
-            continue
-        found.append(one)
-        waiting += [one.__cause__, one.__context__]
-        waiting += [part for part in (*one.args, getattr(one, "reason", None)) if _is_error(part)]
-    return iter(found)
-
-
-def _is_error(value: object) -> bool:
-    return isinstance(value, BaseException)
-
-
-def _is_timeout(error: BaseException) -> bool:
-    return any(
-        isinstance(one, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError)
-        for one in _causes(error)
-    )
-
-
-def _raise_told(url: str, error: Exception) -> NoReturn:
-    """Say what happened in words that a person can act on."""
-    for one in _causes(error):
-        if isinstance(one, ssl.SSLCertVerificationError):
-            raise ZooError(
-                f"{url}: the server's certificate is refused ({one.verify_message}): it may be "
-                "another server. Where your network has an authority of its own, name its file in "
-                "the environment variable REQUESTS_CA_BUNDLE"
-            ) from None
-    if isinstance(error, requests.exceptions.ProxyError):
-        raise Interrupted("the proxy cannot be reached; is HTTPS_PROXY right?") from None
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        raise ZooError(
-            f"{url}: the server does not answer within {TIMEOUT_S[0]:g} s; is there a network?"
-        ) from None
-    if isinstance(error, requests.ConnectionError | requests.Timeout):
-        # The exception's text is a chain of objects; the host is what a person can act on.
-        raise Interrupted("the server cannot be reached; is there a network?") from None
-    if isinstance(error, requests.RequestException | ValueError):
-        raise ZooError(f"{url} cannot be asked for: {str(error)[:200]}") from None
-    raise Interrupted("the connection was cut") from None

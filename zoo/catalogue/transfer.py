@@ -117,7 +117,7 @@ def download(
     job = _Job(url, folder / _PARTIAL, most, size_bytes, checksum is not None, progress)
     try:
         if not _is_complete(job):
-            _again_if_interrupted(url, lambda: _transfer(job))
+            again_if_interrupted(url, lambda: _transfer(job))
     except Interrupted as interruption:
         have = job.partial.stat().st_size if job.partial.exists() else 0
         raise ZooError(
@@ -138,11 +138,23 @@ def get_json(url: str) -> Any:
         If it cannot be had, or is something else.
     """
     try:
-        return _again_if_interrupted(url, lambda: _json_once(url))
+        return again_if_interrupted(url, lambda: _json_once(url))
     except Interrupted as interruption:
         raise ZooError(
             f"{url}: {interruption}, {ATTEMPTS} times; try again later"
         ) from interruption
+
+
+def again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
+    """Try until an attempt is not interrupted; the last one's interruption is raised."""
+    for number in range(1, ATTEMPTS):
+        try:
+            return attempt()
+        except Interrupted as interruption:
+            shown = without_secrets(url)
+            logger.info("%s: %s, attempt %d of %d", shown, interruption, number, ATTEMPTS)
+        time.sleep(BACKOFF_S * 2 ** (number - 1))
+    return attempt()
 
 
 @contextmanager
@@ -156,18 +168,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     with directories.changing(folder / _PARTIAL, directories.CACHE_VARIABLE):
         yield
-
-
-def _again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:
-    """Try until an attempt is not interrupted; the last one's interruption is raised."""
-    for number in range(1, ATTEMPTS):
-        try:
-            return attempt()
-        except Interrupted as interruption:
-            shown = without_secrets(url)
-            logger.info("%s: %s, attempt %d of %d", shown, interruption, number, ATTEMPTS)
-        time.sleep(BACKOFF_S * 2 ** (number - 1))
-    return attempt()
 
 
 def _is_complete(job: _Job) -> bool:

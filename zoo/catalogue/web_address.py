@@ -15,20 +15,25 @@ ZENODO_URL = "https://zenodo.org"
 
 
 def zenodo_address() -> str:
-    """Address of Zenodo, or of its mirror where the user names one.
+    """Address of Zenodo, or of its mirror where the user names one, as `server_address`."""
+    return server_address(ZENODO_VARIABLE, ZENODO_URL)
+
+
+def server_address(variable: str, usual: str) -> str:
+    """Address of a server: the usual one, or what an environment variable names.
 
     Raises
     ------
     ZooError
-        What the environment variable holds is no address that files are got from.
+        What the environment variable holds is no address that servers are asked at.
     """
-    named = os.environ.get(ZENODO_VARIABLE)
+    named = os.environ.get(variable)
     if not named:
-        return ZENODO_URL
+        return usual
     try:
         checked_address(named)
     except ZooError as error:
-        raise ZooError(f"the environment variable {ZENODO_VARIABLE}: {error}") from None
+        raise ZooError(f"the environment variable {variable}: {error}") from None
     return named.rstrip("/")
 
 

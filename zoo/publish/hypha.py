@@ -1,0 +1,150 @@
+"""The artifact manager of a Hypha server, as far as drafts need it.
+
+Hypha serves the functions of its services over plain HTTP, one POST each, beside the streaming
+connection of its own client: `<server>/<workspace>/services/<service>/<function>`. That is what is
+used here, with the connections that all of the zoo uses. The client, hypha-rpc 0.21, sets up the
+logging of the whole process on standard output when it is imported, and connects anew for ever
+where a server does not answer.
+
+What would publish (`commit`, or an edit that is not staged) cannot be said with this module.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unifmir.errors import ZooError
+from unifmir.zoo.publish.web_service import WebService
+
+MANAGER = "/public/services/artifact-manager"
+MOST_LISTED = 1000
+REVIEWING = ("rw", "rw+", "*")
+"""Codes of the collection's permissions that reviewers have."""
+_EVERYBODY = ("*", "@")
+
+
+class ArtifactManager:
+    """Drafts in one collection."""
+
+    def __init__(self, service: WebService) -> None:
+        self.service = service
+
+    def _ask(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        return self.service.ask("POST", f"{MANAGER}/{function}", arguments)
+
+    def read(self, artifact: str, *, stage: bool) -> dict[str, Any]:
+        """An artifact, or its draft."""
+        found = self._ask("read", read_arguments(artifact, stage=stage))
+        return _mapping(found, "read")
+
+    def create_draft(self, arguments: Mapping[str, Any]) -> str:
+        """Create a draft, asked once; its identifier.
+
+        Raises
+        ------
+        Interrupted
+            There may be one now or not.
+        """
+        if arguments.get("stage") is not True or arguments.get("overwrite") is not False:
+            raise ValueError("a draft is staged, and overwrites nothing")
+        found = self.service.ask_once("POST", f"{MANAGER}/create", arguments)
+        return _identifier(_mapping(found, "create"))
+
+    def drafts_with_key(self, collection: str, name: str, key: str) -> list[str]:
+        """Identifiers of the drafts of a name whose configuration holds a key."""
+        arguments = {
+            "parent_id": collection,
+            "filters": {"manifest": {"name": name}},
+            "stage": True,
+            "limit": MOST_LISTED,
+        }
+        listed = self._ask("list", arguments)
+        items = listed.get("items", []) if isinstance(listed, dict) else listed
+        if not isinstance(items, list):
+            raise ZooError("the server's list of drafts is no list")
+        found = [_identifier(_mapping(item, "list")) for item in items]
+        return [one for one in found if _key_of(self.read(one, stage=True)) == key]
+
+    def place_for(self, artifact: str, name: str, download_weight: int) -> str:
+        """Address that a file of a draft is sent to."""
+        return str(self._ask("put_file", put_arguments(artifact, name, download_weight)))
+
+    def place_of(self, artifact: str, name: str) -> str:
+        """Address that a file of a draft is read from."""
+        return str(self._ask("get_file", get_arguments(artifact, name)))
+
+    def sizes(self, artifact: str) -> dict[str, int | None]:
+        """Sizes of the files that a draft has, by name."""
+        listed = self._ask("list_files", list_arguments(artifact))
+        if not isinstance(listed, list):
+            raise ZooError("the server's list of files is no list")
+        files = (_mapping(item, "list_files") for item in listed)
+        return {
+            str(file.get("name")): size if isinstance(size := file.get("size"), int) else None
+            for file in files
+        }
+
+    def remove_file(self, artifact: str, name: str) -> None:
+        """Remove a file of a draft."""
+        self._ask("remove_file", {"artifact_id": artifact, "file_path": name})
+
+    def edit_draft(self, artifact: str, manifest: Mapping[str, Any]) -> None:
+        """Replace what a draft says of itself: it stays a draft."""
+        self._ask("edit", edit_arguments(artifact, manifest))
+
+
+def read_arguments(artifact: str, *, stage: bool) -> dict[str, Any]:
+    """Arguments of `read`, which counts as no view."""
+    return {"artifact_id": artifact, "silent": True, **({"stage": True} if stage else {})}
+
+
+def put_arguments(artifact: str, name: str, download_weight: int) -> dict[str, Any]:
+    """Arguments of `put_file`."""
+    return {"artifact_id": artifact, "file_path": name, "download_weight": download_weight}
+
+
+def get_arguments(artifact: str, name: str) -> dict[str, Any]:
+    """Arguments of `get_file` of a draft, which counts as no download."""
+    return {"artifact_id": artifact, "file_path": name, "silent": True, "stage": True}
+
+
+def list_arguments(artifact: str) -> dict[str, Any]:
+    """Arguments of `list_files` of a draft."""
+    return {"artifact_id": artifact, "stage": True, "limit": MOST_LISTED}
+
+
+def edit_arguments(artifact: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `edit`, always staged: without that it would publish."""
+    return {"artifact_id": artifact, "manifest": dict(manifest), "stage": True}
+
+
+def reviewers(collection: Mapping[str, Any]) -> list[str]:
+    """People and workspaces that may change all of a collection, and not everybody."""
+    config = collection.get("config")
+    permissions = config.get("permissions") if isinstance(config, dict) else None
+    if not isinstance(permissions, dict):
+        return []
+    return sorted(
+        str(who) for who, code in permissions.items() if code in REVIEWING and who not in _EVERYBODY
+    )
+
+
+def _key_of(artifact: Mapping[str, Any]) -> Any:
+    config = artifact.get("config")
+    return config.get("unifmir_submission") if isinstance(config, dict) else None
+
+
+def _identifier(artifact: Mapping[str, Any]) -> str:
+    """`workspace/alias` of an artifact."""
+    found = artifact.get("id")
+    if not isinstance(found, str) or not found or len(found) > 500 or not found.isprintable():
+        raise ZooError(f"the server named no artifact: {str(found)[:80]!r}")
+    workspace, alias = artifact.get("workspace"), artifact.get("alias")
+    if "/" not in found and isinstance(workspace, str) and isinstance(alias, str):
+        return f"{workspace}/{alias}"
+    return found
+
+
+def _mapping(found: Any, function: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ZooError(f"the server answered {function} with {str(found)[:80]!r}, no artifact")
+    return found
