@@ -277,7 +277,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
 
 
 class _Body(io.BytesIO):
-    """What is sent, in pieces that the watchman counts."""
+    """Body of a request, sent in pieces that the watchman counts."""
 
     def __init__(self, content: bytes, line: _Line) -> None:
         super().__init__(content)

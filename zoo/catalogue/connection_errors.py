@@ -1,4 +1,4 @@
-"""What goes wrong between us and a server: errors of the libraries, in words for people."""
+"""Errors of the network libraries, in words for people."""
 
 import ssl
 from collections.abc import Iterator

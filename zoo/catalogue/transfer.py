@@ -21,7 +21,8 @@ from unifmir.errors import ZooError
 from unifmir.plain_text_values import parse_json, read_json
 from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue import directories
-from unifmir.zoo.catalogue.connection import Answer, Interrupted, answer
+from unifmir.zoo.catalogue.connection import Answer, answer
+from unifmir.zoo.catalogue.connection_errors import Interrupted
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a place to publish at must do: plan without a network, send, tell, take back."""
+"""Places to publish at: each plans without a network, sends, tells, and takes back."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,12 +24,12 @@ class Call(JsonOutput):
     size_bytes: int = 0
     """Bytes of a file that is sent."""
     note: str = ""
-    """What decides it, where an answer does that is not known yet."""
+    """Remark for people, where an answer decides that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """What the user decides of an upload."""
+    """Decisions of the user on an upload."""
 
     sandbox: bool = False
     """Use the place for trials, where there is one."""

@@ -34,7 +34,7 @@ class Publication(JsonOutput):
     path: Path
     sha256: str
     rdf: dict[str, Any]
-    """Its description."""
+    """Description of the package."""
     files: tuple[PackageFile, ...]
     findings: tuple[LintFinding, ...]
     """Warnings of the lint: a package with errors is refused."""

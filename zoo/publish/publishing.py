@@ -29,7 +29,7 @@ PLAIN = SendOptions()
 
 @dataclass(frozen=True, slots=True)
 class DryRun(JsonOutput):
-    """What an upload would do."""
+    """Plan of an upload, of which nothing is done."""
 
     record: Path
     """File of the submission."""

@@ -46,13 +46,13 @@ class Submission(JsonValues):
     destination: Line
     server: Line
     place: Line
-    """Where on the server: a collection and a pattern of names, or a name."""
+    """Place on the server: a collection and a pattern of names, or a name."""
     package: FileName
     package_sha256: Sha256
     key: Annotated[str, Matching("[0-9a-f]{32}", "32 hexadecimal digits")]
     """Mark by which the server's record is found again if its answer was lost."""
     metadata: dict[str, Any]
-    """What the server is told of the package."""
+    """Metadata that the server is told of the package."""
     files: tuple[SubmittedFile, ...]
     dropped: tuple[Line, ...] = ()
     """Names in the metadata of an earlier version of the package that this one lacks."""
@@ -64,7 +64,7 @@ class Submission(JsonValues):
     test_run: Line = ""
     """Identifier of the server's test that was begun."""
     report: dict[str, Any] = field(default_factory=dict)
-    """What that test found."""
+    """Result of that test."""
     schema: Literal[1] = 1
 
     @property

@@ -21,6 +21,7 @@ ANSWER_S = 60.0
 """Time that a call, or a piece of an upload, may take."""
 MAX_ANSWER_BYTES = 8_000_000
 """Limit of an answer: a listing of a collection has about 1,000,000."""
+GO_ON = "What was done is recorded: run the same command again, and it goes on from there"
 _MOST_TOLD = 500
 """Characters of a server's own words that are told."""
 
@@ -124,6 +125,8 @@ class WebService:
             return again_if_interrupted(self.title, lambda: digest(place, headers))
         except Interrupted as interruption:
             raise self.unreachable(interruption) from None
+        except ZooError as error:  # an address that is good no more
+            raise ZooError(f"{error}. {GO_ON}") from error
 
     def checked_place(self, url: Any) -> str:
         """An address that the server named, if files are sent to such ones."""
@@ -136,10 +139,7 @@ class WebService:
 
     def unreachable(self, interruption: Interrupted) -> ZooError:
         """The error of a server that cannot be had."""
-        return ZooError(
-            f"{self.title} ({self.address}): {interruption}, {ATTEMPTS} times. What was done is "
-            "recorded: run the same command again, and it goes on from there"
-        )
+        return ZooError(f"{self.title} ({self.address}): {interruption}, {ATTEMPTS} times. {GO_ON}")
 
     def _key(self) -> dict[str, str]:
         return self._token.header() if self._token is not None else {}

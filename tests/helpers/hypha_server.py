@@ -1,0 +1,327 @@
+"""A Hypha server on this machine: artifact manager, signed storage, model runner, and their faults.
+
+It behaves as hypha 0.21 does over HTTP where `unifmir publish` asks it, and keeps what no client of
+ours may ever do: a commit, or an edit that is not staged, is an error of the test.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "eyJ0ZXN0Ijp0cnVlfQ.c2VjcmV0LWxvb3BiYWNr.aHlwaGE"
+COLLECTION = "bioimage-io/bioimage.io"
+PERMISSIONS = {"*": "r", "@": "r+", "ann": "rw+", "ben": "rw", "cleo": "*", "dora": "r"}
+ANIMALS = ("able-ant", "bold-bee", "calm-cat", "deep-dog")
+
+
+@dataclass
+class Fault:
+    """What goes wrong at one step, once or more often."""
+
+    step: str
+    """Function, or PUT and GET of the storage."""
+    kind: str
+    times: int = 1_000
+
+    def __str__(self) -> str:
+        return f"{self.step}-{self.kind}"
+
+
+KINDS = ("busy", "late", "cut", "dropped", "unsaid", "garbage")
+"""Faults that every step may have: 503; no answer; half an answer; the connection ended before
+anything was done, and after it was; something that is no JSON."""
+
+
+@dataclass
+class Hypha:
+    """What lies on the server, and what it was asked."""
+
+    url: str = ""
+    artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stored: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Function and arguments of every call, and `PUT` and `GET` with the file's name."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+    """What would have published."""
+    signatures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tests: dict[str, int] = field(default_factory=dict)
+    """Questions that were asked after each test run."""
+    result: dict[str, Any] = field(default_factory=lambda: {"status": "passed", "details": []})
+    names: Iterator[str] = field(default_factory=lambda: iter(ANIMALS))
+    token: str = TOKEN
+    victim: int = 0
+    """Process that the fault `kill` ends, after the step was done."""
+
+    def fault_at(self, step: str) -> str:
+        """Kind of the fault that happens at a step now; empty where none does."""
+        for fault in self.faults:
+            if fault.step == step and fault.times > 0:
+                fault.times -= 1
+                return fault.kind
+        return ""
+
+    def functions(self) -> list[str]:
+        """Functions that were asked, in order."""
+        return [name for name, _ in self.asked]
+
+    def signed(self, artifact: str, name: str, method: str) -> str:
+        """An address of the storage that is good for one file and method."""
+        signature = hashlib.sha256(f"{artifact}{name}{method}{len(self.signatures)}".encode())
+        key = signature.hexdigest()
+        self.signatures[key] = (method, name)
+        self.signatures[key + "/artifact"] = (artifact, "")
+        return f"{self.url}/s3/{artifact}/{name}?X-Amz-Signature={key}"
+
+    def files_of(self, artifact: str) -> dict[str, bytes]:
+        """Bytes of an artifact's files, by name."""
+        return {name: data for (owner, name), data in self.stored.items() if owner == artifact}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer
+    """An answer that is not 200."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status, self.detail = status, detail
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: "_Http"
+
+    def log_message(self, *_: object) -> None:
+        """Keep the tests' output clean."""
+
+    def do_POST(self) -> None:
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        service, function = parts[2], parts[3]
+        kind = self.hypha.fault_at(function)
+        if self.before(kind):
+            return
+        try:
+            status, answer = 200, self.call(service, function, json.loads(body))
+        except Refusal as refusal:
+            status, answer = refusal.status, {"success": False, "detail": refusal.detail}
+        self.answer(status, json.dumps(answer).encode(), kind)
+
+    def do_PUT(self) -> None:
+        kind = self.hypha.fault_at("PUT")
+        length = int(self.headers.get("Content-Length", 0))
+        if kind == "dropped":
+            self.rfile.read(length // 2)
+        else:
+            body = self.rfile.read(length)
+        if self.before(kind):
+            return
+        artifact, name = self.place("PUT")
+        self.hypha.asked.append(("PUT", {"name": name}))
+        if name and self.headers.get("Content-Type"):
+            self.answer(403, b"<Error>SignatureDoesNotMatch</Error>", "")
+            return
+        if not name:
+            self.answer(403, b"<Error>AccessDenied</Error>", "")
+            return
+        stored = {"other": body[::-1] + b"!", "short": body[: len(body) // 2]}.get(kind, body)
+        self.hypha.stored[artifact, name] = stored
+        etag = "0" * 32 if kind == "etag" else hashlib.md5(stored).hexdigest()
+        self.answer(200, b"", kind, {"ETag": f'"{etag}"'})
+
+    def do_GET(self) -> None:
+        kind = self.hypha.fault_at("GET")
+        if self.before(kind):
+            return
+        artifact, name = self.place("GET")
+        self.hypha.asked.append(("GET", {"name": name}))
+        data = self.hypha.stored.get((artifact, name))
+        if data is None:
+            self.answer(403, b"<Error>AccessDenied</Error>", "")
+            return
+        self.answer(200, b"?" + data[1:] if kind == "other" else data, kind)
+
+    @property
+    def hypha(self) -> Hypha:
+        return self.server.hypha
+
+    def place(self, method: str) -> tuple[str, str]:
+        """Artifact and file that the address is signed for."""
+        key = parse_qs(urlsplit(self.path).query).get("X-Amz-Signature", [""])[0]
+        signed, name = self.hypha.signatures.get(key, ("", ""))
+        if signed != method:
+            return "", ""
+        return self.hypha.signatures[f"{key}/artifact"][0], name
+
+    def before(self, kind: str) -> bool:
+        """Faults before anything is done; whether one happened."""
+        self.hypha.headers.append(dict(self.headers))
+        if kind == "busy":
+            self.answer(503, b'{"detail": "busy"}', "")
+        elif kind == "expired":
+            self.answer(401, f'{{"detail": "expired: {self.hypha.token}"}}'.encode(), "")
+        elif kind == "late":
+            self.server.waiting.wait(3.0)
+            self.close_connection = True
+        elif kind == "dropped":
+            self.close_connection = True
+        return kind in ("busy", "expired", "late", "dropped")
+
+    def answer(
+        self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
+        if kind == "kill":
+            os.kill(self.hypha.victim, signal.SIGKILL)
+        if kind in ("unsaid", "kill"):
+            self.close_connection = True
+            return
+        body = b"<html>not what you think" if kind == "garbage" else body
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) + (7 if kind == "cut" else 0)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body[: len(body) // 2] if kind == "cut" else body)
+        if kind == "cut":
+            self.close_connection = True
+
+    def call(self, service: str, function: str, arguments: dict[str, Any]) -> Any:
+        if self.headers.get("Content-Type") != "application/json":
+            raise Refusal(400, "RuntimeError: Invalid content-type")
+        if self.headers.get("Authorization") != f"Bearer {self.hypha.token}":
+            raise Refusal(401, "Signature verification failed.")
+        self.hypha.asked.append((function, arguments))
+        named = re.sub(r"\W", "_", f"{service}_{function}")
+        found = getattr(self, f"on_{named}", None)
+        if found is None:
+            raise Refusal(404, f"{function} not found.")
+        return found(arguments)
+
+    def artifact(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        found = self.hypha.artifacts.get(arguments["artifact_id"])
+        if found is None:
+            raise Refusal(404, f"KeyError: {arguments['artifact_id']} does not exist.")
+        return found
+
+    def draft(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        found = self.artifact(arguments)
+        if found["staging"] is None:
+            raise Refusal(400, "AssertionError: Artifact must be in staging mode.")
+        return found
+
+    def on_artifact_manager_read(self, arguments: dict[str, Any]) -> Any:
+        if arguments["artifact_id"] == COLLECTION:
+            return {"id": COLLECTION, "config": {"permissions": PERMISSIONS}, "versions": ["v0"]}
+        return self.artifact(arguments)
+
+    def on_artifact_manager_list(self, arguments: dict[str, Any]) -> Any:
+        name = arguments["filters"]["manifest"]["name"]
+        return [a for a in self.hypha.artifacts.values() if a["manifest"]["name"] == name]
+
+    def on_artifact_manager_create(self, arguments: dict[str, Any]) -> Any:
+        if arguments.get("stage") is not True:
+            self.hypha.forbidden.append("create without stage")
+        if arguments.get("overwrite"):
+            self.hypha.forbidden.append("create with overwrite")
+        taken = {one.rpartition("/")[2] for one in self.hypha.artifacts}
+        alias = next((name for name in self.hypha.names if name not in taken), None)
+        if alias is None:
+            raise Refusal(500, "RuntimeError: Could not generate a unique alias")
+        made = {
+            "id": f"bioimage-io/{alias}",
+            "alias": alias,
+            "workspace": "bioimage-io",
+            "manifest": arguments["manifest"],
+            "config": arguments["config"],
+            "staging": [{"_intent": "new_version"}],
+            "versions": [],
+        }
+        self.hypha.artifacts[made["id"]] = made
+        return made
+
+    def on_artifact_manager_put_file(self, arguments: dict[str, Any]) -> Any:
+        draft = self.draft(arguments)
+        return self.hypha.signed(draft["id"], arguments["file_path"], "PUT")
+
+    def on_artifact_manager_get_file(self, arguments: dict[str, Any]) -> Any:
+        draft = self.draft(arguments)
+        if (draft["id"], arguments["file_path"]) not in self.hypha.stored:
+            raise Refusal(500, "FileNotFoundError: it does not exist in the artifact.")
+        return self.hypha.signed(draft["id"], arguments["file_path"], "GET")
+
+    def on_artifact_manager_list_files(self, arguments: dict[str, Any]) -> Any:
+        files = self.hypha.files_of(self.draft(arguments)["id"])
+        return [{"name": n, "type": "file", "size": len(data)} for n, data in files.items()]
+
+    def on_artifact_manager_remove_file(self, arguments: dict[str, Any]) -> Any:
+        self.hypha.stored.pop((self.draft(arguments)["id"], arguments["file_path"]), None)
+
+    def on_artifact_manager_edit(self, arguments: dict[str, Any]) -> Any:
+        if arguments.get("stage") is not True:
+            self.hypha.forbidden.append("edit without stage")
+        draft = self.draft(arguments)
+        draft["manifest"] = arguments["manifest"]
+        return draft
+
+    def on_artifact_manager_commit(self, arguments: dict[str, Any]) -> Any:
+        self.hypha.forbidden.append("commit")
+        self.artifact(arguments)["staging"] = None
+
+    def on_model_runner_test(self, arguments: dict[str, Any]) -> Any:
+        if f"bioimage-io/{arguments['model_id']}" not in self.hypha.artifacts:
+            raise Refusal(404, "KeyError: no such model")
+        run = f"tj-{len(self.hypha.tests)}"
+        self.hypha.tests[run] = 0
+        return run
+
+    def on_model_runner_get_test_status(self, arguments: dict[str, Any]) -> Any:
+        run = arguments["test_run_id"]
+        if run not in self.hypha.tests:
+            raise Refusal(404, f"KeyError: {run}")
+        self.hypha.tests[run] += 1
+        done = self.hypha.tests[run] > 1
+        return {
+            "queue_position": 0 if done else 1,
+            "completed_at": time.time() if done else None,
+            "result": self.hypha.result if done else None,
+        }
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hypha = Hypha(f"http://127.0.0.1:{self.server_address[1]}")
+        self.waiting = threading.Event()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing about clients that hang up: the tests make them."""
+
+
+@contextmanager
+def hypha_serving() -> Iterator[Hypha]:
+    """The server, running meanwhile."""
+    http = _Http()
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield http.hypha
+    finally:
+        http.waiting.set()
+        http.shutdown()
+        http.server_close()
+        thread.join()

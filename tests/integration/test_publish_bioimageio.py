@@ -1,0 +1,408 @@
+"""A package on its way to the BioImage Model Zoo, whatever the server does meanwhile."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers.hypha_server import KINDS, TOKEN, Fault, Hypha, hypha_serving
+from tests.helpers.publications import FILES, RDF, publication
+from tests.helpers.quick_rows import few_quick
+from unifmir import atomic
+from unifmir.cli.main import app
+from unifmir.errors import InUseError, ZooError
+from unifmir.file_locks import held
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.publish import bioimageio, publishing, submission, web_service
+from unifmir.zoo.publish.access_token import Token
+from unifmir.zoo.publish.destination import SendOptions
+
+STEPS = (
+    "read",
+    "create",
+    "list_files",
+    "put_file",
+    "PUT",
+    "get_file",
+    "GET",
+    "test",
+    "get_test_status",
+    "edit",
+)
+ALL = [Fault(step, kind) for step in STEPS for kind in (*KINDS, "expired")]
+ALL += [Fault("PUT", kind) for kind in ("other", "short")] + [Fault("GET", "other")]
+QUICK = [
+    f
+    for f in ALL
+    if str(f)
+    in (
+        "create-unsaid",
+        "put_file-expired",
+        "PUT-short",
+        "edit-unsaid",
+    )
+]
+
+
+@pytest.fixture
+def hypha(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hypha]:
+    with hypha_serving() as server:
+        monkeypatch.setenv(bioimageio.URL_VARIABLE, server.url)
+        monkeypatch.setenv("HYPHA_TOKEN", TOKEN)
+        monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
+        monkeypatch.setattr(transfer, "ATTEMPTS", 2)
+        monkeypatch.setattr(web_service, "ANSWER_S", 0.15)
+        monkeypatch.setattr(bioimageio, "POLL_S", 0.0)
+        yield server
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = publication(tmp_path)
+    monkeypatch.setattr(publishing, "read_publication", lambda _: made)
+    return made.path
+
+
+def send(package: Path, **options: bool) -> submission.Submission:
+    return publishing.upload(
+        package, "bioimageio", options=SendOptions(**options), tell=lambda _: None
+    )
+
+
+def record_of(package: Path) -> str:
+    return submission.record_path(package, "bioimageio").read_text()
+
+
+def assert_handed_in_once(hypha: Hypha) -> None:
+    """One draft, complete, with the reviewers; nothing published; nothing told the token."""
+    assert len(hypha.artifacts) == 1
+    (draft,) = hypha.artifacts.values()
+    assert draft["manifest"] == {**RDF, "status": "in-review"}
+    assert draft["staging"] is not None
+    assert draft["versions"] == []
+    assert hypha.files_of(draft["id"]) == FILES
+    assert not hypha.forbidden
+
+
+def test_the_draft_is_created_filled_tested_and_handed_to_the_reviewers(hypha, package):
+    done = send(package)
+    assert_handed_in_once(hypha)
+    (draft,) = hypha.artifacts.values()
+    assert draft["config"]["permissions"] == {"ann": "rw+", "ben": "rw+", "cleo": "rw+"}
+    weights = [a["download_weight"] for name, a in hypha.asked if name == "put_file"]
+    assert weights == [0, 0, 1]
+    assert (done.state, done.report["status"]) == ("submitted", "passed")
+    assert all("Authorization" not in one for one in hypha.headers if "X-Amz" in str(one))
+
+
+def test_the_dry_run_lists_the_calls_that_are_then_made(hypha, package, monkeypatch):
+    monkeypatch.setattr(publishing, "published_score", lambda _: None)
+    plan = publishing.dry_run(package, "bioimageio")
+    assert not hypha.asked
+    send(package)
+    record = next(iter(hypha.artifacts))
+    names = [call.name.removeprefix("model-runner.") for call in plan.calls]
+    made = hypha.functions()
+    assert made.count("get_test_status") == 2
+    made.remove("get_test_status")
+    assert made == names
+    for call, (name, arguments) in zip(
+        [c for c in plan.calls if c.name in ("create", "put_file", "edit", "list_files")],
+        [a for a in hypha.asked if a[0] in ("create", "put_file", "edit", "list_files")],
+        strict=True,
+    ):
+        planned = json.loads(json.dumps(call.arguments).replace(_pattern(), record))
+        if name == "create":
+            planned = json.loads(json.dumps(call.arguments))
+            planned["config"]["permissions"] = arguments["config"]["permissions"]
+        assert planned == arguments
+
+
+def _pattern() -> str:
+    return f"bioimage-io/{bioimageio.ALIAS}"
+
+
+@pytest.mark.parametrize("fault", few_quick(ALL, QUICK), ids=str)
+def test_a_fault_is_told_and_the_same_command_goes_on_from_there(hypha, package, caplog, fault):
+    caplog.set_level(logging.DEBUG)
+    hypha.faults = [Fault(fault.step, fault.kind)]
+    try:
+        send(package)
+    except ZooError as error:
+        told = str(error)
+        assert "run the same command again" in told
+        assert TOKEN not in told
+        states = {draft["manifest"]["status"] for draft in hypha.artifacts.values()}
+        # An edit whose answer is lost may have been done: the last step, and it is the right one.
+        assert states <= ({"draft"} if fault.step != "edit" else {"draft", "in-review"})
+    else:
+        # What the storage answers to a file that it has taken decides nothing.
+        # A draft whose answer is lost is found by its key.
+        healed = ("PUT-garbage", "create-cut", "create-unsaid", "create-garbage")
+        assert str(fault) in healed
+    hypha.faults = []
+    assert send(package).state == "submitted"
+    assert_handed_in_once(hypha)
+    assert TOKEN not in record_of(package)
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.slow
+def test_a_fault_that_passes_is_not_even_told(hypha, package):
+    hypha.faults = [Fault(step, "busy", times=1) for step in STEPS]
+    hypha.faults += [Fault("PUT", "other", times=1), Fault("PUT", "etag", times=1)]
+    assert send(package).state == "submitted"
+    assert_handed_in_once(hypha)
+
+
+class Killed(BaseException):
+    """What no code of ours catches."""
+
+
+@pytest.mark.parametrize("where", few_quick(range(1, 13), (3,)))
+def test_ended_at_any_note_the_next_run_goes_on(hypha, package, monkeypatch, where):
+    notes = iter(range(1, 100))
+    write = atomic.write_text
+
+    def dies(path: Path, text: str) -> None:
+        number = next(notes)
+        if number == where:
+            raise Killed
+        write(path, text)
+
+    monkeypatch.setattr(submission, "write_text", dies)
+    try:
+        send(package)
+    except Killed:
+        pass
+    else:
+        assert where > 9
+    monkeypatch.setattr(submission, "write_text", write)
+    send(package)
+    assert_handed_in_once(hypha)
+
+
+@pytest.mark.slow
+def test_files_that_are_there_are_not_sent_again(hypha, package):
+    hypha.faults = [Fault("PUT", "busy", times=0), Fault("test", "busy")]
+    with pytest.raises(ZooError, match="run the same command again"):
+        send(package)
+    assert hypha.functions().count("PUT") == len(FILES)
+    hypha.faults = []
+    send(package)
+    assert hypha.functions().count("PUT") == len(FILES)
+    assert hypha.functions().count("create") == 1
+
+
+@pytest.mark.slow
+def test_a_file_that_the_server_lost_is_sent_again(hypha, package):
+    hypha.faults = [Fault("test", "busy")]
+    with pytest.raises(ZooError):
+        send(package)
+    record = next(iter(hypha.artifacts))
+    hypha.stored[record, "weights.onnx"] = b"short"
+    hypha.faults = []
+    send(package)
+    assert_handed_in_once(hypha)
+
+
+def test_a_test_that_fails_keeps_the_draft_from_the_reviewers(hypha, package):
+    hypha.result = {"status": "valid-format", "details": ["onnx"]}
+    with pytest.raises(ZooError, match=r"did not pass \(valid-format\)"):
+        send(package)
+    (draft,) = hypha.artifacts.values()
+    assert draft["manifest"]["status"] == "draft"
+    assert json.loads(record_of(package))["report"] == hypha.result
+    send(package, skip_test=True)
+    assert_handed_in_once(hypha)
+
+
+@pytest.mark.slow
+def test_withdrawn_it_is_a_draft_again_and_can_be_handed_in_once_more(hypha, package):
+    send(package)
+    assert publishing.withdraw(package, "bioimageio").status == "draft"
+    assert publishing.standing(package, "bioimageio").files == len(FILES)
+    send(package)
+    assert_handed_in_once(hypha)
+
+
+def test_another_package_of_the_name_replaces_the_files_of_the_same_draft(
+    hypha, package, tmp_path, monkeypatch
+):
+    hypha.faults = [Fault("test", "busy")]
+    with pytest.raises(ZooError):
+        send(package)
+    hypha.faults = []
+    before = next(iter(hypha.artifacts.values()))
+    before["manifest"]["reviewed_by"] = "dora"
+    files = {"README.md": FILES["README.md"], "weights.onnx": b"better", "cover.png": b"picture"}
+    rdf = {key: value for key, value in RDF.items() if key != "git_repo"}
+    other = publication(tmp_path, files, rdf)
+    monkeypatch.setattr(publishing, "read_publication", lambda _: other)
+    sent = hypha.functions().count("PUT")
+    send(package)
+    (draft,) = hypha.artifacts.values()
+    assert hypha.files_of(draft["id"]) == files
+    assert hypha.functions().count("PUT") == sent + 2
+    assert draft["manifest"] == {**rdf, "status": "in-review", "reviewed_by": "dora"}
+
+
+@pytest.mark.parametrize("status", few_quick(("published", "accepted"), ("published",)))
+def test_what_is_published_is_left_alone(hypha, package, status):
+    hypha.faults = [Fault("test", "busy")]
+    with pytest.raises(ZooError):
+        send(package)
+    hypha.faults = []
+    (draft,) = hypha.artifacts.values()
+    if status == "published":
+        draft |= {"staging": None, "versions": ["v0"]}
+    draft["manifest"] = {**RDF, "status": status}
+    edits = hypha.functions().count("edit")
+    for act in (send, lambda path: publishing.withdraw(path, "bioimageio")):
+        with pytest.raises(ZooError, match="nothing was changed"):
+            act(package)
+    assert hypha.functions().count("edit") == edits
+    assert not hypha.forbidden
+
+
+def test_two_drafts_of_one_request_are_told(hypha, package):
+    hypha.faults = [Fault("create", "unsaid"), Fault("list", "busy")]
+    with pytest.raises(ZooError):
+        send(package)
+    hypha.faults = []
+    (draft,) = hypha.artifacts.values()
+    hypha.artifacts["bioimage-io/twin"] = {**draft, "id": "bioimage-io/twin"}
+    with pytest.raises(ZooError, match="made 2 drafts"):
+        send(package)
+
+
+def test_no_name_is_left(hypha, package):
+    hypha.names = iter(())
+    with pytest.raises(ZooError, match="unique alias"):
+        send(package)
+    assert not hypha.artifacts
+
+
+@pytest.mark.slow
+def test_a_record_of_another_server_is_not_gone_on_with_here(hypha, package, monkeypatch):
+    send(package)
+    monkeypatch.setenv(bioimageio.URL_VARIABLE, "http://127.0.0.1:9")
+    with pytest.raises(ZooError, match=r"was begun at .*go on there"):
+        send(package)
+
+
+def test_a_record_that_is_none_of_ours_is_told(hypha, package):
+    path = submission.record_path(package, "bioimageio")
+    path.write_text('{"schema": 1}')
+    with pytest.raises(ZooError, match="no record of `unifmir publish`"):
+        send(package)
+    assert not hypha.asked
+
+
+def test_two_processes_do_not_send_one_package(hypha, package):
+    with (
+        held(submission.record_path(package, "bioimageio")),
+        pytest.raises(InUseError, match="is being written"),
+    ):
+        send(package)
+    assert not hypha.asked
+
+
+def test_without_a_token_and_a_terminal_it_says_how_to_have_one(hypha, package, monkeypatch):
+    monkeypatch.delenv("HYPHA_TOKEN")
+    with pytest.raises(ZooError, match="HYPHA_TOKEN"):
+        send(package)
+    assert not hypha.asked
+
+
+@pytest.mark.parametrize("secret", ["to ken-that-is-two", "short", "line\nbreak-in-the-middle"])
+def test_what_is_no_token_is_refused_without_telling_it(monkeypatch, secret):
+    monkeypatch.setenv("HYPHA_TOKEN", secret)
+    with pytest.raises(ZooError, match="holds no token") as refused:
+        bioimageio.BIOIMAGEIO.token(SendOptions(), None)
+    assert secret not in str(refused.value)
+
+
+def test_a_token_shows_itself_nowhere():
+    token = Token(TOKEN, "a test")
+    assert TOKEN not in f"{token!r} {token} {vars(type(token))}"
+    assert token.left_out(f"bad {TOKEN}") == "bad ***"
+
+
+def test_a_storage_in_the_users_own_network_is_refused():
+    service = web_service.WebService("zoo", "https://hypha.example", None, "")
+    for place in ("http://127.0.0.1/s3", "https://10.0.0.1/s3", "ftp://hypha.example/s3", None):
+        with pytest.raises(ZooError, match=r"refused|cannot be asked|named no address"):
+            service.checked_place(place)
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["publish", *map(str, arguments)])
+    return found.exit_code, found.output
+
+
+def test_the_command_sends_tells_how_it_stands_and_takes_back(hypha, package):
+    code, text = run(package, "--to", "bioimageio", "--upload")
+    assert code == 0
+    assert "submitted at bioimageio, 3 files stored" in text
+    assert (
+        "bioimage-io/able-ant: in-review, 3 files"
+        in run(package, "--to", "bioimageio", "--status")[1]
+    )
+    assert "bioimage-io/able-ant: draft" in run(package, "--to", "bioimageio", "--withdraw")[1]
+    assert_text_without_token(text, package)
+
+
+def assert_text_without_token(text: str, package: Path) -> None:
+    files = [path for path in package.parent.rglob("*") if path.is_file()]
+    assert all(TOKEN.encode() not in path.read_bytes() for path in files)
+    assert TOKEN not in text
+
+
+def test_the_command_asks_for_one_thing_at_a_time(package):
+    found = CliRunner().invoke(
+        app, ["publish", str(package), "--to", "bioimageio", "--upload", "--status"]
+    )
+    assert isinstance(found.exception, ZooError) or found.exit_code == 2
+
+
+SENDS = """
+import sys
+from pathlib import Path
+from tests.helpers.publications import publication
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.publish import bioimageio, publishing
+transfer.BACKOFF_S = bioimageio.POLL_S = 0.0
+made = publication(Path(sys.argv[1]))
+publishing.read_publication = lambda _: made
+publishing.upload(made.path, "bioimageio", tell=lambda line: print(line, flush=True))
+"""
+
+
+def sending(folder: Path, hypha: Hypha) -> tuple[int, str]:
+    """Publish in a process of its own; its exit status and what it said."""
+    command = [sys.executable, "-c", SENDS, str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        hypha.victim = process.pid
+        said, _ = process.communicate()
+    return process.returncode, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_the_next_run_goes_on(hypha, tmp_path, step):
+    hypha.faults = [Fault(step, "kill", times=1)]
+    status, said = sending(tmp_path, hypha)
+    assert status == -signal.SIGKILL
+    status, then = sending(tmp_path, hypha)
+    assert status == 0, then
+    assert_handed_in_once(hypha)
+    assert TOKEN not in said + then
