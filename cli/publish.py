@@ -11,7 +11,7 @@ from unifmir.cli.choices import DestinationChoice
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
-    from unifmir.zoo.publish.destination import Call, Standing
+    from unifmir.zoo.publish.destination import PlannedCall, Standing
     from unifmir.zoo.publish.publishing import DryRun
     from unifmir.zoo.publish.submission import Submission
 
@@ -97,7 +97,7 @@ def _planned(plan: "DryRun") -> str:
     return "\n".join(lines)
 
 
-def _called(call: "Call") -> str:
+def _called(call: "PlannedCall") -> str:
     """A call in one line; the whole metadata are in the record."""
     shown = {
         name: "{...}" if name in ("manifest", "metadata") else repr(value)

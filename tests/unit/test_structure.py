@@ -33,8 +33,11 @@ SHARED_NAMES = {
         ("aotinductor", "openvino", "tensorrt", "torchscript"),
         "a format, and the runtime of the library that both are named after",
     ),
+    "bioimageio": "a format, and the place that it is published at",
     "native": "the kernels, and the runtime that runs them",
-    **dict.fromkeys(("doctor", "export", "restore", "zoo"), "a command named like its room"),
+    **dict.fromkeys(
+        ("doctor", "export", "publish", "restore", "zoo"), "a command named like its room"
+    ),
     **dict.fromkeys(("projection", "volume"), "a task, and the first network that it has alone"),
 }
 """Names that two modules have, and why."""

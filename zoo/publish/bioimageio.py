@@ -15,7 +15,7 @@ from unifmir.zoo.catalogue.connection_errors import Interrupted
 from unifmir.zoo.catalogue.web_address import server_address
 from unifmir.zoo.publish import hypha
 from unifmir.zoo.publish.access_token import Token, token_in
-from unifmir.zoo.publish.destination import Call, Destination, SendOptions, Standing, Tell
+from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell
 from unifmir.zoo.publish.publication import Publication
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
 from unifmir.zoo.publish.web_service import WebService
@@ -65,16 +65,16 @@ class BioImageIO(Destination):
 
     def calls(
         self, publication: Publication, submission: Submission, options: SendOptions
-    ) -> tuple[Call, ...]:
+    ) -> tuple[PlannedCall, ...]:
         """The calls of a first run, in order."""
         del publication
         artifact = submission.record or f"{COLLECTION.partition('/')[0]}/{ALIAS}"
         permissions = {"<each reviewer of the collection>": "rw+"}
-        before = [Call("read", hypha.read_arguments(COLLECTION, stage=False))]
+        before = [PlannedCall("read", hypha.read_arguments(COLLECTION, stage=False))]
         if not submission.record:
-            before.append(Call("create", create_arguments(submission, permissions)))
-        before.append(Call("read", hypha.read_arguments(artifact, stage=True)))
-        before.append(Call("list_files", hypha.list_arguments(artifact)))
+            before.append(PlannedCall("create", create_arguments(submission, permissions)))
+        before.append(PlannedCall("read", hypha.read_arguments(artifact, stage=True)))
+        before.append(PlannedCall("list_files", hypha.list_arguments(artifact)))
         files = [call for file in submission.missing for call in _file_calls(artifact, file)]
         test = [] if options.skip_test else _test_calls(artifact)
         manifest = {**submission.metadata, "status": "in-review"}
@@ -82,8 +82,8 @@ class BioImageIO(Destination):
             *before,
             *files,
             *test,
-            Call("read", hypha.read_arguments(artifact, stage=True)),
-            Call("edit", hypha.edit_arguments(artifact, manifest), note="never commit"),
+            PlannedCall("read", hypha.read_arguments(artifact, stage=True)),
+            PlannedCall("edit", hypha.edit_arguments(artifact, manifest), note="never commit"),
         )
 
     def token(self, options: SendOptions, show: Tell | None) -> Token:
@@ -364,25 +364,27 @@ def _set_status(manager: hypha.ArtifactManager, ledger: Ledger, status: str) -> 
     manager.edit_draft(record, {**manifest, **ledger.now.metadata, "status": status})
 
 
-def _file_calls(artifact: str, file: SubmittedFile) -> list[Call]:
+def _file_calls(artifact: str, file: SubmittedFile) -> list[PlannedCall]:
     return [
-        Call("put_file", hypha.put_arguments(artifact, file.name, file.download_weight)),
-        Call(
+        PlannedCall("put_file", hypha.put_arguments(artifact, file.name, file.download_weight)),
+        PlannedCall(
             "PUT",
             {"url": "<what put_file answers>", "headers": {"Content-Type": ""}},
             size_bytes=file.size_bytes,
             note=f"sha256 {file.sha256}",
         ),
-        Call("get_file", hypha.get_arguments(artifact, file.name)),
-        Call("GET", {"url": "<what get_file answers>"}, note="read back, its sha256 compared"),
+        PlannedCall("get_file", hypha.get_arguments(artifact, file.name)),
+        PlannedCall(
+            "GET", {"url": "<what get_file answers>"}, note="read back, its sha256 compared"
+        ),
     ]
 
 
-def _test_calls(artifact: str) -> list[Call]:
+def _test_calls(artifact: str) -> list[PlannedCall]:
     alias = artifact.rpartition("/")[2]
     return [
-        Call("model-runner.test", {"model_id": alias, "stage": True}),
-        Call(
+        PlannedCall("model-runner.test", {"model_id": alias, "stage": True}),
+        PlannedCall(
             "model-runner.get_test_status",
             {"test_run_id": "<what test answers>"},
             note=f"every {POLL_S:g} s until it has completed; goes on only if it passed",

@@ -15,7 +15,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Call(JsonOutput):
+class PlannedCall(JsonOutput):
     """One request of a submission, as it will be sent."""
 
     name: str
@@ -70,7 +70,7 @@ class Destination(ABC):
     @abstractmethod
     def calls(
         self, publication: Publication, submission: Submission, options: SendOptions
-    ) -> tuple[Call, ...]:
+    ) -> tuple[PlannedCall, ...]:
         """All requests of `send`, in order, as the first run of it makes them."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from unifmir.errors import ZooError
 from unifmir.file_locks import held
 from unifmir.json_values import JsonOutput
-from unifmir.zoo.publish.destination import Call, Destination, SendOptions, Standing, Tell
+from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell
 from unifmir.zoo.publish.destinations import DESTINATIONS
 from unifmir.zoo.publish.publication import (
     Publication,
@@ -35,7 +35,7 @@ class DryRun(JsonOutput):
     """File of the submission."""
     package: Publication
     submission: Submission
-    calls: tuple[Call, ...]
+    calls: tuple[PlannedCall, ...]
     score: PublishedScore | None
     """The score to expect; None where the place gives none."""
 

@@ -1,0 +1,31 @@
+"""Tokens, addresses and records of publishing, without a server."""
+
+import pytest
+
+from unifmir.errors import ZooError
+from unifmir.zoo.publish import bioimageio, web_service
+from unifmir.zoo.publish.access_token import Token
+from unifmir.zoo.publish.destination import SendOptions
+
+SECRET = "a-secret-of-some-length"
+
+
+@pytest.mark.parametrize("secret", ["to ken-that-is-two", "short", "line\nbreak-in-the-middle"])
+def test_what_is_no_token_is_refused_without_telling_it(monkeypatch, secret):
+    monkeypatch.setenv("HYPHA_TOKEN", secret)
+    with pytest.raises(ZooError, match="holds no token") as refused:
+        bioimageio.BIOIMAGEIO.token(SendOptions(), None)
+    assert secret not in str(refused.value)
+
+
+def test_a_token_shows_itself_nowhere():
+    token = Token(SECRET, "a test")
+    assert SECRET not in f"{token!r} {token} {vars(type(token))}"
+    assert token.left_out(f"bad {SECRET}") == "bad ***"
+
+
+def test_a_storage_in_the_users_own_network_is_refused():
+    service = web_service.WebService("zoo", "https://hypha.example", None, "")
+    for place in ("http://127.0.0.1/s3", "https://10.0.0.1/s3", "ftp://hypha.example/s3", None):
+        with pytest.raises(ZooError, match=r"refused|cannot be asked|named no address"):
+            service.checked_place(place)
