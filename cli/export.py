@@ -1,6 +1,5 @@
 """`unifmir export`: verified files of a model."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from unifmir.export.base import Artifact, Credit
+    from unifmir.export.base import Artifact
+    from unifmir.export.credit import Credit
 
 PEOPLE = ("authors", "packaged_by", "maintainers")
 """Fields of a BioImage.IO package that only the user can fill; each raises the zoo's score."""
@@ -66,19 +66,27 @@ def export(
     ] = None,
     author: Annotated[
         list[str] | None,
-        typer.Option(help="Author of the weights, for a BioImage.IO package; repeatable."),
+        typer.Option(
+            metavar="PERSON",
+            help="Author of the weights, for a BioImage.IO package, as "
+            "'NAME <ORCID> <E-MAIL> <@GITHUB_USER> AFFILIATION', all but the name as far as known; "
+            "repeatable.",
+        ),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, SPDX.")] = "",
     packaged_by: Annotated[
         list[str] | None,
-        typer.Option(help="Who makes the BioImage.IO package; repeatable."),
+        typer.Option(
+            metavar="PERSON", help="Who makes the BioImage.IO package, as an author; repeatable."
+        ),
     ] = None,
     maintainer: Annotated[
         list[str] | None,
         typer.Option(
             metavar="GITHUB_USER",
-            help="Who answers for the BioImage.IO package; repeatable. `bioimageio test` then "
-            "needs a network, as it asks GitHub about the user.",
+            help="Who answers for the BioImage.IO package, repeatable; also as 'GITHUB_USER "
+            "<E-MAIL>', as the site gives rights by the address. `bioimageio test` then needs a "
+            "network, as it asks GitHub about the user.",
         ),
     ] = None,
     untrained: output.UntrainedFlag = False,
@@ -90,6 +98,8 @@ def export(
 
     from unifmir.errors import UnifmirError
     from unifmir.export.pipeline import export as run
+    from unifmir.zoo.catalogue.entry_credit import completed_credit
+    from unifmir.zoo.catalogue.index import find
     from unifmir.zoo.catalogue.load import load_trained
 
     if checkpoint is not None and model is not None:
@@ -99,6 +109,7 @@ def export(
     usual = ["onnx"] if interface == "raw" else ["onnx", "bioimageio"]
     chosen = [f.value for f in formats] if formats else usual
     options = given_options(format_options, chosen)
+    credit = _credit(author, licence, packaged_by, maintainer)
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
     if checkpoint is None and model is None:
         output.note(EMBEDDED_NOTE)
@@ -110,6 +121,8 @@ def export(
             weights=weights,
             untrained=untrained,
         )
+        if (zoo_id := network.source.zoo_id) is not None:
+            credit = completed_credit(credit, find(zoo_id))
         artifacts = run(
             network,
             out,
@@ -120,11 +133,7 @@ def export(
             opset=opset,
             calibration=calibration or (),
             options=options,
-            credit=replace(
-                _credit(network.source.zoo_id, author, licence),
-                packaged_by=tuple(packaged_by or ()),
-                maintainers=tuple(maintainer or ()),
-            ),
+            credit=credit,
             on_step=lambda text: _say(console, status, text),
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
@@ -137,17 +146,21 @@ def export(
                 output.note(f"{artifact.path.name}: {finding['where']}: {finding['message']}")
 
 
-def _credit(zoo_id: str | None, author: list[str] | None, licence: str) -> "Credit":
-    """Credit for the weights: the user's words, else those of the zoo entry."""
-    from unifmir.export.base import Credit
-    from unifmir.zoo.catalogue.index import find
+def _credit(
+    authors: list[str] | None,
+    licence: str,
+    packaged_by: list[str] | None,
+    maintainers: list[str] | None,
+) -> "Credit":
+    """Credit for the weights in the user's words."""
+    from unifmir.export.credit import Credit, parse_maintainer, parse_person
 
-    authors, known, data = tuple(author or ()), "", ""
-    if zoo_id is not None:
-        entry = find(zoo_id)
-        authors, known = authors or entry.authors, entry.licence or ""
-        data = f"{entry.dataset}. {entry.notes}"
-    return Credit(authors, licence or known, data)
+    return Credit(
+        authors=tuple(map(parse_person, authors or ())),
+        licence=licence,
+        packaged_by=tuple(map(parse_person, packaged_by or ())),
+        maintainers=tuple(map(parse_maintainer, maintainers or ())),
+    )
 
 
 def _say(console: "Console", status: "Status", text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from unifmir.export.credit import Credit
 from unifmir.export.lineage import Lineage
 from unifmir.export.verification_report import Report
 from unifmir.json_values import JsonOutput
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
 
     from unifmir.networks.base import Network
     from unifmir.precision.recipe import PrecisionRecipe
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """Whose the weights are: what a published package must say and no checkpoint knows."""
-
-    authors: tuple[str, ...] = ()
-    """Authors of the weights; a package names none when empty."""
-    licence: str = ""
-    """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
-    training_data: str = ""
-    """Training data in words; left out of the description when empty."""
-    packaged_by: tuple[str, ...] = ()
-    """Names of those who made the package."""
-    maintainers: tuple[str, ...] = ()
-    """GitHub users who answer for the package."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from unifmir.atomic import temporary_folder, working_folder
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
-from unifmir.export.base import Artifact, Credit, Exporter, ExportJob
+from unifmir.export.base import Artifact, Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET

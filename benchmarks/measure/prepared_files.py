@@ -15,8 +15,9 @@ from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.credit import Credit
 from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import lineage_of

@@ -22,8 +22,9 @@ from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.cost.paper.paper_tables import paper_rows
 from unifmir.cost.paper.recipes import FULL
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.lineage import artifact_versions, lineage_of
 from unifmir.interfaces import interface_of

@@ -33,9 +33,10 @@ import unifmir
 from unifmir.benchmarks.studies.result_files import write_result
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.compare import LOW_PRECISION, compare
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.case_sizes import fixed_cases, verified_shapes
 from unifmir.export.cases import calibration_inputs, cases, example
+from unifmir.export.credit import Credit
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
 from unifmir.export.lineage import lineage_of

@@ -14,8 +14,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converte
 
 from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
-from unifmir.export.base import Credit, Exporter, ExportJob
+from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.credit import Credit
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage, artifact_versions
 from unifmir.export.runtimes.onnx_graph import require_plain_graph

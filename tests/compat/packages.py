@@ -13,9 +13,10 @@ from scipy.ndimage import gaussian_filter
 
 from tests.golden.weights import filled
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
-from unifmir.export.formats.bioimageio.card import Person, default_card
+from unifmir.export.credit import Credit, Person
+from unifmir.export.formats.bioimageio.card import default_card
 from unifmir.export.formats.bioimageio.package import PackageInputs, build_package
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT

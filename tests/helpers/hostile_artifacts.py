@@ -26,8 +26,9 @@ from unifmir.compare import FP32, compare
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.errors import UnifmirError
 from unifmir.export import limits
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.formats import FORMATS
 from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.hashing import sha256_of

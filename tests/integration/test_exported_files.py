@@ -139,11 +139,13 @@ def test_the_command_names_only_whom_the_user_gave(checkpoint, tmp_path, monkeyp
     assert "authors" not in rdf["weights"]["onnx"]
     for option in ("--author", "--packaged-by", "--maintainer"):
         assert option in nobody.stderr
-    people = ["--author", "Ada", "--packaged-by", "Bo", "--maintainer", "ada-hub"]
+    people = ["--author", "Ada <ada@example.org>", "--packaged-by", "Bo"]
+    people += ["--maintainer", "ada-hub <hub@example.org>"]
     named = CliRunner().invoke(app, [*command, *people, "--out", str(tmp_path / "b")])
     assert named.exit_code == 0, named.stderr
     rdf = read_package(tmp_path / "b" / "unifmir-sr.bioimageio.zip").rdf
     assert [one["name"] for one in rdf["authors"]] == ["Ada"]
     assert [one["name"] for one in rdf["packaged_by"]] == ["Bo"]
-    assert rdf["maintainers"] == [{"github_user": "ada-hub"}]
+    assert rdf["authors"][0]["email"] == "ada@example.org"
+    assert rdf["maintainers"] == [{"email": "hub@example.org", "github_user": "ada-hub"}]
     assert users == [[], ["ada-hub"]]

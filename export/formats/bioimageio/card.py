@@ -1,37 +1,18 @@
 """Model card: people, licence, citation, evaluations.
 
 Plain values with defaults per task; nothing here imports torch or bioimageio.
-People are named only if somebody gave them: no checkpoint says whose it is.
 """
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from unifmir.export.credit import Citation, Person
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
     from unifmir.reference.base import ReferenceModel
 
 PAPER_DOI = "10.1038/s41592-024-02244-3"
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """An author, packager or maintainer. Empty strings are left out of the package."""
-
-    name: str
-    affiliation: str = ""
-    orcid: str = ""
-    github_user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """One entry of `cite`; `doi` without a host in front, or `url`."""
-
-    text: str
-    doi: str = ""
-    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

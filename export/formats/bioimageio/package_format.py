@@ -12,10 +12,10 @@ from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import ArchiveError, CheckpointError, ExportError
-from unifmir.export.base import Credit, Exporter, ExportJob
+from unifmir.export.base import Exporter, ExportJob
+from unifmir.export.credit import Credit
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
-    Person,
     default_card,
     reference_card,
 )
@@ -147,9 +147,9 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
         card = reference_card(card, REFERENCES[config.model], task.title)
     return replace(
         card,
-        authors=tuple(Person(name) for name in credit.authors),
-        packaged_by=tuple(Person(name) for name in credit.packaged_by),
-        maintainers=tuple(Person("", github_user=user) for user in credit.maintainers),
+        authors=credit.authors,
+        packaged_by=credit.packaged_by,
+        maintainers=credit.maintainers,
         licence=credit.licence or card.licence,
     )
 

@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.export.credit import Citation, Person
 from unifmir.export.formats.bioimageio.architecture import Bundle
-from unifmir.export.formats.bioimageio.card import (
-    Citation,
-    ModelCard,
-    Person,
-    QuantitativeEvaluation,
-)
+from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.lint_weights import OPSET
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.export.formats.bioimageio.testing import quiet_library

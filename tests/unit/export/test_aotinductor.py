@@ -14,8 +14,9 @@ import torch
 from tests.helpers.quick_rows import few_quick
 from unifmir.config import SingleTaskConfig
 from unifmir.errors import BenchmarkError, ExportError, UntrustedError
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.formats import aotinductor
 from unifmir.export.formats.aotinductor import AOTINDUCTOR
 from unifmir.export.lineage import lineage_of

@@ -11,8 +11,9 @@ import unifmir
 from tests.golden.weights import filled
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.errors import ExportError, MissingExtraError
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.openvino import OPENVINO_FORMAT

@@ -13,8 +13,9 @@ from tests.helpers.quick_rows import few_quick
 from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.compare import FP32, compare
 from unifmir.cost.dispatcher import count_dispatched
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
 from unifmir.export.lineage import lineage_of
 from unifmir.export.shaping import patched_for_export

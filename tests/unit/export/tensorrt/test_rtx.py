@@ -7,8 +7,9 @@ import pytest
 
 from tests.compat.packages import network
 from unifmir.errors import BenchmarkError, ExportError
-from unifmir.export.base import Credit, ExportJob
+from unifmir.export.base import ExportJob
 from unifmir.export.cases import example
+from unifmir.export.credit import Credit
 from unifmir.export.formats.tensorrt.builder import build
 from unifmir.export.formats.tensorrt.engine_format import TENSORRT
 from unifmir.export.formats.tensorrt.options import EngineOptions
