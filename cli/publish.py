@@ -93,6 +93,7 @@ def _planned(plan: "DryRun") -> str:
         )
         lines += [f"expected score {plan.score.score.total:.3f} ({tested})"]
         lines += [f"  {reason}" for reason in plan.score.score.reasons]
+    lines += [f"for the table of a README: {plan.readme_row}"]
     lines += [f"record: {plan.record}", "Nothing was sent. To send it: the same with --upload"]
     return "\n".join(lines)
 

@@ -4,20 +4,17 @@ It behaves as hypha 0.21 does over HTTP where `unifmir publish` asks it, and kee
 ours may ever do: a commit, or an edit that is not staged, is an error of the test.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.helpers.faulty_server import FaultyHandler, Refusal, Script, serving_faults
 
 TOKEN = "eyJ0ZXN0Ijp0cnVlfQ.c2VjcmV0LWxvb3BiYWNr.aHlwaGE"
 COLLECTION = "bioimage-io/bioimage.io"
@@ -26,56 +23,17 @@ ANIMALS = ("able-ant", "bold-bee", "calm-cat", "deep-dog")
 
 
 @dataclass
-class Fault:
-    """What goes wrong at one step, once or more often."""
+class Hypha(Script):
+    """What lies on the server."""
 
-    step: str
-    """Function, or PUT and GET of the storage."""
-    kind: str
-    times: int = 1_000
-
-    def __str__(self) -> str:
-        return f"{self.step}-{self.kind}"
-
-
-KINDS = ("busy", "late", "cut", "dropped", "unsaid", "garbage")
-"""Faults that every step may have: 503; no answer; half an answer; the connection ended before
-anything was done, and after it was; something that is no JSON."""
-
-
-@dataclass
-class Hypha:
-    """What lies on the server, and what it was asked."""
-
-    url: str = ""
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     stored: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """Function and arguments of every call, and `PUT` and `GET` with the file's name."""
-    headers: list[dict[str, str]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    forbidden: list[str] = field(default_factory=list)
-    """What would have published."""
     signatures: dict[str, tuple[str, str]] = field(default_factory=dict)
     tests: dict[str, int] = field(default_factory=dict)
     """Questions that were asked after each test run."""
     result: dict[str, Any] = field(default_factory=lambda: {"status": "passed", "details": []})
     names: Iterator[str] = field(default_factory=lambda: iter(ANIMALS))
     token: str = TOKEN
-    victim: int = 0
-    """Process that the fault `kill` ends, after the step was done."""
-
-    def fault_at(self, step: str) -> str:
-        """Kind of the fault that happens at a step now; empty where none does."""
-        for fault in self.faults:
-            if fault.step == step and fault.times > 0:
-                fault.times -= 1
-                return fault.kind
-        return ""
-
-    def functions(self) -> list[str]:
-        """Functions that were asked, in order."""
-        return [name for name, _ in self.asked]
 
     def signed(self, artifact: str, name: str, method: str) -> str:
         """An address of the storage that is good for one file and method."""
@@ -90,25 +48,10 @@ class Hypha:
         return {name: data for (owner, name), data in self.stored.items() if owner == artifact}
 
 
-class Refusal(Exception):  # noqa: N818 - an answer
-    """An answer that is not 200."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        self.status, self.detail = status, detail
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    server: "_Http"
-
-    def log_message(self, *_: object) -> None:
-        """Keep the tests' output clean."""
-
-    def do_POST(self) -> None:
+class _Handler(FaultyHandler):
+    def post(self, body: bytes) -> None:
+        """Serve a call of a function."""
         parts = urlsplit(self.path).path.strip("/").split("/")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         service, function = parts[2], parts[3]
         kind = self.hypha.fault_at(function)
         if self.before(kind):
@@ -119,13 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = refusal.status, {"success": False, "detail": refusal.detail}
         self.answer(status, json.dumps(answer).encode(), kind)
 
-    def do_PUT(self) -> None:
+    def put(self) -> None:
+        """Serve a file that is stored."""
         kind = self.hypha.fault_at("PUT")
-        length = int(self.headers.get("Content-Length", 0))
-        if kind == "dropped":
-            self.rfile.read(length // 2)
-        else:
-            body = self.rfile.read(length)
+        body = self.sent(kind)
         if self.before(kind):
             return
         artifact, name = self.place("PUT")
@@ -141,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         etag = "0" * 32 if kind == "etag" else hashlib.md5(stored).hexdigest()
         self.answer(200, b"", kind, {"ETag": f'"{etag}"'})
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
+        """Serve a file that is read."""
         kind = self.hypha.fault_at("GET")
         if self.before(kind):
             return
@@ -155,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def hypha(self) -> Hypha:
-        return self.server.hypha
+        assert isinstance(self.server.script, Hypha)
+        return self.server.script
 
     def place(self, method: str) -> tuple[str, str]:
         """Artifact and file that the address is signed for."""
@@ -164,39 +106,6 @@ class _Handler(BaseHTTPRequestHandler):
         if signed != method:
             return "", ""
         return self.hypha.signatures[f"{key}/artifact"][0], name
-
-    def before(self, kind: str) -> bool:
-        """Faults before anything is done; whether one happened."""
-        self.hypha.headers.append(dict(self.headers))
-        if kind == "busy":
-            self.answer(503, b'{"detail": "busy"}', "")
-        elif kind == "expired":
-            self.answer(401, f'{{"detail": "expired: {self.hypha.token}"}}'.encode(), "")
-        elif kind == "late":
-            self.server.waiting.wait(3.0)
-            self.close_connection = True
-        elif kind == "dropped":
-            self.close_connection = True
-        return kind in ("busy", "expired", "late", "dropped")
-
-    def answer(
-        self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None
-    ) -> None:
-        if kind == "kill":
-            os.kill(self.hypha.victim, signal.SIGKILL)
-        if kind in ("unsaid", "kill"):
-            self.close_connection = True
-            return
-        body = b"<html>not what you think" if kind == "garbage" else body
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) + (7 if kind == "cut" else 0)))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(body[: len(body) // 2] if kind == "cut" else body)
-        if kind == "cut":
-            self.close_connection = True
 
     def call(self, service: str, function: str, arguments: dict[str, Any]) -> Any:
         if self.headers.get("Content-Type") != "application/json":
@@ -300,28 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.hypha = Hypha(f"http://127.0.0.1:{self.server_address[1]}")
-        self.waiting = threading.Event()
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing about clients that hang up: the tests make them."""
-
-
 @contextmanager
 def hypha_serving() -> Iterator[Hypha]:
     """The server, running meanwhile."""
-    http = _Http()
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield http.hypha
-    finally:
-        http.waiting.set()
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with serving_faults(_Handler, Hypha()) as script:
+        yield script

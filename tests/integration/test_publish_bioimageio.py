@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.hypha_server import KINDS, TOKEN, Fault, Hypha, hypha_serving
+from tests.helpers.faulty_server import KINDS, Fault
+from tests.helpers.hypha_server import TOKEN, Hypha, hypha_serving
 from tests.helpers.publications import FILES, RDF, publication
 from tests.helpers.quick_rows import few_quick
 from unifmir import atomic

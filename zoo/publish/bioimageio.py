@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue import transfer
-from unifmir.zoo.catalogue.connection_errors import Interrupted
 from unifmir.zoo.catalogue.web_address import server_address
 from unifmir.zoo.publish import hypha
 from unifmir.zoo.publish.access_token import Token, token_in
+from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell
 from unifmir.zoo.publish.publication import Publication
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
@@ -61,6 +60,7 @@ class BioImageIO(Destination):
             server=server_address(URL_VARIABLE, HYPHA_URL),
             place=f"{COLLECTION}/{ALIAS}",
             metadata=publication.rdf,
+            files=publication.files,
         )
 
     def calls(
@@ -205,28 +205,18 @@ def _record(submission: Submission) -> str:
 
 
 def _create(manager: hypha.ArtifactManager, ledger: Ledger, collection: Mapping[str, Any]) -> None:
-    """Create the draft, exactly once: where an answer was lost, it is looked for by its key."""
+    """Create the draft, with rights for the reviewers."""
     permissions = dict.fromkeys(hypha.reviewers(collection), "rw+")
     if not permissions:
         logger.warning("%s names no reviewers; the draft gets none", COLLECTION)
     arguments = create_arguments(ledger.now, permissions)
-    interruption = Interrupted("it was never asked")
-    for number in range(transfer.ATTEMPTS):
-        record = _found_draft(manager, ledger) if ledger.now.state == "creating" else ""
-        if not record:
-            ledger.note(state="creating")
-            try:
-                record = manager.create_draft(arguments)
-            except Interrupted as error:
-                interruption = error
-                time.sleep(transfer.BACKOFF_S * 2**number)
-                continue
-            except ZooError:
-                ledger.note(state="planned")  # refused: there is none
-                raise
-        ledger.note(state="uploading", record=record, link=_link(ledger.now.server, record))
-        return
-    raise manager.service.unreachable(interruption)
+    record = create_once(
+        manager.service,
+        ledger,
+        look=lambda: _found_draft(manager, ledger),
+        create=lambda: manager.create_draft(arguments),
+    )
+    ledger.note(state="uploading", record=record, link=_link(ledger.now.server, record))
 
 
 def _found_draft(manager: hypha.ArtifactManager, ledger: Ledger) -> str:

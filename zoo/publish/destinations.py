@@ -11,6 +11,7 @@ DESTINATIONS: "Registry[Destination]" = Registry(
     "destination",
     [
         ("bioimageio", "unifmir.zoo.publish.bioimageio:BIOIMAGEIO"),
+        ("zenodo", "unifmir.zoo.publish.zenodo:ZENODO"),
     ],
 )
 """Destinations by the name that `unifmir publish --to` takes."""

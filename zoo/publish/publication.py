@@ -45,9 +45,16 @@ class Publication(JsonOutput):
         return sum(file.size_bytes for file in self.files)
 
     def content(self, name: str) -> bytes:
-        """Bytes of one of its files."""
+        """Bytes of one of its files, or of itself by its own name."""
+        if name == self.path.name:
+            return self.path.read_bytes()
         with opened_zip(self.path) as archive:
             return archive.read(name)
+
+    def whole(self) -> tuple[PackageFile, ...]:
+        """The package as one file, and its README, for places that show people what they get."""
+        itself = PackageFile(self.path.name, self.path.stat().st_size, self.sha256, is_weights=True)
+        return (itself, *(file for file in self.files if file.name == self.rdf["documentation"]))
 
 
 @dataclass(frozen=True, slots=True)

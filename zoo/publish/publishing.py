@@ -16,6 +16,7 @@ from unifmir.zoo.publish.publication import (
     published_score,
     read_publication,
 )
+from unifmir.zoo.publish.published_facts import published_facts, readme_row
 from unifmir.zoo.publish.submission import (
     Ledger,
     Submission,
@@ -38,6 +39,8 @@ class DryRun(JsonOutput):
     calls: tuple[PlannedCall, ...]
     score: PublishedScore | None
     """The score to expect; None where the place gives none."""
+    readme_row: str
+    """Row of Markdown for a table of models."""
 
 
 def dry_run(package: Path, destination: str, *, options: SendOptions = PLAIN) -> DryRun:
@@ -64,7 +67,8 @@ def dry_run(package: Path, destination: str, *, options: SendOptions = PLAIN) ->
         ledger.note()
         calls = place.calls(publication, ledger.now, options)
         score = published_score(publication) if place.has_score else None
-        return DryRun(ledger.path, publication, ledger.now, calls, score)
+        row = readme_row(published_facts(publication.rdf), link=ledger.now.link, doi=ledger.now.doi)
+        return DryRun(ledger.path, publication, ledger.now, calls, score, row)
 
 
 def upload(
@@ -147,7 +151,7 @@ def _submitted(package: Path, destination: str) -> Submission:
 
 
 def _options_of(submission: Submission) -> SendOptions:
-    return SendOptions(sandbox="sandbox" in submission.server)
+    return SendOptions(sandbox=submission.place == "sandbox")
 
 
 @contextmanager

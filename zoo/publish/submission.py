@@ -16,7 +16,7 @@ from unifmir.errors import ZooError
 from unifmir.export.recorded_report import FileName, Sha256
 from unifmir.json_values import Count, JsonValues, Matching, read_values
 from unifmir.plain_text_values import read_json
-from unifmir.zoo.publish.publication import Publication
+from unifmir.zoo.publish.publication import PackageFile, Publication
 
 MAX_RECORD_BYTES = 2_000_000
 """Limit of a record, which has about 20,000."""
@@ -119,7 +119,13 @@ def read_submission(path: Path) -> Submission | None:
 
 
 def new_submission(
-    publication: Publication, *, destination: str, server: str, place: str, metadata: dict[str, Any]
+    publication: Publication,
+    *,
+    destination: str,
+    server: str,
+    place: str,
+    metadata: dict[str, Any],
+    files: tuple[PackageFile, ...],
 ) -> Submission:
     """The submission of a package that nothing was done for yet."""
     return Submission(
@@ -132,7 +138,7 @@ def new_submission(
         metadata=metadata,
         files=tuple(
             SubmittedFile(file.name, file.size_bytes, file.sha256, int(file.is_weights))
-            for file in publication.files
+            for file in files
         ),
     )
 

@@ -1,0 +1,126 @@
+"""A package on its way to a draft on Zenodo, whatever the server does meanwhile."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers.faulty_server import KINDS, Fault
+from tests.helpers.publications import README, publication
+from tests.helpers.quick_rows import few_quick
+from tests.helpers.zenodo_server import TOKEN, Deposits, zenodo_serving
+from unifmir.cli.main import app
+from unifmir.errors import ZooError
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.publish import publishing, submission, web_service, zenodo
+from unifmir.zoo.publish.destination import SendOptions
+
+STEPS = ("create", "read", "files", "PUT", "metadata")
+ALL = [Fault(step, kind) for step in STEPS for kind in (*KINDS, "expired")]
+ALL += [Fault("PUT", "other"), Fault("PUT", "short")]
+QUICK = [fault for fault in ALL if str(fault) in ("create-cut", "PUT-other", "metadata-expired")]
+
+
+@pytest.fixture
+def deposits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deposits]:
+    with zenodo_serving() as server:
+        monkeypatch.setenv(zenodo.URL_VARIABLE, server.url)
+        monkeypatch.setenv("ZENODO_TOKEN", TOKEN)
+        monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
+        monkeypatch.setattr(transfer, "ATTEMPTS", 2)
+        monkeypatch.setattr(web_service, "ANSWER_S", 0.15)
+        yield server
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = publication(tmp_path)
+    monkeypatch.setattr(publishing, "read_publication", lambda _: made)
+    return made.path
+
+
+def send(package: Path) -> submission.Submission:
+    return publishing.upload(package, "zenodo", tell=lambda _: None)
+
+
+def assert_one_complete_draft(deposits: Deposits, package: Path) -> None:
+    """One draft with the package and its README, described, its DOI reserved, unpublished."""
+    ((number, draft),) = deposits.drafts.items()
+    assert deposits.stored[number] == {package.name: package.read_bytes(), "README.md": README}
+    assert draft["metadata"]["title"] == "UniFMIR Trial"
+    assert "notes" not in draft["metadata"]
+    assert not draft["submitted"]
+    assert not deposits.forbidden
+
+
+def test_a_draft_with_a_reserved_doi_is_left_for_the_user_to_publish(deposits, package):
+    plan = publishing.dry_run(package, "zenodo")
+    assert not deposits.asked
+    done = send(package)
+    assert_one_complete_draft(deposits, package)
+    assert done.doi == "10.5072/zenodo.100"
+    assert done.link.endswith("/deposit/100")
+    steps = [call.name.split()[0] for call in plan.calls]
+    assert steps == ["POST", "GET", "GET", "PUT", "PUT", "GET", "PUT"]
+    assert deposits.functions() == ["create", "read", "files", "PUT", "PUT", "files", "metadata"]
+    assert publishing.standing(package, "zenodo").status == "draft"
+
+
+@pytest.mark.parametrize("fault", few_quick(ALL, QUICK), ids=str)
+def test_a_fault_is_told_and_the_same_command_goes_on(deposits, package, caplog, fault):
+    caplog.set_level(logging.DEBUG)
+    deposits.faults = [Fault(fault.step, fault.kind)]
+    try:
+        send(package)
+    except ZooError as error:
+        told = str(error)
+        assert "run the same command again" in told
+        assert TOKEN not in told
+    else:
+        assert str(fault) in ("create-cut", "create-unsaid", "create-garbage")
+    deposits.faults = []
+    assert send(package).state == "submitted"
+    assert_one_complete_draft(deposits, package)
+    assert TOKEN not in submission.record_path(package, "zenodo").read_text()
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.slow
+def test_what_is_published_is_left_alone(deposits, package):
+    send(package)
+    deposits.drafts[100]["submitted"] = True
+    with pytest.raises(ZooError, match="is published on Zenodo: nothing was changed"):
+        send(package)
+    assert publishing.standing(package, "zenodo").status == "published"
+
+
+@pytest.mark.slow
+def test_a_bucket_elsewhere_gets_no_token(deposits, package, monkeypatch):
+    shown = Deposits.shown
+
+    def lying(self: Deposits, number: int) -> dict[str, object]:
+        found = shown(self, number)
+        return {**found, "links": {**found["links"], "bucket": "http://127.0.0.2:1/api/files/1"}}
+
+    monkeypatch.setattr(Deposits, "shown", lying)
+    with pytest.raises(ZooError, match="another server: the token is not sent there"):
+        send(package)
+
+
+def test_the_sandbox_is_another_server_with_a_token_of_its_own(package, monkeypatch):
+    monkeypatch.setenv("ZENODO_TOKEN", TOKEN)
+    monkeypatch.delenv("ZENODO_SANDBOX_TOKEN", raising=False)
+    plan = publishing.dry_run(package, "zenodo", options=SendOptions(sandbox=True))
+    assert plan.submission.server == "https://sandbox.zenodo.org"
+    with pytest.raises(ZooError, match="ZENODO_SANDBOX_TOKEN"):
+        publishing.upload(package, "zenodo", options=SendOptions(sandbox=True), tell=lambda _: None)
+
+
+def test_the_command_says_where_the_draft_is(deposits, package):
+    found = CliRunner().invoke(app, ["publish", str(package), "--to", "zenodo", "--upload"])
+    assert found.exit_code == 0
+    assert f"link: {deposits.url}/deposit/100" in found.output
+    assert "doi: 10.5072/zenodo.100" in found.output
+    assert TOKEN not in found.output
