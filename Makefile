@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check lint format compat tables wheel release
+.PHONY: help setup demo test test-slow test-all gpu-check lint format compat docs tables wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,7 +32,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	[ -x $(BIN)/pip ] || { echo "no Python 3.11 or newer on PATH: make PYTHON=/path/to/python"; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[train,benchmark,keras,openvino,zarr,tensorrt-rtx,dev]'
+	  --editable '.[train,benchmark,keras,openvino,zarr,tensorrt-rtx,docs,dev]'
 	@touch $@
 
 demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/, and try it
@@ -63,6 +63,9 @@ format: $(READY)  ## Format, and fix what can be fixed
 
 compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
 	bash tests/compat/run.sh
+
+docs: $(READY)  ## Build the documentation in build/site, strictly and without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 tables: $(READY)  ## Write the tables of the README from the result files
 	$(BIN)/python -m benchmarks.studies.document_tables

@@ -9,28 +9,31 @@ and the exit code is 1 if a table differs from its result file.
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
+from unifmir.benchmarks.studies.document_facts import (
+    Render,
+    formats_table,
+    recipes,
+    references_table,
+    runtimes_table,
+    sample_text,
+    task_facts,
+)
 from unifmir.benchmarks.studies.result_files import RESULTS
-from unifmir.checkpoint.header import recorded_configuration
-from unifmir.config import MultiTaskConfig
 from unifmir.cost.paper.paper_tables import as_table
-from unifmir.export.numpy_recipe import numpy_recipe
 from unifmir.metrics.base import FIT
-from unifmir.reference import REFERENCES
-from unifmir.tasks import TASKS, multitask_parts
+from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
-from unifmir.zoo import EMBEDDED as MODEL
-from unifmir.zoo.catalogue.directories import packaged
 
 REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
-COSTS, MEASURED = REPO / "docs" / "costs.md", REPO / "docs" / "results.md"
+COSTS = REPO / "docs" / "costs.md"
+MEASURED = REPO / "docs" / "results"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
 SPEED = REPO / "docs" / "speed.md"
@@ -47,9 +50,6 @@ PERCENTILES = (
     "default is in [docs/restore.md](docs/restore.md#intensities)."
 )
 """Sentence on unfitted figures of `unifmir evaluate`."""
-
-Render = Callable[[dict[str, Any]], str]
-"""Function that renders a result file's document as Markdown."""
 
 
 def export_table(document: dict[str, Any]) -> str:
@@ -182,32 +182,16 @@ def quantisation_table(document: dict[str, Any]) -> str:
     )
 
 
-def references_table(_document: dict[str, Any]) -> str:
-    """The rows of `REFERENCES`."""
-    rows = [
-        [
-            f"`{name}`",
-            row.title,
-            ", ".join(row.tasks),
-            f"{row.parameters:,}",
-            f"{row.citation}. doi:{row.doi}",
-        ]
-        for name, row in REFERENCES.items()
-    ]
-    return markdown_rows(["name", "model", "tasks", "parameters", "source"], rows)
-
-
-def recipes(_document: dict[str, Any]) -> str:
-    """The NumPy program of each task, for the model that ships with the package."""
-    weights = packaged("weights", f"{MODEL}.safetensors")
-    found = recorded_configuration(weights)
-    if not isinstance(found, MultiTaskConfig):
-        raise ValueError(f"{weights} says nothing of a multi-task network")
-    programs = ((name, numpy_recipe(found.single(name))) for name in multitask_parts())
-    return "\n\n".join(
-        f"### {TASKS[name].title} (`{name}`)\n\n```python\n{program}```"
-        for name, program in programs
-    )
+def task_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
+    """The pages of the tasks."""
+    source = RESULTS / "macs.json"
+    return {
+        REPO / "docs" / "tasks" / f"{task}.md": {
+            "sample": (source, sample_text(task)),
+            "facts": (source, task_facts(task)),
+        }
+        for task in multitask_parts()
+    }
 
 
 def start_up_table(document: dict[str, Any]) -> str:
@@ -229,6 +213,37 @@ def results_table(*views: str) -> Render:
         return rendered_results(Results.from_dict(document), "markdown", views=views)
 
     return render
+
+
+def folded_results(task: str, *views: str) -> Render:
+    """Writer of one task's results of `unifmir benchmark`, folded until asked for."""
+
+    def render(document: dict[str, Any]) -> str:
+        results = Results.from_dict(document)
+        shown = rendered_results(results, "markdown", views=views, task=task)
+        # An element of HTML, which folds on the site and where Markdown is shown as it is.
+        return (
+            '<details markdown="1">\n<summary>Table, machine and versions</summary>\n\n'
+            f"{shown}\n\n</details>"
+        )
+
+    return render
+
+
+def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
+    """The pages of measured results, one a task."""
+    shown = {
+        "trained": ("latency", "quality"),
+        "full-size": ("latency", "cost"),
+        "growth": ("latency",),
+    }
+    return {
+        MEASURED / f"{task}.md": {
+            name: (result_of(f"benchmark-{name}"), folded_results(task, *views))
+            for name, views in shown.items()
+        }
+        for task in multitask_parts()
+    }
 
 
 def whole_image_table(document: dict[str, Any]) -> str:
@@ -305,7 +320,7 @@ def hostile_table(document: dict[str, Any]) -> str:
     return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
 
 
-def _result(start: str) -> Path:
+def result_of(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
     return found
@@ -328,10 +343,10 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "paper-costs": (RESULTS / "paper-tables.json", paper_table),
         "references": (RESULTS / "macs.json", references_table),
     },
-    QUANTISED: {"quantisation": (_result("quantisation"), quantisation_table)},
+    QUANTISED: {"quantisation": (result_of("quantisation"), quantisation_table)},
     RESTORE: {
-        "intensities": (_result("intensities"), intensities_table),
-        "fast": (_result("fast"), fast_table),
+        "intensities": (result_of("intensities"), intensities_table),
+        "fast": (result_of("fast"), fast_table),
     },
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
     THREATS: {
@@ -340,15 +355,16 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     },
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
-        "speed-sr": (_result("benchmark-speed-sr"), results_table("latency", "cost")),
+        "speed-sr": (result_of("benchmark-speed-sr"), results_table("latency", "cost")),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),
     },
-    MEASURED: {
-        "trained": (_result("benchmark-trained"), results_table("latency", "quality")),
-        "full-size": (_result("benchmark-full-size"), results_table("latency", "cost")),
-        "growth": (_result("benchmark-growth"), results_table("latency")),
+    REPO / "docs" / "formats.md": {
+        "formats": (RESULTS / "macs.json", formats_table),
+        "runtimes": (RESULTS / "macs.json", runtimes_table),
     },
+    **task_pages(),
+    **measured_pages(),
 }
 """Document -> name of a table in it -> result file, and what writes it."""
 
