@@ -38,6 +38,15 @@ def publish(
     skip_test: Annotated[
         bool, typer.Option("--skip-test", help="Hand it in without the server's own test.")
     ] = False,
+    repository: Annotated[
+        str, typer.Option(help="Hugging Face: name of the repository, if not the model's.")
+    ] = "",
+    base_model: Annotated[
+        str,
+        typer.Option(
+            metavar="OWNER/NAME", help="Hugging Face: the model there that it was made from."
+        ),
+    ] = "",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Hand a package to the place where others find it, up to the step that publishes.
@@ -53,7 +62,9 @@ def publish(
         raise ZooError("give one of --upload, --status and --withdraw")
     # Only somebody at a terminal can log in.
     show = output.note if sys.stdin.isatty() else None
-    options = SendOptions(sandbox=sandbox, skip_test=skip_test)
+    options = SendOptions(
+        sandbox=sandbox, skip_test=skip_test, repository=repository, base_model=base_model
+    )
     if upload:
         done = publishing.upload(package, to, options=options, tell=output.note, show=show)
         output.print_result(done.to_dict(), _sent(done), as_json=as_json)

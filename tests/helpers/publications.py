@@ -26,6 +26,19 @@ RDF: dict[str, Any] = {
     "git_repo": "https://example.org/unifmir",
     "timestamp": "2026-11-22T00:00:00+00:00",
     "documentation": "README.md",
+    "config": {
+        "bioimageio": {
+            "task": "denoising",
+            "evaluations": [
+                {
+                    "dataset_id": "planaria",
+                    "evaluation_factors": ["low"],
+                    "metrics": ["psnr"],
+                    "results": [[40.25]],
+                }
+            ],
+        }
+    },
     "weights": {"onnx": {"source": "weights.onnx", "opset_version": 17}},
 }
 README = b"# UniFMIR Trial\n\n## Description\n\nNothing.\n\n## Validation\n\nNone.\n"

@@ -33,6 +33,10 @@ class Token:
         """The header that lets in."""
         return {"Authorization": f"Bearer {self._secret}"}
 
+    def secret(self) -> str:
+        """The secret, for a library that makes the header itself."""
+        return self._secret
+
     def left_out(self, text: str) -> str:
         """Text of a server, which may repeat what it was sent, without the secret."""
         return text.replace(self._secret, HIDDEN)

@@ -7,23 +7,27 @@ from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import transfer
 from unifmir.zoo.catalogue.connection_errors import Interrupted
 from unifmir.zoo.publish.submission import Ledger
-from unifmir.zoo.publish.web_service import WebService
 
 
 def create_once(
-    service: WebService, ledger: Ledger, *, look: Callable[[], str], create: Callable[[], str]
+    ledger: Ledger,
+    *,
+    look: Callable[[], str],
+    create: Callable[[], str],
+    unreachable: Callable[[Interrupted], ZooError],
 ) -> str:
     """Create the record of a submission; where an answer was lost, look for it first.
 
     Parameters
     ----------
-    service : WebService
     ledger : Ledger
         Noted as `creating` before the server is asked.
     look : callable
         Identifier of what an earlier request made; empty if it made nothing.
     create : callable
         Asks once, and gives the identifier.
+    unreachable : callable
+        Error of a server that cannot be had.
 
     Returns
     -------
@@ -48,4 +52,4 @@ def create_once(
         except ZooError:
             ledger.note(state="planned")  # refused: there is none
             raise
-    raise service.unreachable(interruption)
+    raise unreachable(interruption)

@@ -35,6 +35,10 @@ class SendOptions:
     """Use the place for trials, where there is one."""
     skip_test: bool = False
     """Hand in without the server's own test."""
+    repository: str = ""
+    """Name to give it, where one is chosen."""
+    base_model: str = ""
+    """Model on the same site that this one was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Destination(ABC):
     title: ClassVar[str]
     variable: ClassVar[str]
     """Environment variable of the token."""
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """Names of the options that mean something there."""
     has_score: ClassVar[bool] = False
     """Whether packages get a score there."""
 

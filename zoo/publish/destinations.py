@@ -11,6 +11,7 @@ DESTINATIONS: "Registry[Destination]" = Registry(
     "destination",
     [
         ("bioimageio", "unifmir.zoo.publish.bioimageio:BIOIMAGEIO"),
+        ("huggingface", "unifmir.zoo.publish.huggingface:HUGGINGFACE"),
         ("zenodo", "unifmir.zoo.publish.zenodo:ZENODO"),
     ],
 )

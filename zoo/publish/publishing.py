@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from unifmir.errors import ZooError
@@ -154,10 +154,18 @@ def _options_of(submission: Submission) -> SendOptions:
     return SendOptions(sandbox=submission.place == "sandbox")
 
 
+def _check_options(place: Destination, options: SendOptions) -> None:
+    """Refuse options that mean nothing at a place."""
+    for option in fields(options):
+        if getattr(options, option.name) and option.name not in place.takes:
+            raise ZooError(f"{place.title} has no --{option.name.replace('_', '-')}")
+
+
 @contextmanager
 def _ledger(publication: Publication, place: Destination, options: SendOptions) -> Iterator[Ledger]:
     """The record of a package's submission, held against other processes."""
     path = record_path(publication.path, place.name)
+    _check_options(place, options)
     with held(path):
         fresh = place.plan(publication, options)
         earlier = read_submission(path)

@@ -162,14 +162,14 @@ def continued(earlier: Submission, fresh: Submission) -> Submission:
         )
     if earlier.state == "planned":
         return replace(fresh, key=earlier.key)
-    if earlier.package_sha256 == fresh.package_sha256:
-        return replace(earlier, metadata=fresh.metadata)
     there = {(file.name, file.sha256) for file in earlier.files if file.stored}
-    files = (replace(file, stored=(file.name, file.sha256) in there) for file in fresh.files)
+    files = tuple(replace(file, stored=(file.name, file.sha256) in there) for file in fresh.files)
+    if earlier.package_sha256 == fresh.package_sha256:
+        return replace(earlier, metadata=fresh.metadata, files=files)
     gone = {*earlier.dropped, *earlier.metadata} - set(fresh.metadata)
     return replace(
         fresh,
-        files=tuple(files),
+        files=files,
         dropped=tuple(sorted(gone)),
         key=earlier.key,
         state="uploading" if earlier.record else earlier.state,

@@ -47,6 +47,7 @@ class Zenodo(Destination):
     name = "zenodo"
     title = "Zenodo"
     variable = "ZENODO_TOKEN"
+    takes = frozenset({"sandbox"})
 
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The draft of a package."""
@@ -177,10 +178,10 @@ def _created(submission: Submission) -> dict[str, Any]:
 def _create(service: WebService, ledger: Ledger) -> None:
     """Create the draft, with a note by which it is found again."""
     record = create_once(
-        service,
         ledger,
         look=lambda: _found(service, ledger.now.key),
         create=lambda: _number(service.ask_once("POST", DEPOSITIONS, _created(ledger.now))),
+        unreachable=service.unreachable,
     )
     ledger.note(state="uploading", record=record)
 
