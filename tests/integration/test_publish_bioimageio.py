@@ -69,10 +69,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made.path
 
 
-def send(package: Path, **options: bool) -> submission.Submission:
-    return publishing.upload(
-        package, "bioimageio", options=SendOptions(**options), tell=lambda _: None
-    )
+def send(package: Path, *, skip_test: bool = False) -> submission.Submission:
+    options = SendOptions(skip_test=skip_test)
+    return publishing.upload(package, "bioimageio", options=options, tell=lambda _: None)
 
 
 def record_of(package: Path) -> str:

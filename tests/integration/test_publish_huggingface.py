@@ -32,6 +32,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     pytest.importorskip("huggingface_hub", reason="needs the extra `publish`")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     with huggingface_serving() as server:
+        # Before 2.0 the library reads addresses in answers by this one.
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
         monkeypatch.setenv(huggingface.URL_VARIABLE, server.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
