@@ -3,6 +3,7 @@
 import copy
 import io
 import stat
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -278,7 +279,8 @@ def member_case(name: str, member: zipfile.ZipInfo | str, content: bytes) -> Cas
 
     def write(room: Room) -> Path:
         path = packed(room, *unpacked())
-        with zipfile.ZipFile(path, "a") as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+            warnings.filterwarnings("ignore", "Duplicate name", UserWarning)  # meant
             archive.writestr(member, content)
         return path
 
