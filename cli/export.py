@@ -1,5 +1,6 @@
 """`unifmir export`: verified files of a model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,11 @@ def export(
         typer.Option(help="Where the checkpoint has both: as trained, or their running average."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help=f"Zoo model; {EMBEDDED} if nothing is named.")
+        str | None,
+        typer.Option(
+            help=f"Zoo model; {EMBEDDED} if nothing is named. With --checkpoint: the model that it "
+            "is, whose entry then describes the package."
+        ),
     ] = None,
     formats: Annotated[
         list[FormatChoice] | None,
@@ -89,6 +94,21 @@ def export(
             "network, as it asks GitHub about the user.",
         ),
     ] = None,
+    training_record: Annotated[
+        Path | None,
+        typer.Option(help="JSON with facts of the training, as `unifmir train` writes it."),
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="What `unifmir evaluate MODEL --json` printed.")
+    ] = None,
+    benchmark: Annotated[
+        list[Path] | None,
+        typer.Option(help="Result file of `unifmir benchmark` with the model; repeatable."),
+    ] = None,
+    repository: Annotated[
+        str, typer.Option(help="Address of the repository that the model is developed in.")
+    ] = "",
+    funded_by: Annotated[str, typer.Option(help="Funding of the training.")] = "",
     untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
     **format_options: Any,
@@ -96,39 +116,53 @@ def export(
     """Export a model to verified files: prune, choose the precision, write, prove, publish."""
     from rich.console import Console
 
+    from unifmir.benchmarks.report.measured_costs import with_measurements
     from unifmir.errors import UnifmirError
     from unifmir.export.pipeline import export as run
+    from unifmir.export.pipeline import exported_task
+    from unifmir.training.training_record import read_training_record
     from unifmir.zoo.catalogue.entry_credit import completed_credit
     from unifmir.zoo.catalogue.index import find
-    from unifmir.zoo.catalogue.load import load_trained
+    from unifmir.zoo.catalogue.load import load_in_place, load_trained
 
-    if checkpoint is not None and model is not None:
-        raise UnifmirError("give either --checkpoint or --model, not both")
     if checkpoint is not None and not checkpoint.exists():
         raise UnifmirError(f"{checkpoint}: no such file; give a checkpoint, or --model ZOO_ID")
     usual = ["onnx"] if interface == "raw" else ["onnx", "bioimageio"]
     chosen = [f.value for f in formats] if formats else usual
     options = given_options(format_options, chosen)
-    credit = _credit(author, licence, packaged_by, maintainer)
+    credit = replace(
+        _credit(author, licence, packaged_by, maintainer),
+        training=read_training_record(training_record) if training_record else None,
+        git_repo=repository,
+        funded_by=funded_by,
+    )
     source = checkpoint if checkpoint is not None else (model or EMBEDDED)
     if checkpoint is None and model is None:
         output.note(EMBEDDED_NOTE)
     console = Console(stderr=True)
     with console.status("loading") as status:
-        network = load_trained(
-            source,
-            task=task.value if task else None,
-            weights=weights,
-            untrained=untrained,
-        )
+        wanted = task.value if task else None
+        if checkpoint is not None and model is not None:
+            network = load_in_place(model, checkpoint, task=wanted, weights=weights)
+        else:
+            network = load_trained(source, task=wanted, weights=weights, untrained=untrained)
+        wanted = exported_task(network, wanted)
         if (zoo_id := network.source.zoo_id) is not None:
-            credit = completed_credit(credit, find(zoo_id))
+            credit = completed_credit(credit, find(zoo_id), wanted)
+        if evaluation or benchmark:
+            credit = with_measurements(
+                credit,
+                network.source,
+                wanted,
+                evaluation=evaluation,
+                benchmarks=benchmark or (),
+            )
         artifacts = run(
             network,
             out,
             formats=chosen,
             precision=precision.value,
-            task=task.value if task else None,
+            task=wanted,
             interface=interface,
             opset=opset,
             calibration=calibration or (),
@@ -138,12 +172,23 @@ def export(
         )
     document = {"out": out, "artifacts": [artifact.to_dict() for artifact in artifacts]}
     output.print_result(document, _artifact_table(artifacts), as_json=as_json)
+    _tell_of(artifacts)
+
+
+def _tell_of(artifacts: "tuple[Artifact, ...]") -> None:
+    """Print what the user should know of the files, and what would make a package better."""
     for artifact in artifacts:
         if "unverified" in artifact.details:
             output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
         for finding in artifact.details.get("findings", ()):
             if finding["where"] in PEOPLE:
                 output.note(f"{artifact.path.name}: {finding['where']}: {finding['message']}")
+        if missing := artifact.details.get("missing_facts"):
+            best = missing[0]
+            output.note(
+                f"{artifact.path.name}: what would raise its score most is {best['fact']} "
+                f"(+{best['gain']:.3f}): {best['option']}"
+            )
 
 
 def _credit(

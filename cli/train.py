@@ -53,6 +53,7 @@ def train(
 
     from unifmir import load
     from unifmir.errors import CheckpointError
+    from unifmir.training.training_record import record_path
     from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
     from unifmir.training.training_run import train as run
 
@@ -93,6 +94,7 @@ def train(
         source = run(request, TrainingCallbacks(lambda _: bar.advance(scenes), on_step))
     document = {
         "path": out,
+        "record": record_path(out),
         "sha256": source.sha256,
         "size_bytes": source.size_bytes,
         "tasks": names,

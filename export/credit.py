@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from unifmir.errors import ExportError
+from unifmir.training.training_record import TrainingRecord
 
 PERSON = "NAME [<ORCID>] [<E-MAIL>] [<@GITHUB_USER>] [AFFILIATION]"
 """Form in which a person is given as text."""
@@ -42,8 +43,47 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageQuality:
+    """Figures of one model on held-out images of one task."""
+
+    dataset: str
+    """Images in words."""
+    sample_count: int
+    figures: tuple[tuple[str, str, float], ...]
+    """Short name of a metric, at most 16 characters, what it is, and its mean."""
+    source: str
+    """Command or publication that the figures are from."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCost:
+    """Sentences on one measurement of time and memory, each with its machine."""
+
+    time: str
+    memory: str
+    """Empty where only the time was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRecipe:
+    """Texts of a package of one model; empty: those of its task."""
+
+    name: str = ""
+    description: str = ""
+    target_structure: tuple[str, ...] = ()
+    modality: str = ""
+    settings: str = ""
+    """Recommended settings: what images to give, and how."""
+    cite: tuple[Citation, ...] = ()
+    derived_from: str = ""
+    """Id in the zoo of the package that holds the same weights."""
+    published_figures: tuple[str, ...] = ()
+    """Sentences on the figures that a publication prints of the model."""
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
-    """Whose the weights are: what a published package must say and no checkpoint knows."""
+    """Statements on a model: what a published package says and no checkpoint knows."""
 
     authors: tuple[Person, ...] = ()
     """Authors of the weights; a package names none when empty."""
@@ -51,6 +91,18 @@ class Credit:
     """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
     training_data: str = ""
     """Training data in words; left out of the description when empty."""
+    training: TrainingRecord | None = None
+    """Facts of the training."""
+    evaluations: tuple[ImageQuality, ...] = ()
+    """Restoration quality on images whose truth is known."""
+    measured_costs: tuple[MeasuredCost, ...] = ()
+    """Times and memory of benchmarks."""
+    git_repo: str = ""
+    """Address of the repository that the model is developed in."""
+    funded_by: str = ""
+    """Funding of the training, as those who trained acknowledge it."""
+    recipe: PackageRecipe | None = None
+    """Texts of the package instead of those of its task."""
     packaged_by: tuple[Person, ...] = ()
     """Makers of the package."""
     maintainers: tuple[Person, ...] = ()
@@ -120,7 +172,8 @@ def _is_github_user(text: str) -> bool:
 
 def _has_checksum(orcid: str) -> bool:
     """Whether an ORCID ends in its check character (ISO 7064, MOD 11-2)."""
-    *digits, check = orcid.replace("-", "")
+    characters = orcid.replace("-", "")
+    digits, check = characters[:-1], characters[-1]
     total = 0
     for digit in digits:
         total = (total + int(digit)) * 2

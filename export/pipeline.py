@@ -148,8 +148,7 @@ def export(
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ExportError(f"{out_dir} is a file; expected a folder to write into")
-    if not (chosen := task or model.task):
-        raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
+    chosen = exported_task(model, task)
     request = _Request(
         chosen,
         exporters,
@@ -175,6 +174,13 @@ def export(
             ]
         step("publishing")
         return _publish(shared, made, out_dir)
+
+
+def exported_task(model: Network, task: str | None) -> str:
+    """The task that a model is exported for; ExportError where several are possible."""
+    if not (chosen := task or model.task):
+        raise ExportError(f"a multi-task model needs a task: one of {', '.join(TASKS)}")
+    return chosen
 
 
 def raw_formats() -> tuple[str, ...]:

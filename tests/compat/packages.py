@@ -96,6 +96,7 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
         image=image(task),
         card=card,
         image_note="made by the tests",
+        image_source="https://example.org/images",
         lineage=asdict(lineage),
     )
 

@@ -65,5 +65,6 @@ TOY_TASK = TaskSpec(
         source=SR.sample.source,
         licence=SR.sample.licence,
         authors=SR.sample.authors,
+        url=SR.sample.url,
     ),
 )

@@ -217,8 +217,18 @@ class SampleFile:
     licence: str
     """SPDX identifier."""
     authors: tuple[str, ...]
+    url: str
+    """Address of the project that publishes the source."""
     pixel_size_um: float | None = None
     """Lateral pixel size; None where the source does not say."""
+
+    @property
+    def attribution(self) -> str:
+        """Sentences on what the image shows, whose it is, under which licence, and its changes."""
+        return (
+            f"{self.name}. {self.description} From {self.source} ({self.url}), by "
+            f"{' and '.join(self.authors)}, licence {self.licence}; taken: {self.cut}."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ DENOISE = base.TaskSpec(
         source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
+        url="https://github.com/sylvainprigent/sdeconv",
     ),
     shape=base.NetworkShape(slices="odd"),
     multitask=base.MultiTaskPart(

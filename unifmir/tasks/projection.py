@@ -63,6 +63,7 @@ PROJECTION = base.TaskSpec(
         source="sdeconv 1.0.4 (PyPI), sdeconv/data/pollen.tif",
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
+        url="https://github.com/sylvainprigent/sdeconv",
     ),
     shape=base.NetworkShape(stage="projector"),
     multitask=base.MultiTaskPart(

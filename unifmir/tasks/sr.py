@@ -48,6 +48,7 @@ SR = base.TaskSpec(
         source="nanopyx 2.1.5 (PyPI), nanopyx/data/examples/Cell2_TIRF_COS7_IC/thumbnail.jpg",
         licence="CC-BY-4.0",
         authors=("Inês Cunha, Instituto Gulbenkian de Ciência, 2023",),
+        url="https://github.com/HenriquesLab/NanoPyx",
     ),
     shape=base.NetworkShape(magnifies=True),
     multitask=base.MultiTaskPart(

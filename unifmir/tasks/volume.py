@@ -67,6 +67,7 @@ VOLUME = base.TaskSpec(
         source="napari-LF 0.1.7 (PyPI), napari_lf/examples/GUVExperim1/Lightfield_GUVExperim1.tif",
         licence="BSD-3-Clause",
         authors=("Rudolf Oldenbourg, Marine Biological Laboratory, Woods Hole, 2019",),
+        url="https://github.com/PolarizedLightFieldMicroscopy/napari-LF",
         pixel_size_um=0.1517,
     ),
     shape=base.NetworkShape(stage="view_unet"),

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 AVERAGE_DECAY = 0.998
 """Decay per step of the running average of the weights, the weights that are kept: the last
 steps of a short training are noisy."""
+GRADIENT_NORM = 1.0
+"""Norm that the gradients of a step are clipped to."""
 STATE_SCHEMA = 1
 
 
@@ -108,7 +110,7 @@ class Training:
             self.optimizer.zero_grad(set_to_none=True)
             loss = self._loss(inputs.to(device), targets.to(device), task)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
             self.optimizer.step()
             self._average(step)
             self.step = step + 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 
 import torch
@@ -30,6 +31,8 @@ from unifmir.training.schedule import (
     Schedule,
 )
 from unifmir.training.trainer import Training
+from unifmir.training.training_facts import record_of
+from unifmir.training.training_record import record_path, write_training_record
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class TrainingRequest:
     """Tasks, length and settings of a training."""
 
     out: Path
-    """The model, safetensors; the state lies beside it until the training ends."""
+    """The model, safetensors; the state lies beside it until the training ends, then its record."""
     tasks: Sequence[str]
     steps: int
     seed: int
@@ -94,6 +97,7 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     training = _prepared(request, watch)
     if request.resume and state.exists():
         training.resume(state)
+    began, started = monotonic(), training.step
     with _interrupted_between_steps(training) as stop:
         while training.step < request.steps:
             until = min(training.step + SAVE_EVERY, request.steps)
@@ -102,6 +106,9 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
             if training.stopping:
                 stop()
     source = save(training.average.cpu(), request.out)
+    resumed = request.resume and started > 0
+    hours = None if resumed else (monotonic() - began) / 3600
+    write_training_record(record_of(training, request.device, hours), record_path(request.out))
     state.unlink(missing_ok=True)
     return source
 

@@ -94,7 +94,7 @@ def add_entry(path: Path, file: Path | None = None) -> ZooEntry:
                     f"{entry.id} has source kind 'file': give its checkpoint with --file"
                 )
         else:
-            entry = _completed(entry, file)
+            entry = completed_entry(entry, file)
             _keep(entry.id, file)
         return _written(entry)
 
@@ -139,7 +139,7 @@ def add_checkpoint(file: Path, about: Description) -> ZooEntry:
     entry = parse_entry(json.dumps(document), "the new model")
     with _changing(entry.id):
         _check_new(entry.id)
-        entry = _completed(entry, file)
+        entry = completed_entry(entry, file)
         _keep(entry.id, file)
         return _written(entry)
 
@@ -169,7 +169,7 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
                 f"{model_id} was given the file {old.filename} on {old.added}; use --replace to "
                 "put this one in its place"
             )
-        _completed(entry, file)
+        completed_entry(entry, file)
         kept = _keep(model_id, file)
         if old is not None and old.filename != kept.name:
             kept.with_name(old.filename).unlink(missing_ok=True)
@@ -191,8 +191,16 @@ def _check_new(model_id: str) -> None:
         )
 
 
-def _completed(entry: ZooEntry, file: Path) -> ZooEntry:
-    """The entry with what its checkpoint says of itself; ZooError where they contradict."""
+def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
+    """The entry with what its checkpoint says of itself.
+
+    Raises
+    ------
+    ZooError
+        The two contradict.
+    CheckpointError
+        The file is no checkpoint of a UniFMIR network.
+    """
     found = inspect_file(file, task=None if entry.task == MULTITASK else entry.task)
     task = found.task or MULTITASK
     if task != entry.task:

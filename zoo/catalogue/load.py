@@ -12,6 +12,7 @@ from unifmir.errors import CheckpointError, ZooError
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
+from unifmir.zoo.catalogue.adding import completed_entry
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.pull import local_file
 from unifmir.zoo.catalogue.schema import MULTITASK, FileSource
@@ -143,6 +144,28 @@ def load_model(
         if isinstance(entry.source, FileSource):
             raise
         raise CheckpointError(f"{error} (zoo model {entry.id}: {entry.notes})") from error
+    network.source = replace(network.source, zoo_id=entry.id)
+    return network
+
+
+def load_in_place(
+    model_id: str, file: Path, *, task: str | None = None, weights: WeightKind | None = None
+) -> Network:
+    """The network of a file that is given in place of a zoo model's download.
+
+    Raises
+    ------
+    ZooError
+        The file contradicts the model's entry: another task, configuration or hash.
+    CheckpointError
+        It is no checkpoint of a UniFMIR network.
+    """
+    entry = find(model_id)
+    if task is not None and task not in entry.tasks:
+        raise ZooError(f"{entry.id} is a model for {entry.task}, not for {task}")
+    completed_entry(entry, file)
+    wanted = None if entry.task == MULTITASK else entry.task
+    network = load_file(file, task=wanted, weights=weights)
     network.source = replace(network.source, zoo_id=entry.id)
     return network
 

@@ -15,6 +15,7 @@ from unifmir.errors import CheckpointError, UnifmirError, ZooError
 from unifmir.json_values import plain
 from unifmir.plain_text_values import parse_json
 from unifmir.tasks import TASKS, multitask_parts
+from unifmir.training.training_record import TrainingRecord
 
 MAX_ENTRY_CHARACTERS = 1_000_000
 """Limit of an entry, which has about 5,000."""
@@ -105,6 +106,32 @@ class Measurement(EntryPart):
     source: Text
 
 
+class EntryCitation(EntryPart):
+    """A work that a package of the model cites besides the task's own."""
+
+    text: Text
+    doi: Doi
+
+
+class PackageStatements(EntryPart):
+    """Statements of a package made of the model, where they are not those of its task."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+() -]{5,64}$")]
+    description: Annotated[str, Field(min_length=50, max_length=512)]
+    target_structure: tuple[Text, ...]
+    """Biological structures in the training data."""
+    modality: Text
+    settings: Text
+    """Recommended settings: which images to give, and how."""
+    cite: tuple[EntryCitation, ...]
+    git_repo: Url | None
+    """Repository that the model was developed in."""
+    funded_by: Text | None
+    derived_from: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)+$")] | None
+    """Id in the BioImage Model Zoo of the package that holds the same weights."""
+    training: TrainingRecord
+
+
 class ZooEntry(EntryPart):
     """One model of the zoo."""
 
@@ -136,6 +163,8 @@ class ZooEntry(EntryPart):
     training: dict[str, str] | None
     """Facts in words; null where nothing is known."""
     notes: Text
+    package: PackageStatements | None = None
+    """Statements of a package; null: those of the task, and nothing of the training."""
 
     @property
     def tasks(self) -> tuple[str, ...]:

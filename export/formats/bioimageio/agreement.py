@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio.card import QuantitativeEvaluation
+from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.tensors import Batch
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import image_interface
@@ -99,6 +99,27 @@ def as_evaluation(
             ),
             results_summary=f"Fidelity of the files, not restoration quality. Image: {image_note}",
         ),
+    )
+
+
+def quality_rows(card: ModelCard) -> tuple[QuantitativeEvaluation, ...]:
+    """Rows with the restoration quality; none without an address of what the images are from."""
+    if not card.git_repo:
+        return ()
+    return tuple(
+        QuantitativeEvaluation(
+            dataset_id="held-out-images",
+            dataset_source=card.git_repo,
+            dataset_role="test",
+            sample_count=row.sample_count,
+            evaluation_factors=("overall",),
+            evaluation_factors_long=(row.dataset,),
+            metrics=tuple(short for short, _, _ in row.figures),
+            metrics_long=tuple(long for _, long, _ in row.figures),
+            results=tuple((value,) for _, _, value in row.figures),
+            results_summary=f"From {row.source}.",
+        )
+        for row in card.qualities
     )
 
 

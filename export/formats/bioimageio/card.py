@@ -6,8 +6,16 @@ Plain values with defaults per task; nothing here imports torch or bioimageio.
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unifmir.export.credit import Citation, Person
+from unifmir.export.credit import (
+    Citation,
+    Credit,
+    ImageQuality,
+    MeasuredCost,
+    PackageRecipe,
+    Person,
+)
 from unifmir.tasks import TASKS
+from unifmir.training.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     from unifmir.reference.base import ReferenceModel
@@ -68,6 +76,19 @@ class ModelCard:
     target_structure: tuple[str, ...] = ("fluorescently labelled structures",)
     training_data: str = ""
     """Data that the weights were trained on, in words; empty if nobody told."""
+    training: TrainingRecord | None = None
+    """Facts of the training; None if nobody told."""
+    qualities: tuple[ImageQuality, ...] = ()
+    """Restoration quality, measured."""
+    measured_costs: tuple[MeasuredCost, ...] = ()
+    """Times and memory, measured."""
+    modality: str = "fluorescence microscopy"
+    settings: str = ""
+    """Recommended settings."""
+    published_figures: tuple[str, ...] = ()
+    """Sentences on the figures that a publication prints of the model."""
+    derived_from: str = ""
+    """Id in the zoo of the package that holds the same weights."""
 
 
 PAPER = Citation(
@@ -144,4 +165,31 @@ def reference_card(card: ModelCard, row: "ReferenceModel", task_title: str) -> M
         ),
         cite=(Citation(row.citation, row.doi), PAPER),
         tags=tuple(tag for tag in card.tags if tag not in ("transformer", "unifmir")),
+    )
+
+
+def credited_card(card: ModelCard, credit: Credit) -> ModelCard:
+    """The card with what is stated of the model, which goes before what is said of its task."""
+    recipe = credit.recipe or PackageRecipe()
+    training = credit.training
+    return replace(
+        card,
+        name=recipe.name or card.name,
+        description=recipe.description or card.description,
+        cite=tuple(dict.fromkeys((*card.cite, *recipe.cite))),
+        target_structure=recipe.target_structure or card.target_structure,
+        modality=recipe.modality or card.modality,
+        settings=recipe.settings,
+        published_figures=recipe.published_figures,
+        derived_from=recipe.derived_from,
+        authors=credit.authors,
+        packaged_by=credit.packaged_by,
+        maintainers=credit.maintainers,
+        licence=credit.licence or card.licence,
+        funded_by=credit.funded_by,
+        git_repo=credit.git_repo or card.git_repo,
+        training_data=credit.training_data or (training.data if training else ""),
+        training=training,
+        qualities=credit.evaluations,
+        measured_costs=credit.measured_costs,
     )

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from unifmir.checkpoint.model_package import lineage_of_description
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import provenance, rdf, tensors
-from unifmir.export.formats.bioimageio.agreement import as_evaluation, measure_agreement
+from unifmir.export.formats.bioimageio.agreement import (
+    as_evaluation,
+    measure_agreement,
+    quality_rows,
+)
 from unifmir.export.formats.bioimageio.architecture import FILE_NAME, bundle
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.cover import cover_png
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement, measure_halo
 from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.missing_facts import MissingFact, missing_facts
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, axes_of, tile_rule
 from unifmir.export.formats.bioimageio.readme import ReadmeFacts, readme
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
@@ -53,7 +58,9 @@ class PackageInputs:
     storage: str = "float32"
     """Element type of the stored weights: a `dtype` in `ELEMENT_TYPES`."""
     image_note: str = "see the repository."
-    """Name and licence of the image."""
+    """Sentences on what the image shows, whose it is, and under which licence."""
+    image_source: str = ""
+    """Address of the image's source; empty: the package has no row with its evaluation."""
     reports: tuple[dict[str, Any], ...] = ()
     """Verification reports as JSON values."""
 
@@ -70,6 +77,8 @@ class PackageResult:
     score: ExpectedScore
     halo: HaloMeasurement
     summary: TestSummary
+    missing: tuple[MissingFact, ...]
+    """Facts that would raise the score, the most valuable first."""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values, without the file's own place and hash."""
@@ -81,6 +90,7 @@ class PackageResult:
             "status": self.summary.status,
             "core": self.summary.core_version,
             "reproduced": list(self.summary.reproduced),
+            "missing_facts": [fact.to_dict() for fact in self.missing],
         }
 
 
@@ -120,7 +130,14 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
     score = expected_score(description, summary)
     logger.info("expected zoo score %.3f", score.total)
     return PackageResult(
-        path, sha256_of(path), tuple(sorted(files)), findings, score, halo, summary
+        path=path,
+        sha256=sha256_of(path),
+        files=tuple(sorted(files)),
+        findings=findings,
+        score=score,
+        halo=halo,
+        summary=summary,
+        missing=missing_facts(description),
     )
 
 
@@ -154,6 +171,8 @@ def _write_files(
     verification = {
         "agreement": measured.agreement,
         "halo": halo.to_dict(),
+        "quality": [asdict(row) for row in inputs.card.qualities],
+        "training": inputs.card.training.stated() if inputs.card.training else {},
         "reports": [_without_machine_paths(report) for report in inputs.reports],
     }
     _write(folder, "verification", json.dumps(verification, indent=1, sort_keys=True).encode())
@@ -165,7 +184,7 @@ def _write_files(
         storage=inputs.storage,
         parameter_count=contents.parameter_count,
         image_note=inputs.image_note,
-        evaluations=contents.evaluations,
+        agreement=measured.agreement,
         reports=inputs.reports,
         origin=provenance.origin(inputs.network, inputs.lineage),
     )
@@ -232,7 +251,7 @@ def _contents(
     tolerance: dict[str, float],
 ) -> rdf.Contents:
     card = inputs.card
-    time, memory = provenance.cost_sentences(measured.costs)
+    time, memory = provenance.cost_sentences(measured.costs, card.measured_costs)
     return rdf.Contents(
         config=config,
         card=card,
@@ -240,7 +259,10 @@ def _contents(
         architecture=bundle(config, card.unifmir_version),
         architecture_file=FILE_NAME,
         parameter_count=measured.costs["parameters"],
-        evaluations=as_evaluation(measured.agreement, card.git_repo, inputs.image_note),
+        evaluations=(
+            *as_evaluation(measured.agreement, inputs.image_source, inputs.image_note),
+            *quality_rows(card),
+        ),
         inference_time=time,
         memory=memory,
         tolerance=tolerance,

@@ -16,6 +16,7 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.credit import Credit
 from unifmir.export.formats.bioimageio.card import (
     ModelCard,
+    credited_card,
     default_card,
     reference_card,
 )
@@ -72,7 +73,8 @@ class BioimageioExporter(Exporter):
                 image=_shown(taken.image, config),
                 card=_card(config, job.credit),
                 storage=ELEMENT_TYPES[job.recipe.precision].dtype,
-                image_note=f"{taken.file.name} ({taken.file.licence}): {taken.file.description}",
+                image_note=taken.file.attribution,
+                image_source=taken.file.url,
                 lineage=asdict(job.lineage),
                 reports=tuple(report.repeatable().to_dict() for report in job.reports),
             )
@@ -141,17 +143,10 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
         git_repo="",
         timestamp=TIMESTAMP,
         unifmir_version=__version__,
-        training_data=credit.training_data,
     )
     if isinstance(config, ReferenceConfig):
         card = reference_card(card, REFERENCES[config.model], task.title)
-    return replace(
-        card,
-        authors=credit.authors,
-        packaged_by=credit.packaged_by,
-        maintainers=credit.maintainers,
-        licence=credit.licence or card.licence,
-    )
+    return credited_card(card, credit)
 
 
 BIOIMAGEIO = BioimageioExporter()

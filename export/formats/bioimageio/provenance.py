@@ -12,6 +12,7 @@ from torch import nn
 
 from unifmir.config import SingleConfig
 from unifmir.cost.dispatcher import count_dispatched
+from unifmir.export.credit import MeasuredCost
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
@@ -61,7 +62,8 @@ def provenance(
         "storage": storage,
         "arithmetic": "float32",
         "tiles": {**asdict(rule), "largest_halo": rule.largest_halo},
-        "halo": measured.halo.to_dict(),
+        # Its curve is in verification.json.
+        "halo": {k: v for k, v in measured.halo.to_dict().items() if k != "curve"},
         "ranges": measured.ranges,
         "costs": measured.costs,
         "agreement": measured.agreement,
@@ -71,6 +73,10 @@ def provenance(
     }
     if card.training_data:
         facts["training_data"] = card.training_data
+    if card.training is not None:
+        facts["training"] = card.training.stated()
+    if card.settings:
+        facts["recommended_settings"] = card.settings
     if network.source is not None:
         facts["source"] = _source(network.source)
     if network.certificate is not None:
@@ -124,8 +130,13 @@ def costs(
     }
 
 
-def cost_sentences(counted: Mapping[str, Any]) -> tuple[str, str]:
-    """Inference time and memory in words, for want of measurements."""
+def cost_sentences(
+    counted: Mapping[str, Any], measured: Sequence[MeasuredCost] = ()
+) -> tuple[str, str]:
+    """Inference time and memory in words: as measured, or what can be said without."""
+    if measured:
+        memory = "; ".join(cost.memory for cost in measured if cost.memory)
+        return "; ".join(cost.time for cost in measured), memory or cost_sentences(counted)[1]
     size = " x ".join(str(n) for n in counted["image_px"])
     megabytes = counted["float32_bytes"] / 1e6
     return (

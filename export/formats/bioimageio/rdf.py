@@ -20,6 +20,7 @@ from unifmir.export.formats.bioimageio.testing import quiet_library
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
 from unifmir.tasks import TASKS
+from unifmir.training.training_record import TrainingRecord
 
 PORTABLE_FORMAT = "0.5.7"
 """The last format before the break that the zoo already holds models of."""
@@ -137,6 +138,8 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
     }
     if card.git_repo:
         fields["git_repo"] = card.git_repo
+    if card.derived_from:
+        fields["parent"] = {"id": card.derived_from}
     return fields
 
 
@@ -276,7 +279,7 @@ def _config(contents: Contents) -> dict[str, Any]:
             f"{title_of(contents.config)}, {contents.architecture.callable} in "
             f"{contents.architecture_file}; all hyper-parameters are its keyword arguments."
         ),
-        "modality": "fluorescence microscopy",
+        "modality": card.modality,
         "task": TASKS[contents.config.task].title.lower(),
         "out_of_scope_use": card.out_of_scope,
         "bias_risks_limitations": {
@@ -294,5 +297,32 @@ def _config(contents: Contents) -> dict[str, Any]:
         "evaluations": [_stated(row) for row in contents.evaluations],
         "funded_by": card.funded_by,
         "target_structure": list(card.target_structure),
+        **(training_fields(card.training) if card.training else {}),
     }
     return {**values, **{key: value for key, value in optional.items() if value}}
+
+
+def training_fields(record: TrainingRecord) -> dict[str, Any]:
+    """Fields of `config.bioimageio` on a training, each left out where its fact is not known."""
+    known = record.stated()
+    names = {
+        "training_preprocessing": "preprocessing",
+        "training_epochs": "epochs",
+        "training_batch_size": "batch_size",
+        "initial_learning_rate": "learning_rate",
+        "learning_rate_schedule": "learning_rate_schedule",
+        "loss_function": "loss",
+        "loss_function_kwargs": "loss_settings",
+        "optimizer": "optimizer",
+        "optimizer_kwargs": "optimizer_settings",
+        "regularization": "regularization",
+        "training_duration": "hours",
+    }
+    impact = {"hardware_type": "hardware", "hours_used": "hours"}
+    return {
+        "training": {field: known[name] for field, name in names.items() if name in known},
+        "environmental_impact": {
+            field: known[name] for field, name in impact.items() if name in known
+        },
+        "memory_requirements_training": record.memory,
+    }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifmir.config import SingleConfig
-from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
+from unifmir.export.credit import ImageQuality
+from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis, tile_rule
 from unifmir.interfaces import interface_of
@@ -25,7 +26,8 @@ class ReadmeFacts:
     storage: str
     parameter_count: int
     image_note: str
-    evaluations: tuple[QuantitativeEvaluation, ...]
+    agreement: Mapping[str, Mapping[str, float]]
+    """Deviations of each weight format from the fp32 network, as `measure_agreement` gives."""
     reports: tuple[Mapping[str, Any], ...]
     origin: tuple[str, ...]
     """Sentences on where the weights came from."""
@@ -43,18 +45,16 @@ def readme(facts: ReadmeFacts) -> str:
             f"{card.limitations}\n\nRestoration can invent or remove structure, most of all on "
             "images unlike the training data. Keep the raw images."
         ),
-        "Training": (
-            f"Data: {card.training_data}."
-            if card.training_data
-            else "The checkpoint that this package was made from does not say."
-        ),
+        "Training": _training(card),
         "Provenance": _provenance(facts),
         "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
         "Licence": (
-            f"Weights: {card.licence}. Architecture file: BSD-3-Clause. Test image: "
-            f"{facts.image_note}"
+            f"Weights: {card.licence}. Architecture file: BSD-3-Clause.\n\n"
+            f"Test image, also on the cover: {facts.image_note}"
         ),
     }
+    if card.settings:
+        sections["Intended Use"] += f"\n\n### Recommended settings\n\n{card.settings}"
     body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
     return f"# {card.name}\n\n{task.title}. {task.summary}\n\n{body}\n"
 
@@ -112,9 +112,19 @@ def _validation(facts: ReadmeFacts) -> str:
         "it at three sizes and two batch sizes."
     )
     parts = [intro]
-    parts += [_evaluation_table(row) for row in facts.evaluations]
+    parts += [_quality_table(row) for row in facts.card.qualities]
+    if facts.card.published_figures:
+        printed = "\n".join(f"- {line}" for line in facts.card.published_figures)
+        parts.append(
+            "### As published\n\nPrinted by the authors of the weights, not computed again for "
+            f"this package:\n\n{printed}"
+        )
+    parts.append("### Same picture\n\n" + _agreement_table(facts.agreement))
     if facts.reports:
-        parts.append("### Same picture\n\n" + report_table(facts.reports))
+        parts.append(
+            "The files that were exported beside this package, on images of several sizes:\n\n"
+            + report_table(facts.reports)
+        )
     parts.append("### Halo\n\n" + _halo_text(facts))
     parts.append(
         "### On your own data\n\nRestore images of which you have a high-quality counterpart, "
@@ -125,24 +135,45 @@ def _validation(facts: ReadmeFacts) -> str:
     return "\n\n".join(parts)
 
 
-def _evaluation_table(row: QuantitativeEvaluation) -> str:
+def _quality_table(row: ImageQuality) -> str:
     table = markdown_rows(
-        ("metric", *row.evaluation_factors),
-        [(m, *(f"{v:.4g}" for v in r)) for m, r in zip(row.metrics, row.results, strict=True)],
+        ("metric", "mean", "what it is"),
+        [(short, f"{value:.4g}", long) for short, long, value in row.figures],
     )
-    legend = "; ".join(
-        f"{short}: {long}"
-        for short, long in zip(
-            (*row.metrics, *row.evaluation_factors),
-            (*row.metrics_long, *row.evaluation_factors_long),
-            strict=True,
-        )
-    )
+    return f"### Restoration quality\n\n{row.dataset}. From {row.source}.\n\n{table}"
+
+
+def _agreement_table(agreement: Mapping[str, Mapping[str, float]]) -> str:
+    """Markdown table of all weight formats in the package, on its test input."""
+    rows = [
+        (name, f"{found['max_deviation']:.0e}", f"{found['rms_deviation']:.0e}")
+        for name, found in agreement.items()
+    ]
+    heads = ("weight format", "largest deviation", "rms deviation")
     return (
-        f"### {row.dataset_id}\n\n"
-        f"Images: {row.sample_count}; role of the data: {row.dataset_role}.\n\n"
-        f"{table}\n\n{legend}.{' ' + row.results_summary if row.results_summary else ''}"
+        "Each weight format in this package against the float32 PyTorch network, on the package's "
+        "test input, as fractions of the output's range:\n\n" + markdown_rows(heads, rows)
     )
+
+
+def _training(card: ModelCard) -> str:
+    """Sentences on the training: what is known of it."""
+    known = card.training.stated() if card.training else {}
+    lines = [f"Data: {card.training_data.rstrip('.')}."] if card.training_data else []
+    source = known.pop("source", "")
+    known.pop("data", None)
+    rows = [(name.replace("_", " "), _listed(value)) for name, value in known.items()]
+    if rows:
+        lines.append(markdown_rows(("fact", "value"), rows))
+    if source:
+        lines.append(f"Source: {source}")
+    return "\n\n".join(lines) or "The checkpoint that this package was made from does not say."
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(part)}" for name, part in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def report_table(reports: Iterable[Mapping[str, Any]]) -> str:

@@ -27,6 +27,7 @@ from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, cut_batch, simulate_pool
 from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
+from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 
 RECIPES = {
@@ -254,7 +255,13 @@ class TestSession:
         assert source.path is not None
         network = load_file(source.path)
         assert network.kind == "multitask"
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors"]
+        record = read_training_record(tmp_path / "model.safetensors.training.json")
+        assert record.steps == self.request_for(tmp_path).steps
+        assert record.hours is not None
+        assert sorted(p.name for p in tmp_path.iterdir()) == [
+            "model.safetensors",
+            "model.safetensors.training.json",
+        ]
 
     @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(

@@ -1,0 +1,108 @@
+"""Packages of the zoo's official models, described by their entries alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.compat.canned import untested_package
+from tests.compat.packages import inputs
+from tests.unit.zoo.test_entries import OFFICIAL
+from unifmir.export.credit import Credit, parse_maintainer, parse_person
+from unifmir.export.formats.bioimageio.card import credited_card
+from unifmir.export.formats.bioimageio.lint import Package, read_package
+from unifmir.export.formats.bioimageio.missing_facts import completeness, missing_facts
+from unifmir.export.formats.bioimageio.score import PARTNERS_COUNTED, TARGET
+from unifmir.zoo.catalogue.entry_credit import completed_credit
+from unifmir.zoo.catalogue.index import find
+
+QUICK = "unifmir-sr-microtubules"
+PUBLISHER = Credit(
+    packaged_by=(parse_person("Ada Author <ada@example.org>"),),
+    maintainers=(parse_maintainer("ada-hub <ada@example.org>"),),
+)
+"""What only the one who publishes can say."""
+
+
+@pytest.fixture(scope="module")
+def package(request, tmp_path_factory) -> Package:
+    """The package of a small network that an official entry describes."""
+    entry = find(request.param)
+    folder = tmp_path_factory.mktemp(entry.id)
+    given = inputs(entry.task, folder / "inputs")
+    # A report of another file, as `unifmir export` gives one: its figures are facts too.
+    report = {"format": "onnx", "precision": "fp32", "passed": True, "cases": []}
+    card = credited_card(
+        replace(given.card, git_repo=""), completed_credit(PUBLISHER, entry, entry.task)
+    )
+    made = untested_package(replace(given, card=card, reports=(report,)), folder / "p.zip")
+    return read_package(made.path)
+
+
+every_package = pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow])
+        for name in sorted(OFFICIAL)
+    ],
+    indirect=True,
+)
+
+
+@every_package
+def test_the_expected_score_reaches_the_target_with_the_entrys_facts(package: Package):
+    # Format, core and two of three partners are whole, which test_bioimageio_package.py holds.
+    total = 0.25 * (2 + 2 / PARTNERS_COUNTED + completeness(package.rdf))
+    print(f"{package.rdf['name']}: {total:.4f}, completeness {completeness(package.rdf):.4f}")
+    assert total >= TARGET
+
+
+@every_package
+def test_the_training_is_the_papers_and_says_so(package: Package):
+    training = package.rdf["config"]["bioimageio"]["training"]
+    assert training["training_epochs"] == 500
+    assert training["initial_learning_rate"] == 5e-5
+    assert training["optimizer_kwargs"] == {"betas": [0.9, 0.999]}
+    text = package.files["README.md"].decode("utf-8")
+    assert "Source: Ma et al. 2024" in text
+    assert "https://doi.org/10.5281/zenodo.8401470" in text
+    assert "### Recommended settings" in text
+
+
+@every_package
+def test_people_licence_and_citations_are_complete(package: Package):
+    rdf = package.rdf
+    assert [one["name"] for one in rdf["authors"]] == list(find("unifmir-sr-er").authors)
+    assert rdf["maintainers"] == [{"github_user": "ada-hub", "email": "ada@example.org"}]
+    assert rdf["license"] == "CC-BY-4.0"
+    assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470"} <= {
+        one["doi"] for one in rdf["cite"]
+    }
+    assert rdf["git_repo"] == "https://github.com/cxm12/UniFMIR"
+
+
+@every_package
+def test_no_figure_of_the_package_is_passed_off_as_the_papers(package: Package):
+    text = package.files["README.md"].decode("utf-8")
+    head, found, published = text.partition("### As published")
+    assert "Ma et al. 2024, Extended Data" not in head
+    assert bool(found) == ("Extended Data" in published)
+
+
+@every_package
+def test_what_the_entry_states_is_not_asked_for(package: Package):
+    asked = {one.option for one in missing_facts(package.rdf)}
+    assert not asked & {"--author PERSON", "--funded-by TEXT", "--repository ADDRESS"}
+
+
+def test_every_official_entry_states_a_package():
+    for model_id in OFFICIAL:
+        stated = find(model_id).package
+        assert stated is not None
+        assert stated.training.source.startswith("Ma et al. 2024")
+
+
+def test_what_the_user_states_goes_before_the_entry():
+    given = replace(PUBLISHER, funded_by="Another fund", git_repo="https://example.org/mine")
+    credit = completed_credit(given, find(QUICK), "sr")
+    assert (credit.funded_by, credit.git_repo) == ("Another fund", "https://example.org/mine")
+    assert credit.packaged_by == PUBLISHER.packaged_by

@@ -1,0 +1,74 @@
+"""Record of a training on simulated images, from the training itself."""
+
+from unifmir.machine import description
+from unifmir.tasks import TASKS
+from unifmir.tasks.base import TrainingRecipe
+from unifmir.training.schedule import WARM_UP_STEPS
+from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
+from unifmir.training.training_record import Setting, TrainingRecord
+from unifmir.version import __version__
+
+
+def record_of(training: Training, device: str, hours: float | None) -> TrainingRecord:
+    """Facts of a training that has ended.
+
+    Parameters
+    ----------
+    training : Training
+    device : str
+        Kind of device that it ran on.
+    hours : float, optional
+        Wall time; None where the training was interrupted, as earlier parts are not known.
+    """
+    recipes = {task: training.recipes[task] for task in dict.fromkeys(training.order)}
+    batches = {recipe.batch for recipe in recipes.values()}
+    sides = {recipe.patch for recipe in recipes.values()}
+    betas: Setting = [float(beta) for beta in training.optimizer.defaults["betas"]]
+    return TrainingRecord(
+        optimizer="torch.optim.Adam",
+        optimizer_settings={"betas": betas},
+        learning_rate=training.schedule.learning_rate,
+        learning_rate_schedule=(
+            f"linear warm-up over {WARM_UP_STEPS} steps, then half a cosine down to a hundredth"
+        ),
+        loss="L1 and L2, mixed" if training.mixed_loss else "L1",
+        loss_settings=_shares(recipes) if training.mixed_loss else {},
+        steps=training.step,
+        batch_size=batches.pop() if len(batches) == 1 else None,
+        patch_px=sides.pop() if len(sides) == 1 else None,
+        preprocessing=_preprocessing(recipes),
+        regularization=(
+            f"gradients clipped to a norm of {GRADIENT_NORM:g}; running average of the weights, "
+            f"decay {AVERAGE_DECAY}, kept"
+        ),
+        hours=None if hours is None else float(f"{hours:.3g}"),
+        hardware=_hardware(device),
+        data=(
+            f"Images simulated by unifmir {__version__}, no others: "
+            + ", ".join(f"{recipe.scenes} of {task}" for task, recipe in recipes.items())
+            + f"; seed {training.seed}"
+        ),
+        source="written by `unifmir train`",
+    )
+
+
+def _shares(recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:
+    """Share of L1 by task."""
+    return {f"l1_share_{task}": recipe.l1_share for task, recipe in recipes.items()}
+
+
+def _preprocessing(recipes: dict[str, TrainingRecipe]) -> str:
+    parts = [
+        f"{task}: {TASKS[task].normalization.method} normalisation, {recipe.batch} random patches "
+        f"of {recipe.patch} a step"
+        for task, recipe in recipes.items()
+    ]
+    return "; ".join(parts) + "; each patch turned and flipped at random as its task allows"
+
+
+def _hardware(device: str) -> str:
+    facts = description()
+    gpu = facts.get("gpu")
+    if device == "cuda" and gpu:
+        return str(gpu)
+    return f"{facts['processor']}, {facts['cores']} cores"
