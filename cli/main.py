@@ -15,6 +15,7 @@ from unifmir.cli.export import export
 from unifmir.cli.inspect import inspect
 from unifmir.cli.prune import prune
 from unifmir.cli.publish import publish
+from unifmir.cli.report import report
 from unifmir.cli.restore import restore
 from unifmir.cli.train import train
 from unifmir.cli.trust import trust
@@ -68,6 +69,7 @@ for command in (
     prune,
     export,
     verify,
+    report,
     publish,
     trust,
     train,

@@ -42,7 +42,11 @@ def recipes(_document: dict[str, Any]) -> str:
         raise ValueError(f"{weights} says nothing of a multi-task network")
     programs = ((name, numpy_recipe(found.single(name))) for name in multitask_parts())
     return "\n\n".join(
-        f"### {TASKS[name].title} (`{name}`)\n\n```python\n{program}```"
+        f"### {TASKS[name].title} (`{name}`)\n\n"
+        # What the tests do before they run the program.
+        f"<!-- given: cp samples/{name}.tif image.tif -->\n"
+        f"<!-- given: unifmir export --task {name} --format onnx --out . -->\n"
+        f"```python\n{program}```"
         for name, program in programs
     )
 

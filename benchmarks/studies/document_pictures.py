@@ -67,10 +67,13 @@ def _plane(image: NDArray[Any], spec: TaskSpec) -> NDArray[Any]:
     if image.ndim == 2:
         return image
     if spec.cover.view == "section":
-        return image[:, image.shape[1] // 2]
+        section: NDArray[Any] = image[:, image.shape[1] // 2]
+        return section
     if spec.cover.view == "maximum":
-        return image.max(axis=0)
-    return image[image.shape[0] // 2]
+        highest: NDArray[Any] = image.max(axis=0)
+        return highest
+    middle: NDArray[Any] = image[image.shape[0] // 2]
+    return middle
 
 
 def _grey(image: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
 """Code blocks of README and docs.
 
 A block that cannot run in the tests has a comment before it that says why:
-`<!-- not run: REASON -->`.
+`<!-- not run: REASON -->`. What must be there first stands in comments as well:
+`<!-- given: SHELL COMMAND -->`.
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(
+    r"(?P<given>(?:^[ ]*<!-- given: [^\n]* -->\n+)*)"
     r"(?:^[ ]*<!-- not run: (?P<reason>[^\n]*) -->\n+)?"
     r"^(?P<indent>[ ]*)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
@@ -29,6 +31,8 @@ class Block:
     text: str
     not_run: str | None
     """Reason why the tests do not run it; None: they do."""
+    given: tuple[str, ...] = ()
+    """Shell commands that come before it."""
 
 
 def documents() -> list[Path]:
@@ -46,6 +50,7 @@ def blocks_of(document: Path) -> list[Block]:
             found["language"],
             textwrap.dedent(found["text"]),
             found["reason"],
+            tuple(re.findall(r"<!-- given: (.*) -->", found["given"])),
         )
         for found in _BLOCK.finditer(text)
     ]

@@ -31,6 +31,7 @@ COMMANDS = (
     "prune",
     "export",
     "verify",
+    "report",
     "publish",
     "train",
     "evaluate",

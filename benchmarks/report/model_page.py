@@ -1,0 +1,250 @@
+"""Everything known of a model on one HTML page that needs no other file and no network.
+
+Names and notes come from strangers: all text is escaped, and the page's own policy lets no program
+run and nothing be fetched.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifmir.benchmarks.measure.results import Results
+from unifmir.benchmarks.plan.workloads import image_sizes, input_shape
+from unifmir.benchmarks.report.tables.result_tables import footer, tables
+from unifmir.checkpoint.pruning import prune
+from unifmir.config import MultiTaskConfig, SingleConfig
+from unifmir.cost.dispatcher import count_dispatched
+from unifmir.cost.meta_device import meta_network
+from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export.formats.bioimageio.cover import cover_png
+from unifmir.export.recorded_report import RecordedReport, read_report
+from unifmir.hashing import sha256_of
+from unifmir.model import image_interface
+from unifmir.samples import sample
+from unifmir.shown_text import shown
+from unifmir.tasks import TASKS, multitask_parts
+from unifmir.version import __version__
+from unifmir.zoo.catalogue.index import find
+
+if TYPE_CHECKING:
+    from unifmir.networks.base import Network
+    from unifmir.zoo.catalogue.schema import ZooEntry
+
+Row = tuple[str, ...]
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}"
+    "th,td{border-bottom:1px solid #ddd;padding:.2em .8em .2em 0;text-align:left;"
+    "vertical-align:top;overflow-wrap:anywhere}img{max-width:100%}"
+    "caption{text-align:left;font-weight:bold}"
+)
+
+
+def model_page(
+    network: "Network",
+    *,
+    artifacts: Sequence[Path] = (),
+    results: Results | None = None,
+    pictures: bool = True,
+) -> str:
+    """Write everything known of a model as one HTML document.
+
+    Parameters
+    ----------
+    network : Network
+        From `unifmir.load`, with one task or all.
+    artifacts : sequence of Path
+        Files of `unifmir export`; the report beside each is shown, and held against the file.
+    results : Results, optional
+        Of a benchmark; the rows of this model are shown.
+    pictures : bool
+        Run the network on the sample of each task. It takes seconds a task at the paper's size.
+
+    Raises
+    ------
+    ExportError
+        An artifact has no report beside it, or that of another file.
+    BenchmarkError
+        The results have no row of this model.
+    """
+    source = network.source
+    entry = find(source.zoo_id) if source.zoo_id else None
+    title = entry.title if entry else source.name
+    sections = [
+        _section("Model", _table((), _identity(network, entry))),
+        *_described(entry),
+        _section("Cost", _table(("task", "parameters", "input", "GFLOPs"), _costs(network))),
+        *([_pictures(network)] if pictures else []),
+        *([_section("Verification", _verified(artifacts))] if artifacts else []),
+        *([_section("Benchmark", _measured(network, results))] if results else []),
+        _section("Configuration", _table((), _flat(network.config.to_dict()))),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{_text(title)}</h1>\n" + "\n".join(sections) + f"\n<p>unifmir {__version__}</p>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
+    source = network.source
+    yield "name", source.name
+    if source.sha256:
+        yield "SHA-256", source.sha256
+    if source.size_bytes:
+        yield "bytes", f"{source.size_bytes:,}"
+    yield "tasks", ", ".join(TASKS[name].title for name in _single(network))
+    yield "parameters", f"{sum(one.numel() for one in network.parameters()):,}"
+    if entry is None:
+        return
+    yield "id", f"{entry.id} {entry.version}"
+    yield "dataset", entry.dataset
+    yield "authors", ", ".join(entry.authors)
+    yield "licence", entry.licence or "not stated"
+    if entry.licence_note:
+        yield "on the licence", entry.licence_note
+    yield "cite", ", ".join(entry.cite)
+    if entry.pixel_size_um:
+        yield "pixel size of the training data", f"{entry.pixel_size_um} um"
+    yield "notes", entry.notes
+
+
+def _described(entry: "ZooEntry | None") -> Iterator[str]:
+    if entry is None:
+        return
+    columns = ("metric", "value", "dataset", "precision", "source")
+    rows = [
+        (m.metric, f"{m.value:g} {m.unit or ''}", m.dataset, m.precision or "", m.source)
+        for m in entry.measured
+    ]
+    if rows:
+        yield _section("Evaluations", _table(columns, rows))
+    if entry.training:
+        yield _section("Training", _table((), entry.training.items()))
+    scaling = [
+        (name, *_flat_values(part.model_dump())) for name, part in entry.normalisation.items()
+    ]
+    names = next(iter(entry.normalisation.values())).model_dump()
+    yield _section("Normalisation", _table(("task", *names), scaling))
+
+
+def _costs(network: "Network") -> Iterator[Row]:
+    for task, config in _single(network).items():
+        module = image_interface(meta_network(config))
+        _, size = next(image_sizes("patch", task))
+        shape = input_shape(config, size)
+        parameters = sum(one.numel() for one in module.parameters())
+        flops = count_dispatched(module, shape).flops
+        yield task, f"{parameters:,}", "x".join(map(str, shape)), f"{flops / 1e9:.6g}"
+
+
+def _pictures(network: "Network") -> str:
+    parts = []
+    for task, config in _single(network).items():
+        child = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
+        taken = sample(task)
+        data = b64encode(cover_png(image_interface(child), config, taken.image)).decode()
+        origin = f"{taken.file.name}. {taken.file.source}; {taken.file.licence}."
+        parts.append(
+            f"<h3>{_text(TASKS[task].title)}</h3>\n"
+            f'<img alt="before and after" src="data:image/png;base64,{data}">\n'
+            "<p>Left the raw image, right the result, each at its own contrast. "
+            f"{_text(origin)}</p>"
+        )
+    return _section("Pictures", "\n".join(parts))
+
+
+def _verified(artifacts: Sequence[Path]) -> str:
+    rows = []
+    for path in artifacts:
+        report = _report_of(path)
+        worst = max((case.max_abs_over_std or 0.0 for case in report.cases), default=0.0)
+        verdict = "passed" if report.passed else "failed"
+        cases, parent = str(len(report.cases)), f"{report.parent.name}, {report.parent.sha256}"
+        rows.append((path.name, verdict, cases, f"{worst:.1e}", report.sha256, parent))
+    columns = ("file", "same picture", "comparisons", "max diff / std", "SHA-256", "made from")
+    return _table(columns, rows)
+
+
+def _report_of(path: Path) -> RecordedReport:
+    report = read_report(path) if path.is_file() else None
+    if report is None:
+        raise ExportError(
+            f"{path.name}: expected a file of `unifmir export` with its report beside it; "
+            "`unifmir export` writes both"
+        )
+    found = sha256_of(path)
+    if report.sha256 != found:
+        raise ExportError(
+            f"{path.name} is not the file that its report is of: SHA-256 {found}, the report has "
+            f"{report.sha256}; export it again"
+        )
+    return report
+
+
+def _measured(network: "Network", results: Results) -> str:
+    known = {network.source.name, network.source.zoo_id}
+    parts = []
+    for task in _single(network):
+        for view in ("latency", "cost", "quality"):
+            for shown_table in tables(results, view, task=task):
+                place = shown_table.columns.index("model")
+                rows = [row for row in shown_table.rows if row[place] in known]
+                if rows:
+                    parts.append(_table(shown_table.columns, rows, caption=shown_table.title))
+                    # The marks in the cells refer to them, and say which times are not trusted.
+                    parts += [f"<p>{_text(note)}</p>" for note in shown_table.notes]
+    if not parts:
+        models = sorted({row.subject.model for row in results.rows})
+        raise BenchmarkError(
+            f"the results have no row of {network.source.name}, but of {', '.join(models)}: give "
+            "those of `unifmir benchmark --model` with this model"
+        )
+    return "\n".join([*parts, f"<p>{_text(footer(results))}</p>"])
+
+
+def _single(network: "Network") -> dict[str, SingleConfig]:
+    config: Any = network.config
+    if isinstance(config, MultiTaskConfig):
+        return {task: config.single(task) for task in multitask_parts()}
+    return {config.task: config}
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[Row]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, *_flat_values({name: value})
+
+
+def _flat_values(values: Mapping[str, Any]) -> Row:
+    return tuple("" if value is None else str(value) for value in values.values())
+
+
+def _section(title: str, inner: str) -> str:
+    return f"<h2>{title}</h2>\n{inner}"
+
+
+def _table(columns: Sequence[str], rows: Any, caption: str = "") -> str:
+    """Rows as a table; without columns, the first cell of each row is its head."""
+    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
+    lines = [f"<caption>{_text(caption)}</caption>"] if caption else []
+    lines += [f"<tr>{head}</tr>"] if columns else []
+    for row in rows:
+        first, *rest = (_text(cell) for cell in row)
+        tag = "td" if columns else "th"
+        lines.append(
+            f"<tr><{tag}>{first}</{tag}>" + "".join(f"<td>{c}</td>" for c in rest) + "</tr>"
+        )
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _text(text: str) -> str:
+    """Text of strangers as HTML: nothing in it is markup, and nothing lays it out otherwise."""
+    return escape(shown(text))

@@ -1,0 +1,50 @@
+"""`unifmir report`: everything known of a model, on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unifmir.cli import output
+
+
+def report(
+    model: Annotated[str, typer.Argument(help="Checkpoint file or zoo id.")],
+    out: Annotated[Path, typer.Option(help="File to write, ending in .html.")],
+    artifact: Annotated[
+        list[Path] | None,
+        typer.Option(help="File that `unifmir export` made, with its report; repeatable."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Results of `unifmir benchmark`, for this model's rows.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="Show the sample of each task before and after.")
+    ] = True,
+    untrained: output.UntrainedFlag = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Write everything known of a model to one HTML file: facts, cost, proofs, pictures."""
+    from rich.console import Console
+
+    from unifmir.atomic import write_text
+    from unifmir.benchmarks.measure.results import read_results
+    from unifmir.benchmarks.report.model_page import model_page
+    from unifmir.errors import OutputError
+    from unifmir.hashing import sha256_of
+    from unifmir.output_place import written_to
+    from unifmir.zoo.catalogue.load import load_trained
+
+    if out.suffix != ".html":
+        raise OutputError(f"--out {out}: expected a name ending in .html")
+    with Console(stderr=True).status("loading"):
+        page = model_page(
+            load_trained(model, untrained=untrained),
+            artifacts=artifact or (),
+            results=read_results(results) if results else None,
+            pictures=pictures,
+        )
+    with written_to(out):
+        write_text(out, page)
+    document = {"out": out, "size_bytes": out.stat().st_size, "sha256": sha256_of(out)}
+    output.print_result(document, f"{out}: {output.megabytes(out.stat().st_size)}", as_json=as_json)
