@@ -52,7 +52,8 @@ class HuggingFace(Destination):
 
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The repository of a package."""
-        name = options.repository or re.sub(r"[^A-Za-z0-9._-]+", "-", publication.rdf["name"])
+        usual = re.sub(r"[^A-Za-z0-9._]+", "-", publication.rdf["name"]).strip("-._")
+        name = options.repository or usual
         if not _NAME.fullmatch(name):
             raise ZooError(
                 f"{name!r} is no name of a repository: expected at most 96 letters, digits and "

@@ -1,0 +1,77 @@
+"""Packages of every task, as `unifmir publish` takes them, without a network."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.compat.canned import untested
+from unifmir.errors import ExportError
+from unifmir.hashing import sha256_of
+from unifmir.tasks import TASKS
+from unifmir.zip_archive import read_zip, write_zip
+from unifmir.zoo.publish import publishing
+from unifmir.zoo.publish.destinations import DESTINATIONS
+from unifmir.zoo.publish.publication import published_score, read_publication
+
+pytestmark = pytest.mark.slow  # each package is exported first
+
+
+@pytest.fixture(scope="module", params=list(TASKS))
+def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package that no report lies beside."""
+    return untested(request.param, tmp_path_factory.mktemp(request.param)).path
+
+
+@pytest.mark.parametrize("destination", list(DESTINATIONS))
+def test_the_dry_run_knows_every_file_and_call(package, destination):
+    plan = publishing.dry_run(package, destination)
+    again = publishing.dry_run(package, destination)
+    assert again.submission == plan.submission
+    assert plan.submission.state == "planned"
+    assert json.loads(plan.record.read_text("utf-8")) == plan.submission.to_dict()
+    sent = sum(call.size_bytes for call in plan.calls)
+    assert sent == sum(file.size_bytes for file in plan.submission.files) > 0
+    assert json.dumps(plan.to_dict(), allow_nan=False)
+
+
+def test_the_files_are_those_of_the_package(package):
+    publication = read_publication(package)
+    files = read_zip(package)
+    assert {file.name: file.size_bytes for file in publication.files} == {
+        name: len(data) for name, data in files.items()
+    }
+    weights = {file.name for file in publication.files if file.is_weights}
+    assert weights == {"weights.onnx", "weights.pt", "weights.torchscript.pt"}
+    assert all(publication.content(name) == data for name, data in files.items())
+
+
+def test_only_a_recorded_test_of_this_very_file_counts(package, monkeypatch):
+    publication = read_publication(package)
+    untold = published_score(publication)
+    assert not untold.is_tested
+    report = _Recorded(sha256_of(package))
+    monkeypatch.setattr("unifmir.zoo.publish.publication.read_report", lambda _: report)
+    told = published_score(publication)
+    assert told.is_tested
+    assert told.score.total > untold.score.total + 0.1
+    assert not published_score(replace(publication, sha256="0" * 64)).is_tested
+
+
+class _Recorded:
+    """A report that passed."""
+
+    passed = True
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+
+
+def test_a_package_that_breaks_rules_is_not_even_planned(package, tmp_path):
+    files = {**read_zip(package), "notes.txt": b"left over"}
+    broken = tmp_path / package.name
+    write_zip(files, broken)
+    with pytest.raises(ExportError, match=r"breaks 1 rules of the zoo[^\0]*notes\.txt"):
+        publishing.dry_run(broken, "bioimageio")
+    assert [path.name for path in tmp_path.iterdir()] == [package.name]
