@@ -91,6 +91,13 @@ def add(
     model_id: Annotated[
         str | None, typer.Option("--id", help="Id of a new model, made from --file alone.")
     ] = None,
+    package: Annotated[
+        Path | None,
+        typer.Option(
+            help="BioImage.IO package of format 0.4, TorchScript alone, whose words describe the "
+            "model; an official one becomes the file of its model."
+        ),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Where the file fits several tasks: which one.")
     ] = None,
@@ -113,11 +120,11 @@ def add(
     """Add a model of your own, or the file of a model that cannot be downloaded.
 
     An entry's JSON file, with --file if it has one; or --from ID --file FILE; or --id ID --file
-    FILE --title TEXT --dataset TEXT --author NAME.
+    FILE --title TEXT --dataset TEXT --author NAME; or --package OLD.zip.
     """
     from unifmir.errors import ZooError
     from unifmir.zoo.catalogue import adding
-    from unifmir.zoo.catalogue.pull import present_file
+    from unifmir.zoo.catalogue.old_packages import add_package
 
     about: Description = {
         "id": model_id,
@@ -127,7 +134,12 @@ def add(
         "authors": author,
         "licence": licence,
         "notes": notes,
+        "cite": None,
     }
+    if package is not None:
+        _require_alone(entry, existing, file, weights)
+        _tell_added(add_package(package, about, replace=replace), as_json=as_json)
+        return
     described = sorted(name for name, value in about.items() if value)
     if sum((entry is not None, existing is not None, model_id is not None)) != 1:
         raise ZooError("give exactly one of an entry's JSON file, --from ID, or --id ID")
@@ -149,6 +161,19 @@ def add(
                 added = adding.give_file(existing, kept, replace=replace)
             else:
                 added = adding.add_checkpoint(kept, about)
+    _tell_added(added, as_json=as_json)
+
+
+def _require_alone(*others: object) -> None:
+    from unifmir.errors import ZooError
+
+    if any(other is not None for other in others):
+        raise ZooError("--package goes without an entry's JSON file, --from, --file, --weights")
+
+
+def _tell_added(added: "ZooEntry", *, as_json: bool) -> None:
+    from unifmir.zoo.catalogue.pull import present_file
+
     place = present_file(added)
     document = {"id": added.id, "task": added.task, "path": place}
     text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")

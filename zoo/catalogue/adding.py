@@ -41,6 +41,7 @@ class Description(TypedDict):
     authors: list[str] | None
     licence: str | None
     notes: str | None
+    cite: list[str] | None
 
 
 @contextmanager
@@ -127,7 +128,7 @@ def add_checkpoint(file: Path, about: Description) -> ZooEntry:
         "licence": about["licence"],
         "licence_note": None if about["licence"] else "Not stated when the model was added.",
         "authors": about["authors"],
-        "cite": [],
+        "cite": about["cite"] or [],
         "configuration": None,
         "parameters": None,
         "normalisation": {k: v.model_dump() for k, v in normalisation_of(task).items()},
