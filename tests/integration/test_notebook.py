@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.helpers.document_blocks import REPO
 NOTEBOOK = REPO / "docs" / "notebook.ipynb"
 
 
-def code_cells() -> list[dict]:
+def code_cells() -> list[dict[str, Any]]:
     cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
     return [cell for cell in cells if cell["cell_type"] == "code"]
 

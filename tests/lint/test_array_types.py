@@ -8,7 +8,8 @@ from tests.helpers.array_types import checked
 
 
 def first_row(image: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, " w"]:
-    return image[0]
+    row: np.ndarray = image[0]
+    return row
 
 
 def test_a_wrong_argument_is_refused_after_many_right_ones():
