@@ -15,6 +15,7 @@ from unifmir.cli.choices import (
     WeightsChoice,
 )
 from unifmir.cli.format_options import given_options, with_format_options
+from unifmir.cli.score_text import score_line
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
@@ -233,18 +234,9 @@ def _artifact_table(artifacts: "tuple[Artifact, ...]") -> str:
             )
         )
     columns = ("format", "precision", "MB", "max diff / std", "same picture", "file")
-    scores = [_score_line(a.details["expected_score"]) for a in artifacts if _scored(a)]
+    scores = [score_line(a.details["expected_score"]) for a in artifacts if _scored(a)]
     return "\n".join([aligned(columns, rows), *scores])
 
 
 def _scored(artifact: "Artifact") -> bool:
     return "expected_score" in artifact.details
-
-
-def _score_line(score: dict[str, Any]) -> str:
-    parts = ("metadata_format", "metadata_completeness", "core", "partner")
-    told = " + ".join(f"{name} {score[name]:.3f}" for name in parts)
-    return (
-        f"\nexpected zoo score {score['total']:.3f} = ({told}) / 4"
-        f"; target {score['target']}, {score['with_deepimagej']:.3f} if deepImageJ's check passes"
-    )

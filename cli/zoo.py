@@ -1,4 +1,4 @@
-"""`unifmir zoo`: list, show, add, pull and verify models."""
+"""`unifmir zoo`: list, show, add, pull and verify models, and lint their packages."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,10 +9,12 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
+from unifmir.cli.score_text import score_line
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
+    from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
     from unifmir.zoo.catalogue.adding import Description
     from unifmir.zoo.catalogue.schema import ZooEntry
     from unifmir.zoo.catalogue.verifying import Verdict
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="zoo",
     cls=CommandGroup,
-    help="List, show, add, pull and verify models.",
+    help="List, show, add, pull and verify models; lint packages.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -246,6 +248,41 @@ def verify(
     failed = [verdict.id for verdict in verdicts if not verdict.passed]
     if failed:
         output.check_failed(f"{', '.join(failed)}: not what was recorded; the rows above say where")
+
+
+@app.command("lint", cls=Command)
+def lint(
+    package: Annotated[Path, typer.Argument(help="BioImage.IO package, a zip.")],
+    partner: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this partner's check, beside the lint; repeatable."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network: only environments that are there.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Check a package as the BioImage.IO collection and the programs of its partners do.
+
+    Each partner's libraries get an environment of their own on first use, made by pip in the
+    user's cache. Exits with 1 if a check failed.
+    """
+    from unifmir.export.formats.bioimageio.partners.package_checks import check_package
+
+    checks = check_package(package, partners=partner or (), offline=offline, say=output.note)
+    output.print_result(checks.to_dict(), _checked(checks), as_json=as_json)
+    if checks.failed:
+        output.check_failed(f"{package.name}: failed {', '.join(checks.failed)}")
+
+
+def _checked(checks: "PackageChecks") -> str:
+    """Checks of a package as text for people."""
+    lines = []
+    for one in checks.checks:
+        lines.append(f"{one.outcome.ljust(7)}  {one.name.ljust(11)}  {one.detail}")
+        lines += [f"{' ' * 22}{told}" for told in one.instead]
+    lines += ["", *(f"{one.severity}: {one.where}: {one.message}" for one in checks.findings)]
+    return "\n".join([*lines, score_line(checks.score.to_dict()) if checks.score else ""]).rstrip()
 
 
 def _described(entry: "ZooEntry") -> str:

@@ -28,6 +28,15 @@ _LATER_FIELDS = {"strict", "pad", "output_of"}
 _HEADINGS = ("## Description", "## Intended Use", "## Validation", "## Citation")
 _DIMENSIONS = {"2d", "3d"}
 _TASKS = {"denoising", "super-resolution", "image-restoration", "image-reconstruction"}
+_MALFORMED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,  # of the architecture file
+    RecursionError,
+)
 _MODALITIES = {"fluorescence-light-microscopy", "super-resolution-microscopy"}
 
 
@@ -63,8 +72,18 @@ def lint(path: Path) -> tuple[LintFinding, ...]:
     tuple of LintFinding
         Empty if nothing is wrong.
     """
-    package = read_package(path)
-    return tuple(LintFinding(*problem) for check in CHECKS for problem in check(package))
+    return tuple(LintFinding(*problem) for problem in problems(read_package(path)))
+
+
+def problems(package: Package) -> Iterator[Problem]:
+    """Broken rules, and checks that a malformed description does not get through."""
+    for check in CHECKS:
+        try:
+            yield from check(package)
+        except _MALFORMED as error:
+            what = check.__name__.removeprefix("check_")
+            told = f"{type(error).__name__}: {str(error)[:200]}"
+            yield "error", RDF, f"malformed, its {what} cannot be checked ({told})"
 
 
 def read_package(path: Path) -> Package:

@@ -127,7 +127,8 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
         people = (*card.authors, *card.packaged_by, *card.maintainers)
         summary = run_test(aside, [one.github_user for one in people if one.github_user])
         require_passed(summary, WEIGHT_FORMATS)
-    score = expected_score(description, summary)
+    tested = tensors.test_tensor(description, files, "inputs")
+    score = expected_score(description, summary, tested)
     logger.info("expected zoo score %.3f", score.total)
     return PackageResult(
         path=path,
@@ -200,7 +201,12 @@ def _write_tensors(
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
     task = TASKS[config.task]
     lens_px = tile_rule(config).unit
-    raw = tensors.test_image(inputs.image, axes.test_sizes, multiple_of=lens_px)
+    raw = tensors.test_image(
+        inputs.image,
+        axes.test_sizes,
+        multiple_of=lens_px,
+        normalization=task.normalization,
+    )
     restored = tensors.restore(inputs.module, raw, task.normalization)
     tensors.check_testable(restored)
     for kind, array in (("input", raw), ("output", restored)):

@@ -4,11 +4,9 @@ Nothing of the package is run: programs in it are read for their weights alone, 
 file is compared with the one that the exporter makes.
 """
 
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.formats.bioimageio import rdf, tensors
 from unifmir.export.formats.bioimageio.architecture import bundle
 from unifmir.export.formats.bioimageio.halo import measure_halo
-from unifmir.export.formats.bioimageio.lint import CHECKS, Package
+from unifmir.export.formats.bioimageio.lint import Package, problems
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.lineage import Lineage
 from unifmir.json_values import json_form
@@ -29,15 +27,6 @@ from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.tasks import TASKS
 
-_MALFORMED = (
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    SyntaxError,  # of the architecture file
-    RecursionError,
-)
 _COMPARED = ("pytorch_state_dict", "torchscript")
 """Weight formats whose tensors are compared one by one; the ONNX file is run."""
 
@@ -74,15 +63,9 @@ def contradictions(
 
 def _of_rules(package: Package) -> Iterator[str]:
     """Broken rules of the lint, and checks that a malformed description does not get through."""
-    for check in CHECKS:
-        try:
-            for severity, where, message in check(package):
-                if severity == "error":
-                    yield f"{where}: {message}"
-        except _MALFORMED as error:
-            what = check.__name__.removeprefix("check_")
-            told = f"{type(error).__name__}: {str(error)[:200]}"
-            yield f"rdf.yaml: malformed, its {what} cannot be checked ({told})"
+    for severity, where, message in problems(package):
+        if severity == "error":
+            yield f"{where}: {message}"
 
 
 def _loaded(package: Package, name: str, config: SingleConfig) -> Network:
@@ -173,7 +156,9 @@ def _of_declarations(
 
 def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
     """Sentences on the test tensors by the declared path."""
-    given, made = (_test_tensor(package, kind) for kind in ("inputs", "outputs"))
+    given, made = (
+        tensors.test_tensor(package.rdf, package.files, kind) for kind in ("inputs", "outputs")
+    )
     if given is None or made is None:
         yield "test_tensor: missing, or no one image of one channel in float32"
         return
@@ -188,12 +173,3 @@ def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
         return
     for failure in FP32.failures(compare(expected, made)):
         yield f"test_tensor: the output is not what the network makes of the input: {failure}"
-
-
-def _test_tensor(package: Package, kind: str) -> tensors.Batch | None:
-    try:
-        source = package.rdf[kind][0]["test_tensor"]["source"]
-        found = np.load(io.BytesIO(package.files[source]), allow_pickle=False)
-    except (KeyError, IndexError, TypeError, ValueError, EOFError):
-        return None
-    return found if found.dtype == np.float32 and found.shape[:2] == (1, 1) else None

@@ -1,14 +1,16 @@
 """The score the zoo is expected to give a package.
 
-Expected, not measured: the zoo runs partner software we cannot run here. The formula is the
+What partners say is expected by their rules, or was run (`partners/`). The formula is the
 collection's (read in its code, 2026-05): a quarter each for the format, the completeness of the
 metadata, bioimageio.core, and the mean of the best three partners.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from unifmir.export.formats.bioimageio import tensors
 from unifmir.export.formats.bioimageio.testing import TestSummary
 from unifmir.json_values import JsonOutput
 
@@ -29,6 +31,8 @@ _BIAPY_OPERATIONS = {
     "scale_range",
     "scale_linear",
 }
+_OF_THE_TEST = ("metadata_format", "metadata_completeness", "core")
+"""Parts that the library's test decides."""
 _DEEPIMAGEJ_SCORE = 0.9
 """The most that deepImageJ gives: it tests against a snapshot of itself."""
 
@@ -44,15 +48,26 @@ class ExpectedScore(JsonOutput):
     partner: float
     ilastik: float
     biapy: float
+    deepimagej: float
+    """Counted in `total` only if its comparison was run: its harness fails on 39 of the zoo's 138
+    models before it runs them."""
     with_deepimagej: float
-    """The total if deepImageJ's check passed too. Not counted in `total`: its harness fails on
-    39 of the zoo's 138 models before it runs them."""
+    """The total if deepImageJ's check gives what is expected of it."""
     reasons: tuple[str, ...]
-    """Reasons why a partner is expected to refuse the package."""
+    """Reasons why a partner refuses the package, or is expected to."""
+    run: tuple[str, ...]
+    """Names of the parts that were run."""
+    expected: tuple[str, ...]
+    """Names of the parts that follow from the rules alone."""
     target: float = TARGET
 
 
-def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScore:
+def expected_score(
+    rdf: Mapping[str, Any],
+    summary: TestSummary,
+    test_input: tensors.Batch | None,
+    ran: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> ExpectedScore:
     """Expected score of a package.
 
     Parameters
@@ -61,16 +76,25 @@ def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScor
         The description as written.
     summary : TestSummary
         Test of the same package.
+    test_input : array or None
+        The package's test tensor, raw.
+    ran : mapping
+        Reasons for which a partner refuses the package, none if it takes it, by the part of the
+        score: `ilastik`, `biapy`, `deepimagej`. What is missing is expected by its rules.
     """
     valid = summary.status in ("passed", "valid-format")
     core = 1.0 if summary.reproduced else 0.5 if valid else 0.0
-    biapy_reasons = biapy_refusals(rdf)
-    ilastik_reasons = ilastik_refusals(rdf, summary)
-    ilastik, biapy = float(not ilastik_reasons), float(not biapy_reasons)
-    deepimagej = 0.0 if deepimagej_refusals(rdf) else _DEEPIMAGEJ_SCORE
+    expected = {
+        "ilastik": ilastik_refusals(rdf, summary),
+        "biapy": biapy_refusals(rdf),
+        "deepimagej": deepimagej_refusals(rdf, test_input),
+    }
+    refusals = {name: list(ran.get(name, reasons)) for name, reasons in expected.items()}
+    ilastik, biapy = float(not refusals["ilastik"]), float(not refusals["biapy"])
+    deepimagej = 0.0 if refusals["deepimagej"] else _DEEPIMAGEJ_SCORE
     parts = (float(valid), summary.metadata_completeness, core)
-    partner = (ilastik + biapy) / PARTNERS_COUNTED
     best = (ilastik + biapy + deepimagej) / PARTNERS_COUNTED
+    partner = best if "deepimagej" in ran else (ilastik + biapy) / PARTNERS_COUNTED
     return ExpectedScore(
         total=round(0.25 * (sum(parts) + partner), 4),
         metadata_format=parts[0],
@@ -79,8 +103,11 @@ def expected_score(rdf: Mapping[str, Any], summary: TestSummary) -> ExpectedScor
         partner=round(partner, 4),
         ilastik=ilastik,
         biapy=biapy,
+        deepimagej=deepimagej,
         with_deepimagej=round(0.25 * (sum(parts) + best), 4),
-        reasons=(*ilastik_reasons, *biapy_reasons, *deepimagej_refusals(rdf)),
+        reasons=tuple(reason for reasons in refusals.values() for reason in reasons),
+        run=(*_OF_THE_TEST, *(name for name in expected if name in ran)),
+        expected=tuple(name for name in expected if name not in ran),
     )
 
 
@@ -127,8 +154,8 @@ def biapy_refusals(rdf: Mapping[str, Any]) -> list[str]:
     return [f"BiaPy: {reason}" for reason in found]
 
 
-def deepimagej_refusals(rdf: Mapping[str, Any]) -> list[str]:
-    """Reasons why deepImageJ's check is expected to fail, as far as the description shows.
+def deepimagej_refusals(rdf: Mapping[str, Any], test_input: tensors.Batch | None) -> list[str]:
+    """Reasons why deepImageJ's check is expected to fail, by the description and its test tensor.
 
     It computes percentiles by nearest rank and compares every pixel within 1.5e-4 + 1e-4 |x|.
     """
@@ -138,11 +165,22 @@ def deepimagej_refusals(rdf: Mapping[str, Any]) -> list[str]:
     if not {"torchscript", "onnx"} & set(rdf["weights"]):
         found.append("no torchscript and no onnx")
     for step in rdf["inputs"][0].get("preprocessing", []):
-        kwargs = step.get("kwargs") or {}
-        percentiles = kwargs.get("min_percentile"), kwargs.get("max_percentile")
-        if step["id"] == "scale_range" and percentiles != (0.0, 100.0):
-            found.append(f"percentiles {percentiles} by nearest rank differ from the library's")
+        if step["id"] != "scale_range" or test_input is None:
+            continue
+        percents = declared_percents(step)
+        difference = tensors.percentile_difference(test_input, percents)
+        if difference > tensors.AGREEMENT:
+            found.append(
+                f"percentiles {percents} of the test image by nearest rank differ by "
+                f"{difference:.1e} of the span from the library's"
+            )
     return [f"deepImageJ: {reason}" for reason in found]
+
+
+def declared_percents(step: Mapping[str, Any]) -> tuple[float, float]:
+    """Percentiles of a `scale_range`, by the format's defaults where none are given."""
+    kwargs = step.get("kwargs") or {}
+    return float(kwargs.get("min_percentile", 0.0)), float(kwargs.get("max_percentile", 100.0))
 
 
 def axes_order(tensor: Mapping[str, Any]) -> str:
