@@ -62,7 +62,7 @@ format: $(READY)  ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 
 compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
-	bash tests/compat/run.sh
+	$(BIN)/python -m benchmarks.studies.partner_checks
 
 docs: $(READY)  ## Build the documentation in build/site, strictly and without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

@@ -24,7 +24,8 @@ from unifmir.benchmarks.studies.document_facts import (
     sample_text,
     task_facts,
 )
-from unifmir.benchmarks.studies.result_files import RESULTS
+from unifmir.benchmarks.studies.partner_table import partners_table
+from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.metrics.base import FIT
 from unifmir.tasks import multitask_parts
@@ -37,6 +38,7 @@ MEASURED = REPO / "docs" / "results"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
 SPEED = REPO / "docs" / "speed.md"
+PARTNERS = REPO / "docs" / "partners.md"
 THREATS = REPO / "docs" / "threats.md"
 EXPORTED = REPO / "docs" / "exported.md"
 EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluation.json"
@@ -113,7 +115,7 @@ def macs_table(document: dict[str, Any]) -> str:
         verdict = "identical" if row["spread"] == 0 else f"{row['spread']:+.1%}, itemised below"
         rows.append([row["network"], shape, f"{row['parameters']:,}", *totals, verdict])
     columns = ["network", "input", "parameters", *(f"{method}, GMAC" for method in methods), ""]
-    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
 
 
 def paper_table(document: dict[str, Any]) -> str:
@@ -141,8 +143,8 @@ def fast_table(document: dict[str, Any]) -> str:
         )
     columns = ["task", "fitted PSNR, dB", "fast, dB", "cost, dB", "fitted SSIM", "fast"]
     columns += ["times as fast"]
-    origin = f"{document['images']} images per task; {_origin(document)}"
-    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {origin}"
+    taken = f"{document['images']} images per task; {origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {taken}"
 
 
 def intensities_table(document: dict[str, Any]) -> str:
@@ -158,8 +160,8 @@ def intensities_table(document: dict[str, Any]) -> str:
         rows.append([f"`{row['task']}`", name, *figures, *told, default])
     columns = ["task", "intensity", "unfitted NRMSE", "fitted NRMSE", "slope"]
     columns += ["sample's total", "its background", ""]
-    origin = f"{document['images']} held-out images per task; {_origin(document)}"
-    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {origin}"
+    taken = f"{document['images']} held-out images per task; {origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {taken}"
 
 
 def quantisation_table(document: dict[str, Any]) -> str:
@@ -178,7 +180,7 @@ def quantisation_table(document: dict[str, Any]) -> str:
     return (
         f"{markdown_rows(columns, rows)}\n\nPSNR is unfitted. {passed} of "
         f"{len(document['rows'])} pass, which takes {bar:g} dB on every "
-        f"input and intensities within a thousandth. {_origin(document)}"
+        f"input and intensities within a thousandth. {origin(document)}"
     )
 
 
@@ -202,7 +204,7 @@ def start_up_table(document: dict[str, Any]) -> str:
         for row in document["rows"]
     ]
     columns = ["process", "s", "over the import", "CPU s", "over the import"]
-    told = f"Medians of {document['rounds']} rounds; {document['image']}. {_origin(document)}"
+    told = f"Medians of {document['rounds']} rounds; {document['image']}. {origin(document)}"
     return f"{markdown_rows(columns, rows)}\n\n{told}"
 
 
@@ -260,7 +262,7 @@ def whole_image_table(document: dict[str, Any]) -> str:
         for row in document["rows"]
     ]
     columns = ["runtime", "precision", "threads", "times its pixels, CPU time", "wall", "peak, GiB"]
-    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
 
 
 def scaling_table(document: dict[str, Any]) -> str:
@@ -274,7 +276,7 @@ def scaling_table(document: dict[str, Any]) -> str:
     columns = ["round", "times as fast", "efficiency"]
     return (
         f"{markdown_rows(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
-        f"{_origin(document)}"
+        f"{origin(document)}"
     )
 
 
@@ -300,7 +302,7 @@ def kills_table(document: dict[str, Any]) -> str:
     columns += ["half under a final name", "next run as if undisturbed", "something left then"]
     return (
         f"{markdown_rows(columns, rows)}\n\n{len(document['rows'])} kills, seed "
-        f"{document['seed']}; {_origin(document)}"
+        f"{document['seed']}; {origin(document)}"
     )
 
 
@@ -317,18 +319,13 @@ def hostile_table(document: dict[str, Any]) -> str:
     rows.append(["all", *map(str, kept)])
     columns = ["hostile input", "given", "refused", "served rightly", "executed"]
     columns += ["touched other files", "traceback", "over 30 s", "lie believed"]
-    return f"{markdown_rows(columns, rows)}\n\n{_origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
 
 
 def result_of(start: str) -> Path:
     """The results whose names start so; machine and versions follow."""
     (found,) = RESULTS.glob(f"{start}-*.json")
     return found
-
-
-def _origin(document: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    return f"`{document['command']}`; {versions}."
 
 
 _SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
@@ -349,6 +346,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "fast": (result_of("fast"), fast_table),
     },
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
+    PARTNERS: {"partner-checks": (RESULTS / "partner-checks.json", partners_table)},
     THREATS: {
         "hostile-inputs": (RESULTS / "hostile-inputs.json", hostile_table),
         "kills": (RESULTS / "kills.json", kills_table),

@@ -21,6 +21,12 @@ def provenance(command: str) -> dict[str, Any]:
     }
 
 
+def origin(document: dict[str, Any]) -> str:
+    """Sentence on the command and versions that a result file comes from."""
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    return f"`{document['command']}`; {versions}."
+
+
 def write_result(name: str, document: dict[str, Any]) -> None:
     """Write a document of JSON values as a result file, all or nothing."""
     write_text(RESULTS / name, json.dumps(document, indent=1) + "\n")

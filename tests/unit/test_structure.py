@@ -49,6 +49,11 @@ READERS = {
     "unifmir.benchmarks.measure.worker_process": "answers of the process that it started",
     "unifmir.export.isolation": "answers of the process that it started",
     "unifmir.export.isolated_process": "lines of the process that started it",
+    "unifmir.export.formats.bioimageio.partners.side_environments": (
+        "answers of the process that it started"
+    ),
+    "unifmir.export.formats.bioimageio.partners.core_program": "what started it gives it",
+    "unifmir.export.formats.bioimageio.partners.biapy_program": "what started it gives it",
     "unifmir.images.zarr_metadata": "Zarr's own, in which NaN is a value, bounded there",
     "unifmir.export.runtimes.tensorrt.certificate": "the library's own list of an engine's layers",
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio import tensors
 from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
 from unifmir.export.formats.bioimageio.testing import TestSummary, quiet_library
@@ -109,7 +110,9 @@ def published_score(publication: Publication) -> PublishedScore:
         reproduced=tuple(publication.rdf["weights"]) if is_tested else (),
         failures=(),
     )
-    return PublishedScore(expected_score(publication.rdf, summary), is_tested)
+    package = read_package(publication.path)
+    tested = tensors.test_tensor(package.rdf, package.files, "inputs")
+    return PublishedScore(expected_score(publication.rdf, summary, tested), is_tested)
 
 
 def _completeness(path: Path) -> float:

@@ -187,6 +187,7 @@ def _write_files(
         image_note=inputs.image_note,
         agreement=measured.agreement,
         reports=inputs.reports,
+        percentile_difference=tensors.declared_difference(raw, TASKS[config.task].normalization),
         origin=provenance.origin(inputs.network, inputs.lineage),
     )
     _write(folder, "readme", readme(facts).encode("utf-8"))

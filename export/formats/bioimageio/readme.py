@@ -9,6 +9,7 @@ from unifmir.export.credit import ImageQuality
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis, tile_rule
+from unifmir.export.formats.bioimageio.tensors import AGREEMENT
 from unifmir.interfaces import interface_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.tasks import TASKS
@@ -29,6 +30,9 @@ class ReadmeFacts:
     agreement: Mapping[str, Mapping[str, float]]
     """Deviations of each weight format from the fp32 network, as `measure_agreement` gives."""
     reports: tuple[Mapping[str, Any], ...]
+    percentile_difference: float | None
+    """Largest difference of the percentiles of the test image by nearest rank from interpolated
+    ones, as a fraction of their span; None where extremes or none are declared."""
     origin: tuple[str, ...]
     """Sentences on where the weights came from."""
 
@@ -100,7 +104,29 @@ def _how_to_run(facts: ReadmeFacts) -> str:
         "bioimageio test package.zip\n"
         "bioimageio predict package.zip --inputs image.tif --outputs restored.tif\n```\n\n"
         f"{whole} unifmir itself also pads odd sizes and maps the result back to intensities: "
-        "`pip install unifmir`."
+        "`pip install unifmir`.\n\n" + _other_programs(facts)
+    )
+
+
+def _other_programs(facts: ReadmeFacts) -> str:
+    """Programs that scale images in another way than the library, and what comes of it."""
+    if TASKS[facts.config.task].normalization.inside:
+        return "QuPath restores tile by tile, each with its own brightest pixel: do not use it."
+    text = (
+        "QuPath knows no statistics of the whole image and scales each tile by itself, so that "
+        "neighbouring tiles differ in brightness: scale the image before, or use another program."
+    )
+    if (difference := facts.percentile_difference) is None:
+        return text
+    ranked = "deepImageJ and Icy take percentiles by nearest rank, the library interpolates. "
+    if difference <= AGREEMENT:
+        return (
+            f"{ranked}The test image is the part of the most contrast on which both agree, so "
+            f"that their results can be compared; on other images they may differ slightly. {text}"
+        )
+    return (
+        f"{ranked}On the test image they differ by {difference:.1e} of the span, and the results "
+        f"by about as much. {text}"
     )
 
 

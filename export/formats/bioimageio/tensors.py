@@ -91,6 +91,12 @@ def percentile_difference(image: RawImage, percents: tuple[float, float]) -> flo
     return float(np.abs(interpolated - ranked).max()) / (span + EPSILON)
 
 
+def declared_difference(image: RawImage, normalization: Normalization) -> float | None:
+    """`percentile_difference` of what a task declares; None where it declares extremes or none."""
+    percents = _inner_percents(normalization)
+    return None if percents is None else percentile_difference(image, percents)
+
+
 def _inner_percents(normalization: Normalization | None) -> tuple[float, float] | None:
     """The declared percentiles, if any lies inside the range: extremes are the same to everyone."""
     if normalization is None or normalization.method != "percentile":

@@ -20,7 +20,7 @@ class NotRunError(ExportError):
 
 @dataclass(frozen=True, slots=True)
 class PartnerReport(JsonOutput):
-    """What one check says of a package."""
+    """Result of one check of a package."""
 
     name: str
     """Row of `PARTNERS`, or `lint` or `library`."""
@@ -28,7 +28,7 @@ class PartnerReport(JsonOutput):
     detail: str
     """The figure, what failed, or why it was not run."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the libraries that were run, by distribution."""
+    """Versions of the libraries that were run, by distribution."""
     instead: tuple[str, ...] = ()
     """Sentences on versions that were run in place of the partner's own."""
 

@@ -5,6 +5,7 @@ Prints one line of JSON. Imports nothing of unifmir.
 
 import json
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +23,10 @@ def main(path: str) -> dict[str, Any]:
     package.__path__ = list(found.submodule_search_locations)
     sys.modules["biapy"] = package
     try:
-        from biapy.models import check_bmz_model_compatibility
+        check = import_module("biapy.models").check_bmz_model_compatibility
     except ImportError as error:
         return {"missing": str(error)}
-    report = check_bmz_model_compatibility(json.loads(Path(path).read_text("utf-8")))
+    report = check(json.loads(Path(path).read_text("utf-8")))
     workflow = report.get("workflow_info", {})
     return {
         "error": (report["reason_message"] or "refused") if report["error"] else "",

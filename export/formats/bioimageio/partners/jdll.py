@@ -8,7 +8,12 @@ import onnx
 
 from unifmir.atomic import temporary_folder
 from unifmir.export.formats.bioimageio.lint_weights import IR_VERSION, OPSET
-from unifmir.export.formats.bioimageio.partners.base import CheckedPackage, Partner, PartnerReport
+from unifmir.export.formats.bioimageio.partners.base import (
+    CheckedPackage,
+    Outcome,
+    Partner,
+    PartnerReport,
+)
 from unifmir.export.formats.bioimageio.partners.deepimagej import (
     as_jdll,
     share_of_allowed,
@@ -47,7 +52,7 @@ def run_old_runtime(given: CheckedPackage) -> PartnerReport:
         worst = share_of_allowed(np.load(files[-1], allow_pickle=False), expected)
     instead = (f"onnxruntime {release}, the oldest wheel for this Python, in place of {NEWEST}",)
     told = f"{read}; largest difference is {worst:.2g} of what deepImageJ allows"
-    outcome = "passed" if worst <= 1 else "failed"
+    outcome: Outcome = "passed" if worst <= 1 else "failed"
     return PartnerReport(NAME, outcome, told, found["versions"], instead)
 
 

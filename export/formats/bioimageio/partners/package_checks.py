@@ -12,6 +12,7 @@ from unifmir.export.formats.bioimageio.partners import PARTNERS
 from unifmir.export.formats.bioimageio.partners.base import (
     CheckedPackage,
     NotRunError,
+    Outcome,
     Partner,
     PartnerReport,
 )
@@ -30,14 +31,14 @@ LINT, LIBRARY = "lint", "library"
 
 @dataclass(frozen=True, slots=True)
 class PackageChecks(JsonOutput):
-    """What every check says of a package."""
+    """Results of all checks of a package."""
 
     package: str
     sha256: str
     findings: tuple[LintFinding, ...]
     checks: tuple[PartnerReport, ...]
     score: ExpectedScore | None
-    """None where the library's test was not run or cannot read the package."""
+    """Expected score; None where the library's test was not run or cannot read the package."""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ def check_package(
 def _linted(findings: tuple[LintFinding, ...]) -> PartnerReport:
     errors = [f"{one.where}: {one.message}" for one in findings if one.severity == "error"]
     count = f"{len(errors)} errors, {len(findings) - len(errors)} warnings"
-    outcome = "failed" if errors else "passed"
+    outcome: Outcome = "failed" if errors else "passed"
     return PartnerReport(LINT, outcome, "; ".join([count, *errors[:3]]))
 
 

@@ -34,7 +34,7 @@ _TORCH_NEEDS = (
     *("filelock", "fsspec", "jinja2", "networkx"),
     *("setuptools", "sympy", "typing-extensions"),
 )
-"""What PyTorch's builds for the CPU require (its metadata, 2.5 to 2.13)."""
+"""Requirements of PyTorch's builds for the CPU (its metadata, 2.5 to 2.13)."""
 _TORCH_PARTS = ("torch", "torchgen", "functorch", "nvidia", "triton")
 """Folders of an installed PyTorch, those of builds for CUDA included."""
 _TOLD = 300
@@ -42,11 +42,11 @@ _TOLD = 300
 
 @dataclass(frozen=True, slots=True)
 class SideEnvironment:
-    """What a partner's environment holds."""
+    """Libraries of a partner, in an environment of their own."""
 
     name: str
     requirements: tuple[str, ...]
-    """As pip takes them."""
+    """Requirements as pip takes them."""
     wanted: tuple[str, ...] = ()
     """Exact versions that the partner runs. Where pip has no wheel of one for this Python, pip
     chooses, and the report says so."""
@@ -58,7 +58,7 @@ class SideEnvironment:
 
     @property
     def path(self) -> Path:
-        """Its folder, which depends on all that it holds."""
+        """The environment's folder, which depends on all that it holds."""
         torch = installed_version("torch") if self.torch else None
         facts = [self.requirements, self.wanted, self.alone, self.torch, torch, sys.version_info]
         digest = hashlib.sha256(json.dumps([sys.prefix, facts]).encode()).hexdigest()[:12]

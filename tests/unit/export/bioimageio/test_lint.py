@@ -12,18 +12,23 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.compat.canned import PASSED, untested
+from tests.compat.canned import PASSED
 from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio import tensors
 from unifmir.export.formats.bioimageio.lint import CHECKS, Package, lint, read_package
-from unifmir.export.formats.bioimageio.score import biapy_refusals, expected_score
+from unifmir.export.formats.bioimageio.score import (
+    ExpectedScore,
+    biapy_refusals,
+    deepimagej_refusals,
+    expected_score,
+)
 
 Rdf = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("sr")
-    return untested("sr", folder).path
+@pytest.fixture
+def good(small_package: Path) -> Path:
+    return small_package
 
 
 @pytest.fixture
@@ -213,10 +218,34 @@ def test_a_file_that_is_no_package_is_refused_with_what_was_expected(tmp_path: P
         lint(path)
 
 
+def scored(package: Package, **ran: tuple[str, ...]) -> ExpectedScore:
+    tested = tensors.test_tensor(package.rdf, package.files, "inputs")
+    return expected_score(package.rdf, PASSED, tested, ran)
+
+
 def test_the_score_is_the_formula_of_the_zoo(package: Package):
-    score = expected_score(package.rdf, PASSED)
+    score = scored(package)
     assert score.total == pytest.approx(0.25 * (1 + 0.9 + 1 + 2 / 3), abs=1e-4)
     assert score.with_deepimagej == pytest.approx(0.25 * (1 + 0.9 + 1 + 2.9 / 3), abs=1e-4)
+
+
+def test_the_score_tells_what_was_run_from_what_is_expected(package: Package):
+    expected = scored(package)
+    assert set(expected.expected) == {"ilastik", "biapy", "deepimagej"}
+    ran = scored(package, biapy=("biapy: no",), deepimagej=())
+    assert ran.expected == ("ilastik",)
+    assert {"core", "biapy", "deepimagej"} <= set(ran.run)
+    assert ran.reasons == ("biapy: no",)
+    assert ran.total == pytest.approx(0.25 * (1 + 0.9 + 1 + 1.9 / 3), abs=1e-4)
+
+
+def test_deepimagej_is_expected_to_refuse_what_its_percentiles_scale_otherwise(package: Package):
+    (step,) = package.rdf["inputs"][0]["preprocessing"]
+    step["kwargs"].update(min_percentile=2.0, max_percentile=99.8)
+    levels = np.arange(32 * 32, dtype=np.float32).reshape(1, 1, 32, 32)
+    (reason,) = deepimagej_refusals(package.rdf, levels)
+    assert "nearest rank" in reason
+    assert deepimagej_refusals(package.rdf, np.round(levels / 100)) == []
 
 
 BIAPY: dict[str, Callable[[Rdf], Any]] = {
@@ -233,9 +262,7 @@ BIAPY: dict[str, Callable[[Rdf], Any]] = {
 @pytest.mark.parametrize("reason", BIAPY)
 def test_what_biapy_refuses_costs_a_third_of_a_quarter(reason: str, package: Package):
     assert biapy_refusals(package.rdf) == []
-    before = expected_score(package.rdf, PASSED)
+    before = scored(package)
     BIAPY[reason](package.rdf)
     assert biapy_refusals(package.rdf)
-    assert expected_score(package.rdf, PASSED).total == pytest.approx(
-        before.total - 1 / 12, abs=1e-3
-    )
+    assert scored(package).total == pytest.approx(before.total - 1 / 12, abs=1e-3)

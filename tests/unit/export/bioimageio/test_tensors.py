@@ -15,7 +15,9 @@ from unifmir.export.formats.bioimageio import tensors
 from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES, cover_png
 from unifmir.model import image_interface
 from unifmir.normalize import normalize
+from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import CARE_PERCENTILES, Normalization
 from unifmir.zip_archive import write_zip
 
 
@@ -25,6 +27,40 @@ def test_the_crop_with_most_contrast_is_taken():
     crop = tensors.test_image(picture, (32, 32))
     assert crop.shape == (1, 1, 32, 32)
     assert crop.max() > 50
+
+
+@pytest.mark.parametrize("percent", [0.0, 2.0, 50.0, 99.8, 100.0])
+def test_nearest_rank_takes_a_value_of_the_image(percent: float):
+    values = np.random.default_rng(0).permutation(1000).astype(np.float32)
+    assert tensors.nearest_rank(values, percent) == min(int(1000 * (percent / 100)), 999)
+
+
+def test_a_crop_on_which_percentiles_agree_is_preferred_to_one_of_more_contrast():
+    picture = np.zeros((64, 32), np.float32)
+    picture[:32] = np.random.default_rng(0).random((32, 32)) * 100
+    picture[32:, :16] = 50  # two grey levels: all ranks of a level are equal
+    of_most = tensors.test_image(picture, (32, 32))
+    agreeing = tensors.test_image(picture, (32, 32), normalization=CARE_PERCENTILES)
+    assert not tensors.percentiles_agree(of_most, (2.0, 99.8))
+    assert tensors.percentiles_agree(agreeing, (2.0, 99.8))
+    assert agreeing.std() < of_most.std()
+    extremes = Normalization("percentile")
+    assert np.array_equal(tensors.test_image(picture, (32, 32), normalization=extremes), of_most)
+
+
+def test_where_percentiles_agree_on_no_crop_the_one_of_most_contrast_is_taken():
+    picture = np.random.default_rng(0).random((40, 32)).astype(np.float32)
+    picture[:20] *= 3
+    crop = tensors.test_image(picture, (32, 32), normalization=CARE_PERCENTILES)
+    assert np.array_equal(crop[0, 0], picture[:32])
+
+
+@pytest.mark.parametrize("task", [name for name in TASKS if not TASKS[name].normalization.inside])
+def test_the_shipped_samples_have_crops_on_which_percentiles_agree(task: str):
+    rule = TASKS[task].normalization
+    whole = sample(task).image
+    crop = tensors.test_image(whole, [min(32, one) for one in whole.shape], normalization=rule)
+    assert tensors.percentiles_agree(crop, (rule.low_percent, rule.high_percent))
 
 
 def test_a_small_image_is_continued_by_reflection():
