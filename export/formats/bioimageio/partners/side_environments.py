@@ -182,7 +182,7 @@ def _python(environment: Path) -> Path:
 
 def _install(environment: Path, *requirements: str) -> None:
     """Let pip install wheels; NotRunError with its reason."""
-    pip = [str(_python(environment)), "-m", "pip", "install", "--quiet"]
+    pip = [str(_python(environment)), "-m", "pip", "install", "--quiet", "--no-compile"]
     _called([*pip, "--no-input", "--only-binary", ":all:", *requirements])
 
 
