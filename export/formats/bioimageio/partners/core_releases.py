@@ -19,9 +19,11 @@ _PYDANTIC = "pydantic<2.14"
 """Releases of bioimageio.spec up to 0.5.12 fail with 2.14."""
 _ONNX = ("onnx", "onnxruntime")
 
+_BIAPY_IMPORTS = ("packaging", "pyyaml", "requests", "torchinfo", "yacs")
+
 WITH_BIAPY = SideEnvironment(
     "core-0.9.6",
-    ("bioimageio.core==0.9.6", _PYDANTIC, *_ONNX, "packaging", "pyyaml", "torchinfo", "yacs"),
+    ("bioimageio.core==0.9.6", _PYDANTIC, *_ONNX, *_BIAPY_IMPORTS),
     alone=("biapy==3.7.1",),
     torch="here",
 )
