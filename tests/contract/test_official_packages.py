@@ -1,4 +1,4 @@
-"""Packages of the zoo's official models, described by their entries alone."""
+"""Packages of the zoo's models, described by their entries alone."""
 
 from dataclasses import replace
 
@@ -12,6 +12,8 @@ from unifmir.export.formats.bioimageio.card import credited_card
 from unifmir.export.formats.bioimageio.lint import Package, read_package
 from unifmir.export.formats.bioimageio.missing_facts import completeness, missing_facts
 from unifmir.export.formats.bioimageio.score import PARTNERS_COUNTED, TARGET
+from unifmir.tasks import multitask_parts
+from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.entry_credit import completed_credit
 from unifmir.zoo.catalogue.index import find
 
@@ -25,15 +27,15 @@ PUBLISHER = Credit(
 
 @pytest.fixture(scope="module")
 def package(request, tmp_path_factory) -> Package:
-    """The package of a small network that an official entry describes."""
-    entry = find(request.param)
-    folder = tmp_path_factory.mktemp(entry.id)
-    given = inputs(entry.task, folder / "inputs")
+    """The package of a small network that an entry describes."""
+    model_id, _, task = request.param.partition(" ")
+    entry = find(model_id)
+    task = task or entry.task
+    folder = tmp_path_factory.mktemp("package")
+    given = inputs(task, folder / "inputs")
     # A report of another file, as `unifmir export` gives one: its figures are facts too.
     report = {"format": "onnx", "precision": "fp32", "passed": True, "cases": []}
-    card = credited_card(
-        replace(given.card, git_repo=""), completed_credit(PUBLISHER, entry, entry.task)
-    )
+    card = credited_card(replace(given.card, git_repo=""), completed_credit(PUBLISHER, entry, task))
     made = untested_package(replace(given, card=card, reports=(report,)), folder / "p.zip")
     return read_package(made.path)
 
@@ -48,7 +50,17 @@ every_package = pytest.mark.parametrize(
 )
 
 
-@every_package
+with_embedded = pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow])
+        for name in (*sorted(OFFICIAL), *(f"{EMBEDDED} {task}" for task in multitask_parts()))
+    ],
+    indirect=True,
+)
+
+
+@with_embedded
 def test_the_expected_score_reaches_the_target_with_the_entrys_facts(package: Package):
     # Format, core and two of three partners are whole, which test_bioimageio_package.py holds.
     total = 0.25 * (2 + 2 / PARTNERS_COUNTED + completeness(package.rdf))
