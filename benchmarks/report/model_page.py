@@ -38,7 +38,7 @@ _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}"
     "th,td{border-bottom:1px solid #ddd;padding:.2em .8em .2em 0;text-align:left;"
-    "vertical-align:top;overflow-wrap:anywhere}img{max-width:100%}"
+    "vertical-align:top;overflow-wrap:break-word}img{max-width:100%}"
     "caption{text-align:left;font-weight:bold}"
 )
 
@@ -75,9 +75,9 @@ def model_page(
     title = entry.title if entry else source.name
     sections = [
         _section("Model", _table((), _identity(network, entry))),
+        *([_pictures(network)] if pictures else []),
         *_described(entry),
         _section("Cost", _table(("task", "parameters", "input", "GFLOPs"), _costs(network))),
-        *([_pictures(network)] if pictures else []),
         *([_section("Verification", _verified(artifacts))] if artifacts else []),
         *([_section("Benchmark", _measured(network, results))] if results else []),
         _section("Configuration", _table((), _flat(network.config.to_dict()))),
