@@ -26,7 +26,7 @@ RUN = {
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
     """What the pages speak of: images, a checkpoint, and the commands `unifmir` and `python`."""
-    folder = tmp_path_factory.mktemp("inputs")
+    folder: Path = tmp_path_factory.mktemp("inputs")
     page = folder / "page"
     (page / "images").mkdir(parents=True)
     (page / "samples").mkdir()

@@ -206,10 +206,11 @@ class _Hub:
 
     def files(self, record: str) -> dict[str, str]:
         """Hash of each file of a repository: SHA-256 of large ones, git's SHA-1 of others."""
+        from huggingface_hub.hf_api import RepoFile
 
         def listed() -> dict[str, str]:
             tree = self._api.list_repo_tree(record, recursive=True)
-            found = [item for item in tree if hasattr(item, "blob_id")]
+            found = [item for item in tree if isinstance(item, RepoFile)]
             return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in found}
 
         return self._again(listed)
