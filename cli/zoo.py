@@ -136,7 +136,6 @@ def add(
         "authors": author,
         "licence": licence,
         "notes": notes,
-        "cite": None,
     }
     if package is not None:
         _require_alone(entry, existing, file, weights)

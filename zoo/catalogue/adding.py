@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,6 @@ class Description(TypedDict):
     authors: list[str] | None
     licence: str | None
     notes: str | None
-    cite: list[str] | None
 
 
 @contextmanager
@@ -100,8 +99,8 @@ def add_entry(path: Path, file: Path | None = None) -> ZooEntry:
         return _written(entry)
 
 
-def add_checkpoint(file: Path, about: Description) -> ZooEntry:
-    """Add a model made from a checkpoint and a description.
+def add_checkpoint(file: Path, about: Description, *, cite: Sequence[str] = ()) -> ZooEntry:
+    """Add a model made from a checkpoint and a description, with the DOIs of `cite`.
 
     Raises
     ------
@@ -128,7 +127,7 @@ def add_checkpoint(file: Path, about: Description) -> ZooEntry:
         "licence": about["licence"],
         "licence_note": None if about["licence"] else "Not stated when the model was added.",
         "authors": about["authors"],
-        "cite": about["cite"] or [],
+        "cite": list(cite),
         "configuration": None,
         "parameters": None,
         "normalisation": {k: v.model_dump() for k, v in normalisation_of(task).items()},

@@ -137,8 +137,8 @@ def add_package(path: Path, about: Description, *, replace: bool = False) -> Zoo
             "authors": about["authors"] or [one.person() for one in old.authors],
             "licence": about["licence"] or old.license,
             "notes": about["notes"] or old.description or None,
-            "cite": about["cite"] or old.dois(),
         },
+        cite=old.dois(),
     )
 
 
