@@ -24,6 +24,7 @@ from unifmir.benchmarks.studies.document_facts import (
     sample_text,
     task_facts,
 )
+from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.metrics.base import FIT
@@ -37,6 +38,7 @@ MEASURED = REPO / "docs" / "results"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
 SPEED = REPO / "docs" / "speed.md"
+PARTNERS = REPO / "docs" / "partners.md"
 THREATS = REPO / "docs" / "threats.md"
 EXPORTED = REPO / "docs" / "exported.md"
 EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluation.json"
@@ -344,6 +346,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "fast": (result_of("fast"), fast_table),
     },
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
+    PARTNERS: {"partner-checks": (RESULTS / "partner-checks.json", partners_table)},
     THREATS: {
         "hostile-inputs": (RESULTS / "hostile-inputs.json", hostile_table),
         "kills": (RESULTS / "kills.json", kills_table),

@@ -21,16 +21,20 @@ def partners_table(document: dict[str, Any]) -> str:
     notes = []
     for position, name in enumerate(names):
         found = [row["checks"][position] for row in document["rows"]]
-        instead = dict.fromkeys(text for check in found for text in check["instead"])
         ran: dict[str, str] = next((check["versions"] for check in found if check["versions"]), {})
-        told = [", ".join(f"{library} {version}" for library, version in ran.items())]
-        notes.append(f"- `{name}`: {'; '.join(filter(None, [*told, *instead])) or 'rules alone'}")
+        libraries = ", ".join(f"{library} {version}" for library, version in ran.items())
+        told = [text for check in found for text in check["instead"]]
+        told += [
+            check["detail"].partition(";")[0] for check in found if check["outcome"] == "not run"
+        ]
+        listed = "; ".join(filter(None, [libraries, *dict.fromkeys(told)]))
+        notes.append(f"- `{name}`: {listed or 'rules alone'}")
     failed = [
         f"- {row['network']} `{row['package']}`, `{check['name']}`: {check['detail']}"
         for row in document["rows"]
         for check in row["checks"]
         if check["outcome"] == "failed"
     ]
-    listed = "\n".join([*notes, *failed])
+    details = "\n".join([*notes, *failed])
     machine = document["machine"]
-    return f"{table}\n\n{listed}\n\n{machine['processor']}; {origin(document)}"
+    return f"{table}\n\n{details}\n\n{machine['processor']}; {origin(document)}"
