@@ -4,8 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from unifmir.hashing import sha256_of
 from unifmir.zip_archive import write_zip
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.publish import publishing, web_service
 from unifmir.zoo.publish.publication import PackageFile, Publication
 
 RDF: dict[str, Any] = {
@@ -61,3 +65,17 @@ def publication(
         for name, data in sorted(files.items())
     )
     return Publication(path, sha256_of(path), rdf or RDF, read, ())
+
+
+def given_package(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """The file of a package that publishing takes as read and checked."""
+    made = publication(folder)
+    patch.setattr(publishing, "read_publication", lambda _: made)
+    return made.path
+
+
+def without_waiting(patch: pytest.MonkeyPatch) -> None:
+    """Two attempts, one after the other, and servers that must answer at once."""
+    patch.setattr(transfer, "BACKOFF_S", 0.0)
+    patch.setattr(transfer, "ATTEMPTS", 2)
+    patch.setattr(web_service, "ANSWER_S", 0.15)

@@ -13,14 +13,13 @@ from typer.testing import CliRunner
 
 from tests.helpers.faulty_server import KINDS, Fault
 from tests.helpers.hypha_server import TOKEN, Hypha, hypha_serving
-from tests.helpers.publications import FILES, RDF, publication
+from tests.helpers.publications import FILES, RDF, given_package, publication, without_waiting
 from tests.helpers.quick_rows import few_quick
 from unifmir import atomic
 from unifmir.cli.main import app
 from unifmir.errors import InUseError, ZooError
 from unifmir.file_locks import held
-from unifmir.zoo.catalogue import transfer
-from unifmir.zoo.publish import bioimageio, publishing, submission, web_service
+from unifmir.zoo.publish import bioimageio, publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
 STEPS = (
@@ -55,18 +54,14 @@ def hypha(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hypha]:
     with hypha_serving() as server:
         monkeypatch.setenv(bioimageio.URL_VARIABLE, server.url)
         monkeypatch.setenv("HYPHA_TOKEN", TOKEN)
-        monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
-        monkeypatch.setattr(transfer, "ATTEMPTS", 2)
-        monkeypatch.setattr(web_service, "ANSWER_S", 0.15)
+        without_waiting(monkeypatch)
         monkeypatch.setattr(bioimageio, "POLL_S", 0.0)
         yield server
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = publication(tmp_path)
-    monkeypatch.setattr(publishing, "read_publication", lambda _: made)
-    return made.path
+    return given_package(tmp_path, monkeypatch)
 
 
 def send(package: Path, *, skip_test: bool = False) -> submission.Submission:

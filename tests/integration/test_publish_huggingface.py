@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.faulty_server import KINDS, Fault
 from tests.helpers.huggingface_server import TOKEN, Hub, Repository, huggingface_serving
-from tests.helpers.publications import FILES, RDF, publication
+from tests.helpers.publications import FILES, RDF, given_package
 from tests.helpers.quick_rows import few_quick
 from unifmir.errors import MissingExtraError, ZooError
 from unifmir.zoo.catalogue import transfer
@@ -44,9 +44,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = publication(tmp_path)
-    monkeypatch.setattr(publishing, "read_publication", lambda _: made)
-    return made.path
+    return given_package(tmp_path, monkeypatch)
 
 
 def send(package: Path, options: SendOptions = publishing.PLAIN) -> submission.Submission:

@@ -8,13 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.faulty_server import KINDS, Fault
-from tests.helpers.publications import README, publication
+from tests.helpers.publications import README, given_package, without_waiting
 from tests.helpers.quick_rows import few_quick
 from tests.helpers.zenodo_server import TOKEN, Deposits, zenodo_serving
 from unifmir.cli.main import app
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue import transfer
-from unifmir.zoo.publish import publishing, submission, web_service, zenodo
+from unifmir.zoo.publish import publishing, submission, zenodo
 from unifmir.zoo.publish.destination import SendOptions
 
 STEPS = ("create", "read", "files", "PUT", "metadata")
@@ -28,17 +27,13 @@ def deposits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deposits]:
     with zenodo_serving() as server:
         monkeypatch.setenv(zenodo.URL_VARIABLE, server.url)
         monkeypatch.setenv("ZENODO_TOKEN", TOKEN)
-        monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
-        monkeypatch.setattr(transfer, "ATTEMPTS", 2)
-        monkeypatch.setattr(web_service, "ANSWER_S", 0.15)
+        without_waiting(monkeypatch)
         yield server
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = publication(tmp_path)
-    monkeypatch.setattr(publishing, "read_publication", lambda _: made)
-    return made.path
+    return given_package(tmp_path, monkeypatch)
 
 
 def send(package: Path) -> submission.Submission:
