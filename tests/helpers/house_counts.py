@@ -26,7 +26,7 @@ def task_comparisons(modules: list[Module]) -> list[str]:
         module.at(node, ast.unparse(node))
         for module in modules
         if not module.name.startswith("unifmir.tasks")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if (isinstance(node, ast.Compare) and _compares_with_a_task(node))
         or (isinstance(node, ast.MatchValue) and _task_names(node.value))
     ]
@@ -38,7 +38,7 @@ def task_tables(modules: list[Module]) -> list[str]:
         module.at(node, f"{{{', '.join(sorted(keys))}}}")
         for module in modules
         if not module.name.startswith("unifmir.tasks")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if len(keys := _keys(node) & TASK_NAMES) >= 2 or (keys and keys == _keys(node))
     ]
 
@@ -47,7 +47,7 @@ def ladders(modules: list[Module]) -> list[str]:
     """Places that choose an image interface by the kind of network, `interface_of` included."""
     found = []
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.FunctionDef) and (
                 sum(map(_tells_the_kind, _tests(node))) >= BRANCHES or _asks_rows(node)
             ):
@@ -65,7 +65,7 @@ def runners(modules: list[Module]) -> list[str]:
         module.at(member, f"{node.name}.{member.name}")
         for module in modules
         if module.name.startswith("unifmir.export")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ClassDef)
         and not any("Protocol" in ast.unparse(base) for base in node.bases)
         for member in node.body
@@ -78,7 +78,7 @@ def doubled_classes(modules: list[Module]) -> dict[str, list[str]]:
     return _doubled(
         (node.name, module.at(node))
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ClassDef)
     )
 

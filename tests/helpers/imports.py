@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from tests.helpers.shipped_code import LINKED, Module
@@ -29,9 +30,10 @@ class Import:
     when: When
 
 
-def imports(tree: ast.Module) -> Iterator[Import]:
+@cache
+def imports(tree: ast.Module) -> tuple[Import, ...]:
     """Everything that a module imports, also inside functions and as the text of lazy rows."""
-    yield from _imports(tree, "loading")
+    return tuple(_imports(tree, "loading"))
 
 
 def _imports(node: ast.AST, when: When) -> Iterator[Import]:

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -18,6 +19,8 @@ class Module:
     name: str
     """As it is imported."""
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
+    """All of the tree: many rules look at each, and walking takes longer than looking."""
     lines: int
 
     @property
@@ -30,6 +33,7 @@ class Module:
         return f"{self.path.as_posix()}:{getattr(node, 'lineno', 0)} {text}".rstrip()
 
 
+@cache
 def shipped(root: Path = REPO) -> list[Module]:
     """The modules of the wheel; links inside unifmir/ are not followed."""
     found = []
@@ -47,5 +51,6 @@ def shipped(root: Path = REPO) -> list[Module]:
             name = ".".join(parts if folder == "unifmir" else ("unifmir", *parts))
             tree = ast.parse(text, str(path))
             lines = len(text.splitlines())
-            found.append(Module(inside, name.removesuffix(".__init__"), tree, lines))
+            nodes = tuple(ast.walk(tree))
+            found.append(Module(inside, name.removesuffix(".__init__"), tree, nodes, lines))
     return found

@@ -173,31 +173,32 @@ def test_an_image_that_fails_while_it_is_restored_leaves_nothing(mixed, model, m
     assert {path.name for path in mixed.iterdir()} == {"a.tif", "a.sr.tif", "b.tif", "c.tif"}
 
 
-LOADED = """
-import sys, time
-began = time.perf_counter()
+REFUSED = """
+import sys
 from unifmir.cli.main import app
-try:
-    app(sys.argv[1:], prog_name="unifmir")
-except SystemExit as end:
-    print(end.code, time.perf_counter() - began, "torch" in sys.modules)
+model, *images = sys.argv[1:]
+for image in images:
+    try:
+        app(["restore", image, "--model", model], prog_name="unifmir")
+    except SystemExit as end:
+        print(image, end.code, "torch" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("kind", BAD, ids=lambda kind: kind.__name__)
-def test_a_bad_image_is_refused_before_torch_is_imported(kind, tmp_path, model):
-    kind(tmp_path / "a.tif")
-    command = ["restore", str(tmp_path / "a.tif"), "--model", str(model)]
+def test_a_bad_image_is_refused_before_torch_is_imported(tmp_path, model):
+    images = [tmp_path / f"{kind.__name__}.tif" for kind in BAD]
+    for kind, image in zip(BAD, images, strict=True):
+        kind(image)
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *command],
+        [sys.executable, "-c", REFUSED, model, *images],
         capture_output=True,
         text=True,
         cwd=Path(__file__).resolve().parents[2],
         check=True,
     )
-    code, _, loaded = done.stdout.split()
-    assert (code, loaded) == ("2", "False"), done.stderr
-    assert re.search(rf"^error: {tmp_path / 'a.tif'}: ", done.stderr, re.MULTILINE)
+    assert done.stdout.splitlines() == [f"{image} 2 False" for image in images], done.stderr
+    for image in images:
+        assert re.search(rf"^error: {image}: ", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.shipped_code import shipped
+from tests.helpers.shipped_code import Module, shipped
+
+pytestmark = pytest.mark.xdist_group("source")  # which is parsed once
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -32,9 +34,9 @@ def project(repo: Path) -> Any:
     return tomllib.loads((repo / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
+def imported(source: Module) -> Iterator[str]:
     """Full names of the modules a file imports, also inside functions."""
-    for node in ast.walk(tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -50,7 +52,7 @@ def test_every_imported_package_is_declared(project):
     undeclared = {
         f"{source.path} imports {module}"
         for source in shipped()
-        for module in imported(source.tree)
+        for module in imported(source)
         if (top := module.partition(".")[0]) not in sys.stdlib_module_names
         and top != "unifmir"
         and not declared & {normalized(name) for name in providers.get(top, [top])}

@@ -22,6 +22,9 @@ from unifmir.benchmarks.report.plots.growth import growth
 from unifmir.benchmarks.report.plots.pareto import pareto
 from unifmir.errors import MissingExtraError, UnknownNameError
 
+pytestmark = pytest.mark.xdist_group("plots")
+"""What `drawn` keeps is drawn in one process."""
+
 
 @cache
 def two_tasks() -> Results:

@@ -1,5 +1,7 @@
 """The conventions give the paper's figures to the last integer operation."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from unifmir.cost.paper.recipes import FULL
 from unifmir.networks.base import Network
 
 
+@cache
 def single(task: str) -> Network:
     """The paper's single-task network, without weights."""
     return meta_network(FULL.single(task))

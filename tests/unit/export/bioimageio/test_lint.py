@@ -25,6 +25,8 @@ from unifmir.export.formats.bioimageio.score import (
 
 Rdf = dict[str, Any]
 
+pytestmark = pytest.mark.xdist_group("small package")  # made once
+
 
 @pytest.fixture
 def good(small_package: Path) -> Path:

@@ -32,6 +32,8 @@ from unifmir.hashing import sha256_of
 from unifmir.trusted_files import remember_own
 from unifmir.zip_archive import write_zip
 
+pytestmark = pytest.mark.xdist_group("small package")  # made once
+
 SAYING = (
     "import json, sys; sys.stdout.write('words\\n' + json.dumps({'told': sys.argv[1:]}) + '\\n')"
 )
