@@ -19,7 +19,11 @@ TrustOption = Annotated[
 
 def trust(
     files: Annotated[
-        list[Path], typer.Argument(help="Exported files whose makers you know and trust.")
+        list[Path],
+        typer.Argument(
+            help="Exported files whose makers you know and trust, or records of your own "
+            "submissions from another machine."
+        ),
     ],
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -28,12 +32,14 @@ def trust(
     from unifmir.export.formats import FORMATS, format_of
     from unifmir.hashing import sha256_of
     from unifmir.trusted_files import trust as remember
+    from unifmir.zoo.publish.submission import SUFFIX
 
     found = []
     for file in files:
         if not file.is_file():
             raise ExportError(f"{file}: no such file; expected one made by `unifmir export`")
-        if not FORMATS[format_of(file)].holds_program:
+        is_record = file.name.endswith(SUFFIX)
+        if not is_record and not FORMATS[format_of(file)].holds_program:
             raise ExportError(f"{file.name} holds no program: it needs no trust")
         found.append({"file": str(file), "sha256": sha256_of(file)})
     for one in found:

@@ -14,7 +14,9 @@ MAX_BYTES = 1_000_000
 """Limit of a file, which has about 5,000."""
 _SHORT = {"psnr_db": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE"}
 """Metrics that a description gives, after the fit, by names of at most 16 characters."""
-_Figures = dict[str, float]
+_Figures = dict[str, Annotated[float, Between(-1e6, 1e6)]]
+_ROUNDED = 0.002
+"""Tolerance of a gain: its figures are rounded, and so is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def read_quality(path: Path, task: str, sha256: str) -> ImageQuality:
     if task not in found.tasks:
         raise ExportError(f"{path.name} has no figures of {task}: `unifmir evaluate` it")
     scores = found.tasks[task]
+    _check_gain(path, scores)
     figures = tuple(
         (short, METRICS[name].title, scores.model[name])
         for name, short in _SHORT.items()
@@ -85,3 +88,20 @@ def read_quality(path: Path, task: str, sha256: str) -> ImageQuality:
         figures=figures,
         source=f"`unifmir evaluate --task {task} --images {scores.images} --seed {scores.seed}`",
     )
+
+
+def _check_gain(path: Path, scores: TaskScores) -> None:
+    """Hold the gain, and what it is against, to the figures."""
+    by = {name: figures.get("psnr_db", -1e6) for name, figures in scores.baselines.items()}
+    best = by.get(scores.best_baseline)
+    if best is None or best < max(by.values()):
+        raise ExportError(
+            f"{path.name}: its best simple method {scores.best_baseline[:60]!r} is not the one "
+            "with the highest PSNR there: `unifmir evaluate` again"
+        )
+    gain = scores.model.get("psnr_db", -1e6) - best
+    if abs(gain - scores.gain_db) > _ROUNDED:
+        raise ExportError(
+            f"{path.name}: its gain of {scores.gain_db:g} dB is not that of its figures, "
+            f"{gain:.3f} dB: `unifmir evaluate` again"
+        )

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unifmir.benchmarks.measure.results import Results, Row, read_results
+from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 from unifmir.export.credit import Credit, MeasuredCost
 from unifmir.export.evaluation_file import read_quality
@@ -12,6 +14,9 @@ from unifmir.model import Provenance
 
 MOST_ROWS = 6
 """Rows that a description gives: one for each runtime and size is enough to choose by."""
+
+MOST_AXES = 6
+"""Axes of an image, the batch's included."""
 
 
 def with_measurements(
@@ -70,6 +75,7 @@ def read_measured_costs(path: Path, task: str, names: Collection[str]) -> tuple[
         if row.subject.task == task
         and row.subject.model in names
         and row.ranked
+        and _can_be_told(row.subject)
         and not row.subject.workload.startswith("sweep")
     ]
     if not rows:
@@ -84,14 +90,27 @@ def read_measured_costs(path: Path, task: str, names: Collection[str]) -> tuple[
 def _cost(row: Row, results: Results) -> MeasuredCost:
     subject, machine = row.subject, results.machine
     on_gpu = subject.device != "cpu"
-    gpu = machine.get("gpu")
-    where = (
-        str(gpu) if on_gpu and gpu else f"{machine.get('processor')}, {machine.get('cores')} cores"
-    )
+    gpu = _named(machine.get("gpu"))
+    cores = machine.get("cores")
+    processor = _named(machine.get("processor")) or "a processor"
+    if isinstance(cores, int):
+        processor = f"{processor}, {cores} cores"
+    where = gpu if on_gpu and gpu else processor
     size = " x ".join(map(str, subject.input_shape))
     how = f"{size} in {subject.runtime}, {subject.precision}, on {where}"
     time = f"{row.median_ms:.3g} ms (median) for {how}"
     return MeasuredCost(time, _memory(row, how))
+
+
+def _can_be_told(subject: Subject) -> bool:
+    """Whether a subject is told in one short line, whoever wrote the file."""
+    names = (subject.runtime, subject.precision, subject.device)
+    return len(subject.input_shape) <= MOST_AXES and all(map(_named, names))
+
+
+def _named(part: Any) -> str:
+    """Name of a part of the machine, which a file may say in any way; empty where it is none."""
+    return part if isinstance(part, str) and part.isprintable() and len(part) <= 100 else ""
 
 
 def _memory(row: Row, how: str) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +43,10 @@ class Script:
     token: str = ""
     victim: int = 0
     """Process that the fault `kill` ends, after the step was done."""
+    lie: "Callable[[FaultyHandler, int, bytes], None] | None" = None
+    """Writes the answer of the fault `lie`, given the status and body of the right one."""
+    elsewhere: str = ""
+    """Address of another server, for what sends there."""
 
     def fault_at(self, step: str) -> str:
         """Kind of the fault that happens at a step now; empty where none does."""
@@ -122,6 +126,11 @@ class FaultyHandler(BaseHTTPRequestHandler):
             os.kill(self.server.script.victim, signal.SIGKILL)
         if kind in ("unsaid", "kill"):
             self.close_connection = True
+            return
+        if kind == "lie" and self.server.script.lie is not None:
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                self.server.script.lie(self, status, body)
             return
         body = b"<html>not what you think" if kind == "garbage" else body
         self.send_response(status)

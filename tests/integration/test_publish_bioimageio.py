@@ -19,6 +19,8 @@ from unifmir import atomic
 from unifmir.cli.main import app
 from unifmir.errors import InUseError, ZooError
 from unifmir.file_locks import held
+from unifmir.hashing import sha256_of
+from unifmir.trusted_files import trust
 from unifmir.zoo.publish import bioimageio, publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
@@ -297,6 +299,23 @@ def test_a_record_that_is_none_of_ours_is_told(hypha, package):
     with pytest.raises(ZooError, match="no record of `unifmir publish`"):
         send(package)
     assert not hypha.asked
+
+
+def test_a_record_that_came_with_the_package_is_not_gone_on_with(hypha, package):
+    send(package)
+    path = submission.record_path(package, "bioimageio")
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "server": "http://127.0.0.1:9", "record": "me/other"}))
+    asked = len(hypha.headers)
+    with pytest.raises(ZooError, match="was not written here by you"):
+        send(package)
+    trust(sha256_of(path))  # and even then the token goes to its own server alone
+    with pytest.raises(ZooError, match="your token is for BioImage Model Zoo at"):
+        publishing.standing(package, "bioimageio")
+    path.write_text(json.dumps({**values, "signature": ""}))
+    trust(sha256_of(path))
+    assert len(hypha.headers) == asked
+    assert publishing.standing(package, "bioimageio").status == "in-review"
 
 
 def test_two_processes_do_not_send_one_package(hypha, package):

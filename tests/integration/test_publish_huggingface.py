@@ -30,7 +30,6 @@ QUICK = [fault for fault in ALL if str(fault) in ("create-unsaid", "commit-expir
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     pytest.importorskip("huggingface_hub", reason="needs the extra `publish`")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     with huggingface_serving() as server:
         # Before 2.0 the library reads addresses in answers by this one.
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)

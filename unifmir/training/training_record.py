@@ -89,7 +89,7 @@ def read_training_record(path: Path) -> TrainingRecord:
     """
     try:
         record = read_values(TrainingRecord, read_json(path, limit=MAX_BYTES))
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         raise CheckpointError(f"{path.name} is no training record: {error}") from error
     if max(len(record.optimizer_settings), len(record.loss_settings)) > MAX_SETTINGS:
         raise CheckpointError(

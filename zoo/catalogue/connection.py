@@ -91,7 +91,13 @@ class Answer:
 
 
 @contextmanager
-def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -> Iterator[Answer]:
+def answer(
+    url: str,
+    headers: dict[str, str],
+    *,
+    longest_s: float = LONGEST_S,
+    named_by: str | None = None,
+) -> Iterator[Answer]:
     """Ask a server, and follow it to where it sends us.
 
     Parameters
@@ -101,6 +107,8 @@ def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -
     headers : dict of str
     longest_s : float
         Time that all of it may take.
+    named_by : str, optional
+        Address of the server that named this one, where the user did not.
 
     Raises
     ------
@@ -110,7 +118,7 @@ def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -
         The address is refused, its certificate is, or the server is too slow or has no such file.
     """
     origin = place = checked_address(url)
-    with _Line(longest_s) as line:
+    with _Line(longest_s, named_by=named_by) as line:
         for _ in range(MAX_REDIRECTS + 1):
             line.direct(origin, place)
             with line.told(place):
@@ -134,7 +142,13 @@ def answer(url: str, headers: dict[str, str], *, longest_s: float = LONGEST_S) -
 
 @contextmanager
 def exchange(
-    method: str, url: str, headers: dict[str, str], body: bytes, *, wait_s: float
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    *,
+    wait_s: float,
+    named_by: str | None = None,
 ) -> Iterator[Answer]:
     """Send a server something: it is followed nowhere, and whatever it answers is the answer.
 
@@ -147,6 +161,8 @@ def exchange(
     body : bytes
     wait_s : float
         Time that a piece of the body may take, or the beginning of the answer.
+    named_by : str, optional
+        Address of the server that named this one, where the user did not.
 
     Raises
     ------
@@ -156,7 +172,7 @@ def exchange(
     ZooError
         The address is refused, or its certificate is.
     """
-    with _Line(LONGEST_S, wait_s=wait_s) as line:
+    with _Line(LONGEST_S, wait_s=wait_s, named_by=named_by) as line:
         line.direct(url, url)
         with line.told(url):
             response = line.session.request(
@@ -177,14 +193,17 @@ def exchange(
 class _Line(contextlib.AbstractContextManager["_Line"]):
     """The connections of one request, and the watchman that ends them when they are late."""
 
-    def __init__(self, longest_s: float, *, wait_s: float | None = None) -> None:
+    def __init__(
+        self, longest_s: float, *, wait_s: float | None = None, named_by: str | None = None
+    ) -> None:
         self._wait_s = wait_s
+        self._named_by = named_by
         self.session = requests.Session()
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, _Adapter(self))
         self._sockets: list[socket.socket] = []
         self._origin = self._place = ""
-        self._origin_is_inner: bool | None = None
+        self._origin_is_inner = None if named_by is None else is_in_here(named_by)
         self._end = time.monotonic() + longest_s
         self._due = min(self._end, time.monotonic() + TIMEOUT_S[0] + (wait_s or PIECE_S))
         self._refusal: ZooError | None = None
@@ -202,7 +221,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
 
     def direct(self, origin: str, place: str) -> None:
         """Say what is asked for next, and what the user asked for."""
-        self._origin, self._place = origin, place
+        self._origin, self._place = self._named_by or origin, place
 
     def extend(self) -> None:
         """Give the server time for the next piece."""
@@ -324,6 +343,14 @@ def _pools(line: _Line, *, direct: bool) -> dict[str, type[urllib3.HTTPConnectio
         ConnectionCls = Encrypted
 
     return {"http": PlainPool, "https": EncryptedPool}
+
+
+def is_in_here(server: str) -> bool:
+    """Whether a server is of the user's own network; one that cannot be found is not."""
+    try:
+        return any(map(is_inner, _addresses(urlsplit(server).hostname or "")))
+    except OSError:
+        return False
 
 
 def _addresses(host: str) -> set[str]:

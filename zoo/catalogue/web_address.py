@@ -52,7 +52,7 @@ def checked_address(url: str, *, redirected_from: str | None = None) -> str:
         It is another kind of address, or a server elsewhere sent us back to this machine.
     """
     if redirected_from is not None:
-        url = urljoin(redirected_from, url)
+        url = _joined(redirected_from, url)
     if any(not letter.isprintable() or letter in " \\" for letter in url):
         raise ZooError(f"{url} cannot be asked for: an address has no spaces or control letters")
     parts = _parts(url)
@@ -75,13 +75,24 @@ def is_inner(address: str) -> bool:
     return not (mapped or found).is_global
 
 
+def _joined(base: str, url: str) -> str:
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise _no_address(url, error) from None
+
+
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # a number in range, or ValueError
     except ValueError as error:
-        raise ZooError(f"{url} cannot be asked for: it is no address ({error})") from None
+        raise _no_address(url, error) from None
     return parts
+
+
+def _no_address(url: str, error: ValueError) -> ZooError:
+    return ZooError(f"{url} cannot be asked for: it is no address ({error})")
 
 
 def names_inner(url: str) -> bool:

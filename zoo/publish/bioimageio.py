@@ -4,6 +4,7 @@ The steps are those of the site's own scripts (August 2026). Publishing itself i
 step: nothing here can commit.
 """
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ STORED_TRIES = 3
 POLL_S = 10.0
 TEST_S = 3600.0
 """Time that the server's test may take; the site's own limit is some minutes."""
+MAX_REPORT_BYTES = 500_000
+"""Limit of the report of a test that is kept; they have some 20,000."""
 LOGIN_S = 300.0
 _OPEN = ("draft", "in-revision")
 """States in which a draft may be changed by its authors."""
@@ -51,13 +54,17 @@ class BioImageIO(Destination):
     has_score = True
     takes = frozenset({"skip_test"})
 
+    def server(self, options: SendOptions) -> str:
+        """Hypha's address, or that of another server of its kind."""
+        del options
+        return server_address(URL_VARIABLE, HYPHA_URL)
+
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The draft of a package."""
-        del options
         return new_submission(
             publication,
             destination=self.name,
-            server=server_address(URL_VARIABLE, HYPHA_URL),
+            server=self.server(options),
             place=f"{COLLECTION}/{ALIAS}",
             metadata=publication.rdf,
             files=publication.files,
@@ -88,7 +95,6 @@ class BioImageIO(Destination):
 
     def token(self, options: SendOptions, show: Tell | None) -> Token:
         """The token of HYPHA_TOKEN, or one that the user logs in for."""
-        del options
         found = token_in(self.variable)
         if found is not None:
             return found
@@ -97,7 +103,7 @@ class BioImageIO(Destination):
                 f"{self.title}: no token. Set the environment variable HYPHA_TOKEN, or run the "
                 "command in a terminal to log in"
             )
-        service = WebService(self.title, server_address(URL_VARIABLE, HYPHA_URL), None, RENEWAL)
+        service = WebService(self.title, self.server(options), None, RENEWAL)
         return login(service, show)
 
     def send(
@@ -290,7 +296,9 @@ def _store(
         # The address is signed for a request without a type; another one, or form data, is refused
         # or stored with what is around it.
         manager.service.put_file(place, content, {"Content-Type": ""})
-        found, size = manager.service.sha256_at(manager.place_of(record, file.name))
+        found, size = manager.service.sha256_at(
+            manager.place_of(record, file.name), file.size_bytes
+        )
         if found == file.sha256:
             return
         logger.info("%s was stored as %d other bytes; sending it again", file.name, size)
@@ -335,7 +343,12 @@ def _report(service: WebService, ledger: Ledger, tell: Tell) -> dict[str, Any]:
             raise ZooError(f"the server answers {str(found)[:80]!r} when asked for its test")
         if found.get("completed_at") is not None:
             result = found.get("result")
-            return result if isinstance(result, dict) else {"error": "the server has no result"}
+            if not isinstance(result, dict):
+                return {"error": "the server has no result"}
+            if len(json.dumps(result)) > MAX_REPORT_BYTES:  # the record is read again
+                said = str(result.get("status"))[:80]
+                return {"status": said, "error": f"more than {MAX_REPORT_BYTES} bytes"}
+            return result
         if time.monotonic() > end:
             raise ZooError(
                 f"the server's test of {ledger.now.record} has not ended within {TEST_S / 60:g} "

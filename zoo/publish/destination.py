@@ -70,6 +70,10 @@ class Destination(ABC):
     """Whether packages get a score there."""
 
     @abstractmethod
+    def server(self, options: SendOptions) -> str:
+        """Address of the server that the token is for, and that alone."""
+
+    @abstractmethod
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The submission of a package, as far as no server need be asked."""
 

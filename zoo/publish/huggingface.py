@@ -19,6 +19,7 @@ from unifmir.zoo.catalogue.web_address import server_address
 from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell
+from unifmir.zoo.publish.hub_session import held_session
 from unifmir.zoo.publish.model_card import card_metadata, model_card
 from unifmir.zoo.publish.publication import PackageFile, Publication
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
@@ -50,6 +51,11 @@ class HuggingFace(Destination):
     variable = "HF_TOKEN"
     takes = frozenset({"base_model", "repository"})
 
+    def server(self, options: SendOptions) -> str:
+        """The site's address, or what the library's own variable names."""
+        del options
+        return server_address(URL_VARIABLE, HUGGINGFACE_URL)
+
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The repository of a package."""
         usual = re.sub(r"[^A-Za-z0-9._]+", "-", publication.rdf["name"]).strip("-._")
@@ -66,7 +72,7 @@ class HuggingFace(Destination):
         return new_submission(
             publication,
             destination=self.name,
-            server=server_address(URL_VARIABLE, HUGGINGFACE_URL),
+            server=self.server(options),
             place=name,
             metadata=metadata,
             files=(itself, *others),
@@ -145,7 +151,7 @@ class HuggingFace(Destination):
     def standing(self, submission: Submission, token: Token) -> Standing:
         """Whether the repository is still private, and its files."""
         hub = _Hub(submission.server, token)
-        status = "private" if hub.info(submission.record).private else "public"
+        status = "private" if hub.info(submission.record).private is True else "public"
         files = set(hub.files(submission.record)) - _OWN_FILES
         return Standing(self.name, submission.record, status, len(files), submission.link)
 
@@ -177,8 +183,14 @@ class _Hub:
 
     def owner(self) -> str:
         """Name of the token's account."""
-        found = self._again(self._api.whoami)
-        return str(found["name"])
+
+        def named() -> str:
+            name = self._api.whoami()["name"]
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is no name of an account")
+            return str(name)
+
+        return self._again(named)
 
     def create(self, record: str) -> str:
         """Create a private repository, asked once."""
@@ -197,7 +209,7 @@ class _Hub:
     def private_head(self, record: str) -> str:
         """Last commit of a repository; ZooError where it is public."""
         info = self.info(record)
-        if not info.private:
+        if info.private is not True:
             raise ZooError(
                 f"{record} is public on Hugging Face: nothing was changed. Change it on the site, "
                 "or make it private in its settings and run the same command again"
@@ -211,7 +223,8 @@ class _Hub:
         def listed() -> dict[str, str]:
             tree = self._api.list_repo_tree(record, recursive=True)
             found = [item for item in tree if isinstance(item, RepoFile)]
-            return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in found}
+            hashes = ((one, one.lfs.sha256 if one.lfs else one.blob_id) for one in found)
+            return {str(one.path): str(sha) for one, sha in hashes}
 
         return self._again(listed)
 
@@ -256,10 +269,13 @@ class _Hub:
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            yield
+            with held_session(self.server):
+                yield
+        except ZooError:
+            raise
         except HfHubHTTPError as error:
             raise self._refusal(error) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = self._token.left_out(str(error))[:300]
             raise Interrupted(f"the answer cannot be read ({said})") from None
         except RuntimeError as error:  # what the library makes of any trouble with a large file

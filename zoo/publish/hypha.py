@@ -59,24 +59,24 @@ class ArtifactManager:
         }
         listed = self._ask("list", arguments)
         items = listed.get("items", []) if isinstance(listed, dict) else listed
-        if not isinstance(items, list):
-            raise ZooError("the server's list of drafts is no list")
+        if not isinstance(items, list) or len(items) > MOST_LISTED:
+            raise ZooError(f"the server's list of drafts is no list of at most {MOST_LISTED}")
         found = [_identifier(_mapping(item, "list")) for item in items]
         return [one for one in found if _key_of(self.read(one, stage=True)) == key]
 
-    def place_for(self, artifact: str, name: str, download_weight: int) -> str:
-        """Address that a file of a draft is sent to."""
-        return str(self._ask("put_file", put_arguments(artifact, name, download_weight)))
+    def place_for(self, artifact: str, name: str, download_weight: int) -> Any:
+        """Address that a file of a draft is sent to, as the server says it."""
+        return self._ask("put_file", put_arguments(artifact, name, download_weight))
 
-    def place_of(self, artifact: str, name: str) -> str:
-        """Address that a file of a draft is read from."""
-        return str(self._ask("get_file", get_arguments(artifact, name)))
+    def place_of(self, artifact: str, name: str) -> Any:
+        """Address that a file of a draft is read from, as the server says it."""
+        return self._ask("get_file", get_arguments(artifact, name))
 
     def sizes(self, artifact: str) -> dict[str, int | None]:
         """Sizes of the files that a draft has, by name."""
         listed = self._ask("list_files", list_arguments(artifact))
-        if not isinstance(listed, list):
-            raise ZooError("the server's list of files is no list")
+        if not isinstance(listed, list) or len(listed) > MOST_LISTED:
+            raise ZooError(f"the server's list of files is no list of at most {MOST_LISTED}")
         files = (_mapping(item, "list_files") for item in listed)
         return {
             str(file.get("name")): size if isinstance(size := file.get("size"), int) else None

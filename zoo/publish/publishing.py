@@ -118,7 +118,7 @@ def standing(package: Path, destination: str, *, show: Tell | None = None) -> St
         There is no submission, or the server cannot be had.
     """
     place = DESTINATIONS[destination]
-    submission = _submitted(package, destination)
+    submission = _submitted(package, place)
     return place.standing(submission, place.token(_options_of(submission), show))
 
 
@@ -133,19 +133,26 @@ def withdraw(package: Path, destination: str, *, show: Tell | None = None) -> St
     place = DESTINATIONS[destination]
     path = record_path(package, destination)
     with held(path):
-        submission = _submitted(package, destination)
+        submission = _submitted(package, place)
         token = place.token(_options_of(submission), show)
         return place.withdraw(Ledger(path, submission), token)
 
 
-def _submitted(package: Path, destination: str) -> Submission:
-    path = record_path(package, destination)
+def _submitted(package: Path, place: Destination) -> Submission:
+    """The record of what was sent, at the server that the token is for."""
+    path = record_path(package, place.name)
     found = read_submission(path)
     if found is None or not found.record:
         raise ZooError(
-            f"{package.name} was not sent to {destination} from here ({path.name} "
+            f"{package.name} was not sent to {place.name} from here ({path.name} "
             f"{'names nothing on the server' if found else 'is missing'}): "
-            f"`unifmir publish {package.name} --to {destination} --upload` sends it"
+            f"`unifmir publish {package.name} --to {place.name} --upload` sends it"
+        )
+    server = place.server(_options_of(found))
+    if (found.destination, found.server) != (place.name, server):
+        raise ZooError(
+            f"{path.name} is of {found.destination} at {found.server}, and your token is for "
+            f"{place.title} at {server}: nothing was asked"
         )
     return found
 

@@ -2,7 +2,8 @@
 
 It is written before each step that a server would do twice and after each that is done, so that a
 run that was ended goes on, and nothing is created a second time. It holds no token and no address
-that lets anybody in.
+that lets anybody in. It says which record of the server is changed, so that it is signed: one that
+came with a stranger's package would have files replaced in another model of this user.
 """
 
 import json
@@ -14,15 +15,21 @@ from typing import Annotated, Any, Literal
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
 from unifmir.export.recorded_report import FileName, Sha256
+from unifmir.hashing import sha256_of
 from unifmir.json_values import Count, JsonValues, Matching, read_values
 from unifmir.plain_text_values import read_json
+from unifmir.trusted_files import is_signed, is_trusted, signature_of
 from unifmir.zoo.publish.publication import PackageFile, Publication
 
 MAX_RECORD_BYTES = 2_000_000
 """Limit of a record, which has about 20,000."""
+SUFFIX = ".submission.json"
+"""End of the name of every record."""
 State = Literal["planned", "creating", "uploading", "uploaded", "submitted"]
 """`creating`: the server was asked to, and has perhaps done so. `submitted`: nothing is left to
 do here but to wait for people, or to take the last step on the site."""
+SIGNATURE = "signature"
+"""Entry of the file with this user's signature of all others."""
 Line = Annotated[str, Matching(r"[^\x00-\x1f\x7f]{0,1000}", "one line of text")]
 
 
@@ -83,8 +90,9 @@ class Ledger:
     def note(self, **changes: Any) -> None:
         """Change the submission, and write it down."""
         self.now = replace(self.now, **changes)
-        text = json.dumps(self.now.to_dict(), indent=2, ensure_ascii=False)
-        write_text(self.path, text + "\n")
+        values = self.now.to_dict()
+        signed = {**values, SIGNATURE: signature_of(_signed_text(values))}
+        write_text(self.path, json.dumps(signed, indent=2, ensure_ascii=False) + "\n")
 
     def note_stored(self, name: str, *, stored: bool) -> None:
         """Note that the server has a file, or has lost it."""
@@ -96,7 +104,7 @@ class Ledger:
 
 def record_path(package: Path, destination: str) -> Path:
     """Path of the record beside a package."""
-    return package.with_name(f"{package.name}.{destination}.submission.json")
+    return package.with_name(f"{package.name}.{destination}{SUFFIX}")
 
 
 def read_submission(path: Path) -> Submission | None:
@@ -105,17 +113,30 @@ def read_submission(path: Path) -> Submission | None:
     Raises
     ------
     ZooError
-        It is not one of ours.
+        It is not one of ours, or was not written here by this user.
     """
     if not path.exists():
         return None
     try:
-        return read_values(Submission, read_json(path, limit=MAX_RECORD_BYTES))
+        values = read_json(path, limit=MAX_RECORD_BYTES)
+        signature = values.pop(SIGNATURE, "") if isinstance(values, dict) else ""
+        found = read_values(Submission, values)
     except (OSError, ValueError) as error:
         raise ZooError(
             f"{path.name} is no record of `unifmir publish` ({error}). What it stood for may lie "
             "on the server: look there before you move the file away, as the next run begins anew"
         ) from error
+    if not is_signed(_signed_text(values), str(signature)) and not is_trusted(sha256_of(path)):
+        raise ZooError(
+            f"{path.name} was not written here by you, or was altered, and it says which record on "
+            f"{found.server} is changed: nothing was asked. If it is yours, from another machine, "
+            f"look into it and then: unifmir trust {path}. If it came with the package, remove it"
+        )
+    return found
+
+
+def _signed_text(values: Any) -> str:
+    return json.dumps(values, sort_keys=True)
 
 
 def new_submission(

@@ -81,7 +81,7 @@ class WebService:
         return self._sent(method, f"{self.address}{path}", {**headers, **self._key()}, body)
 
     def put_file(
-        self, url: str, content: bytes, headers: Mapping[str, str], *, with_token: bool = False
+        self, url: Any, content: bytes, headers: Mapping[str, str], *, with_token: bool = False
     ) -> Any:
         """Send a file to an address that the server named, until it is taken.
 
@@ -111,18 +111,22 @@ class WebService:
         except Interrupted as interruption:
             raise self.unreachable(interruption) from None
 
-    def sha256_at(self, url: str, *, with_token: bool = False) -> tuple[str, int]:
+    def sha256_at(self, url: Any, most: int) -> tuple[str, int]:
         """Hash and size of what lies at an address that the server named.
+
+        Parameters
+        ----------
+        url : str
+        most : int
+            Bytes that it may have; of more, the hash and size of those that were read.
 
         Raises
         ------
         ZooError
         """
         place = self.checked_place(url)
-        headers = {"Accept": "*/*", **(self._key_for(place) if with_token else {})}
-        digest = _digest_of_own if with_token else _digest_once
         try:
-            return again_if_interrupted(self.title, lambda: digest(place, headers))
+            return again_if_interrupted(self.title, lambda: self._digest(place, most))
         except Interrupted as interruption:
             raise self.unreachable(interruption) from None
         except ZooError as error:  # an address that is good no more
@@ -153,6 +157,16 @@ class WebService:
             )
         return self._key()
 
+    def _digest(self, url: str, most: int) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        with answer(url, {"Accept": "*/*"}, named_by=self.address) as found:
+            for piece in found.pieces():
+                digest.update(piece)
+                size += len(piece)
+                if size > most:
+                    break
+        return digest.hexdigest(), size
+
     def _sent(
         self,
         method: str,
@@ -162,7 +176,9 @@ class WebService:
         *,
         is_json: bool = True,
     ) -> Any:
-        with exchange(method, url, dict(headers), body, wait_s=ANSWER_S) as found:
+        with exchange(
+            method, url, dict(headers), body, wait_s=ANSWER_S, named_by=self.address
+        ) as found:
             content = _content(found)
         if found.status >= 300 or found.status < 200:
             self._refuse(method, url, found, content)
@@ -209,24 +225,3 @@ def _content(found: Answer) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise ZooError(f"{found.url} answered with more than {MAX_ANSWER_BYTES} bytes: refused")
     return bytes(content)
-
-
-def _digest_of_own(url: str, headers: dict[str, str]) -> tuple[str, int]:
-    """Hash and size of a file that a token opens: followed nowhere, as the token would be."""
-    with exchange("GET", url, headers, b"", wait_s=ANSWER_S) as found:
-        if found.status != 200:
-            raise Interrupted(f"the file was answered with {found.status}")
-        return _digest(found)
-
-
-def _digest_once(url: str, headers: dict[str, str]) -> tuple[str, int]:
-    with answer(url, headers) as found:
-        return _digest(found)
-
-
-def _digest(found: Answer) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    for piece in found.pieces():
-        digest.update(piece)
-        size += len(piece)
-    return digest.hexdigest(), size

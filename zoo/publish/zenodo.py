@@ -38,6 +38,7 @@ RENEWAL = (
 )
 MOST_LISTED = 100
 STORED_TRIES = 3
+_DOI = re.compile(r"10\.[0-9]{4,9}/[!-~]{1,200}")
 _IDENTIFIER = re.compile(r"[0-9]{1,20}")
 
 
@@ -49,13 +50,16 @@ class Zenodo(Destination):
     variable = "ZENODO_TOKEN"
     takes = frozenset({"sandbox"})
 
+    def server(self, options: SendOptions) -> str:
+        """Zenodo's address, that of its sandbox, or of another server of its kind."""
+        return server_address(URL_VARIABLE, SANDBOX_URL if options.sandbox else ZENODO_URL)
+
     def plan(self, publication: Publication, options: SendOptions) -> Submission:
         """The draft of a package."""
-        usual = SANDBOX_URL if options.sandbox else ZENODO_URL
         return new_submission(
             publication,
             destination=self.name,
-            server=server_address(URL_VARIABLE, usual),
+            server=self.server(options),
             place="sandbox" if options.sandbox else "deposit",
             metadata=zenodo_metadata(published_facts(publication.rdf)),
             files=publication.whole(),
@@ -127,11 +131,11 @@ class Zenodo(Destination):
         _require_stored(service, ledger, publication)
         tell("saying what it is")
         told = service.ask("PUT", _own(ledger.now), {"metadata": ledger.now.metadata})
-        ledger.note(
-            state="submitted",
-            doi=_text(told, "metadata", "prereserve_doi", "doi"),
-            link=_text(told, "links", "html"),
-        )
+        doi = _text(told, "metadata", "prereserve_doi", "doi")
+        if not _DOI.fullmatch(doi):
+            raise ZooError(f"Zenodo reserved {doi[:80]!r}, which is no DOI. {GO_ON}")
+        link = service.checked_place(_text(told, "links", "html"))
+        ledger.note(state="submitted", doi=doi, link=link)
 
     def standing(self, submission: Submission, token: Token) -> Standing:
         """Whether the draft is published yet, and its files."""

@@ -3,6 +3,7 @@
 import pytest
 
 from unifmir.errors import ZooError
+from unifmir.zoo.catalogue import connection
 from unifmir.zoo.publish import bioimageio, web_service
 from unifmir.zoo.publish.access_token import Token
 from unifmir.zoo.publish.destination import SendOptions
@@ -29,3 +30,17 @@ def test_a_storage_in_the_users_own_network_is_refused():
     for place in ("http://127.0.0.1/s3", "https://10.0.0.1/s3", "ftp://hypha.example/s3", None):
         with pytest.raises(ZooError, match=r"refused|cannot be asked|named no address"):
             service.checked_place(place)
+
+
+def test_a_name_of_a_storage_that_is_in_the_users_own_network_is_refused(monkeypatch):
+    found = {"hypha.example": "203.0.113.1", "s3.example": "10.0.0.1"}
+    monkeypatch.setattr(connection, "_addresses", lambda host: {found[host]})
+    monkeypatch.setattr(connection, "is_inner", lambda one: one.startswith("10."))
+    monkeypatch.setenv("NO_PROXY", "*")
+    service = web_service.WebService("zoo", "https://hypha.example", None, "")
+    for ask in (
+        lambda: service.put_file("https://s3.example/a", b"a", {}),
+        lambda: service.sha256_at("https://s3.example/a", 1),
+    ):
+        with pytest.raises(ZooError, match=r"hypha\.example sends us to .*your own network"):
+            ask()
