@@ -53,6 +53,8 @@ class HeldStore(WrapperStore[Store]):
         found = await self._store.get(key, prototype, byte_range)
         if found is None:
             return None
+        if len(found) > most:
+            raise ImageError(f"its part {key!r} has {len(found)} bytes, expected at most {most}")
         if not len(found):
             raise ImageError(f"its part {key!r} is empty: copy or download it again")
         if is_metadata:
@@ -131,5 +133,7 @@ def held_address(url: str) -> HeldStore:
     """The store of an address."""
     from zarr.storage import FsspecStore
 
-    store: Any = FsspecStore.from_url(url, read_only=True)
+    # A redirect could lead into the user's own network, or to another scheme: none is followed.
+    options = {"allow_redirects": False}
+    store: Any = FsspecStore.from_url(url, storage_options=options, read_only=True)
     return HeldStore(store)

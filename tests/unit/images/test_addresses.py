@@ -68,3 +68,35 @@ def test_what_reads_addresses_is_named_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
     with pytest.raises(MissingExtraError, match=r"https://some.where/a\.zarr needs fsspec"):
         open_source(Path("https://some.where/a.zarr"))
+
+
+@pytest.mark.parametrize("host", ["example.org", "10.0.0.1", "127.0.0.1.example.org"])
+def test_what_is_not_encrypted_is_refused_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    with pytest.raises(ImageError, match=rf"is not encrypted.*UNIFMIR_HTTP_HOSTS={host}"):
+        open_source(Path(f"http://{host}/a.zarr"))
+    monkeypatch.setenv("UNIFMIR_HTTP_HOSTS", f"other, {host}")
+    monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
+    with pytest.raises(MissingExtraError):  # nobody is asked here
+        open_source(Path(f"http://{host}/a.zarr"))
+
+
+def test_a_redirect_is_not_followed(tmp_path: Path, served: str) -> None:
+    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
+    files.zarr_image(
+        tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
+    )
+
+    class Elsewhere(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{served}{self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ImageError):
+            open_source(Path(f"http://127.0.0.1:{server.server_port}/a.ome.zarr"))
+        server.shutdown()
