@@ -14,6 +14,7 @@ from unifmir.cli.choices import (
     TaskChoice,
     WeightsChoice,
 )
+from unifmir.cli.credit_options import Authors, Licence, Maintainers, Packagers, stated_credit
 from unifmir.cli.format_options import given_options, with_format_options
 from unifmir.cli.score_text import score_line
 from unifmir.text_tables import aligned
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from unifmir.export.base import Artifact
-    from unifmir.export.credit import Credit
 
-PEOPLE = ("authors", "packaged_by", "maintainers")
+TOLD = ("authors", "license", "packaged_by", "maintainers")
 """Fields of a BioImage.IO package that only the user can fill; each raises the zoo's score."""
 
 
@@ -70,31 +70,10 @@ def export(
         list[Path] | None,
         typer.Option(help="Image to measure value ranges on; repeatable."),
     ] = None,
-    author: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PERSON",
-            help="Author of the weights, for a BioImage.IO package, as "
-            "'NAME <ORCID> <E-MAIL> <@GITHUB_USER> AFFILIATION', all but the name as far as known; "
-            "repeatable.",
-        ),
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights, SPDX.")] = "",
-    packaged_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PERSON", help="Who makes the BioImage.IO package, as an author; repeatable."
-        ),
-    ] = None,
-    maintainer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GITHUB_USER",
-            help="Who answers for the BioImage.IO package, repeatable; also as 'GITHUB_USER "
-            "<E-MAIL>', as the site gives rights by the address. `bioimageio test` then needs a "
-            "network, as it asks GitHub about the user.",
-        ),
-    ] = None,
+    author: Authors = None,
+    licence: Licence = "",
+    packaged_by: Packagers = None,
+    maintainer: Maintainers = None,
     training_record: Annotated[
         Path | None,
         typer.Option(help="JSON with facts of the training, as `unifmir train` writes it."),
@@ -132,7 +111,7 @@ def export(
     chosen = [f.value for f in formats] if formats else usual
     options = given_options(format_options, chosen)
     credit = replace(
-        _credit(author, licence, packaged_by, maintainer),
+        stated_credit(author, licence, packaged_by, maintainer),
         training=read_training_record(training_record) if training_record else None,
         git_repo=repository,
         funded_by=funded_by,
@@ -182,7 +161,7 @@ def _tell_of(artifacts: "tuple[Artifact, ...]") -> None:
         if "unverified" in artifact.details:
             output.note(f"{artifact.path.name}: {artifact.details['unverified']}")
         for finding in artifact.details.get("findings", ()):
-            if finding["where"] in PEOPLE:
+            if finding["where"] in TOLD:
                 output.note(f"{artifact.path.name}: {finding['where']}: {finding['message']}")
         if missing := artifact.details.get("missing_facts"):
             best = missing[0]
@@ -190,23 +169,6 @@ def _tell_of(artifacts: "tuple[Artifact, ...]") -> None:
                 f"{artifact.path.name}: what would raise its score most is {best['fact']} "
                 f"(+{best['gain']:.3f}): {best['option']}"
             )
-
-
-def _credit(
-    authors: list[str] | None,
-    licence: str,
-    packaged_by: list[str] | None,
-    maintainers: list[str] | None,
-) -> "Credit":
-    """Credit for the weights in the user's words."""
-    from unifmir.export.credit import Credit, parse_maintainer, parse_person
-
-    return Credit(
-        authors=tuple(map(parse_person, authors or ())),
-        licence=licence,
-        packaged_by=tuple(map(parse_person, packaged_by or ())),
-        maintainers=tuple(map(parse_maintainer, maintainers or ())),
-    )
 
 
 def _say(console: "Console", status: "Status", text: str) -> None:

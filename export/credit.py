@@ -88,7 +88,7 @@ class Credit:
     authors: tuple[Person, ...] = ()
     """Authors of the weights; a package names none when empty."""
     licence: str = ""
-    """SPDX identifier; CC-BY-4.0, the official packages' own, when empty."""
+    """SPDX identifier of the weights' licence; empty: none is known, and a package says none."""
     training_data: str = ""
     """Training data in words; left out of the description when empty."""
     training: TrainingRecord | None = None
@@ -147,6 +147,28 @@ def parse_maintainer(text: str) -> Person:
     if person.github_user or not _is_github_user(person.name):
         raise ExportError(f"{text[:80]!r} begins with no GitHub user: expected {MAINTAINER}")
     return replace(person, name="", github_user=person.name)
+
+
+def checked_licence(text: str) -> str:
+    """The SPDX identifier of a licence, as packages carry it.
+
+    Raises
+    ------
+    ExportError
+        It is none that the format of packages knows.
+    """
+    # Here, as it takes as long to import as torch.
+    from bioimageio.spec.generic.v0_3 import DeprecatedLicenseId, LicenseId
+
+    for known in (LicenseId, DeprecatedLicenseId):
+        try:
+            return str(known(text))
+        except ValueError:
+            continue
+    raise ExportError(
+        f"{text[:80]!r} is no licence that BioImage.IO knows: expected an SPDX identifier such as "
+        "CC-BY-4.0 or BSD-3-Clause (https://spdx.org/licenses)"
+    )
 
 
 def _with(person: Person, given: str, text: str) -> Person:

@@ -38,7 +38,7 @@ TINY = MultiTaskConfig(
     volume_tail_features=12,
 )
 NAMELESS = "sr"
-"""Task of the package without authors: the format's older libraries must read that too."""
+"""Task of the package without authors and licence: the format's older libraries must read it."""
 _SHAPES = {
     "sr": (80, 90),
     "denoise": (7, 80, 90),
@@ -86,7 +86,10 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     )
     # No maintainer: the library would ask GitHub whether there is such a user.
     card = replace(
-        card, authors=(Person("Ada Author", "An institute"),), packaged_by=(Person("Ada Author"),)
+        card,
+        authors=(Person("Ada Author", "An institute"),),
+        packaged_by=(Person("Ada Author"),),
+        licence="CC-BY-4.0",
     )
     return PackageInputs(
         network=model,
@@ -114,13 +117,13 @@ def half_precision(given: PackageInputs, folder: Path) -> PackageInputs:
 
 
 def main(folder: Path, tasks: list[str]) -> None:
-    """Build one package per task, and one that names nobody."""
+    """Build one package per task, and one that names nobody and no licence."""
     torch.set_num_threads(2)
     for task in tasks or list(TASKS):
         given = inputs(task, folder / task)
         built = {task: given}
         if task == NAMELESS:
-            card = replace(given.card, authors=(), packaged_by=())
+            card = replace(given.card, authors=(), packaged_by=(), licence="")
             built[f"{task}-nobody"] = replace(given, card=card)
         for name, contents in built.items():
             result = build_package(contents, folder / f"{name}.zip")

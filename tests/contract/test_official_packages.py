@@ -8,7 +8,7 @@ from tests.compat.canned import untested_package
 from tests.compat.packages import inputs
 from tests.unit.zoo.test_entries import OFFICIAL
 from unifmir.export.credit import Credit, parse_maintainer, parse_person
-from unifmir.export.formats.bioimageio.card import credited_card
+from unifmir.export.formats.bioimageio.card import credited_card, default_card
 from unifmir.export.formats.bioimageio.lint import Package, read_package
 from unifmir.export.formats.bioimageio.missing_facts import completeness, missing_facts
 from unifmir.export.formats.bioimageio.score import PARTNERS_COUNTED, TARGET
@@ -81,11 +81,14 @@ def test_the_training_is_the_papers_and_says_so(package: Package):
 
 
 @every_package
-def test_people_licence_and_citations_are_complete(package: Package):
-    rdf = package.rdf
+def test_people_licence_and_citations_are_complete(package: Package, request):
+    rdf, entry = package.rdf, find(request.node.callspec.params["package"])
     assert [one["name"] for one in rdf["authors"]] == list(find("unifmir-sr-er").authors)
     assert rdf["maintainers"] == [{"github_user": "ada-hub", "email": "ada@example.org"}]
-    assert rdf["license"] == "CC-BY-4.0"
+    assert rdf.get("license") == entry.licence
+    assert ("No licence of the weights" in package.files["README.md"].decode("utf-8")) == (
+        entry.licence is None
+    )
     assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470"} <= {
         one["doi"] for one in rdf["cite"]
     }
@@ -104,6 +107,17 @@ def test_no_figure_of_the_package_is_passed_off_as_the_papers(package: Package):
 def test_what_the_entry_states_is_not_asked_for(package: Package):
     asked = {one.option for one in missing_facts(package.rdf)}
     assert not asked & {"--author PERSON", "--funded-by TEXT", "--repository ADDRESS"}
+
+
+@pytest.mark.parametrize("model_id", sorted({*OFFICIAL, EMBEDDED}))
+def test_a_licence_is_the_entrys_or_the_users_and_never_filled_in(model_id):
+    entry = find(model_id)
+    task = entry.tasks[0]
+    card = default_card(task, name="A name", git_repo="", timestamp="", unifmir_version="")
+    stated = credited_card(card, completed_credit(Credit(), entry, task))
+    assert (card.licence, stated.licence) == ("", entry.licence or "")
+    given = completed_credit(Credit(licence="CC0-1.0"), entry, task)
+    assert credited_card(card, given).licence == "CC0-1.0"
 
 
 def test_every_official_entry_states_a_package():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.canned import untested
+from tests.compat.canned import untested, untested_package
+from tests.compat.packages import inputs
 from unifmir.errors import ExportError
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
@@ -75,3 +76,12 @@ def test_a_package_that_breaks_rules_is_not_even_planned(package, tmp_path):
     with pytest.raises(ExportError, match=r"breaks 1 rules of the zoo[^\0]*notes\.txt"):
         publishing.dry_run(broken, "bioimageio")
     assert [path.name for path in tmp_path.iterdir()] == [package.name]
+
+
+def test_a_package_without_a_licence_is_not_even_planned(tmp_path):
+    given = inputs("sr", tmp_path / "inputs")
+    card = replace(given.card, licence="")
+    made = untested_package(replace(given, card=card), tmp_path / "p.zip").path
+    with pytest.raises(ExportError, match=r"says no licence of its weights.*--licence SPDX"):
+        publishing.dry_run(made, "zenodo")
+    assert not list(tmp_path.glob("*.submission.json"))

@@ -140,6 +140,7 @@ def test_calibration_images_are_read_and_wrong_ones_refused(multitask_file, tmp_
         (["--checkpoint", "missing.pt"], "missing.pt: no such file"),
         (["--model", "unifmir-smal-sim"], "unifmir-small-sim"),
         (["--checkpoint", "a.pt", "--model", "unifmir-sr-er"], "a.pt: no such file"),
+        (["--licence", "my own"], "'my own' is no licence that BioImage.IO knows"),
     ],
 )
 def test_usage_errors_are_one_message_and_exit_code_2(arguments, message, tmp_path):

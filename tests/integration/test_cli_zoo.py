@@ -7,6 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import PLANARIA, serving
 from unifmir.checkpoint.saving import save
 from unifmir.cli.zoo import app
@@ -136,7 +137,8 @@ def test_verify_of_a_model_that_is_not_here_says_how_to_get_it():
     assert f"unifmir zoo pull {PLANARIA}" in str(result.exception)
 
 
-def test_a_file_is_given_for_a_model_that_cannot_be_downloaded(tiny_single, tmp_path):
+def test_a_file_is_given_for_a_model_that_cannot_be_downloaded(tiny_single, tmp_path, monkeypatch):
+    without_configurations(monkeypatch)
     save(tiny_single("sr"), tmp_path / "ccps.safetensors")
     give = ("add", "--from", "unifmir-sr-ccps", "--file", tmp_path / "ccps.safetensors")
     assert document(*give)["id"] == "unifmir-sr-ccps"
@@ -177,6 +179,7 @@ def test_wrong_usage_says_what_to_do(arguments, told, home):
 
 
 def test_pull_prints_only_the_path_on_stdout(checkpoint, monkeypatch):
+    without_configurations(monkeypatch)
     with serving() as server:
         monkeypatch.setenv(ZENODO_VARIABLE, server.url)
         server.record({"model_best.safetensors": checkpoint.read_bytes()})
@@ -188,13 +191,17 @@ def test_pull_prints_only_the_path_on_stdout(checkpoint, monkeypatch):
     assert document("verify", PLANARIA)[0]["passed"]
 
 
-def test_verify_says_that_a_right_file_cannot_be_loaded(monkeypatch):
+@pytest.mark.parametrize("stated", [True, False])
+def test_verify_says_that_the_file_of_a_record_cannot_be_loaded(monkeypatch, stated):
+    if not stated:
+        without_configurations(monkeypatch)
     with serving() as server:
         monkeypatch.setenv(ZENODO_VARIABLE, server.url)
         server.record({"model_best.pt": b"not a checkpoint"})
         assert zoo("pull", PLANARIA).exit_code == 0
     result = zoo("verify", PLANARIA)
-    assert result.exit_code == 0
+    # Where the entry states a configuration, the file must have it.
+    assert result.exit_code == int(stated)
     assert "not readable: model_best.pt is not a checkpoint" in result.stdout
 
 

@@ -33,6 +33,7 @@ from tests.helpers.script_archives import (
     traced,
     with_official_keys,
 )
+from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import Server, left
 from unifmir import model
 from unifmir.checkpoint.detect import detect
@@ -133,7 +134,8 @@ def check_one_command_each(model_id: str, network: Network, tmp_path: Path) -> N
     "model_id",
     [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OFFICIAL],
 )
-def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_path):
+def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_path, monkeypatch):
+    without_configurations(monkeypatch)
     network = smallest(find(model_id).task)
     if network.task == "projection":  # the official file has the body residual
         network.denoise.body_residual = True  # type: ignore[union-attr]  # a module
@@ -156,8 +158,9 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_p
     ],
 )
 def test_a_small_official_model_is_exported_for_other_programs_in_one_command(
-    model_id, formats, server, tmp_path
+    model_id, formats, server, tmp_path, monkeypatch
 ):
+    without_configurations(monkeypatch)
     network = smallest(find(model_id).task)
     archive = traced(with_official_keys(network), example(network), wrapped="net.model.")
     offer(server, model_id, packaged(edited(archive, as_old_torch)), tmp_path)

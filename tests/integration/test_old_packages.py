@@ -16,6 +16,7 @@ from tests.helpers.script_archives import (
     traced,
     with_official_keys,
 )
+from tests.helpers.small_models import without_configurations
 from unifmir import load
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.main import app
@@ -55,6 +56,7 @@ NICKNAME = "config: {{bioimageio: {{nickname: ID}}}}"
 def _own_folders(monkeypatch, tmp_path):
     monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
+    without_configurations(monkeypatch)
 
 
 def run(*arguments: object) -> Result:

@@ -10,7 +10,13 @@ from unifmir import model
 from unifmir.checkpoint.detect import candidate_tasks
 from unifmir.checkpoint.loading import Checkpoint, configuration, read_checkpoint
 from unifmir.checkpoint.weight_sets import WeightKind
-from unifmir.config import ModelConfig, MultiTaskConfig, SingleTaskConfig, kind_of
+from unifmir.config import (
+    ModelConfig,
+    MultiTaskConfig,
+    SingleTaskConfig,
+    config_from_dict,
+    kind_of,
+)
 from unifmir.json_values import JsonOutput
 from unifmir.tasks import multitask_parts
 
@@ -55,6 +61,11 @@ class Inspection(JsonOutput):
     pruned: bool
     """Whether it carries a pruning certificate."""
     notes: tuple[str, ...]
+
+    def parameters_as(self, stated: int | None) -> int:
+        """Count of the parameters, without the `unused` ones where `stated` leaves those out."""
+        read = parameter_count(config_from_dict(self.config))
+        return read if stated == read else self.parameters
 
 
 def inspect_file(

@@ -30,6 +30,9 @@ from unifmir.zoo.catalogue.schema import (
     parse_entry,
 )
 
+MOST_PARTS = 6
+"""Parts of a configuration that are told where they differ."""
+
 
 class Description(TypedDict):
     """Facts on a new model that people give; the rest is read off its file."""
@@ -210,7 +213,8 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
             else ""
         )
         raise ZooError(f"{file.name} holds a {task} network, {entry.id} is {entry.task}{hint}")
-    network = {"configuration": found.config, "parameters": found.parameters}
+    parameters = found.parameters_as(entry.parameters)
+    network = {"configuration": found.config, "parameters": parameters}
     own = isinstance(entry.source, FileSource)
     own_file = {"sha256": found.sha256, "size_bytes": found.size_bytes} if own else {}
     document = entry.model_dump(mode="json")
@@ -218,12 +222,36 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
     for name, actual in {**network, **own_file}.items():
         if recorded[name] not in (None, actual):
             raise ZooError(
-                f"{file.name} is not the file of {entry.id}: its {name} is {actual}, "
-                f"the entry says {recorded[name]}"
+                f"{file.name} is not the file of {entry.id}: its {name} is "
+                f"{_contradiction(actual, recorded[name])}. If it is a model of its own, export it "
+                "with --checkpoint alone, or add it with `unifmir zoo add --id ID --file FILE`"
             )
     document |= network
     document["source"] |= own_file
     return parse_entry(json.dumps(document), entry.id)
+
+
+def _contradiction(actual: object, recorded: object) -> str:
+    """Sentence on what a file has and its entry says, of a configuration on its parts alone."""
+    if not (isinstance(actual, dict) and isinstance(recorded, dict)):
+        return f"{actual}, the entry says {recorded}"
+    found, stated = dict(_parts(actual)), dict(_parts(recorded))
+    parts = [
+        f"{name} is {found.get(name)}, the entry says {stated.get(name)}"
+        for name in (*found, *(name for name in stated if name not in found))
+        if found.get(name) != stated.get(name)
+    ]
+    more = f" and {len(parts) - MOST_PARTS} more" if len(parts) > MOST_PARTS else ""
+    return f"another ({'; '.join(parts[:MOST_PARTS])}{more})"
+
+
+def _parts(configuration: dict[str, Any], within: str = "") -> Iterator[tuple[str, object]]:
+    """Values of a configuration by their dotted names."""
+    for name, value in configuration.items():
+        if isinstance(value, dict):
+            yield from _parts(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def _keep(model_id: str, file: Path) -> Path:

@@ -26,13 +26,15 @@ def completed_credit(given: Credit, entry: ZooEntry, task: str) -> Credit:
         given,
         authors=given.authors or tuple(parse_person(author) for author in entry.authors),
         licence=given.licence or entry.licence or "",
-        training_data=given.training_data or f"{entry.dataset}. {entry.notes}",
     )
     if (stated := entry.package) is None:
-        return credit
+        told = f"{entry.dataset}. {entry.notes}"
+        return replace(credit, training_data=given.training_data or told)
+    training = given.training or stated.training
     return replace(
         credit,
-        training=given.training or stated.training,
+        training_data=given.training_data or training.data or entry.dataset,
+        training=training,
         git_repo=given.git_repo or stated.git_repo or "",
         funded_by=given.funded_by or stated.funded_by or "",
         recipe=_recipe(entry, stated, task),

@@ -152,9 +152,10 @@ class ZooEntry(EntryPart):
     cite: tuple[Text, ...]
     """DOIs or addresses, the first one first."""
     configuration: dict[str, Any] | None
-    """Configuration of the network (unifmir/config.py); null until a file was read."""
+    """Configuration of the network (unifmir/config.py), which a file of the model must have; null
+    where neither a file nor a fact of it is known."""
     parameters: Annotated[int, Field(gt=0)] | None
-    """Trainable values; null with the configuration."""
+    """Trainable values that the network reads; null with the configuration."""
     normalisation: dict[str, Normalisation]
     """Normalisation by task; it must be what unifmir does."""
     pixel_size_um: tuple[float, ...] | None

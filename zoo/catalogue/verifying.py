@@ -88,5 +88,5 @@ def _network(entry: ZooEntry, path: Path) -> list[Check]:
     return [
         Check("task", entry.task, found.task or MULTITASK),
         Check("configuration", entry.configuration, found.config),
-        Check("parameters", entry.parameters, found.parameters),
+        Check("parameters", entry.parameters, found.parameters_as(entry.parameters)),
     ]

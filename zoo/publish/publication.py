@@ -73,7 +73,7 @@ def read_publication(path: Path) -> Publication:
     Raises
     ------
     ExportError
-        It is no package, or breaks rules.
+        It is no package, breaks rules, or says no licence.
     """
     package = read_package(path)
     findings = lint(path)
@@ -82,6 +82,11 @@ def read_publication(path: Path) -> Publication:
         raise ExportError(
             f"{path.name} breaks {len(errors)} rules of the zoo; export it again with what is "
             f"missing:\n{listed}"
+        )
+    if not package.rdf.get("license"):
+        raise ExportError(
+            f"{path.name} says no licence of its weights, without which nobody may use what is "
+            "published: export it again with the one that their authors gave, --licence SPDX"
         )
     if folders := sorted(name for name in package.files if "/" in name):
         raise ExportError(

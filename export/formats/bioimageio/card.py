@@ -66,8 +66,9 @@ class ModelCard:
     packaged_by: tuple[Person, ...] = ()
     maintainers: tuple[Person, ...] = ()
     """People with a GitHub user name."""
-    licence: str = "CC-BY-4.0"
-    """SPDX identifier of the weights; the architecture file carries its own licence."""
+    licence: str = ""
+    """SPDX identifier of the weights' licence, empty where none is known; the architecture file
+    carries its own."""
     version: str = "0.1.0"
     version_comment: str = "First packaged version."
     emoji: str = "🔬"

@@ -129,10 +129,13 @@ def check_text(package: Package) -> Iterator[Problem]:
         yield "warning", "description", "should have 50 to 512 characters"
     if not any(_DOI.fullmatch(c.get("doi") or "") for c in rdf.get("cite") or []):
         yield "error", "cite", "no entry has a DOI of the form 10.1234/..."
-    for field in ("license", "version", "timestamp"):
+    for field in ("version", "timestamp"):
         if rdf.get(field) is None:
             yield "error", field, "missing"
-    if not isinstance(rdf.get("license", ""), str):
+    if rdf.get("license") is None:
+        # The format allows it; `unifmir publish` does not.
+        yield "warning", "license", "none is known, so nobody may share the model: --licence SPDX"
+    elif not isinstance(rdf["license"], str):
         yield "error", "license", "must be an SPDX identifier: Fiji and QuPath read no file there"
     if not rdf.get("git_repo"):
         yield "warning", "git_repo", "missing"

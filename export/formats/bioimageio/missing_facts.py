@@ -72,6 +72,7 @@ _CANDIDATES: tuple[tuple[str, str, Mapping[Place, Any]], ...] = (
         "--maintainer GITHUB_USER",
         {("maintainers",): [{"github_user": _USER}]},
     ),
+    ("the licence of the weights", "--licence SPDX", {("license",): "CC0-1.0"}),
     ("the repository", "--repository ADDRESS", {("git_repo",): "https://example.org"}),
     ("who funded the training", "--funded-by TEXT", {(*_CONFIG, "funded_by"): "a fund"}),
     (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.export.credit import Citation, Person
+from unifmir.export.credit import Citation, Person, checked_licence
 from unifmir.export.formats.bioimageio.architecture import Bundle
 from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
 from unifmir.export.formats.bioimageio.lint_weights import OPSET
@@ -120,7 +120,7 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
         **_people("packaged_by", card.packaged_by),
         **_people("maintainers", card.maintainers),
         "cite": [_stated(citation) for citation in card.cite],
-        "license": card.licence,
+        **({"license": checked_licence(card.licence)} if card.licence else {}),
         "tags": list(dict.fromkeys(card.tags)),
         "version": card.version,
         "version_comment": card.version_comment,

@@ -53,7 +53,7 @@ def readme(facts: ReadmeFacts) -> str:
         "Provenance": _provenance(facts),
         "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
         "Licence": (
-            f"Weights: {card.licence}. Architecture file: BSD-3-Clause.\n\n"
+            f"{_licence(card.licence)} Architecture file: BSD-3-Clause.\n\n"
             f"Test image, also on the cover: {facts.image_note}"
         ),
     }
@@ -194,6 +194,12 @@ def _training(card: ModelCard) -> str:
     if source:
         lines.append(f"Source: {source}")
     return "\n\n".join(lines) or "The checkpoint that this package was made from does not say."
+
+
+def _licence(licence: str) -> str:
+    if licence:
+        return f"Weights: {licence}."
+    return "No licence of the weights is known: ask who made them before you use or share them."
 
 
 def _listed(value: Any) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from unifmir.errors import ExportError
-from unifmir.export.credit import Person, parse_maintainer, parse_person
+from unifmir.export.credit import Person, checked_licence, parse_maintainer, parse_person
 
 ADA = "Ada Author <0000-0002-1825-0097> <ada@example.org> <@ada-hub> An institute, a town"
 
@@ -46,3 +46,14 @@ def test_what_is_no_person_is_refused(text: str):
 def test_a_maintainers_name_is_a_github_user():
     with pytest.raises(ExportError, match="GitHub user"):
         parse_maintainer("Ada Author <ada@example.org>")
+
+
+@pytest.mark.parametrize("text", ["CC-BY-4.0", "BSD-3-Clause", "GPL-3.0"])
+def test_a_licence_is_an_spdx_identifier(text: str):
+    assert checked_licence(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "CC BY 4.0", "cc-by-4.0", "mine", "LICENSE.txt"])
+def test_what_is_no_licence_is_refused(text: str):
+    with pytest.raises(ExportError, match="SPDX identifier such as CC-BY-4"):
+        checked_licence(text)

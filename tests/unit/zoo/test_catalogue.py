@@ -3,20 +3,24 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from tests.helpers.small_models import without_configurations
 from unifmir import atomic
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
+from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.hashing import sha256_of
+from unifmir.model import build
 from unifmir.zoo.catalogue import directories, index, pins
 from unifmir.zoo.catalogue.adding import Description, add_checkpoint, add_entry, give_file
 from unifmir.zoo.catalogue.index import entries, find
-from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.load import load, load_in_place
 from unifmir.zoo.catalogue.pull import given_file, local_file
 from unifmir.zoo.catalogue.schema import entry_text
 from unifmir.zoo.catalogue.verifying import verify_local
@@ -27,6 +31,7 @@ def home(monkeypatch, tmp_path):
     """A user's folder and cache of the test's own."""
     monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
+    without_configurations(monkeypatch)
     return tmp_path / "home"
 
 
@@ -144,6 +149,36 @@ def test_a_file_is_replaced_only_on_request(file_of, tiny_single, tmp_path):
     entry = give_file("unifmir-sr-er", other, replace=True)
     assert sha256_of(local_file(entry)) == sha256_of(other)
     assert [path.name for path in local_file(entry).parent.iterdir()] == ["other.safetensors"]
+
+
+def test_a_file_of_another_configuration_is_not_the_models(file_of, tmp_path):
+    add_checkpoint(file_of("sr"), about())
+    wider = build(SingleTaskConfig("sr", BodyConfig(12, (2,), (2,), 4, 24), scale=2))
+    save(wider, tmp_path / "wider.safetensors")
+    told = r"another \(body\.embed_dim is 12, the entry says 24; .*\)\. If it is a model of its own"
+    with pytest.raises(ZooError, match=told):
+        load_in_place("my-model", tmp_path / "wider.safetensors")
+
+
+def test_parameters_are_counted_with_those_that_no_network_reads_or_without(tiny_config, tmp_path):
+    network = build(replace(tiny_config.single("projection"), body_residual=True))
+    save(network, tmp_path / "own.safetensors")
+    # As official projection files have them: sub_mean and add_mean, one weight and one bias each.
+    unread = {
+        f"project.{name}_mean.{part}": torch.zeros((1, 1, 1, 1) if part == "weight" else (1,))
+        for name in ("sub", "add")
+        for part in ("weight", "bias")
+    }
+    torch.save({**network.state_dict(), **unread}, tmp_path / "official.pt")
+    count = sum(tensor.numel() for tensor in network.parameters())
+    entry = add_checkpoint(tmp_path / "own.safetensors", about())
+    assert entry.parameters == count
+    document = entry.model_dump(mode="json")
+    document["source"] |= {"sha256": None, "size_bytes": None}
+    (tmp_path / "theirs.json").write_text(json.dumps(document | {"id": "theirs"}), "utf-8")
+    added = add_entry(tmp_path / "theirs.json", tmp_path / "official.pt")
+    assert added.parameters == count
+    assert verify_local(added).passed
 
 
 @pytest.mark.parametrize(

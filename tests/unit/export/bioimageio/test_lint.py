@@ -48,14 +48,17 @@ def test_a_good_package_breaks_no_rule(good: Path):
     assert [finding.where for finding in lint(good)] == ["maintainers"]
 
 
-def test_a_package_that_names_nobody_is_valid_and_says_what_to_give(package: Package):
-    for field in ("authors", "packaged_by", "maintainers"):
+def test_a_package_that_names_nobody_and_no_licence_is_valid_and_says_what_to_give(
+    package: Package,
+):
+    for field in ("authors", "license", "packaged_by", "maintainers"):
         package.rdf.pop(field)
     found = {
         where: (severity, told) for check in CHECKS for severity, where, told in check(package)
     }
     assert {where: severity for where, (severity, _) in found.items()} == {
         "authors": "warning",
+        "license": "warning",
         "packaged_by": "warning",
         "maintainers": "warning",
     }
@@ -76,6 +79,7 @@ SPOILT: dict[str, tuple[Callable[[Rdf], Any], str]] = {
     "short description": (lambda r: r.update(description="short"), "description"),
     "an id": (lambda r: r.update(id="happy-ant"), "id"),
     "no licence": (lambda r: r.pop("license"), "license"),
+    "a file as licence": (lambda r: r.update(license={"source": "LICENSE"}), "license"),
     "no doi": (lambda r: r.update(cite=[{"text": "t", "url": "https://example.org"}]), "cite"),
     "doi as address": (lambda r: r["cite"][0].update(doi="https://doi.org/10.1038/x"), "cite"),
     "no author": (lambda r: r.update(authors=[]), "authors"),
