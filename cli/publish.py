@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import DestinationChoice
+from unifmir.cli.choices import DestinationChoice, TaskChoice
+from unifmir.cli.credit_options import Authors, Licence, Maintainers, Packagers, stated_credit
+from unifmir.cli.score_text import score_line
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
+    from unifmir.export.credit import Credit
     from unifmir.zoo.publish.destination import PlannedCall, Standing
+    from unifmir.zoo.publish.publication import PublishedScore
     from unifmir.zoo.publish.publishing import DryRun
     from unifmir.zoo.publish.submission import Submission
 
 
 def publish(
-    package: Annotated[Path, typer.Argument(help="A BioImage.IO package, by `unifmir export`.")],
+    package: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE|MODEL",
+            help="A BioImage.IO package, by `unifmir export`; or the id of a model of the zoo, "
+            "which is exported first.",
+        ),
+    ],
     to: Annotated[DestinationChoice, typer.Option(help="Where to.")],
     upload: Annotated[
         bool,
@@ -47,12 +58,25 @@ def publish(
             metavar="OWNER/NAME", help="Hugging Face: the model there that it was made from."
         ),
     ] = "",
+    task: Annotated[
+        TaskChoice | None, typer.Option(help="Of a MODEL with several tasks: which one.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the package of a MODEL; one of its name if none is named."),
+    ] = None,
+    author: Authors = None,
+    licence: Licence = "",
+    packaged_by: Packagers = None,
+    maintainer: Maintainers = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Hand a package to the place where others find it, up to the step that publishes.
 
     Nothing is ever made public: a reviewer or you yourself take that step on the site. What was
-    done is kept beside the package, so the same command again goes on where one ended.
+    done is kept beside the package, so the same command again goes on where one ended. A MODEL's
+    package is kept too, and taken as it is from then on; it is exported again where --author,
+    --licence, --packaged-by or --maintainer is given.
     """
     from unifmir.errors import ZooError
     from unifmir.zoo.publish import publishing
@@ -60,21 +84,52 @@ def publish(
 
     if sum((upload, status, withdraw)) > 1:
         raise ZooError("give one of --upload, --status and --withdraw")
+    path = _file(
+        package,
+        out,
+        task.value if task else None,
+        stated_credit(author, licence, packaged_by, maintainer),
+        new=not (status or withdraw),
+    )
     # Only somebody at a terminal can log in.
     show = output.note if sys.stdin.isatty() else None
     options = SendOptions(
         sandbox=sandbox, skip_test=skip_test, repository=repository, base_model=base_model
     )
     if upload:
-        done = publishing.upload(package, to, options=options, tell=output.note, show=show)
+        done = publishing.upload(path, to, options=options, tell=output.note, show=show)
         output.print_result(done.to_dict(), _sent(done), as_json=as_json)
     elif status or withdraw:
         ask = publishing.withdraw if withdraw else publishing.standing
-        found = ask(package, to, show=show)
+        found = ask(path, to, show=show)
         output.print_result(found.to_dict(), _standing(found), as_json=as_json)
     else:
-        plan = publishing.dry_run(package, to, options=options)
+        plan = publishing.dry_run(path, to, options=options)
         output.print_result(plan.to_dict(), _planned(plan), as_json=as_json)
+
+
+def _file(package: str, out: Path | None, task: str | None, stated: "Credit", *, new: bool) -> Path:
+    """The package's file; that of a model's package, which is exported first if one may be new."""
+    from unifmir.errors import ZooError
+    from unifmir.export.credit import Credit
+
+    if Path(package).is_file() or _looks_like_a_path(package):
+        if out is not None or task is not None or stated != Credit():
+            raise ZooError(
+                "--out, --task, --author, --licence, --packaged-by and --maintainer are for a "
+                f"MODEL, which is exported; {package} is finished: export it again with them"
+            )
+        return Path(package)
+    from unifmir.zoo.publish.exported_model import exported_model, package_place
+
+    folder = out or Path(package)
+    if new:
+        return exported_model(package, folder, task=task, stated=stated, tell=output.note)
+    return package_place(package, folder, task=task)
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name.lower().endswith(".zip")
 
 
 def _planned(plan: "DryRun") -> str:
@@ -97,16 +152,32 @@ def _planned(plan: "DryRun") -> str:
         *(f"warning: {one.where}: {one.message}" for one in plan.package.findings),
     ]
     if plan.score is not None:
-        tested = (
-            "the library's test of this file is recorded as passed"
-            if plan.score.is_tested
-            else "no test of this file is recorded: it counts as missed; `unifmir export` runs it"
-        )
-        lines += [f"expected score {plan.score.score.total:.3f} ({tested})"]
-        lines += [f"  {reason}" for reason in plan.score.score.reasons]
+        lines += score_lines(plan.score, plan.package.path.name)
     lines += [f"for the table of a README: {plan.readme_row}"]
     lines += [f"record: {plan.record}", "Nothing was sent. To send it: the same with --upload"]
     return "\n".join(lines)
+
+
+def score_lines(found: "PublishedScore", package: str) -> list[str]:
+    """Lines on the score to expect, and which of its parts were run."""
+    if found.checks is not None:
+        rows = [
+            f"  {one.outcome.ljust(7)}  {one.name}: {one.detail}" for one in found.checks.checks
+        ]
+        score = found.checks.score
+        told = score_line(score.to_dict()) if score else "no score: the library did not test it"
+        return ["by the last `unifmir zoo lint` of this file:", *rows, told.lstrip("\n")]
+    tested = (
+        "the library's test of this file is recorded as passed"
+        if found.is_tested
+        else "no test of this file is recorded: it counts as missed; `unifmir export` runs it"
+    )
+    old = "; its last result is of another file" if found.has_old_checks else ""
+    return [
+        f"expected score {found.score.total:.3f} ({tested})",
+        *(f"  {reason}" for reason in found.score.reasons),
+        f"of the partners their rules are known; `unifmir zoo lint {package}` asks them{old}",
+    ]
 
 
 def _called(call: "PlannedCall") -> str:

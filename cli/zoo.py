@@ -264,11 +264,19 @@ def lint(
     """Check a package as the BioImage.IO collection and the programs of its partners do.
 
     Each partner's libraries get an environment of their own on first use, made by pip in the
-    user's cache. Exits with 1 if a check failed.
+    user's cache. Without --partner the results are kept beside the package, where `unifmir publish`
+    finds them. Exits with 1 if a check failed.
     """
+    from unifmir.errors import OutputError
     from unifmir.export.formats.bioimageio.partners.package_checks import check_package
+    from unifmir.export.formats.bioimageio.partners.recorded_checks import write_checks
 
     checks = check_package(package, partners=partner or (), offline=offline, say=output.note)
+    if not partner:
+        try:
+            write_checks(checks, package)
+        except OutputError as error:
+            output.note(f"the results are not kept: {error}")
     output.print_result(checks.to_dict(), _checked(checks), as_json=as_json)
     if checks.failed:
         output.check_failed(f"{package.name}: failed {', '.join(checks.failed)}")

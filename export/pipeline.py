@@ -308,6 +308,11 @@ def _stem(task: str) -> str:
     return f"unifmir-{task}"
 
 
+def artifact_name(format_name: str, task: str) -> str:
+    """Name of a task's file of a format, in fp32 and taking a user's image."""
+    return _stem(task) + FORMATS[format_name].suffix
+
+
 def _file_name(exporter: Exporter, job: ExportJob) -> str:
     """`unifmir-denoise.fp16-compute.network.onnx`: only what differs from the default is named."""
     lineage = job.lineage

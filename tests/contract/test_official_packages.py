@@ -35,7 +35,8 @@ def package(request, tmp_path_factory) -> Package:
     given = inputs(task, folder / "inputs")
     # A report of another file, as `unifmir export` gives one: its figures are facts too.
     report = {"format": "onnx", "precision": "fp32", "passed": True, "cases": []}
-    card = credited_card(replace(given.card, git_repo=""), completed_credit(PUBLISHER, entry, task))
+    bare = replace(given.card, git_repo="", licence="")
+    card = credited_card(bare, completed_credit(PUBLISHER, entry, task))
     made = untested_package(replace(given, card=card, reports=(report,)), folder / "p.zip")
     return read_package(made.path)
 

@@ -9,6 +9,8 @@ import pytest
 from tests.compat.canned import untested, untested_package
 from tests.compat.packages import inputs
 from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio.partners.package_checks import check_package
+from unifmir.export.formats.bioimageio.partners.recorded_checks import checks_path, write_checks
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
 from unifmir.zip_archive import read_zip, write_zip
@@ -58,6 +60,19 @@ def test_only_a_recorded_test_of_this_very_file_counts(package, monkeypatch):
     assert told.is_tested
     assert told.score.total > untold.score.total + 0.1
     assert not published_score(replace(publication, sha256="0" * 64)).is_tested
+
+
+def test_the_checks_beside_a_package_count_for_that_very_file(package):
+    publication = read_publication(package)
+    checks = check_package(package, partners=["qupath"], offline=True)
+    write_checks(replace(checks, sha256="0" * 64), package)
+    assert published_score(publication).has_old_checks
+    write_checks(checks, package)
+    found = published_score(publication)
+    checks_path(package).unlink()
+    assert found.checks is not None
+    assert [one.name for one in found.checks.checks] == ["lint", "library", "qupath"]
+    assert not found.has_old_checks
 
 
 class _Recorded:

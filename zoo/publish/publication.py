@@ -8,6 +8,10 @@ from typing import Any, ClassVar
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio import tensors
 from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
+from unifmir.export.formats.bioimageio.partners.recorded_checks import (
+    RecordedChecks,
+    read_checks,
+)
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
 from unifmir.export.formats.bioimageio.testing import TestSummary, quiet_library
 from unifmir.export.recorded_report import read_report
@@ -65,6 +69,10 @@ class PublishedScore(JsonOutput):
     score: ExpectedScore
     is_tested: bool
     """Whether the library's test of this very file passed; else its share counts as missed."""
+    checks: RecordedChecks | None = None
+    """Results of the last `unifmir zoo lint`, where that was of this very file: it ran more."""
+    has_old_checks: bool = False
+    """Whether the checks beside the package are of another file."""
 
 
 def read_publication(path: Path) -> Publication:
@@ -117,7 +125,11 @@ def published_score(publication: Publication) -> PublishedScore:
     )
     package = read_package(publication.path)
     tested = tensors.test_tensor(package.rdf, package.files, "inputs")
-    return PublishedScore(expected_score(publication.rdf, summary, tested), is_tested)
+    score = expected_score(publication.rdf, summary, tested)
+    checks = read_checks(publication.path)
+    if checks is not None and checks.sha256 != publication.sha256:
+        return PublishedScore(score, is_tested, has_old_checks=True)
+    return PublishedScore(score, is_tested, checks)
 
 
 def _completeness(path: Path) -> float:
