@@ -41,6 +41,14 @@ class Citation:
     doi: str = ""
     url: str = ""
 
+    @property
+    def link(self) -> str:
+        """Web address of the work; empty where none is known."""
+        return f"https://doi.org/{self.doi}" if self.doi else self.url
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.link}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class ImageQuality:

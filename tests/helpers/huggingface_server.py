@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.helpers.faulty_server import FaultyHandler, Refusal, Script, serving_faults
+from unifmir.zoo.catalogue import transfer
+from unifmir.zoo.publish import huggingface
 
 TOKEN = "hf_tokenOfTheTestsWithSomeLetters"
 LARGE_BYTES = 10_000
@@ -50,6 +54,32 @@ class Hub(Script):
             found["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 134}
             found["oid"] = "0" * 40  # of the pointer, which is no hash of the content
         return found
+
+    def used(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the library ask this server, with its token, and wait for nothing."""
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        # Before 2.0 the library reads addresses in answers by this one.
+        patch.setattr("huggingface_hub.constants.ENDPOINT", self.url)
+        patch.setenv(huggingface.URL_VARIABLE, self.url)
+        patch.setenv("HF_TOKEN", self.token)
+        patch.setattr(transfer, "BACKOFF_S", 0.0)
+        patch.setattr(transfer, "ATTEMPTS", 2)
+        patch.setattr("time.sleep", lambda _: None)  # between the library's own attempts
+
+    def assert_one_private_repository(
+        self, name: str, rdf: dict[str, Any], sent: dict[str, bytes]
+    ) -> None:
+        """The package's files and the card, seen by their owner alone."""
+        assert list(self.repositories) == [name]
+        files = dict(self.repositories[name].files)
+        assert self.repositories[name].private
+        assert not self.forbidden
+        assert files.pop(".gitattributes") == b""
+        card = files.pop("README.md").decode()
+        assert files == {one: data for one, data in sent.items() if one != "README.md"}
+        assert card.startswith("---\nlicense: ")
+        assert rdf["description"] in card
+        assert sent["README.md"].decode() in card
 
 
 class _Handler(FaultyHandler):

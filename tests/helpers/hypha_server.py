@@ -47,6 +47,16 @@ class Hypha(Script):
         """Bytes of an artifact's files, by name."""
         return {name: data for (owner, name), data in self.stored.items() if owner == artifact}
 
+    def assert_handed_in_once(self, rdf: dict[str, Any], files: dict[str, bytes]) -> None:
+        """One draft, complete, with the reviewers; nothing published."""
+        assert len(self.artifacts) == 1
+        (draft,) = self.artifacts.values()
+        assert draft["manifest"] == {**rdf, "status": "in-review"}
+        assert draft["staging"] is not None
+        assert draft["versions"] == []
+        assert self.files_of(draft["id"]) == files
+        assert not self.forbidden
+
 
 class _Handler(FaultyHandler):
     def post(self, body: bytes) -> None:

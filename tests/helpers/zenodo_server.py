@@ -35,6 +35,15 @@ class Deposits(Script):
             },
         }
 
+    def assert_one_draft(self, files: dict[str, bytes], title: str) -> None:
+        """One draft of these files, described, its DOI reserved, unpublished."""
+        ((number, draft),) = self.drafts.items()
+        assert self.stored[number] == files
+        assert draft["metadata"]["title"] == title
+        assert "notes" not in draft["metadata"]
+        assert not draft["submitted"]
+        assert not self.forbidden
+
 
 class _Handler(FaultyHandler):
     def get(self) -> None:

@@ -1,7 +1,6 @@
-"""A package on its way to the BioImage Model Zoo, whatever the server does meanwhile."""
+"""A package on its way to the BioImage Model Zoo; what all places keep to is in their contract."""
 
 import json
-import logging
 import signal
 import subprocess
 import sys
@@ -11,14 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.faulty_server import KINDS, Fault
+from tests.helpers.faulty_server import Fault
 from tests.helpers.hypha_server import TOKEN, Hypha, hypha_serving
 from tests.helpers.publications import FILES, RDF, given_package, publication, without_waiting
 from tests.helpers.quick_rows import few_quick
-from unifmir import atomic
 from unifmir.cli.main import app
-from unifmir.errors import InUseError, ZooError
-from unifmir.file_locks import held
+from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.trusted_files import trust
 from unifmir.zoo.publish import bioimageio, publishing, submission
@@ -36,19 +33,6 @@ STEPS = (
     "get_test_status",
     "edit",
 )
-ALL = [Fault(step, kind) for step in STEPS for kind in (*KINDS, "expired")]
-ALL += [Fault("PUT", kind) for kind in ("other", "short")] + [Fault("GET", "other")]
-QUICK = [
-    f
-    for f in ALL
-    if str(f)
-    in (
-        "create-unsaid",
-        "put_file-expired",
-        "PUT-short",
-        "edit-unsaid",
-    )
-]
 
 
 @pytest.fixture
@@ -75,20 +59,9 @@ def record_of(package: Path) -> str:
     return submission.record_path(package, "bioimageio").read_text()
 
 
-def assert_handed_in_once(hypha: Hypha) -> None:
-    """One draft, complete, with the reviewers; nothing published; nothing told the token."""
-    assert len(hypha.artifacts) == 1
-    (draft,) = hypha.artifacts.values()
-    assert draft["manifest"] == {**RDF, "status": "in-review"}
-    assert draft["staging"] is not None
-    assert draft["versions"] == []
-    assert hypha.files_of(draft["id"]) == FILES
-    assert not hypha.forbidden
-
-
 def test_the_draft_is_created_filled_tested_and_handed_to_the_reviewers(hypha, package):
     done = send(package)
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
     (draft,) = hypha.artifacts.values()
     assert draft["config"]["permissions"] == {"ann": "rw+", "ben": "rw+", "cleo": "rw+"}
     weights = [a["download_weight"] for name, a in hypha.asked if name == "put_file"]
@@ -124,64 +97,12 @@ def _pattern() -> str:
     return f"bioimage-io/{bioimageio.ALIAS}"
 
 
-@pytest.mark.parametrize("fault", few_quick(ALL, QUICK), ids=str)
-def test_a_fault_is_told_and_the_same_command_goes_on_from_there(hypha, package, caplog, fault):
-    caplog.set_level(logging.DEBUG)
-    hypha.faults = [Fault(fault.step, fault.kind)]
-    try:
-        send(package)
-    except ZooError as error:
-        told = str(error)
-        assert "run the same command again" in told
-        assert TOKEN not in told
-        states = {draft["manifest"]["status"] for draft in hypha.artifacts.values()}
-        # An edit whose answer is lost may have been done: the last step, and it is the right one.
-        assert states <= ({"draft"} if fault.step != "edit" else {"draft", "in-review"})
-    else:
-        # What the storage answers to a file that it has taken decides nothing.
-        # A draft whose answer is lost is found by its key.
-        healed = ("PUT-garbage", "create-cut", "create-unsaid", "create-garbage")
-        assert str(fault) in healed
-    hypha.faults = []
-    assert send(package).state == "submitted"
-    assert_handed_in_once(hypha)
-    assert TOKEN not in record_of(package)
-    assert TOKEN not in caplog.text
-
-
 @pytest.mark.slow
 def test_a_fault_that_passes_is_not_even_told(hypha, package):
     hypha.faults = [Fault(step, "busy", times=1) for step in STEPS]
     hypha.faults += [Fault("PUT", "other", times=1), Fault("PUT", "etag", times=1)]
     assert send(package).state == "submitted"
-    assert_handed_in_once(hypha)
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-@pytest.mark.parametrize("where", few_quick(range(1, 13), (3,)))
-def test_ended_at_any_note_the_next_run_goes_on(hypha, package, monkeypatch, where):
-    notes = iter(range(1, 100))
-    write = atomic.write_text
-
-    def dies(path: Path, text: str) -> None:
-        number = next(notes)
-        if number == where:
-            raise Killed
-        write(path, text)
-
-    monkeypatch.setattr(submission, "write_text", dies)
-    try:
-        send(package)
-    except Killed:
-        pass
-    else:
-        assert where > 9
-    monkeypatch.setattr(submission, "write_text", write)
-    send(package)
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
 
 
 @pytest.mark.slow
@@ -205,7 +126,7 @@ def test_a_file_that_the_server_lost_is_sent_again(hypha, package):
     hypha.stored[record, "weights.onnx"] = b"short"
     hypha.faults = []
     send(package)
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
 
 
 def test_a_test_that_fails_keeps_the_draft_from_the_reviewers(hypha, package):
@@ -216,7 +137,7 @@ def test_a_test_that_fails_keeps_the_draft_from_the_reviewers(hypha, package):
     assert draft["manifest"]["status"] == "draft"
     assert json.loads(record_of(package))["report"] == hypha.result
     send(package, skip_test=True)
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
 
 
 @pytest.mark.slow
@@ -225,7 +146,7 @@ def test_withdrawn_it_is_a_draft_again_and_can_be_handed_in_once_more(hypha, pac
     assert publishing.withdraw(package, "bioimageio").status == "draft"
     assert publishing.standing(package, "bioimageio").files == len(FILES)
     send(package)
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
 
 
 def test_another_package_of_the_name_replaces_the_files_of_the_same_draft(
@@ -285,22 +206,6 @@ def test_no_name_is_left(hypha, package):
     assert not hypha.artifacts
 
 
-@pytest.mark.slow
-def test_a_record_of_another_server_is_not_gone_on_with_here(hypha, package, monkeypatch):
-    send(package)
-    monkeypatch.setenv(bioimageio.URL_VARIABLE, "http://127.0.0.1:9")
-    with pytest.raises(ZooError, match=r"was begun at .*go on there"):
-        send(package)
-
-
-def test_a_record_that_is_none_of_ours_is_told(hypha, package):
-    path = submission.record_path(package, "bioimageio")
-    path.write_text('{"schema": 1}')
-    with pytest.raises(ZooError, match="no record of `unifmir publish`"):
-        send(package)
-    assert not hypha.asked
-
-
 def test_a_record_that_came_with_the_package_is_not_gone_on_with(hypha, package):
     send(package)
     path = submission.record_path(package, "bioimageio")
@@ -316,15 +221,6 @@ def test_a_record_that_came_with_the_package_is_not_gone_on_with(hypha, package)
     trust(sha256_of(path))
     assert len(hypha.headers) == asked
     assert publishing.standing(package, "bioimageio").status == "in-review"
-
-
-def test_two_processes_do_not_send_one_package(hypha, package):
-    with (
-        held(submission.record_path(package, "bioimageio")),
-        pytest.raises(InUseError, match="is being written"),
-    ):
-        send(package)
-    assert not hypha.asked
 
 
 def test_without_a_token_and_a_terminal_it_says_how_to_have_one(hypha, package, monkeypatch):
@@ -396,5 +292,5 @@ def test_killed_at_any_step_the_next_run_goes_on(hypha, tmp_path, step):
     assert status == -signal.SIGKILL
     status, then = sending(tmp_path, hypha)
     assert status == 0, then
-    assert_handed_in_once(hypha)
+    hypha.assert_handed_in_once(RDF, FILES)
     assert TOKEN not in said + then

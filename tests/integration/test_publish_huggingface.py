@@ -1,43 +1,28 @@
-"""A package on its way to a private repository at Hugging Face, whatever the server does."""
+"""A package on its way to a private repository; what all places keep to is in their contract."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.faulty_server import KINDS, Fault
 from tests.helpers.huggingface_server import TOKEN, Hub, Repository, huggingface_serving
 from tests.helpers.publications import FILES, RDF, given_package
-from tests.helpers.quick_rows import few_quick
 from unifmir.errors import MissingExtraError, ZooError
-from unifmir.zoo.catalogue import transfer
-from unifmir.zoo.publish import huggingface, publishing, submission
+from unifmir.zoo.publish import publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
 # huggingface_hub 2.4 hands its connections bytes in a way that they announce as deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 NAME = "ann/UniFMIR-Trial"
-STEPS = ("whoami", "create", "info", "tree", "preupload", "batch", "PUT", "commit")
-# The library itself waits for a server that says nothing, a minute and more.
-SENT = [kind for kind in KINDS if kind != "late"]
-ALL = [Fault(step, kind) for step in STEPS for kind in (*SENT, "expired")] + [Fault("PUT", "short")]
-QUICK = [fault for fault in ALL if str(fault) in ("create-unsaid", "commit-expired")]
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     pytest.importorskip("huggingface_hub", reason="needs the extra `publish`")
     with huggingface_serving() as server:
-        # Before 2.0 the library reads addresses in answers by this one.
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
-        monkeypatch.setenv(huggingface.URL_VARIABLE, server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
-        monkeypatch.setattr(transfer, "ATTEMPTS", 2)
-        monkeypatch.setattr("time.sleep", lambda _: None)  # between the library's own attempts
+        server.used(monkeypatch)
         yield server
 
 
@@ -50,23 +35,9 @@ def send(package: Path, options: SendOptions = publishing.PLAIN) -> submission.S
     return publishing.upload(package, "huggingface", options=options, tell=lambda _: None)
 
 
-def assert_one_private_repository(hub: Hub) -> None:
-    """The package's files and the card, seen by their owner alone."""
-    assert list(hub.repositories) == [NAME]
-    files = dict(hub.repositories[NAME].files)
-    assert hub.repositories[NAME].private
-    assert not hub.forbidden
-    assert files.pop(".gitattributes") == b""
-    card = files.pop("README.md").decode()
-    assert files == {name: data for name, data in FILES.items() if name != "README.md"}
-    assert card.startswith("---\nlicense: ")
-    assert RDF["description"] in card
-    assert FILES["README.md"].decode() in card
-
-
 def test_a_private_repository_gets_the_files_and_the_card_in_one_commit(hub, package):
     done = send(package, SendOptions(base_model="bo/parent"))
-    assert_one_private_repository(hub)
+    hub.assert_one_private_repository(NAME, RDF, FILES)
     assert hub.repositories[NAME].commits == 2
     assert 'base_model: "bo/parent"' in hub.repositories[NAME].files["README.md"].decode()
     assert (done.state, done.link) == ("submitted", f"{hub.url}/{NAME}")
@@ -78,25 +49,6 @@ def test_sent_again_it_makes_no_commit(hub, package):
     send(package)
     send(package)
     assert hub.repositories[NAME].commits == 2
-
-
-@pytest.mark.parametrize("fault", few_quick(ALL, QUICK), ids=str)
-def test_a_fault_is_told_and_the_same_command_goes_on(hub, package, caplog, fault):
-    caplog.set_level(logging.DEBUG)
-    hub.faults = [Fault(fault.step, fault.kind)]
-    try:
-        send(package)
-    except ZooError as error:
-        told = str(error)
-        assert "run the same command again" in told
-        assert TOKEN not in told
-    else:
-        assert fault.step in ("create", "PUT")
-    hub.faults = []
-    assert send(package).state == "submitted"
-    assert_one_private_repository(hub)
-    assert TOKEN not in submission.record_path(package, "huggingface").read_text()
-    assert TOKEN not in caplog.text
 
 
 @pytest.mark.slow

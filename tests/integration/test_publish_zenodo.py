@@ -1,25 +1,17 @@
-"""A package on its way to a draft on Zenodo, whatever the server does meanwhile."""
+"""A package on its way to a draft on Zenodo; what all places keep to is in their contract."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.faulty_server import KINDS, Fault
 from tests.helpers.publications import README, given_package, without_waiting
-from tests.helpers.quick_rows import few_quick
 from tests.helpers.zenodo_server import TOKEN, Deposits, zenodo_serving
 from unifmir.cli.main import app
 from unifmir.errors import ZooError
 from unifmir.zoo.publish import publishing, submission, zenodo
 from unifmir.zoo.publish.destination import SendOptions
-
-STEPS = ("create", "read", "files", "PUT", "metadata")
-ALL = [Fault(step, kind) for step in STEPS for kind in (*KINDS, "expired")]
-ALL += [Fault("PUT", "other"), Fault("PUT", "short")]
-QUICK = [fault for fault in ALL if str(fault) in ("create-cut", "PUT-other", "metadata-expired")]
 
 
 @pytest.fixture
@@ -40,46 +32,19 @@ def send(package: Path) -> submission.Submission:
     return publishing.upload(package, "zenodo", tell=lambda _: None)
 
 
-def assert_one_complete_draft(deposits: Deposits, package: Path) -> None:
-    """One draft with the package and its README, described, its DOI reserved, unpublished."""
-    ((number, draft),) = deposits.drafts.items()
-    assert deposits.stored[number] == {package.name: package.read_bytes(), "README.md": README}
-    assert draft["metadata"]["title"] == "UniFMIR Trial"
-    assert "notes" not in draft["metadata"]
-    assert not draft["submitted"]
-    assert not deposits.forbidden
-
-
 def test_a_draft_with_a_reserved_doi_is_left_for_the_user_to_publish(deposits, package):
     plan = publishing.dry_run(package, "zenodo")
     assert not deposits.asked
     done = send(package)
-    assert_one_complete_draft(deposits, package)
+    deposits.assert_one_draft(
+        {package.name: package.read_bytes(), "README.md": README}, "UniFMIR Trial"
+    )
     assert done.doi == "10.5072/zenodo.100"
     assert done.link.endswith("/deposit/100")
     steps = [call.name.split()[0] for call in plan.calls]
     assert steps == ["POST", "GET", "GET", "PUT", "PUT", "GET", "PUT"]
     assert deposits.functions() == ["create", "read", "files", "PUT", "PUT", "files", "metadata"]
     assert publishing.standing(package, "zenodo").status == "draft"
-
-
-@pytest.mark.parametrize("fault", few_quick(ALL, QUICK), ids=str)
-def test_a_fault_is_told_and_the_same_command_goes_on(deposits, package, caplog, fault):
-    caplog.set_level(logging.DEBUG)
-    deposits.faults = [Fault(fault.step, fault.kind)]
-    try:
-        send(package)
-    except ZooError as error:
-        told = str(error)
-        assert "run the same command again" in told
-        assert TOKEN not in told
-    else:
-        assert str(fault) in ("create-cut", "create-unsaid", "create-garbage")
-    deposits.faults = []
-    assert send(package).state == "submitted"
-    assert_one_complete_draft(deposits, package)
-    assert TOKEN not in submission.record_path(package, "zenodo").read_text()
-    assert TOKEN not in caplog.text
 
 
 @pytest.mark.slow

@@ -5,27 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """One author of a model."""
-
-    name: str
-    affiliation: str = ""
-    orcid: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CitedWork:
-    """One work that a model cites."""
-
-    text: str
-    doi: str = ""
-    url: str = ""
-
-    def __str__(self) -> str:
-        link = f"https://doi.org/{self.doi}" if self.doi else self.url
-        return f"{self.text} {link}".rstrip()
+from unifmir.export.credit import Citation, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +16,8 @@ class PublishedFacts:
     description: str
     licence: str
     """SPDX identifier."""
-    authors: tuple[Author, ...]
-    cite: tuple[CitedWork, ...]
+    authors: tuple[Person, ...]
+    cite: tuple[Citation, ...]
     tags: tuple[str, ...]
     version: str
     repository: str
@@ -51,11 +31,11 @@ def published_facts(rdf: Mapping[str, Any]) -> PublishedFacts:
         description=str(rdf["description"]),
         licence=str(rdf["license"]),
         authors=tuple(
-            Author(str(one["name"]), str(one.get("affiliation") or ""), str(one.get("orcid") or ""))
+            Person(str(one["name"]), str(one.get("affiliation") or ""), str(one.get("orcid") or ""))
             for one in rdf.get("authors") or []
         ),
         cite=tuple(
-            CitedWork(str(one["text"]), str(one.get("doi") or ""), str(one.get("url") or ""))
+            Citation(str(one["text"]), str(one.get("doi") or ""), str(one.get("url") or ""))
             for one in rdf.get("cite") or []
         ),
         tags=tuple(map(str, rdf.get("tags") or [])),
@@ -102,5 +82,5 @@ def readme_row(facts: PublishedFacts, *, link: str, doi: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _creator(author: Author) -> dict[str, str]:
+def _creator(author: Person) -> dict[str, str]:
     return {"name": author.name, "affiliation": author.affiliation, "orcid": author.orcid}

@@ -51,7 +51,9 @@ def readme(facts: ReadmeFacts) -> str:
         ),
         "Training": _training(card),
         "Provenance": _provenance(facts),
-        "Citation": "\n".join(f"- {c.text} {_link(c.doi, c.url)}".rstrip() for c in card.cite),
+        "Citation": "\n".join(
+            f"- {one.text} <{one.link}>" if one.link else f"- {one.text}" for one in card.cite
+        ),
         "Licence": (
             f"{_licence(card.licence)} Architecture file: BSD-3-Clause.\n\n"
             f"Test image, also on the cover: {facts.image_note}"
@@ -266,7 +268,3 @@ def _halo_text(facts: ReadmeFacts) -> str:
 def _provenance(facts: ReadmeFacts) -> str:
     lines = [f"Packaged by unifmir {facts.card.unifmir_version}.", *facts.origin]
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _link(doi: str, url: str) -> str:
-    return f"<https://doi.org/{doi}>" if doi else f"<{url}>" if url else ""
