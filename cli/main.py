@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unifmir.cli import benchmark, output, zoo
+from unifmir.cli import benchmark, data, output, zoo
 from unifmir.cli.commands import Command, Commands
 from unifmir.cli.doctor import doctor
 from unifmir.cli.evaluate import evaluate
@@ -77,6 +77,7 @@ for command in (
     doctor,
 ):
     app.command(command.__name__, cls=Command)(command)
+app.add_typer(data.app, name="data")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 

@@ -1,4 +1,4 @@
-"""`unifmir train`: a model, on simulated images."""
+"""`unifmir train`: a model, on prepared datasets or simulated images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,20 @@ def train(
     tasks: Annotated[
         list[TaskChoice] | None,
         typer.Option(
-            "--task", help="Repeatable, also to weight a task; all five if none is named."
+            "--task",
+            help="Repeatable, also to weight a task. None: those of --data, or all five.",
         ),
     ] = None,
+    datasets: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="Dataset of `unifmir data prepare`, in place of simulated images. Repeatable.",
+        ),
+    ] = None,
+    with_simulated: Annotated[
+        bool, typer.Option(help="With --data: learn from simulated images of the task as well.")
+    ] = False,
     init: Annotated[
         str | None,
         typer.Option(help="Checkpoint or zoo id to start from; random weights if none."),
@@ -43,7 +54,7 @@ def train(
     ] = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Train on simulated images: all five tasks in one model, or fine-tune some.
+    """Train on your own pairs (--data) or on simulated images, anew or from a model (--init).
 
     Fine-tuning some tasks of a multi-task model leaves every weight that the others use as it is.
     """
@@ -52,6 +63,7 @@ def train(
     from rich.progress import Progress, TimeRemainingColumn
 
     from unifmir import load
+    from unifmir.datasets.dataset_manifest import read_manifest
     from unifmir.errors import CheckpointError
     from unifmir.training.training_record import record_path
     from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
@@ -59,7 +71,10 @@ def train(
 
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name}: the trained model is a .safetensors file; name it so")
-    names = [task.value for task in tasks] if tasks else list(multitask_parts())
+    stored = list(dict.fromkeys(read_manifest(path).task for path in datasets or ()))
+    names = [task.value for task in tasks] if tasks else stored or list(multitask_parts())
+    if with_simulated and not datasets:
+        raise CheckpointError("--with-simulated goes with --data: simulated images are the default")
     if renew and init is None:
         raise CheckpointError("--renew changes the model given with --init, and none is given")
     cuda = torch.cuda.is_available()
@@ -68,8 +83,9 @@ def train(
     network = load(init, task=names[0] if len(names) == 1 else None) if init else None
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
+        simulated = set(names) if with_simulated else set(names) - set(stored)
         scenes = bar.add_task(
-            "simulating", total=sum(TASKS[name].training.scenes for name in set(names))
+            "simulating", total=sum(TASKS[name].training.scenes for name in simulated)
         )
         training = bar.add_task("training", total=steps)
         recent: dict[str, float] = {}
@@ -88,6 +104,8 @@ def train(
             init=network,
             mixed_loss=None if loss is None else loss == "mixed",
             renew=[task.value for task in renew or ()],
+            datasets=datasets or (),
+            with_simulated=with_simulated,
             resume=resume,
             device="cuda" if cuda and device != "cpu" else "cpu",
         )

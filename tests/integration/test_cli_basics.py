@@ -33,6 +33,7 @@ COMMANDS = (
     "verify",
     "report",
     "publish",
+    "data",
     "train",
     "evaluate",
     "doctor",

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.helpers.fit_words import figures_of_unknown_fit
+from tests.helpers.lab_folders import lab_folder
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
@@ -122,3 +123,40 @@ def test_a_model_of_other_planes_than_simulated_is_refused(model_file: Path) -> 
     result = run("evaluate", model_file, "--task", "volume")
     assert result.exit_code == 2
     assert "choose other tasks" in told(result)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_recipes")
+def test_from_a_folder_of_pairs_to_an_exported_file(tmp_path: Path, model_file: Path) -> None:
+    lab = lab_folder(tmp_path / "lab", pairs=3, shape=(6, 24, 24))
+    store, model = tmp_path / "cells.zarr", tmp_path / "mine.safetensors"
+    prepared = run(
+        *("data", "prepare", lab, "--task", "denoise", "--patch", 16, "--out", store, "--json")
+    )
+    assert prepared.exit_code == 0, prepared.stderr
+    assert json.loads(prepared.stdout)["splits"]["train"]["files"] == 3
+    trained = run(
+        *("train", "--data", store, "--init", model_file, "--steps", 2, "--out", model, "--json")
+    )
+    assert trained.exit_code == 0, trained.stderr
+    assert json.loads(trained.stdout)["tasks"] == ["denoise"]
+    record = json.loads((tmp_path / "mine.safetensors.training.json").read_text())
+    assert "pairs of images in cells.zarr" in record["data"]
+    exported = run(
+        *("export", "--model", model, "--task", "denoise", "--format", "onnx"),
+        *("--out", tmp_path / "exported"),
+    )
+    assert exported.exit_code == 0, exported.stderr
+    assert list((tmp_path / "exported").glob("*.onnx"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_recipes")
+def test_a_dataset_that_does_not_fit_the_model_is_refused(tmp_path: Path, model_file: Path) -> None:
+    lab = lab_folder(tmp_path / "lab", pairs=1, shape=(24, 24), magnification=3)
+    store = tmp_path / "cells.zarr"
+    prepared = run("data", "prepare", lab, "--task", "sr", "--patch", 16, "--out", store)
+    assert prepared.exit_code == 0, prepared.stderr
+    result = run("train", "--data", store, "--init", model_file, "--out", "m.safetensors")
+    assert result.exit_code == 2
+    assert "magnifies 2 times, the truths of cells.zarr are 3 times" in told(result)

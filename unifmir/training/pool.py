@@ -1,12 +1,14 @@
-"""Simulated pairs in memory, and the batches cut from them.
+"""Pairs to train on, simulated in memory or stored in a dataset, and the batches cut from them.
 
 A batch depends only on the seed and the step, so that an interrupted training goes on as if it
 had not been: there is no random state to save.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import overload
 
 import numpy as np
 import torch
@@ -14,17 +16,20 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from unifmir.config import ModelConfig, MultiTaskConfig, SingleConfig
-from unifmir.errors import CheckpointError
+from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
+from unifmir.errors import CheckpointError, ImageError
 from unifmir.interfaces import interface_of
 from unifmir.registry import resolve
 from unifmir.simulate import generator, normalize_pair, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.patches import PatchRequest
+from unifmir.version import __version__
 
 logger = logging.getLogger(__name__)
 
 Batch = Float32[Tensor, "n ..."]
+Image = Float32[np.ndarray, "..."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,10 @@ class Pool:
     """Normalised pairs of one task."""
 
     task: str
-    images: tuple[Float32[np.ndarray, "..."], ...]
-    targets: tuple[Float32[np.ndarray, "..."], ...]
+    images: Sequence[Image]
+    targets: Sequence[Image]
+    origin: str = ""
+    """Origin of the pairs, in words."""
 
 
 def check_fits(config: ModelConfig, task: str) -> None:
@@ -65,6 +72,108 @@ def _single(config: ModelConfig, task: str) -> SingleConfig:
     return config.single(task) if isinstance(config, MultiTaskConfig) else config
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined(Sequence[Image]):
+    """Two sequences of images, one behind the other; none is read before it is asked for."""
+
+    first: Sequence[Image]
+    second: Sequence[Image]
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        """One of them, or some."""
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        beyond = index - len(self.first)
+        return self.first[index] if beyond < 0 else self.second[beyond]
+
+
+def joined(first: Pool, second: Pool) -> Pool:
+    """One pool of the pairs of two, each pair as likely as any other."""
+    return Pool(
+        first.task,
+        _Joined(first.images, second.images),
+        _Joined(first.targets, second.targets),
+        f"{first.origin}, and {second.origin}",
+    )
+
+
+def stored_pool(dataset: StoredDataset) -> Pool:
+    """The training split of a dataset, read from the disk patch by patch.
+
+    Raises
+    ------
+    ImageError
+        It has noisy images alone, or nothing for training.
+    """
+    patches = dataset.patches("train")
+    if dataset.manifest.kind != "pairs" or not patches:
+        what = "no pairs" if dataset.manifest.kind != "pairs" else "no pairs for training"
+        raise ImageError(
+            f"{dataset.path.name} has {what}: prepare one from inputs and truths (unifmir data "
+            "prepare --input NAME --truth NAME)"
+        )
+    return Pool(
+        dataset.manifest.task,
+        StoredPatches(dataset, patches),
+        StoredPatches(dataset, patches, truths=True),
+        f"{len(patches)} patches of {len(dataset.manifest.of('train'))} pairs of images in "
+        f"{dataset.path.name} (manifest {dataset.sha256[:16]})",
+    )
+
+
+def check_fits_dataset(config: ModelConfig, dataset: StoredDataset) -> None:
+    """Refuse a model that the images of a dataset do not fit.
+
+    Raises
+    ------
+    CheckpointError
+        The model restores another task, magnifies otherwise, or has other planes.
+    """
+    manifest = dataset.manifest
+    single = _single(config, manifest.task)
+    name = dataset.path.name
+    if single.task != manifest.task:
+        raise CheckpointError(
+            f"the model restores {single.task!r}; {name} is for {manifest.task!r}"
+        )
+    signature, row, truth = single.signature, interface_of(single), manifest.truth_patch
+    scale = signature.scale * signature.enlarge
+    if truth is None:
+        return
+    found = truth[1] // manifest.patch[1]
+    if row.lenses:
+        found = scale = 1
+        planes = (signature.out_channels, truth[0])
+    else:
+        planes = (signature.channels, manifest.patch[0]) if row.depth == "fixed" else (0, 0)
+    if scale != found:
+        raise CheckpointError(
+            f"the model magnifies {scale} times, the truths of {name} are {found} times as finely "
+            "sampled as its inputs"
+        )
+    if planes[0] != planes[1]:
+        raise CheckpointError(f"the model has {planes[0]} planes, the stacks of {name} {planes[1]}")
+
+
+def fitting_recipe(recipe: TrainingRecipe, dataset: StoredDataset) -> TrainingRecipe:
+    """The recipe with patches no larger than those of a dataset."""
+    z, y, x = dataset.manifest.patch
+    # Axial slices have rows y and columns z.
+    least = min((y, z) if dataset.task.isotropic_sampling else (y, x))
+    if views := dataset.task.simulation.views:
+        least //= isqrt(views)
+    return replace(recipe, patch=min(recipe.patch, least))
+
+
 def simulate_pool(
     task: str,
     recipe: TrainingRecipe,
@@ -90,7 +199,8 @@ def simulate_pool(
         targets.append(np.ascontiguousarray(target, dtype=np.float32))
         if on_scene is not None:
             on_scene()
-    return Pool(task, tuple(images), tuple(targets))
+    origin = f"{recipe.scenes} images simulated by unifmir {__version__} (seed {seed})"
+    return Pool(task, tuple(images), tuple(targets), origin)
 
 
 def cut_batch(

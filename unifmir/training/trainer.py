@@ -72,6 +72,8 @@ class Training:
     mixed_loss: bool = True
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     step: int = 0
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Task -> hash of the dataset that it is trained on; none for simulated images."""
     stopping: bool = False
     """Set from outside to end `run` after the step it is at."""
     losses: dict[str, list[float]] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class Training:
         """All that a training that goes on must have in common with the one that was saved."""
         return {
             "schema": STATE_SCHEMA,
+            "datasets": dict(self.datasets),
             "seed": self.seed,
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,

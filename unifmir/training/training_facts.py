@@ -1,4 +1,4 @@
-"""Record of a training on simulated images, from the training itself."""
+"""Record of a training, from the training itself."""
 
 from unifmir.machine import description
 from unifmir.tasks import TASKS
@@ -6,7 +6,6 @@ from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.schedule import WARM_UP_STEPS
 from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
 from unifmir.training.training_record import Setting, TrainingRecord
-from unifmir.version import __version__
 
 
 def record_of(training: Training, device: str, hours: float | None) -> TrainingRecord:
@@ -43,11 +42,7 @@ def record_of(training: Training, device: str, hours: float | None) -> TrainingR
         ),
         hours=None if hours is None else float(f"{hours:.3g}"),
         hardware=_hardware(device),
-        data=(
-            f"Images simulated by unifmir {__version__}, no others: "
-            + ", ".join(f"{recipe.scenes} of {task}" for task, recipe in recipes.items())
-            + f"; seed {training.seed}"
-        ),
+        data="; ".join(f"{task}: {training.pools[task].origin}" for task in recipes),
         source="written by `unifmir train`",
     )
 

@@ -1,9 +1,9 @@
-"""A whole training: simulate, train, save as it goes, and write the model at the end."""
+"""A whole training: gather images, train, save as it goes, and write the model at the end."""
 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,15 +15,25 @@ import torch
 
 from unifmir.checkpoint.pruning import kept_keys
 from unifmir.checkpoint.saving import save
-from unifmir.config import MultiTaskConfig, ReferenceConfig
-from unifmir.errors import CheckpointError
+from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig
+from unifmir.datasets.stored_dataset import StoredDataset
+from unifmir.errors import CheckpointError, ImageError
 from unifmir.file_locks import held
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.tasks import TASKS, multitask_parts
+from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.initialization import renew, start_dark
-from unifmir.training.pool import check_fits, simulate_pool
+from unifmir.training.pool import (
+    Pool,
+    check_fits,
+    check_fits_dataset,
+    fitting_recipe,
+    joined,
+    simulate_pool,
+    stored_pool,
+)
 from unifmir.training.schedule import (
     PAPER_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
@@ -59,6 +69,10 @@ class TrainingRequest:
     """Whether L1 and L2 are mixed; None: as in the paper, from random weights and not later."""
     renew: Sequence[str] = ()
     """Tasks whose own layers start from random weights all the same."""
+    datasets: Sequence[Path] = ()
+    """Prepared datasets, at most one a task, which take the place of simulated images."""
+    with_simulated: bool = False
+    """Whether the simulated images of their tasks are learned from as well."""
     resume: bool = False
     device: str = "cpu"
 
@@ -166,16 +180,20 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
         renew(network, lender, list(request.renew))
     elif fresh and isinstance(network.config, ReferenceConfig):
         network = start_dark(_for_simulated_images(network, network.config))
+    datasets = _datasets(request, network.config)
     for task in request.tasks:
-        check_fits(network.config, task)
+        if task not in datasets or request.with_simulated:
+            check_fits(network.config, task)
     rate = request.learning_rate
     if rate is None:
         rate = SCRATCH_LEARNING_RATE if fresh else PAPER_LEARNING_RATE
-    recipes = {task: TASKS[task].training for task in request.tasks}
-    pools = {
-        task: simulate_pool(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
-        for task, recipe in recipes.items()
+    recipes = {
+        task: fitting_recipe(TASKS[task].training, datasets[task])
+        if task in datasets
+        else TASKS[task].training
+        for task in request.tasks
     }
+    pools = _pools(request, recipes, datasets, watch)
     if request.init is not None and isinstance(network.config, MultiTaskConfig):
         freeze_others(network, request.tasks)
     mixed = fresh if request.mixed_loss is None else request.mixed_loss
@@ -188,7 +206,46 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
         seed=request.seed,
         order=tuple(request.tasks),
         mixed_loss=mixed,
+        datasets={task: dataset.sha256 for task, dataset in datasets.items()},
     )
+
+
+def _datasets(request: TrainingRequest, config: ModelConfig) -> dict[str, StoredDataset]:
+    """The datasets by their tasks, held against the model.
+
+    Raises
+    ------
+    ImageError
+        Two are for one task, or one for a task that is not trained.
+    """
+    found: dict[str, StoredDataset] = {}
+    for path in request.datasets:
+        dataset = StoredDataset(path)
+        task = dataset.manifest.task
+        if task in found:
+            raise ImageError(f"{found[task].path.name} and {path.name} are both for {task}")
+        if task not in request.tasks:
+            raise ImageError(
+                f"{path.name} is for {task}, which is not trained: name it with --task"
+            )
+        check_fits_dataset(config, dataset)
+        found[task] = dataset
+    return found
+
+
+def _pools(
+    request: TrainingRequest,
+    recipes: Mapping[str, TrainingRecipe],
+    datasets: Mapping[str, StoredDataset],
+    watch: TrainingCallbacks,
+) -> dict[str, Pool]:
+    pools = {task: stored_pool(dataset) for task, dataset in datasets.items()}
+    for task, recipe in recipes.items():
+        if task in pools and not request.with_simulated:
+            continue
+        made = simulate_pool(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
+        pools[task] = joined(pools[task], made) if task in pools else made
+    return pools
 
 
 def _for_simulated_images(network: Network, config: ReferenceConfig) -> Network:

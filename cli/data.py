@@ -1,0 +1,178 @@
+"""`unifmir data`: datasets to train on, from a lab's folders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unifmir.cli import output
+from unifmir.cli.choices import TaskChoice
+from unifmir.cli.commands import Command, CommandGroup
+
+if TYPE_CHECKING:
+    from unifmir.datasets.dataset_manifest import DatasetManifest
+    from unifmir.datasets.pairing import PairRule
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Prepare images to train on: pairs from a lab's folders, or simulated ones.",
+    no_args_is_help=True,
+)
+_MOST_TOLD = 20
+"""Files that were set aside are named up to this many; the manifest has all."""
+
+
+@app.command(cls=Command)
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the images.")],
+    out: Annotated[Path, typer.Option(help="The dataset, a folder that ends in .zarr.")],
+    task: Annotated[
+        TaskChoice | None, typer.Option(help="What is to be learned; a recipe says it too.")
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Inputs: the name of a folder, or a pattern such as 'low/*.tif'.",
+        ),
+    ] = None,
+    truths: Annotated[
+        str | None,
+        typer.Option(
+            "--truth",
+            help="Truths, likewise; pairs are what matches with the same text. None: noisy alone.",
+        ),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="Axes of the inputs, where the files do not say them: zyx, tyx, yx."),
+    ] = None,
+    truth_axes: Annotated[
+        str | None, typer.Option(help="Axes of the truths, where they have others.")
+    ] = None,
+    average: Annotated[
+        bool, typer.Option("--average", help="Average the planes of an input, exposures of one.")
+    ] = False,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel to take, counted from 0.")
+    ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(min=8, help="Side of a patch: pixels of the input.  [default: 128]"),
+    ] = None,
+    planes: Annotated[
+        int | None, typer.Option(min=1, help="Planes of a patch.  [default: 16]")
+    ] = None,
+    patches: Annotated[int, typer.Option(min=1, help="Patches of a pair, at most.")] = 64,
+    foreground: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Signal a patch must hold, of the brightest patch's."),
+    ] = 0.1,
+    max_shift: Annotated[
+        float, typer.Option(min=0, help="Pixels that a truth may lie beside its input.")
+    ] = 2.0,
+    max_saturated: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the pixels that may be saturated.")
+    ] = 0.01,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the files for validation.")
+    ] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the files for test.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the splits and the patches.")] = 0,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Find pairs of images, check them, and cut them into patches in one Zarr store.
+
+    Bad pairs are named and set aside. An interrupted run goes on where it ended.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unifmir.datasets.preparation import prepare as run
+    from unifmir.datasets.preparation_request import PreparationCallbacks, PreparationRequest
+    from unifmir.errors import ImageError
+
+    if task is None:
+        raise ImageError("what is to be learned? Name the task with --task")
+    with Progress(console=Console(stderr=True)) as bar:
+        looking = bar.add_task("looking", total=None)
+        cutting = bar.add_task("cutting", total=None)
+
+        def on_found(count: int) -> None:
+            bar.update(looking, total=count)
+            bar.update(cutting, total=count)
+
+        def on_pair(name: str) -> None:
+            bar.update(cutting, advance=1, description=f"cutting {output.bar_label(name)}")
+
+        request = PreparationRequest(
+            folder=folder,
+            out=out,
+            task=task.value,
+            rules=_rules(inputs, truths, axes, truth_axes, average=average),
+            patch=patch,
+            planes=planes,
+            patches=patches,
+            foreground=foreground,
+            most_shift_px=max_shift,
+            most_saturated=max_saturated,
+            fractions=(validation, test),
+            channel=channel,
+            seed=seed,
+        )
+        manifest = run(
+            request, PreparationCallbacks(on_found, lambda _: bar.advance(looking), on_pair)
+        )
+    for one in manifest.set_aside[:_MOST_TOLD]:
+        output.note(f"set aside: {one.name}: {one.reason}")
+    if len(manifest.set_aside) > _MOST_TOLD:
+        output.note(f"and {len(manifest.set_aside) - _MOST_TOLD} more; all are in the manifest")
+    output.print_result(_summary(out, manifest), _text(out, manifest), as_json=as_json)
+
+
+def _rules(
+    inputs: str | None,
+    truths: str | None,
+    axes: str | None,
+    truth_axes: str | None,
+    *,
+    average: bool,
+) -> "tuple[PairRule, ...]":
+    from unifmir.datasets.pairing import PairRule
+    from unifmir.errors import ImageError
+
+    if inputs is not None:
+        return (PairRule(inputs, truths, None, axes, truth_axes, average),)
+    if truths is not None:
+        raise ImageError("--truth names the truths; name the inputs too, with --input")
+    if axes is not None or truth_axes is not None or average:
+        raise ImageError("--axes, --truth-axes and --average are of inputs named with --input")
+    return ()
+
+
+def _summary(out: Path, manifest: "DatasetManifest") -> dict[str, object]:
+    from unifmir.datasets.pairing import SPLITS
+
+    return {
+        "path": out,
+        "task": manifest.task,
+        "kind": manifest.kind,
+        "patch": manifest.patch,
+        "truth_patch": manifest.truth_patch,
+        "splits": {
+            split: {"files": len(manifest.of(split)), "patches": manifest.patches(split)}
+            for split in SPLITS
+        },
+        "set_aside": {one.name: one.reason for one in manifest.set_aside},
+    }
+
+
+def _text(out: Path, manifest: "DatasetManifest") -> str:
+    from unifmir.datasets.pairing import SPLITS
+
+    size = " x ".join(map(str, manifest.patch))
+    parts = ", ".join(
+        f"{split} {manifest.patches(split)} of {len(manifest.of(split))} files" for split in SPLITS
+    )
+    aside = f"; {len(manifest.set_aside)} files set aside" if manifest.set_aside else ""
+    return f"{out}: patches of {size} pixels (z, y, x) for {manifest.task}: {parts}{aside}"

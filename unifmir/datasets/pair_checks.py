@@ -1,0 +1,226 @@
+"""Checks of a pair before anything is learned from it: numbers, sizes, and how its images lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Float32
+from skimage.registration import phase_cross_correlation
+from skimage.transform import resize
+
+from unifmir.datasets.dataset_manifest import ScalingRecord
+from unifmir.datasets.sample_image import SampleImage
+from unifmir.errors import ImageError
+from unifmir.images.base import times
+from unifmir.normalize import check_real, scaling_between
+from unifmir.restoration.percentiles import statistics
+from unifmir.tasks.base import Normalization
+
+SATURATED_VALUES = frozenset({1.0, *(2.0**bits - 1 for bits in range(8, 33))})
+"""Largest values of cameras and of pictures that were scaled to 1."""
+PIXEL_SIZE_TOLERANCE = 0.02
+"""Difference of pixel sizes that rounding in a file explains."""
+LEAST_SIDE = 16
+"""Pixels along y and x from which on a shift is measured."""
+MOST_SIDE = 512
+MOST_PLANES = 8
+SUBPIXEL = 10
+"""Parts of a pixel to which a shift is measured."""
+PASSES = 3
+"""Measurements, each of what the one before left."""
+LEAST_GAIN = 0.02
+"""Correlation that a shift must gain to be believed: where noise decides, there is no peak."""
+
+Plane = Float32[np.ndarray, "y x"]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Measured intensities of an image."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    scalings: tuple[ScalingRecord, ...]
+
+
+def measure_numbers(
+    image: SampleImage, normalization: Normalization, *, normalised: bool, most_saturated: float
+) -> Numbers:
+    """Measure all frames of an image, and refuse what nothing can be learned from.
+
+    Parameters
+    ----------
+    image : SampleImage
+    normalization : Normalization
+        The task's, for the scalings of the frames.
+    normalised : bool
+        Whether the file says that it holds normalised images, which are taken as they are.
+    most_saturated : float
+        Share of the pixels that may lie at the largest value of a camera.
+
+    Raises
+    ------
+    ImageError
+        It is constant, holds NaN or infinity, is saturated, or cannot be scaled.
+    """
+    check_real(image.source.dtype)
+    low, high, total, count, at_high = np.inf, -np.inf, 0.0, 0, 0
+    scalings = []
+    for frame in range(image.frames):
+        for block in image.blocks(frame):
+            values = block.astype(np.result_type(block.dtype, np.float32), copy=False)
+            bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+            if bad:
+                raise ImageError(f"{bad} of its pixels are NaN or infinite")
+            largest = float(values.max())
+            if largest >= high:
+                # Blocks before this one held no pixel as bright.
+                at_high = at_high if largest == high else 0
+                at_high += int(np.count_nonzero(values == largest))
+            low, high = min(low, float(values.min())), max(high, largest)
+            total += float(values.sum(dtype=np.float64))
+            count += values.size
+        if not normalised:
+            scalings.append(_scaling(image, frame, normalization))
+    if low == high:
+        raise ImageError(f"it is constant: all pixels are {low:g}")
+    if high in SATURATED_VALUES and at_high > most_saturated * count:
+        raise ImageError(
+            f"{100 * at_high / count:.1f} % of its pixels are saturated, at {high:g}; allowed are "
+            f"{100 * most_saturated:g} % (--max-saturated)"
+        )
+    if normalised and not (low > -100 and high < 1000):
+        raise ImageError(
+            f"its values run from {low:g} to {high:g}, expected normalised ones, as csbdeep's "
+            "training files hold them"
+        )
+    return Numbers(low, high, total / count, tuple(scalings))
+
+
+def _scaling(image: SampleImage, frame: int, rule: Normalization) -> ScalingRecord:
+    if rule.inside:
+        largest = statistics(lambda: image.blocks(frame), ()).maximum
+        return ScalingRecord(0.0, largest if largest > 0 else 1.0)
+    percents = (rule.low_percent, rule.high_percent)
+    found = statistics(lambda: image.blocks(frame), percents)
+    extremes = (found.minimum, found.maximum)
+    if found.minimum == found.maximum:
+        raise ImageError(
+            f"it is constant: all pixels {f'of frame {frame} ' * (image.frames > 1)}are "
+            f"{found.minimum:g}"
+        )
+    low, high = found.percentiles
+    scaling = scaling_between(low, high, extremes, rule)
+    return ScalingRecord(scaling.low, scaling.span)
+
+
+def magnification_of(image: SampleImage, truth: SampleImage) -> int:
+    """How much more finely a truth is sampled, from the shapes.
+
+    Raises
+    ------
+    ImageError
+        The shapes do not fit each other.
+    """
+    (z, y, x), (deep, high, wide) = image.shape, truth.shape
+    factor = high // y
+    both_deep = "z" in image.axes and "z" in truth.axes
+    fits = (
+        image.frames == truth.frames
+        and factor >= 1
+        and (high, wide) == (factor * y, factor * x)
+        and (not both_deep or z == deep)
+    )
+    if fits:
+        return factor
+    frames = f", {image.frames} and {truth.frames} frames" * (image.frames != truth.frames)
+    raise ImageError(
+        f"the shapes do not fit: the input has {times(image.shape)} pixels (z, y, x), the truth "
+        f"{times(truth.shape)}{frames}; expected the same planes, and the truth to be a whole "
+        "number of times as high and as wide"
+    )
+
+
+def check_pixel_sizes(image: SampleImage, truth: SampleImage, magnification: int) -> None:
+    """Refuse a pair whose files say pixel sizes that do not go with their shapes."""
+    pairs = zip(
+        ("y", "x"), image.source.info.pixel_size_um, truth.source.info.pixel_size_um, strict=True
+    )
+    for axis, coarse, fine in pairs:
+        if coarse is None or fine is None:
+            continue
+        if abs(coarse - fine * magnification) > PIXEL_SIZE_TOLERANCE * coarse:
+            raise ImageError(
+                f"the pixel sizes along {axis} do not fit: {coarse:g} um of the input and {fine:g} "
+                f"um of the truth, which has {magnification} times as many pixels; correct them "
+                "(Fiji: Image > Properties), or check the pair"
+            )
+
+
+def shift_between(
+    image: SampleImage, truth: SampleImage, magnification: int
+) -> tuple[float, float] | None:
+    """How far the truth lies from where the input has the same, by cross-correlation.
+
+    Measured on the middle of the first frame: the mean of some planes, or the maximum along z
+    where the truth has no planes.
+
+    Returns
+    -------
+    (float, float) or None
+        Along y and x, in the truth's pixels, to a tenth; None: too small an image.
+    """
+    if min(image.shape[1:]) < LEAST_SIDE:
+        return None
+    deep = "z" in truth.axes
+    small, large = _middle(image, 1, deep), _middle(truth, magnification, deep)
+    first = resize(small, large.shape, order=1) if magnification > 1 else small
+    moved, total = large, np.zeros(2)
+    reference = _prepared(first)
+    before = _correlation(reference, _prepared(large))
+    # Planes that fade towards their edges pull the peak towards the middle: the rest is measured.
+    for _ in range(PASSES):
+        candidate = _prepared(moved)
+        if not (reference.any() and candidate.any()):
+            return None
+        found, *_ = phase_cross_correlation(
+            reference, candidate, upsample_factor=SUBPIXEL, normalization=None
+        )
+        total = total + found
+        moved = scipy.ndimage.shift(large, total, order=1, mode="nearest")
+    if _correlation(reference, _prepared(moved)) - before < LEAST_GAIN:
+        return 0.0, 0.0
+    y, x = (round(-float(one), 1) + 0.0 for one in total)
+    return y, x
+
+
+def _middle(image: SampleImage, magnification: int, deep: bool) -> Plane:
+    z, y, x = image.shape
+    side = MOST_SIDE // 2 * magnification
+    rows, columns = (
+        slice(max(0, length // 2 - side), min(length, length // 2 + side)) for length in (y, x)
+    )
+    planes = slice(0, z)
+    if deep:
+        planes = slice(max(0, z // 2 - MOST_PLANES // 2), min(z, z // 2 + MOST_PLANES // 2 + 1))
+    found = image.read(0, (planes, rows, columns)).astype(np.float32)
+    plane: Plane = found.mean(axis=0) if deep else found.max(axis=0)
+    return plane
+
+
+def _prepared(plane: Plane) -> Plane:
+    """A plane without noise, without its mean, and fading towards its edges."""
+    smooth = scipy.ndimage.gaussian_filter(plane, 1.5)
+    smooth = smooth - scipy.ndimage.gaussian_filter(plane, 12.0)
+    window = np.outer(*(np.hanning(length + 2)[1:-1] for length in plane.shape))
+    # A few bright spots must not decide where the rest lies.
+    limit = float(np.percentile(np.abs(smooth), 99.5))
+    result: Plane = (np.clip(smooth, -limit, limit) * window).astype(np.float32)
+    return result
+
+
+def _correlation(first: Plane, second: Plane) -> float:
+    a, b = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else 0.0

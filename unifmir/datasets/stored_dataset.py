@@ -1,0 +1,180 @@
+"""Datasets as training reads them: normalised patches of a split, one at a time from the disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from jaxtyping import Float32
+
+from unifmir.datasets.dataset_manifest import (
+    MANIFEST,
+    DatasetManifest,
+    ImageRecord,
+    PairRecord,
+    read_manifest,
+)
+from unifmir.datasets.pairing import Split
+from unifmir.errors import ImageError
+from unifmir.hashing import sha256_of
+from unifmir.images.damage import reading
+from unifmir.images.zarr import library
+from unifmir.networks.interface import BRIGHTEST_FRACTION
+from unifmir.normalize import Scaling, scaled
+from unifmir.registry import require_known
+from unifmir.tasks import TASKS
+
+if TYPE_CHECKING:
+    from zarr import Array
+
+Patch = Float32[np.ndarray, "..."]
+"""Normalised; axes of the task's image or result."""
+_KEPT_OPEN = 64
+"""Pairs whose arrays are kept open: looking for one takes as long as reading a patch."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOfPair:
+    """Which patch of which pair."""
+
+    pair: PairRecord
+    number: int
+
+
+class StoredDataset:
+    """A dataset that `unifmir data prepare` wrote.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageError
+        There is none, or it is damaged.
+    MissingExtraError
+        zarr is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        zarr = library()
+        from unifmir.images.zarr_store import held_folder
+
+        self.path = path
+        self.manifest: DatasetManifest = read_manifest(path)
+        require_known("task", self.manifest.task, TASKS, ImageError)
+        self.task = TASKS[self.manifest.task]
+        self.sha256: str = sha256_of(path / MANIFEST)
+        """Hash of the manifest, which names that of every file."""
+        with reading(path):
+            self._group: Any = zarr.open_group(store=held_folder(path), mode="r")
+        self._open: dict[str, dict[str, Array[Any]]] = {}
+
+    def patches(self, split: Split) -> list[PatchOfPair]:
+        """All patches of a split, in order."""
+        return [
+            PatchOfPair(pair, number)
+            for pair in self.manifest.of(split)
+            for number in range(pair.patches)
+        ]
+
+    def input(self, patch: PatchOfPair) -> Patch:
+        """An input as the network takes it."""
+        return self._normalised(patch, "input", patch.pair.input, self.task.input_axes)
+
+    def truth(self, patch: PatchOfPair) -> Patch:
+        """A truth, scaled by its own percentiles, as the paper does.
+
+        Raises
+        ------
+        ImageError
+            The dataset has noisy images alone.
+        """
+        if patch.pair.truth is None:
+            raise ImageError(f"{self.path.name} holds noisy images alone: it has no truths")
+        return self._normalised(patch, "truth", patch.pair.truth, self.task.output_axes)
+
+    def _normalised(self, patch: PatchOfPair, part: str, record: ImageRecord, axes: str) -> Patch:
+        arrays = self._arrays(patch.pair)
+        with reading(self.path):
+            values = np.asarray(arrays[part][patch.number])
+            frame = int(np.asarray(arrays["places"][patch.number])[0])
+        if record.scalings and not 0 <= frame < len(record.scalings):
+            raise ImageError(f"{self.path.name}: pair {patch.pair.folder} has no frame {frame}")
+        found = self._scaled(values, part, record, frame)
+        if not np.isfinite(found).all():
+            raise ImageError(f"{self.path.name}: a patch of {record.name} is damaged: it holds NaN")
+        return found if "z" in axes else found[0]
+
+    def _scaled(
+        self, values: np.ndarray[Any, Any], part: str, record: ImageRecord, frame: int
+    ) -> Patch:
+        if not record.scalings:
+            return values.astype(np.float32)
+        rule, kept = self.task.normalization, record.scalings[frame]
+        if kept.span <= 0:
+            raise ImageError(f"{self.path.name}: {record.name} has no range to be scaled by")
+        relative = scaled(values, Scaling(kept.low, kept.span, rule.clip))
+        if not rule.inside:
+            return relative
+        # A light field's network reads [-1, 1], as `unifmir.simulate.normalize_pair` gives it.
+        factor = np.float32(1 / BRIGHTEST_FRACTION if part == "input" else 2)
+        return relative * factor - np.float32(1)
+
+    def _arrays(self, pair: PairRecord) -> "dict[str, Array[Any]]":
+        found = self._open.pop(pair.folder, None)
+        if found is None:
+            found = self._opened(pair)
+            if len(self._open) >= _KEPT_OPEN:
+                del self._open[next(iter(self._open))]
+        self._open[pair.folder] = found
+        return found
+
+    def _opened(self, pair: PairRecord) -> "dict[str, Array[Any]]":
+        zarr = library()
+        manifest = self.manifest
+        shapes: dict[str, tuple[int, ...]] = {
+            "places": (pair.patches, 4),
+            "input": (pair.patches, *manifest.patch),
+        }
+        if manifest.truth_patch is not None:
+            shapes["truth"] = (pair.patches, *manifest.truth_patch)
+        found = {}
+        with reading(self.path):
+            for name, shape in shapes.items():
+                array = self._group.get(f"pairs/{pair.folder}/{name}")
+                if not isinstance(array, zarr.Array) or array.shape != shape:
+                    raise ImageError(
+                        f"its array {name} of pair {pair.folder} is missing, or another than the "
+                        "manifest says: prepare the dataset again"
+                    )
+                if np.dtype(array.dtype).kind not in "biuf":
+                    raise ImageError(f"its pair {pair.folder} holds no real numbers")
+                found[name] = array
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPatches(Sequence[Patch]):
+    """The inputs or the truths of a split, read when they are asked for."""
+
+    dataset: StoredDataset
+    patches: Sequence[PatchOfPair]
+    truths: bool = False
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    @overload
+    def __getitem__(self, index: int) -> Patch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "StoredPatches": ...
+
+    def __getitem__(self, index: "int | slice") -> "Patch | StoredPatches":
+        """One of them, normalised."""
+        if isinstance(index, slice):
+            return StoredPatches(self.dataset, self.patches[index], self.truths)
+        patch = self.patches[index]
+        return self.dataset.truth(patch) if self.truths else self.dataset.input(patch)
