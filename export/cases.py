@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SEED = 20240412
 RAW_COUNTS = (100.0, 4095.0)
 """Smallest and largest count of a random raw image: a camera's offset, and twelve bits."""
+CALIBRATION_CROPS = 4
+"""Crops that value ranges are measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,16 @@ def real_input(
 
 
 def calibration_inputs(
-    config: SingleConfig, interface: InputKind, images: list[np.ndarray], *, count: int = 4
+    config: SingleConfig,
+    interface: InputKind,
+    images: list[np.ndarray],
+    *,
+    count: int = CALIBRATION_CROPS,
 ) -> "list[Tensor]":
-    """Inputs to measure value ranges on: crops of each raw image, of moderate size.
+    """Inputs to measure value ranges on: crops of the raw images, of moderate size.
 
-    Each is float32, normalised, in the input shape of the interface.
+    They are `count` together, or one of each image where that is more. Each is float32,
+    normalised, in the input shape of the interface.
     """
     import torch
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from unifmir.export.case_sizes import SizedCase
 from unifmir.export.cases import Case, cases
+from unifmir.export.verification_report import CaseResult
 from unifmir.interfaces import InputKind
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
@@ -47,6 +48,9 @@ class ExpectedOutputs:
         self.real = real
         self.seed = secrets.randbits(32) if seed is None else seed
         self._done: dict[tuple[InputKind, tuple[SizedCase, ...]], list[Expected]] = {}
+        self.results: dict[tuple[object, ...], tuple[CaseResult, ...]] = {}
+        """Comparisons of files that were run, by all that decides them, for artifacts that hold
+        the very same file."""
 
     def outputs(self, interface: InputKind, sized: Sequence[SizedCase]) -> list[Expected]:
         """Each verification case with what the fp32 module makes of it."""

@@ -17,7 +17,7 @@ from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
 from unifmir.export.base import Artifact, Exporter, ExportJob
-from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.cases import CALIBRATION_CROPS, calibration_inputs, example
 from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS
@@ -222,16 +222,22 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
     real = sample(task).image
     images = [_calibration_image(item, task) for item in request.calibration] or [real]
     step(f"settling the precision: {precision}")
-    inputs = calibration_inputs(network.config, "network", images)
+    # In fp32 nothing is chosen: one crop shows what the ranges are, and that all is finite.
+    count = 1 if precision == "fp32" else CALIBRATION_CROPS
+    inputs = calibration_inputs(network.config, "network", images, count=count)
     variants = request.all_variants()
     plan = plan_precision(network, precision, inputs, variants=variants)
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
     modules: dict[tuple[InputKind, Variant], nn.Module] = {}
     for variant in variants:
-        image = VARIANTS[variant](image_interface(network), plan.recipe)
-        modules["network", variant] = VARIANTS[variant](network, plan.recipe)
-        modules["image", variant] = image
+        if precision == "fp32":  # as it is: a copy may be large, and would hold the same weights
+            plain: nn.Module = network
+            image = image_interface(network)
+        else:
+            plain = VARIANTS[variant](network, plan.recipe)
+            image = VARIANTS[variant](image_interface(network), plan.recipe)
+        modules["network", variant], modules["image", variant] = plain, image
         # Around the variant: percentiles and sums are fp32 in each.
         modules["raw", variant] = raw_interface(image, network.config)
     return _Shared(request, network, parent, ExpectedOutputs(network, real), plan, modules, folder)

@@ -4,13 +4,16 @@
 
 The weights follow the deterministic rule of tests/golden/weights.py, since the official ones
 cannot be shipped. Each export is a `unifmir export` in a process of its own. Results go to
-benchmarks/results/export-full-size-PRECISION.json, one row per task, kept when other tasks are
-measured later.
+benchmarks/results/export-full-size-PRECISION.json, one row per task. Rows of tasks that are not
+asked for are kept if they were measured on the same machine with the same versions. Wall seconds
+mean something on a machine that does nothing else. `python -m benchmarks.studies.document_tables`
+then writes the table.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -58,30 +61,57 @@ def measure(source: Path, task: str, precision: str, out: Path) -> dict[str, obj
     return row
 
 
-def main() -> None:
-    """Measure the wanted tasks and merge them into the result file."""
+def kept_rows(target: Path, setting: dict[str, object]) -> dict[str, dict[str, object]]:
+    """Rows of an earlier result file by task; none that another machine or version gave."""
+    if not target.exists():
+        return {}
+    document = json.loads(target.read_text("utf-8"))
+    if any(document.get(key) != value for key, value in setting.items()):
+        return {}
+    return {row["task"]: row for row in document["rows"]}
+
+
+def told(row: dict[str, object]) -> str:
+    """A row as a line."""
+    if row["exit_code"] != 0:
+        return f"{row['task']}: failed with exit code {row['exit_code']}: {row['error']}"
+    return (
+        f"{row['task']}: {row['wall_s']} s, {row['cpu_s']} s of processors, "
+        f"{row['peak_memory_mib']} MiB"
+    )
+
+
+def main() -> int:
+    """Measure the wanted tasks and merge them into the result file; 1 if an export failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     options = parser.parse_args()
     target = RESULTS / f"export-full-size-{options.precision}.json"
-    rows = {r["task"]: r for r in json.loads(target.read_text())["rows"]} if target.exists() else {}
+    setting: dict[str, object] = {
+        "machine": {"processor": processor(), "cores": cores()},
+        "versions": versions("torch", "onnx", "onnxruntime", "bioimageio.core", "unifmir"),
+    }
+    rows = kept_rows(target, setting)
     with tempfile.TemporaryDirectory() as name:
+        print("writing the checkpoint", flush=True)
         source = checkpoint(Path(name))
-        for task in options.tasks:
+        for number, task in enumerate(options.tasks, 1):
+            print(f"{number} of {len(options.tasks)}: {task}", flush=True)
             out = Path(name) / task
             out.mkdir()
             rows[task] = measure(source, task, options.precision, out)
-            print(json.dumps({k: v for k, v in rows[task].items() if k != "artifacts"}))
+            shutil.rmtree(out)  # up to 2 GB
+            print(told(rows[task]), flush=True)
+            command = "python -m benchmarks.studies.export_full_size"
             document = {
-                "command": "python -m benchmarks.studies.export_full_size "
-                f"--precision {options.precision}",
-                "machine": {"processor": processor(), "cores": cores()},
-                "versions": versions("torch", "onnx", "onnxruntime", "unifmir"),
+                "command": f"{command} --precision {options.precision}",
+                **setting,
                 "rows": [rows[t] for t in TASKS if t in rows],
             }
             write_result(target.name, document)
+    return int(any(rows[task]["exit_code"] != 0 for task in options.tasks))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -56,10 +56,10 @@ class OnnxExporter(Exporter):
 
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Write the graph; see `graph`."""
-        model = graph(job)
-        content = model.SerializeToString(deterministic=True)
+        content = serialized_graph(job)
         path.write_bytes(content)
         remember_own(sha256(content).hexdigest())
+        model = onnx.load_from_string(content)
         return {
             "opset": model.opset_import[0].version,
             "ir_version": model.ir_version,
@@ -145,6 +145,11 @@ def told_difference(path: Path, problem: str, lineage: Lineage) -> str:
 
 
 def graph(job: ExportJob) -> ModelProto:
+    """The graph of `serialized_graph`; ExportError as there."""
+    return onnx.load_from_string(serialized_graph(job))
+
+
+def serialized_graph(job: ExportJob) -> bytes:
     """Trace, simplify, store weights in the precision, name the axes, add the lineage.
 
     Formats of one export that take the same graph share it.
@@ -162,7 +167,7 @@ def graph(job: ExportJob) -> ModelProto:
     key = ("onnx", job.module, job.opset, *job.lineage.to_strings().items())
     if key not in job.traced:
         job.traced[key] = _new_graph(job).SerializeToString(deterministic=True)
-    return onnx.load_from_string(job.traced[key])
+    return job.traced[key]
 
 
 def _new_graph(job: ExportJob) -> ModelProto:

@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize
 from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ArchiveError, ExportError
 from unifmir.export.base import Exporter, ExportJob
+from unifmir.export.case_sizes import verified_shapes
 from unifmir.export.lineage import MAX_RECORD_BYTES, Lineage, lineage_in_text
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
@@ -76,7 +77,9 @@ def _traced(job: ExportJob) -> bytes:
         # A class traced for the first time in a process keeps its plain name, and every later one
         # is numbered, as all are in a file: see `_write_reproducible`.
         if unnamed := {torch.typename(type(part)) for part in module.modules()} - _NAMED:
-            torch.jit.trace(module, job.example, check_trace=False)
+            # Only for their names, so of the least image that is verified.
+            _, least, *_ = verified_shapes(job.network.config, job.lineage.interface)
+            torch.jit.trace(module, torch.zeros(least), check_trace=False)
             _NAMED.update(unnamed)
         traced = torch.jit.trace(module, job.example, check_trace=False)
         file = io.BytesIO()

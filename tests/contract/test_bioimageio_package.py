@@ -36,6 +36,7 @@ from unifmir.export.formats.bioimageio.testing import (
     quiet_library,
     require_passed,
     restored_global_state,
+    run_test,
     trusted_github_users,
 )
 from unifmir.export.lineage import Lineage
@@ -93,6 +94,15 @@ def test_the_library_says_passed_with_every_weight_format(built: PackageResult):
     assert set(built.summary.reproduced) == set(WEIGHT_FORMATS)
     assert built.summary.core_version == "0.11.0"
     assert [finding.where for finding in built.findings] == ["maintainers"]
+
+
+@pytest.mark.slow  # its smallest tiles with every format, where a build runs sizes around a window
+@every_task
+def test_the_whole_test_of_the_library_passes_on_the_finished_package(built: PackageResult):
+    summary = run_test(built.path, [])
+    assert (summary.status, summary.failures) == ("passed", ())
+    assert set(summary.reproduced) == set(WEIGHT_FORMATS)
+    assert summary.metadata_completeness == built.summary.metadata_completeness
 
 
 @every_task

@@ -122,15 +122,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow  # two packages
 def test_the_command_names_only_whom_the_user_gave(checkpoint, tmp_path, monkeypatch):
-    from tests.compat.canned import PASSED
+    from tests.compat.canned import reproduced, without_the_library
 
     users: list[list[str]] = []
 
-    def passed(_package: Path, github_users: list[str]) -> object:
+    def passed(description: Path, github_users: list[str], output: str) -> object:
         users.append(list(github_users))
-        return PASSED
+        return reproduced(description, github_users, output)
 
-    monkeypatch.setattr("unifmir.export.formats.bioimageio.package.run_test", passed)
+    without_the_library(monkeypatch)
+    monkeypatch.setattr("unifmir.export.formats.bioimageio.package.reproduce", passed)
     command = ["export", "--checkpoint", str(checkpoint), "--format", "bioimageio"]
     nobody = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "a")])
     assert nobody.exit_code == 0, nobody.stderr

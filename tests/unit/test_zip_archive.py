@@ -84,6 +84,16 @@ def test_a_member_that_declares_to_grow_without_measure_is_refused():
         pass
 
 
+def test_members_from_files_are_the_same_bytes_as_those_from_memory(tmp_path):
+    contents = {"a.txt": b"content " * 1000, "b.pt": bytes(range(256)) * 9000}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    write_zip(contents, tmp_path / "memory.zip")
+    write_zip({name: tmp_path / name for name in contents}, tmp_path / "files.zip")
+    assert (tmp_path / "files.zip").read_bytes() == (tmp_path / "memory.zip").read_bytes()
+    assert read_zip(tmp_path / "files.zip") == contents
+
+
 def test_the_most_that_deflate_can_do_is_taken(tmp_path):
     zeros = bytes(50_000_000)
     write_zip({"a": zeros}, tmp_path / "a.zip")

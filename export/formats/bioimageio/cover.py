@@ -20,7 +20,12 @@ _STRETCH = (0.5, 99.7)
 _GAP_PX = 4
 
 
-def cover_png(module: nn.Module, config: SingleConfig, image: RawImage) -> bytes:
+def cover_png(
+    module: nn.Module,
+    config: SingleConfig,
+    image: RawImage,
+    tested: tuple[Batch, Batch] | None = None,
+) -> bytes:
     """PNG of a crop of a real image beside its restoration.
 
     Parameters
@@ -29,11 +34,19 @@ def cover_png(module: nn.Module, config: SingleConfig, image: RawImage) -> bytes
         The image interface with the weights as stored.
     image : array
         Raw intensities in the task's input axes.
+    tested : pair of arrays, optional
+        A crop of the image and its restoration. Where the task shows one section of a cube, it is
+        theirs: another cube takes as long to restore as the test image.
     """
     task = TASKS[config.task]
-    # On the grid of attention windows, or of lenses.
-    raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
-    restored = restore(module, raw, task.normalization)
+    if tested is not None and task.cover.view == "section":
+        # Test images go beyond a small image by reflection; that is not shown.
+        side = min(*tested[0].shape[2:], *image.shape)
+        raw, restored = (one[..., :side, :side, :side] for one in tested)
+    else:
+        # On the grid of attention windows, or of lenses.
+        raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
+        restored = restore(module, raw, task.normalization)
     left, right = _plane(raw, task.cover.view), _plane(restored, task.cover.view)
     panels = np.concatenate([_panel(left), _panel(right)], axis=1)
     panels[:, PANEL_PX - _GAP_PX // 2 : PANEL_PX + _GAP_PX // 2] = 255

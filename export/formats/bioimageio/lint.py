@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from unifmir.export.formats.bioimageio.rdf import RDF
 from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.tensors import SMALLEST_MAXIMUM
 from unifmir.json_values import JsonOutput
-from unifmir.zip_archive import opened_zip
+from unifmir.zip_archive import Archive, opened_zip
 
 _NAME = re.compile(r"[A-Za-z0-9_+\-() ]{5,64}")
 _DOI = re.compile(r"10\.[0-9]{4}.+")
@@ -56,7 +57,28 @@ class Package:
     """A package's description and files in memory."""
 
     rdf: dict[str, Any]
-    files: dict[str, bytes]
+    files: Mapping[str, bytes]
+
+
+class _Members(Mapping[str, bytes]):
+    """Files of an open archive, read each time they are asked for: together they may be large."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._archive.members:
+            raise KeyError(name)
+        return self._archive.read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._archive.members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._archive.members)
+
+    def __len__(self) -> int:
+        return len(self._archive.members)
 
 
 def lint(path: Path) -> tuple[LintFinding, ...]:
@@ -72,7 +94,9 @@ def lint(path: Path) -> tuple[LintFinding, ...]:
     tuple of LintFinding
         Empty if nothing is wrong.
     """
-    return tuple(LintFinding(*problem) for problem in problems(read_package(path)))
+    with _opened(path) as (archive, rdf):
+        package = Package(rdf, _Members(archive))
+        return tuple(LintFinding(*problem) for problem in problems(package))
 
 
 def problems(package: Package) -> Iterator[Problem]:
@@ -88,13 +112,35 @@ def problems(package: Package) -> Iterator[Problem]:
 
 def read_package(path: Path) -> Package:
     """Description and files of a package; ExportError if it is no zip with a readable rdf.yaml."""
+    with _opened(path) as (archive, rdf):
+        return Package(rdf, {name: archive.read(name) for name in archive.members})
+
+
+def read_rdf(path: Path) -> dict[str, Any]:
+    """Description of a package alone; ExportError as for `read_package`."""
+    with _opened(path) as (_, rdf):
+        return rdf
+
+
+def unpack_file(path: Path, name: str, target: Path) -> None:
+    """Write one file of a package; ExportError as for `read_package`, or if there is none."""
+    with _opened(path) as (archive, _):
+        if name not in archive.members:
+            raise ExportError(
+                f"{path.name}: it has no {name}, which is what would be run; get it again, or "
+                "export the model again"
+            )
+        archive.unpack(name, target)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Archive, dict[str, Any]]]:
+    """A package's archive and description."""
     try:
         with opened_zip(path) as archive:
-            rdf = read_description(archive, RDF)
-            files = {name: archive.read(name) for name in archive.members}
+            yield archive, read_description(archive, RDF)
     except (ArchiveError, CheckpointError) as error:
         raise ExportError(f"{path.name}: expected a zip with a readable {RDF}: {error}") from error
-    return Package(rdf, files)
 
 
 def referenced_files(rdf: Mapping[str, Any]) -> dict[str, str]:

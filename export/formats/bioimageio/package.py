@@ -2,7 +2,9 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,26 @@ from unifmir.export.formats.bioimageio.architecture import FILE_NAME, bundle
 from unifmir.export.formats.bioimageio.card import ModelCard
 from unifmir.export.formats.bioimageio.cover import cover_png
 from unifmir.export.formats.bioimageio.halo import HaloMeasurement, measure_halo
-from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_package
+from unifmir.export.formats.bioimageio.lint import LintFinding, lint, read_rdf
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.missing_facts import MissingFact, missing_facts
-from unifmir.export.formats.bioimageio.package_axes import PackageAxes, axes_of, tile_rule
+from unifmir.export.formats.bioimageio.package_axes import (
+    PackageAxes,
+    axes_of,
+    tile_rule,
+    trial_axes,
+)
 from unifmir.export.formats.bioimageio.readme import ReadmeFacts, readme
 from unifmir.export.formats.bioimageio.score import ExpectedScore, expected_score
-from unifmir.export.formats.bioimageio.testing import TestSummary, require_passed, run_test
+from unifmir.export.formats.bioimageio.testing import (
+    TestSummary,
+    reproduce,
+    require_passed,
+    require_valid,
+    validated,
+)
 from unifmir.hashing import sha256_of
+from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.zip_archive import write_zip
@@ -95,7 +109,7 @@ class PackageResult:
 
 
 def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
-    """Build a package, lint it, run the library's test on it, and only then give it its name.
+    """Build a package, run the library's test on its files, lint it; only then give it its name.
 
     The same inputs give the same bytes.
 
@@ -115,20 +129,21 @@ def build_package(inputs: PackageInputs, path: Path) -> PackageResult:
         raise ExportError("a package holds one task: prune the network first (unifmir prune)")
     halo = measure_halo(inputs.network, config, inputs.image)
     logger.info("halo %d px, measured %d px", halo.halo_px, halo.measured_px)
+    card = inputs.card
+    people = (*card.authors, *card.packaged_by, *card.maintainers)
+    users = [one.github_user for one in people if one.github_user]
     with temporary_folder() as folder, writing(path) as aside:
-        description = _write_files(inputs, config, halo, folder)
-        files = {file.name: file.read_bytes() for file in folder.iterdir()}
+        raw, description, tested = _write_files(inputs, config, halo, users, folder)
+        files = {file.name: file for file in folder.iterdir()}
         write_zip(files, aside)
         findings = lint(aside)
         if errors := [f for f in findings if f.severity == "error"]:
             listed = "\n".join(f"  {f.where}: {f.message}" for f in errors)
             raise ExportError(f"the package breaks {len(errors)} rules of the zoo:\n{listed}")
-        card = inputs.card
-        people = (*card.authors, *card.packaged_by, *card.maintainers)
-        summary = run_test(aside, [one.github_user for one in people if one.github_user])
-        require_passed(summary, WEIGHT_FORMATS)
-    tested = tensors.test_tensor(description, files, "inputs")
-    score = expected_score(description, summary, tested)
+        valid = validated(aside, users)
+        require_valid(valid)
+    summary = replace(tested, metadata_completeness=valid.metadata_completeness)
+    score = expected_score(description, summary, raw)
     logger.info("expected zoo score %.3f", score.total)
     return PackageResult(
         path=path,
@@ -150,28 +165,64 @@ def read_lineage(path: Path) -> dict[str, str]:
     ExportError
         The file is no package, or not one of unifmir's.
     """
-    lineage = lineage_of_description(read_package(path).rdf)
+    lineage = lineage_of_description(read_rdf(path))
     if not lineage:
         raise ExportError(f"{path.name}: a BioImage.IO package, but not one that unifmir made")
     return lineage
 
 
 def _write_files(
-    inputs: PackageInputs, config: SingleConfig, halo: HaloMeasurement, folder: Path
-) -> dict[str, Any]:
-    """Write every file of the package; returns the description."""
-    from bioimageio.spec import save_bioimageio_yaml_only
+    inputs: PackageInputs,
+    config: SingleConfig,
+    halo: HaloMeasurement,
+    users: Sequence[str],
+    folder: Path,
+) -> tuple[tensors.Batch, dict[str, Any], TestSummary]:
+    """Write every file of the package; returns test input, description and the library's test.
 
+    The library tests the files while the description still has no figures of their agreement, which
+    are those of its own runs, and says nothing of tiles: see `trial_axes`.
+    """
     axes = axes_of(config, halo.halo_px)
     raw, restored = _write_tensors(inputs, config, axes, folder)
     _write_weights(inputs, folder)
-    _write(folder, "cover", cover_png(inputs.module, config, inputs.image))
-    measured = _measure(inputs, config, halo, (raw, restored), folder)
+    _write(folder, "cover", cover_png(inputs.module, config, inputs.image, (raw, restored)))
+    measured = _measure(inputs, halo, (raw, restored), folder)
+    _write_description(inputs, config, trial_axes(config, axes), measured, (raw, restored), folder)
+    summary, outputs = reproduce(folder / rdf.RDF, users, rdf.OUTPUT_ID)
+    measured = replace(
+        measured, agreement=measure_agreement(outputs, restored, _reference(inputs, raw, restored))
+    )
+    require_passed(summary, WEIGHT_FORMATS)
+    description = _write_description(inputs, config, axes, measured, (raw, restored), folder)
+    return raw, description, summary
+
+
+def _reference(inputs: PackageInputs, raw: tensors.Batch, restored: tensors.Batch) -> tensors.Batch:
+    """Result of the fp32 network; the test output itself, where its weights are stored whole."""
+    if inputs.storage == "float32":
+        return restored
+    normalization = TASKS[inputs.network.config.task].normalization
+    return tensors.restore(image_interface(inputs.network), raw, normalization)
+
+
+def _write_description(
+    inputs: PackageInputs,
+    config: SingleConfig,
+    axes: PackageAxes,
+    measured: provenance.Measured,
+    tested: tuple[tensors.Batch, tensors.Batch],
+    folder: Path,
+) -> dict[str, Any]:
+    """Write what is said of the files; returns the description."""
+    from bioimageio.spec import save_bioimageio_yaml_only
+
+    raw, restored = tested
     contents = _contents(inputs, config, axes, measured, provenance.tolerance(restored))
     (folder / FILE_NAME).write_text(contents.architecture.source, encoding="utf-8")
     verification = {
         "agreement": measured.agreement,
-        "halo": halo.to_dict(),
+        "halo": measured.halo.to_dict(),
         "quality": [asdict(row) for row in inputs.card.qualities],
         "training": inputs.card.training.stated() if inputs.card.training else {},
         "reports": [_without_machine_paths(report) for report in inputs.reports],
@@ -181,7 +232,7 @@ def _write_files(
         config=config,
         card=inputs.card,
         axes=axes,
-        halo=halo,
+        halo=measured.halo,
         storage=inputs.storage,
         parameter_count=contents.parameter_count,
         image_note=inputs.image_note,
@@ -218,31 +269,24 @@ def _write_tensors(
 
 def _write_weights(inputs: PackageInputs, folder: Path) -> None:
     dtype: torch.dtype = getattr(torch, inputs.storage)
-    _write(folder, "pytorch_state_dict", tensors.state_dict_bytes(inputs.module, dtype))
-    _write(folder, "torchscript", inputs.torchscript_file.read_bytes())
-    _write(folder, "onnx", inputs.onnx_file.read_bytes())
+    tensors.write_state_dict(inputs.module, dtype, folder / rdf.FILES["pytorch_state_dict"])
+    shutil.copyfile(inputs.torchscript_file, folder / rdf.FILES["torchscript"])
+    shutil.copyfile(inputs.onnx_file, folder / rdf.FILES["onnx"])
 
 
 def _measure(
     inputs: PackageInputs,
-    config: SingleConfig,
     halo: HaloMeasurement,
     tested: tuple[tensors.Batch, tensors.Batch],
     folder: Path,
 ) -> provenance.Measured:
-    """Measurements of a package whose weight files are in `folder` already."""
+    """Measurements of a package whose weight files are in `folder` already, but their agreement."""
     raw, restored = tested
     files = {name: folder / rdf.FILES[name] for name in WEIGHT_FORMATS}
     return provenance.Measured(
         halo=halo,
         costs=provenance.costs(inputs.network, inputs.module, raw, files),
-        agreement=measure_agreement(
-            inputs.network,
-            tensors.preprocess(raw, TASKS[config.task].normalization),
-            restored,
-            torchscript_file=files["torchscript"],
-            onnx_file=files["onnx"],
-        ),
+        agreement={},
         ranges={
             name: [float(f"{value:.3g}") for value in (tensor.min(), tensor.max())]
             for name, tensor in (("input", raw), ("output", restored))

@@ -3,7 +3,7 @@
 Decided from the configuration and the measured halo alone; nothing here imports bioimageio.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.interfaces import FIXED, interface_of
@@ -128,6 +128,22 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
             )
         )
     return PackageAxes(inputs, tuple(outputs))
+
+
+def trial_axes(config: SingleConfig, axes: PackageAxes) -> PackageAxes:
+    """The same axes without halos and from just below one window (or 8 lenses) on.
+
+    The library runs each weight format at a description's three smallest sizes, and with batches of
+    two. With these axes that takes seconds, where the smallest tiles of three free axes take tens
+    of minutes; the test tensors keep their sizes.
+    """
+    rule = tile_rule(config)
+    least = max(rule.unit, rule.step - rule.unit)
+    inputs = tuple(
+        axis if axis.fixed else replace(axis, minimum=min(axis.minimum, least))
+        for axis in axes.inputs
+    )
+    return PackageAxes(inputs, tuple(replace(axis, halo=0) for axis in axes.outputs))
 
 
 def _input_axis(name: str, slices: int, rule: TileRule, halo: int, factor: int) -> SpaceAxis:

@@ -11,7 +11,7 @@ import numpy as np
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.model_package import packaged_weights
 from unifmir.config import ReferenceConfig, SingleConfig
-from unifmir.errors import ArchiveError, CheckpointError, ExportError
+from unifmir.errors import ArchiveError, CheckpointError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.credit import Credit
 from unifmir.export.formats.bioimageio.card import (
@@ -20,7 +20,7 @@ from unifmir.export.formats.bioimageio.card import (
     default_card,
     reference_card,
 )
-from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.lint import read_package, unpack_file
 from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
     build_package,
@@ -92,13 +92,7 @@ class BioimageioExporter(Exporter):
         """Yield the package's ONNX file, named like the package."""
         with temporary_folder() as folder:
             inside = folder / (path.stem + ONNX.suffix)
-            try:
-                inside.write_bytes(read_package(path).files[FILES["onnx"]])
-            except KeyError:
-                raise ExportError(
-                    f"{path.name}: it has no {FILES['onnx']}, which is what would be run; get it "
-                    "again, or export the model again"
-                ) from None
+            unpack_file(path, FILES["onnx"], inside)
             yield inside
 
     def structure_differences(

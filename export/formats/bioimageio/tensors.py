@@ -3,6 +3,7 @@
 import io
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,8 @@ def tiff_bytes(array: Batch) -> bytes:
     return file.getvalue()
 
 
-def state_dict_bytes(module: nn.Module, dtype: torch.dtype) -> bytes:
-    """File of a module's state dict: pure tensors, narrowed to `dtype` where that loses nothing.
+def write_state_dict(module: nn.Module, dtype: torch.dtype, path: Path) -> None:
+    """Write a module's state dict: pure tensors, narrowed to `dtype` where that loses nothing.
 
     Layers that a precision plan keeps in fp32 hold values `dtype` cannot; they stay as they are.
     """
@@ -189,9 +190,9 @@ def state_dict_bytes(module: nn.Module, dtype: torch.dtype) -> bytes:
         narrow = tensor.to(dtype)
         return narrow if torch.equal(narrow.to(tensor.dtype), tensor) else tensor
 
-    file = io.BytesIO()
-    torch.save({key: narrowed(value) for key, value in module.state_dict().items()}, file)
-    return file.getvalue()
+    # An open file: by its path, torch would name the archive's folder after it.
+    with path.open("wb") as file:
+        torch.save({key: narrowed(value) for key, value in module.state_dict().items()}, file)
 
 
 def _starts(

@@ -7,9 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
+from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
+from unifmir.export.formats.bioimageio.tensors import Batch
 from unifmir.machine import installed_version
+
+if TYPE_CHECKING:
+    from bioimageio.spec import ValidationSummary
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +83,6 @@ def restored_global_state() -> Iterator[None]:
     """
     import random
 
-    import numpy as np
     import torch
 
     # NPY002: the library seeds numpy's global generator, so that is the one to put back.
@@ -123,6 +131,54 @@ def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
     ExportError
         The library cannot read the package at all.
     """
+    summary = _tested(package, github_users)
+    return _summary_of(summary)
+
+
+def reproduce(
+    description: Path, github_users: Iterable[str], output: str
+) -> tuple[TestSummary, dict[str, Batch]]:
+    """Run the library's test as `run_test` does, and keep what each weight format gave.
+
+    Parameters
+    ----------
+    description : Path
+        An rdf.yaml beside the files that it names.
+    github_users : iterable of str
+        As for `run_test`.
+    output : str
+        Name of the output tensor.
+
+    Returns
+    -------
+    TestSummary
+    dict
+        Weight format -> what it made of the test input, in the shape of the test output; without
+        those that failed.
+
+    Raises
+    ------
+    ExportError
+        The library cannot read the description at all, or kept nothing of a format that passed.
+    """
+    with temporary_folder() as folder:
+        summary = _summary_of(_tested(description, github_users, working_dir=folder))
+        start = f"actual_output_{output}_"
+        found = {
+            file.stem.removeprefix(start): np.load(file, allow_pickle=False)
+            for file in folder.glob(f"{start}*.npy")
+        }
+    if unseen := set(summary.reproduced) - set(found):
+        raise ExportError(
+            f"bioimageio.core {summary.core_version} kept no output of {', '.join(unseen)}; "
+            "expected what it compared: install the version that pyproject.toml asks for"
+        )
+    return summary, {name: found[name] for name in WEIGHT_FORMATS if name in found}
+
+
+def _tested(
+    source: Path, github_users: Iterable[str], working_dir: Path | None = None
+) -> "ValidationSummary":
     from bioimageio.core import test_description
 
     with (
@@ -132,9 +188,31 @@ def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
         restored_global_state(),
     ):
         # `stop_early` stays off: in core 0.11 it stops after the first format that passes.
-        summary = test_description(package, expected_type="model", determinism="full")
+        summary = test_description(
+            source, expected_type="model", determinism="full", working_dir=working_dir
+        )
         # It leaves zip readers open, whose warnings would come up later, in somebody else's code.
         gc.collect()
+    return summary
+
+
+def validated(package: Path, github_users: Iterable[str]) -> TestSummary:
+    """Hold a package against the library's rules, hashes and test tensors; nothing is run.
+
+    Raises
+    ------
+    ExportError
+        The library cannot read the package at all.
+    """
+    from bioimageio.spec import load_description
+
+    with trusted_github_users(github_users), quiet_library():
+        summary = load_description(package, perform_io_checks=True).validation_summary
+        gc.collect()  # as above
+    return _summary_of(summary)
+
+
+def _summary_of(summary: "ValidationSummary") -> TestSummary:
     failures = []
     reproduced = []
     for detail in summary.details:
@@ -152,13 +230,23 @@ def run_test(package: Path, github_users: Iterable[str]) -> TestSummary:
     )
 
 
+def require_valid(summary: TestSummary) -> None:
+    """ExportError unless the library takes a package's description and all its files."""
+    if summary.status not in ("valid-format", "passed"):
+        raise ExportError(_refusal(summary, "'valid-format'"))
+
+
 def require_passed(summary: TestSummary, formats: Iterable[str]) -> None:
     """ExportError unless the status is `passed` and every format reproduced the test output."""
     missing = sorted(set(formats) - set(summary.reproduced))
     if summary.status == "passed" and not missing:
         return
-    listed = "\n".join(f"  {failure}" for failure in summary.failures[:5])
     raise ExportError(
-        f"bioimageio.core {summary.core_version} says {summary.status!r} of the package, expected "
-        f"'passed'; formats that did not reproduce the test output: {missing or 'none'}\n{listed}"
+        _refusal(summary, "'passed'")
+        + f"\n  formats that did not reproduce the test output: {', '.join(missing) or 'none'}"
     )
+
+
+def _refusal(summary: TestSummary, expected: str) -> str:
+    said = f"bioimageio.core {summary.core_version} says {summary.status!r} of the package"
+    return "\n  ".join([f"{said}, expected {expected}", *summary.failures[:5]])

@@ -18,7 +18,7 @@ from unifmir.export.formats.bioimageio.architecture import bundle
 from unifmir.export.formats.bioimageio.card import default_card
 from unifmir.export.formats.bioimageio.lint_weights import imported_packages
 from unifmir.export.formats.bioimageio.package_axes import axes_of
-from unifmir.export.formats.bioimageio.tensors import state_dict_bytes
+from unifmir.export.formats.bioimageio.tensors import write_state_dict
 from unifmir.model import build, image_interface
 from unifmir.tasks import TASKS
 
@@ -49,8 +49,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = network(task)
         generated = bundle(model.config, "0.1.0")
         (folder / "architecture.py").write_text(generated.source, "utf-8")
-        weights = state_dict_bytes(image_interface(model), torch.float32)
-        (folder / "weights.pt").write_bytes(weights)
+        write_state_dict(image_interface(model), torch.float32, folder / "weights.pt")
         call = {"callable": generated.callable, "kwargs": generated.kwargs}
         (folder / "call.json").write_text(json.dumps(call), "utf-8")
         torch.save(example(model.config, "image"), folder / "input.pt")

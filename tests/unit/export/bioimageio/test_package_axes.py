@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.compat.packages import TINY, image, network
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.export.formats.bioimageio.halo import measure_halo
-from unifmir.export.formats.bioimageio.package_axes import axes_of, tile_rule
+from unifmir.export.formats.bioimageio.package_axes import axes_of, tile_rule, trial_axes
 from unifmir.interfaces import interface_of
 from unifmir.tasks import TASKS
 
@@ -37,6 +37,22 @@ def test_every_allowed_halo_gives_valid_axes(task: str, config: MultiTaskConfig)
             assert reference.minimum - 2 * halo_in >= 1
             assert reference.minimum % reference.step == 0
             assert reference.minimum <= max(rule.largest, single.in_channels)
+
+
+@pytest.mark.parametrize("config", [TINY, PAPER], ids=["tiny", "paper"])
+@pytest.mark.parametrize("task", TASKS)
+def test_axes_for_a_trial_take_the_test_image_and_sizes_around_a_window(
+    task: str, config: MultiTaskConfig
+):
+    single = config.single(task)
+    rule = tile_rule(single)
+    declared = axes_of(single, rule.step)
+    trial = trial_axes(single, declared)
+    assert {axis.halo for axis in trial.outputs} == {0}
+    for size, axis in zip(declared.test_sizes, trial.inputs, strict=True):
+        assert axis.fixed == size or (size - axis.minimum) % axis.step == 0 <= size - axis.minimum
+    tried = [trial.inputs[-1].minimum + n * trial.inputs[-1].step for n in range(3)]
+    assert tried == [rule.step - rule.unit, rule.step, rule.step + rule.unit]
 
 
 def test_the_smallest_tiles_of_the_paper_size():
