@@ -137,8 +137,8 @@ def trial_axes(config: SingleConfig, axes: PackageAxes) -> PackageAxes:
     two. With these axes that takes seconds, where the smallest tiles of three free axes take tens
     of minutes; the test tensors keep their sizes.
     """
-    rule = tile_rule(config)
-    least = max(rule.unit, rule.step - rule.unit)
+    unit = tile_rule(config).unit
+    least = max(unit, interface_of(config).grid_px(config) - unit)
     inputs = tuple(
         axis if axis.fixed else replace(axis, minimum=min(axis.minimum, least))
         for axis in axes.inputs

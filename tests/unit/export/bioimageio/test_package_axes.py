@@ -51,8 +51,9 @@ def test_axes_for_a_trial_take_the_test_image_and_sizes_around_a_window(
     assert {axis.halo for axis in trial.outputs} == {0}
     for size, axis in zip(declared.test_sizes, trial.inputs, strict=True):
         assert axis.fixed == size or (size - axis.minimum) % axis.step == 0 <= size - axis.minimum
+    grid = interface_of(single).grid_px(single)
     tried = [trial.inputs[-1].minimum + n * trial.inputs[-1].step for n in range(3)]
-    assert tried == [rule.step - rule.unit, rule.step, rule.step + rule.unit]
+    assert tried == [grid - rule.unit, grid, grid + rule.unit]
 
 
 def test_the_smallest_tiles_of_the_paper_size():
