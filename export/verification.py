@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from unifmir.checkpoint.loading import load_as, load_file, read_checkpoint
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
+from unifmir.compare import FP32
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
+from unifmir.export.case_comparison import compared, tolerance_of
 from unifmir.export.case_sizes import fixed_cases, sized_cases
-from unifmir.export.expected_outputs import Expected, ExpectedOutputs
+from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.isolation import open_file
 from unifmir.export.lineage import Lineage
@@ -23,7 +23,7 @@ from unifmir.export.recorded_report import read_report
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Image, Runtime, Session
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
-from unifmir.export.verification_report import CaseResult, Report
+from unifmir.export.verification_report import Report
 from unifmir.hashing import sha256_of
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
@@ -129,11 +129,6 @@ def _with_errors_of_ours(
     return run
 
 
-def tolerance_of(lineage: Lineage) -> Tolerance:
-    """The bars that an artifact is held to."""
-    return FP32 if lineage.precision == "fp32" else LOW_PRECISION
-
-
 def _unopened(runtime: Runtime, lineage: Lineage) -> Predictor:
     """A file that is not open yet: how large its tiles are follows from these facts."""
 
@@ -229,63 +224,6 @@ def require_verified(path: Path) -> None:
             f"{path.name} was not verified on this GPU, and it is not the same picture as fp32 "
             "PyTorch here, so it is not run:\n  " + "\n  ".join(report.failures[:5])
         )
-
-
-def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
-    """Hold what a runtime made of a case against what the fp32 module did.
-
-    Parameters
-    ----------
-    expected : Expected
-    actual : ndarray
-        float32, in the shape and range of the expected output.
-    tolerance : Tolerance
-
-    Raises
-    ------
-    ExportError
-        It has another shape.
-    """
-    case = expected.case
-    if actual.shape != expected.output.shape:
-        raise ExportError(
-            f"input {case.image.shape} gives {actual.shape}, the PyTorch module "
-            f"{expected.output.shape}: a size was fixed while tracing"
-        )
-    comparison = compare(expected.output, actual)
-    if tolerance is FP32 and expected.deviation is not None and comparison.finite:
-        comparison = _through_the_root(comparison, expected, actual)
-    return CaseResult(
-        source=case.source,
-        shape=case.image.shape,
-        comparison=comparison,
-        failures=tuple(tolerance.failures(comparison)),
-        sizing=case.sizing,
-    )
-
-
-def _through_the_root(comparison: Comparison, expected: Expected, actual: np.ndarray) -> Comparison:
-    """Hold the isotropic output to the bar of the two passes it is made of.
-
-    The interface ends in sqrt(max(a, 0) * max(b, 0)), whose slope is infinite at 0: there a
-    rounding difference of 1e-7 in a shows as 3e-4, so the largest difference of the output says
-    nothing. If a and b differ by at most t of their standard deviations, the square differs by at
-    most t * (|a| std(b) + |b| std(a)) to first order: that t is what the passes are held to. Raw
-    intensities are a multiple of the root, and an offset that is taken off first.
-    In low precision the bars are means over the picture, and the picture itself is compared.
-    """
-    assert expected.deviation is not None  # noqa: S101 - the caller's condition
-    root, found = expected.output - expected.offset, actual - expected.offset
-    difference = np.abs(np.square(found) - np.square(root))
-    # Rounding of the square itself: 4 units in the last place of float32.
-    rounding = 4 * np.finfo(np.float32).eps * np.abs(root) * np.abs(expected.output)
-    share = np.maximum(difference - rounding, 0) / np.maximum(expected.deviation, 1e-12)
-    where = np.unravel_index(int(share.argmax()), share.shape)
-    return replace(
-        comparison,
-        max_abs_over_std=float(share.max()),
-        where=tuple(int(i) for i in where),
-    )
 
 
 def verify(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from unifmir.checkpoint.loading import load_as, load_file
 from unifmir.errors import ExportError
+from unifmir.export.case_comparison import compared, tolerance_of
 from unifmir.export.cases import Case
 from unifmir.export.expected_outputs import expected_output
 from unifmir.export.formats.bioimageio.proof import same_tensor
 from unifmir.export.lineage import Lineage
-from unifmir.export.verification import compared, find_parent, tolerance_of
+from unifmir.export.verification import find_parent
 from unifmir.interfaces import interface_of
 from unifmir.model import in_interface
 from unifmir.normalize import FloatImage

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_a_file_that_was_compared_is_not_run_again_but_another_is(
     opened: list[str] = []
     honest = RUNTIMES["onnxruntime"].open
 
-    def counted(path: Path, **options: object) -> HostSession:
+    def counted(path: Path, **options: Any) -> HostSession:
         opened.append(path.stem)
         session = honest(path, **options)
         # Another picture from the second file on: only who looks sees it.

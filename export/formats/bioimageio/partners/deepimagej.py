@@ -38,7 +38,7 @@ def compared(given: CheckedPackage) -> PartnerReport:
     told, failed, left_out = [], [], []
     entries: dict[str, Any] = given.contents.rdf.get("weights") or {}
     for name, runtime in _RUNTIMES.items():
-        source = (entries.get(name) or {}).get("source")
+        source = str((entries.get(name) or {}).get("source"))
         if source not in given.contents.files:
             continue
         given.say(f"{NAME}: {source}")

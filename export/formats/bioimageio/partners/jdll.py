@@ -32,7 +32,7 @@ _OLDEST_WHEEL = {(3, 11): "1.15.0", (3, 12): "1.17.0", (3, 13): "1.20.0"}
 def run_old_runtime(given: CheckedPackage) -> PartnerReport:
     """Hold the graph against what Fiji's runtime reads, and run it in an old release."""
     image, expected = test_pair(given)
-    source = ((given.contents.rdf.get("weights") or {}).get("onnx") or {}).get("source")
+    source = str(((given.contents.rdf.get("weights") or {}).get("onnx") or {}).get("source"))
     if source not in given.contents.files:
         return PartnerReport(NAME, "failed", "no onnx in the package")
     graph = onnx.load_model_from_string(given.contents.files[source])

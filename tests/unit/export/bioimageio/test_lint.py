@@ -142,6 +142,7 @@ def test_a_spoilt_description_breaks_its_rule(name: str, package: Package):
 def replaced(package: Package, name: str, data: bytes) -> Package:
     """The package with another file, and with the hash that goes with it."""
     old = hashlib.sha256(package.files[name]).hexdigest()
+    assert isinstance(package.files, dict)
     package.files[name] = data
 
     def visit(node: Any) -> None:
@@ -213,6 +214,7 @@ def test_scripted_torchscript_with_control_flow_is_found(package: Package):
 
 
 def test_a_file_nobody_refers_to_is_found(package: Package):
+    assert isinstance(package.files, dict)
     package.files["notes.txt"] = b""
     assert "notes.txt" in broken(package)
 

@@ -70,6 +70,7 @@ def found(package: Package, network: Network, lineage: Lineage) -> list[str]:
 
 def exchange(package: Package, name: str, content: bytes) -> None:
     """Another file of that name, with the hash that the description then declares."""
+    assert isinstance(package.files, dict)
     package.files[name] = content
     sha256 = hashlib.sha256(content).hexdigest()
 
@@ -202,6 +203,7 @@ def wrong_hash(package: Package) -> None:
 
 
 def unnamed_file(package: Package) -> None:
+    assert isinstance(package.files, dict)
     package.files["setup.py"] = b"print('run')"
 
 

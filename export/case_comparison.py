@@ -1,0 +1,73 @@
+"""What a runtime made of a verification case, held against what the fp32 module did."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
+from unifmir.errors import ExportError
+from unifmir.export.expected_outputs import Expected
+from unifmir.export.lineage import Lineage
+from unifmir.export.verification_report import CaseResult
+
+
+def tolerance_of(lineage: Lineage) -> Tolerance:
+    """The bars that an artifact is held to."""
+    return FP32 if lineage.precision == "fp32" else LOW_PRECISION
+
+
+def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:
+    """Hold what a runtime made of a case against what the fp32 module did.
+
+    Parameters
+    ----------
+    expected : Expected
+    actual : ndarray
+        float32, in the shape and range of the expected output.
+    tolerance : Tolerance
+
+    Raises
+    ------
+    ExportError
+        It has another shape.
+    """
+    case = expected.case
+    if actual.shape != expected.output.shape:
+        raise ExportError(
+            f"input {case.image.shape} gives {actual.shape}, the PyTorch module "
+            f"{expected.output.shape}: a size was fixed while tracing"
+        )
+    comparison = compare(expected.output, actual)
+    if tolerance is FP32 and expected.deviation is not None and comparison.finite:
+        comparison = _through_the_root(comparison, expected, actual)
+    return CaseResult(
+        source=case.source,
+        shape=case.image.shape,
+        comparison=comparison,
+        failures=tuple(tolerance.failures(comparison)),
+        sizing=case.sizing,
+    )
+
+
+def _through_the_root(comparison: Comparison, expected: Expected, actual: np.ndarray) -> Comparison:
+    """Hold the isotropic output to the bar of the two passes it is made of.
+
+    The interface ends in sqrt(max(a, 0) * max(b, 0)), whose slope is infinite at 0: there a
+    rounding difference of 1e-7 in a shows as 3e-4, so the largest difference of the output says
+    nothing. If a and b differ by at most t of their standard deviations, the square differs by at
+    most t * (|a| std(b) + |b| std(a)) to first order: that t is what the passes are held to. Raw
+    intensities are a multiple of the root, and an offset that is taken off first.
+    In low precision the bars are means over the picture, and the picture itself is compared.
+    """
+    assert expected.deviation is not None  # noqa: S101 - the caller's condition
+    root, found = expected.output - expected.offset, actual - expected.offset
+    difference = np.abs(np.square(found) - np.square(root))
+    # Rounding of the square itself: 4 units in the last place of float32.
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(root) * np.abs(expected.output)
+    share = np.maximum(difference - rounding, 0) / np.maximum(expected.deviation, 1e-12)
+    where = np.unravel_index(int(share.argmax()), share.shape)
+    return replace(
+        comparison,
+        max_abs_over_std=float(share.max()),
+        where=tuple(int(i) for i in where),
+    )
