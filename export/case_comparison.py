@@ -1,4 +1,4 @@
-"""What a runtime made of a verification case, held against what the fp32 module did."""
+"""Comparison of a verification case: the output of a runtime with that of the fp32 module."""
 
 from dataclasses import replace
 

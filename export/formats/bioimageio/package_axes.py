@@ -131,7 +131,7 @@ def axes_of(config: SingleConfig, halo: int) -> PackageAxes:
 
 
 def trial_axes(config: SingleConfig, axes: PackageAxes) -> PackageAxes:
-    """The same axes without halos and from just below one window (or 8 lenses) on.
+    """Axes without halos that begin just below one window (8 lenses): for the library's test.
 
     The library runs each weight format at a description's three smallest sizes, and with batches of
     two. With these axes that takes seconds, where the smallest tiles of three free axes take tens
