@@ -61,6 +61,7 @@ def test_of_weights_that_nobody_told_of_a_package_says_no_licence(packed):
     assert "license" not in packed.rdf
     text = packed.files["README.md"].decode("utf-8").partition("## Licence")[2]
     assert text.strip().startswith("No licence of the weights is known")
+    assert sample("sr").file.attribution in text
 
 
 def found(package: Package, network: Network, lineage: Lineage) -> list[str]:
