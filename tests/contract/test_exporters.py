@@ -282,8 +282,9 @@ def assert_no_gradients(made: Made) -> None:
 @pytest.mark.xdist_group("aotinductor")  # while the other process tests the other formats
 class TestAotInductor(ExporterContract):
     format = "aotinductor"
-    long = ("isotropic",)  # the network of denoise, for one channel
+    long = ("denoise", "isotropic", "projection", "volume")  # `sr` stays among the slow tests
 
+    @pytest.mark.long
     @pytest.mark.parametrize("task", ["denoise"])  # compiled for it, so for one task
     def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
         super().test_fp16_storage_is_accepted_and_verified(task, once)
