@@ -1,20 +1,47 @@
-"""`unifmir evaluate`: a model on held-out simulated images."""
+"""`unifmir evaluate`: a model on simulated images, or restored image files against the truth."""
 
-from typing import TYPE_CHECKING, Annotated
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
+from unifmir.errors import ImageError, UnifmirError
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
+    from unifmir.metrics.paired_comparison import PairedDifference
+    from unifmir.metrics.scores import Score
     from unifmir.training.evaluation import Evaluation
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Checkpoint file or zoo id.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RESTORED",
+            help="Checkpoint file or zoo id; or, before TRUTH, restored images: a file or folder.",
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Argument(help="The images that the restored ones should be.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Other restored images of the same truth, to be compared with."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write the figures of every image there.")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a picture of each: restored, truth and difference."),
+    ] = None,
     tasks: Annotated[
         list[TaskChoice] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
     ] = None,
@@ -23,7 +50,33 @@ def evaluate(
     untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Measure a model on held-out simulated images, beside the simple methods of each task."""
+    """Measure how near restored images are to the truth.
+
+    Given two files or folders, the first is held against the second, image by image. Given a
+    model, it restores held-out simulated images, and is shown beside the simple methods of each
+    task. An image that cannot be measured does not stop the others; the exit code is 1 then.
+    """
+    if truth is not None:
+        if tasks or untrained:
+            raise typer.BadParameter("--task and --untrained belong to a model, not to image files")
+        _evaluate_files(Path(model), truth, against, table, pictures, as_json=as_json)
+        return
+    if against or table or pictures:
+        raise typer.BadParameter(
+            "--against, --csv and --pictures belong to image files: give TRUTH"
+        )
+    _evaluate_model(model, tasks, images, seed, untrained=untrained, as_json=as_json)
+
+
+def _evaluate_model(
+    model: str,
+    tasks: list[TaskChoice] | None,
+    images: int,
+    seed: int,
+    *,
+    untrained: bool,
+    as_json: bool,
+) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -44,10 +97,10 @@ def evaluate(
         "sha256": network.source.sha256,
         "tasks": {result.task: result.to_dict() for result in results},
     }
-    output.print_result(document, _table(results), as_json=as_json)
+    output.print_result(document, _model_table(results), as_json=as_json)
 
 
-def _table(results: "list[Evaluation]") -> str:
+def _model_table(results: "list[Evaluation]") -> str:
     from unifmir.metrics import METRICS
     from unifmir.metrics.base import FIT
 
@@ -65,3 +118,127 @@ def _table(results: "list[Evaluation]") -> str:
         f"`--intensity percentile` brings them back. {images} images a task. Gain in fitted PSNR "
         f"over the best simple method: {gains}"
     )
+
+
+def _evaluate_files(
+    restored: Path,
+    truth: Path,
+    against: Path | None,
+    table: Path | None,
+    pictures: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from unifmir.atomic import write_text
+    from unifmir.metrics.paired_comparison import compare_scores
+
+    scores, failed = _scores_of(restored, truth, pictures)
+    others: dict[str, Score] = {}
+    if against is not None:
+        others, other_failed = _scores_of(against, truth, None)
+        failed |= other_failed
+    differences = compare_scores(scores, others)
+    if table is not None:
+        write_text(table, _csv({"restored": scores, "against": others}))
+    document = {
+        "restored": str(restored),
+        "truth": str(truth),
+        "images": scores,
+        "against": {"restored": str(against), "images": others} if against else None,
+        "differences": {name: one.to_dict() for name, one in differences.items()},
+        "failed": failed,
+    }
+    output.print_result(document, _file_table(scores, others, differences), as_json=as_json)
+    for place, reason in failed.items():
+        output.note(f"{place}: {reason}")
+    if failed:
+        output.check_failed(f"{len(failed)} images could not be measured")
+
+
+def _scores_of(
+    restored: Path, truth: Path, pictures: Path | None
+) -> "tuple[dict[str, Score], dict[str, str]]":
+    """Scores by image, and why others have none."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unifmir.metrics.error_picture import write_error_picture
+    from unifmir.metrics.image_pairs import MEASURED, find_image_pairs, read_pair
+    from unifmir.metrics.scores import score
+
+    found = find_image_pairs(restored, truth)
+    failed = {str(path): reason for path, reason in found.unpaired.items()}
+    scores = {}
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        progress = bar.add_task("measuring", total=len(found.pairs))
+        for pair in found.pairs:
+            try:
+                one, other = read_pair(pair)
+                if pictures is not None:
+                    write_error_picture(pictures / f"{pair.name}.png", one, other)
+                scores[pair.name] = score(one, other, MEASURED)
+            except UnifmirError as error:
+                failed[str(pair.restored)] = str(error)
+            bar.advance(progress)
+    if not scores:
+        raise ImageError("; ".join(f"{place}: {reason}" for place, reason in failed.items()))
+    return scores, failed
+
+
+def _file_table(
+    scores: "Mapping[str, Score]",
+    others: "Mapping[str, Score]",
+    differences: "Mapping[str, PairedDifference]",
+) -> str:
+    from unifmir.metrics.base import FIT
+    from unifmir.metrics.image_pairs import MEASURED
+    from unifmir.metrics.paired_comparison import interval_of_mean
+    from unifmir.metrics.scores import mean_score
+
+    sets = [list(one.values()) for one in (scores, others) if one]
+    means = [mean_score(rows) for rows in sets]
+    lines = []
+    for name, metric in MEASURED.items():
+        digits = metric.decimals
+        line = [metric.heading, *(f"{mean[name]:.{digits}f}" for mean in means)]
+        if others:
+            line += _told_difference(differences.get(name), digits)
+        else:
+            ends = interval_of_mean([row[name] for row in sets[0]])
+            line.append("" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}")
+        lines.append(tuple(line))
+    columns = ("metric", "mean", "95 % interval of the mean")
+    if others:
+        columns = ("metric", "mean", "mean of the other", "difference", "95 % interval", "p")
+    text = f"{aligned(columns, lines)}\n\n{len(scores)} images. Fitted: after {FIT}."
+    return f"{text} p: Wilcoxon's signed-rank test." if others else text
+
+
+def _told_difference(difference: "PairedDifference | None", digits: int) -> Sequence[str]:
+    if difference is None:
+        return ("", "", "")
+    low, high, p = difference.low, difference.high, difference.p
+    interval = "" if low is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return (
+        f"{difference.mean:+.{digits}f}",
+        interval,
+        "fewer than 6 images" if p is None and difference.images < 6 else _told_p(p),
+    )
+
+
+def _told_p(p: float | None) -> str:
+    return "" if p is None else f"{p:.2g}"
+
+
+def _csv(sets: "Mapping[str, Mapping[str, Score]]") -> str:
+    """One line an image and set, with every figure in full."""
+    text = StringIO()
+    rows: list[dict[str, Any]] = [
+        {"set": which, "image": name, **figures}
+        for which, scores in sets.items()
+        for name, figures in scores.items()
+    ]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

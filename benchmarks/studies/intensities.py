@@ -18,6 +18,7 @@ from unifmir.interfaces import interface_of
 from unifmir.metrics.base import RestoredImage
 from unifmir.metrics.intensity_slope import intensity_slope
 from unifmir.metrics.nrmse import nrmse
+from unifmir.metrics.scores import fitted_to
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array
 from unifmir.restoration.geometry import whole_box
@@ -29,7 +30,7 @@ from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Intensity
-from unifmir.training.evaluation import fitted_to, simulate_held_out
+from unifmir.training.evaluation import simulate_held_out
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.predictors import predictor_for

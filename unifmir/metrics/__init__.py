@@ -18,3 +18,7 @@ METRICS: Registry[Metric] = Registry(
         ("slope", "unifmir.metrics.intensity_slope:SLOPE"),
     ],
 )
+FILE_METRICS: Registry[Metric] = Registry(
+    "metric of image files", [("frc_px", "unifmir.metrics.frc:FRC")]
+)
+"""Metrics of image files alone: the held-out scenes are too small for them."""

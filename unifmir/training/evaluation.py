@@ -4,7 +4,7 @@ Every candidate, the model included, is granted the scale and offset that fit th
 (least squares): a filter is not punished for units, and a model not rewarded for them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.interfaces import reads_single_planes
 from unifmir.metrics import METRICS
 from unifmir.metrics.base import RestoredImage
+from unifmir.metrics.scores import Score, mean_score, score
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
@@ -30,10 +31,6 @@ Runner = Callable[[Batch], Batch]
 HELD_OUT = "held-out"
 RANKED_BY = "psnr_db"
 """Metric by which the best simple method is chosen."""
-
-
-Score = Mapping[str, float]
-"""Figure of each metric of `METRICS`, by its name; means where there are several images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +150,3 @@ def restore_scene(run: Runner, scene: SimulatedPair, *, planes: bool) -> Restore
     image = np.ascontiguousarray(image, dtype=np.float32)
     out = run(image[:, None] if planes else image[None, None])
     return scaling.invert(out[:, 0] if planes else out[0, 0])
-
-
-def mean_score(rows: Sequence[Score]) -> Score:
-    """The mean of each figure."""
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def score(candidate: RestoredImage, truth: RestoredImage) -> Score:
-    """Compare an image with the truth, both in photons, by every metric of `METRICS`."""
-    fitted = fitted_to(candidate, truth)
-    return {
-        name: metric.measure(fitted if metric.fitted else candidate, truth)
-        for name, metric in METRICS.items()
-    }
-
-
-def fitted_to(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:
-    """The image after the scale and offset that fit the truth best (least squares)."""
-    x, y = candidate.astype(np.float64), truth.astype(np.float64)
-    variance = float(x.var())
-    slope = float(((x - x.mean()) * (y - y.mean())).mean()) / variance if variance > 0 else 0.0
-    fitted: np.ndarray = (slope * (x - x.mean()) + y.mean()).astype(truth.dtype)
-    return fitted

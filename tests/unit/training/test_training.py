@@ -15,6 +15,7 @@ from unifmir.cli.output import Terminated, terminated_like_ctrl_c
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.metrics import METRICS
+from unifmir.metrics.scores import score
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
@@ -311,13 +312,13 @@ class TestEvaluation:
         rng = np.random.default_rng(0)
         truth = rng.random((32, 32)).astype(np.float32)
         noisy = truth + 0.01 * rng.standard_normal((32, 32)).astype(np.float32)
-        plain, scaled = evaluation.score(noisy, truth), evaluation.score(7 * noisy + 100, truth)
+        plain, scaled = score(noisy, truth), score(7 * noisy + 100, truth)
         assert plain["psnr_db"] == pytest.approx(40, abs=1)
         assert scaled["psnr_db"] == pytest.approx(plain["psnr_db"], abs=0.01)
 
     def test_a_constant_candidate_scores_what_the_mean_does(self) -> None:
         truth = np.random.default_rng(0).random((32, 32)).astype(np.float32)
-        found = evaluation.score(np.zeros_like(truth), truth)
+        found = score(np.zeros_like(truth), truth)
         spread = float(np.ptp(truth))
         assert found["psnr_db"] == pytest.approx(-20 * np.log10(truth.std() / spread), abs=0.01)
 
@@ -350,5 +351,5 @@ class TestEvaluation:
     def test_refocusing_beats_the_central_view(self) -> None:
         scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
         found = refocused(scene)
-        scores = {k: evaluation.score(v, scene.target)["psnr_db"] for k, v in found.items()}
+        scores = {k: score(v, scene.target)["psnr_db"] for k, v in found.items()}
         assert scores["refocused"] > scores["central view"]

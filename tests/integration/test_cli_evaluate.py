@@ -1,0 +1,100 @@
+"""`unifmir evaluate` of image files: figures, comparison, files, and what is told of bad ones."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from unifmir.cli.main import app
+
+IMAGES = 7
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> dict[str, Path]:
+    """Folders of truths, and of images with noise of two strengths."""
+    root = tmp_path_factory.mktemp("sets")
+    rng = np.random.default_rng(0)
+    folders = {name: root / name for name in ("truth", "good", "poor")}
+    for folder in folders.values():
+        folder.mkdir()
+    for index in range(IMAGES):
+        truth = 100 + 400 * rng.random((48, 40))
+        for name, noise in (("truth", 0), ("good", 5), ("poor", 40)):
+            ending = "tif" if name == "truth" else "denoise.tif"
+            values = truth + noise * rng.normal(size=truth.shape)
+            tifffile.imwrite(folders[name] / f"cell {index}.{ending}", values.astype(np.float32))
+    return folders
+
+
+def test_two_sets_are_compared_image_by_image(sets, tmp_path):
+    table, pictures = tmp_path / "scores.csv", tmp_path / "pictures"
+    more = ("--against", sets["poor"], "--csv", table, "--pictures", pictures)
+    done = run(sets["good"], sets["truth"], *more, "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    gain = document["differences"]["psnr_unfitted_db"]
+    # 40 over 5, as noise of the same truth.
+    assert gain["mean"] == pytest.approx(20 * np.log10(8), abs=0.3)
+    assert gain["low"] < gain["mean"] < gain["high"]
+    assert gain["p"] == pytest.approx(2 / 2**IMAGES)
+    rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
+    assert [row["set"] for row in rows] == ["restored"] * IMAGES + ["against"] * IMAGES
+    assert float(rows[0]["ssim"]) == document["images"]["cell 0"]["ssim"]
+    assert len(list(pictures.iterdir())) == IMAGES
+    with Image.open(pictures / "cell 0.png") as picture:
+        assert picture.size == (3 * 40 + 2 * 8, 48)
+
+
+def test_people_see_means_intervals_and_what_was_fitted(sets):
+    done = run(sets["good"], sets["truth"])
+    assert done.exit_code == 0, done.stderr
+    assert "95 % interval of the mean" in done.stdout
+    assert f"{IMAGES} images. Fitted: after the scale" in done.stdout
+    compared = run(sets["good"], sets["truth"], "--against", sets["poor"])
+    assert "Wilcoxon" in compared.stdout
+
+
+def test_one_file_is_held_against_another(sets):
+    done = run(sets["poor"] / "cell 1.denoise.tif", sets["truth"] / "cell 1.tif", "--json")
+    (figures,) = json.loads(done.stdout)["images"].values()
+    span = np.ptp(tifffile.imread(sets["truth"] / "cell 1.tif"))
+    assert figures["psnr_unfitted_db"] == pytest.approx(20 * np.log10(span / 40), abs=0.5)
+
+
+def test_a_bad_image_stops_no_other_and_is_named(sets, tmp_path):
+    for path in sets["good"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "cell 3.denoise.tif").write_bytes(b"II*\0 no image")
+    (tmp_path / "stray.tif").write_bytes((sets["good"] / "cell 0.denoise.tif").read_bytes())
+    done = run(tmp_path, sets["truth"], "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert len(document["images"]) == IMAGES - 1
+    assert {Path(place).name for place in document["failed"]} == {
+        "cell 3.denoise.tif",
+        "stray.tif",
+    }
+    assert "cell 3.denoise.tif" in done.stderr
+
+
+def test_options_of_the_other_kind_are_refused(sets):
+    for arguments in (
+        (sets["good"], sets["truth"], "--task", "sr"),
+        ("unifmir-small-sim", "--csv", "a.csv"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 2
+        assert "belong" in done.stderr
+    missing = run(sets["good"], sets["truth"] / "none")
+    assert missing.exit_code == 2
+    assert "no such file or folder" in missing.stderr

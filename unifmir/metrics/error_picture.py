@@ -1,0 +1,48 @@
+"""A restored image, the truth and their difference side by side, as a picture for people."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from unifmir.atomic import writing
+from unifmir.metrics.base import RestoredImage
+
+CONTRAST = (0.5, 99.8)
+"""Percentiles of the truth that become black and white, in both images."""
+LONGEST = 1024
+"""Pixels of a side; of longer ones every second, third... is shown."""
+_GAP = 8
+
+
+def error_picture(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.ndarray, "rows cols"]:
+    """Restored image, truth, and restored minus truth; of a stack the middle plane.
+
+    Parameters
+    ----------
+    restored, truth : array, (y, x) or (z, y, x), of one shape
+        Intensities in the same units.
+
+    Returns
+    -------
+    array, uint8
+        In the difference grey is none, white half of the contrast too much, black too little.
+    """
+    step = -(-max(truth.shape[-2:]) // LONGEST)
+    middle = truth.shape[0] // 2
+    one, other = (
+        (image if image.ndim == 2 else image[middle])[::step, ::step] for image in (restored, truth)
+    )
+    low, high = np.percentile(other, CONTRAST)
+    span = (high - low) or 1.0
+    gap = np.ones((len(other), _GAP))
+    parts = [(one - low) / span, gap, (other - low) / span, gap, (one - other) / span + 0.5]
+    return np.round(255 * np.clip(np.concatenate(parts, axis=1), 0, 1)).astype(np.uint8)
+
+
+def write_error_picture(path: Path, restored: RestoredImage, truth: RestoredImage) -> None:
+    """Write `error_picture` as a PNG file, all or nothing."""
+    picture = Image.fromarray(error_picture(restored, truth))
+    with writing(path) as aside:
+        picture.save(aside, format="PNG")

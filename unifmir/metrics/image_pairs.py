@@ -1,0 +1,170 @@
+"""Restored image files and the truths that they are held against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from unifmir.errors import ImageError
+from unifmir.images import open_source, whole_region
+from unifmir.images.base import AXES, Source, described
+from unifmir.images.damage import check_size, reading
+from unifmir.images.zarr import is_zarr
+from unifmir.metrics import FILE_METRICS, METRICS
+from unifmir.metrics.base import Metric, RestoredImage
+from unifmir.metrics.scores import Score, score
+from unifmir.normalize import checked
+from unifmir.tasks import TASKS
+
+IMAGE_ENDS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".ome.zarr", ".zarr", ".ozx")
+"""Ends of the names of images in a folder, longer ones before those they end in."""
+MEASURED: Mapping[str, Metric] = {**METRICS, **FILE_METRICS}
+"""Metrics of image files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePair:
+    """A restored image file and its truth."""
+
+    name: str
+    """Name of the truth without its end: what pairs of several sets are matched by."""
+    restored: Path
+    truth: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPairs:
+    """Pairs of two places, and why some images of either have no partner."""
+
+    pairs: tuple[ImagePair, ...]
+    unpaired: Mapping[Path, str]
+
+
+def find_image_pairs(restored: Path, truth: Path) -> FoundPairs:
+    """Pair restored images with truths of the same name.
+
+    Parameters
+    ----------
+    restored, truth : Path
+        Two image files, or two folders. In folders a truth `cells.tif` belongs to `cells.tif`,
+        or to `cells.TASK.tif` as `unifmir restore` names results, whatever kind of image either
+        is.
+
+    Raises
+    ------
+    ImageError
+        One of them does not exist, one is a folder and the other is not, or nothing pairs.
+    """
+    for place in (restored, truth):
+        if not place.exists():
+            raise ImageError(f"{place}: no such file or folder")
+    folders = [place.is_dir() and not is_zarr(place) for place in (restored, truth)]
+    if folders == [False, False]:
+        return FoundPairs((ImagePair(_stem(truth), restored, truth),), {})
+    if folders != [True, True]:
+        one, other = (restored, truth) if folders[0] else (truth, restored)
+        raise ImageError(
+            f"{one} is a folder and {other} is one image: expected two images, or two folders of "
+            "images with the same names"
+        )
+    truths = {_stem(path): path for path in _images(truth)}
+    pairs: dict[str, ImagePair] = {}
+    unpaired: dict[Path, str] = {}
+    for path in _images(restored):
+        stem = _stem(path)
+        names = [name for name in (stem, _without_task(stem)) if name in truths]
+        if not names:
+            unpaired[path] = f"{truth} holds no image named {_without_task(stem)}"
+        elif names[0] in pairs:
+            unpaired[path] = f"{pairs[names[0]].restored.name} is already held against its truth"
+        else:
+            pairs[names[0]] = ImagePair(names[0], path, truths[names[0]])
+    unpaired |= {
+        path: f"{restored} holds no image of it"
+        for name, path in truths.items()
+        if name not in pairs
+    }
+    if not pairs:
+        raise ImageError(
+            f"no image of {restored} has the name of one of {truth}: expected, for cells.tif, "
+            "cells.tif or cells.TASK.tif"
+        )
+    return FoundPairs(tuple(pairs[name] for name in sorted(pairs)), unpaired)
+
+
+def read_pair(pair: ImagePair) -> tuple[RestoredImage, RestoredImage]:
+    """The restored image and the truth, float64, (y, x) or (planes, y, x).
+
+    Planes of all times, channels and depths follow each other.
+
+    Raises
+    ------
+    ImageError
+        One is damaged or holds NaN or Inf, they differ in shape, or the truth is constant.
+    """
+    sources = [open_source(pair.restored), open_source(pair.truth)]
+    try:
+        first, second = (source.shape for source in sources)
+        if first != second:
+            raise ImageError(
+                f"{pair.restored.name} has shape {_shown(sources[0])}, and its truth "
+                f"{pair.truth.name} {_shown(sources[1])}: expected the same pixels of both"
+            )
+        restored, truth = (
+            _planes(path, source)
+            for path, source in zip((pair.restored, pair.truth), sources, strict=True)
+        )
+    finally:
+        for source in sources:
+            source.close()
+    if truth.min() == truth.max():
+        raise ImageError(
+            f"{pair.truth.name}: every pixel is {truth.flat[0]:g}: nothing can be held against it"
+        )
+    return restored, truth
+
+
+def score_pair(pair: ImagePair) -> Score:
+    """Every metric of `MEASURED` for one pair of files; raises what `read_pair` does."""
+    restored, truth = read_pair(pair)
+    return score(restored, truth, MEASURED)
+
+
+def _planes(path: Path, source: Source) -> RestoredImage:
+    check_size(path, prod(source.shape) * np.dtype(np.float64).itemsize)
+    with reading(path):
+        values = checked(source.read(whole_region(source.shape))).astype(np.float64)
+    values = values.reshape(-1, *source.shape[-2:])
+    return values[0] if len(values) == 1 else values
+
+
+def _shown(source: Source) -> str:
+    long = [
+        (axis, n)
+        for axis, n in zip(AXES, source.shape, strict=True)
+        if n > 1 or axis in source.info.axes
+    ]
+    return described(tuple(n for _, n in long), "".join(axis for axis, _ in long))
+
+
+def _images(folder: Path) -> list[Path]:
+    """Images of a folder, hidden ones left out, sorted by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(IMAGE_ENDS) and not path.name.startswith(".")
+    )
+
+
+def _stem(path: Path) -> str:
+    """Name of an image without the end that tells its kind."""
+    name = path.name
+    return next((name[: -len(end)] for end in IMAGE_ENDS if name.lower().endswith(end)), path.stem)
+
+
+def _without_task(stem: str) -> str:
+    """The name of the image that a result named so was restored from."""
+    first, _, last = stem.rpartition(".")
+    return first if first and last in TASKS else stem
