@@ -15,12 +15,10 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
-from unifmir.text_tables import markdown_rows
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 
 REPO = Path(__file__).resolve().parents[2]
 TASK = "denoise"
@@ -67,22 +65,6 @@ def environment(folder: Path) -> dict[str, str]:
     cache = os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip"))
     kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
     return {**kept, "HOME": str(home), "PIP_CACHE_DIR": cache, "NO_COLOR": "1"}
-
-
-def newcomer_table(document: dict[str, Any]) -> str:
-    """Seconds of each step of the result file, and of all after set-up."""
-    rows = [
-        [
-            f"{row['name']}{' (set-up)' if row['set_up'] else ''}",
-            f"`{row['command']}`",
-            f"{row['wall_s']:.0f}",
-        ]
-        for row in document["rows"]
-    ]
-    rows.append(["all after set-up", "", f"{document['after_set_up_s']:.0f}"])
-    table = markdown_rows(["step", "command", "wall s"], rows)
-    machine = document["machine"]
-    return f"{table}\n\n{machine['processor']}, {machine['cores']} cores; {origin(document)}"
 
 
 def main() -> None:

@@ -33,6 +33,12 @@ def inputs(tmp_path_factory) -> Path:
     for task in multitask_parts():
         tifffile.imwrite(page / "samples" / f"{task}.tif", sample(task).image)
     stack = np.ascontiguousarray(sample("denoise").image[:6, :40, :40])
+    tifffile.imwrite(page / "my_cells.tif", sample("sr").image)
+    for folder_name, noise in (("truth", 0), ("restored", 5)):
+        (page / folder_name).mkdir()
+        for name in ("a.tif", "b.tif"):
+            values = sample("sr").image + np.float32(noise)
+            tifffile.imwrite(page / folder_name / name, values.astype(np.float32))
     for name in ("cells.tif", "my_stack.tif", "images/a.tif", "images/b.tif"):
         tifffile.imwrite(page / name, stack, imagej=True, metadata={"axes": "ZYX"})
     torch.save(unifmir.load("unifmir-small-sim").state_dict(), page / "model_best.pt")
