@@ -207,7 +207,7 @@ def _file_table(
             ends = interval_of_mean([row[name] for row in sets[0]])
             line.append("" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}")
         lines.append(tuple(line))
-    columns = ("metric", "mean", "95 % interval of the mean")
+    columns: Sequence[str] = ("metric", "mean", "95 % interval of the mean")
     if others:
         columns = ("metric", "mean", "mean of the other", "difference", "95 % interval", "p")
     text = f"{aligned(columns, lines)}\n\n{len(scores)} images. Fitted: after {FIT}."

@@ -59,7 +59,7 @@ def steps(folder: Path) -> tuple[Step, ...]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of a user who has nothing of ours: a home of its own."""
+    """Variables of a user who has nothing of ours, with a home of its own."""
     home = folder / "home"
     home.mkdir()
     cache = os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip"))

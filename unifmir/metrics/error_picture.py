@@ -38,7 +38,8 @@ def error_picture(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.nda
     span = (high - low) or 1.0
     gap = np.ones((len(other), _GAP))
     parts = [(one - low) / span, gap, (other - low) / span, gap, (one - other) / span + 0.5]
-    return np.round(255 * np.clip(np.concatenate(parts, axis=1), 0, 1)).astype(np.uint8)
+    picture: np.ndarray = np.round(255 * np.clip(np.concatenate(parts, axis=1), 0, 1))
+    return picture.astype(np.uint8)
 
 
 def write_error_picture(path: Path, restored: RestoredImage, truth: RestoredImage) -> None:

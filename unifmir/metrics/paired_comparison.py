@@ -11,7 +11,7 @@ from unifmir.json_values import JsonOutput
 from unifmir.metrics.scores import Score
 
 LEVEL = 0.95
-"""Of confidence intervals."""
+"""Share of repetitions in which a confidence interval holds the true value."""
 RESAMPLES = 9999
 SEED = 20240412
 LEAST_FOR_TEST = 6

@@ -16,7 +16,8 @@ def structure(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Planes of random structure whose power falls as a Gaussian of the frequency."""
     frequency = np.hypot(fft.fftfreq(shape[-2])[:, None], fft.fftfreq(shape[-1]))
     filtered = fft.fft2(rng.normal(size=shape)) * np.exp(-((frequency / WIDTH) ** 2) / 2)
-    return fft.ifft2(filtered).real
+    planes: np.ndarray = fft.ifft2(filtered).real
+    return planes
 
 
 @pytest.mark.parametrize("shape", [(256, 256), (256, 384), (6, 128, 128)])

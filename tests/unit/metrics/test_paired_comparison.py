@@ -22,6 +22,8 @@ def test_a_gain_in_every_image_is_significant_from_six_on():
     gains = np.array([0.5, 0.7, 1.1, 0.9, 1.3, 0.8])
     found = compare_scores(scores(30 + gains), scores(np.full(6, 30.0)))["psnr_db"]
     assert found.p == pytest.approx(2 / 64)
+    assert found.low is not None
+    assert found.high is not None
     assert 0 < found.low < found.mean < found.high
     fewer = compare_scores(scores(30 + gains[:5]), scores(np.full(5, 30.0)))["psnr_db"]
     assert fewer.p is None
@@ -30,6 +32,9 @@ def test_a_gain_in_every_image_is_significant_from_six_on():
 def test_noise_alone_has_zero_in_its_interval():
     noise = np.random.default_rng(0).normal(size=40)
     found = compare_scores(scores(30 + noise), scores(30 - noise[::-1]))["psnr_db"]
+    assert found.low is not None
+    assert found.high is not None
+    assert found.p is not None
     assert found.low < 0 < found.high
     assert found.p > 0.05
 
@@ -45,8 +50,9 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(5)
     inside = 0
     for _ in range(60):
-        low, high = interval_of_mean(list(rng.normal(3, 1, 25)))
-        inside += low <= 3 <= high
+        interval = interval_of_mean(list(rng.normal(3, 1, 25)))
+        assert interval is not None
+        inside += interval[0] <= 3 <= interval[1]
     # 95 % of 60 is 57; fewer than 50 has a chance below 1e-3.
     assert inside >= 50
 
