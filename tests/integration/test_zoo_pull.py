@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import (
     FILE,
     PLANARIA,
@@ -33,6 +34,11 @@ from unifmir.zoo.catalogue.verifying import verify_local
 
 BIG = bytes(range(256)) * 12_000
 """3 MB: three pieces of a transfer."""
+
+
+@pytest.fixture(autouse=True)
+def _small_files_are_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_configurations(monkeypatch)
 
 
 @pytest.fixture
