@@ -36,9 +36,7 @@ from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.testing import (
     quiet_library,
     require_passed,
-    restored_global_state,
     run_test,
-    trusted_github_users,
 )
 from unifmir.export.lineage import Lineage
 from unifmir.model import image_interface
@@ -380,22 +378,3 @@ def test_a_status_other_than_passed_or_a_missing_format_is_refused(built: Packag
         require_passed(replace(built.summary, status="valid-format"), WEIGHT_FORMATS)
     with pytest.raises(ExportError, match="onnx"):
         require_passed(replace(built.summary, reproduced=("torchscript",)), ["onnx"])
-
-
-def test_users_are_trusted_only_inside_the_block():
-    from bioimageio.spec._internal.constants import KNOWN_GITHUB_USERS
-
-    with trusted_github_users(["Some-Body"]):
-        assert "some-body" in KNOWN_GITHUB_USERS
-    assert "some-body" not in KNOWN_GITHUB_USERS
-
-
-def test_the_librarys_switches_do_not_outlive_its_test():
-    before = torch.backends.cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
-    with restored_global_state():
-        torch.use_deterministic_algorithms(mode=True)
-        torch.backends.cudnn.deterministic = True
-    assert before == (
-        torch.backends.cudnn.deterministic,
-        torch.are_deterministic_algorithms_enabled(),
-    )
