@@ -45,6 +45,9 @@ SLIM_GROWTH = 1.05
 """A simplifier that folds constants may inflate a file (onnxsim issues 101, 178): keep the
 traced graph if the simplified file is larger by more than this factor."""
 
+SMALL_CONSTANT_BYTES = 4096
+"""Size up to which a constant may be a shape or a part of one."""
+
 
 class OnnxExporter(Exporter):
     """ONNX by tracing; see the module's constants for the choice of opset."""
@@ -172,8 +175,13 @@ def serialized_graph(job: ExportJob) -> bytes:
 
 def _new_graph(job: ExportJob) -> ModelProto:
     bf16_compute = (job.lineage.precision, job.lineage.variant) == ("bf16", "computing")
-    traced = _traced(replace(job, opset=OPSETS[-1]) if bf16_compute else job)
-    model = _simplified(_with_bf16_convolutions(traced) if bf16_compute else traced)
+    with temporary_folder() as folder:
+        # In a file between the steps: a graph of 300 MB would be in memory several times over.
+        file = folder / "traced.onnx"
+        _trace(replace(job, opset=OPSETS[-1]) if bf16_compute else job, file)
+        if bf16_compute:
+            onnx.save(_with_bf16_convolutions(onnx.load(file)), file)
+        model = _simplified(file)
     if job.lineage.variant == "stored" and job.lineage.precision != "fp32":
         _store_initializers(model, job.lineage.precision)
     _name_axes(model, job.lineage)
@@ -185,15 +193,9 @@ def _new_graph(job: ExportJob) -> ModelProto:
     return model
 
 
-def _traced(job: ExportJob) -> ModelProto:
+def _trace(job: ExportJob, file: Path) -> None:
     lineage = job.lineage
-    with (
-        temporary_folder() as folder,
-        warnings.catch_warnings(),
-        torch.no_grad(),
-        patched_for_export(job.module),
-    ):
-        file = folder / "traced.onnx"
+    with warnings.catch_warnings(), torch.no_grad(), patched_for_export(job.module):
         # Tracing warns where it fixes a Python value, and that it is the older exporter. It is
         # used because the newer one writes IR 10, which Fiji rejects; that nothing was fixed is
         # asserted on the graph and by running it at other sizes.
@@ -211,7 +213,6 @@ def _traced(job: ExportJob) -> ModelProto:
                 RESTORED: dynamic_axes(lineage.output_axes),
             },
         )
-        return onnx.load(file)
 
 
 def _with_bf16_convolutions(model: ModelProto) -> ModelProto:
@@ -221,15 +222,17 @@ def _with_bf16_convolutions(model: ModelProto) -> ModelProto:
     return converted
 
 
-def _simplified(model: ModelProto) -> ModelProto:
+def _simplified(file: Path) -> ModelProto:
     # Here, as it brings sympy along, and reading a file's lineage needs neither.
     import onnxslim
 
-    slim: ModelProto = onnxslim.slim(onnx.load_from_string(model.SerializeToString()))
-    if slim.ByteSize() > SLIM_GROWTH * model.ByteSize():
+    traced = onnx.load(file)
+    ir_version = traced.ir_version
+    slim: ModelProto = onnxslim.slim(traced)
+    if slim.ByteSize() > SLIM_GROWTH * file.stat().st_size:
         logger.info("simplified graph is larger (%d bytes): kept as traced", slim.ByteSize())
-        return model
-    slim.ir_version = model.ir_version
+        return onnx.load(file)
+    slim.ir_version = ir_version
     return slim
 
 
@@ -290,8 +293,7 @@ def assert_symbolic(model: ModelProto, lineage: Lineage) -> None:
             f"expected one input and one output, the graph has {len(graph.input)} and "
             f"{len(graph.output)}"
         )
-    bare = ModelProto()
-    bare.CopyFrom(model)
+    bare = _without_weights(model)
     bare.graph.output[0].type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph.output[0]
     dimensions = inferred.type.tensor_type.shape.dim
@@ -301,6 +303,22 @@ def assert_symbolic(model: ModelProto, lineage: Lineage) -> None:
                 f"output axis {name!r} is fixed at {dimension.dim_value} in the traced graph; "
                 "it should be free: some Python integer was taken from a shape"
             )
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    """A copy that holds the values of small constants alone, which is what sizes are made of."""
+    graph, rest = model.graph, onnx.GraphProto()
+    rest.name = graph.name
+    rest.node.extend(graph.node)
+    rest.input.extend(graph.input)
+    rest.output.extend(graph.output)
+    rest.value_info.extend(graph.value_info)
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) <= SMALL_CONSTANT_BYTES:
+            rest.initializer.append(tensor)
+        else:
+            rest.initializer.add(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+    return helper.make_model(rest, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 ONNX = OnnxExporter()

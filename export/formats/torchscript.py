@@ -5,7 +5,6 @@ ships, a traced one loads.
 """
 
 import copy
-import io
 import json
 import re
 import warnings
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ArchiveError, ExportError
 from unifmir.export.base import Exporter, ExportJob
@@ -47,7 +47,7 @@ class TorchScriptExporter(Exporter):
         key = ("torchscript", job.module, *job.lineage.to_strings().items())
         if key not in job.traced:
             job.traced[key] = _traced(job)
-        _write_reproducible(job.traced[key], path)
+        path.write_bytes(job.traced[key])
         remember_own(sha256_of(path))
         return {"torch": torch.__version__}
 
@@ -66,7 +66,7 @@ class TorchScriptExporter(Exporter):
 
 
 def _traced(job: ExportJob) -> bytes:
-    """Archive of torch, as it saves it."""
+    """Archive of the traced module, without what depends on this machine."""
     with warnings.catch_warnings(), torch.no_grad(), _without_gradients(job.module):
         # Tracing warns where it fixes a Python value; that none matters is verified at
         # other sizes and batches.
@@ -82,10 +82,13 @@ def _traced(job: ExportJob) -> bytes:
             torch.jit.trace(module, torch.zeros(least), check_trace=False)
             _NAMED.update(unnamed)
         traced = torch.jit.trace(module, job.example, check_trace=False)
-        file = io.BytesIO()
         extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
-        torch.jit.save(traced, file, _extra_files=extra)
-    return file.getvalue()
+        with temporary_folder() as folder:
+            # The first folder inside is named after the file.
+            saved, reproducible = folder / "archive.pt", folder / "reproducible.pt"
+            torch.jit.save(traced, str(saved), _extra_files=extra)
+            _write_reproducible(saved, reproducible)
+            return reproducible.read_bytes()
 
 
 def _lineage_text(path: Path) -> str:
@@ -142,7 +145,7 @@ def narrow_storage(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
-def _write_reproducible(archive: bytes, path: Path) -> None:
+def _write_reproducible(archive: Path, path: Path) -> None:
     """Write an archive of torch without what depends on the machine or on what was traced before.
 
     Dropped: the source locations, which hold paths of the machine that traced, and the

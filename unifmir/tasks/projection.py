@@ -48,7 +48,7 @@ PROJECTION = base.TaskSpec(
         )
         + base.NORMALISED_OUTPUT,
     ),
-    cover=base.CoverPicture(side=96, planes=None, view="maximum"),
+    cover=base.CoverPicture(side=64, planes=None, view="maximum"),
     sample=base.SampleFile(
         file="projection.tif",
         sha256="0d4b67cda24f97c4e28bd887827ce069f915d1e7130028fe1a1e33a26a76c4a3",
