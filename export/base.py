@@ -1,7 +1,7 @@
 """Export formats in common: the job, the exporter, and the artifact."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 
     from unifmir.networks.base import Network
     from unifmir.precision.recipe import PrecisionRecipe
+
+
+class Traces:
+    """Traces that the formats of one export share, by what they are of: each is made once.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Place for them, as those of large networks fill memory; None: they stay in memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._kept: dict[tuple[object, ...], bytes | Path] = {}
+
+    def made(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+        """Content for a key, from `make` the first time."""
+        if key in self._kept:
+            kept = self._kept[key]
+            return kept.read_bytes() if isinstance(kept, Path) else kept
+        content = make()
+        self._kept[key] = content
+        if self._folder is not None:
+            self._kept[key] = file = self._folder / f"trace-{len(self._kept)}"
+            file.write_bytes(content)
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +66,7 @@ class ExportJob:
     """Wishes for this format alone, of its type in `FORMAT_OPTIONS`; None: nothing."""
     calibration: tuple[str, ...] = ()
     """Files that value ranges were measured on, as the user named them."""
-    traced: dict[tuple[object, ...], bytes] = field(default_factory=dict)
-    """Traces that the formats of one export share, by what they are of: each is made once."""
+    traces: Traces = field(default_factory=Traces)
 
 
 class Exporter(ABC):

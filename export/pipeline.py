@@ -16,7 +16,7 @@ from unifmir.atomic import temporary_folder, working_folder
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
-from unifmir.export.base import Artifact, Exporter, ExportJob
+from unifmir.export.base import Artifact, Exporter, ExportJob, Traces
 from unifmir.export.cases import CALIBRATION_CROPS, calibration_inputs, example
 from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
@@ -77,7 +77,7 @@ class _Shared:
     plan: PrecisionPlan
     modules: dict[tuple[InputKind, Variant], nn.Module]
     folder: Path
-    traced: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    traces: Traces
 
 
 def export(
@@ -240,7 +240,8 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
         modules["network", variant], modules["image", variant] = plain, image
         # Around the variant: percentiles and sums are fp32 in each.
         modules["raw", variant] = raw_interface(image, network.config)
-    return _Shared(request, network, parent, ExpectedOutputs(network, real), plan, modules, folder)
+    expected = ExpectedOutputs(network, real)
+    return _Shared(request, network, parent, expected, plan, modules, folder, Traces(folder))
 
 
 def _make(
@@ -262,7 +263,7 @@ def _make(
         reports=reports,
         options=request.options.get(exporter.name),
         calibration=tuple(_named(item) for item in request.calibration),
-        traced=shared.traced,
+        traces=shared.traces,
     )
     path = shared.folder / _file_name(exporter, job)
     step(f"writing {path.name}")

@@ -168,9 +168,7 @@ def serialized_graph(job: ExportJob) -> bytes:
             f"{DEFAULT_OPSET} is what Fiji reads"
         )
     key = ("onnx", job.module, job.opset, *job.lineage.to_strings().items())
-    if key not in job.traced:
-        job.traced[key] = _new_graph(job).SerializeToString(deterministic=True)
-    return job.traced[key]
+    return job.traces.made(key, lambda: _new_graph(job).SerializeToString(deterministic=True))
 
 
 def _new_graph(job: ExportJob) -> ModelProto:

@@ -45,9 +45,7 @@ class TorchScriptExporter(Exporter):
     def write(self, job: ExportJob, path: Path) -> dict[str, Any]:
         """Trace at batch 2 and a size that is not square."""
         key = ("torchscript", job.module, *job.lineage.to_strings().items())
-        if key not in job.traced:
-            job.traced[key] = _traced(job)
-        path.write_bytes(job.traced[key])
+        path.write_bytes(job.traces.made(key, lambda: _traced(job)))
         remember_own(sha256_of(path))
         return {"torch": torch.__version__}
 
