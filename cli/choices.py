@@ -42,3 +42,5 @@ LossChoice = Literal["mixed", "l1"]
 """Losses of a training."""
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 """Devices to train on."""
+SplitChoice = Literal["train", "validation", "test"]
+"""Parts of a dataset: `unifmir.datasets.pairing.Split`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import TaskChoice
+from unifmir.cli.choices import SplitChoice, TaskChoice
 from unifmir.cli.commands import Command, CommandGroup
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def prepare(
     out: Annotated[Path, typer.Option(help="The dataset, a folder that ends in .zarr.")],
     task: Annotated[
         TaskChoice | None, typer.Option(help="What is to be learned; a recipe says it too.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Public set whose layout the folder has: care-planaria, biosr, ..."),
     ] = None,
     inputs: Annotated[
         str | None,
@@ -90,9 +94,19 @@ def prepare(
 
     from unifmir.datasets.preparation import prepare as run
     from unifmir.datasets.preparation_request import PreparationCallbacks, PreparationRequest
+    from unifmir.datasets.public_sets import public_set
     from unifmir.errors import ImageError
 
-    if task is None:
+    rules = _rules(inputs, truths, axes, truth_axes, average=average)
+    learned = task.value if task is not None else None
+    if recipe is not None:
+        row = public_set(recipe)
+        if rules or learned not in (None, row.task):
+            raise ImageError(
+                f"--recipe {recipe} says where the images lie, and that it is {row.task}"
+            )
+        rules, learned = row.rules, row.task
+    if learned is None:
         raise ImageError("what is to be learned? Name the task with --task")
     with Progress(console=Console(stderr=True)) as bar:
         looking = bar.add_task("looking", total=None)
@@ -108,8 +122,9 @@ def prepare(
         request = PreparationRequest(
             folder=folder,
             out=out,
-            task=task.value,
-            rules=_rules(inputs, truths, axes, truth_axes, average=average),
+            task=learned,
+            rules=rules,
+            recipe=recipe or "",
             patch=patch,
             planes=planes,
             patches=patches,
@@ -128,6 +143,58 @@ def prepare(
     if len(manifest.set_aside) > _MOST_TOLD:
         output.note(f"and {len(manifest.set_aside) - _MOST_TOLD} more; all are in the manifest")
     output.print_result(_summary(out, manifest), _text(out, manifest), as_json=as_json)
+
+
+@app.command(cls=Command)
+def simulate(
+    task: Annotated[TaskChoice, typer.Option(help="What the pairs are for.")],
+    out: Annotated[Path, typer.Option(help="Folder; input/ and truth/ are made in it.")],
+    images: Annotated[int, typer.Option(min=1, max=100_000, help="Pairs.")] = 20,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, max=4096, help="Side of an input: pixels, of light fields lenses."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes.")] = 0,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Write simulated pairs as a lab would have them: two folders of TIFF files."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unifmir.datasets.simulated_folder import simulate_folder
+
+    with Progress(console=Console(stderr=True)) as bar:
+        progress = bar.add_task("simulating", total=images)
+        files = simulate_folder(
+            out,
+            task.value,
+            images=images,
+            size=size,
+            seed=seed,
+            on_image=lambda: bar.advance(progress),
+        )
+    document = {"path": out, "task": task.value, "pairs": images, "seed": seed, "files": files}
+    text = f"{out}: {images} simulated pairs for {task.value}, in input/ and truth/"
+    output.print_result(document, text, as_json=as_json)
+
+
+@app.command(cls=Command)
+def show(
+    store: Annotated[Path, typer.Argument(help="Dataset of `unifmir data prepare`.")],
+    out: Annotated[Path, typer.Option(help="The picture, .png.")],
+    split: Annotated[SplitChoice, typer.Option(help="Part of the dataset.")] = "train",
+    pairs: Annotated[int, typer.Option(min=1, max=400, help="Patches to show.")] = 16,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Draw inputs beside their truths on one sheet, all at one contrast."""
+    from unifmir.datasets.contact_sheet import contact_sheet, write_sheet
+    from unifmir.datasets.stored_dataset import StoredDataset
+
+    sheet = contact_sheet(StoredDataset(store), split, pairs=pairs)
+    write_sheet(sheet, out)
+    height, width = sheet.shape
+    document = {"path": out, "width": width, "height": height}
+    output.print_result(document, f"{out}: {width} x {height} pixels", as_json=as_json)
 
 
 def _rules(

@@ -12,6 +12,7 @@ from unifmir.plain_text_values import read_json
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MAX_BYTES = 64_000_000
+MOST_PATCHES = 10**9
 _LARGEST = 2**40
 _Hash = Annotated[str, Matching("[0-9a-f]{64}", "64 hexadecimal digits")]
 _Length = Annotated[int, Between(1, _LARGEST)]
@@ -64,7 +65,7 @@ class PairRecord(JsonValues):
     """Pixels of the truth for each of the input's, laterally."""
     shift_px: tuple[_Number, _Number] | None
     """How far the truth lies from the input along y and x, in its pixels; null: not measured."""
-    patches: _Length
+    patches: Annotated[int, Between(1, MOST_PATCHES)]
     candidates: _Length
     """Places of patches that were looked at, of which these hold something."""
 

@@ -204,8 +204,11 @@ def _middle(image: SampleImage, magnification: int, deep: bool) -> Plane:
     planes = slice(0, z)
     if deep:
         planes = slice(max(0, z // 2 - MOST_PLANES // 2), min(z, z // 2 + MOST_PLANES // 2 + 1))
-    found = image.read(0, (planes, rows, columns)).astype(np.float32)
-    plane: Plane = found.mean(axis=0) if deep else found.max(axis=0)
+    found = image.read(0, (planes, rows, columns)).astype(np.float64)
+    found = found.mean(axis=0) if deep else found.max(axis=0)
+    low, high = float(found.min()), float(found.max())
+    # Squares of large intensities would not fit.
+    plane: Plane = ((found - low) / (high - low or 1.0)).astype(np.float32)
     return plane
 
 

@@ -89,7 +89,7 @@ def path_pattern(text: str) -> PathPattern:
         raise ImageError(f"the pattern {text!r} has {len(names)} wildcards, expected at most 8")
     if not names:
         expression = "(.+)" if text in ("", ".") else f"{expression}/(.+)"
-    return PathPattern(text, tuple(names), re.compile(expression))
+    return PathPattern(text, tuple(names), re.compile(expression, re.DOTALL))
 
 
 def image_places(folder: Path) -> list[str]:

@@ -1,7 +1,9 @@
 """Datasets as training reads them: normalised patches of a split, one at a time from the disk."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -42,6 +44,34 @@ class PatchOfPair:
     number: int
 
 
+class PatchesOfSplit(Sequence[PatchOfPair]):
+    """All patches of some pairs, in order; they are counted, not listed."""
+
+    def __init__(self, pairs: Sequence[PairRecord]) -> None:
+        self._pairs = pairs
+        self._ends = list(accumulate(pair.patches for pair in pairs))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> PatchOfPair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PatchOfPair]: ...
+
+    def __getitem__(self, index: int | slice) -> PatchOfPair | Sequence[PatchOfPair]:
+        """One of them, or some."""
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        which = bisect_right(self._ends, index)
+        pair = self._pairs[which]
+        return PatchOfPair(pair, index - self._ends[which] + pair.patches)
+
+
 class StoredDataset:
     """A dataset that `unifmir data prepare` wrote.
 
@@ -65,19 +95,29 @@ class StoredDataset:
         self.manifest: DatasetManifest = read_manifest(path)
         require_known("task", self.manifest.task, TASKS, ImageError)
         self.task = TASKS[self.manifest.task]
+        self._require_depths()
         self.sha256: str = sha256_of(path / MANIFEST)
         """Hash of the manifest, which names that of every file."""
         with reading(path):
             self._group: Any = zarr.open_group(store=held_folder(path), mode="r")
         self._open: dict[str, dict[str, Array[Any]]] = {}
 
-    def patches(self, split: Split) -> list[PatchOfPair]:
+    def _require_depths(self) -> None:
+        """Refuse stacks of a task that has planes, as of a manifest that names another task."""
+        task, manifest = self.task, self.manifest
+        for axes, lengths in (
+            (task.input_axes, manifest.patch),
+            (task.output_axes, manifest.truth_patch),
+        ):
+            if lengths is not None and "z" not in axes and lengths[0] > 1:
+                raise ImageError(
+                    f"{self.path.name}: its patches have {lengths[0]} planes, and {task.name} has "
+                    "single ones: it is damaged, prepare it again"
+                )
+
+    def patches(self, split: Split) -> "PatchesOfSplit":
         """All patches of a split, in order."""
-        return [
-            PatchOfPair(pair, number)
-            for pair in self.manifest.of(split)
-            for number in range(pair.patches)
-        ]
+        return PatchesOfSplit(self.manifest.of(split))
 
     def input(self, patch: PatchOfPair) -> Patch:
         """An input as the network takes it."""

@@ -89,7 +89,8 @@ class ArrayFileSource(PathSource):
     ----------
     path : Path
     axes : str
-        A letter an axis of the array: S or T, C, Z, Y, X.
+        A letter an axis of the array: S or T, C, Z, Y, X. Without X: of length 1, behind the
+        others.
     name : str
         Name of the file that people know it by.
 
@@ -115,6 +116,9 @@ class ArrayFileSource(PathSource):
         letters = axes.lower()
         if _FRAMES not in letters:
             letters = letters.replace(_SAMPLES, _FRAMES)
+        if "x" not in letters:
+            # Slices that csbdeep cut to be degraded along one axis, which is z: a plane wide.
+            letters, shape = f"{letters}x", (*shape, 1)
         self._order: Any = "F" if fortran else "C"
         self._stored_dtype = dtype
         self._layout = find_layout(letters, shape)

@@ -11,6 +11,7 @@ from unifmir.images.addresses import url_of
 from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
 from unifmir.images.damage import require_regular
+from unifmir.images.header_arrays import HeaderArraySource, is_header_array
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource
@@ -32,9 +33,9 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
     Parameters
     ----------
     path : Path
-        A TIFF or PNG file; the folder, archive (.ozx, .zarr.zip) or address (https://...) of an
-        OME-Zarr image or a Zarr array; or a microscope's own file where bioio and its reader for
-        it are installed.
+        A TIFF or PNG file, an MRC (.mrc) or NIfTI-1 one (.nii, .nii.gz); the folder, archive
+        (.ozx, .zarr.zip) or address (https://...) of an OME-Zarr image or a Zarr array; or a
+        microscope's own file where bioio and its reader for it are installed.
     axes : str, optional
         Letters of T, C, Z, Y, X, any case, one for each axis of the file's array (or each longer
         than 1), where the file says them wrongly or not at all.
@@ -64,11 +65,12 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
         return TiffSource(path, axes=axes, series=series)
     if is_zipped_zarr(path):
         return ZarrSource(path, axes=axes, series=series)
-    if not start.startswith(SIGNATURE):
+    is_png = start.startswith(SIGNATURE)
+    if not (is_png or is_header_array(path)):
         raise ImageError(f"{path.name} {looks_like(start)}; expected a TIFF, PNG or OME-Zarr image")
     if series not in (None, 0):
         raise ImageError(f"{path.name} holds one image: there is no number {series}")
-    return PngSource(path, axes=axes)
+    return PngSource(path, axes=axes) if is_png else HeaderArraySource(path, axes=axes)
 
 
 def _of_folder(path: Path, axes: str | None, series: int | None) -> Source:
