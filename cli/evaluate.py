@@ -162,7 +162,8 @@ def _scores_of(
     from rich.console import Console
     from rich.progress import Progress
 
-    from unifmir.metrics.error_picture import write_error_picture
+    from unifmir.images.png import write_grey
+    from unifmir.metrics.error_picture import error_picture
     from unifmir.metrics.image_pairs import MEASURED, find_image_pairs, read_pair
     from unifmir.metrics.scores import score
 
@@ -175,7 +176,7 @@ def _scores_of(
             try:
                 one, other = read_pair(pair)
                 if pictures is not None:
-                    write_error_picture(pictures / f"{pair.name}.png", one, other)
+                    write_grey(pictures / f"{pair.name}.png", error_picture(one, other))
                 scores[pair.name] = score(one, other, MEASURED)
             except UnifmirError as error:
                 failed[str(pair.restored)] = str(error)

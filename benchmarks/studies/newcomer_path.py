@@ -32,7 +32,7 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PIP_")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimedCommand:
     """One command, and whether it is part of setting up."""
 
     name: str
@@ -40,21 +40,23 @@ class Step:
     set_up: bool = False
 
 
-def steps(folder: Path) -> tuple[Step, ...]:
+def steps(folder: Path) -> tuple[TimedCommand, ...]:
     """The path, with everything in `folder`."""
     python = str(folder / "unifmir" / ".venv" / "bin" / "python")
     tool = str(folder / "unifmir" / ".venv" / "bin" / "unifmir")
     package = f"exported/unifmir-{TASK}.bioimageio.zip"
     pip = (python, "-m", "pip", "install", "--quiet", "--constraint", "unifmir/constraints.txt")
     return (
-        Step("clone", ("git", "clone", "--quiet", str(REPO), "unifmir"), set_up=True),
-        Step("environment", (sys.executable, "-m", "venv", "unifmir/.venv"), set_up=True),
-        Step("install", (*pip, "./unifmir"), set_up=True),
-        Step("image", (python, "-c", SAMPLE), set_up=True),
-        Step("export", (tool, "export", "--task", TASK, "--out", "exported")),
-        Step("restore", (tool, "restore", "cells.tif", "--task", TASK)),
-        Step("lint", (tool, "zoo", "lint", package)),
-        Step("publish, dry run", (tool, "publish", package, "--to", "bioimageio", "--dry-run")),
+        TimedCommand("clone", ("git", "clone", "--quiet", str(REPO), "unifmir"), set_up=True),
+        TimedCommand("environment", (sys.executable, "-m", "venv", "unifmir/.venv"), set_up=True),
+        TimedCommand("install", (*pip, "./unifmir"), set_up=True),
+        TimedCommand("image", (python, "-c", SAMPLE), set_up=True),
+        TimedCommand("export", (tool, "export", "--task", TASK, "--out", "exported")),
+        TimedCommand("restore", (tool, "restore", "cells.tif", "--task", TASK)),
+        TimedCommand("lint", (tool, "zoo", "lint", package)),
+        TimedCommand(
+            "publish, dry run", (tool, "publish", package, "--to", "bioimageio", "--dry-run")
+        ),
     )
 
 

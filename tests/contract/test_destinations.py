@@ -11,12 +11,15 @@ from typing import ClassVar
 import pytest
 
 from tests.helpers.faulty_server import KINDS, Fault, Script
+from tests.helpers.huggingface_server import STEPS as HUB_STEPS
 from tests.helpers.huggingface_server import TOKEN as HUB_TOKEN
 from tests.helpers.huggingface_server import Hub, huggingface_serving
+from tests.helpers.hypha_server import STEPS as HYPHA_STEPS
 from tests.helpers.hypha_server import TOKEN as HYPHA_TOKEN
 from tests.helpers.hypha_server import Hypha, hypha_serving
 from tests.helpers.publications import FILES, RDF, README, given_package, without_waiting
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.zenodo_server import STEPS as ZENODO_STEPS
 from tests.helpers.zenodo_server import TOKEN as ZENODO_TOKEN
 from tests.helpers.zenodo_server import Deposits, zenodo_serving
 from tests.toys.destination import TOKEN as SHELF_TOKEN
@@ -221,18 +224,7 @@ class TestBioImageIO(DestinationContract):
     name = "bioimageio"
     token = HYPHA_TOKEN
     address_variable = bioimageio.URL_VARIABLE
-    steps = (
-        "read",
-        "create",
-        "list_files",
-        "put_file",
-        "PUT",
-        "get_file",
-        "GET",
-        "test",
-        "get_test_status",
-        "edit",
-    )
+    steps = HYPHA_STEPS
     stored_otherwise = (Fault("PUT", "other"), Fault("PUT", "short"), Fault("GET", "other"))
     quick = ("create-unsaid", "put_file-expired", "PUT-short", "edit-unsaid")
     # What the storage answers to a file that it has taken decides nothing.
@@ -241,10 +233,7 @@ class TestBioImageIO(DestinationContract):
     @contextmanager
     def serving(self, patch: pytest.MonkeyPatch) -> Iterator[Hypha]:
         with hypha_serving() as script:
-            patch.setenv(bioimageio.URL_VARIABLE, script.url)
-            patch.setenv("HYPHA_TOKEN", HYPHA_TOKEN)
-            without_waiting(patch)
-            patch.setattr(bioimageio, "POLL_S", 0.0)
+            script.used(patch)
             yield script
 
     def assert_complete_once(self, server: Script, package: Path) -> None:
@@ -262,16 +251,14 @@ class TestZenodo(DestinationContract):
     name = "zenodo"
     token = ZENODO_TOKEN
     address_variable = zenodo.URL_VARIABLE
-    steps = ("create", "read", "files", "PUT", "metadata")
+    steps = ZENODO_STEPS
     stored_otherwise = (Fault("PUT", "other"), Fault("PUT", "short"))
     quick = ("create-cut", "PUT-other", "metadata-expired")
 
     @contextmanager
     def serving(self, patch: pytest.MonkeyPatch) -> Iterator[Deposits]:
         with zenodo_serving() as script:
-            patch.setenv(zenodo.URL_VARIABLE, script.url)
-            patch.setenv("ZENODO_TOKEN", ZENODO_TOKEN)
-            without_waiting(patch)
+            script.used(patch)
             yield script
 
     def assert_complete_once(self, server: Script, package: Path) -> None:
@@ -287,7 +274,7 @@ class TestHuggingFace(DestinationContract):
     name = "huggingface"
     token = HUB_TOKEN
     address_variable = huggingface.URL_VARIABLE
-    steps = ("whoami", "create", "info", "tree", "preupload", "batch", "PUT", "commit")
+    steps = HUB_STEPS
     # The library itself waits for a server that says nothing, a minute and more.
     kinds = (*(kind for kind in KINDS if kind != "late"), "expired")
     quick = ("create-unsaid", "commit-expired")

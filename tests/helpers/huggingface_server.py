@@ -19,6 +19,8 @@ from unifmir.zoo.catalogue import transfer
 from unifmir.zoo.publish import huggingface
 
 TOKEN = "hf_tokenOfTheTestsWithSomeLetters"
+STEPS = ("whoami", "create", "info", "tree", "preupload", "batch", "PUT", "commit")
+"""Steps of a submission that the server can fail at."""
 LARGE_BYTES = 10_000
 """Files from this size on are kept in the large file storage."""
 

@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.helpers.faulty_server import FaultyHandler, Refusal, Script, serving_faults
+from tests.helpers.publications import without_waiting
+from unifmir.zoo.publish import bioimageio
 
 TOKEN = "eyJ0ZXN0Ijp0cnVlfQ.c2VjcmV0LWxvb3BiYWNr.aHlwaGE"
+STEPS = (
+    *("read", "create", "list_files", "put_file", "PUT", "get_file", "GET", "test"),
+    *("get_test_status", "edit"),
+)
+"""Steps of a submission that the server can fail at."""
 COLLECTION = "bioimage-io/bioimage.io"
 PERMISSIONS = {"*": "r", "@": "r+", "ann": "rw+", "ben": "rw", "cleo": "*", "dora": "r"}
 ANIMALS = ("able-ant", "bold-bee", "calm-cat", "deep-dog")
@@ -34,6 +43,13 @@ class Hypha(Script):
     result: dict[str, Any] = field(default_factory=lambda: {"status": "passed", "details": []})
     names: Iterator[str] = field(default_factory=lambda: iter(ANIMALS))
     token: str = TOKEN
+
+    def used(self, patch: pytest.MonkeyPatch) -> None:
+        """Let this server be asked, with its token, and nothing be waited for."""
+        patch.setenv(bioimageio.URL_VARIABLE, self.url)
+        patch.setenv("HYPHA_TOKEN", self.token)
+        without_waiting(patch)
+        patch.setattr(bioimageio, "POLL_S", 0.0)
 
     def signed(self, artifact: str, name: str, method: str) -> str:
         """An address of the storage that is good for one file and method."""

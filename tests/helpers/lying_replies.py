@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.faulty_server import Fault, FaultyHandler, Script, serving_faults
-from tests.helpers.hostile import Room
+from tests.helpers.hostile import Case, Room
 from tests.helpers.publications import given_package, without_waiting
 from tests.hostile.metadata_inputs import TEXTS, WRONG, changed, without
 from unifmir.errors import UnifmirError
@@ -58,6 +58,16 @@ def values_of(step: str, alterations: dict[str, Alteration]) -> Iterator[Lie]:
 def headed(step: str, name: str, headers: dict[str, str]) -> Lie:
     """The right answer with other headers."""
     return Lie(step, name, partial(_headed, headers))
+
+
+def cases_of(lies: Iterator[Lie]) -> Iterator[Case]:
+    """Each lie as a case of a hostile kind."""
+    for one in lies:
+        yield Case(f"{one.step}: {one.name}", partial(_kept, one))
+
+
+def _kept(one: Lie, _: Room) -> Lie:
+    return one
 
 
 def field(name: str, value: Any) -> Alteration:

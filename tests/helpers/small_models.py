@@ -1,4 +1,4 @@
-"""Small networks in the place of the official ones, whose files take minutes to make."""
+"""Small networks in a zoo: a user's own, and in the place of the official ones."""
 
 from pathlib import Path
 
@@ -6,7 +6,24 @@ import pytest
 
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories, index
+from unifmir.zoo.catalogue.adding import Description, add_checkpoint
 from unifmir.zoo.catalogue.schema import ZooEntry
+
+
+def add_own_model(patch: pytest.MonkeyPatch, folder: Path, checkpoint: Path, model: str) -> None:
+    """Give the tests a zoo of their own in a folder, which holds this checkpoint by this id."""
+    patch.setenv(directories.HOME_VARIABLE, str(folder / "home"))
+    patch.setenv(directories.CACHE_VARIABLE, str(folder / "cache"))
+    about: Description = {
+        "id": model,
+        "task": None,
+        "title": "Mine",
+        "dataset": "My images",
+        "authors": ["Ada Author"],
+        "licence": "CC0-1.0",
+        "notes": None,
+    }
+    add_checkpoint(checkpoint, about)
 
 
 def without_configurations(patch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 from tests.helpers.faulty_server import FaultyHandler, Refusal, Script, serving_faults
+from tests.helpers.publications import without_waiting
+from unifmir.zoo.publish import zenodo
 
 TOKEN = "zenodo-token-of-sixty-letters-or-so"
+STEPS = ("create", "read", "files", "PUT", "metadata")
+"""Steps of a submission that the server can fail at."""
 DEPOSITIONS = "/api/deposit/depositions"
 
 
@@ -21,6 +27,12 @@ class Deposits(Script):
     drafts: dict[int, dict[str, Any]] = field(default_factory=dict)
     stored: dict[int, dict[str, bytes]] = field(default_factory=dict)
     token: str = TOKEN
+
+    def used(self, patch: pytest.MonkeyPatch) -> None:
+        """Let this server be asked, with its token, and nothing be waited for."""
+        patch.setenv(zenodo.URL_VARIABLE, self.url)
+        patch.setenv("ZENODO_TOKEN", self.token)
+        without_waiting(patch)
 
     def shown(self, number: int) -> dict[str, Any]:
         """A draft as the API shows it."""

@@ -10,11 +10,12 @@ from functools import partial
 import pytest
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.huggingface_server import TOKEN, Hub, Repository, huggingface_serving
+from tests.helpers.huggingface_server import STEPS, TOKEN, Hub, Repository, huggingface_serving
 from tests.helpers.lying_replies import (
     ELSEWHERE,
     PLACES,
     Lie,
+    cases_of,
     documents,
     field,
     fields,
@@ -26,7 +27,6 @@ from tests.helpers.lying_replies import (
 from tests.helpers.publications import FILES
 from unifmir.zoo.publish import hub_session, huggingface
 
-STEPS = ("whoami", "create", "info", "tree", "preupload", "batch", "PUT", "commit")
 OTHER = "ann/another"
 """The repository of another model."""
 
@@ -60,12 +60,7 @@ def each(alter):
 
 
 def cases() -> Iterator[Case]:
-    for one in lies():
-        yield Case(f"{one.step}: {one.name}", partial(_kept, one))
-
-
-def _kept(one: Lie, _: Room) -> Lie:
-    return one
+    yield from cases_of(lies())
 
 
 def give(one: Lie, room: Room) -> str:

@@ -12,10 +12,11 @@ from functools import partial
 import pytest
 
 from tests.helpers.hostile import Case, HostileKind, Room
-from tests.helpers.hypha_server import TOKEN, Hypha, hypha_serving
+from tests.helpers.hypha_server import STEPS, TOKEN, Hypha, hypha_serving
 from tests.helpers.lying_replies import (
     PLACES,
     Lie,
+    cases_of,
     documents,
     field,
     fields,
@@ -29,10 +30,6 @@ from unifmir.zoo.publish import bioimageio
 
 OTHER = "bioimage-io/zany-zebra"
 """The draft of another model."""
-STEPS = (
-    *("read", "create", "list_files", "put_file", "PUT", "get_file", "GET", "test"),
-    *("get_test_status", "edit"),
-)
 
 
 def lies() -> Iterator[Lie]:
@@ -71,12 +68,7 @@ def lies() -> Iterator[Lie]:
 
 
 def cases() -> Iterator[Case]:
-    for one in lies():
-        yield Case(f"{one.step}: {one.name}", partial(_kept, one))
-
-
-def _kept(one: Lie, _: Room) -> Lie:
-    return one
+    yield from cases_of(lies())
 
 
 def give(one: Lie, room: Room) -> str:

@@ -12,6 +12,7 @@ from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.lying_replies import (
     PLACES,
     Lie,
+    cases_of,
     documents,
     field,
     fields,
@@ -19,11 +20,10 @@ from tests.helpers.lying_replies import (
     transports,
     values_of,
 )
-from tests.helpers.zenodo_server import TOKEN, Deposits, zenodo_serving
+from tests.helpers.zenodo_server import STEPS, TOKEN, Deposits, zenodo_serving
 from unifmir.zoo.publish import zenodo
 from unifmir.zoo.publish.submission import read_submission, record_path
 
-STEPS = ("create", "read", "files", "PUT", "metadata")
 OTHER = 7
 """The draft of another record."""
 
@@ -62,12 +62,7 @@ def lies() -> Iterator[Lie]:
 
 
 def cases() -> Iterator[Case]:
-    for one in lies():
-        yield Case(f"{one.step}: {one.name}", partial(_kept, one))
-
-
-def _kept(one: Lie, _: Room) -> Lie:
-    return one
+    yield from cases_of(lies())
 
 
 def give(one: Lie, room: Room) -> str:

@@ -13,6 +13,7 @@ from tests.compat.packages import TINY
 from tests.golden.weights import filled
 from tests.helpers.benchmark_results import results, row, subject
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.small_models import add_own_model
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.config import SingleConfig
@@ -21,8 +22,6 @@ from unifmir.export.credit import Credit
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.hashing import sha256_of
 from unifmir.model import build
-from unifmir.zoo.catalogue import directories
-from unifmir.zoo.catalogue.adding import Description, add_checkpoint
 
 MODEL = "my-model"
 FIGURES = {"psnr_db": 31.5, "ssim": 0.9, "nrmse": 0.05}
@@ -40,19 +39,8 @@ def written(config: SingleConfig, path: Path) -> Path:
 @pytest.fixture
 def checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file of a model that the user's zoo has, whose entry states its configuration."""
-    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     path = written(TINY.single("sr"), tmp_path / "model_best.safetensors")
-    about: Description = {
-        "id": MODEL,
-        "task": None,
-        "title": "Mine",
-        "dataset": "My images",
-        "authors": ["Ada Author"],
-        "licence": "CC0-1.0",
-        "notes": None,
-    }
-    add_checkpoint(path, about)
+    add_own_model(monkeypatch, tmp_path, path, MODEL)
     return path
 
 

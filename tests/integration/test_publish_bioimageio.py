@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.faulty_server import Fault
-from tests.helpers.hypha_server import TOKEN, Hypha, hypha_serving
-from tests.helpers.publications import FILES, RDF, given_package, publication, without_waiting
+from tests.helpers.hypha_server import STEPS, TOKEN, Hypha, hypha_serving
+from tests.helpers.publications import FILES, RDF, given_package, publication
 from tests.helpers.quick_rows import few_quick
 from unifmir.cli.main import app
 from unifmir.errors import ZooError
@@ -21,27 +21,11 @@ from unifmir.trusted_files import trust
 from unifmir.zoo.publish import bioimageio, publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
-STEPS = (
-    "read",
-    "create",
-    "list_files",
-    "put_file",
-    "PUT",
-    "get_file",
-    "GET",
-    "test",
-    "get_test_status",
-    "edit",
-)
-
 
 @pytest.fixture
 def hypha(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hypha]:
     with hypha_serving() as server:
-        monkeypatch.setenv(bioimageio.URL_VARIABLE, server.url)
-        monkeypatch.setenv("HYPHA_TOKEN", TOKEN)
-        without_waiting(monkeypatch)
-        monkeypatch.setattr(bioimageio, "POLL_S", 0.0)
+        server.used(monkeypatch)
         yield server
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from tests.compat.packages import network
 from tests.helpers.publications import RDF, publication, without_waiting
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.small_models import add_own_model
 from tests.helpers.zenodo_server import TOKEN, zenodo_serving
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
@@ -18,8 +19,6 @@ from unifmir.export.formats.bioimageio import lint
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
 from unifmir.zip_archive import read_zip
-from unifmir.zoo.catalogue import directories
-from unifmir.zoo.catalogue.adding import Description, add_checkpoint
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.publish import exported_model, publishing, zenodo
 
@@ -29,22 +28,11 @@ MODEL = "my-model"
 @pytest.fixture(autouse=True)
 def checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file of a model in the user's zoo; the command runs in a folder of its own."""
-    monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     path = tmp_path / "best.safetensors"
     save(network("sr"), path)
-    about: Description = {
-        "id": MODEL,
-        "task": None,
-        "title": "Mine",
-        "dataset": "My images",
-        "authors": ["Ada Author"],
-        "licence": "CC0-1.0",
-        "notes": None,
-    }
-    add_checkpoint(path, about)
+    add_own_model(monkeypatch, tmp_path, path, MODEL)
     return path
 
 

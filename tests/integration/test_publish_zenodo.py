@@ -6,20 +6,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.publications import README, given_package, without_waiting
+from tests.helpers.publications import README, given_package
 from tests.helpers.zenodo_server import TOKEN, Deposits, zenodo_serving
 from unifmir.cli.main import app
 from unifmir.errors import ZooError
-from unifmir.zoo.publish import publishing, submission, zenodo
+from unifmir.zoo.publish import publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
 
 @pytest.fixture
 def deposits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deposits]:
     with zenodo_serving() as server:
-        monkeypatch.setenv(zenodo.URL_VARIABLE, server.url)
-        monkeypatch.setenv("ZENODO_TOKEN", TOKEN)
-        without_waiting(monkeypatch)
+        server.used(monkeypatch)
         yield server
 
 

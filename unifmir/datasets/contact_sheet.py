@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from unifmir.atomic import writing
 from unifmir.datasets.pairing import Split
 from unifmir.datasets.stored_dataset import Patch, StoredDataset
 from unifmir.errors import ImageError, OutputError
+from unifmir.images.png import write_grey
 
 GAP_PX = 4
 LEAST_TILE_PX = 96
@@ -79,12 +79,9 @@ def write_sheet(sheet: UInt8[np.ndarray, "y x"], path: Path) -> None:
     OutputError
         The name does not end in .png, or the file cannot be written.
     """
-    from PIL import Image
-
     if path.suffix.lower() != ".png":
         raise OutputError(f"{path.name}: a contact sheet is a .png file; name it so")
-    with writing(path) as aside:
-        Image.fromarray(sheet).save(aside, format="PNG")
+    write_grey(path, sheet)
 
 
 def _tile(patch: Patch, *, inside: bool) -> UInt8[np.ndarray, "y x"]:

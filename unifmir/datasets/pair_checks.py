@@ -9,7 +9,7 @@ from skimage.registration import phase_cross_correlation
 from skimage.transform import resize
 
 from unifmir.datasets.dataset_manifest import ScalingRecord
-from unifmir.datasets.sample_image import SampleImage
+from unifmir.datasets.pair_image import PairImage
 from unifmir.errors import ImageError
 from unifmir.images.base import times
 from unifmir.normalize import check_real, scaling_between
@@ -45,13 +45,13 @@ class Numbers:
 
 
 def measure_numbers(
-    image: SampleImage, normalization: Normalization, *, normalised: bool, most_saturated: float
+    image: PairImage, normalization: Normalization, *, normalised: bool, most_saturated: float
 ) -> Numbers:
     """Measure all frames of an image, and refuse what nothing can be learned from.
 
     Parameters
     ----------
-    image : SampleImage
+    image : PairImage
     normalization : Normalization
         The task's, for the scalings of the frames.
     normalised : bool
@@ -98,7 +98,7 @@ def measure_numbers(
     return Numbers(low, high, total / count, tuple(scalings))
 
 
-def _scaling(image: SampleImage, frame: int, rule: Normalization) -> ScalingRecord:
+def _scaling(image: PairImage, frame: int, rule: Normalization) -> ScalingRecord:
     if rule.inside:
         largest = statistics(lambda: image.blocks(frame), ()).maximum
         return ScalingRecord(0.0, largest if largest > 0 else 1.0)
@@ -115,7 +115,7 @@ def _scaling(image: SampleImage, frame: int, rule: Normalization) -> ScalingReco
     return ScalingRecord(scaling.low, scaling.span)
 
 
-def magnification_of(image: SampleImage, truth: SampleImage) -> int:
+def magnification_of(image: PairImage, truth: PairImage) -> int:
     """How much more finely a truth is sampled, from the shapes.
 
     Raises
@@ -142,7 +142,7 @@ def magnification_of(image: SampleImage, truth: SampleImage) -> int:
     )
 
 
-def check_pixel_sizes(image: SampleImage, truth: SampleImage, magnification: int) -> None:
+def check_pixel_sizes(image: PairImage, truth: PairImage, magnification: int) -> None:
     """Refuse a pair whose files say pixel sizes that do not go with their shapes."""
     pairs = zip(
         ("y", "x"), image.source.info.pixel_size_um, truth.source.info.pixel_size_um, strict=True
@@ -159,7 +159,7 @@ def check_pixel_sizes(image: SampleImage, truth: SampleImage, magnification: int
 
 
 def shift_between(
-    image: SampleImage, truth: SampleImage, magnification: int
+    image: PairImage, truth: PairImage, magnification: int
 ) -> tuple[float, float] | None:
     """How far the truth lies from where the input has the same, by cross-correlation.
 
@@ -195,7 +195,7 @@ def shift_between(
     return y, x
 
 
-def _middle(image: SampleImage, magnification: int, deep: bool) -> Plane:
+def _middle(image: PairImage, magnification: int, deep: bool) -> Plane:
     z, y, x = image.shape
     side = MOST_SIDE // 2 * magnification
     rows, columns = (

@@ -7,7 +7,7 @@ import numpy as np
 from skimage.measure import block_reduce
 
 from unifmir.datasets.dataset_manifest import Lengths
-from unifmir.datasets.sample_image import Box, Pixels, SampleImage
+from unifmir.datasets.pair_image import Box, PairImage, Pixels
 
 BLOCK_PX = 4
 """Side of the squares whose means are looked at: noise must not count as signal."""
@@ -32,7 +32,7 @@ class PatchPlace:
         )
 
 
-def places_of(image: SampleImage, lengths: Lengths) -> Iterator[PatchPlace]:
+def places_of(image: PairImage, lengths: Lengths) -> Iterator[PatchPlace]:
     """All places of a grid that covers the image; the last of a row ends at its edge."""
     starts = [
         sorted({*range(0, whole - part + 1, part), whole - part})
@@ -46,7 +46,7 @@ def places_of(image: SampleImage, lengths: Lengths) -> Iterator[PatchPlace]:
 
 
 def chosen_places(
-    image: SampleImage,
+    image: PairImage,
     lengths: Lengths,
     magnification: int,
     *,
@@ -61,7 +61,7 @@ def chosen_places(
 
     Parameters
     ----------
-    image : SampleImage
+    image : PairImage
         Where signal is looked for: the truth where there is one.
     lengths : (int, int, int)
         Of a patch of this image.

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from unifmir.errors import ImageError
 from unifmir.images.bioio import READERS
+from unifmir.images.file_names import IMAGE_SUFFIXES
 from unifmir.images.zarr import is_zarr
 
-IMAGE_SUFFIXES = (
-    *(".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf", ".png", ".npz", ".nii.gz", ".nii", ".mrc"),
-    *(".ome.zarr", ".zarr", ".zarr.zip", ".ozx"),
-    *READERS,
-)
-"""Ends of the names of images and of training files, longer ones before those they end in."""
+SUFFIXES = (*IMAGE_SUFFIXES, ".npz", *READERS)
+"""Ends of the names of images and of training files."""
 MAX_PLACES = 1_000_000
 """Files that a folder may hold: the largest public set has some ten thousand."""
 MAX_WILDCARDS = 8
@@ -48,7 +45,8 @@ class PathPattern:
         if found is None:
             return None
         if self.is_folder:
-            return {"1": _stem(found[1])} if place.endswith(IMAGE_SUFFIXES) else None
+            stem = _stem(found[1])
+            return None if stem is None else {"1": stem}
         return {name: found[index + 1] for index, name in enumerate(self._names)}
 
     def filled(self, texts: Texts) -> str:
@@ -121,8 +119,7 @@ def image_places(folder: Path) -> list[str]:
     return sorted(places)
 
 
-def _stem(place: str) -> str:
-    """A path without the end that tells the kind of image."""
-    return next(
-        (place[: -len(end)] for end in IMAGE_SUFFIXES if place.lower().endswith(end)), place
-    )
+def _stem(place: str) -> str | None:
+    """A path without the end that tells the kind of image; None where it has no such end."""
+    lower = place.lower()
+    return next((place[: -len(end)] for end in SUFFIXES if lower.endswith(end)), None)

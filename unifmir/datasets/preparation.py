@@ -29,12 +29,12 @@ from unifmir.datasets.pair_checks import (
     measure_numbers,
     shift_between,
 )
+from unifmir.datasets.pair_files import OpenPair, content_sha256, opened_pair
+from unifmir.datasets.pair_image import PairImage
 from unifmir.datasets.pairing import FoundPair, find_pairs, splits_of
 from unifmir.datasets.patch_places import chosen_places
 from unifmir.datasets.patch_sizes import PatchSizes, Survey, patch_sizes
 from unifmir.datasets.preparation_request import PreparationCallbacks, PreparationRequest
-from unifmir.datasets.sample_files import OpenPair, content_sha256, opened_pair
-from unifmir.datasets.sample_image import SampleImage
 from unifmir.errors import ImageError, OutputError
 from unifmir.file_locks import held
 from unifmir.images.staged_output import StagedOutput
@@ -295,7 +295,7 @@ def _checked(
     return record, places
 
 
-def _record(work: _Preparation, name: str, image: SampleImage, images: OpenPair) -> ImageRecord:
+def _record(work: _Preparation, name: str, image: PairImage, images: OpenPair) -> ImageRecord:
     numbers = measure_numbers(
         image,
         work.task.normalization,
@@ -324,7 +324,7 @@ def _write_patches(
     group = library().create_group(store=str(built), zarr_format=3)
     told = np.array([(p.frame, p.z, p.y, p.x) for p in places], np.int64)
     group.create_array("places", data=told, chunks=told.shape)
-    parts: list[tuple[str, SampleImage, Lengths, int]] = [("input", images.input, sizes.patch, 1)]
+    parts: list[tuple[str, PairImage, Lengths, int]] = [("input", images.input, sizes.patch, 1)]
     if images.truth is not None and sizes.truth is not None:
         parts.append(("truth", images.truth, sizes.truth, record.magnification))
     for name, image, lengths, magnification in parts:

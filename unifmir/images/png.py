@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from unifmir.atomic import writing
@@ -191,6 +192,21 @@ def _check_pixels(unpacked: int, decoder: Any, header: _Header) -> None:
         )
     if not decoder.eof:
         raise ImageError("the PNG is damaged: its data have no end. Copy or download it again")
+
+
+def write_grey(path: Path, picture: UInt8[np.ndarray, "rows columns"]) -> None:
+    """Write a picture for people as a PNG file, all or nothing.
+
+    Parameters
+    ----------
+    path : Path
+    picture : array, shape (rows, columns), uint8
+        In [0, 255], 0 black and 255 white.
+    """
+    from PIL import Image as Pillow
+
+    with writing(path) as aside:
+        Pillow.fromarray(picture).save(aside, format="PNG")
 
 
 class PngSink(PlanesSink):

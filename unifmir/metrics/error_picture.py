@@ -1,12 +1,8 @@
 """A restored image, the truth and their difference side by side, as a picture for people."""
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from unifmir.atomic import writing
 from unifmir.metrics.base import RestoredImage
 
 CONTRAST = (0.5, 99.8)
@@ -40,10 +36,3 @@ def error_picture(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.nda
     parts = [(one - low) / span, gap, (other - low) / span, gap, (one - other) / span + 0.5]
     picture: np.ndarray = np.round(255 * np.clip(np.concatenate(parts, axis=1), 0, 1))
     return picture.astype(np.uint8)
-
-
-def write_error_picture(path: Path, restored: RestoredImage, truth: RestoredImage) -> None:
-    """Write `error_picture` as a PNG file, all or nothing."""
-    picture = Image.fromarray(error_picture(restored, truth))
-    with writing(path) as aside:
-        picture.save(aside, format="PNG")

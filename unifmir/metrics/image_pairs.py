@@ -11,6 +11,7 @@ from unifmir.errors import ImageError
 from unifmir.images import open_source, whole_region
 from unifmir.images.base import AXES, Source, described
 from unifmir.images.damage import check_size, reading
+from unifmir.images.file_names import image_stem, image_suffix
 from unifmir.images.zarr import is_zarr
 from unifmir.metrics import FILE_METRICS, METRICS
 from unifmir.metrics.base import Metric, RestoredImage
@@ -18,8 +19,6 @@ from unifmir.metrics.scores import Score, score
 from unifmir.normalize import checked
 from unifmir.tasks import TASKS
 
-IMAGE_ENDS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".ome.zarr", ".zarr", ".ozx")
-"""Ends of the names of images in a folder, longer ones before those they end in."""
 MEASURED: Mapping[str, Metric] = {**METRICS, **FILE_METRICS}
 """Metrics of image files."""
 
@@ -62,18 +61,18 @@ def find_image_pairs(restored: Path, truth: Path) -> FoundPairs:
             raise ImageError(f"{place}: no such file or folder")
     folders = [place.is_dir() and not is_zarr(place) for place in (restored, truth)]
     if folders == [False, False]:
-        return FoundPairs((ImagePair(_stem(truth), restored, truth),), {})
+        return FoundPairs((ImagePair(image_stem(truth.name), restored, truth),), {})
     if folders != [True, True]:
         one, other = (restored, truth) if folders[0] else (truth, restored)
         raise ImageError(
             f"{one} is a folder and {other} is one image: expected two images, or two folders of "
             "images with the same names"
         )
-    truths = {_stem(path): path for path in _images(truth)}
+    truths = {image_stem(path.name): path for path in _images(truth)}
     pairs: dict[str, ImagePair] = {}
     unpaired: dict[Path, str] = {}
     for path in _images(restored):
-        stem = _stem(path)
+        stem = image_stem(path.name)
         names = [name for name in (stem, _without_task(stem)) if name in truths]
         if not names:
             unpaired[path] = f"{truth} holds no image named {_without_task(stem)}"
@@ -154,14 +153,8 @@ def _images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.name.lower().endswith(IMAGE_ENDS) and not path.name.startswith(".")
+        if image_suffix(path.name) and not path.name.startswith(".")
     )
-
-
-def _stem(path: Path) -> str:
-    """Name of an image without the end that tells its kind."""
-    name = path.name
-    return next((name[: -len(end)] for end in IMAGE_ENDS if name.lower().endswith(end)), path.stem)
 
 
 def _without_task(stem: str) -> str:

@@ -11,6 +11,7 @@ from unifmir.atomic import PREFIX
 from unifmir.errors import ImageError, OutputError, TooLittleMemoryError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
+from unifmir.images.file_names import IMAGE_SUFFIXES, image_stem, image_suffix
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr, zarr_at_address
 from unifmir.images.zarr import is_zarr
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (
-    ".ome.zarr",
-    ".ome.tiff",
-    ".ome.tif",
-    ".ome.zarr.zip",
-    ".zarr.zip",
-    ".ozx",
-    ".zarr",
-    ".tiff",
-    ".tif",
-    ".btf",
-    ".png",
-)
-"""Ends of names of images in folders and patterns, the longer before those they end in."""
 TIFF, ZARR = ".tif", ".ome.zarr"
 """Ends of names of results."""
 KINDS = {"tiff": TIFF, "zarr": ZARR}
@@ -216,7 +203,7 @@ def find_images(text: str) -> list[Path]:
 
 
 def _found(text: str, path: Path) -> list[Path]:
-    if path.is_dir() and not image_suffix(path) and not is_zarr(path):
+    if path.is_dir() and not image_suffix(path.name) and not is_zarr(path):
         return _images(text, path.iterdir())
     if path.exists():
         return fields_of(path) or [path]
@@ -240,7 +227,7 @@ def output_path(
     """Path of the result of a source."""
     place = place_in_zarr(source)
     whole = zarr_at_address(source) if place is None else place.root
-    suffix = image_suffix(whole) or whole.suffix
+    suffix = image_suffix(whole.name) or whole.suffix
     stem = whole.name[: len(whole.name) - len(suffix)]
     in_zarr = place is not None or url_of(whole) is not None or _is_zarr_suffix(suffix)
     end = KINDS[kind] if kind else ZARR if in_zarr else TIFF
@@ -251,12 +238,6 @@ def output_path(
     inside = source.relative_to(whole).parts if place is None else place.parts
     chosen = [] if series is None else [f"series{series}"]
     return folder / ".".join([stem, *inside, *chosen, f"{task}{end}"])
-
-
-def image_suffix(path: Path) -> str:
-    """The end of an image's name; empty if it is none of `IMAGE_SUFFIXES`."""
-    lower = path.name.lower()
-    return next((one for one in IMAGE_SUFFIXES if lower.endswith(one)), "")
 
 
 def _is_zarr_suffix(suffix: str) -> bool:
@@ -295,7 +276,7 @@ def _once_a_set(paths: Sequence[Path]) -> list[Path]:
     kept: list[Path] = []
     first_of: dict[frozenset[Path], Path] = {}
     for path in paths:
-        files = image_set(path) if "tif" in image_suffix(path) else frozenset({path.resolve()})
+        files = image_set(path) if "tif" in image_suffix(path.name) else frozenset({path.resolve()})
         first = first_of.setdefault(files, path)
         if first is path:
             kept.append(path)
@@ -306,8 +287,7 @@ def _once_a_set(paths: Sequence[Path]) -> list[Path]:
 
 def is_result(path: Path) -> bool:
     """Whether a name is that of a result."""
-    stem = path.name[: len(path.name) - len(image_suffix(path))]
-    return Path(stem).suffix.removeprefix(".") in TASKS
+    return Path(image_stem(path.name)).suffix.removeprefix(".") in TASKS
 
 
 def journal_path(target: Path) -> Path:
@@ -319,7 +299,7 @@ def _images(text: str, paths: Iterable[Path]) -> list[Path]:
     images = sorted(
         path
         for path in paths
-        if image_suffix(path) and not path.name.startswith(".") and not is_result(path)
+        if image_suffix(path.name) and not path.name.startswith(".") and not is_result(path)
     )
     if not images:
         raise ImageError(
@@ -337,7 +317,9 @@ def _check(job: Job, places: InputPlaces, taken: Mapping[Path, Path], overwrite:
             "restore them one by one, with another --out"
         )
     # A file of several that hold one image is an input too.
-    parts = image_set(job.source) if target.exists() and "tif" in image_suffix(job.source) else ()
+    parts = (
+        image_set(job.source) if target.exists() and "tif" in image_suffix(job.source.name) else ()
+    )
     try:
         places.require_other(job.target)
         InputPlaces(parts).require_other(job.target)

@@ -16,7 +16,7 @@ Pixels = Shaped[np.ndarray, "z y x"]
 
 
 @dataclass(frozen=True, slots=True)
-class SampleImage:
+class PairImage:
     """An image of a pair.
 
     Parameters

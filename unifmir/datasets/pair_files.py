@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from unifmir.datasets.pair_image import PairImage
 from unifmir.datasets.pairing import FoundPair
-from unifmir.datasets.sample_image import SampleImage
 from unifmir.datasets.training_archive import opened_training_archive
 from unifmir.hashing import sha256_of
 from unifmir.images.base import Source
@@ -19,8 +19,8 @@ from unifmir.tasks.base import TaskSpec
 class OpenPair:
     """The two images of a pair while their files are open."""
 
-    input: SampleImage
-    truth: SampleImage | None
+    input: PairImage
+    truth: PairImage | None
     normalised: bool
     """Whether the file holds images that are normalised already, as csbdeep's do."""
 
@@ -50,9 +50,9 @@ def opened_pair(
     truth_axes = rule.truth_axes or rule.axes
     with ExitStack() as stack:
 
-        def sample(source: Source, axes: str, *, averaged: bool = False) -> SampleImage:
+        def fitting(source: Source, axes: str, *, averaged: bool = False) -> PairImage:
             stack.callback(source.close)
-            found = SampleImage(source, axes, channel, averaged)
+            found = PairImage(source, axes, channel, averaged)
             found.require_fitting()
             return found
 
@@ -61,17 +61,17 @@ def opened_pair(
                 opened_training_archive(folder / pair.input, scratch, axes=rule.axes)
             )
             yield OpenPair(
-                sample(first, task.input_axes), sample(second, task.output_axes), normalised=True
+                fitting(first, task.input_axes), fitting(second, task.output_axes), normalised=True
             )
             return
-        image = sample(
+        image = fitting(
             open_source(folder / pair.input, axes=rule.axes),
             task.input_axes,
             averaged=rule.averaged,
         )
         truth = None
         if pair.truth is not None:
-            truth = sample(open_source(folder / pair.truth, axes=truth_axes), task.output_axes)
+            truth = fitting(open_source(folder / pair.truth, axes=truth_axes), task.output_axes)
         yield OpenPair(image, truth, normalised=False)
 
 
