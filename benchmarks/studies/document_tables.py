@@ -24,6 +24,7 @@ from unifmir.benchmarks.studies.document_facts import (
     sample_text,
     task_facts,
 )
+from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.cost.paper.paper_tables import as_table
@@ -361,6 +362,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "formats": (RESULTS / "macs.json", formats_table),
         "runtimes": (RESULTS / "macs.json", runtimes_table),
     },
+    REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
     **task_pages(),
     **measured_pages(),
 }

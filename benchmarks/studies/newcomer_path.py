@@ -15,10 +15,12 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.text_tables import markdown_rows
 
 REPO = Path(__file__).resolve().parents[2]
 TASK = "denoise"
@@ -69,6 +71,22 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PIP_CACHE_DIR": cache, "NO_COLOR": "1"}
 
 
+def newcomer_table(document: dict[str, Any]) -> str:
+    """Seconds of each step of the result file, and of all after set-up."""
+    rows = [
+        [
+            f"{row['name']}{' (set-up)' if row['set_up'] else ''}",
+            f"`{row['command']}`",
+            f"{row['wall_s']:.0f}",
+        ]
+        for row in document["rows"]
+    ]
+    rows.append(["all after set-up", "", f"{document['after_set_up_s']:.0f}"])
+    table = markdown_rows(["step", "command", "wall s"], rows)
+    machine = document["machine"]
+    return f"{table}\n\n{machine['processor']}, {machine['cores']} cores; {origin(document)}"
+
+
 def main() -> None:
     """Take the path, say each step, and write the seconds."""
     console = Console(stderr=True)
@@ -93,7 +111,7 @@ def main() -> None:
             shown = " ".join(step.command).replace(f"{folder}/unifmir/.venv/bin/", "")
             if step.name == "image":
                 shown = "python: the sample image that ships"
-            command = shown.replace(f"{REPO}", "REPOSITORY").replace(sys.executable, "python")
+            command = shown.replace(sys.executable, "python").replace(f"{REPO}", "REPOSITORY")
             rows.append({**asdict(step), "command": command, "wall_s": seconds})
     after = round(sum(row["wall_s"] for row in rows if not row["set_up"]), 1)
     console.print(f"after set-up: {after} s")
