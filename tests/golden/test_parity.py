@@ -98,11 +98,8 @@ def test_keys_and_shapes_are_the_official_ones(model):
     [
         pytest.param(
             case,
-            # Of the multi-task network sr alone is among the quick tests, as each of its tasks has
-            # a network of its own.
-            marks=()
-            if case["model"] != "multitask" or case.get("task") == "sr"
-            else pytest.mark.slow,
+            # Those of 30 to 100 million parameters are slow; a small projection is quick.
+            marks=pytest.mark.slow if case["model"] in ("multitask", "projection") else (),
             id=Path(case["file"]).stem,
         )
         for case in CASES

@@ -106,10 +106,6 @@ class ImageInfo:
             origin=_kept(self.origin, kept),
         )
 
-    def without_display(self) -> Self:
-        """Metadata of pixels whose intensities are no longer those of the file."""
-        return replace(self, channels=tuple(replace(c, display=None) for c in self.channels))
-
 
 def _scaled(distances: Coordinates, samplings: tuple[Sampling, ...]) -> Coordinates:
     t, z, y, x = (

@@ -272,7 +272,6 @@ def test_what_is_known_follows_the_pixels() -> None:
     assert plane.channels == channels
     assert info.without("c").channels == ()
     assert ImageInfo("a", "cyx", channels=channels[:1]).without("c").channels == channels[:1]
-    assert info.without_display().channels == (Channel("a", "FF0000"), Channel("b"))
     unknown = ImageInfo("a", "yx")
     assert unknown.resampled(y=(0.5, -0.25), x=(0.5, -0.25)) == unknown
 

@@ -182,7 +182,14 @@ def test_not_a_number_stays_not_a_number(tiny_single):
 
 
 @needs_bf16
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize(
+    "task",
+    [
+        # The whole samples of these take seconds: theirs are stacks and light fields.
+        pytest.param(task, marks=pytest.mark.slow if task in ("projection", "volume") else ())
+        for task in TASKS
+    ],
+)
 def test_bf16_of_the_embedded_model_is_the_same_picture(task):
     import unifmir
 
