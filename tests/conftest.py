@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,10 @@ def pytest_configure() -> None:
     took 18 s with one thread (14 s of CPU time) and 58 s with two (37 s).
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell starts what runs in the background; processes that tests start and interrupt
+        # would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # until all is imported: nothing of that is garbage
 
 
