@@ -35,6 +35,7 @@ from unifmir.tasks import TASKS
 Single = Callable[[str], Network]
 
 
+LONG = (pytest.mark.slow, pytest.mark.long)
 Made = tuple[Artifact, ...]
 Once = Callable[..., Made]
 
@@ -113,7 +114,7 @@ class ExporterContract:
     """Inherit, and set `format`.
 
     The quick tests take the smallest windows, whose images are small too, of sr, and for ONNX of
-    one more task; the slow ones those of the other tests, and each task.
+    one more task; the slow ones each task; `make test-all` takes usual windows as well.
     """
 
     format: str
@@ -132,11 +133,11 @@ class ExporterContract:
                 marks: dict[str, tuple[pytest.MarkDecorator, ...]] = {
                     task: () if task in quick else (pytest.mark.slow,) for task in TASKS
                 }
-                marks |= dict.fromkeys(tested.long, (pytest.mark.slow, pytest.mark.long))
+                marks |= dict.fromkeys(tested.long, LONG)
                 rows = [pytest.param(task, marks=marks[task]) for task in TASKS]
                 metafunc.parametrize(name, rows)
 
-    @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=pytest.mark.slow)])
+    @pytest.fixture(scope="class", params=["small", pytest.param("usual", marks=LONG)])
     @classmethod
     def single(cls, request: pytest.FixtureRequest) -> Single:
         """Function from a task to a single-task network."""
@@ -299,6 +300,7 @@ class TestAotInductor(ExporterContract):
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):
         super().test_the_network_interface_is_offered_unless_the_format_takes_images_only(once)
 
+    @pytest.mark.long  # compiled anew
     def test_two_exports_in_two_processes_are_the_same_bytes(
         self, once: Once
     ):  # all in this process

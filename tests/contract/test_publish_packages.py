@@ -17,6 +17,7 @@ from unifmir.zip_archive import read_zip, write_zip
 from unifmir.zoo.publish import publishing
 from unifmir.zoo.publish.destinations import DESTINATIONS
 from unifmir.zoo.publish.publication import published_score, read_publication
+from unifmir.zoo.publish.submission import read_submission
 
 pytestmark = pytest.mark.slow  # each package is exported first
 
@@ -33,7 +34,7 @@ def test_the_dry_run_knows_every_file_and_call(package, destination):
     again = publishing.dry_run(package, destination)
     assert again.submission == plan.submission
     assert plan.submission.state == "planned"
-    assert json.loads(plan.record.read_text("utf-8")) == plan.submission.to_dict()
+    assert read_submission(plan.record) == plan.submission
     sent = sum(call.size_bytes for call in plan.calls)
     assert sent == sum(file.size_bytes for file in plan.submission.files) > 0
     assert json.dumps(plan.to_dict(), allow_nan=False)

@@ -9,15 +9,36 @@ from tests.helpers.hostile import Attempt, Case, HostileKind, attempt, attempts
 from tests.hostile import KINDS, kind_named
 from unifmir.errors import UnifmirError
 
+COSTLY = (
+    "artifact_lies_inputs",
+    "onnx_inputs",
+    "openvino_inputs",
+    "package_inputs",
+    "torchscript_inputs",
+)
+"""Kinds whose cases run models: two thirds of the time of all."""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("module", KINDS)
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(name, marks=pytest.mark.long if name in COSTLY else ()) for name in KINDS],
+)
 def test_nothing_hostile_is_believed(module, tmp_path):
     kind = kind_named(module)
     made = attempts(kind, tmp_path)
     assert [one for one in made if one.outcome not in hostile.WELL] == []
     assert len({one.case for one in made}) == len(made) >= 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("module", COSTLY)
+def test_nothing_of_a_fifth_of_a_costly_kind_is_believed(module, tmp_path):
+    made = attempts(kind_named(module), tmp_path, every=5)
+    assert [one for one in made if one.outcome not in hostile.WELL] == []
+    assert len(made) >= 20
 
 
 def outcome(tmp_path: Path, tool) -> Attempt:

@@ -63,9 +63,21 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, shown
 
 
+FIRST_READ = ("README.md", "docs/training.md", "docs/install.md", "docs/howto")
+"""Pages that people begin with; `make test-all` runs the others."""
+
+
+def _marks(document: Path) -> tuple[pytest.MarkDecorator, ...]:
+    first = any(document.is_relative_to(REPO / page) for page in FIRST_READ)
+    return () if first else (pytest.mark.long,)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # a page exports several models
-@pytest.mark.parametrize("document", RUN, ids=lambda path: str(path.relative_to(REPO)))
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(page, marks=_marks(page), id=str(page.relative_to(REPO))) for page in RUN],
+)
 def test_every_block_of_a_page_runs(document: Path, inputs: Path, tmp_path: Path):
     folder = tmp_path / "page"
     shutil.copytree(inputs / "page", folder)

@@ -93,7 +93,10 @@ def test_a_graph_of_another_parent_differs(written, tiny_single, lineage):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("task", ["denoise", "isotropic", "projection", "volume"])
-@pytest.mark.parametrize("interface", ["image", "network", "raw"])
+@pytest.mark.parametrize(
+    "interface",
+    ["image", *(pytest.param(name, marks=pytest.mark.long) for name in ("network", "raw"))],
+)
 def test_no_export_of_a_task_differs_from_its_parents(task, interface, tiny_single, tmp_path):
     save(tiny_single(task), tmp_path / "parent.safetensors")
     network = unifmir.load(tmp_path / "parent.safetensors")
