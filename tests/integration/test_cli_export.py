@@ -183,6 +183,7 @@ def test_the_python_verbs_chain(multitask_file, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_ends.py kills every command at fewer moments
 def test_killed_at_any_moment_export_leaves_nothing_that_passes_for_an_artifact(
     multitask_file, tmp_path
 ):

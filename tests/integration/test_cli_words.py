@@ -155,7 +155,8 @@ def test_the_first_compiling_of_the_kernels_is_told(tiny_single, tmp_path, monke
     assert "compiling the kernels" not in again.stderr
 
 
-@pytest.mark.slow  # processes are timed, in turn
+@pytest.mark.slow
+@pytest.mark.long  # processes are timed, in turn
 def test_restoring_a_small_image_takes_at_most_2_2_times_a_bare_import_of_torch(tmp_path):
     from unifmir.benchmarks.studies import start_up
 

@@ -63,7 +63,7 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, shown
 
 
-FIRST_READ = ("README.md", "docs/training.md", "docs/install.md", "docs/howto")
+FIRST_READ = ("README.md", "docs/training.md", "docs/install.md", "docs/howto/biologist.md")
 """Pages that people begin with; `make test-all` runs the others."""
 
 

@@ -225,9 +225,16 @@ LACKS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+TOGETHER = ("temporary folder", "compiler", "cache that can be written to", "anything")
+"""Of `LACKS`, those that hold most of the others."""
+
+
 @pytest.mark.slow  # two commands in processes of their own
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("lack", LACKS)
+@pytest.mark.parametrize(
+    "lack",
+    [pytest.param(lack, marks=() if lack in TOGETHER else pytest.mark.long) for lack in LACKS],
+)
 def test_export_and_restore_work_without(lack, inputs, read_only):
     prelude, changes = LACKS[lack]
     places = {name: value.replace("read-only", str(read_only)) for name, value in changes.items()}

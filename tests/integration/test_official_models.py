@@ -153,7 +153,12 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_p
 @pytest.mark.parametrize(
     ("model_id", "formats"),
     [
-        *((name, ("onnx", "bioimageio")) for name in OF_EACH_TASK),
+        *(
+            pytest.param(
+                name, ("onnx", "bioimageio"), marks=pytest.mark.long if name in MINUTES else ()
+            )
+            for name in OF_EACH_TASK
+        ),
         *((name, ("onnx",)) for name in OFFICIAL if name not in OF_EACH_TASK),
     ],
 )
@@ -236,7 +241,17 @@ def test_a_package_of_another_task_is_not_the_entrys(server, tiny_single):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model_id", OFFICIAL)
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        pytest.param(
+            name,
+            # Gigabytes; tests/golden reads the same keys.
+            marks=pytest.mark.long if find(name).task in ("projection", "volume") else (),
+        )
+        for name in OFFICIAL
+    ],
+)
 def test_a_full_size_official_model_is_loaded(model_id, server, tmp_path):
     full_size(model_id, server, tmp_path)
 
