@@ -38,6 +38,8 @@ PlanesChoice = Literal["resample", "crop"]
 """Ways to a network's number of planes, as in `Options.planes`."""
 IntensityChoice = Literal["local", "matched", "percentile"]
 """Ways in which intensities come back: `unifmir.tasks.base.Intensity`."""
+IntensitiesChoice = Literal["own", "shared"]
+"""Whose percentiles scale a truth: `unifmir.tasks.base.TruthScaling`."""
 LossChoice = Literal["mixed", "l1"]
 """Losses of a training."""
 DeviceChoice = Literal["auto", "cpu", "cuda"]

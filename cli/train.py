@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import DeviceChoice, LossChoice, TaskChoice
+from unifmir.cli.choices import DeviceChoice, IntensitiesChoice, LossChoice, TaskChoice
 from unifmir.tasks import TASKS, multitask_parts
 
 
@@ -44,6 +44,14 @@ def train(
         LossChoice | None,
         typer.Option(help="mixed: 0.5 L1 + 0.5 L2, the default without --init. l1: with it."),
     ] = None,
+    intensities: Annotated[
+        IntensitiesChoice | None,
+        typer.Option(
+            help="Percentiles that scale a truth: own (the paper's; the result has no unit), or "
+            "shared with its input (the result is in photons), the default without --init. With "
+            "it: the model's."
+        ),
+    ] = None,
     renew: Annotated[
         list[TaskChoice] | None,
         typer.Option(help="With --init: give this task's own layers random weights. Repeatable."),
@@ -63,6 +71,7 @@ def train(
     from rich.progress import Progress, TimeRemainingColumn
 
     from unifmir import load
+    from unifmir.checkpoint.header import recorded_configuration
     from unifmir.datasets.dataset_manifest import read_manifest
     from unifmir.errors import CheckpointError
     from unifmir.training.training_record import record_path
@@ -103,6 +112,7 @@ def train(
             learning_rate=learning_rate,
             init=network,
             mixed_loss=None if loss is None else loss == "mixed",
+            intensities=intensities,
             renew=[task.value for task in renew or ()],
             datasets=datasets or (),
             with_simulated=with_simulated,
@@ -110,6 +120,7 @@ def train(
             device="cuda" if cuda and device != "cpu" else "cpu",
         )
         source = run(request, TrainingCallbacks(lambda _: bar.advance(scenes), on_step))
+    trained = recorded_configuration(out)
     document = {
         "path": out,
         "record": record_path(out),
@@ -118,6 +129,9 @@ def train(
         "tasks": names,
         "steps": steps,
         "seed": seed,
+        "intensities": trained.intensities if trained else None,
     }
     text = f"{out}: {source.size_bytes / 1e6:.2f} MB, {steps} steps of {', '.join(names)}"
+    if trained and any(TASKS[name].normalization.invertible for name in names):
+        text += f", intensities {trained.intensities}"
     output.print_result(document, text, as_json=as_json)

@@ -11,7 +11,6 @@ from unifmir.export.case_sizes import SizedCase, Sizing, case_size, verified_sha
 from unifmir.interfaces import InputKind, interface_of, shape_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import normalize
-from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +95,7 @@ def real_input(
     Normalised as the task does, but for `raw`, which takes them as they are.
     Where the image is smaller than the wanted size it is continued by reflection.
     """
-    image = raw if interface == "raw" else normalize(raw, TASKS[config.task].normalization)[0]
+    image = raw if interface == "raw" else normalize(raw, config.normalization)[0]
     row = interface_of(config)
     if row.lenses:
         n = row.lens_px(config.signature)

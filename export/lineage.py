@@ -155,7 +155,7 @@ def _of_config(config: SingleConfig, interface: InputKind) -> dict[str, Any]:
         "scale": row.scale(signature, interface),
         "input_axes": input_axes,
         "output_axes": output_axes,
-        "normalization": asdict(TASKS[config.task].normalization),
+        "normalization": asdict(config.normalization),
         "size_rule": asdict(row.size_rule(signature, interface)),
     }
 

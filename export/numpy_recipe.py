@@ -24,7 +24,7 @@ def numpy_recipe(config: SingleConfig) -> str:
     """
     task, interface = config.task, interface_of(config)
     row = TASKS[task]
-    rule = row.normalization
+    rule = config.normalization
     # Networks that read single planes take a stack as a batch of them.
     flat = "z" in row.input_axes and interface.depth == "none"
     batch = ":, None" if flat else "None, None"

@@ -15,7 +15,7 @@ from unifmir.reference import REFERENCES
 from unifmir.reference.base import SIZE_MULTIPLE
 from unifmir.signature import Signature
 from unifmir.tasks import TASKS, multitask_parts
-from unifmir.tasks.base import FirstStage
+from unifmir.tasks.base import FirstStage, Normalization, TruthScaling
 
 Option = int | bool | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
@@ -78,6 +78,13 @@ class SingleTaskConfig(JsonValues):
     body_residual: bool = True
     projector: ProjectorConfig | None = None
     view_unet: ViewUNetConfig | None = None
+    intensities: TruthScaling = "own"
+    """Scaling of the truths that it was trained on; a file that says nothing has the paper's."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """How an image becomes the network's input, and how the output goes back."""
+        return _normalization(self.task, self.intensities)
 
     @property
     def grid_px(self) -> int:
@@ -100,6 +107,10 @@ class SingleTaskConfig(JsonValues):
             views = self.view_unet.views
             return Signature(views, self.view_unet.planes, scale=isqrt(views))
         return Signature(self.in_channels, self.out_channels, scale=self.scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values of the fields."""
+        return _written(JsonValues.to_dict(self))
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of the network class, plain values only."""
@@ -133,12 +144,18 @@ class MultiTaskConfig(JsonValues):
     sr_scale: int = 2
     denoise_channels: int = 5
     isotropic_channels: int = 1
+    intensities: TruthScaling = "own"
+    """As in `SingleTaskConfig`, of the tasks whose results have intensities."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values of the fields."""
+        return _written(JsonValues.to_dict(self))
 
     def network_kwargs(self) -> dict[str, Any]:
         """Constructor arguments of `unifmir.networks.multitask.UniFMIR`."""
         unet = self.view_unet.to_dict()
         unet["volume_planes"] = unet.pop("planes")
-        own = {f.name: getattr(self, f.name) for f in fields(self)[3:]}
+        own = {f.name: getattr(self, f.name) for f in fields(self)[3:] if f.name != "intensities"}
         return {**self.body.to_dict(), **self.projector.to_dict(), **unet, **own}
 
     def single(self, task: str) -> SingleTaskConfig:
@@ -165,6 +182,7 @@ class MultiTaskConfig(JsonValues):
             tail_features=attrgetter(part.tail_features)(self),
             scale=attrgetter(part.scale)(self) if part.scale else 1,
             body_residual=part.body_residual,
+            intensities=self.intensities if spec.normalization.invertible else "own",
             **({stage: attrgetter(stage)(self)} if stage else {}),
         )
 
@@ -178,6 +196,13 @@ class ReferenceConfig(JsonValues):
     task: str
     options: tuple[tuple[str, Option], ...] = ()
     """Constructor arguments that differ from the published network's."""
+    intensities: TruthScaling = "own"
+    """As in `SingleTaskConfig`."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """How an image becomes the network's input, and how the output goes back."""
+        return _normalization(self.task, self.intensities)
 
     @property
     def grid_px(self) -> int:
@@ -201,7 +226,7 @@ class ReferenceConfig(JsonValues):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of the fields, with the options by name."""
-        return {**JsonValues.to_dict(self), "options": json_form(dict(self.options))}
+        return _written({**JsonValues.to_dict(self), "options": json_form(dict(self.options))})
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -210,7 +235,7 @@ class ReferenceConfig(JsonValues):
         name, task = found.model, found.task
         if name not in REFERENCES or task not in REFERENCES[name].tasks:
             raise CheckpointError(f"no reference model {name!r} for {task!r}; update unifmir?")
-        return cls(name, task, _read_options(name, found.options))
+        return cls(name, task, _read_options(name, found.options), found.intensities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +245,7 @@ class _ReferenceEntries(JsonValues):
     model: str
     task: str
     options: dict[str, Any] = field(default_factory=dict)
+    intensities: TruthScaling = "own"
 
 
 SingleConfig = SingleTaskConfig | ReferenceConfig
@@ -254,6 +280,23 @@ def config_from_dict(data: dict[str, Any]) -> ModelConfig:
     if "task" in data:
         return SingleTaskConfig.from_dict(data)
     return MultiTaskConfig.from_dict(data)
+
+
+def _written(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON values of a configuration; the paper's intensities are what a file has that is silent.
+
+    Written out they would change every record, artifact and entry of networks that have them.
+    """
+    return {name: value for name, value in values.items() if (name, value) != _PAPERS_INTENSITIES}
+
+
+_PAPERS_INTENSITIES = ("intensities", "own")
+
+
+def _normalization(task: str, intensities: TruthScaling) -> Normalization:
+    """The task's normalisation; a truth that shares the input's scaling may lie beyond [0, 1]."""
+    rule = TASKS[task].normalization
+    return replace(rule, clip=False) if intensities == "shared" else rule
 
 
 def _read_options(name: str, options: dict[str, Any]) -> tuple[tuple[str, Option], ...]:

@@ -208,7 +208,9 @@ def give(given: Any, room: Room) -> Any:
     """Prepare a folder, and read all of it as training does; or read a dataset."""
     if isinstance(given, dataset_store_cases.Store):
         dataset = StoredDataset(given.path)
-        return [(dataset.input(one), dataset.truth(one)) for one in dataset.patches("train")]
+        return [
+            (dataset.input(one), dataset.truth(one, "shared")) for one in dataset.patches("train")
+        ]
     rule = RULE if not (given / "bad.npz").exists() else PairRule("*.npz")
     request = PreparationRequest(given, room.out / "a.zarr", "denoise", (rule,), fractions=(0, 0))
     try:
@@ -218,7 +220,7 @@ def give(given: Any, room: Room) -> Any:
     dataset = StoredDataset(room.out / "a.zarr")
     for patch in dataset.patches("train"):
         dataset.input(patch)
-        dataset.truth(patch)
+        dataset.truth(patch, "own")
     return manifest
 
 

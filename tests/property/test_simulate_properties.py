@@ -38,7 +38,7 @@ def test_a_scene_has_its_shape_and_finite_values_in_range(task: str, data: st.Da
     assert len(scene.image.shape) == len(TASKS[task].input_axes)
     assert len(scene.target.shape) == len(TASKS[task].output_axes)
     assert scene.image.min() >= 0
-    image, target = normalize_pair(scene)
+    image, target = normalize_pair(scene, "own")
     assert (image.shape, target.shape) == shapes
     assert np.isfinite(image).all()
     assert np.isfinite(target).all()

@@ -50,7 +50,7 @@ def contact_sheet(
     for patch in chosen:
         tiles = [_tile(dataset.input(patch), inside=inside)]
         if patch.pair.truth is not None:
-            tiles.append(_tile(dataset.truth(patch), inside=inside))
+            tiles.append(_tile(dataset.truth(patch, "own"), inside=inside))
         largest = max(max(tile.shape) for tile in tiles)
         side = largest * max(1, LEAST_TILE_PX // largest)
         cells.append(np.hstack([_padded(_enlarged(tile, side), side) for tile in tiles]))

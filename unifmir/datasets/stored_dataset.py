@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -26,6 +26,7 @@ from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import Scaling, scaled
 from unifmir.registry import require_known
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import TruthScaling
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -121,42 +122,77 @@ class StoredDataset:
 
     def input(self, patch: PatchOfPair) -> Patch:
         """An input as the network takes it."""
-        return self._normalised(patch, "input", patch.pair.input, self.task.input_axes)
+        rule = self.task.normalization
+        return self._normalised(patch, "input", patch.pair.input, clip=rule.clip)
 
-    def truth(self, patch: PatchOfPair) -> Patch:
-        """A truth, scaled by its own percentiles, as the paper does.
+    @property
+    def keeps_intensities(self) -> bool:
+        """Whether truths can be scaled as their inputs: files of normalised images cannot."""
+        images = (image for pair in self.manifest.pairs for image in (pair.input, pair.truth))
+        return all(image is None or image.scalings for image in images)
+
+    def truth(self, patch: PatchOfPair, intensities: TruthScaling) -> Patch:
+        """A truth as the network learns it.
+
+        Parameters
+        ----------
+        patch : PatchOfPair
+        intensities : {"own", "shared"}
+            Whose percentiles scale it: its own, as in the paper, or its input's. The same for a
+            light field's, which is no image of intensities.
 
         Raises
         ------
         ImageError
-            The dataset has noisy images alone.
+            The dataset has noisy images alone, or images that were normalised before and cannot
+            share a scaling.
         """
-        if patch.pair.truth is None:
+        pair = patch.pair
+        if pair.truth is None:
             raise ImageError(f"{self.path.name} holds noisy images alone: it has no truths")
-        return self._normalised(patch, "truth", patch.pair.truth, self.task.output_axes)
+        rule = self.task.normalization
+        if intensities == "own" or not rule.invertible:
+            return self._normalised(patch, "truth", pair.truth, clip=rule.clip)
+        if not self.keeps_intensities:
+            raise ImageError(
+                f"{self.path.name} holds images that were normalised before, input and truth each "
+                "by its own percentiles: they cannot share intensities; train with "
+                "--intensities own"
+            )
+        shared = replace(pair.truth, scalings=pair.input.scalings)
+        return self._normalised(patch, "truth", shared, clip=False)
 
-    def _normalised(self, patch: PatchOfPair, part: str, record: ImageRecord, axes: str) -> Patch:
+    def _normalised(
+        self, patch: PatchOfPair, part: str, record: ImageRecord, *, clip: bool
+    ) -> Patch:
         arrays = self._arrays(patch.pair)
         with reading(self.path):
             values = np.asarray(arrays[part][patch.number])
             frame = int(np.asarray(arrays["places"][patch.number])[0])
         if record.scalings and not 0 <= frame < len(record.scalings):
             raise ImageError(f"{self.path.name}: pair {patch.pair.folder} has no frame {frame}")
-        found = self._scaled(values, part, record, frame)
+        found = self._scaled(values, part, record, frame, clip=clip)
+        axes = self.task.input_axes if part == "input" else self.task.output_axes
         if not np.isfinite(found).all():
             raise ImageError(f"{self.path.name}: a patch of {record.name} is damaged: it holds NaN")
         return found if "z" in axes else found[0]
 
     def _scaled(
-        self, values: np.ndarray[Any, Any], part: str, record: ImageRecord, frame: int
+        self,
+        values: np.ndarray[Any, Any],
+        part: str,
+        record: ImageRecord,
+        frame: int,
+        *,
+        clip: bool,
     ) -> Patch:
         if not record.scalings:
             return values.astype(np.float32)
-        rule, kept = self.task.normalization, record.scalings[frame]
+        kept = record.scalings[frame]
         if kept.span <= 0:
             raise ImageError(f"{self.path.name}: {record.name} has no range to be scaled by")
-        relative = scaled(values, Scaling(kept.low, kept.span, rule.clip))
-        if not rule.inside:
+        relative = scaled(values, Scaling(kept.low, kept.span, clip))
+        if not self.task.normalization.inside:
             return relative
         # A light field's network reads [-1, 1], as `unifmir.simulate.normalize_pair` gives it.
         factor = np.float32(1 / BRIGHTEST_FRACTION if part == "input" else 2)
@@ -201,7 +237,8 @@ class StoredPatches(Sequence[Patch]):
 
     dataset: StoredDataset
     patches: Sequence[PatchOfPair]
-    truths: bool = False
+    truths: TruthScaling | None = None
+    """How truths are scaled; None: they are the inputs."""
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -217,4 +254,6 @@ class StoredPatches(Sequence[Patch]):
         if isinstance(index, slice):
             return StoredPatches(self.dataset, self.patches[index], self.truths)
         patch = self.patches[index]
-        return self.dataset.truth(patch) if self.truths else self.dataset.input(patch)
+        if self.truths is None:
+            return self.dataset.input(patch)
+        return self.dataset.truth(patch, self.truths)

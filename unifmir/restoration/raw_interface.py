@@ -17,7 +17,6 @@ from unifmir.interfaces import Counterpart, interface_of
 from unifmir.normalize import EPSILON
 from unifmir.restoration.intensity_line import LEAST_VARIANCE
 from unifmir.restoration.restoration_options import Options, intensity_of
-from unifmir.tasks import TASKS
 from unifmir.tasks.base import Intensity, Normalization
 
 
@@ -35,7 +34,7 @@ def raw_interface(interface: nn.Module, config: SingleConfig) -> nn.Module:
     module
         In eval mode. `interface` itself where it scales the image by itself, as light fields do.
     """
-    normalization = TASKS[config.task].normalization
+    normalization = config.normalization
     if normalization.inside:
         return interface
     row = interface_of(config)

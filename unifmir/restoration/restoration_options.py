@@ -31,7 +31,7 @@ class Options:
     correct_sampling: bool = False
     """Restore at half the sampling too, and average (Ma et al. 2024, Methods)."""
     intensity: Intensity | None = None
-    """How intensities come back; None: as the task's row says."""
+    """How intensities come back; None: `intensity_of` the network."""
     percentiles: tuple[float, float] | None = None
     """Percentiles of the stack that become 0 and 1 for the network, from 0 to 100; None: the
     task's."""
@@ -88,14 +88,14 @@ class Options:
 
 
 def normalization_of(config: SingleConfig, options: Options) -> Normalization:
-    """The task's normalisation, with the user's percentiles.
+    """The network's normalisation, with the user's percentiles.
 
     Raises
     ------
     ImageError
         The task does not scale by percentiles.
     """
-    normalization = TASKS[config.task].normalization
+    normalization = config.normalization
     if options.percentiles is None:
         return normalization
     if normalization.method != "percentile":
@@ -105,7 +105,10 @@ def normalization_of(config: SingleConfig, options: Options) -> Normalization:
 
 
 def intensity_of(config: SingleConfig, options: Options) -> Intensity:
-    """How intensities come back: as the user says, or the task.
+    """How intensities come back: as the user says, or the network's training and task.
+
+    A network that learned truths in its input's scaling (`shared`) gives intensities by the exact
+    inverse of that.
 
     Raises
     ------
@@ -114,7 +117,8 @@ def intensity_of(config: SingleConfig, options: Options) -> Intensity:
     """
     task = TASKS[config.task]
     if task.normalization.invertible:
-        return options.intensity or task.intensity
+        shared = config.intensities == "shared"
+        return options.intensity or ("percentile" if shared else task.intensity)
     if options.intensity is not None:
         raise ImageError(
             f"the values of {config.task} are relative, from 0 to 1: there are no intensities to "

@@ -13,6 +13,7 @@ from unifmir.registry import resolve
 from unifmir.simulate import lightfield, structures
 from unifmir.simulate.optics import Camera, Optics, blur, gaussian_kernel, psf
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import TruthScaling
 from unifmir.tasks.projection import PROJECTION
 from unifmir.tasks.volume import VOLUME
 
@@ -285,22 +286,32 @@ def _rescaled(image: Image, reference: Image, task: str) -> Image:
     """`image` with the percentiles of `reference` at 0 and 1."""
     rule = TASKS[task].normalization
     low, high = np.percentile(reference, (rule.low_percent, rule.high_percent))
-    out = (image - np.float32(low)) / np.float32(high - low + 1e-20)
-    return np.clip(out, 0, 1) if rule.clip else out
+    return (image - np.float32(low)) / np.float32(high - low + 1e-20)
 
 
-def normalize_pair(scene: SimulatedPair) -> tuple[Image, Image]:
+def normalize_pair(scene: SimulatedPair, intensities: TruthScaling) -> tuple[Image, Image]:
     """A scene in the network's units, whole: windows, slices and views are cut from it.
+
+    Parameters
+    ----------
+    scene : SimulatedPair
+    intensities : {"own", "shared"}
+        Whose percentiles scale the target. `own`: those of the noise-free image, as the paper does
+        (Weigert et al. 2018). `shared`: the image's, so that the exact inverse of the image's
+        scaling brings an output to photons. A light field has no photons: both are the same.
 
     Returns
     -------
     image, target : ndarray, shapes and floating dtypes of the scene's
-        The image is normalised with its own percentiles, the target with those of the noise-free
-        image (Weigert et al. 2018), so that an output mapped back with the image's is in photons.
-        Volume: both in [-1, 1].
+        The image is scaled by its own percentiles. Volume: both in [-1, 1].
     """
-    if TASKS[scene.task].normalization.inside:
+    rule = TASKS[scene.task].normalization
+    if rule.inside:
         brightest = float(scene.image.max()) or 1.0
         return scene.image / np.float32(BRIGHTEST_FRACTION * brightest) - 1, scene.target * 2 - 1
     image = _rescaled(scene.image, scene.image, scene.task)
-    return image, _rescaled(scene.target, scene.reference, scene.task)
+    if intensities == "shared":
+        # Nothing is clipped: structure that is sharper is brighter than the image's brightest.
+        return image, _rescaled(scene.target, scene.image, scene.task)
+    target = _rescaled(scene.target, scene.reference, scene.task)
+    return (np.clip(image, 0, 1), np.clip(target, 0, 1)) if rule.clip else (image, target)

@@ -16,6 +16,14 @@ Intensity = Literal["local", "matched", "percentile"]
 line and the low frequencies of what it leaves."""
 
 
+TruthScaling = Literal["own", "shared"]
+"""How the truths were scaled that a network was trained on.
+
+`own`: by their own percentiles, as in the paper: the network's output has no unit, and a line to
+the raw image brings intensities back. `shared`: by the percentiles of the input they belong to, so
+that the exact inverse of the input's scaling gives intensities."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalization:
     """How an image becomes the network's input, and how the output goes back.
@@ -279,3 +287,11 @@ NORMALISED_OUTPUT = (
     "back to intensities; unifmir does this by itself."
 )
 """Limitation that packages of all tasks with an invertible normalisation state."""
+
+SHARED_OUTPUT = (
+    "Units of the result: the network learned truths in the scaling of their own input "
+    "(`intensities: shared`). Times (p_high - p_low) of the input, plus its p_low, the result is "
+    "in the input's intensities, photons where that counts them. Values below 0 and above 1 are "
+    "meant: do not clip them."
+)
+"""Sentences that packages of networks with shared intensities state."""

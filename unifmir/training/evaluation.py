@@ -95,11 +95,11 @@ def evaluate(
     """
     check_fits(network.config, task)
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
-    run, planes = make_runner(single), reads_single_planes(single.config)
+    run = make_runner(single)
     baselines = resolve(TASKS[task].evaluation.baselines)
     scores: dict[str, list[Score]] = {}
     for scene in simulate_held_out(task, images=images, seed=seed):
-        candidates = {"model": restore_scene(run, scene, planes=planes), **baselines(scene)}
+        candidates = {"model": restore_scene(run, scene, single.config), **baselines(scene)}
         for name, candidate in candidates.items():
             scores.setdefault(name, []).append(score(candidate, scene.target))
         if on_image is not None:
@@ -116,10 +116,9 @@ def score_runner(run: Runner, config: SingleConfig, *, images: int, seed: int = 
     run : callable
     config : SingleTaskConfig or ReferenceConfig
     """
-    planes = reads_single_planes(config)
     return mean_score(
         [
-            score(restore_scene(run, scene, planes=planes), scene.target)
+            score(restore_scene(run, scene, config), scene.target)
             for scene in simulate_held_out(config.task, images=images, seed=seed)
         ]
     )
@@ -144,9 +143,10 @@ def make_runner(single: Network) -> Runner:
     return run
 
 
-def restore_scene(run: Runner, scene: SimulatedPair, *, planes: bool) -> RestoredImage:
+def restore_scene(run: Runner, scene: SimulatedPair, config: SingleConfig) -> RestoredImage:
     """Restore a scene's whole image, and map it back to the image's intensities."""
-    image, scaling = normalize(scene.image, TASKS[scene.task].normalization)
+    planes = reads_single_planes(config)
+    image, scaling = normalize(scene.image, config.normalization)
     image = np.ascontiguousarray(image, dtype=np.float32)
     out = run(image[:, None] if planes else image[None, None])
     return scaling.invert(out[:, 0] if planes else out[0, 0])

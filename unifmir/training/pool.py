@@ -22,7 +22,7 @@ from unifmir.interfaces import interface_of
 from unifmir.registry import resolve
 from unifmir.simulate import generator, normalize_pair, simulate_pair
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import TrainingRecipe
+from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.patches import PatchRequest
 from unifmir.version import __version__
 
@@ -106,7 +106,7 @@ def joined(first: Pool, second: Pool) -> Pool:
     )
 
 
-def stored_pool(dataset: StoredDataset) -> Pool:
+def stored_pool(dataset: StoredDataset, intensities: TruthScaling) -> Pool:
     """The training split of a dataset, read from the disk patch by patch.
 
     Raises
@@ -124,7 +124,7 @@ def stored_pool(dataset: StoredDataset) -> Pool:
     return Pool(
         dataset.manifest.task,
         StoredPatches(dataset, patches),
-        StoredPatches(dataset, patches, truths=True),
+        StoredPatches(dataset, patches, truths=intensities),
         f"{len(patches)} patches of {len(dataset.manifest.of('train'))} pairs of images in "
         f"{dataset.path.name} (manifest {dataset.sha256[:16]})",
     )
@@ -178,6 +178,7 @@ def simulate_pool(
     task: str,
     recipe: TrainingRecipe,
     seed: int,
+    intensities: TruthScaling,
     *,
     on_scene: Callable[[], None] | None = None,
 ) -> Pool:
@@ -188,13 +189,15 @@ def simulate_pool(
     task : str
     recipe : TrainingRecipe
     seed : int
+    intensities : {"own", "shared"}
+        Whose percentiles scale the truths.
     on_scene : callable, optional
         Called after each scene.
     """
     images, targets = [], []
     for index in range(recipe.scenes):
         scene = simulate_pair(task, generator(task, seed, "train", index), recipe.scene_size)
-        image, target = normalize_pair(scene)
+        image, target = normalize_pair(scene, intensities)
         images.append(np.ascontiguousarray(image, dtype=np.float32))
         targets.append(np.ascontiguousarray(target, dtype=np.float32))
         if on_scene is not None:

@@ -164,6 +164,7 @@ class Training:
             "learning_rate": self.schedule.learning_rate,
             "steps": self.schedule.steps,
             "mixed_loss": self.mixed_loss,
+            "intensities": self.network.config.intensities,
         }
 
     def save(self, path: Path) -> None:

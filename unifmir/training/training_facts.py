@@ -2,7 +2,7 @@
 
 from unifmir.machine import description
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import TrainingRecipe
+from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.schedule import WARM_UP_STEPS
 from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
 from unifmir.training.training_record import Setting, TrainingRecord
@@ -35,7 +35,7 @@ def record_of(training: Training, device: str, hours: float | None) -> TrainingR
         steps=training.step,
         batch_size=batches.pop() if len(batches) == 1 else None,
         patch_px=sides.pop() if len(sides) == 1 else None,
-        preprocessing=_preprocessing(recipes),
+        preprocessing=_preprocessing(recipes, training.network.config.intensities),
         regularization=(
             f"gradients clipped to a norm of {GRADIENT_NORM:g}; running average of the weights, "
             f"decay {AVERAGE_DECAY}, kept"
@@ -52,13 +52,21 @@ def _shares(recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:
     return {f"l1_share_{task}": recipe.l1_share for task, recipe in recipes.items()}
 
 
-def _preprocessing(recipes: dict[str, TrainingRecipe]) -> str:
+def _preprocessing(recipes: dict[str, TrainingRecipe], intensities: TruthScaling) -> str:
     parts = [
-        f"{task}: {TASKS[task].normalization.method} normalisation, {recipe.batch} random patches "
-        f"of {recipe.patch} a step"
+        f"{task}: {TASKS[task].normalization.method} normalisation{_truths(task, intensities)}, "
+        f"{recipe.batch} random patches of {recipe.patch} a step"
         for task, recipe in recipes.items()
     ]
     return "; ".join(parts) + "; each patch turned and flipped at random as its task allows"
+
+
+def _truths(task: str, intensities: TruthScaling) -> str:
+    """Scaling of the truths in words."""
+    if not TASKS[task].normalization.invertible:
+        return ""
+    whose = "its own" if intensities == "own" else "its input's"
+    return f" (intensities {intensities}: each truth scaled by {whose} percentiles)"
 
 
 def _hardware(device: str) -> str:

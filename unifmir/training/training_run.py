@@ -23,7 +23,7 @@ from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.tasks import TASKS, multitask_parts
-from unifmir.tasks.base import TrainingRecipe
+from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.initialization import renew, start_dark
 from unifmir.training.pool import (
     Pool,
@@ -43,6 +43,7 @@ from unifmir.training.schedule import (
 from unifmir.training.trainer import Training
 from unifmir.training.training_facts import record_of
 from unifmir.training.training_record import record_path, write_training_record
+from unifmir.training.truth_scaling import chosen_intensities
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class TrainingRequest:
     """Prepared datasets, at most one a task, which take the place of simulated images."""
     with_simulated: bool = False
     """Whether the simulated images of their tasks are learned from as well."""
+    intensities: TruthScaling | None = None
+    """Scaling of the truths; None: the model's own, and shared from random weights."""
     resume: bool = False
     device: str = "cpu"
 
@@ -181,6 +184,10 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
     elif fresh and isinstance(network.config, ReferenceConfig):
         network = start_dark(_for_simulated_images(network, network.config))
     datasets = _datasets(request, network.config)
+    chosen = chosen_intensities(
+        request.intensities, network.config, request.tasks, datasets.values(), fresh=fresh
+    )
+    network.config = replace(network.config, intensities=chosen)
     for task in request.tasks:
         if task not in datasets or request.with_simulated:
             check_fits(network.config, task)
@@ -193,7 +200,7 @@ def _prepared(request: TrainingRequest, watch: TrainingCallbacks) -> Training:
         else TASKS[task].training
         for task in request.tasks
     }
-    pools = _pools(request, recipes, datasets, watch)
+    pools = _pools(request, recipes, datasets, chosen, watch)
     if request.init is not None and isinstance(network.config, MultiTaskConfig):
         freeze_others(network, request.tasks)
     mixed = fresh if request.mixed_loss is None else request.mixed_loss
@@ -237,13 +244,15 @@ def _pools(
     request: TrainingRequest,
     recipes: Mapping[str, TrainingRecipe],
     datasets: Mapping[str, StoredDataset],
+    intensities: TruthScaling,
     watch: TrainingCallbacks,
 ) -> dict[str, Pool]:
-    pools = {task: stored_pool(dataset) for task, dataset in datasets.items()}
+    pools = {task: stored_pool(dataset, intensities) for task, dataset in datasets.items()}
     for task, recipe in recipes.items():
         if task in pools and not request.with_simulated:
             continue
-        made = simulate_pool(task, recipe, request.seed, on_scene=partial(watch.on_scene, task))
+        on_scene = partial(watch.on_scene, task)
+        made = simulate_pool(task, recipe, request.seed, intensities, on_scene=on_scene)
         pools[task] = joined(pools[task], made) if task in pools else made
     return pools
 

@@ -13,6 +13,7 @@ from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.weight_sets import WeightKind
+from unifmir.config import config_from_dict
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
@@ -133,7 +134,7 @@ def add_checkpoint(file: Path, about: Description, *, cite: Sequence[str] = ()) 
         "cite": list(cite),
         "configuration": None,
         "parameters": None,
-        "normalisation": {k: v.model_dump() for k, v in normalisation_of(task).items()},
+        "normalisation": {k: v.model_dump() for k, v in normalisation_of(task, None).items()},
         "pixel_size_um": None,
         "measured": [],
         "training": None,
@@ -227,6 +228,8 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
                 "with --checkpoint alone, or add it with `unifmir zoo add --id ID --file FILE`"
             )
     document |= network
+    rules = normalisation_of(task, config_from_dict(found.config))
+    document["normalisation"] = {name: rule.model_dump() for name, rule in rules.items()}
     document["source"] |= own_file
     return parse_entry(json.dumps(document), entry.id)
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.checkpoint.inspection import inspect_file
+from unifmir.config import config_from_dict
 from unifmir.metrics import METRICS
 from unifmir.plain_text_values import read_json
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.index import read_entry
-from unifmir.zoo.catalogue.schema import ZooEntry, entry_text, parse_entry
+from unifmir.zoo.catalogue.schema import ZooEntry, entry_text, normalisation_of, parse_entry
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
         "measured": [],
         "training": None,
     }
+    config = config_from_dict(found.config) if found else None
+    rules = normalisation_of(entry.task, config)
+    document["normalisation"] = {name: rule.model_dump() for name, rule in rules.items()}
     if evaluation.is_file():
         report = read_json(evaluation)
         document["measured"] = _measured(report)

@@ -188,12 +188,12 @@ class ZooEntry(EntryPart):
             raise ValueError("configuration and parameters are known together, or null together")
         if self.licence is None and not self.licence_note:
             raise ValueError("licence is null: say why in licence_note")
-        self._check_normalisation()
         self._check_configuration()
+        self._check_normalisation()
         return self
 
     def _check_normalisation(self) -> None:
-        expected = normalisation_of(self.task)
+        expected = normalisation_of(self.task, self.config)
         if self.normalisation != expected:
             raise ValueError(
                 "normalisation is not what unifmir does for this task; expected "
@@ -212,10 +212,16 @@ class ZooEntry(EntryPart):
             raise ValueError(f"task is {self.task!r}, but the configuration's {task!r}")
 
 
-def normalisation_of(task: str) -> dict[str, Normalisation]:
-    """The field `normalisation` of an entry for `task`, from `TASKS`."""
+def normalisation_of(task: str, config: ModelConfig | None) -> dict[str, Normalisation]:
+    """The field `normalisation` of an entry for `task`: the network's, where that is known."""
     names = multitask_parts() if task == MULTITASK else (task,)
-    return {name: Normalisation(**asdict(TASKS[name].normalization)) for name in names}
+    if config is None:
+        rules = {name: TASKS[name].normalization for name in names}
+    elif isinstance(config, MultiTaskConfig):
+        rules = {name: config.single(name).normalization for name in names}
+    else:
+        rules = dict.fromkeys(names, config.normalization)
+    return {name: Normalisation(**asdict(rule)) for name, rule in rules.items()}
 
 
 def parse_entry(text: str, name: str) -> ZooEntry:

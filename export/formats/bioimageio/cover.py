@@ -46,7 +46,7 @@ def cover_png(
     else:
         # On the grid of attention windows, or of lenses.
         raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
-        restored = restore(module, raw, task.normalization)
+        restored = restore(module, raw, config.normalization)
     left, right = _plane(raw, task.cover.view), _plane(restored, task.cover.view)
     panels = np.concatenate([_panel(left), _panel(right)], axis=1)
     panels[:, PANEL_PX - _GAP_PX // 2 : PANEL_PX + _GAP_PX // 2] = 255

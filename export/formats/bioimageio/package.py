@@ -46,7 +46,6 @@ from unifmir.export.formats.bioimageio.testing import (
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
-from unifmir.tasks import TASKS
 from unifmir.zip_archive import write_zip
 
 logger = logging.getLogger(__name__)
@@ -202,7 +201,7 @@ def _reference(inputs: PackageInputs, raw: tensors.Batch, restored: tensors.Batc
     """Result of the fp32 network; the test output itself, where its weights are stored whole."""
     if inputs.storage == "float32":
         return restored
-    normalization = TASKS[inputs.network.config.task].normalization
+    normalization = inputs.network.config.normalization
     return tensors.restore(image_interface(inputs.network), raw, normalization)
 
 
@@ -238,7 +237,7 @@ def _write_description(
         image_note=inputs.image_note,
         agreement=measured.agreement,
         reports=inputs.reports,
-        percentile_difference=tensors.declared_difference(raw, TASKS[config.task].normalization),
+        percentile_difference=tensors.declared_difference(raw, config.normalization),
         origin=provenance.origin(inputs.network, inputs.lineage),
     )
     _write(folder, "readme", readme(facts).encode("utf-8"))
@@ -251,15 +250,14 @@ def _write_tensors(
     inputs: PackageInputs, config: SingleConfig, axes: PackageAxes, folder: Path
 ) -> tuple[tensors.Batch, tensors.Batch]:
     """Test and sample tensors: the same numbers as .npy and as TIFF."""
-    task = TASKS[config.task]
     lens_px = tile_rule(config).unit
     raw = tensors.test_image(
         inputs.image,
         axes.test_sizes,
         multiple_of=lens_px,
-        normalization=task.normalization,
+        normalization=config.normalization,
     )
-    restored = tensors.restore(inputs.module, raw, task.normalization)
+    restored = tensors.restore(inputs.module, raw, config.normalization)
     tensors.check_testable(restored)
     for kind, array in (("input", raw), ("output", restored)):
         _write(folder, f"test_{kind}", tensors.npy_bytes(array))

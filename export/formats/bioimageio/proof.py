@@ -25,7 +25,6 @@ from unifmir.json_values import json_form
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
-from unifmir.tasks import TASKS
 
 _COMPARED = ("pytorch_state_dict", "torchscript")
 """Weight formats whose tensors are compared one by one; the ONNX file is run."""
@@ -162,7 +161,7 @@ def _of_tensors(package: Package, stored: Network) -> Iterator[str]:
     if given is None or made is None:
         yield "test_tensor: missing, or no one image of one channel in float32"
         return
-    normalization = TASKS[stored.config.task].normalization
+    normalization = stored.config.normalization
     try:
         expected = tensors.restore(image_interface(stored), given, normalization)
     except (ExportError, RuntimeError, ValueError, IndexError) as error:

@@ -20,6 +20,7 @@ from unifmir.export.formats.bioimageio.testing import quiet_library
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import TruthScaling
 from unifmir.training.training_record import TrainingRecord
 
 PORTABLE_FORMAT = "0.5.7"
@@ -43,6 +44,14 @@ FILES = {
     "verification": "verification.json",
 }
 RDF = "rdf.yaml"
+_UNITS: Mapping[TruthScaling, str] = {
+    "own": "Restored image in normalised units.",
+    "shared": (
+        "Restored image in the units of the normalised input: times (p_high - p_low) of the raw "
+        "image, plus its p_low, it is in the raw image's intensities."
+    ),
+}
+"""Description of the output, by how the network's truths were scaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +197,7 @@ def _input(contents: Contents, folder: Path) -> dict[str, Any]:
 def _output(contents: Contents, folder: Path) -> dict[str, Any]:
     return {
         **declared_tensors(contents.config, contents.axes)[1],
-        "description": "Restored image in normalised units.",
+        "description": _UNITS[contents.config.intensities],
         "test_tensor": _file(folder, FILES["test_output"]),
         "sample_tensor": _file(folder, FILES["sample_output"]),
     }
@@ -219,7 +228,7 @@ def _preprocessing(config: SingleConfig, axes: PackageAxes) -> list[dict[str, An
     official inference does not. Clipping to [0, 1] after the 0 and 100 percentiles could change
     nothing and is left out, because BiaPy takes one operation at most.
     """
-    normalization = TASKS[config.task].normalization
+    normalization = config.normalization
     if normalization.method != "percentile":
         return []
     percentiles = (normalization.low_percent, normalization.high_percent)

@@ -13,6 +13,7 @@ from unifmir.export.formats.bioimageio.tensors import AGREEMENT
 from unifmir.interfaces import interface_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import SHARED_OUTPUT
 from unifmir.text_tables import markdown_rows
 
 
@@ -66,15 +67,16 @@ def readme(facts: ReadmeFacts) -> str:
 
 
 def _tensors(facts: ReadmeFacts) -> str:
-    task = TASKS[facts.config.task]
     rows = [("input", *_axis_row(axis)) for axis in facts.axes.inputs]
     rows += [("output", *_axis_row(axis)) for axis in facts.axes.outputs]
-    rule = task.normalization
+    rule = facts.config.normalization
     if rule.method == "percentile":
         normalisation = (
             f"Normalisation (declared, done by the consumer): percentiles {rule.low_percent:g} and "
             f"{rule.high_percent:g} of the whole image are mapped to 0 and 1 ({rule.source})."
         )
+        if facts.config.intensities == "shared":
+            normalisation += f"\n\n{SHARED_OUTPUT}"
     else:
         normalisation = (
             "Normalisation (inside the network): intensities are divided by "

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_what_is_stored_is_cut_from_the_files_and_normalised_by_the_whole_image(
             _, z, y, x = np.asarray(dataset._arrays(patch.pair)["places"][patch.number]).tolist()
             for part, read, record in (
                 ("low", dataset.input, patch.pair.input),
-                ("high", dataset.truth, patch.pair.truth),
+                ("high", partial(dataset.truth, intensities="own"), patch.pair.truth),
             ):
                 assert record is not None
                 assert record.name.startswith(part)
@@ -170,7 +171,7 @@ def test_noisy_images_alone_make_a_dataset_without_truths(lab, tmp_path):
     inputs = StoredPatches(dataset, dataset.patches("train"))
     assert inputs[0].shape == (4, 16, 16)
     with pytest.raises(ImageError, match="no truths"):
-        dataset.truth(inputs.patches[0])
+        dataset.truth(inputs.patches[0], "own")
 
 
 def test_empty_parts_of_an_image_give_no_patches(tmp_path):
@@ -223,3 +224,16 @@ def test_a_manifest_that_lies_is_refused(store, tmp_path, change, expected):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ImageError, match=expected):
         first_input(tmp_path / "a.zarr")
+
+
+def test_a_truth_shares_the_scaling_of_its_input_where_that_is_asked_for(lab, store):
+    dataset = StoredDataset(store)
+    assert dataset.keeps_intensities
+    patch = dataset.patches("train")[0]
+    kept = patch.pair.input.scalings[0]
+    _, z, y, x = np.asarray(dataset._arrays(patch.pair)["places"][patch.number]).tolist()
+    assert patch.pair.truth is not None
+    counts = tifffile.imread(lab / patch.pair.truth.name)[z : z + 4, y : y + 16, x : x + 16]
+    truth = dataset.truth(patch, "shared")
+    np.testing.assert_allclose(truth * kept.span + kept.low, counts, rtol=1e-5)
+    assert not np.allclose(truth, dataset.truth(patch, "own"))

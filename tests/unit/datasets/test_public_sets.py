@@ -143,7 +143,7 @@ def test_a_miniature_copy_of_every_set_is_prepared(name, tmp_path):
     dataset = StoredDataset(tmp_path / "a.zarr")
     first = dataset.patches("train")[0]
     assert dataset.input(first).ndim == len(TASKS[row.task].input_axes)
-    assert dataset.truth(first).ndim == len(TASKS[row.task].output_axes)
+    assert dataset.truth(first, "own").ndim == len(TASKS[row.task].output_axes)
 
 
 def test_an_unknown_set_is_told_with_the_nearest():

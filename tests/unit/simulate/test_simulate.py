@@ -172,7 +172,7 @@ class TestScenes:
 
     def test_isotropic_images_are_blurred_along_z_only(self) -> None:
         scene = simulate_pair("isotropic", generator("isotropic", 0, "train", 1), 48)
-        image, target = normalize_pair(scene)
+        image, target = normalize_pair(scene, "own")
 
         def roughness(volume: np.ndarray, axis: int) -> float:
             return float(np.abs(np.diff(volume, 2, axis=axis)).mean())

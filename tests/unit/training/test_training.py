@@ -47,7 +47,7 @@ PLANAR = ("sr", "denoise", "isotropic")
 
 @pytest.fixture(scope="module")
 def pools() -> dict[str, Pool]:
-    return {task: simulate_pool(task, recipe, 0) for task, recipe in RECIPES.items()}
+    return {task: simulate_pool(task, recipe, 0, "own") for task, recipe in RECIPES.items()}
 
 
 def training(
