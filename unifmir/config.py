@@ -271,15 +271,24 @@ def layout_of(config: UniFMIRConfig) -> KeyLayout:
 
 def config_from_dict(data: dict[str, Any]) -> ModelConfig:
     """The configuration that a `to_dict` wrote; CheckpointError on anything else."""
+    config: ModelConfig
     if "model" in data:
-        return ReferenceConfig.from_dict(data)
-    if "body" not in data:
+        config = ReferenceConfig.from_dict(data)
+    elif "body" not in data:
         raise CheckpointError(
             "a configuration names a `body`, or the `model` it is a reference for"
         )
-    if "task" in data:
-        return SingleTaskConfig.from_dict(data)
-    return MultiTaskConfig.from_dict(data)
+    elif "task" not in data:
+        return MultiTaskConfig.from_dict(data)
+    else:
+        config = SingleTaskConfig.from_dict(data)
+    task = TASKS.get(config.task)
+    if config.intensities != "own" and task and not task.normalization.invertible:
+        raise CheckpointError(
+            f"the configuration's intensities are {config.intensities!r}; {config.task} gives "
+            "relative values, which have no intensities: expected 'own'"
+        )
+    return config
 
 
 def _written(values: dict[str, Any]) -> dict[str, Any]:

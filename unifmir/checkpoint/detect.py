@@ -23,7 +23,6 @@ from unifmir.config import (
     MultiTaskConfig,
     ProjectorConfig,
     ReferenceConfig,
-    SingleConfig,
     SingleTaskConfig,
     UniFMIRConfig,
     ViewUNetConfig,
@@ -136,8 +135,6 @@ def chosen_task(config: ModelConfig, task: str | None) -> ModelConfig:
 
 def check_values(config: ModelConfig) -> None:
     """Refuse values that no network can have, before anything is built from them."""
-    if not isinstance(config, MultiTaskConfig):
-        _check_intensities(config)
     if isinstance(config, ReferenceConfig):
         return
     body, projector, unet = config.body, config.projector, config.view_unet
@@ -162,16 +159,6 @@ def check_values(config: ModelConfig) -> None:
     if unet is not None:
         _check_unet(unet)
     _check_channels(config)
-
-
-def _check_intensities(config: SingleConfig) -> None:
-    """Refuse truths in the scaling of an image whose scaling is no scale of intensities."""
-    task = TASKS.get(config.task)
-    if task and not task.normalization.invertible and config.intensities != "own":
-        raise CheckpointError(
-            f"the configuration's intensities are {config.intensities!r}; {config.task} gives "
-            "relative values, which have no intensities: expected 'own'"
-        )
 
 
 def _check_task(config: SingleTaskConfig) -> None:

@@ -188,28 +188,20 @@ class ZooEntry(EntryPart):
             raise ValueError("configuration and parameters are known together, or null together")
         if self.licence is None and not self.licence_note:
             raise ValueError("licence is null: say why in licence_note")
-        self._check_configuration()
-        self._check_normalisation()
-        return self
-
-    def _check_normalisation(self) -> None:
-        expected = normalisation_of(self.task, self.config)
+        try:
+            config = self.config
+        except (UnifmirError, TypeError) as error:
+            raise ValueError(f"configuration of no network: {error}") from error
+        task = MULTITASK if isinstance(config, MultiTaskConfig) else config and config.task
+        expected = normalisation_of(self.task, config if task == self.task else None)
         if self.normalisation != expected:
             raise ValueError(
                 "normalisation is not what unifmir does for this task; expected "
                 + json.dumps({name: part.model_dump() for name, part in expected.items()})
             )
-
-    def _check_configuration(self) -> None:
-        try:
-            config = self.config
-        except (UnifmirError, TypeError) as error:
-            raise ValueError(f"configuration of no network: {error}") from error
-        if config is None:
-            return
-        task = MULTITASK if isinstance(config, MultiTaskConfig) else config.task
-        if task != self.task:
+        if task not in (None, self.task):
             raise ValueError(f"task is {self.task!r}, but the configuration's {task!r}")
+        return self
 
 
 def normalisation_of(task: str, config: ModelConfig | None) -> dict[str, Normalisation]:
