@@ -145,7 +145,7 @@ class MultiTaskConfig(JsonValues):
     denoise_channels: int = 5
     isotropic_channels: int = 1
     intensities: TruthScaling = "own"
-    """As in `SingleTaskConfig`, of the tasks whose results have intensities."""
+    """Scaling of the truths, as in `SingleTaskConfig`; of tasks whose results have intensities."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of the fields."""
@@ -197,7 +197,7 @@ class ReferenceConfig(JsonValues):
     options: tuple[tuple[str, Option], ...] = ()
     """Constructor arguments that differ from the published network's."""
     intensities: TruthScaling = "own"
-    """As in `SingleTaskConfig`."""
+    """Scaling of the truths that it was trained on, as in `SingleTaskConfig`."""
 
     @property
     def normalization(self) -> Normalization:

@@ -1,4 +1,4 @@
-"""What a network learns of photons: the same training with truths in two scalings.
+"""Photons that a network keeps: the same training with truths in two scalings, compared.
 
     python -m benchmarks.studies.shared_intensities [--steps N] [--images N]
 
