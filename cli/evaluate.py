@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import TaskChoice
+from unifmir.cli.choices import SplitChoice, TaskChoice
 from unifmir.errors import ImageError, UnifmirError
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
@@ -22,15 +22,23 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MODEL|RESTORED",
             help="Checkpoint file or zoo id; or, before TRUTH, restored images: a file or folder.",
         ),
-    ],
+    ] = None,
     truth: Annotated[
         Path | None, typer.Argument(help="The images that the restored ones should be.")
     ] = None,
+    named: Annotated[
+        str | None, typer.Option("--model", help="Checkpoint file or zoo id, as MODEL.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With a model: dataset of `unifmir data prepare`, and not simulated."),
+    ] = None,
+    split: Annotated[SplitChoice, typer.Option(help="With --data: the part of it.")] = "test",
     against: Annotated[
         Path | None,
         typer.Option(help="Other restored images of the same truth, to be compared with."),
@@ -53,19 +61,32 @@ def evaluate(
     """Measure how near restored images are to the truth.
 
     Given two files or folders, the first is held against the second, image by image. Given a
-    model, it restores held-out simulated images, and is shown beside the simple methods of each
-    task. An image that cannot be measured does not stop the others; the exit code is 1 then.
+    model, it restores held-out simulated images, or those of a dataset (--data), and is shown
+    beside the simple methods of the task. An image that cannot be measured does not stop the
+    others; the exit code is 1 then.
     """
+    if (model is None) == (named is None):
+        raise typer.BadParameter("give a model, or restored images and their truth")
+    given = model or named or ""
     if truth is not None:
-        if tasks or untrained:
-            raise typer.BadParameter("--task and --untrained belong to a model, not to image files")
-        _evaluate_files(Path(model), truth, against, table, pictures, as_json=as_json)
+        if tasks or untrained or data or named:
+            raise typer.BadParameter(
+                "--model, --data, --task and --untrained belong to a model, not to image files"
+            )
+        _evaluate_files(Path(given), truth, against, table, pictures, as_json=as_json)
         return
-    if against or table or pictures:
+    if against:
+        raise typer.BadParameter("--against belongs to image files: give TRUTH")
+    if data is not None:
+        if tasks:
+            raise typer.BadParameter("--data has one task: leave --task out")
+        _evaluate_dataset(given, data, split, table, pictures, untrained, as_json=as_json)
+        return
+    if table or pictures:
         raise typer.BadParameter(
-            "--against, --csv and --pictures belong to image files: give TRUTH"
+            "--csv and --pictures belong to image files and datasets: give TRUTH or --data"
         )
-    _evaluate_model(model, tasks, images, seed, untrained=untrained, as_json=as_json)
+    _evaluate_model(given, tasks, images, seed, untrained=untrained, as_json=as_json)
 
 
 def _evaluate_model(
@@ -153,6 +174,57 @@ def _evaluate_files(
         output.note(f"{place}: {reason}")
     if failed:
         output.check_failed(f"{len(failed)} images could not be measured")
+
+
+def _evaluate_dataset(
+    model: str,
+    data: Path,
+    split: SplitChoice,
+    table: Path | None,
+    pictures: Path | None,
+    untrained: bool,
+    *,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unifmir.atomic import write_text
+    from unifmir.datasets.stored_dataset import StoredDataset
+    from unifmir.images.png import write_grey
+    from unifmir.metrics.error_picture import error_picture
+    from unifmir.training.dataset_evaluation import RestoredPatches, evaluate_on_dataset
+    from unifmir.zoo.catalogue.load import load_trained
+
+    dataset = StoredDataset(data)
+    network = load_trained(model, untrained=untrained, task=dataset.task.name)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        progress = bar.add_task("evaluating", total=len(dataset.manifest.of(split)))
+
+        def on_image(image: RestoredPatches) -> None:
+            if pictures is not None:
+                picture = error_picture(image.restored, image.truth)
+                write_grey(pictures / f"{image.name.replace('/', '_')}.png", picture)
+            bar.advance(progress)
+
+        found = evaluate_on_dataset(network, dataset, split, on_image=on_image)
+    simple = found.baselines[found.best_baseline]
+    if table is not None:
+        write_text(table, _csv({"model": found.images, **found.baselines}))
+    document = {
+        "model": network.source.name,
+        "sha256": network.source.sha256,
+        "dataset": dataset.path.name,
+        "manifest_sha256": dataset.sha256,
+        **found.to_dict(),
+    }
+    told = (
+        f"{_file_table(found.images, simple, found.differences)}\nThe other: "
+        f"{found.best_baseline}, the best simple method. {found.patches} patches, "
+        f"{found.whole_images} of them whole images; each scaled as its whole image, intensities "
+        "by the exact inverse."
+    )
+    output.print_result(document, told, as_json=as_json)
 
 
 def _scores_of(

@@ -119,6 +119,23 @@ def test_a_model_of_one_task_is_not_evaluated_for_another(tmp_path: Path, model_
     assert "restores 'denoise'" in told(result)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "give a model"),
+        (["m.pt", "--model", "m.pt"], "give a model"),
+        (["a.tif", "b.tif", "--data", "d.zarr"], "belong to a model"),
+        (["m.pt", "--data", "d.zarr", "--task", "sr"], "--data has one task"),
+        (["m.pt", "--csv", "a.csv"], "give TRUTH or --data"),
+        (["--model", "m.pt", "--data", "d.zarr"], "holds no dataset"),
+    ],
+)
+def test_wrong_evaluation_options_exit_with_2(arguments: list[str], expected: str) -> None:
+    result = run("evaluate", *arguments)
+    assert result.exit_code == 2
+    assert expected in told(result)
+
+
 def test_a_model_of_other_planes_than_simulated_is_refused(model_file: Path) -> None:
     result = run("evaluate", model_file, "--task", "volume")
     assert result.exit_code == 2
@@ -142,6 +159,19 @@ def test_from_a_folder_of_pairs_to_an_exported_file(tmp_path: Path, model_file: 
     assert json.loads(trained.stdout)["tasks"] == ["denoise"]
     record = json.loads((tmp_path / "mine.safetensors.training.json").read_text())
     assert "pairs of images in cells.zarr" in record["data"]
+    figures, pictures = tmp_path / "figures.csv", tmp_path / "pictures"
+    evaluated = run(
+        *("evaluate", "--model", model, "--data", store, "--split", "train", "--json"),
+        *("--csv", figures, "--pictures", pictures),
+    )
+    assert evaluated.exit_code == 0, evaluated.stderr
+    document = json.loads(evaluated.stdout)
+    assert (document["task"], document["split"]) == ("denoise", "train")
+    assert sorted(document["images"]) == ["low/00.tif", "low/01.tif", "low/02.tif"]
+    assert document["best_baseline"] in document["baselines"]
+    assert len(list(pictures.iterdir())) == 3
+    lines = figures.read_text().splitlines()
+    assert len(lines) == 1 + 3 * (1 + len(document["baselines"]))
     exported = run(
         *("export", "--model", model, "--task", "denoise", "--format", "onnx"),
         *("--out", tmp_path / "exported"),

@@ -123,7 +123,30 @@ class StoredDataset:
     def input(self, patch: PatchOfPair) -> Patch:
         """An input as the network takes it."""
         rule = self.task.normalization
-        return self._normalised(patch, "input", patch.pair.input, clip=rule.clip)
+        return self._read(patch, "input", patch.pair.input, clip=rule.clip)
+
+    def scaling(self, patch: PatchOfPair) -> Scaling:
+        """Scaling of the image that a patch's input is of; the identity where it was normalised."""
+        if not (kept := patch.pair.input.scalings):
+            return Scaling()
+        frame = self._frame(patch, patch.pair.input)
+        return Scaling(kept[frame].low, kept[frame].span)
+
+    def recorded(self, patch: PatchOfPair) -> tuple[Patch, Patch]:
+        """An input and its truth as they were recorded, float32.
+
+        Raises
+        ------
+        ImageError
+            The dataset has noisy images alone, or is damaged.
+        """
+        if patch.pair.truth is None:
+            raise ImageError(f"{self.path.name} holds noisy images alone: it has no truths")
+        image, truth = (
+            self._read(patch, part, replace(record, scalings=()), clip=False)
+            for part, record in (("input", patch.pair.input), ("truth", patch.pair.truth))
+        )
+        return image, truth
 
     @property
     def keeps_intensities(self) -> bool:
@@ -152,30 +175,35 @@ class StoredDataset:
             raise ImageError(f"{self.path.name} holds noisy images alone: it has no truths")
         rule = self.task.normalization
         if intensities == "own" or not rule.invertible:
-            return self._normalised(patch, "truth", pair.truth, clip=rule.clip)
-        if not self.keeps_intensities:
+            return self._read(patch, "truth", pair.truth, clip=rule.clip)
+        if not (pair.input.scalings and pair.truth.scalings):
             raise ImageError(
                 f"{self.path.name} holds images that were normalised before, input and truth each "
                 "by its own percentiles: they cannot share intensities; train with "
                 "--intensities own"
             )
         shared = replace(pair.truth, scalings=pair.input.scalings)
-        return self._normalised(patch, "truth", shared, clip=False)
+        return self._read(patch, "truth", shared, clip=False)
 
-    def _normalised(
-        self, patch: PatchOfPair, part: str, record: ImageRecord, *, clip: bool
-    ) -> Patch:
+    def _read(self, patch: PatchOfPair, part: str, record: ImageRecord, *, clip: bool) -> Patch:
         arrays = self._arrays(patch.pair)
         with reading(self.path):
             values = np.asarray(arrays[part][patch.number])
-            frame = int(np.asarray(arrays["places"][patch.number])[0])
-        if record.scalings and not 0 <= frame < len(record.scalings):
-            raise ImageError(f"{self.path.name}: pair {patch.pair.folder} has no frame {frame}")
+        frame = self._frame(patch, record) if record.scalings else 0
         found = self._scaled(values, part, record, frame, clip=clip)
         axes = self.task.input_axes if part == "input" else self.task.output_axes
         if not np.isfinite(found).all():
             raise ImageError(f"{self.path.name}: a patch of {record.name} is damaged: it holds NaN")
         return found if "z" in axes else found[0]
+
+    def _frame(self, patch: PatchOfPair, record: ImageRecord) -> int:
+        """The frame of the image that a patch is of."""
+        arrays = self._arrays(patch.pair)
+        with reading(self.path):
+            frame = int(np.asarray(arrays["places"][patch.number])[0])
+        if not 0 <= frame < len(record.scalings):
+            raise ImageError(f"{self.path.name}: pair {patch.pair.folder} has no frame {frame}")
+        return frame
 
     def _scaled(
         self,

@@ -7,6 +7,8 @@ import numpy as np
 from unifmir.metrics import METRICS
 from unifmir.metrics.base import Metric, RestoredImage
 
+RANKED_BY = "psnr_db"
+"""Metric by which the best simple method is chosen."""
 Score = Mapping[str, float]
 """Figure of each metric by its name; means where there are several images."""
 
@@ -34,3 +36,8 @@ def fitted_to(candidate: RestoredImage, truth: RestoredImage) -> RestoredImage:
 def mean_score(rows: Sequence[Score]) -> Score:
     """The mean of each figure."""
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def best_by(scores: Mapping[str, Score], metric: str = RANKED_BY) -> str:
+    """Name of the candidate with the highest figure."""
+    return max(scores, key=lambda name: scores[name][metric])

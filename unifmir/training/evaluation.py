@@ -16,7 +16,7 @@ from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.interfaces import reads_single_planes
 from unifmir.metrics import METRICS
 from unifmir.metrics.base import RestoredImage
-from unifmir.metrics.scores import Score, mean_score, score
+from unifmir.metrics.scores import RANKED_BY, Score, best_by, mean_score, score
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
 from unifmir.normalize import normalize
@@ -29,8 +29,6 @@ Batch = Float32[np.ndarray, "n 1 *axes"]
 Runner = Callable[[Batch], Batch]
 """One way of running a network in its image interface; what it takes and gives is normalised."""
 HELD_OUT = "held-out"
-RANKED_BY = "psnr_db"
-"""Metric by which the best simple method is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Evaluation:
     @property
     def best_baseline(self) -> str:
         """Name of the simple method with the highest PSNR."""
-        return max(self.baselines, key=lambda name: self.baselines[name][RANKED_BY])
+        return best_by(self.baselines)
 
     @property
     def gain_db(self) -> float:

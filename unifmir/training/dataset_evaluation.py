@@ -1,0 +1,199 @@
+"""How near a model's results are to the truths of a prepared dataset, image by image.
+
+A dataset holds patches, and the percentiles of the whole image that each was cut from: a patch is
+restored as it would be inside of that image, but for what lies beyond its edges.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from unifmir.checkpoint.pruning import task_network
+from unifmir.config import MultiTaskConfig, SingleConfig
+from unifmir.datasets.dataset_manifest import PairRecord
+from unifmir.datasets.pairing import Split
+from unifmir.datasets.stored_dataset import Patch, PatchOfPair, StoredDataset
+from unifmir.errors import ImageError
+from unifmir.interfaces import interface_of, reads_single_planes
+from unifmir.metrics.base import RestoredImage
+from unifmir.metrics.image_pairs import MEASURED
+from unifmir.metrics.paired_comparison import PairedDifference, compare_scores
+from unifmir.metrics.scores import Score, best_by, mean_score, score
+from unifmir.model import image_interface
+from unifmir.networks.base import Network
+from unifmir.registry import resolve
+from unifmir.simulate import SimulatedPair
+from unifmir.training.pool import check_fits_dataset
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredPatches:
+    """All patches of one image, one behind the other along the planes, in the truth's units."""
+
+    name: str
+    """Name of the input's file."""
+    patches: int
+    whole: bool
+    """Whether it is one patch that is the whole image."""
+    restored: RestoredImage
+    truth: RestoredImage
+    baselines: Mapping[str, RestoredImage]
+    """Results of the task's simple methods by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEvaluation:
+    """Scores of a model and of simple methods on a split of a dataset."""
+
+    task: str
+    split: Split
+    patches: int
+    whole_images: int
+    """Patches that are a whole image."""
+    images: Mapping[str, Score]
+    """Scores of the model by image."""
+    baselines: Mapping[str, Mapping[str, Score]]
+    """Scores of each simple method by image."""
+
+    @property
+    def best_baseline(self) -> str:
+        """Name of the simple method with the highest mean PSNR."""
+        return best_by(self._means())
+
+    @property
+    def differences(self) -> Mapping[str, PairedDifference]:
+        """Model minus the best simple method, metric by metric."""
+        return compare_scores(self.images, self.baselines[self.best_baseline])
+
+    def _means(self) -> dict[str, Score]:
+        return {name: mean_score(list(rows.values())) for name, rows in self.baselines.items()}
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON values of the figures."""
+        return {
+            "task": self.task,
+            "split": self.split,
+            "patches": self.patches,
+            "whole_images": self.whole_images,
+            "images": self.images,
+            "model_mean": mean_score(list(self.images.values())),
+            "best_baseline": self.best_baseline,
+            "baselines": self._means(),
+            "differences": {name: one.to_dict() for name, one in self.differences.items()},
+        }
+
+
+def evaluate_on_dataset(
+    network: Network,
+    dataset: StoredDataset,
+    split: Split,
+    *,
+    on_image: Callable[[RestoredPatches], None] | None = None,
+) -> DatasetEvaluation:
+    """Score a model and the simple methods of its task on the images of a split.
+
+    Parameters
+    ----------
+    on_image : callable, optional
+        Called with each image once it is measured.
+
+    Raises
+    ------
+    CheckpointError, ImageError
+        As `restored_patches`.
+    """
+    images: dict[str, Score] = {}
+    baselines: dict[str, dict[str, Score]] = {}
+    patches = whole = 0
+    for image in restored_patches(network, dataset, split):
+        images[image.name] = score(image.restored, image.truth, MEASURED)
+        for name, candidate in image.baselines.items():
+            found = score(candidate, image.truth, MEASURED)
+            baselines.setdefault(name, {})[image.name] = found
+        patches, whole = patches + image.patches, whole + image.whole
+        if on_image is not None:
+            on_image(image)
+    return DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
+
+
+def restored_patches(
+    network: Network, dataset: StoredDataset, split: Split
+) -> Iterator[RestoredPatches]:
+    """Restore the patches of a split, with intensities by the exact inverse of the scaling.
+
+    Parameters
+    ----------
+    network : Network
+        Multi-task, or single-task for the dataset's task.
+    dataset : StoredDataset
+    split : {"train", "validation", "test"}
+
+    Raises
+    ------
+    CheckpointError
+        The model restores another task, or images of another make.
+    ImageError
+        The split is empty, the dataset has noisy images alone, or it is damaged.
+    """
+    pairs = dataset.manifest.of(split)
+    if dataset.manifest.kind != "pairs" or not pairs:
+        counts = ", ".join(
+            f"{len(dataset.manifest.of(one))} for {one}" for one in ("train", "validation", "test")
+        )
+        raise ImageError(
+            f"{dataset.path.name} has no pairs for {split}, but {counts}: name another with "
+            "--split, or prepare more files (a tenth is for test from five on)"
+        )
+    check_fits_dataset(network.config, dataset)
+    if isinstance(network.config, MultiTaskConfig):
+        network = task_network(network, dataset.task.name)
+    for pair in pairs:
+        yield _of_pair(network, dataset, pair)
+
+
+def _of_pair(network: Network, dataset: StoredDataset, pair: PairRecord) -> RestoredPatches:
+    module = image_interface(network)
+    simple = resolve(dataset.task.evaluation.baselines)
+    restored, truths, baselines = [], [], []
+    for number in range(pair.patches):
+        patch = PatchOfPair(pair, number)
+        image, truth = dataset.recorded(patch)
+        if dataset.task.normalization.inside:
+            # Densities from 0 to 1, as the network gives them.
+            truth = (dataset.truth(patch, "own") + 1) / 2
+        restored.append(_restored(network, module, dataset, patch))
+        truths.append(truth)
+        baselines.append(simple(SimulatedPair(dataset.task.name, image, truth, truth)))
+    return RestoredPatches(
+        pair.input.name,
+        pair.patches,
+        pair.patches == 1 and pair.input.shape == dataset.manifest.patch,
+        _joined(restored),
+        _joined(truths),
+        {name: _joined([one[name] for one in baselines]) for name in baselines[0]},
+    )
+
+
+def _restored(
+    network: Network, module: nn.Module, dataset: StoredDataset, patch: PatchOfPair
+) -> Patch:
+    config: SingleConfig = network.config
+    given = torch.from_numpy(np.ascontiguousarray(dataset.input(patch)))
+    row, planes = interface_of(config), reads_single_planes(config)
+    with torch.inference_mode():
+        if row.lenses:
+            # The image interface would look for the brightest pixel of the patch alone.
+            views = F.pixel_unshuffle(given[None, None], row.lens_px(config.signature))
+            volume: Patch = ((network(views)[0].clamp(-1, 1) + 1) / 2).numpy()
+            return volume
+        out = module(given[:, None] if planes else given[None, None]).numpy()
+    scaling = replace(dataset.scaling(patch), clip=config.normalization.clip)
+    return scaling.invert(out[:, 0] if planes else out[0, 0])
+
+
+def _joined(images: Sequence[Patch]) -> Patch:
+    return np.concatenate([image.reshape(-1, *image.shape[-2:]) for image in images])
