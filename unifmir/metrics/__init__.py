@@ -19,6 +19,13 @@ METRICS: Registry[Metric] = Registry(
     ],
 )
 FILE_METRICS: Registry[Metric] = Registry(
-    "metric of image files", [("frc_px", "unifmir.metrics.frc:FRC")]
+    "metric of image files",
+    [
+        ("frc_px", "unifmir.metrics.frc:FRC"),
+        ("decorrelation_px", "unifmir.metrics.decorrelation:DECORRELATION"),
+        ("fwhm_px", "unifmir.metrics.fwhm:FWHM"),
+        ("rse", "unifmir.metrics.squirrel:RSE"),
+        ("rsp", "unifmir.metrics.squirrel:RSP"),
+    ],
 )
 """Metrics of image files alone: the held-out scenes are too small for them."""

@@ -59,7 +59,7 @@ def test_patches_are_scaled_as_their_whole_image(lab: Path, tmp_path: Path):
     prepare(PreparationRequest(lab, tmp_path / "a.zarr", "denoise", patch=16, planes=4))
     dataset = StoredDataset(tmp_path / "a.zarr")
     for kind in ("own", "shared"):
-        network = identity_network("denoise", kind, added=0.5)  # type: ignore[arg-type]  # of two
+        network = identity_network("denoise", kind, added=0.5)
         (image,) = restored_patches(network, dataset, "test")
         assert not image.whole
         patches = dataset.patches("test")
@@ -84,9 +84,9 @@ def test_a_light_field_is_scaled_by_its_whole_images_brightest_pixel(tmp_path: P
     request = PreparationRequest(tmp_path, tmp_path / "a.zarr", "volume", patch=8 * n)
     prepare(request)
     dataset = StoredDataset(tmp_path / "a.zarr")
-    (image,) = restored_patches(network, dataset, "train")
-    assert image.restored.shape == image.truth.shape
-    assert 0 <= image.restored.min() <= image.restored.max() <= 1
+    (found,) = restored_patches(network, dataset, "train")
+    assert found.restored.shape == found.truth.shape
+    assert 0 <= found.restored.min() <= found.restored.max() <= 1
 
 
 def test_what_cannot_be_evaluated_is_refused(lab: Path, whole: StoredDataset, tmp_path: Path):

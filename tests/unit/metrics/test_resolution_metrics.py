@@ -1,0 +1,124 @@
+"""Decorrelation, SQUIRREL and line widths, against closed forms and nanopyx 2.1.5.
+
+Its figures are `calculate_decorr_analysis(image, pixel_size=1, units="pixel")` and
+`calculate_error_map(image, restored)`, of the images of `lines`: taken in an environment of its
+own, whose sixty packages are none of ours.
+"""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from tests.helpers.line_images import lines
+from unifmir.errors import ImageError
+from unifmir.metrics import FILE_METRICS
+from unifmir.metrics.decorrelation import decorrelation_px
+from unifmir.metrics.fwhm import half_width, line_width_px
+from unifmir.metrics.squirrel import resolution_scaled_error, squirrel
+
+FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
+NANOPYX = {
+    0: (1.5, 3.8898, (7.6674, 0.9935, 5.4410), (16.0822, 0.9708, 7.1387)),
+    1: (2.5, 6.7011, (9.6867, 0.9938, 6.9333), (27.3985, 0.9495, 11.4225)),
+    2: (4.0, 10.5899, (11.1251, 0.9946, 8.0069), (27.1947, 0.9673, 12.5738)),
+}
+"""Blur in pixels, resolution, and RSE, RSP and mean of the error map of a sharp image, as it is and
+with a square turned upside down, by seed."""
+
+
+@pytest.mark.parametrize("seed", NANOPYX)
+def test_decorrelation_is_within_5_percent_of_nanopyx(seed: int):
+    blur_px, expected, *_ = NANOPYX[seed]
+    assert decorrelation_px(lines(seed, blur_px)[1]) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("cut_off", [0.3, 0.5, 0.7])
+def test_a_disc_of_frequencies_ends_where_it_ends(cut_off: float):
+    rng = np.random.default_rng(0)
+    frequencies = np.fft.fftfreq(256)
+    inside = 2 * np.hypot(frequencies[:, None], frequencies) <= cut_off
+    image = np.fft.ifft2(np.exp(2j * np.pi * rng.random(inside.shape)) * inside).real
+    assert decorrelation_px(image) == pytest.approx(2 / cut_off, rel=0.01)
+
+
+def test_what_holds_no_signal_has_no_resolution():
+    assert decorrelation_px(np.full((40, 60), 3.0)) == 40
+
+
+@pytest.mark.parametrize("seed", NANOPYX)
+def test_squirrel_is_nanopyx(seed: int):
+    blur_px, _, *expected = NANOPYX[seed]
+    points, image = lines(seed, blur_px)
+    restored = gaussian_filter(points, 0.8).astype(np.float32)
+    wrong = restored.copy()
+    wrong[60:100, 60:100] = wrong[60:100, 60:100][::-1].copy()
+    for candidate, figures in zip((restored, wrong), expected, strict=True):
+        found = squirrel(candidate, image)
+        rse, rsp, mean = figures
+        assert found.rse == pytest.approx(rse, rel=1e-3)
+        assert found.rsp == pytest.approx(rsp, abs=2e-4)
+        assert found.map.mean() == pytest.approx(mean, rel=1e-3)
+        assert found.map.shape == image.shape
+
+
+def test_squirrel_finds_the_blur_and_forgives_units():
+    points, _ = lines(0, 1.0)
+    restored = gaussian_filter(points, 1.0)
+    image = 7 * gaussian_filter(restored, 2.0) + 100
+    found = squirrel(restored, image)
+    assert found.sigma_px == pytest.approx(2.0, abs=0.01)
+    assert found.rsp == pytest.approx(1, abs=1e-5)
+    assert found.rse < 1e-3 * np.ptp(image)
+    assert resolution_scaled_error(restored, image) == pytest.approx(found.rse / np.ptp(image))
+
+
+def test_a_coarser_reference_is_interpolated():
+    points, _ = lines(0, 1.0)
+    restored = gaussian_filter(points, 2.0)
+    coarse = gaussian_filter(restored, 2.0).reshape(96, 2, 96, 2).mean(axis=(1, 3))
+    found = squirrel(restored, coarse)
+    assert found.rsp > 0.9999
+    # Two pixels averaged blur by a standard deviation of a half.
+    assert found.sigma_px == pytest.approx(np.sqrt(4 + 0.25), abs=0.05)
+    with pytest.raises(ImageError, match="a whole number of times as many"):
+        squirrel(restored[:191], coarse)
+
+
+def test_a_constant_image_explains_nothing():
+    reference = lines(0, 1.5)[1]
+    found = squirrel(np.ones_like(reference), reference)
+    assert found.rsp == 0
+    assert found.rse == pytest.approx(reference.std())
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.5, 2.5])
+def test_a_gaussian_profile_has_the_width_of_its_formula(sigma: float):
+    x = np.arange(-80, 81) * 0.25
+    profile = 5 + 3 * np.exp(-(x**2) / (2 * sigma**2))
+    assert half_width(profile, 0.25) == pytest.approx(FWHM_OF_SIGMA * sigma, rel=2e-3)
+    assert half_width(np.linspace(0, 1, 30)) is None
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 90])
+def test_lines_of_any_direction_have_the_width_of_their_formula(degrees: int):
+    angle = np.radians(degrees)
+    y, x = np.indices((96, 96)) - 48.0
+    distance = y * np.cos(angle) + x * np.sin(angle)
+    truth = np.exp(-(distance**2) / 2)
+    for sigma in (1.2, 2.0, 3.0):
+        restored = 100 + 50 * np.exp(-(distance**2) / (2 * sigma**2))
+        found = line_width_px(restored, truth)
+        assert found == pytest.approx(FWHM_OF_SIGMA * sigma, rel=0.01)
+
+
+def test_an_image_without_lines_has_the_side_as_width():
+    assert line_width_px(np.zeros((48, 64)), np.zeros((48, 64)) + np.eye(48, 64) * 1e-9) == 48
+
+
+@pytest.mark.parametrize("name", FILE_METRICS)
+def test_stacks_and_planes_are_measured_alike(name: str):
+    truth = lines(0, 1.0)[1]
+    restored = gaussian_filter(truth, 1.0)
+    metric = FILE_METRICS[name]
+    once = metric.measure(restored, truth)
+    assert metric.measure(np.stack([restored] * 2), np.stack([truth] * 2)) == pytest.approx(once)
