@@ -299,11 +299,12 @@ def kills_table(document: dict[str, Any]) -> str:
         ]
         for command, kills in found.items()
     ]
+    commits = ", ".join(sorted({row["commit"][:7] for row in document["rows"]}))
     columns = ["command", "kills", *_SIGNALS, "too late", "something aside after it"]
     columns += ["half under a final name", "next run as if undisturbed", "something left then"]
     return (
         f"{markdown_rows(columns, rows)}\n\n{len(document['rows'])} kills, seed "
-        f"{document['seed']}; {origin(document)}"
+        f"{document['seed']}, at {commits}; {origin(document)}"
     )
 
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.studies.kills [--rounds 18] [--seed 0] [--wait-while FILE] [COMMAND...]
 
-writes benchmarks/results/kills.json, after every kill; what it has is kept, and gone on with.
+writes benchmarks/results/kills.json, after every kill; rows of commands that are not named are
+kept, and each row names the commit that it was taken at.
 SIGKILL, SIGINT and SIGTERM come in turn. What lies under a final name must be byte for byte what an
 undisturbed run writes, and the same command given again must end so too, with no file or folder
 left that is not an output. Of a benchmark, whose times differ, the rows that were saved must stay,
@@ -28,6 +29,7 @@ import numpy as np
 import tifffile
 
 from tests.compat.packages import network
+from tests.helpers.lab_folders import lab_folder
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.studies import small_commands
@@ -68,7 +70,8 @@ class KilledCommand:
 
     name: str
     arguments: tuple[str, ...]
-    """Relative to a folder with a checkpoint (model.safetensors) and an image (cells.tif)."""
+    """Relative to a folder with a checkpoint (model.safetensors), an image (cells.tif) and pairs
+    of images (lab/)."""
     again: tuple[str, ...] = ()
     """Options of the run after the killed one."""
     measures: bool = False
@@ -114,6 +117,12 @@ COMMANDS = (
         + ("--threads", "1", "--rounds", "2", "--seconds", "0.02", "--samples", "2")
         + ("--images", "0", "--out", f"{OUT}/results.json"),
         measures=True,
+    ),
+    KilledCommand(
+        "data prepare",
+        ("data", "prepare", "lab", "--task", "denoise", "--input", "low", "--truth", "high")
+        + ("--patch", "16", "--planes", "4", "--patches", "6", "--out", f"{OUT}/cells.zarr"),
+        whole=(f"{OUT}/cells.zarr",),
     ),
 )
 
@@ -166,7 +175,7 @@ def main() -> int:
     for command in wanted:
         kept = [row for row in kept if row["command"] != command.name]
         for kill in kills(command, given.rounds, given.seed, given.wait_while):
-            kept.append(asdict(kill) | {"held": kill.held})
+            kept.append(asdict(kill) | {"held": kill.held, "commit": document["commit"]})
             bad += not kill.held
             print("held" if kill.held else kill, kill.command, kill.signal, flush=True)
             write_result(RESULT, document | {"rows": kept})
@@ -256,6 +265,7 @@ def _furnish(folder: Path) -> None:
     values = np.random.default_rng(0).integers(100, 4000, (150, 110)).astype(np.uint16)
     tifffile.imwrite(folder / "cells.tif", values, imagej=True)
     os.utime(folder / "cells.tif", (0, 0))
+    lab_folder(folder / "lab", pairs=8)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -3,9 +3,9 @@
     python -m benchmarks.studies.small_commands restore cells.tif ...
 
 It says `ready` on standard error when everything is imported and the command begins, and `ended`
-when it ends, so that what kills it can choose moments of the command's own work. Every tile and
-every synchronising of a file takes `LINGER_S` longer, so that many of these moments fall between
-the parts of what must be whole.
+when it ends, so that what kills it can choose moments of the command's own work. Every tile,
+pair of images and synchronising of a file takes `LINGER_S` longer, so that many of these moments
+fall between the parts of what must be whole.
 """
 
 import importlib
@@ -23,6 +23,7 @@ from tests.helpers.short_benchmarks import short
 from tests.helpers.task_rows import change_task
 from unifmir.benchmarks.measure import benchmark_run
 from unifmir.cli.main import run
+from unifmir.datasets import preparation
 from unifmir.restoration import executor
 from unifmir.tasks import TASKS
 from unifmir.training import training_run
@@ -59,6 +60,8 @@ def main() -> None:
         importlib.import_module(name)
     patch.setattr(os, "fsync", _lingering(os.fsync))
     patch.setattr(executor, "restore_tile", _lingering(executor.restore_tile))
+    for step in ("_seen", "_write_patches", "write_text"):
+        patch.setattr(preparation, step, _lingering(getattr(preparation, step)))
     _say(READY)
     try:
         run()
