@@ -55,6 +55,10 @@ class ZooError(UnifmirError, RuntimeError):
     """A zoo entry is malformed, or its file cannot be had or is not what was recorded."""
 
 
+class AddressError(ZooError, ImageError):
+    """An address of a model or image is none that is asked."""
+
+
 class MissingExtraError(UnifmirError, ImportError):
     """An optional dependency is not installed."""
 

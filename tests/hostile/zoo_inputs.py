@@ -1,7 +1,7 @@
 """Records, listings and servers that lie, stall, send elsewhere or never end.
 
 A server on this machine stands for Zenodo. That it counts as one out there, where a case is about
-that, is said by `connection.is_inner`: 127.0.0.1 is out there then, 127.0.0.2 is in here.
+that, is said by `web_address.is_inner`: 127.0.0.1 is out there then, 127.0.0.2 is in here.
 """
 
 import gzip
@@ -19,9 +19,11 @@ import pytest
 
 from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.zoo_server import FILE, PLANARIA, RECORD, Reply, Server, serving
+from unifmir import web_address
+from unifmir.web_address import is_inner
 from unifmir.zoo.catalogue import adding, connection, directories, index, pull, transfer
 from unifmir.zoo.catalogue.schema import parse_entry
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, is_inner
+from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE
 
 RIGHT = bytes(range(256)) * 300
 """The model's file, 77 kB; small, as what is served is not loaded here."""
@@ -335,7 +337,7 @@ def _limited(patch: pytest.MonkeyPatch, given: Given, room: Room, server: Server
         for name, value in values.items():
             patch.setattr(module, name, value)
     if given.outside:
-        patch.setattr(connection, "is_inner", lambda one: one != "127.0.0.1" and is_inner(one))
+        patch.setattr(web_address, "is_inner", lambda one: one != "127.0.0.1" and is_inner(one))
 
 
 def lie(case: Case, came: bytes) -> str | None:

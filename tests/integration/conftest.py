@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.zoo_server import Server, serving
 from unifmir.zoo.catalogue import directories, transfer
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
+from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE
 
 
 @pytest.fixture

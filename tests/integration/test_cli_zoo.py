@@ -15,7 +15,7 @@ from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of
 from unifmir.zoo.catalogue import directories, transfer
 from unifmir.zoo.catalogue.index import find
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
+from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE
 
 
 def zoo(*arguments: object) -> Result:

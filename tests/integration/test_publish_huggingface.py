@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.huggingface_server import TOKEN, Hub, Repository, huggingface_serving
+from tests.helpers.listeners import Names, listening
 from tests.helpers.publications import FILES, RDF, given_package
-from unifmir.errors import MissingExtraError, ZooError
-from unifmir.zoo.publish import publishing, submission
+from unifmir.errors import AddressError, MissingExtraError, ZooError
+from unifmir.zoo.publish import hub_session, publishing, submission
 from unifmir.zoo.publish.destination import SendOptions
 
 # huggingface_hub 2.4 hands its connections bytes in a way that they announce as deprecated.
@@ -90,3 +91,23 @@ def test_the_dry_run_needs_no_library(package, monkeypatch):
         send(package)
     with pytest.raises(ZooError, match="no --sandbox"):
         send(package, SendOptions(sandbox=True))
+
+
+@pytest.mark.parametrize("place", ["hub.example", "storage.example"])
+def test_a_name_that_stands_for_another_machine_once_it_was_looked_at_is_told_nothing(
+    monkeypatch, place
+):
+    pytest.importorskip("huggingface_hub", reason="needs the extra `publish`")
+    from huggingface_hub import get_session
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    # Out there when they are looked at, here when they are connected to.
+    monkeypatch.setattr(hub_session, "is_in_here", lambda _: False)
+    Names(monkeypatch, {"hub.example": ["127.0.0.1"], "storage.example": ["127.0.0.1"]})
+    with (
+        listening("127.0.0.1") as inside,
+        hub_session.held_session("https://hub.example"),
+        pytest.raises(AddressError, match="your own network"),
+    ):
+        get_session().get(f"https://{place}:{inside.port}/a")
+    assert inside.received == b""

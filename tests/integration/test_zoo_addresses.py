@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.listeners import Names, listening
 from tests.helpers.zoo_server import PLANARIA, Reply, serving
-from unifmir.errors import ZooError
-from unifmir.zoo.catalogue import directories, transfer
+from unifmir import web_address
+from unifmir.errors import AddressError, ZooError
+from unifmir.web_address import OWN_SERVERS_VARIABLE
+from unifmir.zoo.catalogue import connection, directories, transfer
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.pull import local_file
 from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE
+from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE
 
 BIG = bytes(range(256)) * 1_000
 """256 kB: some pieces of a transfer."""
@@ -97,3 +100,33 @@ def test_a_netrc_file_gives_no_password_away(server, entry, tmp_path, monkeypatc
     server.record({"model_best.pt": BIG})
     local_file(entry)
     assert not [headers for _, headers in server.asked if "Authorization" in headers]
+
+
+def test_a_name_that_leads_into_the_own_network_is_refused_unless_it_is_named(
+    server, entry, monkeypatch
+):
+    monkeypatch.setenv("NO_PROXY", "*")
+    Names(monkeypatch, {"mirror.example": ["127.0.0.1"]})
+    with listening("127.0.0.1") as inside:
+        monkeypatch.setenv(ZENODO_VARIABLE, f"https://mirror.example:{inside.port}")
+        with pytest.raises(AddressError, match=r"mirror\.example is a machine of your own network"):
+            local_file(entry)
+    assert inside.connections == 0
+    monkeypatch.setenv(OWN_SERVERS_VARIABLE, "mirror.example")
+    monkeypatch.setenv(ZENODO_VARIABLE, server.url.replace("127.0.0.1", "mirror.example"))
+    server.record({"model_best.pt": BIG})
+    assert local_file(entry).read_bytes() == BIG
+
+
+def test_a_name_that_stands_for_another_machine_once_it_was_looked_at_is_told_nothing(
+    server, entry, monkeypatch
+):
+    monkeypatch.setenv("NO_PROXY", "*")
+    Names(monkeypatch, {"rebound.example": ["127.0.0.1"]})
+    monkeypatch.setattr(connection, "numbers_of", lambda _: {"203.0.113.7"})
+    monkeypatch.setattr(web_address, "is_inner", lambda one: one.startswith("127."))
+    with listening("127.0.0.1") as inside:
+        monkeypatch.setenv(ZENODO_VARIABLE, f"https://rebound.example:{inside.port}")
+        with pytest.raises(AddressError, match="machine of your own network"):
+            local_file(entry)
+    assert inside.received == b""

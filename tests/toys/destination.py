@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.helpers.faulty_server import FaultyHandler, Refusal, Script, serving_faults
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue.web_address import server_address
+from unifmir.zoo.catalogue.servers import server_address
 from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell

@@ -6,6 +6,7 @@ Only the description and one member are opened: the tensors of `pytorch_state_di
 
 import json
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from unifmir.zip_archive import Archive, opened_zip
 
 logger = logging.getLogger(__name__)
 
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 READ_KINDS = ("pytorch_state_dict", "torchscript")
 """Kinds of weights that hold tensors under names, the preferred first."""
 
@@ -70,7 +72,7 @@ def packaged_weights(archive: Archive) -> PackagedWeights:
         if isinstance(weights, dict) and (source := _source(weights.get("source"))):
             member = _member(source, folder, members)
             if member is not None:
-                declared = str(weights.get("sha256") or "").lower()
+                declared = _declared_hash(weights.get("sha256"), name)
                 return PackagedWeights(kind, member, declared, lineage_of_description(description))
     raise CheckpointError(
         f"its {name} names no weights of kind {' or '.join(READ_KINDS)} that are in the package; "
@@ -138,6 +140,18 @@ def _unnamed(description: Mapping[str, Any], name: str, members: Collection[str]
                 found = _member(text, name.rpartition("/")[0], members)
                 named.update([found] if found else [])
     return sorted(set(members) - named)
+
+
+def _declared_hash(value: Any, name: str) -> str:
+    """A SHA-256 in small letters; empty where the description has none."""
+    if value in (None, ""):
+        return ""
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise CheckpointError(
+            f"its {name} has {str(value)[:80]!r} as the sha256 of the weights, expected 64 "
+            "hexadecimal digits"
+        )
+    return value.lower()
 
 
 def _source(value: Any) -> str:

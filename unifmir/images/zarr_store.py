@@ -133,7 +133,9 @@ def held_address(url: str) -> HeldStore:
     """The store of an address."""
     from zarr.storage import FsspecStore
 
+    from unifmir.images.http_client import client
+
     # A redirect could lead into the user's own network, or to another scheme: none is followed.
-    options = {"allow_redirects": False}
+    options = {"allow_redirects": False, "get_client": client}
     store: Any = FsspecStore.from_url(url, storage_options=options, read_only=True)
     return HeldStore(store)

@@ -23,15 +23,16 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from unifmir.errors import ZooError
+from unifmir import web_address
+from unifmir.errors import AddressError, ZooError
 from unifmir.shown_text import without_secrets
+from unifmir.web_address import checked_address, host_of, names_inner, numbers_of, require_meant
 from unifmir.zoo.catalogue.connection_errors import (
     CONNECT_S,
     Interrupted,
     is_timeout,
     raise_told,
 )
-from unifmir.zoo.catalogue.web_address import checked_address, is_inner, names_inner
 
 TIMEOUT_S = (CONNECT_S, 20.0)
 """Limits for connecting, and of each wait."""
@@ -206,7 +207,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         self._origin_is_inner = None if named_by is None else is_in_here(named_by)
         self._end = time.monotonic() + longest_s
         self._due = min(self._end, time.monotonic() + TIMEOUT_S[0] + (wait_s or PIECE_S))
-        self._refusal: ZooError | None = None
+        self._refusal: AddressError | None = None
         self._is_late = False
         self._is_over = threading.Event()
         self._watchman = threading.Thread(target=self._watch, daemon=True)
@@ -239,25 +240,34 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         """
         if host is None:
             self._judge(names_inner(self._place))
-        elif self._origin_is_inner is False:  # before anything is sent there
-            self._judge(any(map(is_inner, _addresses(host))))
+        else:  # before anything is sent there
+            self._judge_numbers(host, numbers_of(host.strip("[]")))
         opened = connect()
         # A second handle: encryption takes the first one away.
         self._sockets.append(opened.dup())
         if host is not None:
             try:
-                self._judge(is_inner(str(opened.getpeername()[0])))
+                # Not asked again: a name may stand for another machine by now.
+                self._judge_numbers(host, {str(opened.getpeername()[0])})
             except OSError:
                 opened.close()
                 raise
         return opened
+
+    def _judge_numbers(self, host: str, numbers: set[str]) -> None:
+        self._judge(any(map(web_address.is_inner, numbers)))
+        try:
+            require_meant(host.strip("[]"), numbers)
+        except AddressError as error:
+            self._refusal = error
+            raise OSError("refused") from None
 
     def _judge(self, inner: bool) -> None:
         """Refuse to go on where a server out there sent us into our own network."""
         if self._origin_is_inner is None:
             self._origin_is_inner = inner
         elif inner and not self._origin_is_inner:
-            self._refusal = ZooError(
+            self._refusal = AddressError(
                 f"{self._origin} sends us to {self._place}, a machine of your own network: refused"
             )
             raise OSError("refused")  # which the libraries pass on
@@ -348,13 +358,9 @@ def _pools(line: _Line, *, direct: bool) -> dict[str, type[urllib3.HTTPConnectio
 def is_in_here(server: str) -> bool:
     """Whether a server is of the user's own network; one that cannot be found is not."""
     try:
-        return any(map(is_inner, _addresses(urlsplit(server).hostname or "")))
+        return any(map(web_address.is_inner, numbers_of(host_of(server))))
     except OSError:
         return False
-
-
-def _addresses(host: str) -> set[str]:
-    return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
 
 
 class _NoAuth(AuthBase):

@@ -4,6 +4,7 @@ Of the old description only what an entry can say is read, each part by its type
 the weights are read by `unifmir.checkpoint.script_archive`, and the program is never run.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from unifmir.zoo.catalogue.adding import Description, add_checkpoint, give_file
 from unifmir.zoo.catalogue.index import entries
 from unifmir.zoo.catalogue.schema import ZenodoSource, ZooEntry
 
-FORMATS = ("0.3", "0.4")
-"""Starts of the versions that are read here; packages of 0.5 are given with --file."""
+FORMATS = re.compile(r"0\.[34](\.\d{1,4})?")
+"""Versions that are read here; packages of 0.5 are given with --file."""
 MOST_PEOPLE = 100
 _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}")
 
@@ -97,7 +98,9 @@ def read_old_package(path: Path) -> OldPackage:
             if name is None:
                 raise CheckpointError("it has no rdf.yaml")
             content = read_description(archive, name)
-        return read_values(OldPackage, _selected(content))
+        found = read_values(OldPackage, _selected(content))
+        _require_shown_as_is(json.dumps(found.to_dict(), ensure_ascii=False))
+        return found
     except (CheckpointError, ArchiveError, OSError) as error:
         raise ZooError(f"{path.name} is no BioImage.IO package of format 0.4: {error}") from error
 
@@ -156,7 +159,7 @@ def _official(old: OldPackage) -> ZooEntry | None:
 def _selected(content: dict[str, Any]) -> dict[str, Any]:
     """The parts of a description that are read."""
     version = content.get("format_version")
-    if not str(version).startswith(FORMATS):
+    if not FORMATS.fullmatch(str(version)):
         raise CheckpointError(
             f"it is of format {str(version)[:40]}; give packages of format 0.5 with --file"
         )
@@ -173,6 +176,12 @@ def _selected(content: dict[str, Any]) -> dict[str, Any]:
     for name in ("bioimageio", "nickname"):
         nickname = nickname.get(name) if isinstance(nickname, dict) else None
     return {**found, "nickname": nickname}
+
+
+def _require_shown_as_is(text: str) -> None:
+    """Refuse letters that are not seen, or turn around those that are: an entry repeats them."""
+    if unseen := sorted({letter for letter in text if not letter.isprintable()}):
+        raise CheckpointError(f"its words have letters that cannot be shown: {unseen[:5]}")
 
 
 def _parts(content: dict[str, Any], name: str, kind: type[JsonValues]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.pins import Pin
 from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource, ZooEntry
-from unifmir.zoo.catalogue.web_address import zenodo_address
+from unifmir.zoo.catalogue.servers import zenodo_address
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from unifmir.errors import ZooError
+from unifmir.web_address import checked_address
 from unifmir.zoo.catalogue import transfer
 from unifmir.zoo.catalogue.schema import UrlSource, ZenodoSource
-from unifmir.zoo.catalogue.web_address import ZENODO_VARIABLE, checked_address, zenodo_address
+from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE, zenodo_address
 
 WEIGHTS = ("*.pt", "*.pth", "*.safetensors")
 """Names of files that may be checkpoints, where an entry does not say."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unifmir.errors import ZooError
-from unifmir.zoo.catalogue.web_address import server_address
+from unifmir.zoo.catalogue.servers import server_address
 from unifmir.zoo.publish import hypha
 from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from unifmir.errors import ZooError
+from unifmir.errors import AddressError, ZooError
+from unifmir.web_address import checked_address, host_of, is_inner, require_meant
 from unifmir.zoo.catalogue.connection import is_in_here
-from unifmir.zoo.catalogue.web_address import checked_address
 from unifmir.zoo.publish.web_service import ANSWER_S, MAX_ANSWER_BYTES
 
 
@@ -34,12 +34,13 @@ def held_session(server: str) -> Iterator[None]:
     def check(request: Any) -> None:
         place = str(request.url)
         checked_address(place, redirected_from=server)
+        request.extensions["trace"] = _judge(place, server, inner=inner)
         if urlsplit(place)[:2] == urlsplit(server)[:2]:
             return
         if "authorization" in request.headers:
             raise ZooError(f"{server} sends us to {place}, another server: the token is not sent")
         if not inner and is_in_here(place):
-            raise ZooError(f"{server} sends us to {place}, a machine of your own network: refused")
+            raise _led_inside(server, place)
 
     session = get_session()
     kept, native = session.event_hooks, constants.HF_HUB_DISABLE_XET
@@ -52,6 +53,33 @@ def held_session(server: str) -> Iterator[None]:
         yield
     finally:
         session.event_hooks, constants.HF_HUB_DISABLE_XET = kept, native
+
+
+def _judge(place: str, server: str, *, inner: bool) -> Callable[[str, dict[str, Any]], None]:
+    """Look at the machine that is connected to, before anything is sent there.
+
+    The client tells of each connection. One to a proxy is another host than the address has.
+    """
+    asked: list[str] = []
+
+    def look(event: str, told: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.started":
+            asked.append(str(told["host"]))
+        elif event == "connection.connect_tcp.complete" and asked[-1] == host_of(place):
+            number = str(told["return_value"].get_extra_info("server_addr")[0])
+            try:
+                require_meant(host_of(place), {number})
+                if not inner and is_inner(number):
+                    raise _led_inside(server, place)
+            except AddressError:
+                told["return_value"].close()
+                raise
+
+    return look
+
+
+def _led_inside(server: str, place: str) -> AddressError:
+    return AddressError(f"{server} sends us to {place}, a machine of your own network: refused")
 
 
 def _bound(response: Any) -> None:

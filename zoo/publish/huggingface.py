@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unifmir.errors import MissingExtraError, ZooError
 from unifmir.zoo.catalogue.connection_errors import Interrupted
+from unifmir.zoo.catalogue.servers import server_address
 from unifmir.zoo.catalogue.transfer import ATTEMPTS, again_if_interrupted
-from unifmir.zoo.catalogue.web_address import server_address
 from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from unifmir.errors import ZooError
 from unifmir.plain_text_values import parse_json
+from unifmir.web_address import checked_address, names_inner
 from unifmir.zoo.catalogue.connection import Answer, answer, exchange
 from unifmir.zoo.catalogue.connection_errors import Interrupted
 from unifmir.zoo.catalogue.transfer import ATTEMPTS, again_if_interrupted
-from unifmir.zoo.catalogue.web_address import checked_address, names_inner
 from unifmir.zoo.publish.access_token import Token
 
 logger = logging.getLogger(__name__)

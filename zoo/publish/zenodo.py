@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue.connection_errors import Interrupted
-from unifmir.zoo.catalogue.web_address import ZENODO_URL, server_address
+from unifmir.zoo.catalogue.servers import ZENODO_URL, server_address
 from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell

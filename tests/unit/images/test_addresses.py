@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import microscope_files as files
-from unifmir.errors import ImageError, MissingExtraError
+from tests.helpers.listeners import Names, listening
+from unifmir import web_address
+from unifmir.errors import AddressError, ImageError, MissingExtraError
 from unifmir.images import open_source, whole_region
+from unifmir.web_address import OWN_SERVERS_VARIABLE
 from unifmir.zoo.restore.outputs import plan_jobs
 
 
@@ -74,9 +77,9 @@ def test_what_reads_addresses_is_named_where_it_is_missing(
 def test_what_is_not_encrypted_is_refused_unless_it_is_named(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    with pytest.raises(ImageError, match=rf"is not encrypted.*UNIFMIR_HTTP_HOSTS={host}"):
+    with pytest.raises(AddressError, match=rf"starts with https.*{OWN_SERVERS_VARIABLE}={host}"):
         open_source(Path(f"http://{host}/a.zarr"))
-    monkeypatch.setenv("UNIFMIR_HTTP_HOSTS", f"other, {host}")
+    monkeypatch.setenv(OWN_SERVERS_VARIABLE, f"other, {host}")
     monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
     with pytest.raises(MissingExtraError):  # nobody is asked here
         open_source(Path(f"http://{host}/a.zarr"))
@@ -100,3 +103,39 @@ def test_a_redirect_is_not_followed(tmp_path: Path, served: str) -> None:
         with pytest.raises(ImageError):
             open_source(Path(f"http://127.0.0.1:{server.server_port}/a.ome.zarr"))
         server.shutdown()
+
+
+def test_a_name_that_leads_into_the_own_network_is_refused_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: str
+) -> None:
+    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
+    files.zarr_image(
+        tmp_path / "a.ome.zarr", files.STACK, files.multiscales("zyx", (0.4, 0.1, 0.1))
+    )
+    Names(monkeypatch, {"images.example": ["127.0.0.1"], "both.example": ["8.8.8.8", "10.0.0.1"]})
+    with listening("127.0.0.1") as server:
+        with pytest.raises(ImageError, match=r"images\.example is a machine of your own.*127"):
+            open_source(Path(f"https://images.example:{server.port}/a.ome.zarr"))
+        with pytest.raises(ImageError, match=r"both\.example is a machine of your own.*10\.0"):
+            open_source(Path("https://both.example/a.ome.zarr"))
+    assert server.connections == 0
+    monkeypatch.setenv(OWN_SERVERS_VARIABLE, "images.example")
+    port = served.rpartition(":")[2]
+    source = open_source(Path(f"http://images.example:{port}/a.ome.zarr"))
+    assert np.array_equal(source.read(whole_region(source.shape))[0, 0], files.STACK)
+
+
+def test_a_name_that_stands_for_another_machine_the_next_time_gets_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("aiohttp", reason="what fsspec reads addresses with, of an extra")
+    # 127.0.0.2 counts as a server out there.
+    monkeypatch.setattr(web_address, "is_inner", lambda number: number == "127.0.0.1")
+    names = Names(monkeypatch, {"rebound.example": ["127.0.0.2"]}, later=["127.0.0.1"])
+    with listening("127.0.0.2") as outside, listening("127.0.0.1", outside.port) as inside:
+        for _ in range(2):
+            with pytest.raises(ImageError):
+                open_source(Path(f"https://rebound.example:{outside.port}/a.ome.zarr"))
+    assert names.asked
+    assert outside.connections
+    assert inside.connections == 0

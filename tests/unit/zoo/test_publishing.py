@@ -2,6 +2,7 @@
 
 import pytest
 
+from unifmir import web_address
 from unifmir.errors import ZooError
 from unifmir.zoo.catalogue import connection
 from unifmir.zoo.publish import bioimageio, web_service
@@ -34,8 +35,8 @@ def test_a_storage_in_the_users_own_network_is_refused():
 
 def test_a_name_of_a_storage_that_is_in_the_users_own_network_is_refused(monkeypatch):
     found = {"hypha.example": "203.0.113.1", "s3.example": "10.0.0.1"}
-    monkeypatch.setattr(connection, "_addresses", lambda host: {found[host]})
-    monkeypatch.setattr(connection, "is_inner", lambda one: one.startswith("10."))
+    monkeypatch.setattr(connection, "numbers_of", lambda host: {found[host]})
+    monkeypatch.setattr(web_address, "is_inner", lambda one: one.startswith("10."))
     monkeypatch.setenv("NO_PROXY", "*")
     service = web_service.WebService("zoo", "https://hypha.example", None, "")
     for ask in (
