@@ -143,7 +143,7 @@ def descriptions() -> Iterator[Case]:
     for value in SOURCES:
         yield case(f"source of the weights {value!r}", words(weights=torchscript(source=value)))
     for value in HASHES:
-        yield case(f"hash of the weights {value!r:.20}", words(weights=torchscript(sha256=value)))
+        yield case(f"hash of the weights {value!r:.70}", words(weights=torchscript(sha256=value)))
     for value in (None, 3, [], {}, "weights.pt", {"torchscript": None}, {"torchscript": [WEIGHTS]},
                   {"onnx": {"source": WEIGHTS}}):  # fmt: skip
         yield case(f"weights that are {value!r}", words(weights=value))

@@ -4,12 +4,14 @@ Only the description and one member are opened: the tensors of `pytorch_state_di
 `torchscript` by the reader that leaves the program alone. Source: bioimage.io model description.
 """
 
+import copy
 import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -116,12 +118,18 @@ def unpacked_weights(path: Path) -> Iterator[tuple[Path, PackagedWeights]]:
 def read_description(archive: Archive, name: str) -> dict[str, Any]:
     """The description of a package; CheckpointError where it is no mapping within bounds."""
     try:
-        found = parse_yaml(archive.read(name, most=MAX_YAML_BYTES))
+        found = copy.deepcopy(_parsed(archive.read(name, most=MAX_YAML_BYTES)))
     except CheckpointError as error:
         raise CheckpointError(f"its {name}: {error}") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"its {name} is not a mapping")
     return found
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: bytes) -> Any:
+    """Values of a description: the steps of a verification ask for the same one, 0.1 s each time."""
+    return parse_yaml(text)
 
 
 def _unnamed(description: Mapping[str, Any], name: str, members: Collection[str]) -> list[str]:
