@@ -24,12 +24,20 @@ def verify(
 ) -> None:
     """Prove again that an artifact computes the same picture as its fp32 PyTorch parent."""
     from rich.console import Console
+    from rich.progress import Progress
 
     from unifmir.export.verification import verify as run
 
     trust_given(trust)
-    with Console(stderr=True).status(output.bar_label(f"verifying {artifact.name}")):
-        report = run(artifact, parent=parent)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        # It moves from the first picture on; what is read before takes no known time.
+        row = bar.add_task(output.bar_label(f"verifying {artifact.name}"), total=None)
+        report = run(
+            artifact,
+            parent=parent,
+            on_share=lambda share: bar.update(row, total=1.0, completed=share),
+        )
     output.print_result(report.to_dict(), _case_table(report), as_json=as_json)
     if not report.passed:
         output.check_failed("\n  ".join([artifact.name, *report.failures]))

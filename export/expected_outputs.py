@@ -1,7 +1,7 @@
 """Outputs of the fp32 PyTorch module for the cases of a verification."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,17 +52,27 @@ class ExpectedOutputs:
         """Comparisons of files that were run, by all that decides them, for artifacts that hold
         the very same file."""
 
-    def outputs(self, interface: InputKind, sized: Sequence[SizedCase]) -> list[Expected]:
-        """Each verification case with what the fp32 module makes of it."""
+    def outputs(
+        self,
+        interface: InputKind,
+        sized: Sequence[SizedCase],
+        ran: Callable[[Case], None] = lambda _: None,
+    ) -> list[Expected]:
+        """Each verification case with what the fp32 module makes of it; `ran` is told of each."""
         fixed = tuple(one for one in sized if one.sizing == "fixed")
         others = tuple(one for one in sized if one.sizing != "fixed")
-        return [*self._outputs(interface, fixed), *self._outputs(interface, others)]
+        return [*self._outputs(interface, fixed, ran), *self._outputs(interface, others, ran)]
 
-    def _outputs(self, interface: InputKind, sized: tuple[SizedCase, ...]) -> list[Expected]:
+    def _outputs(
+        self, interface: InputKind, sized: tuple[SizedCase, ...], ran: Callable[[Case], None]
+    ) -> list[Expected]:
         if (interface, sized) not in self._done:
             module = in_interface(self.network, interface)
-            found = cases(self.network.config, interface, self.real, sized, seed=self.seed)
-            self._done[interface, sized] = [expected_output(module, case) for case in found]
+            found = []
+            for case in cases(self.network.config, interface, self.real, sized, seed=self.seed):
+                found.append(expected_output(module, case))
+                ran(case)
+            self._done[interface, sized] = found
         return self._done[interface, sized]
 
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
 from unifmir.export.case_comparison import compared, tolerance_of
 from unifmir.export.case_sizes import fixed_cases, sized_cases
+from unifmir.export.cases import Case
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.isolation import open_file
@@ -44,6 +46,7 @@ def check(
     *,
     sha256: str,
     whole_tiles: bool = False,
+    on_share: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run an artifact by its format's runtime on every case, and compare with the fp32 module.
 
@@ -61,6 +64,8 @@ def check(
         Hash of the file, for the report.
     whole_tiles : bool
         Whether tiles as large as `restore` takes are given whole.
+    on_share : callable
+        Told the share of the pixels that were computed, from 0 to 1.
 
     Raises
     ------
@@ -91,12 +96,15 @@ def check(
             # A package holds the very file that was verified before it: so are its comparisons.
             if key not in expected.results:
                 session = _opened(source, runtime)
-    outputs = expected.outputs(lineage.interface, sized)
+    progress = _Progress(on_share, 2 * sum(prod(s.shape) * len(s.sources) for s in sized))
+    outputs = expected.outputs(lineage.interface, sized, progress.ran)
     if session is not None:
         run = _with_errors_of_ours(session, exporter, path.name)
-        expected.results[key] = tuple(
-            compared(one, run(one.case.image), tolerance) for one in outputs
-        )
+        found = []
+        for one in outputs:
+            found.append(compared(one, run(one.case.image), tolerance))
+            progress.ran(one.case)
+        expected.results[key] = tuple(found)
     results = expected.results[key]
     squares = tolerance is FP32 and any(one.deviation is not None for one in outputs)
     return Report(
@@ -111,6 +119,20 @@ def check(
         seed=None if shapes else expected.seed,
         whole_tiles=whole_tiles,
     )
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Pixels that the parent and the artifact have computed, of all that they will."""
+
+    tell: Callable[[float], None]
+    most: int
+    done: int = 0
+
+    def ran(self, case: Case) -> None:
+        """Count a case that one of them has computed."""
+        self.done += case.image.size
+        self.tell(self.done / self.most)
 
 
 def _with_errors_of_ours(
@@ -227,7 +249,11 @@ def require_verified(path: Path) -> None:
 
 
 def verify(
-    path: str | Path, *, parent: str | Path | None = None, seed: int | None = None
+    path: str | Path,
+    *,
+    parent: str | Path | None = None,
+    seed: int | None = None,
+    on_share: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Verify an artifact again: from the file alone plus the parent it names.
 
@@ -240,6 +266,8 @@ def verify(
         its recorded sha256 when not given.
     seed : int, optional
         Of an earlier report, whose sizes are then looked at again; None: new ones.
+    on_share : callable
+        Told the share of the pixels that were computed, from 0 to 1, after each picture.
 
     Returns
     -------
@@ -286,7 +314,15 @@ def verify(
             require_structure(exporter, path, expected.network, lineage)
         # What has failed is not looked at for minutes.
         whole_tiles = foreign and not problems
-        report = check(exporter, path, expected, lineage, sha256=sha256, whole_tiles=whole_tiles)
+        report = check(
+            exporter,
+            path,
+            expected,
+            lineage,
+            sha256=sha256,
+            whole_tiles=whole_tiles,
+            on_share=on_share,
+        )
     except ExportError as error:
         # An artifact that does not run, or gives another shape, has failed: that is the finding.
         report = Report(path.name, name, sha256, lineage, "values", "", ())

@@ -18,6 +18,7 @@ import unifmir
 from tests.compat.packages import TINY
 from tests.golden.weights import filled
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.waiting_process import waiting_process
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.errors import UnifmirError
@@ -155,6 +156,44 @@ def test_a_multitask_model_without_a_task_is_refused(multitask_file, tmp_path):
     done = run("export", "--checkpoint", multitask_file, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "isotropic" in done.output
+
+
+def test_verify_shows_how_far_it_is(done, monkeypatch):
+    path = done[1] / "unifmir-sr.onnx"
+    shares: list[float] = []
+    unifmir.verify(path, on_share=shares.append)
+    assert len(shares) == 2 * len(unifmir.verify(path).results)
+    assert shares == sorted(shares)
+    assert shares[0] > 0
+    assert shares[-1] == 1
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    told = run("verify", path).stderr
+    assert "verifying unifmir-sr.onnx" in told
+    assert "100%" in told
+    monkeypatch.delenv("FORCE_COLOR")
+    assert run("verify", path).stderr == ""
+
+
+COMPARING = """
+import importlib, signal, sys, time
+def wait(*_):
+    print("comparing", flush=True)
+    time.sleep(60)
+importlib.import_module("unifmir.export.verification").compared = wait
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["unifmir", "verify", sys.argv[1]]
+from unifmir.cli.main import run; run()
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow  # a process of its own
+def test_verify_can_be_interrupted(done, tmp_path, monkeypatch, sent, code):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with waiting_process(COMPARING, done[1] / "unifmir-sr.onnx", "comparing") as process:
+        process.send_signal(sent)
+        assert process.wait(20) == code
+    assert not [path for path in tmp_path.iterdir() if path.name != ".ses"]
 
 
 def test_verify_names_the_missing_parent(done, tmp_path):
