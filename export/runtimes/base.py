@@ -98,8 +98,6 @@ class Runtime(ABC):
     )
     """Parts of its errors when memory is short, in lower case; these are what PyTorch, ONNX
     Runtime, OpenVINO, cuDNN and cuBLAS say."""
-    isolated: bool = True
-    """Whether files that were not written here run in a process of their own."""
     distributions: tuple[str, ...] = ("torch",)
     """Python distributions whose versions tell what ran."""
 

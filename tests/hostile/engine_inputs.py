@@ -22,6 +22,7 @@ from tests.helpers.hostile_artifacts import network, trust, trusted
 from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32, compare
 from unifmir.errors import UnifmirError
+from unifmir.export import isolation
 from unifmir.export.formats.tensorrt import engine_format
 from unifmir.export.formats.tensorrt.options import EngineOptions
 from unifmir.export.opening import open_session
@@ -64,7 +65,8 @@ class _Patched:
                 mock.patch.object(m, "host", return_value=CARD)
                 for m in (engine_format, engine, session)
             ),
-            mock.patch.object(session, "TensorRtSession", lambda loaded, *_: loaded),
+            # In this process, which has the library's stand-in.
+            mock.patch.object(isolation, "is_own", return_value=True),
         ]
 
     def __enter__(self) -> "_Patched":

@@ -128,7 +128,7 @@ def read_description(archive: Archive, name: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _parsed(text: bytes) -> Any:
-    """Values of a description: the steps of a verification ask for the same one, 0.1 s each time."""
+    """Values of a description: a verification asks for one three times, 0.1 s each."""
     return parse_yaml(text)
 
 

@@ -9,9 +9,10 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.tensorrt.builder import Built, build
 from unifmir.export.formats.tensorrt.options import EngineOptions
+from unifmir.export.isolation import open_file
 from unifmir.export.lineage import Lineage
-from unifmir.export.runtimes.tensorrt.certificate import require_graph
-from unifmir.export.runtimes.tensorrt.engine import load
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.tensorrt.certificate import TypeCount, require_graph
 from unifmir.export.runtimes.tensorrt.host import Host, host
 from unifmir.export.runtimes.tensorrt.library import FULL, RTX, RTX_DEFAULT, Library, library
 from unifmir.export.runtimes.tensorrt.passport import (
@@ -96,14 +97,15 @@ class TensorRtExporter(Exporter):
 
     def record_verification(self, path: Path, report: Report) -> None:
         """Put a verification that passed into the passport, with the counted types."""
-        engine = load(path)
+        session = open_file(RUNTIMES[self.runtime], path, device="cuda:0", threads=1)
+        types = TypeCount({str(n): int(count) for n, count in session.ran["engine_types"].items()})
         verification = Verification(
             host=host(),
             tolerance=report.tolerance,
             cases=len(report.results),
             max_abs_over_std=report.worst.max_abs_over_std,
         )
-        write_passport(engine.passport.verified(verification, engine.certificate), path)
+        write_passport(read_passport(path).verified(verification, types), path)
 
 
 def _options(options: object | None) -> EngineOptions:

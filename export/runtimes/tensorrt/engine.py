@@ -1,6 +1,7 @@
 """A loaded engine: checked against its passport, deserialised, certified, and run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -133,8 +134,19 @@ class Engine:
         return restored
 
 
-def load(path: Path) -> Engine:
-    """Load an engine onto the first GPU.
+@dataclass(frozen=True, slots=True)
+class CheckedEngine:
+    """An engine that may be loaded here; the library has not seen it yet."""
+
+    content: bytes
+    """Read once: what was checked is what is loaded."""
+    passport: Passport
+    library: Library
+    host: Host
+
+
+def checked(path: Path) -> CheckedEngine:
+    """Hold an engine against its passport, this machine and what is trusted; nothing is run.
 
     Parameters
     ----------
@@ -146,21 +158,42 @@ def load(path: Path) -> Engine:
     BenchmarkError
         There is no GPU.
     ExportError
-        The passport is missing or does not fit, the library refuses the engine, or it does not
-        compute in the precision it is called by.
+        The passport is missing or does not fit.
     MissingExtraError
         The library it was built with is not installed.
+    UntrustedError
+        It was neither written here nor trusted.
     """
     passport = read_passport(path)
     here = host()
     require_gpu(here, f"{path.name}: a TensorRT engine")
     found = library(passport.library["name"])
-    # Read once: what is checked is what is loaded.
     content = path.read_bytes()
     digest = sha256(content).hexdigest()
     check_passport(passport, path, digest, found, here)
     require_trusted(path, digest, "an engine of TensorRT")
-    engine, context = _deserialized(path, content, passport, found, here)
+    return CheckedEngine(content, passport, found, here)
+
+
+def load(path: Path) -> Engine:
+    """Load an engine onto the first GPU.
+
+    Parameters
+    ----------
+    path : Path
+        Its passport lies beside it.
+
+    Raises
+    ------
+    BenchmarkError, MissingExtraError, UntrustedError
+        As `checked`.
+    ExportError
+        As `checked`; also where the library refuses the engine, or it does not compute in the
+        precision it is called by.
+    """
+    given = checked(path)
+    passport, found = given.passport, given.library
+    engine, context = _deserialized(path, given)
     certificate = engine_types(found.api, engine)
     precision = passport.lineage["precision"]
     if precision != "fp32":
@@ -168,18 +201,17 @@ def load(path: Path) -> Engine:
     return Engine(engine, context, passport, certificate, found, CudaMemory())
 
 
-def _deserialized(
-    path: Path, content: bytes, passport: Passport, found: Library, here: Host
-) -> tuple[Any, Any]:
+def _deserialized(path: Path, given: CheckedEngine) -> tuple[Any, Any]:
     """The library's engine and its execution context."""
+    found, here = given.library, given.host
     log = Log(found.api)
     runtime = found.api.Runtime(log.handle)
-    engine = runtime.deserialize_cuda_engine(content)
+    engine = runtime.deserialize_cuda_engine(given.content)
     context = None if engine is None else engine.create_execution_context()
     if context is None:
         raise ExportError(
             f"{path.name}: {found.name} {found.version} does not load it on {here.gpu} "
             f"(compute capability {here.compute_capability}): {log.text}.\nbuild it again: "
-            f"{rebuild_command(passport, path.parent)}"
+            f"{rebuild_command(given.passport, path.parent)}"
         )
     return engine, context

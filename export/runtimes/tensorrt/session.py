@@ -26,7 +26,6 @@ class TensorRt(Runtime):
     cuda_rank = 0
     body_maps = 16
     holds_attention = True
-    isolated = False  # what is verified is written in the passport by the process that ran it
     distributions = ("tensorrt", "tensorrt-rtx")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
@@ -38,6 +37,12 @@ class TensorRt(Runtime):
     def require(self) -> None:
         """Import a TensorRT."""
         library()
+
+    def require_harmless(self, path: Path) -> None:
+        """Refuse an engine that is not trusted, or does not fit its passport or this machine."""
+        from unifmir.export.runtimes.tensorrt.engine import checked
+
+        checked(path)
 
     def needs_verification(self, path: Path) -> bool:
         """Whether an engine was not verified on this GPU."""
@@ -79,6 +84,7 @@ class TensorRtSession:
             "threads": 1,
             "tf32": False,
             "element_type": engine.certificate.text,
+            "engine_types": engine.certificate.to_dict(),
             "profile": engine.passport.profile.text,
             "gpu": engine.passport.built_on.gpu,
         }

@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError, UntrustedError
-from unifmir.export import verification
+from unifmir.export import isolation, verification
 from unifmir.export.formats.tensorrt import builder
 from unifmir.export.formats.tensorrt import engine_format as exporter
 from unifmir.export.formats.tensorrt.options import EngineOptions
@@ -35,6 +35,7 @@ from unifmir.export.runtimes.tensorrt.library import Library
 from unifmir.export.runtimes.tensorrt.profiles import Profile
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
+from unifmir.trusted_files import trust
 
 CARD = Host("Linux", "A card", "GPU-1", "8.6", "13.0", "580.65.06")
 SMALL = "1x1x8x8,1x1x16x24,2x1x24x24"
@@ -183,7 +184,6 @@ def test_an_engine_that_the_library_does_not_load_says_so(path, installed):
 
 def test_a_driver_that_changed_makes_it_verified_again(path, card, monkeypatch):
     checked: list[Path] = []
-    monkeypatch.setattr(runner, "TensorRtSession", lambda loaded, *_: loaded)
     monkeypatch.setattr(verification, "require_verified", checked.append)
     open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
     assert checked == []
@@ -192,13 +192,10 @@ def test_a_driver_that_changed_makes_it_verified_again(path, card, monkeypatch):
     assert checked == [path]
 
 
-def test_an_engine_that_arrives_unverified_is_verified_before_it_is_run(
-    path, installed, monkeypatch
-):
+def test_an_engine_that_arrives_unverified_is_verified_before_it_is_run(path, installed):
     passports.write_passport(
         replace(passports.read_passport(path), verification=None, engine_types=None), path
     )
-    monkeypatch.setattr(runner, "TensorRtSession", lambda loaded, *_: loaded)
     open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
     passport = passports.read_passport(path)
     assert passport.verified_on(CARD)
@@ -226,6 +223,51 @@ def test_a_strangers_engine_does_not_reach_the_library(path, installed, monkeypa
     api.Runtime = None
     with pytest.raises(UntrustedError, match=f"unifmir trust {path}"):
         engine.load(path)
+
+
+def test_a_strangers_engine_is_refused_before_a_process_is_started_for_it(path, monkeypatch):
+    monkeypatch.setenv("UNIFMIR_TRUSTED", str(path.parent / "of another installation"))
+    monkeypatch.setattr(isolation, "IsolatedSession", None)
+    with pytest.raises(UntrustedError, match=f"unifmir trust {path}"):
+        open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
+
+
+STAND_IN = """
+import sys
+from tests.helpers import fake_tensorrt
+sys.modules["tensorrt"] = fake_tensorrt.module()
+from unifmir.export.runtimes.tensorrt import engine, session
+from unifmir.export.runtimes.tensorrt.host import Host
+engine.CudaMemory = fake_tensorrt.CpuMemory
+engine.host = session.host = lambda: Host(*CARD)
+"""
+
+
+@pytest.mark.slow  # processes of their own
+def test_an_engine_of_others_that_is_trusted_runs_and_is_verified_in_a_process_of_its_own(
+    path, installed, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "of another installation"))
+    trust(sha256_of(path))
+    (tmp_path / "library").mkdir()
+    stand_in = STAND_IN.replace("CARD", repr(astuple(CARD)))
+    (tmp_path / "library" / "tensorrt.py").write_text(stand_in, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "library"))
+    installed().Runtime = None  # nothing is loaded in this process
+    image = np.random.default_rng(0).random((1, 1, 16, 20), dtype=np.float32)
+    session = open_session(RUNTIMES["tensorrt"], path, device="cuda:0", threads=1)
+    assert isinstance(session, isolation.IsolatedSession)
+    with torch.inference_mode():
+        expected = image_interface(network("sr"))(torch.from_numpy(image)).numpy()
+    assert not FP32.failures(compare(expected, session.run(image)))
+    assert session.ran["isolated"]
+    session.close()
+    unproven = replace(passports.read_passport(path), verification=None, engine_types=None)
+    passports.write_passport(unproven, path)
+    assert verification.verify(path).passed
+    passport = passports.read_passport(path)
+    assert passport.verified_on(CARD)
+    assert passport.engine_types == passport.network_types
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
