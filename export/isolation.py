@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,6 +121,7 @@ class IsolatedSession(TimedOnHost):
         self._name, self._limits = path.name, limits
         self._lock = threading.Lock()
         self._late = False
+        self._lost_s = 0.0  # on opening, and on runs that failed since one succeeded
         self._why_ended = "its process was ended"
         lifeline, held = os.pipe() if os.name == "posix" else (None, None)
         try:
@@ -140,7 +142,8 @@ class IsolatedSession(TimedOnHost):
         }
         try:
             self._ask({"command": "start", "runtime": runtime}, seconds=START_SECONDS)
-            self._ask(request, seconds=limits.seconds())
+            with self._losing():
+                self._ask(request, seconds=limits.seconds())
         except MemoryError as error:
             self.close()
             raise ExportError(f"{self._name}: too little memory to open it ({error})") from error
@@ -169,9 +172,20 @@ class IsolatedSession(TimedOnHost):
             It needs more memory than its limit, which depends on the size of the image.
         """
         request = {"command": "run", "shape": image.shape}
-        seconds = self._limits.seconds(image.size)
-        restored: Image = self._ask(request, seconds=seconds, image=image)
+        seconds = self._limits.seconds(image.size, self._lost_s)
+        with self._losing():
+            restored: Image = self._ask(request, seconds=seconds, image=image)
+        self._lost_s = 0.0
         return restored
+
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Count the time that the block takes as lost, of that which is allowed once."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._lost_s += time.monotonic() - began
 
     def _facts(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._ask({"command": "facts"}, seconds=self._limits.seconds())

@@ -21,14 +21,15 @@ STACK_BYTES = 16 * 2**20
 """Address space of a thread; there may be one a core."""
 COPIES = 16
 """Copies of a file's weights that may be held: packed, and once for each size that is compiled."""
-SECONDS = 15.0
-"""Time allowed for opening a file and for each run, however small."""
+SECONDS = 10.0
+"""Time allowed beside what the file's size and the image's explain: once for opening a file and all
+runs up to the first that succeeds, and once for those up to the next. Runs that fail one after the
+other, on smaller and smaller tiles, so end together before a person takes it for a hang."""
 BYTES_PER_SECOND = 2e6
 """Speed at which a file is opened, or compiled for a new size, at the least. Full-size networks
 (50 MB) take 2 to 10 s on one core."""
-PRODUCTS_PER_SECOND = 1e9
-"""Speed of computing at the least: a twentieth of what one core does. Each weight is multiplied
-about once for each pixel."""
+PRODUCTS_PER_SECOND = 2e9
+"""Speed of computing at the least: a tenth of what one core does. Each weight is multiplied about once for each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,14 @@ class Limits:
         wanted = FREE_BYTES + STACK_BYTES * cores() + COPIES * self.file_bytes
         return min(free, int(wanted + MEMORY_FACTOR * self.bytes_per_pixel * pixels))
 
-    def seconds(self, pixels: int = 0) -> float:
-        """Time that a run may take; opening the file, where there are no pixels."""
+    def seconds(self, pixels: int = 0, lost_s: float = 0.0) -> float:
+        """Time that a run may take; opening the file, where there are no pixels.
+
+        `lost_s` of what is allowed once were taken before.
+        """
         products = self.file_bytes / 2 * pixels  # two bytes a weight at the least
-        return SECONDS + self.file_bytes / BYTES_PER_SECOND + products / PRODUCTS_PER_SECOND
+        once = max(0.0, SECONDS - lost_s)
+        return once + self.file_bytes / BYTES_PER_SECOND + products / PRODUCTS_PER_SECOND
 
 
 class LimitedMemory:

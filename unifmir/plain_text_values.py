@@ -101,6 +101,14 @@ def parse_yaml(content: bytes, *, limit: int = MAX_YAML_BYTES) -> Any:
     from ruyaml import YAML
     from ruyaml.constructor import SafeConstructor
     from ruyaml.error import YAMLError
+    from ruyaml.scanner import Scanner
+
+    class Shallow(Scanner):
+        def fetch_flow_collection_start(self, *given: Any, **named: Any) -> None:
+            # Each bracket is held against all that are open: 300 levels took 2 s.
+            if self.flow_level >= MAX_DEPTH:
+                raise CheckpointError(f"it is nested more than {MAX_DEPTH} deep")
+            super().fetch_flow_collection_start(*given, **named)
 
     class WithoutMerges(SafeConstructor):
         def flatten_mapping(self, node: Any) -> Any:
@@ -113,7 +121,7 @@ def parse_yaml(content: bytes, *, limit: int = MAX_YAML_BYTES) -> Any:
     if _DIRECTIVE.search(content):
         raise CheckpointError("it has a directive (%) other than `%YAML 1.2`")
     reader = YAML(typ="safe", pure=True)
-    reader.Constructor = WithoutMerges
+    reader.Constructor, reader.Scanner = WithoutMerges, Shallow
     try:
         values = reader.load(content.decode("utf-8"))
     except CheckpointError:

@@ -66,6 +66,8 @@ REFUSED_YAML = {
     b"a: !!set {b, c}": "its a is a set",
     b"1: a": "an entry of the name '1'",
     b"[1]: a": "an entry of the name",
+    b"[" * 100_000: "nested more than 64 deep",
+    b'{"a": ' * 20_000: "nested more than 64 deep",
     b"a: &a [*a]": "nested more than 64 deep",
     b"a0: &a0 [x]\n" + BOMB: "more than 100000 values",
     b"a0: &a0 {x: 1}\n" + MERGES: "merges mappings",

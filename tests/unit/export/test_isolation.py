@@ -13,10 +13,13 @@ import numpy as np
 import onnx
 import psutil
 import pytest
+import tifffile
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from tests.helpers.hostile import Room, by_command
 from tests.helpers.quick_rows import few_quick
-from unifmir.errors import ExportError
+from tests.hostile.onnx_graphs import bombs
+from unifmir.errors import ExportError, UnifmirError
 from unifmir.export import isolation, limits
 from unifmir.export.isolation import IsolatedSession, open_file
 from unifmir.export.lineage import lineage_of
@@ -129,6 +132,41 @@ def test_what_takes_too_long_is_ended(graph, monkeypatch):
     with pytest.raises(ExportError, match=r"theirs\.onnx.*longer than the 0 s allowed"):
         session.run(LARGE)
     assert ended(pid)
+
+
+def test_runs_that_fail_share_the_time_that_is_allowed_once():
+    allowed = limits.Limits(bytes_per_pixel=100.0, file_bytes=2_000_000)
+    once, opening, computing = limits.SECONDS, 1.0, 1e6 * 1000 / limits.PRODUCTS_PER_SECOND
+    assert allowed.seconds() == once + opening
+    assert allowed.seconds(1000) == once + opening + computing
+    assert allowed.seconds(1000, lost_s=4.0) == once - 4 + opening + computing
+    assert allowed.seconds(1000, lost_s=1e3) == opening + computing
+
+
+def test_what_fails_takes_from_the_next_run_until_one_succeeds(graph):
+    session = opened(graph(doubled()))
+    assert isinstance(session, IsolatedSession)
+    before = session._lost_s
+    assert before > 0  # opening it
+    with pytest.raises(ExportError, match="the model failed on an input of 1x3x4"):
+        session.run(IMAGE[0])
+    assert session._lost_s > before
+    session.run(IMAGE)
+    assert session._lost_s == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", ["a bomb of MatMul", "hours of products"])
+def test_the_command_ends_a_bomb_before_a_person_takes_it_for_a_hang(bomb, tmp_path):
+    (case,) = (one for one in bombs() if one.name == bomb)
+    path = case.write(room := Room(tmp_path).made())
+    cells = np.random.default_rng(0).integers(100, 4000, (150, 110)).astype(np.uint16)
+    tifffile.imwrite(room.given / "cells.tif", cells)
+    restore = ("restore", room.given / "cells.tif", "--artifact", path, "--device", "cpu")
+    for words in (("verify", path), (*restore, "--out", room.out / "restored.tif")):
+        with pytest.raises(UnifmirError):  # and Hang after 30 s
+            by_command(*words)
+    assert not list(room.out.iterdir())
 
 
 @pytest.mark.slow
