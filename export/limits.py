@@ -29,7 +29,8 @@ BYTES_PER_SECOND = 2e6
 """Speed at which a file is opened, or compiled for a new size, at the least. Full-size networks
 (50 MB) take 2 to 10 s on one core."""
 PRODUCTS_PER_SECOND = 2e9
-"""Speed of computing at the least: a tenth of what one core does. Each weight is multiplied about once for each pixel."""
+"""Speed of computing at the least: a tenth of what one core does. Each weight is multiplied about
+once for each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
