@@ -16,6 +16,7 @@ from unifmir.precision.element_types import Variant
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from unifmir.export.runtimes.base import Session
     from unifmir.networks.base import Network
     from unifmir.precision.recipe import PrecisionRecipe
 
@@ -143,8 +144,13 @@ class Exporter(ABC):
         """Sentences on what in an artifact, besides what is run, is not as its parent implies."""
         return iter(())
 
-    def record_verification(self, path: Path, report: Report) -> None:  # noqa: B027 - as above
-        """Write down a verification that passed, where the artifact carries its proof."""
+    def record_verification(  # noqa: B027 - as above
+        self, path: Path, report: Report, opened: "Callable[[], Session]"
+    ) -> None:
+        """Write down a verification that passed, where the artifact carries its proof.
+
+        `opened` opens it, here or in a process of its own, to be asked what it computes in.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -24,7 +25,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import lineage_of
 from unifmir.export.recorded_report import report_path
-from unifmir.export.verification import check
+from unifmir.export.verification import check, open_artifact
 from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
@@ -305,7 +306,7 @@ def _verified(
             f"{path.name} is not the same picture as the fp32 PyTorch module "
             f"({len(report.failures)} failures), so nothing was written:\n  {shown}"
         )
-    exporter.record_verification(path, report)
+    exporter.record_verification(path, report, partial(open_artifact, path, exporter=exporter))
     remember_own(sha256)
     return report
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def check(
             # A package holds the very file that was verified before it: so are its comparisons.
             if key not in expected.results:
                 session = _opened(source, runtime)
-    progress = _Progress(on_share, 2 * sum(prod(s.shape) * len(s.sources) for s in sized))
+    progress = _Share(on_share, 2 * sum(prod(s.shape) * len(s.sources) for s in sized))
     outputs = expected.outputs(lineage.interface, sized, progress.ran)
     if session is not None:
         run = _with_errors_of_ours(session, exporter, path.name)
@@ -122,7 +123,7 @@ def check(
 
 
 @dataclass(slots=True)
-class _Progress:
+class _Share:
     """Pixels that the parent and the artifact have computed, of all that they will."""
 
     tell: Callable[[float], None]
@@ -329,7 +330,7 @@ def verify(
         problems = (*problems, str(error))
     report = replace(report, problems=problems)
     if report.passed:
-        exporter.record_verification(path, report)
+        exporter.record_verification(path, report, partial(open_artifact, path, exporter=exporter))
     return report
 
 

@@ -1,5 +1,6 @@
 """The `tensorrt` format: an engine, its passport, and the ONNX graph it was built from."""
 
+from collections.abc import Callable
 from pathlib import Path
 from shlex import join
 from typing import Any
@@ -9,9 +10,8 @@ from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.formats.onnx import ONNX
 from unifmir.export.formats.tensorrt.builder import Built, build
 from unifmir.export.formats.tensorrt.options import EngineOptions
-from unifmir.export.isolation import open_file
 from unifmir.export.lineage import Lineage
-from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.base import Session
 from unifmir.export.runtimes.tensorrt.certificate import TypeCount, require_graph
 from unifmir.export.runtimes.tensorrt.host import Host, host
 from unifmir.export.runtimes.tensorrt.library import FULL, RTX, RTX_DEFAULT, Library, library
@@ -95,10 +95,12 @@ class TensorRtExporter(Exporter):
         lineage, profile = self.lineage(path), read_passport(path).profile
         return shapes_within(lineage.network_config, lineage.interface, profile)
 
-    def record_verification(self, path: Path, report: Report) -> None:
+    def record_verification(
+        self, path: Path, report: Report, opened: Callable[[], Session]
+    ) -> None:
         """Put a verification that passed into the passport, with the counted types."""
-        session = open_file(RUNTIMES[self.runtime], path, device="cuda:0", threads=1)
-        types = TypeCount({str(n): int(count) for n, count in session.ran["engine_types"].items()})
+        told = opened().ran["engine_types"]
+        types = TypeCount({str(name): int(count) for name, count in told.items()})
         verification = Verification(
             host=host(),
             tolerance=report.tolerance,
