@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +16,13 @@ from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
+    from unifmir.metrics.base import RestoredImage
     from unifmir.metrics.paired_comparison import PairedDifference
     from unifmir.metrics.scores import Score
     from unifmir.training.evaluation import Evaluation
+
+MOST_SHOWN = 24
+"""Pictures on a page."""
 
 
 def evaluate(
@@ -50,6 +55,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for a picture of each: restored, truth and difference."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="HTML page of it all: figures, box plots, pictures of errors."),
+    ] = None,
     tasks: Annotated[
         list[TaskChoice] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
     ] = None,
@@ -73,20 +82,63 @@ def evaluate(
             raise typer.BadParameter(
                 "--model, --data, --task and --untrained belong to a model, not to image files"
             )
-        _evaluate_files(Path(given), truth, against, table, pictures, as_json=as_json)
+        written = _Written(table, pictures, report)
+        _evaluate_files(Path(given), truth, against, written, as_json=as_json)
         return
     if against:
         raise typer.BadParameter("--against belongs to image files: give TRUTH")
     if data is not None:
         if tasks:
             raise typer.BadParameter("--data has one task: leave --task out")
-        _evaluate_dataset(given, data, split, table, pictures, untrained, as_json=as_json)
+        written = _Written(table, pictures, report)
+        _evaluate_dataset(given, data, split, written, untrained, as_json=as_json)
         return
-    if table or pictures:
+    if table or pictures or report:
         raise typer.BadParameter(
-            "--csv and --pictures belong to image files and datasets: give TRUTH or --data"
+            "--csv, --pictures and --report belong to image files and datasets: give TRUTH or "
+            "--data"
         )
     _evaluate_model(given, tasks, images, seed, untrained=untrained, as_json=as_json)
+
+
+@dataclass(slots=True)
+class _Written:
+    """Files that an evaluation writes, and the pictures that its page will show."""
+
+    table: Path | None
+    pictures: Path | None
+    report: Path | None
+    shown: dict[str, bytes] = field(default_factory=dict)
+
+    def draw(self, name: str, restored: "RestoredImage", truth: "RestoredImage") -> None:
+        """Draw an image, where pictures are wanted."""
+        from unifmir.images.png import grey_png, write_grey
+        from unifmir.metrics.error_picture import error_maps, error_picture
+
+        if self.pictures is not None:
+            place = self.pictures / f"{name.replace('/', '_')}.png"
+            write_grey(place, error_picture(restored, truth))
+        if self.report is not None and len(self.shown) < MOST_SHOWN:
+            self.shown[name] = grey_png(error_maps(restored, truth))
+
+    def write(
+        self,
+        title: str,
+        sets: "Mapping[str, Mapping[str, Score]]",
+        failed: "Mapping[str, str] | None" = None,
+    ) -> None:
+        """Write the table and the page that are wanted."""
+        from unifmir.atomic import write_text
+        from unifmir.benchmarks.report.evaluation_page import EvaluationFacts, evaluation_page
+        from unifmir.metrics.image_pairs import MEASURED
+
+        if self.table is not None:
+            write_text(self.table, _csv(sets))
+        if self.report is not None:
+            count = len(next(iter(sets.values())))
+            notes = [f"{count} images; pictures of {len(self.shown)} of them."]
+            facts = EvaluationFacts(title, sets, MEASURED, notes, self.shown, failed or {})
+            write_text(self.report, evaluation_page(facts))
 
 
 def _evaluate_model(
@@ -145,22 +197,20 @@ def _evaluate_files(
     restored: Path,
     truth: Path,
     against: Path | None,
-    table: Path | None,
-    pictures: Path | None,
+    written: "_Written",
     *,
     as_json: bool,
 ) -> None:
-    from unifmir.atomic import write_text
     from unifmir.metrics.paired_comparison import compare_scores
 
-    scores, failed = _scores_of(restored, truth, pictures)
+    scores, failed = _scores_of(restored, truth, written)
     others: dict[str, Score] = {}
     if against is not None:
         others, other_failed = _scores_of(against, truth, None)
         failed |= other_failed
     differences = compare_scores(scores, others)
-    if table is not None:
-        write_text(table, _csv({"restored": scores, "against": others}))
+    sets = {"restored": scores, "against": others} if others else {"restored": scores}
+    written.write(f"{restored.name} against {truth.name}", sets, failed)
     document = {
         "restored": str(restored),
         "truth": str(truth),
@@ -180,8 +230,7 @@ def _evaluate_dataset(
     model: str,
     data: Path,
     split: SplitChoice,
-    table: Path | None,
-    pictures: Path | None,
+    written: "_Written",
     untrained: bool,
     *,
     as_json: bool,
@@ -189,10 +238,7 @@ def _evaluate_dataset(
     from rich.console import Console
     from rich.progress import Progress
 
-    from unifmir.atomic import write_text
     from unifmir.datasets.stored_dataset import StoredDataset
-    from unifmir.images.png import write_grey
-    from unifmir.metrics.error_picture import error_picture
     from unifmir.training.dataset_evaluation import RestoredPatches, evaluate_on_dataset
     from unifmir.zoo.catalogue.load import load_trained
 
@@ -202,15 +248,14 @@ def _evaluate_dataset(
         progress = bar.add_task("evaluating", total=len(dataset.manifest.of(split)))
 
         def on_image(image: RestoredPatches) -> None:
-            if pictures is not None:
-                picture = error_picture(image.restored, image.truth)
-                write_grey(pictures / f"{image.name.replace('/', '_')}.png", picture)
+            written.draw(image.name, image.restored, image.truth)
             bar.advance(progress)
 
         found = evaluate_on_dataset(network, dataset, split, on_image=on_image)
     simple = found.baselines[found.best_baseline]
-    if table is not None:
-        write_text(table, _csv({"model": found.images, **found.baselines}))
+    others = {name: rows for name, rows in found.baselines.items() if rows is not simple}
+    title = f"{network.source.name} on {dataset.path.name}"
+    written.write(title, {"model": found.images, found.best_baseline: simple, **others})
     document = {
         "model": network.source.name,
         "sha256": network.source.sha256,
@@ -228,14 +273,12 @@ def _evaluate_dataset(
 
 
 def _scores_of(
-    restored: Path, truth: Path, pictures: Path | None
+    restored: Path, truth: Path, written: "_Written | None"
 ) -> "tuple[dict[str, Score], dict[str, str]]":
     """Scores by image, and why others have none."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from unifmir.images.png import write_grey
-    from unifmir.metrics.error_picture import error_picture
     from unifmir.metrics.image_pairs import MEASURED, find_image_pairs, read_pair
     from unifmir.metrics.scores import score
 
@@ -247,8 +290,8 @@ def _scores_of(
         for pair in found.pairs:
             try:
                 one, other = read_pair(pair)
-                if pictures is not None:
-                    write_grey(pictures / f"{pair.name}.png", error_picture(one, other))
+                if written is not None:
+                    written.draw(pair.name, one, other)
                 scores[pair.name] = score(one, other, MEASURED)
             except UnifmirError as error:
                 failed[str(pair.restored)] = str(error)

@@ -1,17 +1,19 @@
-"""Everything known of a model on one HTML page that needs no other file and no network.
+"""Everything known of a model on one HTML page that needs no other file and no network."""
 
-Names and notes come from strangers: all text is escaped, and the page's own policy lets no program
-run and nothing be fetched.
-"""
-
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.plan.workloads import image_sizes, input_shape
+from unifmir.benchmarks.report.html_page import (
+    heading,
+    page,
+    paragraph,
+    picture,
+    section,
+    table,
+)
 from unifmir.benchmarks.report.tables.result_tables import footer, tables
 from unifmir.checkpoint.pruning import prune
 from unifmir.config import MultiTaskConfig, SingleConfig
@@ -23,9 +25,7 @@ from unifmir.export.recorded_report import RecordedReport, read_report
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
 from unifmir.samples import sample
-from unifmir.shown_text import shown
 from unifmir.tasks import TASKS, multitask_parts
-from unifmir.version import __version__
 from unifmir.zoo.catalogue.index import find
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
     from unifmir.zoo.catalogue.schema import ZooEntry
 
 Row = tuple[str, ...]
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}"
-    "th,td{border-bottom:1px solid #ddd;padding:.2em .8em .2em 0;text-align:left;"
-    "vertical-align:top;overflow-wrap:break-word}img{max-width:100%}"
-    "caption{text-align:left;font-weight:bold}"
-)
 
 
 def model_page(
@@ -74,21 +66,15 @@ def model_page(
     entry = find(source.zoo_id) if source.zoo_id else None
     title = entry.title if entry else source.name
     sections = [
-        _section("Model", _table((), _identity(network, entry))),
+        section("Model", table((), _identity(network, entry))),
         *([_pictures(network)] if pictures else []),
         *_described(entry),
-        _section("Cost", _table(("task", "parameters", "input", "GFLOPs"), _costs(network))),
-        *([_section("Verification", _verified(artifacts))] if artifacts else []),
-        *([_section("Benchmark", _measured(network, results))] if results else []),
-        _section("Configuration", _table((), _flat(network.config.to_dict()))),
+        section("Cost", table(("task", "parameters", "input", "GFLOPs"), _costs(network))),
+        *([section("Verification", _verified(artifacts))] if artifacts else []),
+        *([section("Benchmark", _measured(network, results))] if results else []),
+        section("Configuration", table((), _flat(network.config.to_dict()))),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{_text(title)}</h1>\n" + "\n".join(sections) + f"\n<p>unifmir {__version__}</p>\n"
-        "</body>\n</html>\n"
-    )
+    return page(title, sections)
 
 
 def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
@@ -123,14 +109,14 @@ def _described(entry: "ZooEntry | None") -> Iterator[str]:
         for m in entry.measured
     ]
     if rows:
-        yield _section("Evaluations", _table(columns, rows))
+        yield section("Evaluations", table(columns, rows))
     if entry.training:
-        yield _section("Training", _table((), entry.training.items()))
+        yield section("Training", table((), entry.training.items()))
     scaling = [
         (name, *_flat_values(part.model_dump())) for name, part in entry.normalisation.items()
     ]
     names = next(iter(entry.normalisation.values())).model_dump()
-    yield _section("Normalisation", _table(("task", *names), scaling))
+    yield section("Normalisation", table(("task", *names), scaling))
 
 
 def _costs(network: "Network") -> Iterator[Row]:
@@ -148,15 +134,15 @@ def _pictures(network: "Network") -> str:
     for task, config in _single(network).items():
         child = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
         taken = sample(task)
-        data = b64encode(cover_png(image_interface(child), config, taken.image)).decode()
+        png = cover_png(image_interface(child), config, taken.image)
         origin = f"{taken.file.name}. {taken.file.source}; {taken.file.licence}."
-        parts.append(
-            f"<h3>{_text(TASKS[task].title)}</h3>\n"
-            f'<img alt="before and after" src="data:image/png;base64,{data}">\n'
-            "<p>Left the raw image, right the result, each at its own contrast. "
-            f"{_text(origin)}</p>"
-        )
-    return _section("Pictures", "\n".join(parts))
+        words = f"Left the raw image, right the result, each at its own contrast. {origin}"
+        parts += [
+            heading(TASKS[task].title),
+            picture(png, "before and after"),
+            paragraph(words),
+        ]
+    return section("Pictures", "\n".join(parts))
 
 
 def _verified(artifacts: Sequence[Path]) -> str:
@@ -168,7 +154,7 @@ def _verified(artifacts: Sequence[Path]) -> str:
         cases, parent = str(len(report.cases)), f"{report.parent.name}, {report.parent.sha256}"
         rows.append((path.name, verdict, cases, f"{worst:.1e}", report.sha256, parent))
     columns = ("file", "same picture", "comparisons", "max diff / std", "SHA-256", "made from")
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _report_of(path: Path) -> RecordedReport:
@@ -196,16 +182,16 @@ def _measured(network: "Network", results: Results) -> str:
                 place = shown_table.columns.index("model")
                 rows = [row for row in shown_table.rows if row[place] in known]
                 if rows:
-                    parts.append(_table(shown_table.columns, rows, caption=shown_table.title))
+                    parts.append(table(shown_table.columns, rows, caption=shown_table.title))
                     # The marks in the cells refer to them, and say which times are not trusted.
-                    parts += [f"<p>{_text(note)}</p>" for note in shown_table.notes]
+                    parts += [paragraph(note) for note in shown_table.notes]
     if not parts:
         models = sorted({row.subject.model for row in results.rows})
         raise BenchmarkError(
             f"the results have no row of {network.source.name}, but of {', '.join(models)}: give "
             "those of `unifmir benchmark --model` with this model"
         )
-    return "\n".join([*parts, f"<p>{_text(footer(results))}</p>"])
+    return "\n".join([*parts, paragraph(footer(results))])
 
 
 def _single(network: "Network") -> dict[str, SingleConfig]:
@@ -225,26 +211,3 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[Row]:
 
 def _flat_values(values: Mapping[str, Any]) -> Row:
     return tuple("" if value is None else str(value) for value in values.values())
-
-
-def _section(title: str, inner: str) -> str:
-    return f"<h2>{title}</h2>\n{inner}"
-
-
-def _table(columns: Sequence[str], rows: Any, caption: str = "") -> str:
-    """Rows as a table; without columns, the first cell of each row is its head."""
-    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
-    lines = [f"<caption>{_text(caption)}</caption>"] if caption else []
-    lines += [f"<tr>{head}</tr>"] if columns else []
-    for row in rows:
-        first, *rest = (_text(cell) for cell in row)
-        tag = "td" if columns else "th"
-        lines.append(
-            f"<tr><{tag}>{first}</{tag}>" + "".join(f"<td>{c}</td>" for c in rest) + "</tr>"
-        )
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def _text(text: str) -> str:
-    """Text of strangers as HTML: nothing in it is markup, and nothing lays it out otherwise."""
-    return escape(shown(text))

@@ -24,11 +24,16 @@ from unifmir.benchmarks.studies.document_facts import (
     sample_text,
     task_facts,
 )
+from unifmir.benchmarks.studies.intensity_tables import (
+    FITTED,
+    intensities_table,
+    real_pair_table,
+    shared_intensities_table,
+)
 from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.cost.paper.paper_tables import as_table
-from unifmir.metrics.base import FIT
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
 
@@ -38,6 +43,7 @@ COSTS = REPO / "docs" / "costs.md"
 MEASURED = REPO / "docs" / "results"
 QUANTISED = REPO / "docs" / "openvino.md"
 RESTORE = REPO / "docs" / "restore.md"
+TRAINING = REPO / "docs" / "training.md"
 SPEED = REPO / "docs" / "speed.md"
 PARTNERS = REPO / "docs" / "partners.md"
 THREATS = REPO / "docs" / "threats.md"
@@ -46,8 +52,6 @@ EMBEDDED = REPO / "zoo" / "catalogue" / "weights" / "unifmir-small-sim.evaluatio
 EXPORTS = RESULTS / "export-full-size-fp32.json"
 
 
-FITTED = f"Fitted: after {FIT}; unfitted: before."
-"""Sentence under tables of figures that forgive units."""
 PERCENTILES = (
     "Intensities are those of `--intensity percentile`; what `unifmir restore` makes of them by "
     "default is in [docs/restore.md](docs/restore.md#intensities)."
@@ -145,23 +149,6 @@ def fast_table(document: dict[str, Any]) -> str:
     columns = ["task", "fitted PSNR, dB", "fast, dB", "cost, dB", "fitted SSIM", "fast"]
     columns += ["times as fast"]
     taken = f"{document['images']} images per task; {origin(document)}"
-    return f"{markdown_rows(columns, rows)}\n\n{FITTED} {taken}"
-
-
-def intensities_table(document: dict[str, Any]) -> str:
-    """Error to the truth on held-out images, and totals of the packaged ones, by intensity."""
-    rows = []
-    for row in document["rows"]:
-        held_out, real = row["held_out"], row["sample"]
-        name = f"`{row['intensity']}`" if real else "raw image"
-        ratios = ("mean", "background")
-        told = [f"{real[r] / real[f'raw_{r}']:.3f}" if real else "1" for r in ratios]
-        figures = [f"{held_out[name]:.4f}" for name in ("nrmse", "nrmse_fitted", "slope")]
-        default = "default" if row.get("default") else ""
-        rows.append([f"`{row['task']}`", name, *figures, *told, default])
-    columns = ["task", "intensity", "unfitted NRMSE", "fitted NRMSE", "slope"]
-    columns += ["sample's total", "its background", ""]
-    taken = f"{document['images']} held-out images per task; {origin(document)}"
     return f"{markdown_rows(columns, rows)}\n\n{FITTED} {taken}"
 
 
@@ -347,6 +334,10 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "intensities": (result_of("intensities"), intensities_table),
         "fast": (result_of("fast"), fast_table),
     },
+    TRAINING: {
+        "shared-intensities": (RESULTS / "shared-intensities.json", shared_intensities_table)
+    },
+    REPO / "docs" / "results.md": {"real-pair": (RESULTS / "real-pair.json", real_pair_table)},
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
     PARTNERS: {"partner-checks": (RESULTS / "partner-checks.json", partners_table)},
     THREATS: {

@@ -1,9 +1,10 @@
-"""Tables of the documents on intensities, from their result files."""
+"""Tables of the documents on intensities and on a real pair, from their result files."""
 
 from typing import Any
 
 from unifmir.benchmarks.studies.result_files import origin
-from unifmir.metrics.base import FIT
+from unifmir.metrics import FILE_METRICS, METRICS
+from unifmir.metrics.base import FIT, Metric
 from unifmir.text_tables import markdown_rows
 
 FITTED = f"Fitted: after {FIT}; unfitted: before."
@@ -48,4 +49,22 @@ def shared_intensities_table(document: dict[str, Any]) -> str:
         f"{markdown_rows(columns, rows)}\n\nSlope: of restored on true photons, unfitted. {FITTED} "
         f"{document['steps']} steps from random weights, seed {document['seed']}, "
         f"{document['images']} held-out images per task; {origin(document)}"
+    )
+
+
+def real_pair_table(document: dict[str, Any]) -> str:
+    """Figures of a real image, restored, against the same cell at a higher resolution."""
+    metrics: dict[str, Metric] = {**METRICS, **FILE_METRICS}
+    names = [name for name in document["rows"][0] if name != "name"]
+    rows = [
+        [f"`{row['name']}`", *(f"{row[name]:.{metrics[name].decimals}f}" for name in names)]
+        for row in document["rows"]
+    ]
+    columns = ["restored by", *(metrics[name].heading for name in names)]
+    y, x = document["shift_px"]
+    return (
+        f"{markdown_rows(columns, rows)}\n\n{FITTED} Pixels are those of the result, half of the "
+        f"TIRF image's; STORM was moved by {y:.2f} and {x:.2f} of them along y and x. That STORM "
+        f"explains the TIRF image, as SQUIRREL measures it: RSP "
+        f"{document['storm_explains_tirf_rsp']:.3f}. {origin(document)}"
     )

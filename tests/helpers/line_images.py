@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 SIDE = 192
 
 
-def lines(seed: int, blur_px: float) -> tuple[np.ndarray, np.ndarray]:
+def lines(seed: int, blur_px: float, read_noise: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the points of 25 filaments, and their blurred image with noise, float32."""
     rng = np.random.default_rng(seed)
     points = np.zeros((SIDE, SIDE))
@@ -20,5 +20,5 @@ def lines(seed: int, blur_px: float) -> tuple[np.ndarray, np.ndarray]:
                 points[y, x] += 1
     blurred = gaussian_filter(points, blur_px)
     blurred = blurred / blurred.max() * 500 + 20
-    noisy = rng.poisson(blurred).astype(np.float32) + rng.normal(0, 1.5, blurred.shape)
+    noisy = rng.poisson(blurred).astype(np.float32) + rng.normal(0, read_noise, blurred.shape)
     return points, noisy.astype(np.float32)

@@ -38,7 +38,8 @@ def sets(tmp_path_factory) -> dict[str, Path]:
 
 def test_two_sets_are_compared_image_by_image(sets, tmp_path):
     table, pictures = tmp_path / "scores.csv", tmp_path / "pictures"
-    more = ("--against", sets["poor"], "--csv", table, "--pictures", pictures)
+    report = tmp_path / "report.html"
+    more = ("--against", sets["poor"], "--csv", table, "--pictures", pictures, "--report", report)
     done = run(sets["good"], sets["truth"], *more, "--json")
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
@@ -51,6 +52,9 @@ def test_two_sets_are_compared_image_by_image(sets, tmp_path):
     assert [row["set"] for row in rows] == ["restored"] * IMAGES + ["against"] * IMAGES
     assert float(rows[0]["ssim"]) == document["images"]["cell 0"]["ssim"]
     assert len(list(pictures.iterdir())) == IMAGES
+    page = report.read_text("utf-8")
+    assert page.count("data:image/png;base64,") == IMAGES
+    assert f"{gain['mean']:+.3f}" in page
     with Image.open(pictures / "cell 0.png") as picture:
         assert picture.size == (3 * 40 + 2 * 8, 48)
 

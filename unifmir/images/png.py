@@ -4,6 +4,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +204,17 @@ def write_grey(path: Path, picture: UInt8[np.ndarray, "rows columns"]) -> None:
     picture : array, shape (rows, columns), uint8
         In [0, 255], 0 black and 255 white.
     """
+    with writing(path) as aside:
+        aside.write_bytes(grey_png(picture))
+
+
+def grey_png(picture: UInt8[np.ndarray, "rows columns"]) -> bytes:
+    """A picture for people, uint8 in [0, 255], as the content of a PNG file."""
     from PIL import Image as Pillow
 
-    with writing(path) as aside:
-        Pillow.fromarray(picture).save(aside, format="PNG")
+    file = BytesIO()
+    Pillow.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()
 
 
 class PngSink(PlanesSink):

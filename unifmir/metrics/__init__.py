@@ -21,6 +21,7 @@ METRICS: Registry[Metric] = Registry(
 FILE_METRICS: Registry[Metric] = Registry(
     "metric of image files",
     [
+        ("microssim", "unifmir.metrics.microssim:MICROSSIM"),
         ("frc_px", "unifmir.metrics.frc:FRC"),
         ("decorrelation_px", "unifmir.metrics.decorrelation:DECORRELATION"),
         ("fwhm_px", "unifmir.metrics.fwhm:FWHM"),
