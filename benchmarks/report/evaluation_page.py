@@ -70,8 +70,8 @@ def evaluation_page(facts: EvaluationFacts) -> str:
     )
     plots = "\n".join(_box_plot(name, facts) for name in facts.metrics)
     sections.append(section("Distributions", paragraph(words) + "\n" + plots))
-    columns = ("image", *(metric.heading for metric in facts.metrics.values()))
-    sections.append(section(f"Images: {first}", table(columns, _images(facts, first))))
+    heads = ("image", *(metric.heading for metric in facts.metrics.values()))
+    sections.append(section(f"Images: {first}", table(heads, _images(facts, first))))
     if facts.pictures:
         shown = [heading(name) + "\n" + picture(png, name) for name, png in facts.pictures.items()]
         sections.append(section("Pictures", "\n".join([paragraph(_PICTURES), *shown])))
