@@ -102,3 +102,11 @@ def test_options_of_the_other_kind_are_refused(sets):
     missing = run(sets["good"], sets["truth"] / "none")
     assert missing.exit_code == 2
     assert "no such file or folder" in missing.stderr
+
+
+def test_an_image_smaller_than_a_window_is_refused(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, np.random.default_rng(0).random((10, 40), np.float32))
+    done = run(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert done.exit_code == 2
+    assert "40 x 10 pixels are too few" in " ".join(done.stderr.split())

@@ -21,6 +21,7 @@ METRICS: Registry[Metric] = Registry(
 FILE_METRICS: Registry[Metric] = Registry(
     "metric of image files",
     [
+        ("offset", "unifmir.metrics.intensity_slope:OFFSET"),
         ("microssim", "unifmir.metrics.microssim:MICROSSIM"),
         ("frc_px", "unifmir.metrics.frc:FRC"),
         ("decorrelation_px", "unifmir.metrics.decorrelation:DECORRELATION"),
@@ -29,4 +30,4 @@ FILE_METRICS: Registry[Metric] = Registry(
         ("rsp", "unifmir.metrics.squirrel:RSP"),
     ],
 )
-"""Metrics of image files alone: the held-out scenes are too small for them."""
+"""Metrics of image files and datasets alone: most held-out scenes are too small for them."""

@@ -47,11 +47,11 @@ RDF = "rdf.yaml"
 _UNITS: Mapping[TruthScaling, str] = {
     "own": "Restored image in normalised units.",
     "shared": (
-        "Restored image in the units of the normalised input: times (p_high - p_low) of the raw "
-        "image, plus its p_low, it is in the raw image's intensities."
+        "Restored image in units of the normalised input: times (p_high - p_low), plus p_low, it "
+        "has the raw intensities."
     ),
 }
-"""Description of the output, by how the network's truths were scaled."""
+"""Description of the output, by how the network's truths were scaled: 128 characters at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,14 @@ def test_microssim_is_that_of_its_package(seed: int, sharp: float, blurred: floa
     assert microssim(np.ones_like(truth), truth) == 0
 
 
+def test_the_offset_is_that_of_the_line():
+    truth = lines(0, 1.0)[1].astype(np.float64)
+    low, span = float(truth.min()), float(np.ptp(truth))
+    restored = low + 0.9 * (truth - low) + 0.2 * span
+    assert FILE_METRICS["offset"].measure(restored, truth) == pytest.approx(0.2)
+    assert FILE_METRICS["offset"].measure(truth, truth) == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", FILE_METRICS)
 def test_stacks_and_planes_are_measured_alike(name: str):
     truth = lines(0, 1.0)[1]
@@ -141,4 +149,4 @@ def test_stacks_and_planes_are_measured_alike(name: str):
     once = metric.measure(restored, truth)
     twice = metric.measure(np.stack([restored] * 2), np.stack([truth] * 2))
     # Percentiles of twice the pixels lie between other ranks.
-    assert twice == pytest.approx(once, rel=1e-4)
+    assert twice == pytest.approx(once, rel=1e-4, abs=1e-6)
