@@ -105,8 +105,9 @@ def test_options_of_the_other_kind_are_refused(sets):
 
 
 def test_an_image_smaller_than_a_window_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
     for name in ("a.tif", "b.tif"):
-        tifffile.imwrite(tmp_path / name, np.random.default_rng(0).random((10, 40), np.float32))
+        tifffile.imwrite(tmp_path / name, rng.random((10, 40), np.float32))
     done = run(tmp_path / "a.tif", tmp_path / "b.tif")
     assert done.exit_code == 2
     assert "40 x 10 pixels are too few" in " ".join(done.stderr.split())
