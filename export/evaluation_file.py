@@ -1,6 +1,6 @@
 """Result file of `unifmir evaluate --json`, as evidence of a model's restoration quality."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +31,8 @@ class TaskScores(JsonValues):
     baselines: dict[str, _Figures]
     best_baseline: str
     gain_db: float
+    kinds: dict[str, _Figures] = field(default_factory=dict)
+    """Figures by kind of structure; files of earlier versions have none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from unifmir.benchmarks.studies.intensity_tables import (
 from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
+from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
@@ -353,6 +354,9 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     REPO / "docs" / "formats.md": {
         "formats": (RESULTS / "macs.json", formats_table),
         "runtimes": (RESULTS / "macs.json", runtimes_table),
+    },
+    REPO / "docs" / "simulator.md": {
+        name: (RESULTS / "macs.json", render) for name, render in SIMULATOR_TABLES.items()
     },
     REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
     **task_pages(),

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unifmir.simulate import generator, lightfield, normalize_pair, simulate_pair
-from unifmir.simulate.scenes import SR_SCALE, SURFACE_PLANES, VOLUME_PLANES
+from unifmir.simulate.microscopes import SR_SCALE, STACK_PLANES, SURFACE_PLANES, VOLUME_PLANES
+from unifmir.simulate.structures import STRUCTURES
 from unifmir.tasks import TASKS
 
 SIDES = {
@@ -18,7 +19,7 @@ SIDES = {
 }
 SHAPES = {
     "sr": lambda n: ((n, n), (SR_SCALE * n, SR_SCALE * n)),
-    "denoise": lambda n: ((10, n, n), (10, n, n)),
+    "denoise": lambda n: ((STACK_PLANES, n, n), (STACK_PLANES, n, n)),
     "isotropic": lambda n: ((n, n, n), (n, n, n)),
     "projection": lambda n: ((SURFACE_PLANES, n, n), (n, n)),
     "volume": lambda n: ((11 * n, 11 * n), (VOLUME_PLANES, 11 * n, 11 * n)),
@@ -38,6 +39,8 @@ def test_a_scene_has_its_shape_and_finite_values_in_range(task: str, data: st.Da
     assert len(scene.image.shape) == len(TASKS[task].input_axes)
     assert len(scene.target.shape) == len(TASKS[task].output_axes)
     assert scene.image.min() >= 0
+    assert scene.expected.shape == scene.image.shape
+    assert scene.kind in STRUCTURES
     image, target = normalize_pair(scene, "own")
     assert (image.shape, target.shape) == shapes
     assert np.isfinite(image).all()

@@ -25,7 +25,7 @@ def scene(rng: np.random.Generator, size: int) -> SimulatedPair:
     sharp = scipy.ndimage.gaussian_filter(points, 0.7) + np.float32(10)
     blurred = scipy.ndimage.gaussian_filter(sharp, 2.0)
     image = rng.poisson(blurred).astype(np.float32)
-    return SimulatedPair("toy-task", image, sharp, sharp)
+    return SimulatedPair("toy-task", image, sharp, sharp, blurred, "points")
 
 
 def baselines(scene: SimulatedPair) -> dict[str, NDArray[np.float32]]:

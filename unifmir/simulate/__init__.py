@@ -4,7 +4,8 @@ Training pairs of the embedded model come from here, and its held-out test image
 seeded: the same seed gives the same arrays.
 """
 
-from unifmir.simulate.optics import Camera, Optics, blur, psf
+from unifmir.simulate.camera import Camera
+from unifmir.simulate.optics import Optics, blur, psf
 from unifmir.simulate.scenes import SimulatedPair, generator, normalize_pair, simulate_pair
 
 __all__ = [

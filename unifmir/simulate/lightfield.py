@@ -27,7 +27,13 @@ DEFOCUS_SIGMA = 0.08
 """Growth of that blur per plane."""
 
 
-def project_views(volume: Volume, *, views: int = VIEWS_PER_SIDE, shear: float = SHEAR) -> Views:
+def project_views(
+    volume: Volume,
+    *,
+    views: int = VIEWS_PER_SIDE,
+    shear: float = SHEAR,
+    aperture_sigma: float = APERTURE_SIGMA,
+) -> Views:
     """Project a stack to its views.
 
     Parameters
@@ -45,7 +51,7 @@ def project_views(volume: Volume, *, views: int = VIEWS_PER_SIDE, shear: float =
     rows = scipy.fft.fftfreq(height).astype(np.float32)
     columns = scipy.fft.rfftfreq(width).astype(np.float32)
     spectrum = scipy.fft.rfft2(volume.astype(np.float32))
-    sigma = (APERTURE_SIGMA + DEFOCUS_SIGMA * np.abs(depth))[:, None, None]
+    sigma = (aperture_sigma + DEFOCUS_SIGMA * np.abs(depth))[:, None, None]
     squared = (rows**2)[:, None] + (columns**2)[None, :]
     # A lens collects what falls on it: a box of n pixels, whose spectrum is a periodic sinc.
     lens = _box(rows, views)[:, None] * _box(columns, views)[None, :]
@@ -54,15 +60,15 @@ def project_views(volume: Volume, *, views: int = VIEWS_PER_SIDE, shear: float =
     turn_rows = np.exp(-2j * np.pi * offsets[:, None, None] * depth[:, None] * rows)
     turn_columns = np.exp(-2j * np.pi * offsets[:, None, None] * depth[:, None] * columns)
     turn_rows = turn_rows.astype(np.complex64)
-    turn_columns = turn_columns.astype(np.complex64)
+    # (x, z, views): for each column of the spectrum one matrix product over the planes.
+    turn_columns = np.ascontiguousarray(turn_columns.astype(np.complex64).transpose(2, 1, 0))
     middle = views // 2
     out = np.empty((views, views, height // views, width // views), dtype=np.float32)
     for i in range(views):
-        turned = spectrum * turn_rows[i][:, :, None]
-        for j in range(views):
-            summed = np.einsum("zyx,zx->yx", turned, turn_columns[j])
-            image = scipy.fft.irfft2(summed, s=(height, width))
-            out[i, j] = image[middle::views, middle::views]
+        turned = np.ascontiguousarray((spectrum * turn_rows[i][:, :, None]).transpose(2, 1, 0))
+        summed = (turned @ turn_columns).transpose(2, 1, 0)
+        image = scipy.fft.irfft2(summed, s=(height, width))
+        out[i] = image[:, middle::views, middle::views]
     return np.maximum(out, 0)
 
 

@@ -1,16 +1,16 @@
-"""Light: the point-spread function of a lens, blur, and what a camera makes of photons.
+"""Light: the point-spread function of a lens, and blur.
 
 The point-spread function is the scalar pupil-function model (Hanser et al., Journal of Microscopy
 2004; Goodman, Introduction to Fourier Optics): an aplanatic pupil of radius NA / wavelength,
 a phase for each defocus, a Fourier transform, and the squared modulus.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from jaxtyping import Float, Float32
 
 
@@ -32,25 +32,6 @@ class Optics:
     def lateral_fwhm_um(self) -> float:
         """Rule of thumb for the widefield image of a point, 0.51 wavelength / NA."""
         return 0.51 * self.wavelength_um / self.numerical_aperture
-
-
-@dataclass(frozen=True, slots=True)
-class Camera:
-    """Shot noise, read noise and offset."""
-
-    read_noise: float = 1.5
-    """Standard deviation, photoelectrons."""
-    offset: float = 100.0
-    """Added to every pixel, as cameras do so that noise does not go below zero."""
-
-    def expose(
-        self, photons: Float[np.ndarray, "*axes"], rng: np.random.Generator
-    ) -> Float32[np.ndarray, "*axes"]:
-        """One exposure: Poisson counts of the expected `photons`, read noise and offset; >= 0."""
-        counts = rng.poisson(np.maximum(photons, 0)).astype(np.float32)
-        noise = rng.standard_normal(counts.shape, dtype=np.float32) * np.float32(self.read_noise)
-        result: np.ndarray = np.maximum(counts + noise + np.float32(self.offset), 0)
-        return result
 
 
 def psf(optics: Optics, *, planes: int, size: int) -> Float32[np.ndarray, "z y x"]:
@@ -101,10 +82,33 @@ def psf(optics: Optics, *, planes: int, size: int) -> Float32[np.ndarray, "z y x
 def blur(
     density: Float[np.ndarray, "*axes"], kernel: Float[np.ndarray, "..."]
 ) -> Float32[np.ndarray, "*axes"]:
-    """Convolve an image or stack with a kernel of as many axes; outside it is dark. >= 0."""
-    blurred = scipy.signal.fftconvolve(density, kernel.astype(np.float32), mode="same")
-    result: np.ndarray = np.maximum(blurred, 0).astype(np.float32)
+    """Convolve an image or stack with a kernel of as many axes; edges are mirrored. >= 0.
+
+    Mirrored edges keep the light of an image, and structures that reach over its border do not
+    fade there.
+    """
+    (result,) = blurs(density, (kernel,))
     return result
+
+
+def blurs(
+    density: Float[np.ndarray, "*axes"], kernels: Sequence[Float[np.ndarray, "..."]]
+) -> list[Float32[np.ndarray, "*axes"]]:
+    """Convolve with each of several kernels of odd sides, as `blur` does with one; units stay."""
+    reach = [max(kernel.shape[axis] for kernel in kernels) // 2 for axis in range(density.ndim)]
+    padded = np.pad(density.astype(np.float32), [(r, r) for r in reach], mode="symmetric")
+    shape = [scipy.fft.next_fast_len(side, real=True) for side in padded.shape]
+    spectrum = scipy.fft.rfftn(padded, shape)
+    inside = tuple(slice(r, r + n) for r, n in zip(reach, density.shape, strict=True))
+    found = []
+    for kernel in kernels:
+        centred = np.zeros(shape, dtype=np.float32)
+        centred[tuple(slice(n) for n in kernel.shape)] = kernel
+        shift = tuple(-(n // 2) for n in kernel.shape)
+        centred = np.roll(centred, shift, axis=tuple(range(kernel.ndim)))
+        blurred = scipy.fft.irfftn(spectrum * scipy.fft.rfftn(centred), shape)[inside]
+        found.append(np.maximum(blurred, 0).astype(np.float32))
+    return found
 
 
 def gaussian_kernel(sigmas: tuple[float, ...]) -> Float32[np.ndarray, "..."]:

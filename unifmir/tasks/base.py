@@ -146,6 +146,19 @@ class TrainingRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Lens:
+    """An objective, and how finely its image is sampled."""
+
+    numerical_aperture: float
+    refractive_index: float
+    pixel_um: float
+    """Side of a pixel of the recorded image, in the sample."""
+    z_step_um: float = 0.0
+    """0: of planes as far apart as pixels, or of a single plane."""
+    confocal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """The simulated microscope of a task."""
 
@@ -157,6 +170,10 @@ class Simulation:
     """Views of a simulated light field; 0: it is none."""
     result_planes: int = 0
     """Planes of the truth, for networks that give a fixed number; 0: those of the image."""
+    structures: Mapping[str, float] = field(default_factory=dict)
+    """Name in `unifmir.simulate.structures.STRUCTURES` -> how likely it is the first of a scene."""
+    lenses: tuple[Lens, ...] = ()
+    """Objectives and samplings, each equally likely; none where the scene has its own optics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,27 @@ PROJECTION = base.TaskSpec(
         first_stage_weight=0.001,
         pretraining_first_stage_weight=0.001,
     ),
-    simulation=base.Simulation("unifmir.simulate.scenes:surface", planes=50, result_planes=1),
+    simulation=base.Simulation(
+        "unifmir.simulate.microscopes:surface",
+        planes=50,
+        result_planes=1,
+        structures={
+            "nuclei": 1,
+            "smooth nuclei": 1,
+            "nuclei with foci": 0.5,
+            "spots": 0.5,
+            "vesicles": 0.5,
+            "tissue": 6,
+            "diffuse": 0.3,
+            "empty": 0.2,
+        },
+        lenses=(
+            base.Lens(1.2, 1.33, 0.15, 0.5, confocal=True),
+            base.Lens(1.1, 1.33, 0.2, 0.5, confocal=True),
+            base.Lens(0.9, 1.33, 0.2, 0.8, confocal=True),
+            base.Lens(0.8, 1.33, 0.25, 1, confocal=True),
+        ),
+    ),
     evaluation=base.EvaluationRecipe(96, "unifmir.training.baselines:projected"),
     workloads=base.Workloads(
         patch=((50, 48, 48),),

@@ -30,7 +30,22 @@ VOLUME = base.TaskSpec(
         # 1,700 steps.
         pretraining_first_stage_weight=1.0,
     ),
-    simulation=base.Simulation("unifmir.simulate.scenes:light_field", views=121, result_planes=31),
+    simulation=base.Simulation(
+        "unifmir.simulate.microscopes:light_field",
+        views=121,
+        result_planes=31,
+        structures={
+            "nuclei": 2,
+            "smooth nuclei": 1,
+            "spots": 0.5,
+            "microtubules": 0.5,
+            "mitochondria": 1,
+            "vesicles": 1.5,
+            "bacteria": 0.5,
+            "walls": 1,
+            "neurites": 3,
+        },
+    ),
     evaluation=base.EvaluationRecipe(12, "unifmir.training.baselines:refocused"),
     workloads=base.Workloads(
         patch=((1, 15, 15),),

@@ -32,6 +32,16 @@ HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredImage:
+    """Scores of one held-out image."""
+
+    kind: str
+    """Name of its structure (`SimulatedPair.kind`)."""
+    model: Score
+    baselines: Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Scores of a model and of simple methods on one task."""
 
@@ -40,6 +50,8 @@ class Evaluation:
     seed: int
     model: Score
     baselines: Mapping[str, Score]
+    scored: tuple[ScoredImage, ...] = ()
+    """Every image, in order."""
 
     @property
     def best_baseline(self) -> str:
@@ -50,6 +62,24 @@ class Evaluation:
     def gain_db(self) -> float:
         """PSNR of the model minus that of the best simple method."""
         return self.model[RANKED_BY] - self.baselines[self.best_baseline][RANKED_BY]
+
+    @property
+    def kinds(self) -> Mapping[str, Score]:
+        """Kind of structure -> images of it, mean PSNR, and mean gain over the best method."""
+        found: dict[str, list[ScoredImage]] = {}
+        for image in self.scored:
+            found.setdefault(image.kind, []).append(image)
+        best = self.best_baseline
+        return {
+            kind: {
+                "images": len(rows),
+                RANKED_BY: float(np.mean([row.model[RANKED_BY] for row in rows])),
+                "gain_db": float(
+                    np.mean([row.model[RANKED_BY] - row.baselines[best][RANKED_BY] for row in rows])
+                ),
+            }
+            for kind, rows in sorted(found.items())
+        }
 
     def to_dict(self) -> dict[str, object]:
         """JSON values of the figures, rounded."""
@@ -65,6 +95,10 @@ class Evaluation:
             "baselines": {name: plain(score) for name, score in self.baselines.items()},
             "best_baseline": self.best_baseline,
             "gain_db": round(self.gain_db, 3),
+            "kinds": {
+                kind: {name: round(value, 3) for name, value in row.items()}
+                for kind, row in self.kinds.items()
+            },
         }
 
 
@@ -95,15 +129,19 @@ def evaluate(
     single = prune(network, task) if isinstance(network.config, MultiTaskConfig) else network
     run = make_runner(single)
     baselines = resolve(TASKS[task].evaluation.baselines)
-    scores: dict[str, list[Score]] = {}
+    scored = []
     for scene in simulate_held_out(task, images=images, seed=seed):
-        candidates = {"model": restore_scene(run, scene, single.config), **baselines(scene)}
-        for name, candidate in candidates.items():
-            scores.setdefault(name, []).append(score(candidate, scene.target))
+        simple = {name: score(result, scene.target) for name, result in baselines(scene).items()}
+        restored = score(restore_scene(run, scene, single.config), scene.target)
+        scored.append(ScoredImage(scene.kind, restored, simple))
         if on_image is not None:
             on_image()
-    means = {name: mean_score(rows) for name, rows in scores.items()}
-    return Evaluation(task, images, seed, means.pop("model"), means)
+    means = {
+        name: mean_score([image.baselines[name] for image in scored])
+        for name in scored[0].baselines
+    }
+    model = mean_score([image.model for image in scored])
+    return Evaluation(task, images, seed, model, means, tuple(scored))
 
 
 def score_runner(run: Runner, config: SingleConfig, *, images: int, seed: int = 0) -> Score:

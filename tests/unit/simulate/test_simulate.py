@@ -8,13 +8,13 @@ from unifmir.simulate import (
     Camera,
     Optics,
     blur,
+    densities,
     generator,
     lightfield,
     normalize_pair,
     psf,
     simulate_pair,
 )
-from unifmir.simulate import structures as st
 from unifmir.tasks import TASKS
 
 SMALLEST = {"sr": 24, "denoise": 32, "isotropic": 32, "projection": 32, "volume": 3}
@@ -91,12 +91,12 @@ class TestCamera:
 class TestStructures:
     def test_deposit_keeps_the_weight_of_points_inside(self) -> None:
         points = np.array([[2.25, 3.5], [5.0, 1.0], [50.0, 1.0]])
-        density = st.deposit(points, np.array([1.0, 2.0, 4.0]), (10, 10))
+        density = densities.deposit(points, np.array([1.0, 2.0, 4.0]), (10, 10))
         assert density.sum() == pytest.approx(3)
         assert density[2, 3] == pytest.approx(0.75 * 0.5)
 
     def test_smooth_noise_has_the_asked_scale(self) -> None:
-        noise = st.smooth_noise(np.random.default_rng(0), (200, 200), 10.0)
+        noise = densities.smooth_noise(np.random.default_rng(0), (200, 200), 10.0)
         assert noise.mean() == pytest.approx(0, abs=1e-4)
         assert noise.std() == pytest.approx(1, abs=1e-4)
         neighbours = np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]
@@ -105,7 +105,7 @@ class TestStructures:
         assert abs(far) < 0.3
 
     def test_height_map_stays_within_its_limits(self) -> None:
-        heights = st.height_map(np.random.default_rng(1), (40, 60), low=5, high=20)
+        heights = densities.height_map(np.random.default_rng(1), (40, 60), low=5, high=20)
         assert heights.shape == (40, 60)
         assert heights.min() >= 5 - 1e-4
         assert heights.max() <= 20 + 1e-4
