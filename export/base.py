@@ -140,7 +140,9 @@ class Exporter(ABC):
         """Sentences on where a graph from elsewhere computes otherwise than its parent's export."""
         return iter(())
 
-    def contradictions(self, path: Path, network: "Network", lineage: Lineage) -> Iterator[str]:
+    def contradictions(
+        self, path: Path, network: "Network", lineage: Lineage, *, own: bool
+    ) -> Iterator[str]:
         """Sentences on what in an artifact, besides what is run, is not as its parent implies."""
         return iter(())
 

@@ -308,7 +308,7 @@ def verify(
         *_broken_certificate(expected.network),
         *_other_network(expected.network, lineage),
         *_other_form(exporter, path, lineage, sha256),
-        *exporter.contradictions(path, expected.network, lineage),
+        *exporter.contradictions(path, expected.network, lineage, own=is_own(sha256)),
     )
     try:
         if foreign:

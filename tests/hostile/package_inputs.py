@@ -39,7 +39,7 @@ from tests.helpers.package_edits import (
 from tests.hostile import artifact_lies_inputs as lies
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.errors import UnifmirError
-from unifmir.export.formats.bioimageio import proof
+from unifmir.export.formats.bioimageio import package_format
 from unifmir.export.formats.bioimageio.halo import measure_halo
 from unifmir.export.formats.bioimageio.rdf import RDF
 
@@ -381,7 +381,7 @@ def give(path: Path, room: Room) -> lies.Came:
         It was neither verified nor restored with.
     """
     with ExitStack() as stack:
-        stack.enter_context(patch.object(proof, "measure_halo", known_halo))
+        stack.enter_context(patch.object(package_format, "measure_halo", known_halo))
         stack.enter_context(patch.object(YAML, "load", known_text))
         with suppress(UnifmirError):
             unifmir.load(path, task="sr")

@@ -20,6 +20,7 @@ from unifmir.export.formats.bioimageio.card import (
     default_card,
     reference_card,
 )
+from unifmir.export.formats.bioimageio.halo import measure_halo
 from unifmir.export.formats.bioimageio.lint import read_package, unpack_file
 from unifmir.export.formats.bioimageio.package import (
     PackageInputs,
@@ -102,10 +103,17 @@ class BioimageioExporter(Exporter):
         with self.runnable(path) as inside:
             yield from ONNX.structure_differences(inside, network, lineage)
 
-    def contradictions(self, path: Path, network: Network, lineage: Lineage) -> Iterator[str]:
+    def contradictions(
+        self, path: Path, network: Network, lineage: Lineage, *, own: bool
+    ) -> Iterator[str]:
         """Sentences on weights, tensors and declarations that the parent does not imply."""
-        taken = _shown(sample(lineage.task).image, lineage.network_config)
-        return contradictions(read_package(path), network, lineage, taken)
+        package, config = read_package(path), lineage.network_config
+        if own:  # its bytes are those that the measurement was written into
+            halo_px = int(package.rdf["config"]["unifmir"]["halo"]["halo_px"])
+        else:
+            taken = _shown(sample(lineage.task).image, config)
+            halo_px = measure_halo(network, config, taken).halo_px
+        return contradictions(package, network, lineage, halo_px=halo_px)
 
     def made(self, path: Path) -> bool:
         """Whether the description has unifmir's section; a package of others is a checkpoint."""

@@ -17,7 +17,6 @@ from unifmir.config import SingleConfig
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.formats.bioimageio import rdf, tensors
 from unifmir.export.formats.bioimageio.architecture import bundle
-from unifmir.export.formats.bioimageio.halo import measure_halo
 from unifmir.export.formats.bioimageio.lint import Package, problems
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.lineage import Lineage
@@ -31,7 +30,7 @@ _COMPARED = ("pytorch_state_dict", "torchscript")
 
 
 def contradictions(
-    package: Package, parent: Network, lineage: Lineage, image: tensors.RawImage
+    package: Package, parent: Network, lineage: Lineage, *, halo_px: int
 ) -> Iterator[str]:
     """Sentences on what is not as the parent and the task imply.
 
@@ -42,8 +41,8 @@ def contradictions(
         The fp32 single-task network.
     lineage : Lineage
         Record in the package.
-    image : array
-        Real image on which the halo is measured, raw, in the task's input axes.
+    halo_px : int
+        What `measure_halo` finds for the parent.
     """
     yield from _of_rules(package)
     loaded: dict[str, Network] = {}
@@ -55,7 +54,7 @@ def contradictions(
             continue
         yield from _of_weights(loaded[name], parent, lineage.precision, rdf.FILES[name])
     yield from _of_architecture(package, lineage)
-    yield from _of_declarations(package, parent, lineage, image)
+    yield from _of_declarations(package, lineage, halo_px)
     if "pytorch_state_dict" in loaded:
         yield from _of_tensors(package, loaded["pytorch_state_dict"])
 
@@ -134,12 +133,10 @@ def _of_architecture(package: Package, lineage: Lineage) -> Iterator[str]:
         yield f"architecture: it has an entry {strange[0][:80]!r}, which no export writes"
 
 
-def _of_declarations(
-    package: Package, parent: Network, lineage: Lineage, image: tensors.RawImage
-) -> Iterator[str]:
+def _of_declarations(package: Package, lineage: Lineage, halo_px: int) -> Iterator[str]:
     """Axes, sizes, halo and normalisation that the task, the configuration and the reach imply."""
     config = lineage.network_config
-    axes = axes_of(config, measure_halo(parent, config, image).halo_px)
+    axes = axes_of(config, halo_px)
     for kind, made in zip(("inputs", "outputs"), rdf.declared_tensors(config, axes), strict=True):
         given = package.rdf.get(kind)
         if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], dict):

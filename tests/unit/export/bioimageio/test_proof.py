@@ -16,7 +16,7 @@ import unifmir
 from tests.helpers.quick_rows import few_quick
 from unifmir.checkpoint.saving import save
 from unifmir.export.formats import FORMATS
-from unifmir.export.formats.bioimageio import proof, tensors
+from unifmir.export.formats.bioimageio import package_format, proof, tensors
 from unifmir.export.formats.bioimageio.lint import Package, read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.lineage import Lineage
@@ -65,8 +65,25 @@ def test_of_weights_that_nobody_told_of_a_package_says_no_licence(packed):
 
 
 def found(package: Package, network: Network, lineage: Lineage) -> list[str]:
-    image = sample(lineage.task).image
-    return list(proof.contradictions(package, network, lineage, image))
+    halo_px = package.rdf["config"]["unifmir"]["halo"]["halo_px"]
+    return list(proof.contradictions(package, network, lineage, halo_px=halo_px))
+
+
+class Measured(Exception):  # noqa: N818 - no error: the halo was measured
+    """Instead of a measurement."""
+
+
+def test_the_halo_of_a_package_that_was_written_here_is_not_measured_again(
+    written, monkeypatch, tmp_path
+):
+    def measure(*_: object) -> None:
+        raise Measured
+
+    monkeypatch.setattr(package_format, "measure_halo", measure)
+    assert unifmir.verify(written).passed
+    monkeypatch.setenv("UNIFMIR_TRUSTED", str(tmp_path / "of another installation"))
+    with pytest.raises(Measured):
+        unifmir.verify(written)
 
 
 def exchange(package: Package, name: str, content: bytes) -> None:
