@@ -108,11 +108,10 @@ class BioimageioExporter(Exporter):
     ) -> Iterator[str]:
         """Sentences on weights, tensors and declarations that the parent does not imply."""
         package, config = read_package(path), lineage.network_config
-        if own:  # its bytes are those that the measurement was written into
-            halo_px = int(package.rdf["config"]["unifmir"]["halo"]["halo_px"])
-        else:
-            taken = _shown(sample(lineage.task).image, config)
-            halo_px = measure_halo(network, config, taken).halo_px
+        if own:
+            return contradictions(package, network, lineage, halo_px=None)
+        taken = _shown(sample(lineage.task).image, config)
+        halo_px = measure_halo(network, config, taken).halo_px
         return contradictions(package, network, lineage, halo_px=halo_px)
 
     def made(self, path: Path) -> bool:

@@ -30,7 +30,7 @@ _COMPARED = ("pytorch_state_dict", "torchscript")
 
 
 def contradictions(
-    package: Package, parent: Network, lineage: Lineage, *, halo_px: int
+    package: Package, parent: Network, lineage: Lineage, *, halo_px: int | None
 ) -> Iterator[str]:
     """Sentences on what is not as the parent and the task imply.
 
@@ -41,10 +41,14 @@ def contradictions(
         The fp32 single-task network.
     lineage : Lineage
         Record in the package.
-    halo_px : int
-        What `measure_halo` finds for the parent.
+    halo_px : int, optional
+        What `measure_halo` finds for the parent. None: the package was written here, and what its
+        text says, which was made of the parent then, is not made again.
     """
-    yield from _of_rules(package)
+    if halo_px is not None:
+        yield from _of_rules(package)
+        yield from _of_architecture(package, lineage)
+        yield from _of_declarations(package, lineage, halo_px)
     loaded: dict[str, Network] = {}
     for name in _COMPARED:
         try:
@@ -53,8 +57,6 @@ def contradictions(
             yield str(error)
             continue
         yield from _of_weights(loaded[name], parent, lineage.precision, rdf.FILES[name])
-    yield from _of_architecture(package, lineage)
-    yield from _of_declarations(package, lineage, halo_px)
     if "pytorch_state_dict" in loaded:
         yield from _of_tensors(package, loaded["pytorch_state_dict"])
 

@@ -73,7 +73,7 @@ class Measured(Exception):  # noqa: N818 - no error: the halo was measured
     """Instead of a measurement."""
 
 
-def test_the_halo_of_a_package_that_was_written_here_is_not_measured_again(
+def test_the_text_of_a_package_that_was_written_here_is_not_made_again(
     written, monkeypatch, tmp_path
 ):
     def measure(*_: object) -> None:
