@@ -42,6 +42,8 @@ IntensitiesChoice = Literal["own", "shared"]
 """Whose percentiles scale a truth: `unifmir.tasks.base.TruthScaling`."""
 LossChoice = Literal["mixed", "l1"]
 """Losses of a training."""
+FreezeChoice = Literal["nothing", "others", "body"]
+"""Weights that stay as they are: `unifmir.training.configuration.Frozen`."""
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 """Devices to train on."""
 SplitChoice = Literal["train", "validation", "test"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unifmir.cli import benchmark, data, output, zoo
+from unifmir.cli import benchmark, data, output, train, zoo
 from unifmir.cli.commands import Command, Commands
 from unifmir.cli.doctor import doctor
 from unifmir.cli.evaluate import evaluate
@@ -17,7 +17,6 @@ from unifmir.cli.prune import prune
 from unifmir.cli.publish import publish
 from unifmir.cli.report import report
 from unifmir.cli.restore import restore
-from unifmir.cli.train import train
 from unifmir.cli.trust import trust
 from unifmir.cli.verify import verify
 from unifmir.version import __version__
@@ -72,12 +71,12 @@ for command in (
     report,
     publish,
     trust,
-    train,
     evaluate,
     doctor,
 ):
     app.command(command.__name__, cls=Command)(command)
 app.add_typer(data.app, name="data")
+app.add_typer(train.app, name="train")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(zoo.app, name="zoo")
 

@@ -1,137 +1,340 @@
 """`unifmir train`: a model, on prepared datasets or simulated images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import DeviceChoice, IntensitiesChoice, LossChoice, TaskChoice
-from unifmir.tasks import TASKS, multitask_parts
+from unifmir.cli.choices import (
+    DeviceChoice,
+    FreezeChoice,
+    IntensitiesChoice,
+    LossChoice,
+    TaskChoice,
+)
+from unifmir.cli.commands import Command, CommandGroup
+
+if TYPE_CHECKING:
+    from unifmir.training.configuration import Stage, TrainingConfig
+    from unifmir.training.training_run import TrainingCallbacks
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Train a model on your own pairs, or on simulated images.",
+    no_args_is_help=True,
+)
+
+Out = Annotated[Path | None, typer.Option(help="The trained model, .safetensors.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Configuration, .toml or .json. Options go before it.")
+]
+Preset = Annotated[
+    str | None, typer.Option(help="Configuration of this name, as `unifmir train presets` lists.")
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the whole configuration, and train nothing.")
+]
+Tasks = Annotated[
+    list[TaskChoice] | None,
+    typer.Option(
+        "--task",
+        help="Repeatable, also to weight a task. None: those of --data, or all of the model.",
+    ),
+]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        help="Dataset of `unifmir data prepare`, in place of simulated images. Repeatable.",
+    ),
+]
+WithSimulated = Annotated[
+    bool, typer.Option(help="With --data: learn from simulated images of the task as well.")
+]
+Init = Annotated[str | None, typer.Option(help="Checkpoint or zoo id to start from.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps, over all tasks.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Of the weights, the scenes and the patches.")
+]
+Rate = Annotated[float | None, typer.Option(help="The highest rate of Adam.")]
+Loss = Annotated[LossChoice | None, typer.Option(help="mixed: L1 and L2. l1: L1 alone.")]
+Intensities = Annotated[
+    IntensitiesChoice | None,
+    typer.Option(
+        help="Percentiles that scale a truth: own (the paper's; the result has no unit), or "
+        "shared with its input (the result is in photons), the default from random weights."
+    ),
+]
+Renew = Annotated[
+    list[TaskChoice] | None,
+    typer.Option(help="Give this task's own layers random weights. Repeatable."),
+]
+Resume = Annotated[bool, typer.Option(help="Go on with an interrupted training.")]
+Device = Annotated[DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")]
 
 
-def train(
-    out: Annotated[Path, typer.Option(help="The trained model, .safetensors.")],
-    tasks: Annotated[
-        list[TaskChoice] | None,
-        typer.Option(
-            "--task",
-            help="Repeatable, also to weight a task. None: those of --data, or all five.",
-        ),
-    ] = None,
-    datasets: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data",
-            help="Dataset of `unifmir data prepare`, in place of simulated images. Repeatable.",
-        ),
-    ] = None,
-    with_simulated: Annotated[
-        bool, typer.Option(help="With --data: learn from simulated images of the task as well.")
-    ] = False,
-    init: Annotated[
-        str | None,
-        typer.Option(help="Checkpoint or zoo id to start from; random weights if none."),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, over all tasks.")] = 8500,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the weights, the scenes and the patches.")
-    ] = 0,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="5e-5 (the paper's) with --init, 1e-3 without.")
-    ] = None,
-    loss: Annotated[
-        LossChoice | None,
-        typer.Option(help="mixed: 0.5 L1 + 0.5 L2, the default without --init. l1: with it."),
-    ] = None,
-    intensities: Annotated[
-        IntensitiesChoice | None,
-        typer.Option(
-            help="Percentiles that scale a truth: own (the paper's; the result has no unit), or "
-            "shared with its input (the result is in photons), the default without --init. With "
-            "it: the model's."
-        ),
-    ] = None,
-    renew: Annotated[
-        list[TaskChoice] | None,
-        typer.Option(help="With --init: give this task's own layers random weights. Repeatable."),
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
-    device: Annotated[
-        DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")
-    ] = "auto",
+@app.command(cls=Command)
+def pretrain(
+    out: Out = None,
+    config: Config = None,
+    preset: Preset = None,
+    print_config: PrintConfig = False,
+    tasks: Tasks = None,
+    datasets: Data = None,
+    with_simulated: WithSimulated = False,
+    init: Init = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    learning_rate: Rate = None,
+    loss: Loss = None,
+    intensities: Intensities = None,
+    renew: Renew = None,
+    resume: Resume = False,
+    device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Train on your own pairs (--data) or on simulated images, anew or from a model (--init).
+    """Train all tasks together, from random weights or on from a model (--init).
 
-    Fine-tuning some tasks of a multi-task model leaves every weight that the others use as it is.
+    Without --config and --preset: the preset small-pretrain.
     """
+    changes = _changes(
+        tasks, datasets, with_simulated, init, steps, seed, learning_rate, loss, intensities, renew
+    )
+    _run("pretrain", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
+
+
+@app.command(cls=Command)
+def finetune(
+    out: Out = None,
+    config: Config = None,
+    preset: Preset = None,
+    print_config: PrintConfig = False,
+    tasks: Tasks = None,
+    datasets: Data = None,
+    with_simulated: WithSimulated = False,
+    init: Init = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    learning_rate: Rate = None,
+    loss: Loss = None,
+    intensities: Intensities = None,
+    renew: Renew = None,
+    freeze: Annotated[
+        FreezeChoice | None,
+        typer.Option(
+            help="Keep nothing, what other tasks of the model use too, or the body all share."
+        ),
+    ] = None,
+    adapters: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Learn changes of this rank for the body's layers, and merge them."
+        ),
+    ] = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Train a model further, on your own pairs (--data) or on simulated images.
+
+    Without --config and --preset: the preset small-finetune, which keeps every weight that the
+    other tasks of the model use as it is.
+    """
+    changes = _changes(
+        tasks, datasets, with_simulated, init, steps, seed, learning_rate, loss, intensities, renew
+    )
+    if freeze:
+        changes["freeze"] = freeze
+    if adapters is not None:
+        changes["adapters"] = adapters
+    _run("finetune", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
+
+
+@app.command("self-supervised", cls=Command)
+def self_supervised(
+    out: Out = None,
+    config: Config = None,
+    preset: Preset = None,
+    print_config: PrintConfig = False,
+    datasets: Data = None,
+    repeats: Annotated[
+        bool, typer.Option(help="The planes of an image are frames of one field that stays.")
+    ] = False,
+    init: Init = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    learning_rate: Rate = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Adapt a denoising model to noisy images alone (--data), and say whether that has helped.
+
+    Without --config and --preset: the preset small-self-supervised. A model that restores held-out
+    images no better than the one it started from is not written.
+    """
+    changes = _changes(None, datasets, False, init, steps, seed, learning_rate, None, None, None)
+    if repeats:
+        changes["supervision"] = "repeats"
+    chosen = _chosen(config, preset)
+    _run("self-supervised", out, chosen, changes, print_config, resume, device, as_json)
+
+
+@app.command(cls=Command)
+def presets(as_json: output.JsonFlag = False) -> None:
+    """List the configurations that come with the package."""
+    from unifmir.training.configuration import preset_names, preset_path, read_config
+
+    found = {name: read_config(preset_path(name)) for name in preset_names()}
+    lines = [f"{name:22} unifmir train {one.stage} --preset {name}" for name, one in found.items()]
+    output.print_result(found, "\n".join(lines), as_json=as_json)
+
+
+def _chosen(config: Path | None, preset: str | None) -> Path | str | None:
+    from unifmir.errors import CheckpointError
+
+    if config and preset:
+        raise CheckpointError("--config and --preset are two configurations: give one")
+    return config or preset
+
+
+def _changes(
+    tasks: list[TaskChoice] | None,
+    datasets: list[Path] | None,
+    with_simulated: bool,
+    init: str | None,
+    steps: int | None,
+    seed: int | None,
+    learning_rate: float | None,
+    loss: str | None,
+    intensities: str | None,
+    renew: list[TaskChoice] | None,
+) -> dict[str, Any]:
+    """Entries of a configuration that were given as options."""
+    given = {
+        "tasks": [task.value for task in tasks or ()],
+        "data": [str(path) for path in datasets or ()],
+        "with_simulated": with_simulated,
+        "init": init,
+        "steps": steps,
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "loss": loss,
+        "intensities": intensities,
+        "renew": [task.value for task in renew or ()],
+    }
+    return {name: value for name, value in given.items() if value not in (None, [], False)}
+
+
+def _read(stage: "Stage", chosen: Path | str | None, changes: dict[str, Any]) -> "TrainingConfig":
+    """The configuration of a file or a preset, with the options' entries before its own."""
+    from unifmir.errors import CheckpointError
+    from unifmir.training.configuration import preset_path, read_config
+
+    if not isinstance(chosen, Path):
+        chosen = preset_path(chosen or f"small-{stage}")
+    if "steps" in changes:
+        changes = {**changes, "epochs": None}
+    config = read_config(chosen, changes)
+    if config.stage != stage:
+        raise CheckpointError(
+            f"{chosen.name} is for `unifmir train {config.stage}`, not for {stage}"
+        )
+    return config
+
+
+def _run(
+    stage: "Stage",
+    out: Path | None,
+    chosen: Path | str | None,
+    changes: dict[str, Any],
+    print_config: bool,
+    resume: bool,
+    device: str,
+    as_json: bool,
+) -> None:
     import torch
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
 
     from unifmir import load
     from unifmir.checkpoint.header import recorded_configuration
-    from unifmir.datasets.dataset_manifest import read_manifest
-    from unifmir.errors import CheckpointError
-    from unifmir.training.training_record import record_path
-    from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
-    from unifmir.training.training_run import train as run
+    from unifmir.errors import CheckpointError, NotHelpedError
+    from unifmir.tasks import TASKS
+    from unifmir.training.configuration import as_toml
+    from unifmir.training.schedule import CONFIGS
+    from unifmir.training.training_record import read_training_record, record_path
+    from unifmir.training.training_run import TrainingRequest, tasks_of, train
 
-    if out.suffix != ".safetensors":
-        raise CheckpointError(f"{out.name}: the trained model is a .safetensors file; name it so")
-    stored = list(dict.fromkeys(read_manifest(path).task for path in datasets or ()))
-    names = [task.value for task in tasks] if tasks else stored or list(multitask_parts())
-    if with_simulated and not datasets:
-        raise CheckpointError("--with-simulated goes with --data: simulated images are the default")
-    if renew and init is None:
-        raise CheckpointError("--renew changes the model given with --init, and none is given")
+    config = _read(stage, chosen, changes)
+    if print_config:
+        output.print_result(config, as_toml(config).rstrip(), as_json=as_json)
+        return
+    if out is None or out.suffix != ".safetensors":
+        named = "say where the model goes" if out is None else f"{out.name}: not a model's name"
+        raise CheckpointError(f"{named}; the trained model is a .safetensors file: --out NAME")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
-    network = load(init, task=names[0] if len(names) == 1 else None) if init else None
+    device = "cuda" if cuda and device != "cpu" else "cpu"
+    tasks = _tasks(config)
+    network = load(config.init, task=tasks[0] if len(tasks) == 1 else None) if config.init else None
+    tasks = tasks or tasks_of(network.config if network else CONFIGS[config.model])
+    with _progress(config, tasks) as watch:
+        try:
+            source = train(TrainingRequest(out, config, network, resume, device), watch)
+        except NotHelpedError as error:
+            output.check_failed(str(error))
+    trained = recorded_configuration(out)
+    record = read_training_record(record_path(out))
+    document = {
+        "path": out,
+        "record": record_path(out),
+        "sha256": source.sha256,
+        "size_bytes": source.size_bytes,
+        "tasks": tasks,
+        "steps": record.steps,
+        "data": record.data,
+        "intensities": trained.intensities if trained else None,
+        "seed": config.seed,
+    }
+    text = f"{out}: {source.size_bytes / 1e6:.2f} MB, {record.steps} steps of {', '.join(tasks)}"
+    if trained and any(TASKS[name].normalization.invertible for name in tasks):
+        text += f", intensities {trained.intensities}"
+    output.print_result(document, text, as_json=as_json)
+
+
+def _tasks(config: "TrainingConfig") -> list[str]:
+    """Tasks of a configuration: its own, or those of its datasets; none: all of the model."""
+    from unifmir.datasets.dataset_manifest import read_manifest
+
+    return config.tasks or list(dict.fromkeys(read_manifest(Path(p)).task for p in config.data))
+
+
+@contextmanager
+def _progress(config: "TrainingConfig", tasks: list[str]) -> "Iterator[TrainingCallbacks]":
+    """Bars of the simulation and of the steps, with the running mean of each task's loss."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    from unifmir.datasets.dataset_manifest import read_manifest
+    from unifmir.training.training_run import TrainingCallbacks
+
+    stored = set() if config.with_simulated else {read_manifest(Path(p)).task for p in config.data}
+    total = sum(config.recipe(name).scenes for name in set(tasks) - stored)
+    recent: dict[str, float] = {}
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
-        simulated = set(names) if with_simulated else set(names) - set(stored)
-        scenes = bar.add_task(
-            "simulating", total=sum(TASKS[name].training.scenes for name in simulated)
-        )
-        training = bar.add_task("training", total=steps)
-        recent: dict[str, float] = {}
+        scenes = bar.add_task("simulating", total=total)
+        training = bar.add_task("training", total=config.steps)
 
         def on_step(step: int, task: str, loss: float) -> None:
             recent[task] = 0.95 * recent.get(task, loss) + 0.05 * loss
             told = " ".join(f"{name} {value:.4f}" for name, value in recent.items())
             bar.update(training, completed=step, description=f"training {told}")
 
-        request = TrainingRequest(
-            out=out,
-            tasks=names,
-            steps=steps,
-            seed=seed,
-            learning_rate=learning_rate,
-            init=network,
-            mixed_loss=None if loss is None else loss == "mixed",
-            intensities=intensities,
-            renew=[task.value for task in renew or ()],
-            datasets=datasets or (),
-            with_simulated=with_simulated,
-            resume=resume,
-            device="cuda" if cuda and device != "cpu" else "cpu",
-        )
-        source = run(request, TrainingCallbacks(lambda _: bar.advance(scenes), on_step))
-    trained = recorded_configuration(out)
-    document = {
-        "path": out,
-        "record": record_path(out),
-        "sha256": source.sha256,
-        "size_bytes": source.size_bytes,
-        "tasks": names,
-        "steps": steps,
-        "seed": seed,
-        "intensities": trained.intensities if trained else None,
-    }
-    text = f"{out}: {source.size_bytes / 1e6:.2f} MB, {steps} steps of {', '.join(names)}"
-    if trained and any(TASKS[name].normalization.invertible for name in names):
-        text += f", intensities {trained.intensities}"
-    output.print_result(document, text, as_json=as_json)
+        def on_begin(steps: int) -> None:
+            bar.update(training, total=steps)
+
+        yield TrainingCallbacks(lambda _: bar.advance(scenes), on_step, on_begin)

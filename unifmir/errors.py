@@ -59,6 +59,10 @@ class AddressError(ZooError, ImageError):
     """An address of a model or image is none that is asked."""
 
 
+class NotHelpedError(UnifmirError, RuntimeError):
+    """A training that made nothing better; its model is not written."""
+
+
 class MissingExtraError(UnifmirError, ImportError):
     """An optional dependency is not installed."""
 

@@ -1,4 +1,4 @@
-"""JSON and YAML of files that nobody vouches for: the one place where either is read.
+"""JSON, YAML and TOML of files that nobody vouches for: the one place where any is read.
 
 What a file says of itself becomes plain values (mappings, lists, text, numbers) within bounds of
 size, depth and count. A name that comes twice, NaN, infinity, numbers beyond 64 bits and control
@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import tomllib
 from datetime import date
 from math import isfinite
 from pathlib import Path
@@ -21,6 +22,8 @@ MAX_BYTES = 64_000_000
 """Limit of a text: the largest results of a benchmark have 0.4 MB, journals up to this."""
 MAX_YAML_BYTES = 200_000
 """Limit of a description in YAML, which has about 10,000: reading one takes 10 us a byte."""
+MAX_TOML_BYTES = 20_000
+"""Limit of a configuration in TOML, which has about 1,000: dotted names take quadratic time."""
 MAX_DEPTH = 64
 """Mappings and lists inside one another; descriptions of Keras models have 20."""
 MAX_VALUES = 1_000_000
@@ -134,6 +137,31 @@ def parse_yaml(content: bytes, *, limit: int = MAX_YAML_BYTES) -> Any:
     except RecursionError as error:
         raise CheckpointError(f"it is nested more than {MAX_DEPTH} deep") from error
     _check_values(values, MAX_YAML_VALUES)
+    return values
+
+
+def read_toml(path: Path) -> Any:
+    """The values of a TOML file; dates stay dates.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened.
+    CheckpointError
+        It is no plain file, no TOML, or beyond the bounds of this module.
+    """
+    try:
+        content = _bounded_bytes(path, MAX_TOML_BYTES)
+        _check_size(content, MAX_TOML_BYTES)
+        try:
+            values = tomllib.loads(content.decode("utf-8"))
+        except RecursionError as error:
+            raise CheckpointError(f"it is nested more than {MAX_DEPTH} deep") from error
+        except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+            raise CheckpointError(f"it is no TOML ({str(error)[:200]})") from error
+        _check_values(values, MAX_YAML_VALUES)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name}: {error}") from error
     return values
 
 

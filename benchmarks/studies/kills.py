@@ -106,7 +106,7 @@ COMMANDS = (
     ),
     KilledCommand(
         "train",
-        ("train", "--init", "model.safetensors", "--task", "sr", "--steps", "40")
+        ("train", "finetune", "--init", "model.safetensors", "--task", "sr", "--steps", "40")
         + ("--device", "cpu", "--out", f"{OUT}/trained.safetensors"),
         again=("--resume",),
     ),

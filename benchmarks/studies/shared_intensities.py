@@ -22,8 +22,9 @@ from unifmir.metrics.scores import mean_score, score
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.tasks.base import TruthScaling
+from unifmir.training.configuration import TrainingConfig
 from unifmir.training.evaluation import make_runner, restore_scene, simulate_held_out
-from unifmir.training.schedule import SCRATCH_LEARNING_RATE, SMALL_CONFIG
+from unifmir.training.schedule import SMALL_CONFIG
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest, train
 
 SEED = 0
@@ -60,15 +61,9 @@ def rows(steps: int, images: int) -> Iterator[dict[str, Any]]:
 def trained(task: str, intensities: TruthScaling, steps: int, out: Path) -> Network:
     """The small network of a task, trained from the random weights of the seed."""
     torch.manual_seed(SEED)
-    request = TrainingRequest(
-        out,
-        [task],
-        steps,
-        SEED,
-        learning_rate=SCRATCH_LEARNING_RATE,
-        init=build(replace(SMALL_CONFIG.single(task), intensities=intensities)),
-        mixed_loss=True,
-    )
+    config = TrainingConfig("pretrain", tasks=[task], steps=steps, seed=SEED)
+    start = build(replace(SMALL_CONFIG.single(task), intensities=intensities))
+    request = TrainingRequest(out, config, start)
     train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
     return load_file(out)
 

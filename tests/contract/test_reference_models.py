@@ -20,6 +20,7 @@ from unifmir.interfaces import shape_of
 from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
+from unifmir.training.configuration import TrainingConfig
 from unifmir.training.evaluation import evaluate
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest, train
 
@@ -127,7 +128,7 @@ def test_it_is_trained_and_evaluated(
     network = small(name, task)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     out = tmp_path / "trained.safetensors"
-    request = TrainingRequest(out=out, tasks=[task], steps=2, seed=0, init=network)
+    request = TrainingRequest(out, TrainingConfig("pretrain", [task], steps=2), network)
     train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
     trained = unifmir.load(out)
     changed = [k for k, v in trained.state_dict().items() if not torch.equal(v, before[k])]

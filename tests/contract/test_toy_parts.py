@@ -26,6 +26,7 @@ from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
+from unifmir.training.configuration import TrainingConfig
 from unifmir.training.evaluation import evaluate
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest, train
 
@@ -44,7 +45,7 @@ def _registered() -> Iterator[None]:
 
 def trained(network: Network, out: Path) -> Network:
     """A network after two steps on the toy task's simulated images."""
-    request = TrainingRequest(out=out, tasks=[TASK], steps=2, seed=0, init=network)
+    request = TrainingRequest(out, TrainingConfig("pretrain", [TASK], steps=2), network)
     train(request, TrainingCallbacks(lambda _task: None, lambda _step, _task, _loss: None))
     return unifmir.load(out, task=TASK)
 

@@ -51,7 +51,8 @@ def test_fine_tuning_writes_a_model_whose_other_tasks_are_unchanged(
 ) -> None:
     out = tmp_path / "tuned.safetensors"
     result = run(
-        "train", "--init", model_file, "--task", "sr", "--steps", 2, "--out", out, "--json"
+        *("train", "finetune", "--init", model_file, "--task", "sr", "--steps", 2),
+        *("--out", out, "--json"),
     )
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
@@ -84,6 +85,11 @@ def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None
     ("arguments", "expected"),
     [
         (["--out", "model.pt"], "is a .safetensors file"),
+        (["--out", "m.safetensors", "--preset", "small"], "there are paper-denoise"),
+        (["--out", "m.safetensors", "--preset", "paper-sr"], "`unifmir train finetune`"),
+        (["--out", "m.safetensors", "--config", "no.toml"], "no.toml cannot be read"),
+        (["--out", "m.safetensors", "--config", "no.yaml"], "ends in .toml or .json"),
+        (["--out", "m.safetensors", "--learning-rate", "7"], "at most 1"),
         (["--out", "m.safetensors", "--task", "denose"], "denose"),
         (["--out", "m.safetensors", "--steps", "0"], "--steps"),
         (["--out", "m.safetensors", "--seed", "-1"], "--seed"),
@@ -97,7 +103,7 @@ def test_wrong_training_options_exit_with_2(
     arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = run("train", *arguments)
+    result = run("train", "pretrain", *arguments)
     assert result.exit_code == 2
     assert expected in told(result)
     assert not result.stdout
@@ -106,7 +112,7 @@ def test_wrong_training_options_exit_with_2(
 
 def test_an_unfinished_training_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors.state.pt").write_bytes(b"unfinished")
-    result = run("train", "--out", tmp_path / "m.safetensors")
+    result = run("train", "pretrain", "--out", tmp_path / "m.safetensors")
     assert result.exit_code == 2
     assert "--resume" in told(result)
 
@@ -153,7 +159,8 @@ def test_from_a_folder_of_pairs_to_an_exported_file(tmp_path: Path, model_file: 
     assert prepared.exit_code == 0, prepared.stderr
     assert json.loads(prepared.stdout)["splits"]["train"]["files"] == 3
     trained = run(
-        *("train", "--data", store, "--init", model_file, "--steps", 2, "--out", model, "--json")
+        *("train", "finetune", "--data", store, "--init", model_file, "--steps", 2),
+        *("--out", model, "--json"),
     )
     assert trained.exit_code == 0, trained.stderr
     assert json.loads(trained.stdout)["tasks"] == ["denoise"]
@@ -187,6 +194,35 @@ def test_a_dataset_that_does_not_fit_the_model_is_refused(tmp_path: Path, model_
     store = tmp_path / "cells.zarr"
     prepared = run("data", "prepare", lab, "--task", "sr", "--patch", 16, "--out", store)
     assert prepared.exit_code == 0, prepared.stderr
-    result = run("train", "--data", store, "--init", model_file, "--out", "m.safetensors")
+    out = tmp_path / "m.safetensors"
+    result = run("train", "finetune", "--data", store, "--init", model_file, "--out", out)
     assert result.exit_code == 2
     assert "magnifies 2 times, the truths of cells.zarr are 3 times" in told(result)
+
+
+def test_a_printed_configuration_is_read_as_it_was_printed(tmp_path: Path) -> None:
+    listed = json.loads(run("train", "presets", "--json").stdout)
+    assert {"small-pretrain", "small-finetune", "paper-pretrain", "paper-volume"} <= listed.keys()
+    for name, config in listed.items():
+        file = tmp_path / f"{name}.toml"
+        shown = run("train", config["stage"], "--preset", name, "--print-config")
+        file.write_text(shown.stdout, "utf-8")
+        again = run("train", config["stage"], "--config", file, "--print-config", "--json")
+        assert json.loads(again.stdout) == config
+
+
+def test_noisy_images_are_needed_to_learn_from_them(tmp_path: Path, model_file: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    result = run("train", "self-supervised", "--init", model_file, "--out", out)
+    assert result.exit_code == 2
+    assert "name it (--data)" in told(result)
+
+
+def test_options_go_before_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"stage": "pretrain", "epochs": 3, "seed": 5}', "utf-8")
+    shown = run(
+        *("train", "pretrain", "--config", tmp_path / "c.json", "--steps", 7, "--task", "sr"),
+        *("--print-config", "--json"),
+    )
+    found = json.loads(shown.stdout)
+    assert (found["steps"], found["epochs"], found["tasks"], found["seed"]) == (7, None, ["sr"], 5)

@@ -37,16 +37,18 @@ def run(*arguments: str | Path, columns: int = 80) -> Result:
     )
 
 
-@pytest.mark.parametrize("command", ["restore", "export", "benchmark", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["restore", "export", "benchmark", "train finetune", "evaluate"]
+)
 @pytest.mark.parametrize("columns", [70, 80, 100])
 def test_choices_never_break_inside_a_word(command, columns):
-    shown = run(command, "--help", columns=columns).stdout
+    shown = run(*command.split(), "--help", columns=columns).stdout
     words = set(re.findall(r"[\w-]+", shown))
     offered: dict[str, list[Any]] = {
         "restore": [choices.TaskChoice, choices.RuntimeChoice],
         "export": [choices.TaskChoice, choices.FormatChoice],
         "benchmark": [choices.TaskChoice, choices.RuntimeChoice],
-        "train": [choices.TaskChoice],
+        "train finetune": [choices.TaskChoice],
         "evaluate": [choices.TaskChoice],
     }
     assert not {name for choice in offered[command] for name in choice} - words

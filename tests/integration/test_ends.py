@@ -44,7 +44,10 @@ ADD = (
 )
 RESTORE = ("restore", "cells.tif", "--model", "model.safetensors", "--device", "cpu")
 EXPORT = ("export", "--checkpoint", "model.safetensors", "--format", "onnx", "--out", "out")
-TRAIN = ("train", "--init", "model.safetensors", "--task", "sr", "--out", "out.safetensors")
+TRAIN = (
+    *("train", "finetune", "--init", "model.safetensors", "--task", "sr"),
+    *("--out", "out.safetensors"),
+)
 PRUNE = ("prune", "model.safetensors", "--task", "sr", "--out", "out.safetensors")
 MEASURE = ("benchmark", "--model", "model.safetensors", "--out", "out.json")
 slow = pytest.mark.slow  # another command than the quick one, by the same lock

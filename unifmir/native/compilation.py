@@ -68,6 +68,15 @@ class Conv(ctypes.Structure):
     )
 
 
+class AttentionShape(ctypes.Structure):
+    """Images whose windows attend, as in attention.c."""
+
+    _fields_ = tuple(
+        (name, c_int64)
+        for name in ("images", "height", "width", "heads", "head_width", "shift", "bf16")
+    )
+
+
 @cache
 def load_library(architecture: str = "native") -> ctypes.CDLL:
     """Load the library, compiled if it has not been for this source, compiler and processor.
@@ -238,5 +247,11 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.conv_images.argtypes = (
         POINTER(Conv), *images, c_void_p, c_void_p, c_int64, c_void_p, c_void_p,
     )  # fmt: skip
+    shape = POINTER(AttentionShape)
+    lib.attention_work.argtypes = ()
+    lib.attention_work.restype = c_int64
+    lib.attend_images.argtypes = (shape, *[c_void_p] * 4)
+    lib.attend_images_back.argtypes = (shape, *[c_void_p] * 6)
+    lib.attend_images.restype = lib.attend_images_back.restype = None
     lib.swin_block.restype = lib.norm_images.restype = lib.conv_images.restype = None
     return lib

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "attention.h"
 #include "block.h"
 
 /* out[row][pixel] (+)= w[row] . x[.][pixel], six rows of all 64 pixels. */
@@ -53,63 +54,6 @@ INLINE void linear(Matrix m, const float *x, int64_t rows, int64_t columns, floa
                  kind);
 }
 
-/* scores[key][query] = bias + mask + k[.][key] . q[.][query], and the largest of each query. */
-INLINE void four_keys(const float *q, const float *k, const float *bias, const float *mask,
-                      int64_t width, int at, int key, float *scores, vec *most) {
-    vec sum[4][SPAN];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) {
-            int64_t where = (key + j) * PIXELS + at + s * LANES;
-            sum[j][s] = load(bias + where);
-            if (mask) sum[j][s] += load(mask + where);
-        }
-    for (int64_t d = 0; d < width; d++) {
-        vec in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load(q + d * PIXELS + at + s * LANES);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            vec weight = all(k[d * PIXELS + key + j]);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[j][s] += weight * in[s];
-        }
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) {
-            store(scores + (key + j) * BLOCK + s * LANES, sum[j][s]);
-            most[s] = larger(most[s], sum[j][s]);
-        }
-}
-
-/* out[d][query] = sum over keys of v[d][key] * p[key][query], times the queries' factor. */
-INLINE void some_values(const int count, const float *v, const float *p, const vec *factor,
-                        float *out) {
-    vec sum[5][SPAN];
-#pragma GCC unroll 5
-    for (int d = 0; d < count; d++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
-    for (int key = 0; key < PIXELS; key++) {
-        vec in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load(p + key * BLOCK + s * LANES);
-#pragma GCC unroll 5
-        for (int d = 0; d < count; d++) {
-            vec weight = all(v[d * PIXELS + key]);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[d][s] += weight * in[s];
-        }
-    }
-#pragma GCC unroll 5
-    for (int d = 0; d < count; d++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) store(out + d * PIXELS + s * LANES, sum[d][s] * factor[s]);
-}
-
 static void attend(const float *q, const float *k, const float *v, const float *bias,
                    const float *mask, int64_t width, float *scores, float *out) {
     for (int at = 0; at < PIXELS; at += BLOCK) {
@@ -117,10 +61,10 @@ static void attend(const float *q, const float *k, const float *v, const float *
         for (int s = 0; s < SPAN; s++) most[s] = all(-3e38f), total[s] = all(0);
         if (mask)
             for (int key = 0; key < PIXELS; key += 4)
-                four_keys(q, k, bias, mask, width, at, key, scores, most);
+                four_keys(q, k, bias, mask, width, at, key, BLOCK, scores, most);
         else
             for (int key = 0; key < PIXELS; key += 4)
-                four_keys(q, k, bias, 0, width, at, key, scores, most);
+                four_keys(q, k, bias, 0, width, at, key, BLOCK, scores, most);
         for (int key = 0; key < PIXELS; key++)
 #pragma GCC unroll 4
             for (int s = 0; s < SPAN; s++) {
@@ -132,9 +76,9 @@ static void attend(const float *q, const float *k, const float *v, const float *
         for (int s = 0; s < SPAN; s++) total[s] = all(1.0f) / total[s];
         int64_t d = 0;
         for (; d + 5 <= width; d += 5)
-            some_values(5, v + d * PIXELS, scores, total, out + d * PIXELS + at);
+            some_values(5, v + d * PIXELS, scores, BLOCK, total, out + d * PIXELS + at);
         for (; d < width; d++)
-            some_values(1, v + d * PIXELS, scores, total, out + d * PIXELS + at);
+            some_values(1, v + d * PIXELS, scores, BLOCK, total, out + d * PIXELS + at);
     }
 }
 

@@ -1,4 +1,4 @@
-"""Recipe of a training: learning rates, schedule, and the small model."""
+"""Recipe of a training: schedule of the rate, and the networks."""
 
 from dataclasses import dataclass
 from math import cos, pi
@@ -6,11 +6,8 @@ from math import cos, pi
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.tasks.projection import PROJECTION
 from unifmir.tasks.volume import VOLUME
+from unifmir.training.configuration import Rates
 
-PAPER_LEARNING_RATE = 5e-5
-"""Ma et al. 2024, Methods, "Training details"; Adam with beta 0.9 and 0.999."""
-SCRATCH_LEARNING_RATE = 1e-3
-"""Learning rate from random weights in a few thousand steps; see `Schedule`."""
 WARM_UP_STEPS = 100
 
 
@@ -34,20 +31,40 @@ SMALL_CONFIG = MultiTaskConfig(
     volume_tail_features=32,
 )
 """The embedded model: 1.1 M parameters, every part of the paper's network, fewer of each."""
+PAPER_CONFIG = MultiTaskConfig(
+    body=BodyConfig(),
+    projector=ProjectorConfig(planes=PROJECTION.simulation.planes),
+    view_unet=ViewUNetConfig(views=VOLUME.simulation.views, planes=VOLUME.simulation.result_planes),
+)
+"""The paper's network, with the planes of the simulated volumes."""
+CONFIGS = {"small": SMALL_CONFIG, "paper": PAPER_CONFIG}
+"""Networks that start from random weights, by the names of `TrainingConfig.model`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Learning rate over the steps: a short warm-up, then half a cosine down to a hundredth.
+    """Learning rate over the steps.
 
     The paper halves 5e-5 once in 500 epochs over 196,418 pairs; in a few thousand steps from
-    random weights that rate barely moves, hence a higher one that is brought down.
+    random weights that rate barely moves, hence a higher one that warms up and is brought down.
     """
 
     learning_rate: float
     steps: int
+    kind: Rates = "cosine"
+    halve_at: float = 0.4
+    """Share of the steps after which `halved` halves the rate."""
+
+    @property
+    def words(self) -> str:
+        """Course of the rate, for people."""
+        if self.kind == "halved":
+            return f"constant, halved after {100 * self.halve_at:g} % of the steps"
+        return f"linear warm-up over {WARM_UP_STEPS} steps, then half a cosine down to a hundredth"
 
     def rate(self, step: int) -> float:
         """Learning rate of a step counted from 0."""
+        if self.kind == "halved":
+            return self.learning_rate / (1 if step < self.halve_at * self.steps else 2)
         warm = min(1.0, (step + 1) / WARM_UP_STEPS)
         return self.learning_rate * warm * (0.01 + 0.99 * (1 + cos(pi * step / self.steps)) / 2)

@@ -7,10 +7,11 @@ Loss and optimiser are the paper's (Ma et al. 2024, Methods, equation 2): Adam w
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -20,14 +21,19 @@ from unifmir.atomic import writing
 from unifmir.checkpoint.serialization import read_raw
 from unifmir.errors import CheckpointError
 from unifmir.json_values import Count, JsonValues, read_values
+from unifmir.machine import processor_features
+from unifmir.native.window_attention import attention_in_c
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe
+from unifmir.training.configuration import Precision, Supervision
 from unifmir.training.pool import Pool, cut_batch
+from unifmir.training.prefetching import Prefetched
 from unifmir.training.schedule import Schedule
+from unifmir.training.self_supervision import blind_spot_loss, hide_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ AVERAGE_DECAY = 0.998
 steps of a short training are noisy."""
 GRADIENT_NORM = 1.0
 """Norm that the gradients of a step are clipped to."""
-STATE_SCHEMA = 1
+STATE_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Training:
     schedule: Schedule
     seed: int
     order: Sequence[str]
+    precision: Precision = "fp32"
+    supervision: Supervision = "pairs"
     mixed_loss: bool = True
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     step: int = 0
@@ -87,6 +95,7 @@ class Training:
             [p for p in self.network.parameters() if p.requires_grad],
             lr=self.schedule.learning_rate,
             betas=(0.9, 0.999),
+            fused=True,
         )
         self.average = deepcopy(self.network).eval()
 
@@ -101,37 +110,69 @@ class Training:
         Stopping between two steps and going on later gives the same weights, bit for bit.
         """
         self.network.train()
-        device = next(self.network.parameters()).device
-        for step in range(self.step, until or self.schedule.steps):
-            task = self.order[step % len(self.order)]
-            inputs, targets = cut_batch(
-                self.pools[task], self.network.config, self.recipes[task], self.seed, step
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.schedule.rate(step)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(inputs.to(device), targets.to(device), task)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-            self.optimizer.step()
-            self._average(step)
-            self.step = step + 1
-            value = float(loss.detach())
-            self.losses.setdefault(task, []).append(value)
-            if on_step is not None:
-                on_step(self.step, task, value)
-            if self.stopping:
-                break
+        last = until or self.schedule.steps
+        with Prefetched(self._cut, self.step, last) as batches, attention_in_c(self.network):
+            for step in range(self.step, last):
+                task, value = self._take_step(step, *batches.take(step))
+                self.step = step + 1
+                self.losses.setdefault(task, []).append(value)
+                if on_step is not None:
+                    on_step(self.step, task, value)
+                if self.stopping:
+                    break
         self.network.eval()
 
+    def _cut(self, step: int) -> tuple[Tensor, Tensor]:
+        task = self.order[step % len(self.order)]
+        return self.cut(self.pools[task], step)
+
+    def cut(self, pool: Pool, step: int) -> tuple[Tensor, Tensor]:
+        """Batch of a step from a pool, as the network (N, C, H, W) and the loss take it.
+
+        Normalised; the second part is what `restoration_loss` or `blind_spot_loss` compares with.
+        """
+        inputs, targets = cut_batch(
+            pool, self.network.config, self.recipes[pool.task], self.seed, step
+        )
+        if self.supervision == "blind-spots":
+            return hide_pixels(inputs, targets, np.random.default_rng([self.seed, step, 1]))
+        return inputs, targets
+
+    @torch.no_grad()
+    def errors(self, network: Network, pool: Pool, batches: int) -> tuple[float, ...]:
+        """Mean square errors of a network in this training's sense on batches of another pool."""
+        found = []
+        device = next(network.parameters()).device
+        for step in range(batches):
+            inputs, targets = (part.to(device) for part in self.cut(pool, step))
+            restored = stages_of(network.eval(), inputs, pool.task)[-1]
+            squares = self.supervision == "blind-spots"
+            error = blind_spot_loss if squares else F.mse_loss
+            found.append(float(error(restored, targets)))
+        return tuple(found)
+
+    def _take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
+        """Learn from one batch; gives its task and loss."""
+        task = self.order[step % len(self.order)]
+        device = next(self.network.parameters()).device
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(inputs.to(device), targets.to(device), task)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        self._average(step)
+        return task, float(loss.detach())
+
     def _loss(self, inputs: Tensor, targets: Tensor, task: str) -> Tensor:
-        stages: tuple[Tensor, ...]
-        if isinstance(self.network, UniFMIR):
-            stages = self.network.stages(inputs, task)
-        elif isinstance(self.network, ProjectionRestoration | VolumeRestoration):
-            stages = self.network.stages(inputs)
-        else:
-            stages = (self.network(inputs),)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            stages = stages_of(self.network, inputs, task)
+        stages = tuple(stage.float() for stage in stages)
+        if self.supervision == "blind-spots":
+            return blind_spot_loss(stages[-1], targets)
+        if self.supervision == "repeats":
+            return F.mse_loss(stages[-1], targets)
         recipe = TASKS[task].training
         share = recipe.l1_share if self.mixed_loss else 1.0
         loss = restoration_loss(stages[-1], targets, l1_share=share)
@@ -148,11 +189,10 @@ class Training:
         # Early on the average would remember random weights: it starts as a plain mean.
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         kept, now = self.average.state_dict(), self.network.state_dict()
-        for key, value in now.items():
-            if value.is_floating_point():
-                kept[key].lerp_(value, 1 - decay)
-            else:
-                kept[key].copy_(value)
+        floats = [key for key, value in now.items() if value.is_floating_point()]
+        torch._foreach_lerp_([kept[key] for key in floats], [now[key] for key in floats], 1 - decay)
+        for key in now.keys() - set(floats):
+            kept[key].copy_(now[key])
 
     def _identity(self) -> dict[str, Any]:
         """All that a training that goes on must have in common with the one that was saved."""
@@ -163,7 +203,12 @@ class Training:
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,
             "steps": self.schedule.steps,
+            "schedule": self.schedule.kind,
+            "halve_at": self.schedule.halve_at,
+            "recipes": {task: asdict(self.recipes[task]) for task in self.order},
             "mixed_loss": self.mixed_loss,
+            "precision": self.precision,
+            "supervision": self.supervision,
             "intensities": self.network.config.intensities,
         }
 
@@ -233,6 +278,25 @@ class Training:
                 fits = isinstance(value, Tensor) and value.shape in (weight.shape, ())
                 if not fits or not value.isfinite().all():
                     raise CheckpointError("a state of the optimiser that is not its weights'")
+
+
+def stages_of(network: Network, inputs: Tensor, task: str) -> tuple[Tensor, ...]:
+    """Outputs in turn of the networks of a task, float, normalised, shapes as the network says."""
+    if isinstance(network, UniFMIR):
+        return network.stages(inputs, task)
+    if isinstance(network, ProjectionRestoration | VolumeRestoration):
+        return network.stages(inputs)
+    return (network(inputs),)
+
+
+def fitting_precision(device: str) -> Precision:
+    """The faster precision of a device: bf16 where it multiplies in it.
+
+    Losses and results are as good, docs/training.md says by how much.
+    """
+    if device == "cpu":
+        return "bf16" if "avx512_bf16" in processor_features() else "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def restoration_loss(

@@ -3,12 +3,13 @@
 from unifmir.machine import description
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
-from unifmir.training.schedule import WARM_UP_STEPS
 from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
 from unifmir.training.training_record import Setting, TrainingRecord
 
 
-def record_of(training: Training, device: str, hours: float | None) -> TrainingRecord:
+def record_of(
+    training: Training, device: str, hours: float | None, evidence: str = ""
+) -> TrainingRecord:
     """Facts of a training that has ended.
 
     Parameters
@@ -18,6 +19,8 @@ def record_of(training: Training, device: str, hours: float | None) -> TrainingR
         Kind of device that it ran on.
     hours : float, optional
         Wall time; None where the training was interrupted, as earlier parts are not known.
+    evidence : str
+        Figures that speak for it, in words; empty if there are none.
     """
     recipes = {task: training.recipes[task] for task in dict.fromkeys(training.order)}
     batches = {recipe.batch for recipe in recipes.values()}
@@ -27,11 +30,11 @@ def record_of(training: Training, device: str, hours: float | None) -> TrainingR
         optimizer="torch.optim.Adam",
         optimizer_settings={"betas": betas},
         learning_rate=training.schedule.learning_rate,
-        learning_rate_schedule=(
-            f"linear warm-up over {WARM_UP_STEPS} steps, then half a cosine down to a hundredth"
-        ),
-        loss="L1 and L2, mixed" if training.mixed_loss else "L1",
-        loss_settings=_shares(recipes) if training.mixed_loss else {},
+        learning_rate_schedule=training.schedule.words,
+        loss=_loss_words(training),
+        loss_settings=_shares(recipes)
+        if training.mixed_loss and training.supervision == "pairs"
+        else {},
         steps=training.step,
         batch_size=batches.pop() if len(batches) == 1 else None,
         patch_px=sides.pop() if len(sides) == 1 else None,
@@ -41,10 +44,23 @@ def record_of(training: Training, device: str, hours: float | None) -> TrainingR
             f"decay {AVERAGE_DECAY}, kept"
         ),
         hours=None if hours is None else float(f"{hours:.3g}"),
-        hardware=_hardware(device),
-        data="; ".join(f"{task}: {training.pools[task].origin}" for task in recipes),
+        hardware=f"{_hardware(device)}; products in {training.precision}",
+        data="; ".join(
+            [
+                *(f"{task}: {training.pools[task].origin}" for task in recipes),
+                *filter(None, [evidence]),
+            ]
+        ),
         source="written by `unifmir train`",
     )
+
+
+def _loss_words(training: Training) -> str:
+    if training.supervision == "blind-spots":
+        return "L2 at hidden pixels (Noise2Void)"
+    if training.supervision == "repeats":
+        return "L2 to other frames (Noise2Noise)"
+    return "L1 and L2, mixed" if training.mixed_loss else "L1"
 
 
 def _shares(recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:

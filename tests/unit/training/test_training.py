@@ -14,19 +14,17 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import Terminated, terminated_like_ctrl_c
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
-from unifmir.metrics import METRICS
-from unifmir.metrics.scores import score
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.simulate import generator, lightfield, simulate_pair
+from unifmir.simulate import lightfield
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
-from unifmir.training import evaluation, training_run
-from unifmir.training.baselines import refocused
+from unifmir.training import training_run
+from unifmir.training.configuration import Precision, TrainingConfig
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, cut_batch, simulate_pool
-from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
+from unifmir.training.schedule import CONFIGS, SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss
 from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
@@ -41,6 +39,7 @@ RECIPES = {
         ("volume", 3, 1, 2, 1),
     )
 }
+CONFIG = TrainingConfig("pretrain", ["sr"], steps=4)
 PLANAR = ("sr", "denoise", "isotropic")
 """Tasks whose inputs do not depend on the number of planes or views of a configuration."""
 
@@ -187,6 +186,10 @@ class TestTraining:
         rates = [schedule.rate(step) for step in range(WARM_UP_STEPS, 1000)]
         assert rates == sorted(rates, reverse=True)
 
+    def test_the_paper_s_learning_rate_is_halved_once(self) -> None:
+        schedule = Schedule(5e-5, 1000, "halved", 200 / 500)
+        assert [schedule.rate(step) for step in (0, 399, 400, 999)] == [5e-5, 5e-5, 2.5e-5, 2.5e-5]
+
     def test_the_loss_is_the_paper_s_mixture(self) -> None:
         restored, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 1.0])
         assert restoration_loss(restored, target, l1_share=1.0) == 2
@@ -225,7 +228,7 @@ class TestStart:
         image = torch.rand(1, 1, 16, 16)
         with torch.inference_mode():
             before = network(image, "isotropic")
-        training_run.freeze_others(network, ["sr"])
+        training_run.freeze(network, ["sr"], "others")
         run = Training(network, pools, RECIPES, Schedule(1e-2, 3), 0, ("sr",))
         weights = {key: value.clone() for key, value in network.state_dict().items()}
         run.run()
@@ -233,17 +236,40 @@ class TestStart:
         with torch.inference_mode():
             assert torch.equal(network(image, "isotropic"), before)
 
+    @pytest.mark.parametrize("task", ["sr", "volume"])
+    def test_a_frozen_body_is_the_body_alone(self, tiny_config: MultiTaskConfig, task: str) -> None:
+        network = build(tiny_config if task == "sr" else tiny_config.single(task))
+        training_run.freeze(network, [task], "body")
+        body = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
+        for name, parameter in network.named_parameters():
+            assert parameter.requires_grad is not name.startswith(body), name
+        training_run.freeze(network, [task], "nothing")
+        assert all(parameter.requires_grad for parameter in network.parameters())
+
+    def test_in_bf16_it_learns_as_it_does_in_fp32(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]
+    ) -> None:
+        losses = []
+        precisions: tuple[Precision, ...] = ("fp32", "bf16")
+        for precision in precisions:
+            run = training(tiny_config, pools, steps=12)
+            run.precision = precision
+            run.run()
+            losses.append(np.concatenate(list(run.losses.values())))
+        assert not np.array_equal(losses[0], losses[1])
+        assert np.abs(losses[1] / losses[0] - 1).max() < 0.03
+
 
 class TestSession:
     @pytest.fixture(autouse=True)
     def _tiny(self, monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig) -> None:
         for task, recipe in RECIPES.items():
             change_task(monkeypatch, task, training=recipe)
-        monkeypatch.setattr(training_run, "SMALL_CONFIG", tiny_config)
+        monkeypatch.setitem(CONFIGS, "small", tiny_config)
         monkeypatch.setattr(training_run, "SAVE_EVERY", 2)
 
     def request_for(self, folder: Path, *, resume: bool = False) -> TrainingRequest:
-        return TrainingRequest(folder / "model.safetensors", ["sr"], 4, 0, resume=resume)
+        return TrainingRequest(folder / "model.safetensors", CONFIG, resume=resume)
 
     def watch(self, on_step: object = None) -> TrainingCallbacks:
         def nothing(*_: object) -> None:
@@ -257,7 +283,7 @@ class TestSession:
         network = load_file(source.path)
         assert network.kind == "multitask"
         record = read_training_record(tmp_path / "model.safetensors.training.json")
-        assert record.steps == self.request_for(tmp_path).steps
+        assert record.steps == CONFIG.steps
         assert record.hours is not None
         assert sorted(p.name for p in tmp_path.iterdir()) == [
             "model.safetensors",
@@ -290,6 +316,24 @@ class TestSession:
         resumed = training_run.train(self.request_for(broken, resume=True), self.watch())
         assert resumed.sha256 == expected.sha256
 
+    def test_epochs_are_as_many_patches_as_pairs(self, tmp_path: Path) -> None:
+        config = replace(CONFIG, steps=None, epochs=5, tasks=["sr", "isotropic", "sr"])
+        seen: list[int] = []
+        watch = replace(self.watch(), on_begin=seen.append)
+        training_run.train(replace(self.request_for(tmp_path), config=config), watch)
+        # Batches of 2: a turn of sr has its 2 pairs, one of isotropic more than its 1.
+        assert seen == [5 * 3]
+
+    def test_adapters_are_merged_into_the_model_that_is_written(
+        self, tmp_path: Path, tiny_config: MultiTaskConfig
+    ) -> None:
+        config = replace(CONFIG, stage="finetune", init="any", adapters=2)
+        request = replace(self.request_for(tmp_path), config=config, init=build(tiny_config))
+        training_run.train(request, self.watch())
+        found = load_file(tmp_path / "model.safetensors")
+        assert found.task == "sr"
+        assert found.state_dict().keys() == build(tiny_config.single("sr")).state_dict().keys()
+
     def test_a_single_task_model_is_not_trained_for_another(
         self, tmp_path: Path, tiny_config: MultiTaskConfig
     ) -> None:
@@ -302,54 +346,7 @@ class TestSession:
     def test_a_model_of_other_planes_than_simulated_is_refused(
         self, tmp_path: Path, task: str
     ) -> None:
-        request = replace(self.request_for(tmp_path), tasks=[task])
+        config = replace(CONFIG, tasks=[task])
+        request = replace(self.request_for(tmp_path), config=config)
         with pytest.raises(CheckpointError, match="simulated"):
             training_run.train(request, self.watch())
-
-
-class TestEvaluation:
-    def test_scale_and_offset_are_granted(self) -> None:
-        rng = np.random.default_rng(0)
-        truth = rng.random((32, 32)).astype(np.float32)
-        noisy = truth + 0.01 * rng.standard_normal((32, 32)).astype(np.float32)
-        plain, scaled = score(noisy, truth), score(7 * noisy + 100, truth)
-        assert plain["psnr_db"] == pytest.approx(40, abs=1)
-        assert scaled["psnr_db"] == pytest.approx(plain["psnr_db"], abs=0.01)
-
-    def test_a_constant_candidate_scores_what_the_mean_does(self) -> None:
-        truth = np.random.default_rng(0).random((32, 32)).astype(np.float32)
-        found = score(np.zeros_like(truth), truth)
-        spread = float(np.ptp(truth))
-        assert found["psnr_db"] == pytest.approx(-20 * np.log10(truth.std() / spread), abs=0.01)
-
-    @pytest.mark.parametrize("task", ["sr", "denoise", "isotropic"])
-    def test_the_gain_is_over_the_best_simple_method(
-        self, task: str, tiny_config: MultiTaskConfig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        change_task(monkeypatch, task, evaluation=replace(TASKS[task].evaluation, size=24))
-        done: list[int] = []
-        found = evaluation.evaluate(
-            build(tiny_config), task, images=2, on_image=lambda: done.append(1)
-        )
-        best = max(score["psnr_db"] for score in found.baselines.values())
-        assert found.gain_db == pytest.approx(found.model["psnr_db"] - best)
-        assert len(done) == found.to_dict()["images"] == 2
-        assert any(name.startswith("input") for name in found.baselines)
-
-    def test_a_metric_is_one_file_and_its_row(
-        self, tiny_config: MultiTaskConfig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        change_task(monkeypatch, "sr", evaluation=replace(TASKS["sr"].evaluation, size=24))
-        with METRICS.extended("mean_error", "tests.toys.metric:MEAN_ERROR"):
-            found = evaluation.evaluate(build(tiny_config), "sr", images=1)
-            rounded = found.to_dict()["model"]
-        assert isinstance(rounded, dict)
-        assert [*rounded] == [*METRICS, "mean_error"]
-        assert all(rounded.keys() == score.keys() for score in found.baselines.values())
-
-    @pytest.mark.slow
-    def test_refocusing_beats_the_central_view(self) -> None:
-        scene = simulate_pair("volume", generator("volume", 0, "test", 0), 6)
-        found = refocused(scene)
-        scores = {k: score(v, scene.target)["psnr_db"] for k, v in found.items()}
-        assert scores["refocused"] > scores["central view"]

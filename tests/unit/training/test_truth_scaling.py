@@ -20,7 +20,10 @@ from unifmir.datasets.stored_dataset import StoredDataset
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import TruthScaling
 from unifmir.training import training_run
+from unifmir.training.configuration import TrainingConfig
+from unifmir.training.schedule import CONFIGS
 from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 from unifmir.training.truth_scaling import chosen_intensities
@@ -108,14 +111,17 @@ def tiny_training(monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig)
     """Trainings of two steps on one scene."""
     recipe = replace(TASKS["sr"].training, scene_size=24, scenes=1, patch=16, batch=1)
     change_task(monkeypatch, "sr", training=recipe)
-    monkeypatch.setattr(training_run, "SMALL_CONFIG", tiny_config)
+    monkeypatch.setitem(CONFIGS, "small", tiny_config)
 
 
 @pytest.mark.usefixtures("tiny_training")
 def test_the_model_the_record_and_a_run_that_goes_on_have_it(tmp_path: Path):
-    def trained(name: str, init: Network | None = None, **values: str) -> Network:
+    def trained(
+        name: str, init: Network | None = None, intensities: TruthScaling | None = None
+    ) -> Network:
         out = tmp_path / f"{name}.safetensors"
-        request = TrainingRequest(out, ["sr"], 2, 0, init=init, **values)  # type: ignore[arg-type]  # of two
+        config = TrainingConfig("pretrain", tasks=["sr"], steps=2, intensities=intensities)
+        request = TrainingRequest(out, config, init)
         training_run.train(request, WATCH)
         return load_file(out)
 
@@ -132,9 +138,12 @@ def test_the_model_the_record_and_a_run_that_goes_on_have_it(tmp_path: Path):
 
 @pytest.mark.usefixtures("tiny_training")
 def test_a_run_does_not_go_on_with_the_other(tmp_path: Path):
-    request = TrainingRequest(tmp_path / "m.safetensors", ["sr"], 4, 0)
+    request = TrainingRequest(
+        tmp_path / "m.safetensors", TrainingConfig("pretrain", ["sr"], steps=4)
+    )
     state = tmp_path / "m.safetensors.state.pt"
-    training_run._prepared(request, WATCH).save(state)
-    other = replace(request, intensities="own", resume=True)
+    training_run._prepared(request, WATCH)[0].save(state)
+    own = replace(request.config, intensities="own")
+    other = replace(request, config=own, resume=True)
     with pytest.raises(CheckpointError, match="intensities = 'shared', this training has own"):
         training_run.train(other, WATCH)
