@@ -81,9 +81,9 @@ def main() -> None:
         "rows": rows,
     }
     write_result("trusted-paths.json", document)
-    for row in rows:
-        low, high = row["cpu_interval"]
-        print(f"{row['command']:24} CPU {row['cpu_ratio']:.3f} ({low:.3f} to {high:.3f})")
+    for command, sides in taken.items():
+        low, high = _interval(sides)
+        print(f"{command:24} CPU {_ratio(sides, 1):.3f} ({low:.3f} to {high:.3f})")
 
 
 def _ratio(sides: Sides, part: int) -> float:
