@@ -103,7 +103,8 @@ def _tell_other_units(dataset: StoredDataset) -> None:
         truth.span / given.span
         for pair in dataset.manifest.of("train")
         if pair.truth is not None
-        for given, truth in zip(pair.input.scalings, pair.truth.scalings, strict=True)
+        # A manifest that has fewer of one is refused where the frame is read.
+        for given, truth in zip(pair.input.scalings, pair.truth.scalings, strict=False)
         if given.span > 0
     ]
     if gains and not 1 / MOST_GAIN <= (gain := median(gains)) <= MOST_GAIN:
