@@ -167,7 +167,8 @@ class Artifact(JsonOutput):
     variant: Variant
     interface: str
     details: dict[str, Any]
-    """JSON values that `Exporter.write` gave."""
+    """JSON values that `Exporter.write` gave; below `kept_in_fp32`, where weights are in two bytes,
+    the parts of the network that are not, and how many modules of each."""
     companions: tuple[Path, ...] = ()
     """Files that belong to it and lie beside it."""
     report: Report

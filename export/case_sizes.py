@@ -30,7 +30,7 @@ SIZES: tuple[tuple[int, tuple[int, int, int]], ...] = (
     (2, (5, 8, 64)),
     (1, (4, 64, 72)),
 )
-"""(batch, (depth, height, width)): as traced, smaller, odd, odd and larger, narrow, larger.
+"""(batch, (depth, height, width)): of whole windows, smaller, odd, odd and larger, narrow, larger.
 
 In network pixels; heights and widths are a quarter of that for light fields, whose network works
 at 11 times the sampling of its input, and half for whole isotropic volumes.
@@ -77,6 +77,12 @@ def fixed_cases(shapes: Sequence[Shape]) -> tuple[SizedCase, ...]:
     return tuple(SizedCase("fixed", shape) for shape in shapes)
 
 
+def usual_cases(config: SingleConfig, interface: InputKind) -> tuple[SizedCase, ...]:
+    """The fixed shapes that a file of any size is verified at."""
+    *several, _narrow, larger = verified_shapes(config, interface)
+    return (*fixed_cases(several), SizedCase("fixed", larger, ("real",)))
+
+
 def sized_cases(
     config: SingleConfig, interface: InputKind, tile: "Size", *, seed: int, whole_tiles: bool
 ) -> tuple[SizedCase, ...]:
@@ -95,10 +101,8 @@ def sized_cases(
         up to them. They take many times as long as all else.
     """
     rng = np.random.default_rng(seed)
-    *several, _narrow, larger = verified_shapes(config, interface)
     found = [
-        *fixed_cases(several),
-        SizedCase("fixed", larger, ("real",)),
+        *usual_cases(config, interface),
         *_affordable(config, interface, tile[2], rng),
     ]
     if whole_tiles:

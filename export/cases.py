@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unifmir.config import SingleConfig
 from unifmir.export.case_sizes import SizedCase, Sizing, case_size, verified_shapes
+from unifmir.images import read_image
 from unifmir.interfaces import InputKind, interface_of, shape_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import normalize
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 SEED = 20240412
 RAW_COUNTS = (100.0, 4095.0)
 """Smallest and largest count of a random raw image: a camera's offset, and twelve bits."""
+TRACED = (3, 9, 17)
+"""Depth, height and width of the image that graphs are traced with, in network pixels."""
 CALIBRATION_CROPS = 4
 """Crops that value ranges are measured on."""
+CALIBRATION_SIDE = 64
+"""Their height and width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,18 @@ class Case:
 
 
 def example(config: SingleConfig, interface: InputKind) -> "Tensor":
-    """Tensor that a graph is traced with: float32 in [0, 1], of a shape whose sizes all differ."""
+    """Tensor that a module is exported with: float32 in [0, 1], batch 2, all sizes unlike."""
+    return _filled(verified_shapes(config, interface)[0])
+
+
+def traced_example(config: SingleConfig, interface: InputKind) -> "Tensor":
+    """Tensor that a graph is traced with, as `example`: small, as it is run for every format."""
+    return _filled(shape_of(config, interface, batch=2, size=case_size(config, interface, TRACED)))
+
+
+def _filled(shape: tuple[int, ...]) -> "Tensor":
     import torch
 
-    shape = verified_shapes(config, interface)[0]
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -110,22 +124,38 @@ def real_input(
     return np.ascontiguousarray(np.stack(crops), dtype=np.float32)
 
 
+def named(item: str | Path | np.ndarray) -> str:
+    """A calibration image as a command would name it."""
+    if isinstance(item, np.ndarray):
+        return f"ARRAY-{'x'.join(map(str, item.shape))}.tif"
+    return str(item)
+
+
+def calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:
+    """A calibration image, raw, in the task's input axes."""
+    if isinstance(item, np.ndarray):
+        return item
+    return read_image(Path(item), TASKS[task].input_axes)
+
+
 def calibration_inputs(
     config: SingleConfig,
     interface: InputKind,
     images: list[np.ndarray],
     *,
     count: int = CALIBRATION_CROPS,
+    side: int = CALIBRATION_SIDE,
 ) -> "list[Tensor]":
     """Inputs to measure value ranges on: crops of the raw images, of moderate size.
 
-    They are `count` together, or one of each image where that is more. Each is float32,
-    normalised, in the input shape of the interface.
+    They are `count` together, or one of each image where that is more, and `side` network pixels
+    high and wide, or what `case_size` makes of it. Each is float32, normalised, in the input shape
+    of the interface.
     """
     import torch
 
     rng = np.random.default_rng(SEED)
-    size = case_size(config, interface, (5, 64, 64))
+    size = case_size(config, interface, (5, side, side))
     inputs = []
     for raw in images:
         for _ in range(max(1, count // len(images))):

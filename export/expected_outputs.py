@@ -1,20 +1,22 @@
 """Outputs of the fp32 PyTorch module for the cases of a verification."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from unifmir.export.case_sizes import SizedCase
+from unifmir.export.case_sizes import SizedCase, usual_cases
 from unifmir.export.cases import Case, cases
 from unifmir.export.verification_report import CaseResult
 from unifmir.interfaces import InputKind
 from unifmir.model import in_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
+from unifmir.precision.planning import Trial
 from unifmir.restoration.raw_interface import RawInterface
 
 
@@ -62,6 +64,17 @@ class ExpectedOutputs:
         fixed = tuple(one for one in sized if one.sizing == "fixed")
         others = tuple(one for one in sized if one.sizing != "fixed")
         return [*self._outputs(interface, fixed, ran), *self._outputs(interface, others, ran)]
+
+    def trials(self, interfaces: Iterable[InputKind]) -> tuple[Trial, ...]:
+        """What a precision plan is held to: the cases that are the same in every verification.
+
+        Those of new sizes are left out, so that an export of one network has one plan.
+        """
+        return tuple(
+            Trial(partial(in_interface, kind=interface), one.case.image, one.output)
+            for interface in dict.fromkeys(interfaces)
+            for one in self.outputs(interface, usual_cases(self.network.config, interface))
+        )
 
     def _outputs(
         self, interface: InputKind, sized: tuple[SizedCase, ...], ran: Callable[[Case], None]

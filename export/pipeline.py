@@ -14,11 +14,18 @@ import numpy as np
 from torch import nn
 
 from unifmir.atomic import temporary_folder, working_folder
-from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.pruning import is_pruned, prune
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ExportError
 from unifmir.export.base import Artifact, Exporter, ExportJob, Traces
-from unifmir.export.cases import CALIBRATION_CROPS, calibration_inputs, example
+from unifmir.export.cases import (
+    CALIBRATION_CROPS,
+    CALIBRATION_SIDE,
+    calibration_image,
+    calibration_inputs,
+    named,
+    traced_example,
+)
 from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats import FORMATS
@@ -29,11 +36,11 @@ from unifmir.export.verification import check, open_artifact
 from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
-from unifmir.images import read_image
 from unifmir.interfaces import InputKind
 from unifmir.model import Provenance, image_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision, Variant
+from unifmir.precision.islands import kept_parts
 from unifmir.precision.planning import PrecisionPlan, plan_precision
 from unifmir.precision.variants import VARIANTS
 from unifmir.restoration.raw_interface import raw_interface
@@ -65,6 +72,10 @@ class _Request:
         return sorted(
             {v for exporter in self.exporters for v in exporter.variants_of(self.precision)}
         )
+
+    def interface_of(self, exporter: Exporter) -> InputKind:
+        """What a format's files take."""
+        return "image" if exporter.wrapped_only else self.interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ def export(
     Parameters
     ----------
     model : Network
-        From `unifmir.load` or `unifmir.prune`.
+        From `unifmir.load` or `unifmir.prune`; what that gave for the task is taken as it is.
     out_dir : path
         Created if missing.
     formats : sequence of str
@@ -217,17 +228,24 @@ def _checked_options(
 def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Shared:
     """Prune, save the parent, and settle the precision."""
     task, precision = request.task, request.precision
-    step(f"pruning to {task}")
-    network = prune(model, task)
+    if is_pruned(model, task):
+        network = model
+    else:
+        step(f"pruning to {task}")
+        network = prune(model, task)
     parent = save(network, folder / f"{_stem(task)}.safetensors")
     real = sample(task).image
-    images = [_calibration_image(item, task) for item in request.calibration] or [real]
+    images = [calibration_image(item, task) for item in request.calibration] or [real]
     step(f"settling the precision: {precision}")
-    # In fp32 nothing is chosen: one crop shows what the ranges are, and that all is finite.
-    count = 1 if precision == "fp32" else CALIBRATION_CROPS
-    inputs = calibration_inputs(network.config, "network", images, count=count)
+    # In fp32 nothing is chosen: one small crop shows what the ranges are, and verification runs
+    # larger ones.
+    count, side = (1, 24) if precision == "fp32" else (CALIBRATION_CROPS, CALIBRATION_SIDE)
+    inputs = calibration_inputs(network.config, "network", images, count=count, side=side)
     variants = request.all_variants()
-    plan = plan_precision(network, precision, inputs, variants=variants)
+    expected = ExpectedOutputs(network, real)
+    tried = request.exporters if precision != "fp32" else ()
+    trials = expected.trials(map(request.interface_of, tried))
+    plan = plan_precision(network, precision, inputs, variants=variants, trials=trials)
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
     modules: dict[tuple[InputKind, Variant], nn.Module] = {}
@@ -241,7 +259,6 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
         modules["network", variant], modules["image", variant] = plain, image
         # Around the variant: percentiles and sums are fp32 in each.
         modules["raw", variant] = raw_interface(image, network.config)
-    expected = ExpectedOutputs(network, real)
     return _Shared(request, network, parent, expected, plan, modules, folder, Traces(folder))
 
 
@@ -250,11 +267,11 @@ def _make(
 ) -> Artifact:
     """Write and verify one file."""
     request, config = shared.request, shared.network.config
-    interface = "image" if exporter.wrapped_only else request.interface
+    interface = request.interface_of(exporter)
     job = ExportJob(
         network=shared.network,
         module=shared.modules[interface, variant],
-        example=example(config, interface),
+        example=traced_example(config, interface),
         lineage=lineage_of(
             config, interface, Precision.of_variant(request.precision, variant), shared.parent
         ),
@@ -263,12 +280,14 @@ def _make(
         credit=request.credit,
         reports=reports,
         options=request.options.get(exporter.name),
-        calibration=tuple(_named(item) for item in request.calibration),
+        calibration=tuple(named(item) for item in request.calibration),
         traces=shared.traces,
     )
     path = shared.folder / _file_name(exporter, job)
     step(f"writing {path.name}")
     details = exporter.write(job, path)
+    if shared.plan.islands:
+        details |= {"kept_in_fp32": kept_parts(shared.network, shared.plan.islands)}
     sha256 = sha256_of(path)
     if reason := details.get("unverified"):
         step(f"{path.name} is {reason}")
@@ -361,19 +380,6 @@ def _place(source: Path, aside: Path, out_dir: Path) -> None:
     with copied.open("rb+") as file:
         os.fsync(file.fileno())
     copied.replace(out_dir / source.name)
-
-
-def _named(item: str | Path | np.ndarray) -> str:
-    """A calibration image as a command would name it."""
-    if isinstance(item, np.ndarray):
-        return f"ARRAY-{'x'.join(map(str, item.shape))}.tif"
-    return str(item)
-
-
-def _calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:
-    if isinstance(item, np.ndarray):
-        return item
-    return read_image(Path(item), TASKS[task].input_axes)
 
 
 def _refusal(plan: PrecisionPlan, task: str) -> str:

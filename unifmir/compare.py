@@ -5,7 +5,7 @@ a super-resolved output may have a standard deviation of 0.06, where an absolute
 would let an error of 2 % pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log10, nan
 
 import numpy as np
@@ -183,6 +183,22 @@ class Tolerance(JsonOutput):
     """Largest |offset_over_range| allowed."""
     total_ratio: float | None = None
     """Largest |total_ratio - 1| allowed."""
+
+    def tightened(self, share: float) -> "Tolerance":
+        """The bars for differences of `share` times those that are allowed, in (0, 1]."""
+
+        def scaled(bar: float | None) -> float | None:
+            return None if bar is None else share * bar
+
+        return replace(
+            self,
+            name=f"{share:g} of {self.name}",
+            max_abs_over_std=scaled(self.max_abs_over_std),
+            psnr_db=None if self.psnr_db is None else self.psnr_db - 20 * log10(share),
+            slope=scaled(self.slope),
+            offset_over_range=scaled(self.offset_over_range),
+            total_ratio=scaled(self.total_ratio),
+        )
 
     def failures(self, comparison: Comparison) -> list[str]:
         """One sentence for each figure that misses its bar; empty if all hold."""

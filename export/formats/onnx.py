@@ -15,8 +15,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converte
 from unifmir.atomic import temporary_folder
 from unifmir.errors import ExportError
 from unifmir.export.base import Exporter, ExportJob
-from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.cases import calibration_inputs, traced_example
 from unifmir.export.credit import Credit
+from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage, artifact_versions
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
@@ -97,7 +98,7 @@ def parent_graph(network: Network, lineage: Lineage, opset: int = 0) -> ModelPro
     """The graph that is exported from a parent, for the interface and arithmetic of a lineage.
 
     Weights that are stored in two bytes are left in fp32. Where it computes in two bytes, islands
-    are those that the shipped sample of the task demands.
+    are those that the shipped sample of the task and the verification of this interface demand.
 
     Parameters
     ----------
@@ -109,9 +110,14 @@ def parent_graph(network: Network, lineage: Lineage, opset: int = 0) -> ModelPro
     """
     module, recipe = in_interface(network, lineage.interface), PrecisionRecipe("fp32")
     if lineage.variant == "computing":
-        inputs = calibration_inputs(network.config, "network", [sample(lineage.task).image])
-        variants = (lineage.variant,)
-        recipe = plan_precision(network, lineage.precision, inputs, variants=variants).recipe
+        real = sample(lineage.task).image
+        recipe = plan_precision(
+            network,
+            lineage.precision,
+            calibration_inputs(network.config, "network", [real]),
+            variants=(lineage.variant,),
+            trials=ExpectedOutputs(network, real).trials([lineage.interface]),
+        ).recipe
         module = VARIANTS["computing"](image_interface(network), recipe)
         if lineage.interface == "raw":
             module = raw_interface(module, network.config)
@@ -123,7 +129,7 @@ def parent_graph(network: Network, lineage: Lineage, opset: int = 0) -> ModelPro
         ExportJob(
             network=network,
             module=module,
-            example=example(network.config, lineage.interface),
+            example=traced_example(network.config, lineage.interface),
             lineage=replace(lineage, config=network.config.to_dict()),
             recipe=recipe,
             opset=opset if opset in OPSETS else DEFAULT_OPSET,

@@ -134,6 +134,15 @@ def test_failures_give_what_was_measured_and_what_is_allowed(image):
     assert "allowed 0.0001" in text
 
 
+def test_tightened_bars_allow_that_share_of_each_difference():
+    half = LOW_PRECISION.tightened(0.5)
+    assert half.psnr_db == pytest.approx(66.02, abs=0.01)  # half of the rms difference
+    assert (half.slope, half.offset_over_range, half.total_ratio) == (5e-4, 5e-4, 5e-4)
+    assert half.max_abs_over_std is None
+    assert half.name == "0.5 of low precision"
+    assert FP32.tightened(0.5).max_abs_over_std == 5e-5
+
+
 def test_fp32_bar_lies_between_rounding_and_a_real_error(image):
     assert FP32.failures(compare(image, image + np.float32(2e-6))) == []
     assert FP32.failures(compare(image, image + np.float32(1e-4)))

@@ -80,6 +80,14 @@ def prune(model: Network, task: str) -> Network:
     return child
 
 
+def is_pruned(model: Network, task: str) -> bool:
+    """Whether a network is what `prune` gave for a task, weight for weight, and never in a file."""
+    certificate, source = model.certificate, model.source
+    if certificate is None or source is None or source.sha256 or certificate.task != task:
+        return False
+    return tensors_sha256(model.state_dict()) == certificate.child_sha256
+
+
 def task_network(model: Network, task: str) -> Network:
     """The network that `prune` gives, without its comparisons and certificate.
 

@@ -105,6 +105,16 @@ def _shown(name: str) -> str:
     return repr(name) if name else "the network"
 
 
+def kept_parts(module: nn.Module, islands: Iterable[str]) -> dict[str, int]:
+    """Where islands lie, for people: a part, or `norms`, -> how many modules of it are in fp32."""
+    modules = dict(module.named_modules())
+    names = list(islands)
+    norms = [name for name in names if isinstance(modules[name], NORMS)]
+    others = [name for name in names if name not in set(norms)]
+    grouped = {part: len(found) for part, found in parts(module, others).items()}
+    return {"norms": len(norms), **grouped} if norms else grouped
+
+
 def parts(module: nn.Module, names: Iterable[str]) -> dict[str, list[str]]:
     """Modules grouped into the parts a person would name: a stream, a head, a group's attention."""
     modules = dict(module.named_modules())

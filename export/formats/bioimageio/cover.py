@@ -3,12 +3,19 @@
 import io
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
 from unifmir.config import SingleConfig
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
-from unifmir.export.formats.bioimageio.tensors import Batch, RawImage, restore, test_image
+from unifmir.export.formats.bioimageio.tensors import (
+    Batch,
+    RawImage,
+    preprocess,
+    restore,
+    test_image,
+)
 from unifmir.interfaces import interface_of
 from unifmir.tasks import TASKS
 
@@ -46,13 +53,40 @@ def cover_png(
     else:
         # On the grid of attention windows, or of lenses.
         raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
-        restored = restore(module, raw, config.normalization)
+        restored = restored_view(module, config, raw)
     left, right = _plane(raw, task.cover.view), _plane(restored, task.cover.view)
     panels = np.concatenate([_panel(left), _panel(right)], axis=1)
     panels[:, PANEL_PX - _GAP_PX // 2 : PANEL_PX + _GAP_PX // 2] = 255
     file = io.BytesIO()
     Image.fromarray(panels).save(file, format="PNG", optimize=True)
     return file.getvalue()
+
+
+def restored_view(module: nn.Module, config: SingleConfig, raw: Batch) -> Batch:
+    """Restoration of a crop; of one window of planes its middle one alone, which is what is shown.
+
+    Parameters
+    ----------
+    module : module
+        The image interface.
+    config : SingleConfig
+    raw : array
+        Raw intensities, (1, 1, y, x) or (1, 1, z, y, x).
+
+    Returns
+    -------
+    array
+        In normalised units: the interface's result, or (1, 1, y, x) of the middle plane where it
+        would restore all of them, in as many times the time.
+    """
+    normalization = config.normalization
+    if not interface_of(config).neighbours or TASKS[config.task].cover.view != "middle":
+        return restore(module, raw, normalization)
+    network: nn.Module = module.network  # type: ignore[assignment]  # the interface's
+    window = torch.from_numpy(preprocess(raw, normalization)[:, 0])
+    with torch.inference_mode():
+        plane: Batch = network(window).numpy()
+    return plane
 
 
 def _crop_sizes(config: SingleConfig, image: RawImage) -> tuple[int, ...]:

@@ -1,13 +1,14 @@
 """Where the rules are not enough, islands grow by what is measured, or the plan says it fails."""
 
 import json
+from functools import partial
 
 import torch
 from torch import nn
 
 from tests.helpers.precision_cases import image
 from unifmir.compare import Tolerance
-from unifmir.precision.planning import plan_precision
+from unifmir.precision.planning import Trial, plan_precision
 
 
 class Cancelling(nn.Module):
@@ -93,6 +94,17 @@ class WithGain(nn.Module):
         return self.gain(self.lower(self.lift(x)))
 
 
+class Darker(nn.Module):
+    """Takes one off what another module gives."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x) - 1
+
+
 def test_a_part_that_later_steps_make_needless_is_given_back():
     slope = Tolerance("slope", "a gain must not change", slope=2e-4)
     plan = plan_precision(WithGain().eval(), "fp16", [image(1, 1, 128, 128)], tolerance=slope)
@@ -103,6 +115,27 @@ def test_a_part_that_later_steps_make_needless_is_given_back():
     assert [step.given_back for step in taken] == [True] * (len(taken) - 1) + [False]
     assert taken[-1].part == "'gain'"
     assert "slope" in taken[0].failures[0]
+
+
+def test_islands_grow_until_an_image_tried_besides_passes_with_room_to_spare():
+    network, x = WithGain().eval(), image(1, 1, 128, 128)
+    # The error of the gain is 4.8e-4: within the bar, and not within half of it.
+    slope = Tolerance("slope", "a gain must not change", slope=9e-4)
+    planned = partial(plan_precision, network, "fp16", [x], variants=["stored"])
+    assert planned(tolerance=slope).islands == {}
+    with torch.no_grad():
+        trial = Trial(lambda module: module, x.numpy(), network(x).numpy())
+    plan = planned(tolerance=slope, trials=[trial])
+    assert plan.passed, plan.failures
+    assert list(plan.islands) == ["gain"]
+    assert [len(rows) for rows in plan.acceptance.values()] == [2]
+
+
+def test_trials_are_run_behind_their_interface():
+    network, x = WithGain().eval(), image(1, 1, 16, 16)
+    planned = partial(plan_precision, network, "fp16", [x], variants=["stored"])
+    assert planned(trials=[Trial(Darker, x.numpy(), x.numpy() - 1)]).passed
+    assert not planned(trials=[Trial(Darker, x.numpy(), x.numpy())]).passed
 
 
 def test_nan_that_cannot_be_helped_is_located():

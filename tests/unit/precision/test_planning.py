@@ -16,7 +16,7 @@ from unifmir.compare import LOW_PRECISION, Tolerance
 from unifmir.errors import ExportError
 from unifmir.model import image_interface
 from unifmir.precision.element_types import ELEMENT_TYPES
-from unifmir.precision.islands import parts, streams
+from unifmir.precision.islands import kept_parts, parts, streams
 from unifmir.precision.planning import plan_precision
 from unifmir.precision.ranges import FP16_MAX, measure_ranges
 from unifmir.precision.variants import computing, first_nonfinite, stored, stored_dtypes
@@ -114,6 +114,9 @@ def test_fp16_passes_for_an_ordinary_network_with_only_rules_of_kind(task, tiny_
     assert len(plan.acceptance["stored"]) == len(plan.acceptance["computing"]) == 2
     norms = {n for n, m in network.named_modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d)}
     assert norms <= set(plan.islands)
+    kept = kept_parts(network, plan.islands)
+    assert kept["norms"] == len(norms)
+    assert sum(kept.values()) == len(plan.islands)
     for x in inputs:
         assert psnr_db(network, computing(network, plan.recipe), x) >= 60
         assert psnr_db(network, stored(network, plan.recipe), x) >= 60

@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.compat.packages import TINY, image, network
 from unifmir.errors import ExportError
-from unifmir.export.formats.bioimageio import tensors
+from unifmir.export.formats.bioimageio import cover, tensors
 from unifmir.export.formats.bioimageio.cover import LIMIT_BYTES, cover_png
 from unifmir.model import image_interface
 from unifmir.normalize import normalize
@@ -122,6 +122,16 @@ def test_covers_are_two_to_one_and_small(task: str):
     width, height = Image.open(io.BytesIO(data)).size
     assert width == 2 * height
     assert len(data) < LIMIT_BYTES
+
+
+def test_the_cover_of_a_window_shows_what_the_interface_makes_of_its_middle_plane():
+    config, module = TINY.single("denoise"), image_interface(network("denoise"))
+    raw = tensors.test_image(image("denoise"), (config.signature.channels, 24, 40))
+    whole = tensors.restore(module, raw, TASKS["denoise"].normalization)
+    shown = cover.restored_view(module, config, raw)
+    assert shown.shape == (1, 1, 24, 40)
+    np.testing.assert_allclose(shown[0, 0], whole[0, 0, 2], atol=1e-5)
+    assert np.abs(whole[0, 0, 1] - whole[0, 0, 2]).max() > 1e-3
 
 
 def test_the_archive_depends_on_its_contents_alone(tmp_path):
