@@ -82,7 +82,8 @@ def prune(model: Network, task: str) -> Network:
 
 def is_pruned(model: Network, task: str) -> bool:
     """Whether a network is what `prune` gave for a task, weight for weight, and never in a file."""
-    certificate, source = model.certificate, model.source
+    certificate: PruneCertificate | None = model.certificate
+    source: Provenance | None = model.source
     if certificate is None or source is None or source.sha256 or certificate.task != task:
         return False
     return tensors_sha256(model.state_dict()) == certificate.child_sha256

@@ -14,7 +14,7 @@ from unifmir.checkpoint import pruning
 from unifmir.checkpoint.detect import detect, expected_shapes
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
-from unifmir.checkpoint.pruning import prune, without_middle_group
+from unifmir.checkpoint.pruning import is_pruned, prune, without_middle_group
 from unifmir.checkpoint.saving import save
 from unifmir.checkpoint.serialization import tensors_sha256
 from unifmir.config import (
@@ -183,6 +183,18 @@ def test_a_network_in_training_mode_is_left_in_it(tiny_multitask):
     child = prune(tiny_multitask, "volume")
     assert all(module.training for module in tiny_multitask.modules())
     assert not any(module.training for module in child.modules())
+
+
+def test_what_was_pruned_here_is_known_until_a_weight_changes(tiny_multitask, tmp_path):
+    child = prune(tiny_multitask, "sr")
+    assert is_pruned(child, "sr")
+    assert not is_pruned(child, "denoise")
+    assert not is_pruned(tiny_multitask, "sr")
+    save(child, tmp_path / "sr.safetensors")
+    assert not is_pruned(load_file(tmp_path / "sr.safetensors"), "sr")
+    with torch.no_grad():
+        child.conv_last.bias += 1
+    assert not is_pruned(child, "sr")
 
 
 def test_a_pruned_file_can_be_pruned_again(tiny_multitask, tmp_path):
