@@ -13,6 +13,7 @@ from unifmir.images import read_image
 from unifmir.interfaces import InputKind, interface_of, shape_of
 from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.normalize import normalize
+from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
     from torch import Tensor
