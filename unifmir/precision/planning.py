@@ -74,8 +74,8 @@ class PrecisionPlan(JsonOutput):
     ranges: RangeReport
     """Magnitudes that the recipe was made from."""
     acceptance: dict[str, tuple[Comparison, ...]]
-    """Variant (`stored`, `computing`) -> a comparison with fp32 for each calibration input, then
-    for each trial."""
+    """Variant (`stored`, `computing`) -> a comparison with fp32 for each calibration input; then,
+    if they pass, for each trial, or for the first that misses."""
     missed: dict[str, tuple[str, ...]]
     """Variant -> what misses the tolerance, a sentence each."""
     tolerance: Tolerance
@@ -178,8 +178,9 @@ def plan_precision(
             f"{first_nonfinite(module, inputs[0])!r}: check its weights and normalisation"
         )
     islands = {} if precision == "fp32" else island_rules(module, ranges, precision)
+    order = list(range(len(trials)))
     accepting = _Acceptance(
-        module, precision, ranges, inputs, expected, tolerance, variants, trials
+        module, precision, ranges, inputs, expected, tolerance, variants, trials, order
     )
     plan = accepting.run(islands)
     if plan.passed:
@@ -202,6 +203,8 @@ class _Acceptance:
     tolerance: Tolerance
     variants: Sequence[str]
     trials: Sequence[Trial]
+    order: list[int]
+    """Places of the trials, in the order in which they are tried."""
 
     def recipe(self, islands: dict[str, str]) -> PrecisionRecipe:
         """The recipe with these islands."""
@@ -211,19 +214,16 @@ class _Acceptance:
         """Make the variants with these islands and hold them against fp32."""
         recipe = self.recipe(islands)
         acceptance: dict[str, tuple[Comparison, ...]] = {}
+        missed: dict[str, tuple[str, ...]] = {}
         for variant in VARIANTS:
             if variant in self.variants:
                 made = VARIANTS[variant](self.module, recipe)
-                acceptance[variant] = (*self.compare(made), *self.tried(made))
-        bars = (self.tolerance, self.tolerance.tightened(TRIED_SHARE))
-        missed = {
-            key: tuple(
-                text
-                for index, row in enumerate(rows)
-                for text in bars[index >= len(self.inputs)].failures(row)
-            )
-            for key, rows in acceptance.items()
-        }
+                rows = self.compare(made)
+                failures = [text for row in rows for text in self.tolerance.failures(row)]
+                if not failures:
+                    tried, failures = self.tried(made)
+                    rows = (*rows, *tried)
+                acceptance[variant], missed[variant] = rows, tuple(failures)
         share = self.low_share(islands)
         return PrecisionPlan(recipe, self.ranges, acceptance, missed, self.tolerance, share)
 
@@ -237,14 +237,23 @@ class _Acceptance:
             for wanted, got in zip(self.expected, actual, strict=True)
         )
 
-    def tried(self, variant: nn.Module) -> tuple[Comparison, ...]:
-        """A comparison for each trial; none in fp32, as above."""
-        found, device = [], self.inputs[0].device
-        for trial in self.trials if self.precision != "fp32" else ():
+    def tried(self, variant: nn.Module) -> tuple[tuple[Comparison, ...], list[str]]:
+        """A comparison for each trial, or the first that misses, and what it misses.
+
+        None in fp32, as above. The one that missed last time goes first: most steps fail there.
+        """
+        found: dict[int, Comparison] = {}
+        bars, device = self.tolerance.tightened(TRIED_SHARE), self.inputs[0].device
+        for index in tuple(self.order) if self.precision != "fp32" else ():
+            trial = self.trials[index]
             with fast_on_cpu():
                 restored = trial.interface(variant)(torch.from_numpy(trial.image).to(device))
-            found.append(compare(trial.expected, restored.cpu().numpy()))
-        return tuple(found)
+            found[index] = compare(trial.expected, restored.cpu().numpy())
+            if failures := bars.failures(found[index]):
+                self.order.remove(index)
+                self.order.insert(0, index)
+                return (found[index],), failures
+        return tuple(found[index] for index in sorted(found)), []
 
     def low_share(self, islands: Iterable[str]) -> float:
         """Part of the parameters in the low precision, by number."""
