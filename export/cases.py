@@ -41,12 +41,12 @@ class Case:
 
 
 def example(config: SingleConfig, interface: InputKind) -> "Tensor":
-    """Tensor that a module is exported with: float32 in [0, 1], batch 2, all sizes unlike."""
+    """Tensor that a module is exported with: float32 in [0, 1], its shape of unlike sizes."""
     return _filled(verified_shapes(config, interface)[0])
 
 
 def traced_example(config: SingleConfig, interface: InputKind) -> "Tensor":
-    """Tensor that a graph is traced with, as `example`: small, as it is run for every format."""
+    """Tensor that a graph is traced with: float32 in [0, 1], its shape of small, unlike sizes."""
     return _filled(shape_of(config, interface, batch=2, size=case_size(config, interface, TRACED)))
 
 
@@ -126,14 +126,17 @@ def real_input(
 
 
 def named(item: str | Path | np.ndarray) -> str:
-    """A calibration image as a command would name it."""
+    """Name of a calibration image, as a command would give it.
+
+    An array, of any shape, dtype and range, is named by its shape.
+    """
     if isinstance(item, np.ndarray):
         return f"ARRAY-{'x'.join(map(str, item.shape))}.tif"
     return str(item)
 
 
 def calibration_image(item: str | Path | np.ndarray, task: str) -> np.ndarray:
-    """A calibration image, raw, in the task's input axes."""
+    """A calibration image, raw intensities of any dtype, in the shape of the task's input axes."""
     if isinstance(item, np.ndarray):
         return item
     return read_image(Path(item), TASKS[task].input_axes)

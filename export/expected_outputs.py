@@ -66,7 +66,7 @@ class ExpectedOutputs:
         return [*self._outputs(interface, fixed, ran), *self._outputs(interface, others, ran)]
 
     def trials(self, interfaces: Iterable[InputKind]) -> tuple[Trial, ...]:
-        """What a precision plan is held to: the cases that are the same in every verification.
+        """Trials of a precision plan: the cases that are the same in every verification.
 
         Those of new sizes are left out, so that an export of one network has one plan.
         """

@@ -74,7 +74,7 @@ class _Request:
         )
 
     def interface_of(self, exporter: Exporter) -> InputKind:
-        """What a format's files take."""
+        """Kind of input that a format's files take."""
         return "image" if exporter.wrapped_only else self.interface
 
 

@@ -106,7 +106,7 @@ def _shown(name: str) -> str:
 
 
 def kept_parts(module: nn.Module, islands: Iterable[str]) -> dict[str, int]:
-    """Where islands lie, for people: a part, or `norms`, -> how many modules of it are in fp32."""
+    """Number of modules in fp32 by part of the network, as people name them; norms are a part."""
     modules = dict(module.named_modules())
     names = list(islands)
     norms = [name for name in names if isinstance(modules[name], NORMS)]

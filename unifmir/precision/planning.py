@@ -32,11 +32,11 @@ class Trial:
     """An image that the variants must restore as fp32 does, besides the calibration inputs."""
 
     interface: Callable[[nn.Module], nn.Module]
-    """From the planned module, or a variant of it, to the module that takes the image."""
+    """Function from the planned module, or a variant of it, to the module that takes the image."""
     image: Float32[np.ndarray, "..."]
-    """In the shape and range that this takes."""
+    """Image in the shape and range that the interface takes."""
     expected: Float32[np.ndarray, "..."]
-    """What it gives in fp32."""
+    """Result of the planned module behind its interface, in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
