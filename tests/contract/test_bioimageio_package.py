@@ -17,7 +17,6 @@ import torch
 from bioimageio.core import predict
 from bioimageio.spec import load_model_description
 
-import unifmir
 from tests.compat.canned import untested, untested_package
 from tests.compat.packages import half_precision, image, inputs, network
 from unifmir.atomic import PREFIX
@@ -42,10 +41,8 @@ from unifmir.export.formats.bioimageio.testing import (
 from unifmir.export.lineage import Lineage
 from unifmir.model import image_interface
 from unifmir.normalize import normalize
-from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import SHARED_OUTPUT, TruthScaling
 from unifmir.training.training_record import TrainingRecord
 
 _built: dict[str, PackageResult] = {}
@@ -145,30 +142,6 @@ def _lists(value: object) -> Iterator[list[object]]:
     if isinstance(parts, list):
         for part in parts:
             yield from _lists(part)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("intensities", ["own", "shared"])
-def test_a_package_says_what_the_units_of_its_output_are(intensities: TruthScaling, tmp_path: Path):
-    model = network("sr")
-    model.config = replace(model.config, intensities=intensities)
-    made = untested_package(inputs("sr", tmp_path / "in", model), tmp_path / "sr.zip")
-    package = read_package(made.path)
-    shared = intensities == "shared"
-    (output,) = package.rdf["outputs"]
-    assert output["description"].endswith("intensities." if shared else "normalised units.")
-    assert (SHARED_OUTPUT in package.files[FILES["readme"]].decode()) == shared
-    lineage = Lineage.from_strings(read_lineage(made.path), "the package")
-    assert lineage.network_config.intensities == intensities
-    assert lineage.normalization["clip"] != shared
-    names = FILES["test_input"], FILES["test_output"]
-    raw, restored = (np.load(io.BytesIO(package.files[name]))[0, 0] for name in names)
-    expected = unifmir.restore(
-        raw, model, options=Options(intensity="percentile"), runtime="eager", device="cpu"
-    )
-    found = restored if shared else restored.clip(0, 1)
-    found = found * np.ptp(raw) + raw.min()
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(raw))
 
 
 @every_task

@@ -1,5 +1,6 @@
 """Networks whose truths shared the scaling of their inputs: photons go in, photons come out."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import tifffile
 
 import unifmir
+from tests.compat.canned import untested_package
+from tests.compat.packages import inputs, network
 from tests.helpers.identity_networks import identity_network
 from tests.helpers.restoration_cases import SMALL, options_for, predictor_of
 from tests.helpers.small_models import add_own_model
@@ -19,7 +22,10 @@ from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, config_from_dict
 from unifmir.errors import CheckpointError
-from unifmir.export.lineage import lineage_of
+from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.package import read_lineage
+from unifmir.export.formats.bioimageio.rdf import FILES
+from unifmir.export.lineage import Lineage, lineage_of
 from unifmir.export.numpy_recipe import numpy_recipe
 from unifmir.metrics.intensity_slope import intensity_slope
 from unifmir.model import Provenance, build
@@ -28,7 +34,7 @@ from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options, intensity_of
 from unifmir.simulate import generator, normalize_pair, simulate_pair
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import TruthScaling
+from unifmir.tasks.base import SHARED_OUTPUT, TruthScaling
 from unifmir.training.evaluation import make_runner, restore_scene
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.schema import normalisation_of
@@ -229,3 +235,27 @@ class TestFiles:
         (file,) = (folder / "image").glob("*.onnx")
         found = unifmir.restore(image, file)
         np.testing.assert_allclose(found, self.expected(image), rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("intensities", ["own", "shared"])
+def test_a_package_says_what_the_units_of_its_output_are(intensities: TruthScaling, tmp_path: Path):
+    model = network("sr")
+    model.config = replace(model.config, intensities=intensities)
+    made = untested_package(inputs("sr", tmp_path / "in", model), tmp_path / "sr.zip")
+    package = read_package(made.path)
+    shared = intensities == "shared"
+    (output,) = package.rdf["outputs"]
+    assert output["description"].endswith("intensities." if shared else "normalised units.")
+    assert (SHARED_OUTPUT in package.files[FILES["readme"]].decode()) == shared
+    lineage = Lineage.from_strings(read_lineage(made.path), "the package")
+    assert lineage.network_config.intensities == intensities
+    assert lineage.normalization["clip"] != shared
+    names = FILES["test_input"], FILES["test_output"]
+    raw, restored = (np.load(io.BytesIO(package.files[name]))[0, 0] for name in names)
+    expected = unifmir.restore(
+        raw, model, options=Options(intensity="percentile"), runtime="eager", device="cpu"
+    )
+    found = restored if shared else restored.clip(0, 1)
+    found = found * np.ptp(raw) + raw.min()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(raw))

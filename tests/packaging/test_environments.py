@@ -157,6 +157,7 @@ def test_export_verify_and_restore_work(place, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long  # gigabytes to fetch and unpack
 @pytest.mark.timeout(20 * MINUTES)
 def test_the_newest_python_exports_and_restores_without_extras(wheel, tmp_path_factory, tmp_path):
     version = list(PINS)[-1]
