@@ -100,9 +100,10 @@ def _unequal(found: np.ndarray, made: np.ndarray, relative: float) -> np.ndarray
     """Mask of the numbers that differ; whole ones by anything at all."""
     if made.dtype.kind != "f" or found.dtype.kind != "f":
         return np.asarray((found != made) | (found.dtype.kind != made.dtype.kind))
-    wanted, given = made.astype(np.float64), found.astype(np.float64)
-    largest = float(np.abs(wanted).max(initial=1.0, where=np.isfinite(wanted)))
+    # Damaged numbers may be signalling NaN, which a cast warns of.
     with np.errstate(invalid="ignore"):
+        wanted, given = made.astype(np.float64), found.astype(np.float64)
+        largest = float(np.abs(wanted).max(initial=1.0, where=np.isfinite(wanted)))
         near = np.abs(given - wanted) <= relative * np.abs(wanted) + _SMALLEST * largest
     unequal: np.ndarray = ~(near | (given == wanted) | (np.isnan(given) & np.isnan(wanted)))
     return unequal

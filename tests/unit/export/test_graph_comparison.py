@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto
@@ -12,6 +13,7 @@ from tests.helpers.graph_conditions import CONDITIONS, Change, one_height
 from unifmir.checkpoint.saving import save
 from unifmir.compare import Tolerance
 from unifmir.export.formats import FORMATS
+from unifmir.export.formats.graph_comparison import _unequal
 from unifmir.export.formats.onnx import parent_graph
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import Lineage
@@ -121,3 +123,8 @@ def test_no_low_precision_differs_from_its_parent(precision, parent, tmp_path, m
         exporter = FORMATS[artifact.format]
         lineage = exporter.lineage(artifact.path)
         assert list(exporter.structure_differences(artifact.path, parent, lineage)) == []
+
+
+def test_a_signalling_nan_in_a_damaged_file_is_a_difference_and_no_warning():
+    damaged = np.array([0x7F800001, 0x3F800000], np.uint32).view(np.float32)
+    assert _unequal(damaged, np.ones(2, np.float32), 1e-5).tolist() == [True, False]
