@@ -41,7 +41,7 @@ SIDE = 96
 LEARNED, JUDGED = 8, 6
 GAIN_SPREAD = 0.3
 """Standard deviation of the logarithm of a pixel's gain."""
-READ_NOISE = 2.0
+READ_NOISE = 5.0
 """Median of a pixel's read noise, electrons; its logarithm has a standard deviation of 1."""
 
 

@@ -98,6 +98,27 @@ def blind_spot_loss(
     return ((restored - recorded).square() * hidden).sum() / hidden.sum().clamp(min=1)
 
 
+def fitted_errors(
+    batches: Sequence[tuple[Float32[Tensor, " pixels"], Float32[Tensor, " pixels"]]],
+) -> tuple[float, ...]:
+    """Mean square error of each batch, after one line for all that fits them best.
+
+    Parameters
+    ----------
+    batches : sequence of (Tensor, Tensor), shape (pixels,) each, float32
+        What was restored and what was recorded, of any range.
+    """
+    restored, recorded = (torch.cat(part).double() for part in zip(*batches, strict=True))
+    centred = restored - restored.mean()
+    slope = (centred * recorded).sum() / centred.square().sum().clamp(min=1e-12)
+    offset = recorded.mean() - slope * restored.mean()
+    return tuple(
+        float((slope * one.double() + offset - other.double()).square().mean())
+        for one, other in batches
+        if len(one)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _OtherFrames(Sequence[Image]):
     """Stacks of repeated frames, each frame replaced by one outside of its window."""
@@ -248,6 +269,7 @@ class Evidence:
         """The figures, in a sentence."""
         what = "other frames" if self.repeats else "hidden pixels"
         return (
-            f"mean square error of {what} of held-out images {np.mean(self.before):.5f} before and "
+            f"mean square error of {what} of held-out images (fitted by scale and offset) "
+            f"{np.mean(self.before):.5f} before and "
             f"{np.mean(self.after):.5f} after, {self.gain:.5f} +- {self.standard_error:.5f} less"
         )

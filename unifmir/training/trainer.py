@@ -33,7 +33,7 @@ from unifmir.training.configuration import Precision, Supervision
 from unifmir.training.pool import Pool, cut_batch
 from unifmir.training.prefetching import Prefetched
 from unifmir.training.schedule import Schedule
-from unifmir.training.self_supervision import blind_spot_loss, hide_pixels
+from unifmir.training.self_supervision import blind_spot_loss, fitted_errors, hide_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ class Training:
     optimizer: torch.optim.Adam = field(init=False)
     average: Network = field(init=False)
     """The network with the averaged weights."""
+    _averaged: tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] = field(init=False)
+    """Numbers of the average and of the network, and pairs of counts: looked up once."""
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.Adam(
@@ -98,6 +100,13 @@ class Training:
             fused=True,
         )
         self.average = deepcopy(self.network).eval()
+        kept, now = self.average.state_dict(), self.network.state_dict()
+        floats = [key for key, value in now.items() if value.is_floating_point()]
+        self._averaged = (
+            [kept[key] for key in floats],
+            [now[key] for key in floats],
+            [(kept[key], now[key]) for key in now.keys() - set(floats)],
+        )
 
     def run(
         self,
@@ -140,16 +149,18 @@ class Training:
 
     @torch.no_grad()
     def errors(self, network: Network, pool: Pool, batches: int) -> tuple[float, ...]:
-        """Mean square errors of a network in this training's sense on batches of another pool."""
+        """Mean square errors of a network on batches of another pool, as noisy images tell them.
+
+        After the line that fits all of them best: a model trained otherwise has other units.
+        """
         found = []
         device = next(network.parameters()).device
         for step in range(batches):
             inputs, targets = (part.to(device) for part in self.cut(pool, step))
             restored = stages_of(network.eval(), inputs, pool.task)[-1]
-            squares = self.supervision == "blind-spots"
-            error = blind_spot_loss if squares else F.mse_loss
-            found.append(float(error(restored, targets)))
-        return tuple(found)
+            shown = targets[:, 1:].bool() if self.supervision == "blind-spots" else ...
+            found.append((restored[shown].flatten().cpu(), targets[:, :1][shown].flatten().cpu()))
+        return fitted_errors(found)
 
     def _take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
         """Learn from one batch; gives its task and loss."""
@@ -188,11 +199,10 @@ class Training:
     def _average(self, step: int) -> None:
         # Early on the average would remember random weights: it starts as a plain mean.
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-        kept, now = self.average.state_dict(), self.network.state_dict()
-        floats = [key for key, value in now.items() if value.is_floating_point()]
-        torch._foreach_lerp_([kept[key] for key in floats], [now[key] for key in floats], 1 - decay)
-        for key in now.keys() - set(floats):
-            kept[key].copy_(now[key])
+        kept, now, others = self._averaged
+        torch._foreach_lerp_(kept, now, 1 - decay)
+        for one, other in others:
+            one.copy_(other)
 
     def _identity(self) -> dict[str, Any]:
         """All that a training that goes on must have in common with the one that was saved."""

@@ -22,6 +22,7 @@ from unifmir.training.self_supervision import (
     REACH_PX,
     Evidence,
     blind_spot_loss,
+    fitted_errors,
     hide_pixels,
     require_white_noise,
     whiteness,
@@ -80,6 +81,15 @@ class TestNoise:
         noise = scipy.ndimage.gaussian_filter1d(rng.standard_normal((4, 64, 64)), 0.7, axis=axis)
         with pytest.raises(ImageError, match=f"neighbouring pixels of a {word} is alike"):
             require_white_noise([noise.astype(np.float32)], "cells.zarr")
+
+
+def test_units_of_a_model_are_forgiven_and_errors_are_not() -> None:
+    recorded = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    in_other_units = [(7 * recorded[:2] - 3, recorded[:2]), (7 * recorded[2:] - 3, recorded[2:])]
+    assert fitted_errors(in_other_units) == pytest.approx((0, 0), abs=1e-12)
+    # Of the mean of all, 1.5, which is all that a constant can give.
+    constant = [(torch.ones(2), recorded[:2]), (torch.ones(2), recorded[2:])]
+    assert fitted_errors(constant) == pytest.approx(((1.5**2 + 0.5**2) / 2,) * 2)
 
 
 def test_a_gain_within_its_error_has_not_helped() -> None:
