@@ -34,6 +34,7 @@ from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
+from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
@@ -336,7 +337,8 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "fast": (result_of("fast"), fast_table),
     },
     TRAINING: {
-        "shared-intensities": (RESULTS / "shared-intensities.json", shared_intensities_table)
+        "shared-intensities": (RESULTS / "shared-intensities.json", shared_intensities_table),
+        **TRAINING_TABLES,
     },
     REPO / "docs" / "results.md": {"real-pair": (RESULTS / "real-pair.json", real_pair_table)},
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from unifmir.benchmarks.studies.against_commit import REPO, checked_out
-from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
 from unifmir.tasks import TASKS
 
 RESULT = "training-speed.json"
@@ -151,7 +151,7 @@ def training_table(document: dict[str, Any]) -> str:
             + " | ".join(cells)
             + " |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", origin(document)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,13 @@
+"""Tables of docs/training.md, of the studies' result files."""
+
+from unifmir.benchmarks.studies.noisy_alone import RESULT as NOISY_ALONE
+from unifmir.benchmarks.studies.noisy_alone import noisy_alone_table
+from unifmir.benchmarks.studies.result_files import RESULTS
+from unifmir.benchmarks.studies.training_speed import RESULT as TRAINING_SPEED
+from unifmir.benchmarks.studies.training_speed import training_table
+
+TRAINING_TABLES = {
+    "training-speed": (RESULTS / TRAINING_SPEED, training_table),
+    "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
+}
+"""Name of a table -> its result file, and what is made of it."""
