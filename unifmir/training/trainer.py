@@ -302,7 +302,8 @@ def stages_of(network: Network, inputs: Tensor, task: str) -> tuple[Tensor, ...]
 def fitting_precision(device: str) -> Precision:
     """The faster precision of a device: bf16 where it multiplies in it.
 
-    Losses and results are as good, docs/training.md says by how much.
+    The losses of a training's first steps lie within 3 % of those in fp32 (a test); how good the
+    results of whole trainings are beside each other was not measured.
     """
     if device == "cpu":
         return "bf16" if "avx512_bf16" in processor_features() else "fp32"
