@@ -27,7 +27,6 @@ from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
-from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.configuration import Precision, Supervision
 from unifmir.training.pool import Pool, cut_batch
@@ -184,7 +183,7 @@ class Training:
             return blind_spot_loss(stages[-1], targets)
         if self.supervision == "repeats":
             return F.mse_loss(stages[-1], targets)
-        recipe = TASKS[task].training
+        recipe = self.recipes[task]
         share = recipe.l1_share if self.mixed_loss else 1.0
         loss = restoration_loss(stages[-1], targets, l1_share=share)
         if len(stages) > 1:

@@ -25,7 +25,7 @@ from unifmir.training.configuration import Precision, TrainingConfig
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, cut_batch, simulate_pool
 from unifmir.training.schedule import CONFIGS, SMALL_CONFIG, WARM_UP_STEPS, Schedule
-from unifmir.training.trainer import Training, restoration_loss
+from unifmir.training.trainer import Training, restoration_loss, stages_of
 from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 
@@ -189,6 +189,36 @@ class TestTraining:
     def test_the_paper_s_learning_rate_is_halved_once(self) -> None:
         schedule = Schedule(5e-5, 1000, "halved", 200 / 500)
         assert [schedule.rate(step) for step in (0, 399, 400, 999)] == [5e-5, 5e-5, 2.5e-5, 2.5e-5]
+
+    @pytest.mark.parametrize(("mixed", "share", "weight"), [(True, 0.25, 2.0), (False, 1.0, 3.0)])
+    def test_the_loss_is_weighted_as_its_recipe_says_and_not_as_the_task_s_own(
+        self,
+        pools: dict[str, Pool],
+        mixed: bool,
+        share: float,
+        weight: float,
+    ) -> None:
+        recipe = replace(
+            RECIPES["volume"],
+            l1_share=share if mixed else 0.1,
+            first_stage_weight=3.0,
+            pretraining_first_stage_weight=2.0,
+        )
+        torch.manual_seed(5)
+        network = build(SMALL_CONFIG)
+        run = Training(
+            network, pools, {"volume": recipe}, Schedule(1e-3, 1), 0, ("volume",), mixed_loss=mixed
+        )
+        inputs, targets = run.cut(pools["volume"], 0)
+        with torch.no_grad():
+            stages = stages_of(network.train(), inputs, "volume")
+        errors = [stage - targets for stage in stages]
+        first, last = (
+            share * float(one.abs().mean()) + (1 - share) * float(one.square().mean())
+            for one in errors
+        )
+        run.run()
+        assert run.losses["volume"] == [pytest.approx(last + weight * first, rel=1e-4)]
 
     def test_the_loss_is_the_paper_s_mixture(self) -> None:
         restored, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 1.0])
