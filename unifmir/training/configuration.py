@@ -174,7 +174,8 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
     except CheckpointError as error:
-        raise CheckpointError(f"{path.name} is no configuration of a training: {error}") from error
+        what = f"{path.name} with the options given" if changes else path.name
+        raise CheckpointError(f"{what} is no configuration of a training: {error}") from error
 
 
 def preset_names() -> list[str]:

@@ -140,7 +140,12 @@ def restored_patches(
         The split is empty, the dataset has noisy images alone, or it is damaged.
     """
     pairs = dataset.manifest.of(split)
-    if dataset.manifest.kind != "pairs" or not pairs:
+    if dataset.manifest.kind != "pairs":
+        raise ImageError(
+            f"{dataset.path.name} has noisy images alone, and no truths to measure by: prepare one "
+            "from inputs and truths (unifmir data prepare --input NAME --truth NAME)"
+        )
+    if not pairs:
         counts = ", ".join(
             f"{len(dataset.manifest.of(one))} for {one}" for one in ("train", "validation", "test")
         )

@@ -41,7 +41,7 @@ AVERAGE_DECAY = 0.998
 steps of a short training are noisy."""
 GRADIENT_NORM = 1.0
 """Norm that the gradients of a step are clipped to."""
-STATE_SCHEMA = 2
+STATE_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +208,8 @@ class Training:
         return {
             "schema": STATE_SCHEMA,
             "datasets": dict(self.datasets),
+            "images": {task: len(self.pools[task].images) for task in self.order},
+            "trained weights": sum(p.requires_grad for p in self.network.parameters()),
             "seed": self.seed,
             "order": list(self.order),
             "learning_rate": self.schedule.learning_rate,

@@ -23,7 +23,7 @@ from unifmir.tasks.projection import PROJECTION
 from unifmir.training import training_run
 from unifmir.training.configuration import Precision, TrainingConfig
 from unifmir.training.initialization import DARK, renew, start_dark
-from unifmir.training.pool import Pool, cut_batch, simulate_pool
+from unifmir.training.pool import Pool, cut_batch, joined, simulate_pool
 from unifmir.training.schedule import CONFIGS, SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss, stages_of
 from unifmir.training.training_record import read_training_record
@@ -151,6 +151,20 @@ class TestTraining:
             training(tiny_config, pools, steps=7).resume(tmp_path / "state.pt")
         with pytest.raises(CheckpointError, match="seed = 0, this training has 1"):
             training(tiny_config, pools, seed=1).resume(tmp_path / "state.pt")
+        more = {"sr": joined(pools["sr"], pools["sr"])}
+        with pytest.raises(CheckpointError, match=r"images = \{'sr': 2,.*this training has .*4"):
+            training(tiny_config, {**pools, **more}).resume(tmp_path / "state.pt")
+        frozen = build(tiny_config)
+        count = len(list(frozen.parameters()))
+        training_run.freeze(frozen, PLANAR, "body")
+        left = sum(one.requires_grad for one in frozen.parameters())
+        assert 0 < left < count
+        with pytest.raises(
+            CheckpointError, match=f"trained weights = {count}, this training has {left}"
+        ):
+            Training(frozen, pools, RECIPES, Schedule(1e-3, 6), 0, PLANAR).resume(
+                tmp_path / "state.pt"
+            )
 
     def test_a_broken_state_is_refused(
         self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], tmp_path: Path
