@@ -21,7 +21,7 @@ from unifmir.precision.variants import VARIANTS, computing, fast_on_cpu, first_n
 MIN_LOW_SHARE = 0.5
 """Part of the parameters that must be in the low precision. Below half, a file is over three
 quarters of its fp32 size: called fp16, it would promise what it does not give."""
-TRIED_SHARE = 0.5
+TRIED_SHARE = 0.75
 """Part of the allowed differences that a trial may show. A runtime rounds fp16 arithmetic elsewhere
 than the module that is tried: of an accepted plan of the embedded projection that had 60 dB here,
 ONNX Runtime made 58.6 dB."""

@@ -119,8 +119,8 @@ def test_a_part_that_later_steps_make_needless_is_given_back():
 
 def test_islands_grow_until_an_image_tried_besides_passes_with_room_to_spare():
     network, x = WithGain().eval(), image(1, 1, 128, 128)
-    # The error of the gain is 4.8e-4: within the bar, and not within half of it.
-    slope = Tolerance("slope", "a gain must not change", slope=9e-4)
+    # The error of the gain is 4.8e-4: within the bar, and not within three quarters.
+    slope = Tolerance("slope", "a gain must not change", slope=6e-4)
     planned = partial(plan_precision, network, "fp16", [x], variants=["stored"])
     assert planned(tolerance=slope).islands == {}
     with torch.no_grad():
