@@ -28,6 +28,7 @@ from unifmir.restoration.executor import restore
 from unifmir.restoration.journal import Journal
 from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
+from unifmir.training.pool import Pool
 from unifmir.training.schedule import Schedule
 from unifmir.training.trainer import Training
 
@@ -186,7 +187,7 @@ def small_training() -> Training:
     torch.manual_seed(3)
     network = copy.deepcopy(templates.network())
     recipes = {"sr": TASKS["sr"].training}
-    return Training(network, {}, recipes, Schedule(1e-3, 4), 0, ("sr",))
+    return Training(network, {"sr": Pool("sr", (), ())}, recipes, Schedule(1e-3, 4), 0, ("sr",))
 
 
 @functools.cache
