@@ -165,7 +165,7 @@ def export(
 
 def _tell_of(artifacts: "tuple[Artifact, ...]") -> None:
     """Print what the user should know of the files, and what would make a package better."""
-    if kept := artifacts[0].details.get("kept_in_fp32"):
+    if artifacts and (kept := artifacts[0].details.get("kept_in_fp32")):
         listed = ", ".join(f"{part} ({count})" for part, count in kept.items())
         output.note(f"in fp32 stay, so that the picture does: {listed}")
     for artifact in artifacts:
