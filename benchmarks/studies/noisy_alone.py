@@ -39,6 +39,8 @@ from unifmir.zoo.catalogue.load import load
 RESULT = "noisy-alone.json"
 SIDE = 96
 LEARNED, JUDGED = 8, 6
+PATCH_PX = 32
+"""Of one stack of eight, which is held out, there are nine patches then."""
 GAIN_SPREAD = 0.3
 """Standard deviation of the logarithm of a pixel's gain."""
 READ_NOISE = 5.0
@@ -101,7 +103,7 @@ def adapted(
             lab / "noisy" / f"{number}.tif", image, imagej=True, metadata={"axes": "ZYX"}
         )
     request = PreparationRequest(
-        folder=lab, out=store, task=DENOISE.name, rules=(PairRule("noisy"),), patch=48
+        folder=lab, out=store, task=DENOISE.name, rules=(PairRule("noisy"),), patch=PATCH_PX
     )
     prepare(request)
     changes = {"data": [str(store)], "steps": steps}
@@ -128,11 +130,11 @@ def noisy_alone_table(document: dict[str, Any]) -> str:
     before, after = mean(document["before_db"]), mean(document["after_db"])
     return (
         "A simulated camera with a gain and a read noise of its own in each pixel, unlike any that "
-        f"the embedded model has seen: {document['steps']} steps on {LEARNED} noisy stacks took "
-        f"others from {before:.2f} to {after:.2f} dB ({document['gain_db']:+.2f} dB; the noisy "
-        f"images have {mean(document['input_db']):.2f} dB; PSNR fitted by scale and offset). "
-        f"{document['evidence'].split('; ')[-1].capitalize()}. The same images smoothed are "
-        f'refused: "{document["refusal"]}".'
+        f"the embedded model has seen: {document['steps']} steps on a dataset of {LEARNED} noisy "
+        f"stacks took others from {before:.2f} to {after:.2f} dB ({document['gain_db']:+.2f} dB; "
+        f"the noisy images have {mean(document['input_db']):.2f} dB; PSNR fitted by scale and "
+        f"offset). {document['evidence'].split('; ')[-1].capitalize()}. The same images smoothed "
+        f'are refused: "{document["refusal"]}".'
     )
 
 

@@ -27,6 +27,10 @@ LEAST_WHITENESS = 0.8
 """Below it the noise of neighbouring pixels is alike; of white noise it is 1."""
 HELD_OUT_EVERY = 5
 """Every fifth patch is held out where there are too few files for a validation split."""
+LEAST_HELD_OUT = 5
+"""Held-out patches without which there is no telling whether learning has helped."""
+MOST_HELD_OUT = 64
+"""Held-out patches that are judged; of more, as many at even distances."""
 LEAST_GAIN = 1e-3
 """Share of the error on held-out images by which it must fall: most of it is their own noise."""
 MOST_CHECKED = 16
@@ -38,7 +42,7 @@ Batch = Float32[Tensor, "n c h w"]
 def hide_pixels(
     inputs: Batch, targets: Float32[Tensor, "n 1 h w"], rng: np.random.Generator
 ) -> tuple[Batch, Float32[Tensor, "n 2 h w"]]:
-    """Hide some pixels of the middle plane behind values of their neighbours.
+    """Hide some pixels of the middle planes, one at least, behind values of their neighbours.
 
     Parameters
     ----------
@@ -58,6 +62,8 @@ def hide_pixels(
     """
     images, planes, height, width = inputs.shape
     hidden = torch.from_numpy(rng.random((images, height, width)) < HIDDEN_SHARE)
+    if not hidden.any():
+        hidden.view(-1)[int(rng.integers(hidden.numel()))] = True
     image, y, x = hidden.nonzero(as_tuple=True)
     # Numbers of the neighbours in reading order, without the one in the middle.
     side = 2 * REACH_PX + 1
@@ -99,23 +105,22 @@ def blind_spot_loss(
 
 
 def fitted_errors(
-    batches: Sequence[tuple[Float32[Tensor, " pixels"], Float32[Tensor, " pixels"]]],
+    patches: Sequence[tuple[Float32[Tensor, " pixels"], Float32[Tensor, " pixels"]]],
 ) -> tuple[float, ...]:
-    """Mean square error of each batch, after one line for all that fits them best.
+    """Mean square error of each patch, after one line for all that fits them best.
 
     Parameters
     ----------
-    batches : sequence of (Tensor, Tensor), shape (pixels,) each, float32
+    patches : sequence of (Tensor, Tensor), shape (pixels,) each, float32
         What was restored and what was recorded, of any range.
     """
-    restored, recorded = (torch.cat(part).double() for part in zip(*batches, strict=True))
+    restored, recorded = (torch.cat(part).double() for part in zip(*patches, strict=True))
     centred = restored - restored.mean()
     slope = (centred * recorded).sum() / centred.square().sum().clamp(min=1e-12)
     offset = recorded.mean() - slope * restored.mean()
     return tuple(
         float((slope * one.double() + offset - other.double()).square().mean())
-        for one, other in batches
-        if len(one)
+        for one, other in patches
     )
 
 
@@ -163,20 +168,22 @@ def noisy_pools(dataset: StoredDataset, slices: int, *, repeats: bool) -> tuple[
     Raises
     ------
     ImageError
-        There are too few patches or frames, or the noise is alike in neighbouring pixels.
+        There are too few patches to learn from or to judge by, or too few frames, or the noise is
+        alike in neighbouring pixels.
     """
     patches, others = dataset.patches("train"), dataset.patches("validation")
     learned, held_out = StoredPatches(dataset, patches), StoredPatches(dataset, others)
-    how = "other files"
+    how = "of other files"
     if not len(others):
         chosen = range(len(patches))
-        how = "patches of the same files"
+        how = "of the same files"
         learned = StoredPatches(dataset, [patches[n] for n in chosen if n % HELD_OUT_EVERY])
         held_out = StoredPatches(dataset, [patches[n] for n in chosen if not n % HELD_OUT_EVERY])
-    if not learned or not held_out:
+    if not learned or len(held_out) < LEAST_HELD_OUT:
         raise ImageError(
-            f"{dataset.path.name} has {len(patches)} patches; expected two at least, one to learn "
-            "from and one to judge by: prepare it from more images, or with a smaller --patch"
+            f"{dataset.path.name} has {len(learned)} patches to learn from and {len(held_out)} "
+            f"held out to judge by ({how}); expected one at least, and {LEAST_HELD_OUT} held out, "
+            "each of which counts once: prepare it from more images, or with a smaller --patch"
         )
     frames = dataset.manifest.patch[0]
     if repeats and frames < slices + 1:
@@ -186,9 +193,12 @@ def noisy_pools(dataset: StoredDataset, slices: int, *, repeats: bool) -> tuple[
         )
     if not repeats:
         require_white_noise(held_out[:MOST_CHECKED], dataset.path.name)
+    count = min(len(held_out), MOST_HELD_OUT)
+    judged = [held_out.patches[number * len(held_out) // count] for number in range(count)]
+    held_out = StoredPatches(dataset, judged)
     origin = (
         f"{len(learned)} noisy patches in {dataset.path.name} (manifest {dataset.sha256[:16]}), "
-        f"judged by {how}"
+        f"judged by {count} {how}"
     )
     first, second = (
         Pool(
@@ -242,7 +252,7 @@ def whiteness(image: Image, axis: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Squared errors on held-out images before and after learning, batch by batch, normalised."""
+    """Squared errors of held-out patches before and after learning, one of each, normalised."""
 
     before: tuple[float, ...]
     after: tuple[float, ...]
@@ -255,7 +265,7 @@ class Evidence:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of `gain`, of differences batch by batch."""
+        """Standard error of `gain`, of the differences patch by patch."""
         differences = np.subtract(self.before, self.after)
         return float(differences.std(ddof=1) / len(differences) ** 0.5)
 
@@ -269,7 +279,7 @@ class Evidence:
         """The figures, in a sentence."""
         what = "other frames" if self.repeats else "hidden pixels"
         return (
-            f"mean square error of {what} of held-out images (fitted by scale and offset) "
-            f"{np.mean(self.before):.5f} before and "
-            f"{np.mean(self.after):.5f} after, {self.gain:.5f} +- {self.standard_error:.5f} less"
+            f"mean square error of {what} of {len(self.before)} held-out patches (fitted by scale "
+            f"and offset) {np.mean(self.before):.5f} before and {np.mean(self.after):.5f} after, "
+            f"{self.gain:.5f} +- {self.standard_error:.5f} less"
         )

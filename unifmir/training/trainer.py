@@ -7,7 +7,7 @@ Loss and optimiser are the paper's (Ma et al. 2024, Methods, equation 2): Adam w
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +147,19 @@ class Training:
         return inputs, targets
 
     @torch.no_grad()
-    def errors(self, network: Network, pool: Pool, batches: int) -> tuple[float, ...]:
-        """Mean square errors of a network on batches of another pool, as noisy images tell them.
+    def errors(self, network: Network, pool: Pool) -> tuple[float, ...]:
+        """Mean square error of a network on each image of another pool, as noisy images tell it.
 
-        After the line that fits all of them best: a model trained otherwise has other units.
+        Each is judged once, by a batch of windows of it, always the same ones with the same pixels
+        hidden. After the line that fits all of them best: a model trained otherwise has other
+        units.
         """
         found = []
         device = next(network.parameters()).device
-        for step in range(batches):
-            inputs, targets = (part.to(device) for part in self.cut(pool, step))
+        for number in range(len(pool.images)):
+            here = slice(number, number + 1)
+            alone = replace(pool, images=pool.images[here], targets=pool.targets[here])
+            inputs, targets = (part.to(device) for part in self.cut(alone, number))
             restored = stages_of(network.eval(), inputs, pool.task)[-1]
             shown = targets[:, 1:].bool() if self.supervision == "blind-spots" else ...
             found.append((restored[shown].flatten().cpu(), targets[:, :1][shown].flatten().cpu()))

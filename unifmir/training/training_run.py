@@ -49,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 250
 """Steps between two saves of the state: a kill loses at most these."""
-JUDGED_BATCHES = 64
-"""Batches of held-out noisy images that say whether learning from such has helped."""
 STATE_SUFFIX = ".state.pt"
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -102,7 +100,7 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
             f"{state} is an unfinished training: go on with --resume, or remove the file"
         )
     training, held_out = _prepared(request, watch)
-    before = training.errors(training.network, held_out, JUDGED_BATCHES) if held_out else ()
+    before = training.errors(training.network, held_out) if held_out else ()
     if request.resume and state.exists():
         training.resume(state)
     watch.on_begin(training.schedule.steps)
@@ -116,7 +114,7 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
                 stop()
     origin = ""
     if held_out:
-        after = training.errors(training.average, held_out, JUDGED_BATCHES)
+        after = training.errors(training.average, held_out)
         evidence = Evidence(before, after, training.supervision == "repeats")
         if not evidence.has_helped:
             state.unlink(missing_ok=True)

@@ -13,10 +13,14 @@ from unifmir.config import MultiTaskConfig
 from unifmir.datasets.pairing import PairRule
 from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationRequest
+from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
 from unifmir.errors import ImageError, NotHelpedError
 from unifmir.model import build
-from unifmir.training import training_run
+from unifmir.tasks.denoise import DENOISE
+from unifmir.training import self_supervision, training_run
 from unifmir.training.configuration import RecipeChange, TrainingConfig
+from unifmir.training.pool import Pool
+from unifmir.training.schedule import Schedule
 from unifmir.training.self_supervision import (
     HIDDEN_SHARE,
     REACH_PX,
@@ -24,9 +28,11 @@ from unifmir.training.self_supervision import (
     blind_spot_loss,
     fitted_errors,
     hide_pixels,
+    noisy_pools,
     require_white_noise,
     whiteness,
 )
+from unifmir.training.trainer import Training
 from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 
@@ -59,6 +65,13 @@ class TestHiding:
             place = int(shown[image, 1, y, x] - inputs[image, 1, 0, 0])
             assert abs(place // 30 - int(y)) <= REACH_PX
             assert abs(place % 30 - int(x)) <= REACH_PX
+
+    def test_of_a_few_pixels_one_is_hidden(self) -> None:
+        plane = torch.arange(16.0).reshape(1, 1, 4, 4)
+        for seed in range(20):
+            shown, targets = hide_pixels(plane, plane, np.random.default_rng(seed))
+            assert 1 <= targets[:, 1].sum() <= 2
+            assert torch.equal(shown != plane, targets[:, 1:].bool())
 
     def test_the_loss_is_of_hidden_pixels_alone(self) -> None:
         targets = torch.zeros(1, 2, 4, 4)
@@ -99,16 +112,72 @@ def test_a_gain_within_its_error_has_not_helped() -> None:
     assert not Evidence((1.0, 1.1, 1.2), (0.9999, 1.0999, 1.1999), False).has_helped
 
 
+def noisy_store(folder: Path, *, files: int, side: int, planes: int = 8) -> Path:
+    """A dataset of noisy stacks of 8 planes, so many of them others, in patches of 16 pixels."""
+    for number in range(files):
+        rng = np.random.default_rng(number)
+        truth = structure(rng, (planes, side, side)).repeat(8 // planes, axis=0)
+        image = noisy(rng, truth)
+        write(folder / "lab" / "noisy" / f"{number}.tif", image, "zyx")
+    store, rules = folder / "noisy.zarr", (PairRule("noisy"),)
+    prepare(PreparationRequest(folder / "lab", store, "denoise", rules, patch=16, foreground=0))
+    return store
+
+
+class TestHeldOut:
+    @pytest.mark.parametrize(
+        ("files", "side", "found"),
+        [
+            # 16 patches of the same files, every fifth held out; or one file of five with 4.
+            (4, 32, r"12 patches to learn from and 4 held out to judge by \(of the same files\)"),
+            (5, 32, r"12 patches to learn from and 4 held out to judge by \(of other files\)"),
+        ],
+    )
+    def test_too_few_to_tell_are_refused(
+        self, tmp_path: Path, files: int, side: int, found: str
+    ) -> None:
+        dataset = StoredDataset(noisy_store(tmp_path, files=files, side=side))
+        with pytest.raises(ImageError, match=f"{found}; .*5 held out.*more images, or .*--patch"):
+            noisy_pools(dataset, 5, repeats=False)
+
+    def test_of_many_so_many_are_judged_from_first_to_last(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(self_supervision, "MOST_HELD_OUT", 6)
+        dataset = StoredDataset(noisy_store(tmp_path, files=5, side=48))
+        (file,) = dataset.manifest.of("validation")
+        _, held_out = noisy_pools(dataset, 5, repeats=False)
+        assert isinstance(held_out.images, StoredPatches)
+        assert [patch.pair for patch in held_out.images.patches] == [file] * 6
+        assert [patch.number for patch in held_out.images.patches] == [0, 1, 3, 4, 6, 7]
+        assert "judged by 6 of other files" in held_out.origin
+
+    def test_each_counts_once_and_is_judged_by_the_same_pixels_again(
+        self, tiny_config: MultiTaskConfig
+    ) -> None:
+        rng = np.random.default_rng(0)
+        images = [noisy(rng, structure(rng, (3, 16, 16))).astype(np.float32) for _ in range(7)]
+        pool = Pool("denoise", images, images)
+        torch.manual_seed(0)
+        recipes = {"denoise": replace(DENOISE.training, patch=8, batch=2)}
+        run = Training(
+            build(tiny_config.single("denoise")),
+            *({"denoise": pool}, recipes, Schedule(1e-3, 1), 0, ("denoise",)),
+            supervision="blind-spots",
+        )
+        found = run.errors(run.network, pool)
+        assert len(found) == 7
+        assert run.errors(run.network, pool) == found
+        # One patch that is seven, and not seven values of one.
+        assert len(run.errors(run.network, replace(pool, images=images[:1]))) == 1
+
+
 @pytest.mark.slow
 class TestTraining:
-    def request_for(self, folder: Path, config: MultiTaskConfig, rate: float) -> TrainingRequest:
-        for number in range(3):
-            rng = np.random.default_rng(number)
-            image = noisy(rng, structure(rng, (8, 32, 32)))
-            write(folder / "lab" / "noisy" / f"{number}.tif", image, "zyx")
-        store = folder / "noisy.zarr"
-        rules = (PairRule("noisy"),)
-        prepare(PreparationRequest(folder / "lab", store, "denoise", rules, patch=16))
+    def request_for(
+        self, folder: Path, config: MultiTaskConfig, rate: float, planes: int = 8
+    ) -> TrainingRequest:
+        store = noisy_store(folder, files=3, side=48, planes=planes)
         torch.manual_seed(1)
         wanted = TrainingConfig(
             "self-supervised",
@@ -130,7 +199,7 @@ class TestTraining:
         source = training_run.train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
         assert source.path == request.out
         record = read_training_record(tmp_path / "m.safetensors.training.json")
-        assert "hidden pixels of held-out images" in record.data
+        assert "hidden pixels of 6 held-out patches" in record.data
         assert record.loss == "L2 at hidden pixels (Noise2Void)"
 
     def test_what_has_not_helped_is_not_written(
@@ -145,7 +214,7 @@ class TestTraining:
     def test_repeated_frames_are_predicted_from_others(
         self, tmp_path: Path, tiny_config: MultiTaskConfig
     ) -> None:
-        request = self.request_for(tmp_path, tiny_config, 3e-3)
+        request = self.request_for(tmp_path, tiny_config, 3e-3, planes=1)
         request = replace(request, config=replace(request.config, supervision="repeats"))
         training_run.train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
         record = read_training_record(tmp_path / "m.safetensors.training.json")
