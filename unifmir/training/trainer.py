@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unifmir.atomic import writing
-from unifmir.checkpoint.serialization import read_raw
+from unifmir.checkpoint.serialization import read_raw, tensors_sha256
 from unifmir.errors import CheckpointError
 from unifmir.json_values import Count, JsonValues, read_values
 from unifmir.machine import processor_features
@@ -41,7 +41,7 @@ AVERAGE_DECAY = 0.998
 steps of a short training are noisy."""
 GRADIENT_NORM = 1.0
 """Norm that the gradients of a step are clipped to."""
-STATE_SCHEMA = 3
+STATE_SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,11 @@ class Training:
     """The network with the averaged weights."""
     _averaged: tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] = field(init=False)
     """Numbers of the average and of the network, and pairs of counts: looked up once."""
+    _started_from: str = field(init=False)
+    """Hash of the weights before the first step."""
 
     def __post_init__(self) -> None:
+        self._started_from = tensors_sha256(self.network.state_dict())
         self.optimizer = torch.optim.Adam(
             [p for p in self.network.parameters() if p.requires_grad],
             lr=self.schedule.learning_rate,
@@ -225,6 +228,8 @@ class Training:
             "precision": self.precision,
             "supervision": self.supervision,
             "intensities": self.network.config.intensities,
+            # Last, so that an option that has an entry of its own is what is named.
+            "weights it starts from (init, renew, adapters)": self._started_from,
         }
 
     def save(self, path: Path) -> None:

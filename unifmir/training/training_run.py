@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -246,9 +247,10 @@ def _noisy_pools(
 
 def _started(request: TrainingRequest) -> tuple[Network, bool]:
     """The network that is trained, with the weights it starts from, and whether they are random."""
-    network = request.init
-    if network is None:
+    if request.init is None:
         return start_dark(build(CONFIGS[request.config.model])), True
+    # Training is in place: the model that was given stays what a resumed one starts from, too.
+    network = deepcopy(request.init)
     # A reference model that is named comes with random weights, and from no file.
     fresh = network.source is not None and not network.source.sha256
     whole = request.config.stage == "self-supervised" or request.config.adapters

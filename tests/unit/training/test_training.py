@@ -360,6 +360,39 @@ class TestSession:
         resumed = training_run.train(self.request_for(broken, resume=True), self.watch())
         assert resumed.sha256 == expected.sha256
 
+    @pytest.mark.parametrize("other", ["init", "renew", "adapters"])
+    def test_another_start_is_not_resumed(
+        self, tmp_path: Path, tiny_config: MultiTaskConfig, other: str
+    ) -> None:
+        def started(seed: int) -> Network:
+            torch.manual_seed(seed)
+            return build(tiny_config)
+
+        def interrupt(step: int, _task: str, _loss: float) -> None:
+            if step == 3:  # behind the first save
+                raise KeyboardInterrupt
+
+        config = replace(CONFIG, stage="finetune", init="any", renew=["sr"])
+        if other == "adapters":
+            config = replace(config, renew=[], adapters=2)
+        request = replace(self.request_for(tmp_path), config=config, init=started(1))
+        state = tmp_path / "model.safetensors.state.pt"
+        with pytest.raises(KeyboardInterrupt):
+            training_run.train(request, self.watch(interrupt))
+        request = replace(request, resume=True)
+        changed = {
+            "init": replace(request, init=started(2)),
+            "renew": replace(request, config=replace(config, renew=["sr", "isotropic"])),
+            "adapters": replace(request, config=replace(config, adapters=3)),
+        }[other]
+        before = state.read_bytes()
+        with pytest.raises(CheckpointError, match=r"weights it starts from \(init, renew, adapt"):
+            training_run.train(changed, self.watch())
+        assert [path.name for path in tmp_path.iterdir()] == [state.name]
+        assert state.read_bytes() == before
+        training_run.train(request, self.watch())
+        assert not state.exists()
+
     def test_epochs_are_as_many_patches_as_pairs(self, tmp_path: Path) -> None:
         config = replace(CONFIG, steps=None, epochs=5, tasks=["sr", "isotropic", "sr"])
         seen: list[int] = []
