@@ -136,7 +136,7 @@ class _Written:
             write_text(self.table, _csv(sets))
         if self.report is not None:
             count = len(next(iter(sets.values())))
-            notes = [f"{count} images; pictures of {len(self.shown)} of them."]
+            notes = [f"Images: {count}; with pictures: {len(self.shown)}."]
             facts = EvaluationFacts(title, sets, MEASURED, notes, self.shown, failed or {})
             write_text(self.report, evaluation_page(facts))
 
@@ -188,7 +188,7 @@ def _model_table(results: "list[Evaluation]") -> str:
     images = results[0].images
     return (
         f"{aligned(columns, rows)}\n\nfitted: after {FIT}; unfitted: before, with intensities as "
-        f"`--intensity percentile` brings them back. {images} images a task. Gain in fitted PSNR "
+        f"`--intensity percentile` brings them back. Images a task: {images}. Gain in fitted PSNR "
         f"over the best simple method: {gains}"
     )
 
@@ -223,7 +223,7 @@ def _evaluate_files(
     for place, reason in failed.items():
         output.note(f"{place}: {reason}")
     if failed:
-        output.check_failed(f"{len(failed)} images could not be measured")
+        output.check_failed(f"images that could not be measured: {len(failed)}")
 
 
 def _evaluate_dataset(
@@ -265,9 +265,9 @@ def _evaluate_dataset(
     }
     told = (
         f"{_file_table(found.images, simple, found.differences)}\nThe other: "
-        f"{found.best_baseline}, the best simple method. {found.patches} patches, "
-        f"{found.whole_images} of them whole images; each scaled as its whole image, intensities "
-        "by the exact inverse."
+        f"{found.best_baseline}, the best simple method. Patches: {found.patches}, of which "
+        f"whole images: {found.whole_images}; each scaled as its whole image, intensities by the "
+        "exact inverse."
     )
     output.print_result(document, told, as_json=as_json)
 
@@ -326,7 +326,7 @@ def _file_table(
     columns: Sequence[str] = ("metric", "mean", "95 % interval of the mean")
     if others:
         columns = ("metric", "mean", "mean of the other", "difference", "95 % interval", "p")
-    text = f"{aligned(columns, lines)}\n\n{len(scores)} images. Fitted: after {FIT}."
+    text = f"{aligned(columns, lines)}\n\nImages: {len(scores)}. Fitted: after {FIT}."
     return f"{text} p: Wilcoxon's signed-rank test." if others else text
 
 

@@ -100,8 +100,19 @@ def pretrain(
 
     Without --config and --preset: the preset small-pretrain.
     """
-    changes = _changes(
-        tasks, datasets, with_simulated, init, steps, seed, learning_rate, loss, intensities, renew
+    changes = _given(
+        {
+            "tasks": tasks,
+            "data": datasets,
+            "with_simulated": with_simulated,
+            "init": init,
+            "steps": steps,
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "loss": loss,
+            "intensities": intensities,
+            "renew": renew,
+        }
     )
     _run("pretrain", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
 
@@ -143,13 +154,22 @@ def finetune(
     Without --config and --preset: the preset small-finetune, which keeps every weight that the
     other tasks of the model use as it is.
     """
-    changes = _changes(
-        tasks, datasets, with_simulated, init, steps, seed, learning_rate, loss, intensities, renew
+    changes = _given(
+        {
+            "tasks": tasks,
+            "data": datasets,
+            "with_simulated": with_simulated,
+            "init": init,
+            "steps": steps,
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "loss": loss,
+            "intensities": intensities,
+            "renew": renew,
+            "freeze": freeze,
+            "adapters": adapters,
+        }
     )
-    if freeze:
-        changes["freeze"] = freeze
-    if adapters is not None:
-        changes["adapters"] = adapters
     _run("finetune", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
 
 
@@ -176,9 +196,16 @@ def self_supervised(
     Without --config and --preset: the preset small-self-supervised. A model that restores held-out
     images no better than the one it started from is not written.
     """
-    changes = _changes(None, datasets, False, init, steps, seed, learning_rate, None, None, None)
-    if repeats:
-        changes["supervision"] = "repeats"
+    changes = _given(
+        {
+            "data": datasets,
+            "supervision": "repeats" if repeats else None,
+            "init": init,
+            "steps": steps,
+            "seed": seed,
+            "learning_rate": learning_rate,
+        }
+    )
     chosen = _chosen(config, preset)
     _run("self-supervised", out, chosen, changes, print_config, resume, device, as_json)
 
@@ -201,32 +228,14 @@ def _chosen(config: Path | None, preset: str | None) -> Path | str | None:
     return config or preset
 
 
-def _changes(
-    tasks: list[TaskChoice] | None,
-    datasets: list[Path] | None,
-    with_simulated: bool,
-    init: str | None,
-    steps: int | None,
-    seed: int | None,
-    learning_rate: float | None,
-    loss: str | None,
-    intensities: str | None,
-    renew: list[TaskChoice] | None,
-) -> dict[str, Any]:
-    """Entries of a configuration that were given as options."""
-    given = {
-        "tasks": [task.value for task in tasks or ()],
-        "data": [str(path) for path in datasets or ()],
-        "with_simulated": with_simulated,
-        "init": init,
-        "steps": steps,
-        "seed": seed,
-        "learning_rate": learning_rate,
-        "loss": loss,
-        "intensities": intensities,
-        "renew": [task.value for task in renew or ()],
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Entries of a configuration that were given as options; tasks and paths are text there."""
+    return {
+        name: [str(one) for one in value] if isinstance(value, list) else value
+        for name, value in options.items()
+        # By identity: a seed of 0 is given, although 0 equals False.
+        if value is not None and value is not False and value != []
     }
-    return {name: value for name, value in given.items() if value not in (None, [], False)}
 
 
 def _read(stage: "Stage", chosen: Path | str | None, changes: dict[str, Any]) -> "TrainingConfig":
@@ -299,9 +308,10 @@ def _run(
         "intensities": trained.intensities if trained else None,
         "seed": config.seed,
     }
-    text = f"{out}: {source.size_bytes / 1e6:.2f} MB, {record.steps} steps of {', '.join(tasks)}"
+    size = output.megabytes(source.size_bytes)
+    text = f"{out}: {size}, {', '.join(tasks)}, steps: {record.steps}"
     if trained and any(TASKS[name].normalization.invertible for name in tasks):
-        text += f", intensities {trained.intensities}"
+        text += f", intensities: {trained.intensities}"
     output.print_result(document, text, as_json=as_json)
 
 
@@ -326,7 +336,7 @@ def _progress(config: "TrainingConfig", tasks: list[str]) -> "Iterator[TrainingC
     recent: dict[str, float] = {}
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
-        scenes = bar.add_task("simulating", total=total)
+        scenes = bar.add_task("simulating", total=total, visible=total > 0)
         training = bar.add_task("training", total=config.steps)
 
         def on_step(step: int, task: str, loss: float) -> None:

@@ -63,7 +63,7 @@ def test_people_see_means_intervals_and_what_was_fitted(sets):
     done = run(sets["good"], sets["truth"])
     assert done.exit_code == 0, done.stderr
     assert "95 % interval of the mean" in done.stdout
-    assert f"{IMAGES} images. Fitted: after the scale" in done.stdout
+    assert f"Images: {IMAGES}. Fitted: after the scale" in done.stdout
     compared = run(sets["good"], sets["truth"], "--against", sets["poor"])
     assert "Wilcoxon" in compared.stdout
 

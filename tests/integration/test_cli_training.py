@@ -1,6 +1,7 @@
 """`unifmir train` and `unifmir evaluate`: files, JSON, and how they fail."""
 
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +63,10 @@ def test_fine_tuning_writes_a_model_whose_other_tasks_are_unchanged(
     before = load_file(model_file).state_dict()
     changed = {k for k, v in tuned.state_dict().items() if not v.equal(before[k])}
     assert changed
+    assert "simulating" in result.stderr
     assert all(key.startswith(("conv_firstsr", "upsamplesr")) for key in changed)
+    words = run("train", "finetune", "--init", out, "--task", "sr", "--steps", 1, "--out", out)
+    assert words.stdout.endswith(" MB, sr, steps: 1, intensities: own\n")
 
 
 @pytest.mark.usefixtures("tiny_recipes")
@@ -78,6 +82,7 @@ def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None
     table = run("evaluate", model_file, "--task", "sr", "--images", 1)
     assert "best simple method" in table.stdout
     assert figures_of_unknown_fit(table.stdout) == []
+    assert "Images a task: 1. Gain in fitted PSNR" in " ".join(table.stdout.split())
     assert f"{found['model']['psnr_unfitted_db']:.3f}" in table.stdout
 
 
@@ -164,6 +169,8 @@ def test_from_a_folder_of_pairs_to_an_exported_file(tmp_path: Path, model_file: 
     )
     assert trained.exit_code == 0, trained.stderr
     assert json.loads(trained.stdout)["tasks"] == ["denoise"]
+    assert "training denoise" in trained.stderr
+    assert "simulating" not in trained.stderr, "nothing is"
     record = json.loads((tmp_path / "mine.safetensors.training.json").read_text())
     assert "pairs of images in cells.zarr" in record["data"]
     figures, pictures = tmp_path / "figures.csv", tmp_path / "pictures"
@@ -226,3 +233,37 @@ def test_options_go_before_the_configuration(tmp_path: Path) -> None:
     )
     found = json.loads(shown.stdout)
     assert (found["steps"], found["epochs"], found["tasks"], found["seed"]) == (7, None, ["sr"], 5)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "expected"),
+    [
+        ("pretrain", ["--seed", 0, "--learning-rate", 0.5], {"seed": 0, "learning_rate": 0.5}),
+        ("pretrain", ["--loss", "l1", "--intensities", "own"], {"loss": "l1"}),
+        ("pretrain", ["--init", "m.pt", "--renew", "sr"], {"init": "m.pt", "renew": ["sr"]}),
+        ("pretrain", ["--data", "a b.zarr", "--with-simulated"], {"data": ["a b.zarr"]}),
+        ("finetune", ["--freeze", "body", "--adapters", 0], {"freeze": "body", "adapters": 0}),
+        ("self-supervised", ["--repeats", "--data", "a"], {"supervision": "repeats"}),
+    ],
+)
+def test_each_option_is_the_entry_of_its_name_and_no_other_changes(
+    tmp_path: Path, command: str, options: list[str | int], expected: dict[str, object]
+) -> None:
+    entries: dict[str, object] = {"stage": command, "steps": 3, "seed": 5, "tasks": ["denoise"]}
+    if command != "pretrain":
+        entries |= {"init": "start.pt", "freeze": "others", "adapters": 2}
+    if command == "self-supervised":
+        entries["supervision"] = "blind-spots"
+    (tmp_path / "c.json").write_text(json.dumps(entries), "utf-8")
+
+    def printed(*more: str | int) -> dict[str, object]:
+        done = run("train", command, "--config", tmp_path / "c.json", *more, "--print-config")
+        assert done.exit_code == 0, done.stderr
+        found: dict[str, object] = tomllib.loads(done.stdout)
+        return found
+
+    named = {str(one)[2:].replace("-", "_") for one in options if str(one).startswith("--")}
+    before, after = printed(), printed(*options)
+    assert after | expected == after
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"supervision" if name == "repeats" else name for name in named}
