@@ -4,7 +4,7 @@ A file is TOML, or JSON with the same names. Presets are such files, in `unifmir
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -197,25 +197,19 @@ def preset_path(name: str) -> Path:
 
 
 def as_toml(config: TrainingConfig) -> str:
-    """A configuration with all its entries as TOML, which `read_config` reads."""
-    lines, tables = [], []
-    for entry in fields(config):
-        value = getattr(config, entry.name)
-        if isinstance(value, dict):
-            for name, change in value.items():
-                tables.append(f"\n[{entry.name}.{name}]")
-                tables += [
-                    f"{k} = {_toml(v)}" for k, v in change.to_dict().items() if v is not None
-                ]
-        elif value is not None:
-            lines.append(f"{entry.name} = {_toml(value)}")
-    return "\n".join([*lines, *tables]) + "\n"
+    """A configuration with all its entries as TOML, which `read_config` reads.
 
+    What is no printable character is written as TOML's escapes, so that it is shown as it is.
+    """
+    import tomli_w
 
-def _toml(value: str | float | bool | list[str]) -> str:
-    """One value; JSON's text and lists of texts are TOML's as well."""
-    import json
-
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, str | list) else repr(value)
+    # TOML has no null: an entry that is left out is None.
+    given = {name: value for name, value in config.to_dict().items() if value is not None}
+    given["recipes"] = {
+        task: {name: value for name, value in change.items() if value is not None}
+        for task, change in given["recipes"].items()
+    }
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else f"\\U{ord(letter):08x}"
+        for letter in tomli_w.dumps(given)
+    )
