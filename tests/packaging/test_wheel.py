@@ -60,6 +60,17 @@ def test_the_wheel_has_every_file_of_the_packages_once(wheel, repo):
     assert set(names) == files_to_ship(repo)
 
 
+def test_the_wheel_has_presets_and_c_files(wheel, repo):
+    patterns = ("training/presets/*.toml", "native/*.c", "native/*.h")
+    for pattern in patterns:
+        wanted = {
+            f"unifmir/{path.relative_to(repo / 'unifmir').as_posix()}"
+            for path in (repo / "unifmir").glob(pattern)
+        }
+        assert wanted, pattern
+        assert wanted <= set(names_in(wheel))
+
+
 def test_the_wheel_carries_licence_and_entry_point(wheel):
     info = f"unifmir-{unifmir.__version__}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
