@@ -40,7 +40,7 @@ RESULT = "noisy-alone.json"
 SIDE = 96
 LEARNED, JUDGED = 8, 6
 PATCH_PX = 32
-"""Of one stack of eight, which is held out, there are nine patches then."""
+"""Side of a patch in pixels: nine of them are in the stack that is held out."""
 GAIN_SPREAD = 0.3
 """Standard deviation of the logarithm of a pixel's gain."""
 READ_NOISE = 5.0
