@@ -1,7 +1,5 @@
-"""The trainer: batches by seed and step, exact resumption, losses, starts and evaluation."""
+"""The trainer: batches by seed and step, exact resumption, losses, and starts."""
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.task_rows import change_task
-from unifmir.checkpoint.loading import load_file
-from unifmir.cli.output import Terminated, terminated_like_ctrl_c
+from tests.helpers.small_recipes import SMALL_RECIPES
 from unifmir.config import MultiTaskConfig
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.model import build
@@ -21,39 +17,26 @@ from unifmir.simulate import lightfield
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
 from unifmir.training import training_run
-from unifmir.training.configuration import Precision, TrainingConfig
+from unifmir.training.configuration import Precision
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, cut_batch, joined, simulate_pool
-from unifmir.training.schedule import CONFIGS, SMALL_CONFIG, WARM_UP_STEPS, Schedule
+from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
 from unifmir.training.trainer import Training, restoration_loss, stages_of
-from unifmir.training.training_record import read_training_record
-from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
 
-RECIPES = {
-    task: replace(TASKS[task].training, scene_size=size, scenes=scenes, patch=patch, batch=batch)
-    for task, size, scenes, patch, batch in (
-        ("sr", 24, 2, 16, 2),
-        ("denoise", 24, 2, 16, 2),
-        ("isotropic", 24, 1, 16, 2),
-        ("projection", 20, 1, 16, 1),
-        ("volume", 3, 1, 2, 1),
-    )
-}
-CONFIG = TrainingConfig("pretrain", ["sr"], steps=4)
 PLANAR = ("sr", "denoise", "isotropic")
 """Tasks whose inputs do not depend on the number of planes or views of a configuration."""
 
 
 @pytest.fixture(scope="module")
 def pools() -> dict[str, Pool]:
-    return {task: simulate_pool(task, recipe, 0, "own") for task, recipe in RECIPES.items()}
+    return {task: simulate_pool(task, recipe, 0, "own") for task, recipe in SMALL_RECIPES.items()}
 
 
 def training(
     config: MultiTaskConfig, pools: dict[str, Pool], *, steps: int = 6, seed: int = 0
 ) -> Training:
     torch.manual_seed(5)
-    return Training(build(config), pools, RECIPES, Schedule(1e-3, steps), seed, PLANAR)
+    return Training(build(config), pools, SMALL_RECIPES, Schedule(1e-3, steps), seed, PLANAR)
 
 
 def same_weights(one: Network, two: Network) -> bool:
@@ -68,14 +51,14 @@ class TestBatches:
     ) -> None:
         network = build(SMALL_CONFIG)
         assert isinstance(network, UniFMIR)
-        inputs, targets = cut_batch(pools[task], SMALL_CONFIG, RECIPES[task], 0, 0)
+        inputs, targets = cut_batch(pools[task], SMALL_CONFIG, SMALL_RECIPES[task], 0, 0)
         assert inputs.dtype == targets.dtype == torch.float32
         with torch.inference_mode():
             assert network(inputs, task).shape == targets.shape
 
     def test_depend_on_the_seed_and_the_step_only(self, pools: dict[str, Pool]) -> None:
         def cut(seed: int, step: int) -> torch.Tensor:
-            return cut_batch(pools["sr"], SMALL_CONFIG, RECIPES["sr"], seed, step)[0]
+            return cut_batch(pools["sr"], SMALL_CONFIG, SMALL_RECIPES["sr"], seed, step)[0]
 
         assert torch.equal(cut(1, 2), cut(1, 2))
         assert not torch.equal(cut(1, 2), cut(1, 3))
@@ -88,7 +71,7 @@ class TestBatches:
         volume[20, 8:19, 30:41] = volume[20, 40:51, 8:19] = 1
         raw = lightfield.interleave(lightfield.project_views(volume)) + 1e-3 * rng.random((66, 66))
         pool = Pool("volume", (raw.astype(np.float32),), (volume,))
-        recipe = replace(RECIPES["volume"], scene_size=6, patch=6)
+        recipe = replace(SMALL_RECIPES["volume"], scene_size=6, patch=6)
         seen: dict[bytes, torch.Tensor] = {}
         for step in range(24):
             inputs, targets = cut_batch(pool, SMALL_CONFIG, recipe, 0, step)
@@ -111,7 +94,7 @@ class TestBatches:
         pool = Pool("denoise", (stack,), (stack,))
         windows = set()
         for step in range(40):
-            inputs, targets = cut_batch(pool, SMALL_CONFIG, RECIPES["denoise"], 0, step)
+            inputs, targets = cut_batch(pool, SMALL_CONFIG, SMALL_RECIPES["denoise"], 0, step)
             for window, centre in zip(inputs[:, :, 0, 0], targets[:, 0, 0, 0], strict=True):
                 assert window[2] == centre
                 windows.add(tuple(window.int().tolist()))
@@ -120,7 +103,7 @@ class TestBatches:
         assert (3, 4, 5, 5, 5) in windows
 
     def test_a_patch_larger_than_the_image_is_refused(self, pools: dict[str, Pool]) -> None:
-        recipe = replace(RECIPES["sr"], patch=64)
+        recipe = replace(SMALL_RECIPES["sr"], patch=64)
         with pytest.raises(ImageError, match="does not fit"):
             cut_batch(pools["sr"], SMALL_CONFIG, recipe, 0, 0)
 
@@ -162,7 +145,7 @@ class TestTraining:
         with pytest.raises(
             CheckpointError, match=f"trained weights = {count}, this training has {left}"
         ):
-            Training(frozen, pools, RECIPES, Schedule(1e-3, 6), 0, PLANAR).resume(
+            Training(frozen, pools, SMALL_RECIPES, Schedule(1e-3, 6), 0, PLANAR).resume(
                 tmp_path / "state.pt"
             )
 
@@ -176,7 +159,7 @@ class TestTraining:
     @pytest.mark.slow
     def test_the_loss_falls(self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]) -> None:
         torch.manual_seed(5)
-        run = Training(build(tiny_config), pools, RECIPES, Schedule(5e-3, 60), 0, ("sr",))
+        run = Training(build(tiny_config), pools, SMALL_RECIPES, Schedule(5e-3, 60), 0, ("sr",))
         run.run()
         losses = run.losses["sr"]
         assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
@@ -213,7 +196,7 @@ class TestTraining:
         weight: float,
     ) -> None:
         recipe = replace(
-            RECIPES["volume"],
+            SMALL_RECIPES["volume"],
             l1_share=share if mixed else 0.1,
             first_stage_weight=3.0,
             pretraining_first_stage_weight=2.0,
@@ -273,7 +256,7 @@ class TestStart:
         with torch.inference_mode():
             before = network(image, "isotropic")
         training_run.freeze(network, ["sr"], "others")
-        run = Training(network, pools, RECIPES, Schedule(1e-2, 3), 0, ("sr",))
+        run = Training(network, pools, SMALL_RECIPES, Schedule(1e-2, 3), 0, ("sr",))
         weights = {key: value.clone() for key, value in network.state_dict().items()}
         run.run()
         assert any(not torch.equal(v, weights[k]) for k, v in network.state_dict().items())
@@ -302,128 +285,3 @@ class TestStart:
             losses.append(np.concatenate(list(run.losses.values())))
         assert not np.array_equal(losses[0], losses[1])
         assert np.abs(losses[1] / losses[0] - 1).max() < 0.03
-
-
-class TestSession:
-    @pytest.fixture(autouse=True)
-    def _tiny(self, monkeypatch: pytest.MonkeyPatch, tiny_config: MultiTaskConfig) -> None:
-        for task, recipe in RECIPES.items():
-            change_task(monkeypatch, task, training=recipe)
-        monkeypatch.setitem(CONFIGS, "small", tiny_config)
-        monkeypatch.setattr(training_run, "SAVE_EVERY", 2)
-
-    def request_for(self, folder: Path, *, resume: bool = False) -> TrainingRequest:
-        return TrainingRequest(folder / "model.safetensors", CONFIG, resume=resume)
-
-    def watch(self, on_step: object = None) -> TrainingCallbacks:
-        def nothing(*_: object) -> None:
-            pass
-
-        return TrainingCallbacks(nothing, on_step or nothing)  # type: ignore[arg-type]  # any callable
-
-    def test_it_writes_a_model_that_loads_and_removes_the_state(self, tmp_path: Path) -> None:
-        source = training_run.train(self.request_for(tmp_path), self.watch())
-        assert source.path is not None
-        network = load_file(source.path)
-        assert network.kind == "multitask"
-        record = read_training_record(tmp_path / "model.safetensors.training.json")
-        assert record.steps == CONFIG.steps
-        assert record.hours is not None
-        assert sorted(p.name for p in tmp_path.iterdir()) == [
-            "model.safetensors",
-            "model.safetensors.training.json",
-        ]
-
-    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-    def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
-        self, tmp_path: Path, sent: signal.Signals
-    ) -> None:
-        straight, broken = tmp_path / "straight", tmp_path / "broken"
-        expected = training_run.train(self.request_for(straight), self.watch())
-
-        def interrupt(step: int, _task: str, _loss: float) -> None:
-            if step == 3:
-                os.kill(os.getpid(), sent)
-
-        # Commands, which make SIGTERM an exception, are where it comes from here.
-        ended = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}[sent]
-        # A shell's job in the background starts with SIGINT ignored.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            with terminated_like_ctrl_c(), pytest.raises(ended):
-                training_run.train(self.request_for(broken), self.watch(interrupt))
-        finally:
-            signal.signal(signal.SIGINT, before)
-        assert not (broken / "model.safetensors").exists()
-        with pytest.raises(CheckpointError, match="--resume"):
-            training_run.train(self.request_for(broken), self.watch())
-        resumed = training_run.train(self.request_for(broken, resume=True), self.watch())
-        assert resumed.sha256 == expected.sha256
-
-    @pytest.mark.parametrize("other", ["init", "renew", "adapters"])
-    def test_another_start_is_not_resumed(
-        self, tmp_path: Path, tiny_config: MultiTaskConfig, other: str
-    ) -> None:
-        def started(seed: int) -> Network:
-            torch.manual_seed(seed)
-            return build(tiny_config)
-
-        def interrupt(step: int, _task: str, _loss: float) -> None:
-            if step == 3:  # behind the first save
-                raise KeyboardInterrupt
-
-        config = replace(CONFIG, stage="finetune", init="any", renew=["sr"])
-        if other == "adapters":
-            config = replace(config, renew=[], adapters=2)
-        request = replace(self.request_for(tmp_path), config=config, init=started(1))
-        state = tmp_path / "model.safetensors.state.pt"
-        with pytest.raises(KeyboardInterrupt):
-            training_run.train(request, self.watch(interrupt))
-        request = replace(request, resume=True)
-        changed = {
-            "init": replace(request, init=started(2)),
-            "renew": replace(request, config=replace(config, renew=["sr", "isotropic"])),
-            "adapters": replace(request, config=replace(config, adapters=3)),
-        }[other]
-        before = state.read_bytes()
-        with pytest.raises(CheckpointError, match=r"weights it starts from \(init, renew, adapt"):
-            training_run.train(changed, self.watch())
-        assert [path.name for path in tmp_path.iterdir()] == [state.name]
-        assert state.read_bytes() == before
-        training_run.train(request, self.watch())
-        assert not state.exists()
-
-    def test_epochs_are_as_many_patches_as_pairs(self, tmp_path: Path) -> None:
-        config = replace(CONFIG, steps=None, epochs=5, tasks=["sr", "isotropic", "sr"])
-        seen: list[int] = []
-        watch = replace(self.watch(), on_begin=seen.append)
-        training_run.train(replace(self.request_for(tmp_path), config=config), watch)
-        # Batches of 2: a turn of sr has its 2 pairs, one of isotropic more than its 1.
-        assert seen == [5 * 3]
-
-    def test_adapters_are_merged_into_the_model_that_is_written(
-        self, tmp_path: Path, tiny_config: MultiTaskConfig
-    ) -> None:
-        config = replace(CONFIG, stage="finetune", init="any", adapters=2)
-        request = replace(self.request_for(tmp_path), config=config, init=build(tiny_config))
-        training_run.train(request, self.watch())
-        found = load_file(tmp_path / "model.safetensors")
-        assert found.task == "sr"
-        assert found.state_dict().keys() == build(tiny_config.single("sr")).state_dict().keys()
-
-    def test_a_single_task_model_is_not_trained_for_another(
-        self, tmp_path: Path, tiny_config: MultiTaskConfig
-    ) -> None:
-        network = build(tiny_config.single("denoise"))
-        request = replace(self.request_for(tmp_path), init=network)
-        with pytest.raises(CheckpointError, match="restores 'denoise'"):
-            training_run.train(request, self.watch())
-
-    @pytest.mark.parametrize("task", ["projection", "volume"])
-    def test_a_model_of_other_planes_than_simulated_is_refused(
-        self, tmp_path: Path, task: str
-    ) -> None:
-        config = replace(CONFIG, tasks=[task])
-        request = replace(self.request_for(tmp_path), config=config)
-        with pytest.raises(CheckpointError, match="simulated"):
-            training_run.train(request, self.watch())
