@@ -64,7 +64,7 @@ class PairRecord(JsonValues):
     magnification: Annotated[int, Between(1, 64)]
     """Pixels of the truth for each of the input's, laterally."""
     shift_px: tuple[_Number, _Number] | None
-    """How far the truth lies from the input along y and x, in its pixels; null: not measured."""
+    """How far the truth lies from the input along y and x, in its pixels; null: not told."""
     patches: Annotated[int, Between(1, MOST_PATCHES)]
     candidates: _Length
     """Places of patches that were looked at, of which these hold something."""

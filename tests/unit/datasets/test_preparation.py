@@ -156,6 +156,16 @@ def test_bad_pairs_are_set_aside_by_name_with_the_reason(tmp_path):
             raise ImageError(found[f"low/{name}.tif"])
 
 
+def test_a_pair_whose_shift_cannot_be_told_is_kept(tmp_path):
+    rng = np.random.default_rng(1)
+    for name in ("low", "high"):
+        noise = rng.poisson(50, (1, 40, 40)).astype(np.uint16)
+        write(tmp_path / "lab" / name / "noise.tif", noise, "zyx")
+    manifest = prepare(asked(tmp_path / "lab", tmp_path / "a.zarr", planes=1))
+    assert manifest.set_aside == ()
+    assert [pair.shift_px for pair in manifest.pairs] == [None]
+
+
 def test_nothing_is_written_where_nothing_can_be_used(tmp_path):
     write(tmp_path / "lab/low/a.tif", np.ones((4, 24, 24), np.uint16), "zyx")
     with pytest.raises(ImageError, match=r"nothing in it can be used.*a.tif: it is constant"):
