@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,7 +74,24 @@ Renew = Annotated[
     typer.Option(help="Give this task's own layers random weights. Repeatable."),
 ]
 Resume = Annotated[bool, typer.Option(help="Go on with an interrupted training.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=output.MOST_PROCESSES,
+        help="Processes that simulate images beside this one. None: one less than cores.",
+    ),
+]
 Device = Annotated[DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Options that do not decide which weights a training gives."""
+
+    resume: bool
+    device: str
+    workers: int | None = None
 
 
 @app.command(cls=Command)
@@ -93,6 +111,7 @@ def pretrain(
     intensities: Intensities = None,
     renew: Renew = None,
     resume: Resume = False,
+    workers: Workers = None,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -114,7 +133,8 @@ def pretrain(
             "renew": renew,
         }
     )
-    _run("pretrain", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
+    how = _Running(resume, device, workers)
+    _run("pretrain", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
 @app.command(cls=Command)
@@ -146,6 +166,7 @@ def finetune(
         ),
     ] = None,
     resume: Resume = False,
+    workers: Workers = None,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -170,7 +191,8 @@ def finetune(
             "adapters": adapters,
         }
     )
-    _run("finetune", out, _chosen(config, preset), changes, print_config, resume, device, as_json)
+    how = _Running(resume, device, workers)
+    _run("finetune", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
 @app.command("self-supervised", cls=Command)
@@ -206,8 +228,8 @@ def self_supervised(
             "learning_rate": learning_rate,
         }
     )
-    chosen = _chosen(config, preset)
-    _run("self-supervised", out, chosen, changes, print_config, resume, device, as_json)
+    how = _Running(resume, device)
+    _run("self-supervised", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
 @app.command(cls=Command)
@@ -260,9 +282,8 @@ def _run(
     out: Path | None,
     chosen: Path | str | None,
     changes: dict[str, Any],
+    how: _Running,
     print_config: bool,
-    resume: bool,
-    device: str,
     as_json: bool,
 ) -> None:
     import torch
@@ -274,7 +295,8 @@ def _run(
     from unifmir.training.configuration import as_toml
     from unifmir.training.schedule import CONFIGS
     from unifmir.training.training_record import read_training_record, record_path
-    from unifmir.training.training_run import TrainingRequest, tasks_of, train
+    from unifmir.training.training_run import TrainingRequest, train
+    from unifmir.training.training_setup import tasks_of
 
     config = _read(stage, chosen, changes)
     if print_config:
@@ -284,15 +306,16 @@ def _run(
         named = "say where the model goes" if out is None else f"{out.name}: not a model's name"
         raise CheckpointError(f"{named}; the trained model is a .safetensors file: --out NAME")
     cuda = torch.cuda.is_available()
-    if device == "cuda" and not cuda:
+    if how.device == "cuda" and not cuda:
         raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
-    device = "cuda" if cuda and device != "cpu" else "cpu"
+    device = "cuda" if cuda and how.device != "cpu" else "cpu"
     tasks = _tasks(config)
     network = load(config.init, task=tasks[0] if len(tasks) == 1 else None) if config.init else None
     tasks = tasks or tasks_of(network.config if network else CONFIGS[config.model])
+    request = TrainingRequest(out, config, network, how.resume, device, how.workers)
     with _progress(config, tasks) as watch:
         try:
-            source = train(TrainingRequest(out, config, network, resume, device), watch)
+            source = train(request, watch)
         except NotHelpedError as error:
             output.check_failed(str(error))
     trained = recorded_configuration(out)

@@ -63,6 +63,10 @@ class NotHelpedError(UnifmirError, RuntimeError):
     """A training that made nothing better; its model is not written."""
 
 
+class SimulationError(UnifmirError, RuntimeError):
+    """Images for a training could not be simulated: the process that did so has ended."""
+
+
 class MissingExtraError(UnifmirError, ImportError):
     """An optional dependency is not installed."""
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import platform
+import signal
 import sys
 from contextlib import suppress
 from functools import cache
@@ -70,6 +71,18 @@ def default_threads() -> int:
     """
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(told) if told.isdecimal() and int(told) > 0 else available_cores()
+
+
+def ending(code: int) -> str:
+    """Meaning of an exit status, in words."""
+    if code == -9:
+        return "killed by the system (SIGKILL), most likely for want of memory"
+    if code < 0:
+        try:
+            return f"crashed ({signal.Signals(-code).name})"
+        except ValueError:
+            return f"ended by signal {-code}"
+    return f"ended with status {code}"
 
 
 def resident_bytes(field: str) -> int:

@@ -166,19 +166,7 @@ class WorkerProcess:
             return "it closed its output without ending"
         lines = self._messages.read_text("utf-8", errors="replace").split("\n")
         tail = " / ".join(line.strip() for line in lines if line.strip())[-TAIL:]
-        return f"{ending(code)}{tail and f'; its last words: {tail}'}"
-
-
-def ending(code: int) -> str:
-    """Meaning of an exit status, in words."""
-    if code == -9:
-        return "killed by the system (SIGKILL), most likely for want of memory"
-    if code < 0:
-        try:
-            return f"crashed ({signal.Signals(-code).name})"
-        except ValueError:
-            return f"ended by signal {-code}"
-    return f"ended with status {code}"
+        return f"{machine.ending(code)}{tail and f'; its last words: {tail}'}"
 
 
 def environment(folder: Path, threads: int, *, keep_memory: bool = True) -> dict[str, str]:

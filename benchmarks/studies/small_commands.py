@@ -53,7 +53,10 @@ def main() -> None:
     patch.setattr(benchmark_run, "_peaks", lambda *_: ())
     patch.setattr(executor, "COMMIT_SECONDS", 0)  # every tile is written down
     patch.setattr(training_run, "SAVE_EVERY", 4)
-    recipe = replace(TASKS["sr"].training, scene_size=24, scenes=1, patch=16, batch=1)
+    patch.setattr(training_run, "FEW_SCENES", 0)  # a process of their own simulates them
+    recipe = replace(
+        TASKS["sr"].training, scene_size=24, scenes=1, fresh_scenes=0.5, patch=16, batch=1
+    )
     sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),), image=((1, 20, 16),))
     change_task(patch, "sr", training=recipe, workloads=sizes)
     for name in _IMPORTED:

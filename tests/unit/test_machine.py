@@ -1,6 +1,7 @@
 """Facts of the machine that decisions are taken by."""
 
 import resource
+import sys
 
 import psutil
 import pytest
@@ -30,3 +31,9 @@ def test_a_limit_on_the_address_space_is_all_the_memory_there_is():
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
     assert 0 < left <= 2**28 < without
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_endings_in_words():
+    assert "SIGSEGV" in machine.ending(-11)
+    assert machine.ending(1) == "ended with status 1"

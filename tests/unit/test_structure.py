@@ -49,6 +49,8 @@ READERS = {
     "unifmir.zip_archive": "the one place where archives are opened",
     "unifmir.benchmarks.measure.worker": "lines of the process that started it",
     "unifmir.benchmarks.measure.worker_process": "answers of the process that it started",
+    "unifmir.training.scene_workers": "answers of the processes that it started",
+    "unifmir.training.scene_process": "lines of the process that started it",
     "unifmir.export.isolation": "answers of the process that it started",
     "unifmir.export.isolated_process": "lines of the process that started it",
     "unifmir.export.formats.bioimageio.partners.side_environments": (

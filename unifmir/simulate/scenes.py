@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from unifmir.networks.interface import BRIGHTEST_FRACTION
 from unifmir.registry import resolve
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TruthScaling
@@ -100,6 +99,9 @@ def normalize_pair(scene: SimulatedPair, intensities: TruthScaling) -> tuple[Ima
     """
     rule = TASKS[scene.task].normalization
     if rule.inside:
+        # Imports PyTorch, which other scenes do without.
+        from unifmir.networks.interface import BRIGHTEST_FRACTION
+
         brightest = float(scene.image.max()) or 1.0
         return scene.image / np.float32(BRIGHTEST_FRACTION * brightest) - 1, scene.target * 2 - 1
     image = _rescaled(scene.image, scene.image, scene.task)

@@ -133,10 +133,12 @@ class TrainingRecipe:
     scene_size: int
     """Side of a simulated image: pixels, or lenses for light fields."""
     scenes: int
-    """Simulated images in the pool."""
+    """Simulated images that a step draws from."""
     patch: int
     """Side of a training patch: pixels of the network's input, or lenses."""
     batch: int
+    fresh_scenes: float = 0.0
+    """New simulated images for a step of the task, in place of the oldest; 0: always the same."""
     l1_share: float = 0.5
     """Weight of L1 in the mixed loss, the rest is L2. The paper has 0.5."""
     first_stage_weight: float = 0.0

@@ -46,7 +46,9 @@ class RecipeChange(JsonValues):
     patch: Side | None = None
     """Side of a patch: pixels of the network's input, or lenses."""
     scenes: Annotated[int, Between(1, 1e6)] | None = None
-    """Simulated images."""
+    """Simulated images that a step draws from."""
+    fresh_scenes: Annotated[float, Between(0, 100)] | None = None
+    """New simulated images for each step of the task, in place of the oldest."""
     scene_size: Side | None = None
     """Side of a simulated image: pixels, or lenses."""
     l1_share: Share | None = None

@@ -5,10 +5,9 @@ had not been: there is no random state to save.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import overload
 
 import numpy as np
 import torch
@@ -20,10 +19,11 @@ from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.interfaces import interface_of
 from unifmir.registry import resolve
-from unifmir.simulate import generator, normalize_pair, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.patches import PatchRequest
+from unifmir.training.scene_process import SceneRequest
+from unifmir.training.scene_stream import SceneStream
 from unifmir.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,34 @@ Image = Float32[np.ndarray, "..."]
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Normalised pairs of one task."""
+    """Normalised pairs of one task: fixed ones, and simulated ones behind them."""
 
     task: str
-    images: Sequence[Image]
-    targets: Sequence[Image]
+    images: Sequence[Image] = ()
+    targets: Sequence[Image] = ()
     origin: str = ""
     """Origin of the pairs, in words."""
+    stream: SceneStream | None = None
+    """Simulated scenes."""
+    first: int = 0
+    """Number of the first of them."""
+
+    def __len__(self) -> int:
+        return len(self.images) + (self.stream.count if self.stream else 0)
+
+    def pair(self, index: int) -> tuple[Image, Image]:
+        """A pair, read or simulated when it is asked for."""
+        beyond = index - len(self.images)
+        if self.stream and beyond >= 0:
+            return self.stream.scene(self.first + beyond)
+        return self.images[index], self.targets[index]
+
+    def at(self, turn: int) -> "Pool":
+        """The pairs that a step of the task draws from; earlier ones may be forgotten."""
+        if not self.stream:
+            return self
+        self.stream.move(turn)
+        return replace(self, first=self.stream.first(turn))
 
 
 def check_fits(config: ModelConfig, task: str) -> None:
@@ -72,38 +93,10 @@ def _single(config: ModelConfig, task: str) -> SingleConfig:
     return config.single(task) if isinstance(config, MultiTaskConfig) else config
 
 
-@dataclass(frozen=True, slots=True)
-class _Joined(Sequence[Image]):
-    """Two sequences of images, one behind the other; none is read before it is asked for."""
-
-    first: Sequence[Image]
-    second: Sequence[Image]
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    @overload
-    def __getitem__(self, index: int) -> Image: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Image]: ...
-
-    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
-        """One of them, or some."""
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        beyond = index - len(self.first)
-        return self.first[index] if beyond < 0 else self.second[beyond]
-
-
-def joined(first: Pool, second: Pool) -> Pool:
-    """One pool of the pairs of two, each pair as likely as any other."""
-    return Pool(
-        first.task,
-        _Joined(first.images, second.images),
-        _Joined(first.targets, second.targets),
-        f"{first.origin}, and {second.origin}",
-    )
+def joined(stored: Pool, simulated: Pool) -> Pool:
+    """One pool of stored and simulated pairs, each as likely as any other."""
+    origin = f"{stored.origin}, and {simulated.origin}"
+    return replace(stored, stream=simulated.stream, origin=origin)
 
 
 def stored_pool(dataset: StoredDataset, intensities: TruthScaling) -> Pool:
@@ -174,15 +167,8 @@ def fitting_recipe(recipe: TrainingRecipe, dataset: StoredDataset) -> TrainingRe
     return replace(recipe, patch=min(recipe.patch, least))
 
 
-def simulate_pool(
-    task: str,
-    recipe: TrainingRecipe,
-    seed: int,
-    intensities: TruthScaling,
-    *,
-    on_scene: Callable[[], None] | None = None,
-) -> Pool:
-    """Simulate the pool of one task.
+def simulate_pool(task: str, recipe: TrainingRecipe, seed: int, intensities: TruthScaling) -> Pool:
+    """The simulated pairs of one task, none of which is made before it is needed.
 
     Parameters
     ----------
@@ -191,19 +177,14 @@ def simulate_pool(
     seed : int
     intensities : {"own", "shared"}
         Whose percentiles scale the truths.
-    on_scene : callable, optional
-        Called after each scene.
     """
-    images, targets = [], []
-    for index in range(recipe.scenes):
-        scene = simulate_pair(task, generator(task, seed, "train", index), recipe.scene_size)
-        image, target = normalize_pair(scene, intensities)
-        images.append(np.ascontiguousarray(image, dtype=np.float32))
-        targets.append(np.ascontiguousarray(target, dtype=np.float32))
-        if on_scene is not None:
-            on_scene()
-    origin = f"{recipe.scenes} images simulated by unifmir {__version__} (seed {seed})"
-    return Pool(task, tuple(images), tuple(targets), origin)
+    wanted = SceneRequest(task, seed, recipe.scene_size, intensities)
+    changing = (
+        f" at a time, {recipe.fresh_scenes:g} new ones a step," if recipe.fresh_scenes else ""
+    )
+    origin = f"{recipe.scenes} images{changing} simulated by unifmir {__version__} (seed {seed})"
+    stream = SceneStream(wanted, recipe.scenes, recipe.fresh_scenes)
+    return Pool(task, origin=origin, stream=stream)
 
 
 def cut_batch(
@@ -223,8 +204,8 @@ def cut_batch(
     cut = resolve(interface_of(single).patch)
     pairs = []
     for _ in range(recipe.batch):
-        index = int(rng.integers(len(pool.images)))
+        index = int(rng.integers(len(pool)))
         wanted = PatchRequest(recipe.patch, int(rng.integers(4)), bool(rng.integers(2)), rng)
-        pairs.append(cut(pool.images[index], pool.targets[index], single.signature, wanted))
+        pairs.append(cut(*pool.pair(index), single.signature, wanted))
     inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
     return inputs, targets

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ AVERAGE_DECAY = 0.998
 steps of a short training are noisy."""
 GRADIENT_NORM = 1.0
 """Norm that the gradients of a step are clipped to."""
-STATE_SCHEMA = 4
+STATE_SCHEMA = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Training:
     optimizer: torch.optim.Adam = field(init=False)
     average: Network = field(init=False)
     """The network with the averaged weights."""
+    waited_s: float = field(default=0.0, init=False)
+    """Time that steps waited for their batches."""
+    ran_s: float = field(default=0.0, init=False)
+    """Time that steps took, and waiting for their batches."""
     _averaged: tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] = field(init=False)
     """Numbers of the average and of the network, and pairs of counts: looked up once."""
     _started_from: str = field(init=False)
@@ -124,7 +129,11 @@ class Training:
         last = until or self.schedule.steps
         with Prefetched(self._cut, self.step, last) as batches, attention_in_c(self.network):
             for step in range(self.step, last):
-                task, value = self._take_step(step, *batches.take(step))
+                began = monotonic()
+                batch = batches.take(step)
+                self.waited_s += monotonic() - began
+                task, value = self._take_step(step, *batch)
+                self.ran_s += monotonic() - began
                 self.step = step + 1
                 self.losses.setdefault(task, []).append(value)
                 if on_step is not None:
@@ -135,7 +144,12 @@ class Training:
 
     def _cut(self, step: int) -> tuple[Tensor, Tensor]:
         task = self.order[step % len(self.order)]
-        return self.cut(self.pools[task], step)
+        return self.cut(self.pools[task].at(self.turn(task, step)), step)
+
+    def turn(self, task: str, step: int) -> int:
+        """How many steps before a step were the task's; of the last one, how many it has."""
+        rounds, rest = divmod(step, len(self.order))
+        return rounds * self.order.count(task) + self.order[:rest].count(task)
 
     def cut(self, pool: Pool, step: int) -> tuple[Tensor, Tensor]:
         """Batch of a step from a pool, as the network (N, C, H, W) and the loss take it.
@@ -215,7 +229,7 @@ class Training:
         return {
             "schema": STATE_SCHEMA,
             "datasets": dict(self.datasets),
-            "images": {task: len(self.pools[task].images) for task in self.order},
+            "images": {task: len(self.pools[task]) for task in self.order},
             "trained weights": sum(p.requires_grad for p in self.network.parameters()),
             "seed": self.seed,
             "order": list(self.order),

@@ -1,6 +1,5 @@
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from unifmir.benchmarks.measure.worker_process import (
     KEPT_MEMORY,
     WorkerError,
     WorkerProcess,
-    ending,
     environment,
 )
 from unifmir.checkpoint.saving import save
@@ -170,9 +168,3 @@ def test_memory_is_kept_unless_a_plain_process_is_wanted(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert KEPT_MEMORY.items() <= environment(tmp_path, 1).items()
     assert not KEPT_MEMORY.keys() & environment(tmp_path, 1, keep_memory=False).keys()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
-def test_endings_in_words():
-    assert "SIGSEGV" in ending(-11)
-    assert ending(1) == "ended with status 1"

@@ -16,7 +16,7 @@ from unifmir.networks.multitask import UniFMIR
 from unifmir.simulate import lightfield
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
-from unifmir.training import training_run
+from unifmir.training import training_setup
 from unifmir.training.configuration import Precision
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.pool import Pool, cut_batch, joined, simulate_pool
@@ -130,16 +130,19 @@ class TestTraining:
     ) -> None:
         one = training(tiny_config, pools)
         one.save(tmp_path / "state.pt")
+        two = [pools["sr"].pair(0), pools["sr"].pair(1)]
         with pytest.raises(CheckpointError, match="steps = 6, this training has 7"):
             training(tiny_config, pools, steps=7).resume(tmp_path / "state.pt")
         with pytest.raises(CheckpointError, match="seed = 0, this training has 1"):
             training(tiny_config, pools, seed=1).resume(tmp_path / "state.pt")
-        more = {"sr": joined(pools["sr"], pools["sr"])}
+        images, targets = zip(*two, strict=True)
+        stored = Pool("sr", images, targets)
+        more = {"sr": joined(stored, pools["sr"])}
         with pytest.raises(CheckpointError, match=r"images = \{'sr': 2,.*this training has .*4"):
             training(tiny_config, {**pools, **more}).resume(tmp_path / "state.pt")
         frozen = build(tiny_config)
         count = len(list(frozen.parameters()))
-        training_run.freeze(frozen, PLANAR, "body")
+        training_setup.freeze(frozen, PLANAR, "body")
         left = sum(one.requires_grad for one in frozen.parameters())
         assert 0 < left < count
         with pytest.raises(
@@ -255,7 +258,7 @@ class TestStart:
         image = torch.rand(1, 1, 16, 16)
         with torch.inference_mode():
             before = network(image, "isotropic")
-        training_run.freeze(network, ["sr"], "others")
+        training_setup.freeze(network, ["sr"], "others")
         run = Training(network, pools, SMALL_RECIPES, Schedule(1e-2, 3), 0, ("sr",))
         weights = {key: value.clone() for key, value in network.state_dict().items()}
         run.run()
@@ -266,11 +269,11 @@ class TestStart:
     @pytest.mark.parametrize("task", ["sr", "volume"])
     def test_a_frozen_body_is_the_body_alone(self, tiny_config: MultiTaskConfig, task: str) -> None:
         network = build(tiny_config if task == "sr" else tiny_config.single(task))
-        training_run.freeze(network, [task], "body")
+        training_setup.freeze(network, [task], "body")
         body = ("patch_embed.", "layers.", "norm.", "conv_after_body.")
         for name, parameter in network.named_parameters():
             assert parameter.requires_grad is not name.startswith(body), name
-        training_run.freeze(network, [task], "nothing")
+        training_setup.freeze(network, [task], "nothing")
         assert all(parameter.requires_grad for parameter in network.parameters())
 
     def test_in_bf16_it_learns_as_it_does_in_fp32(

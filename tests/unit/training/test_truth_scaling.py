@@ -26,6 +26,7 @@ from unifmir.training.configuration import TrainingConfig
 from unifmir.training.schedule import CONFIGS
 from unifmir.training.training_record import read_training_record
 from unifmir.training.training_run import TrainingCallbacks, TrainingRequest
+from unifmir.training.training_setup import set_up
 from unifmir.training.truth_scaling import chosen_intensities
 
 WATCH = TrainingCallbacks(lambda _: None, lambda *_: None)
@@ -142,7 +143,7 @@ def test_a_run_does_not_go_on_with_the_other(tmp_path: Path):
         tmp_path / "m.safetensors", TrainingConfig("pretrain", ["sr"], steps=4)
     )
     state = tmp_path / "m.safetensors.state.pt"
-    training_run._prepared(request, WATCH)[0].save(state)
+    set_up(request.config, request.init, request.device)[0].save(state)
     own = replace(request.config, intensities="own")
     other = replace(request, config=own, resume=True)
     with pytest.raises(CheckpointError, match="intensities = 'shared', this training has own"):
