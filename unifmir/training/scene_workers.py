@@ -28,7 +28,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def fitting_workers() -> int:
-    """As many processes as cores beside the one that trains, and one at least."""
+    """Number of processes to start: one less than cores, as another one trains; 1 at least."""
     return max(1, machine.available_cores() - 1)
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to a training: network, images, recipes and the weights that are trained."""
+"""Set-up of a training from its configuration: network, images, recipes, what is trained."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
