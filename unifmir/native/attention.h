@@ -19,14 +19,8 @@ INLINE void four_keys(const float *q, const float *k, const float *bias, const f
         }
     for (int64_t d = 0; d < width; d++) {
         vec in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load(q + d * PIXELS + at + s * LANES);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            vec weight = all(k[d * PIXELS + key + j]);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[j][s] += weight * in[s];
-        }
+        load_span(in, q + d * PIXELS + at);
+        add_products(4, k + d * PIXELS + key, 1, in, sum);
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
@@ -47,14 +41,8 @@ INLINE void some_values(const int count, const float *v, const float *p, int64_t
         for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
     for (int key = 0; key < PIXELS; key++) {
         vec in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load(p + key * stride + s * LANES);
-#pragma GCC unroll 5
-        for (int d = 0; d < count; d++) {
-            vec weight = all(v[d * PIXELS + key]);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[d][s] += weight * in[s];
-        }
+        load_span(in, p + key * stride);
+        add_products(count, v + key, PIXELS, in, sum);
     }
 #pragma GCC unroll 5
     for (int d = 0; d < count; d++)

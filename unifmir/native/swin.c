@@ -25,14 +25,8 @@ INLINE void six_rows(const float *w, const float *b, const float *x, int64_t col
             for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
         for (int64_t k = 0; k < columns; k++) {
             vec in[SPAN];
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) in[s] = load(x + k * PIXELS + at + s * LANES);
-#pragma GCC unroll 6
-            for (int r = 0; r < ROWS; r++) {
-                vec weight = all(w[k * ROWS + r]);
-#pragma GCC unroll 4
-                for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
-            }
+            load_span(in, x + k * PIXELS + at);
+            add_products(ROWS, w + k * ROWS, 1, in, sum);
         }
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)

@@ -32,6 +32,24 @@ typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alia
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec all(float x) { return x - (vec){0}; }
+
+/* Vectors of the pixels of one channel. */
+INLINE void load_span(vec *in, const float *from) {
+#pragma GCC unroll 4
+    for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
+}
+
+/* sum[r] += weights[r * step] * in, of at most six rows. */
+INLINE void add_products(const int rows, const float *weights, const int64_t step, const vec *in,
+                         vec (*sum)[SPAN]) {
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        vec weight = all(weights[r * step]);
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
+    }
+}
+
 INLINE vec select_vec(ivec where, vec a, vec b) {
     return (vec)(((ivec)a & where) | ((ivec)b & ~where));
 }
