@@ -1,7 +1,7 @@
 """A restored image, the truth and their difference side by side, as a picture for people."""
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from unifmir.metrics.base import RestoredImage
 from unifmir.metrics.squirrel import squirrel
@@ -11,6 +11,7 @@ CONTRAST = (0.5, 99.8)
 LONGEST = 1024
 """Pixels of a side; of longer ones every second, third... is shown."""
 _GAP = 8
+_Plane = Float[np.ndarray, "y x"]
 
 
 def error_picture(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.ndarray, "rows cols"]:
@@ -26,11 +27,8 @@ def error_picture(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.nda
     array, uint8
         In the difference grey is none, white half of the contrast too much, black too little.
     """
-    step = -(-max(truth.shape[-2:]) // LONGEST)
-    middle = truth.shape[0] // 2
-    one, other = (
-        (image if image.ndim == 2 else image[middle])[::step, ::step] for image in (restored, truth)
-    )
+    one, other, step = _planes(restored, truth)
+    one, other = one[::step, ::step], other[::step, ::step]
     low, high = np.percentile(other, CONTRAST)
     span = (high - low) or 1.0
     gap = np.ones((len(other), _GAP))
@@ -53,11 +51,16 @@ def error_maps(restored: RestoredImage, truth: RestoredImage) -> UInt8[np.ndarra
         In the map black is none, and white a quarter of the contrast once scale, offset and blur
         are forgiven.
     """
-    middle = truth.shape[0] // 2
-    one, other = (image if image.ndim == 2 else image[middle] for image in (restored, truth))
-    step = -(-max(truth.shape[-2:]) // LONGEST)
+    one, other, step = _planes(restored, truth)
     low, high = np.percentile(other[::step, ::step], CONTRAST)
     error = squirrel(one, other).map[::step, ::step] / ((high - low) / 4 or 1.0)
     panel = np.round(255 * np.clip(error, 0, 1)).astype(np.uint8)
     gap = np.full((len(panel), _GAP), 255, np.uint8)
     return np.concatenate([error_picture(restored, truth), gap, panel], axis=1)
+
+
+def _planes(restored: RestoredImage, truth: RestoredImage) -> tuple[_Plane, _Plane, int]:
+    """The planes that are shown, and of how many pixels along y and x one is."""
+    middle = truth.shape[0] // 2
+    one, other = (image if image.ndim == 2 else image[middle] for image in (restored, truth))
+    return one, other, -(-max(truth.shape[-2:]) // LONGEST)
