@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.hostile import Case, HostileKind, Room
+from tests.helpers.special_places import special_cases
 from tests.hostile.metadata_inputs import changed, documents
-from tests.hostile.training_record_inputs import content_case, special_cases
+from tests.hostile.training_record_inputs import content_case
 from unifmir.export.credit import ImageQuality
 from unifmir.export.evaluation_file import read_quality
 
@@ -60,7 +61,7 @@ def cases() -> Iterator[Case]:
     for name, (field, value) in ODD.items():
         yield content_case(name, json.dumps(changed(RIGHT, field, value)).encode())
     yield content_case("as it is printed", json.dumps(RIGHT).encode())
-    yield from special_cases()
+    yield from special_cases("facts.json")
 
 
 def give(path: Path, room: Room) -> ImageQuality:

@@ -8,8 +8,9 @@ from typing import Any
 
 from tests.helpers.benchmark_results import realistic
 from tests.helpers.hostile import Case, HostileKind, Room
+from tests.helpers.special_places import special_cases
 from tests.hostile.metadata_inputs import changed, documents, right_results
-from tests.hostile.training_record_inputs import content_case, special_cases
+from tests.hostile.training_record_inputs import content_case
 from unifmir.benchmarks.report.measured_costs import read_measured_costs
 from unifmir.export.credit import MeasuredCost
 
@@ -58,7 +59,7 @@ def cases() -> Iterator[Case]:
     for name, (field, value) in odd().items():
         yield content_case(name, json.dumps(changed(right, field, value)).encode())
     yield content_case("as it was measured", json.dumps(right).encode())
-    yield from special_cases()
+    yield from special_cases("facts.json")
 
 
 def give(path: Path, room: Room) -> tuple[MeasuredCost, ...]:

@@ -1,14 +1,13 @@
 """Configurations of trainings, TOML and JSON: malformed, beyond bounds, or in contradiction."""
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.hostile import Case, HostileKind, Room
+from tests.helpers.special_places import special_cases
 from tests.hostile.metadata_inputs import changed, documents
 from unifmir.training.configuration import TrainingConfig, read_config
 
@@ -91,25 +90,6 @@ def content_case(name: str, content: bytes, suffix: str) -> Case:
     return Case(f"{name} ({suffix})", write)
 
 
-def special_cases() -> Iterator[Case]:
-    """Places that hold no file."""
-
-    def write(make: Any, room: Room) -> Path:
-        path = room.given / "training.toml"
-        make(path)
-        return path
-
-    places = {
-        "a pipe": os.mkfifo,
-        "a folder": os.mkdir,
-        "nothing at all": lambda _: None,
-        "a link to nothing": lambda path: path.symlink_to("nowhere.toml"),
-        "a link to another file": lambda path: path.symlink_to("../victim/precious.txt"),
-    }
-    for name, make in places.items():
-        yield Case(name, partial(write, make))
-
-
 def cases() -> Iterator[Case]:
     for name, content in documents(RIGHT, (*RIGHT, "recipes.sr", "recipes.sr.batch")):
         yield content_case(name, content, ".json")
@@ -120,7 +100,7 @@ def cases() -> Iterator[Case]:
         yield content_case(name, content, ".toml")
     yield content_case("as it is written", b'stage = "pretrain"\nsteps = 1', ".toml")
     yield content_case("another ending", b"stage: pretrain", ".yaml")
-    yield from special_cases()
+    yield from special_cases("training.toml")
 
 
 def give(path: Path, room: Room) -> tuple[TrainingConfig, Path]:

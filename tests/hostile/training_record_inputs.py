@@ -1,13 +1,12 @@
 """Training records that `export --training-record` is given: malformed, beyond bounds, or none."""
 
 import json
-import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.hostile import Case, HostileKind, Room
+from tests.helpers.special_places import special_cases
 from tests.hostile.metadata_inputs import changed, documents
 from unifmir.training.training_record import TrainingRecord, read_training_record
 
@@ -57,25 +56,6 @@ def content_case(name: str, content: bytes) -> Case:
     return Case(name, write)
 
 
-def special_cases() -> Iterator[Case]:
-    """Places that hold no file."""
-
-    def write(make: Any, room: Room) -> Path:
-        path = room.given / "facts.json"
-        make(path)
-        return path
-
-    places = {
-        "a pipe": os.mkfifo,
-        "a folder": os.mkdir,
-        "nothing at all": lambda _: None,
-        "a link to nothing": lambda path: path.symlink_to("nowhere.json"),
-        "a link to another file": lambda path: path.symlink_to("../victim/precious.txt"),
-    }
-    for name, make in places.items():
-        yield Case(name, partial(write, make))
-
-
 def cases() -> Iterator[Case]:
     fields = tuple(RIGHT)
     for name, content in documents(RIGHT, (*fields, "optimizer_settings.betas")):
@@ -83,7 +63,7 @@ def cases() -> Iterator[Case]:
     for name, (field, value) in ODD.items():
         yield content_case(name, json.dumps(changed(RIGHT, field, value)).encode())
     yield content_case("as it is written", json.dumps(RIGHT).encode())
-    yield from special_cases()
+    yield from special_cases("facts.json")
 
 
 def give(path: Path, room: Room) -> tuple[TrainingRecord, Path]:
