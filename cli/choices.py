@@ -40,7 +40,7 @@ IntensityChoice = Literal["local", "matched", "percentile"]
 """Ways in which intensities come back: `unifmir.tasks.base.Intensity`."""
 IntensitiesChoice = Literal["own", "shared"]
 """Whose percentiles scale a truth: `unifmir.tasks.base.TruthScaling`."""
-LossChoice = Literal["mixed", "l1"]
+LossChoice = Literal["mixed", "l1", "cobi"]
 """Losses of a training."""
 FreezeChoice = Literal["nothing", "others", "body"]
 """Weights that stay as they are: `unifmir.training.configuration.Frozen`."""

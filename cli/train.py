@@ -61,7 +61,12 @@ Seed = Annotated[
     int | None, typer.Option(min=0, help="Of the weights, the scenes and the patches.")
 ]
 Rate = Annotated[float | None, typer.Option(help="The highest rate of Adam.")]
-Loss = Annotated[LossChoice | None, typer.Option(help="mixed: L1 and L2. l1: L1 alone.")]
+Loss = Annotated[
+    LossChoice | None,
+    typer.Option(
+        help="mixed: L1 and L2. l1: L1 alone. cobi: features, for truths that lie beside."
+    ),
+]
 Intensities = Annotated[
     IntensitiesChoice | None,
     typer.Option(
@@ -297,6 +302,7 @@ def _run(
     from unifmir.training.training_record import read_training_record, record_path
     from unifmir.training.training_run import TrainingRequest, train
     from unifmir.training.training_setup import tasks_of
+    from unifmir.zoo.catalogue.vgg_weights import vgg_features
 
     config = _read(stage, chosen, changes)
     if print_config:
@@ -311,8 +317,9 @@ def _run(
     device = "cuda" if cuda and how.device != "cpu" else "cpu"
     tasks = _tasks(config)
     network = load(config.init, task=tasks[0] if len(tasks) == 1 else None) if config.init else None
+    features = vgg_features(config.features) if config.loss == "cobi" else None
     tasks = tasks or tasks_of(network.config if network else CONFIGS[config.model])
-    request = TrainingRequest(out, config, network, how.resume, device, how.workers)
+    request = TrainingRequest(out, config, network, how.resume, device, how.workers, features)
     with _progress(config, tasks) as watch:
         try:
             source = train(request, watch)

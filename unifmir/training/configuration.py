@@ -30,6 +30,9 @@ rate that is halved once."""
 Frozen = Literal["nothing", "others", "body"]
 """Weights that are not trained: none; those that another task of the model uses too, so that its
 pictures stay as they are; or the body that all tasks share."""
+Loss = Literal["mixed", "l1", "cobi"]
+"""`mixed`: L1 and L2, each weighted by half unless a recipe says otherwise. `cobi`: the contextual
+bilateral loss, for truths that lie beside their inputs."""
 Place = Annotated[str, Matching(r"[^\x00]{0,1000}", "a name of at most 1,000 characters")]
 Share = Annotated[float, Between(0, 1)]
 Weight = Annotated[float, Between(0, 1000)]
@@ -92,8 +95,9 @@ class TrainingConfig(JsonValues):
     schedule: Rates = "cosine"
     halve_at: Share = 0.4
     """Share of the training after which `halved` halves the rate; the paper: 200 of 500 epochs."""
-    loss: Literal["mixed", "l1"] = "mixed"
-    """`mixed`: L1 and L2, each weighted by half unless a recipe says otherwise."""
+    loss: Loss = "mixed"
+    features: Place = ""
+    """File of VGG-19's weights for `cobi`; empty: the published file, which is fetched once."""
     intensities: TruthScaling | None = None
     """Whose percentiles scale a truth: `own`, the paper's, or `shared` with its input; None: as the
     model of `init` was trained, and shared from random weights."""
@@ -115,15 +119,7 @@ class TrainingConfig(JsonValues):
         CheckpointError
             A task is unknown, or two entries contradict each other.
         """
-        for name, tasks in (
-            ("tasks", self.tasks),
-            ("renew", self.renew),
-            ("recipes", self.recipes),
-        ):
-            if unknown := [task for task in tasks if task not in TASKS]:
-                raise CheckpointError(
-                    f"{name} has {unknown[0]!r:.80}; expected some of {', '.join(TASKS)}"
-                )
+        self._check_names()
         if (self.steps is None) == (self.epochs is None):
             raise CheckpointError("give the length either as `steps` or as `epochs`")
         if self.with_simulated and not self.data:
@@ -139,6 +135,10 @@ class TrainingConfig(JsonValues):
             raise CheckpointError(
                 "self-supervised training is of one dataset, and not of simulated images"
             )
+        if self.loss == "cobi" and self.supervision != "pairs":
+            raise CheckpointError("the loss `cobi` needs truths: train from `pairs`")
+        if self.features and self.loss != "cobi":
+            raise CheckpointError("`features` are for the loss `cobi`, and another is chosen")
         if (self.stage == "self-supervised" or self.adapters) and len(self.tasks) != 1:
             what = "self-supervised training" if not self.adapters else "training of adapters"
             raise CheckpointError(f"{what} is of one task: name it in `tasks` (--task)")
@@ -150,6 +150,18 @@ class TrainingConfig(JsonValues):
             name = next(name for name, wanted in needs.items() if wanted)
             raise CheckpointError(f"`{name}` is for the model of `init`, and none is given")
         return self
+
+    def _check_names(self) -> None:
+        """Refuse tasks that there are not."""
+        for name, tasks in (
+            ("tasks", self.tasks),
+            ("renew", self.renew),
+            ("recipes", self.recipes),
+        ):
+            if unknown := [task for task in tasks if task not in TASKS]:
+                raise CheckpointError(
+                    f"{name} has {unknown[0]!r:.80}; expected some of {', '.join(TASKS)}"
+                )
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:

@@ -30,10 +30,12 @@ from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
 from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.configuration import Precision, Supervision
+from unifmir.training.contextual_loss import contextual_bilateral
 from unifmir.training.pool import Pool, cut_batch
 from unifmir.training.prefetching import Prefetched
 from unifmir.training.schedule import Schedule
 from unifmir.training.self_supervision import blind_spot_loss, fitted_errors, hide_pixels
+from unifmir.training.vgg_features import VggFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,8 @@ class Training:
     order: Sequence[str]
     precision: Precision = "fp32"
     supervision: Supervision = "pairs"
+    features: VggFeatures | None = None
+    """Network whose features the contextual bilateral loss compares; None: pixels are compared."""
     mixed_loss: bool = True
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     step: int = 0
@@ -205,15 +209,20 @@ class Training:
         if self.supervision == "repeats":
             return F.mse_loss(stages[-1], targets)
         recipe = self.recipes[task]
-        share = recipe.l1_share if self.mixed_loss else 1.0
-        loss = restoration_loss(stages[-1], targets, l1_share=share)
+        loss = self._compared(stages[-1], targets, recipe)
         if len(stages) > 1:
-            first = restoration_loss(stages[0], targets, l1_share=share)
+            first = self._compared(stages[0], targets, recipe)
             weight = recipe.first_stage_weight
             if self.mixed_loss:
                 weight = recipe.pretraining_first_stage_weight
             loss = loss + weight * first
         return loss
+
+    def _compared(self, restored: Tensor, targets: Tensor, recipe: TrainingRecipe) -> Tensor:
+        if self.features is not None:
+            return contextual_bilateral(restored, targets, self.features)
+        share = recipe.l1_share if self.mixed_loss else 1.0
+        return restoration_loss(restored, targets, l1_share=share)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
@@ -239,6 +248,7 @@ class Training:
             "halve_at": self.schedule.halve_at,
             "recipes": {task: asdict(self.recipes[task]) for task in self.order},
             "mixed_loss": self.mixed_loss,
+            "features": self.features and self.features.sha256,
             "precision": self.precision,
             "supervision": self.supervision,
             "intensities": self.network.config.intensities,

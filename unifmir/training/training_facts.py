@@ -3,6 +3,7 @@
 from unifmir.machine import description
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
+from unifmir.training.contextual_loss import SPATIAL_WEIGHT
 from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
 from unifmir.training.training_record import Setting, TrainingRecord
 
@@ -32,9 +33,7 @@ def record_of(
         learning_rate=training.schedule.learning_rate,
         learning_rate_schedule=training.schedule.words,
         loss=_loss_words(training),
-        loss_settings=_shares(recipes)
-        if training.mixed_loss and training.supervision == "pairs"
-        else {},
+        loss_settings=_loss_settings(training, recipes),
         steps=training.step,
         batch_size=batches.pop() if len(batches) == 1 else None,
         patch_px=sides.pop() if len(sides) == 1 else None,
@@ -60,11 +59,18 @@ def _loss_words(training: Training) -> str:
         return "L2 at hidden pixels (Noise2Void)"
     if training.supervision == "repeats":
         return "L2 to other frames (Noise2Noise)"
+    if training.features is not None:
+        weights = training.features.sha256
+        return f"contextual bilateral loss of VGG features (weights {weights[:16]})"
     return "L1 and L2, mixed" if training.mixed_loss else "L1"
 
 
-def _shares(recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:
-    """Share of L1 by task."""
+def _loss_settings(training: Training, recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:
+    """Numbers of the loss: the share of L1 by task, or the weight of distances."""
+    if training.features is not None:
+        return {"spatial_weight": SPATIAL_WEIGHT}
+    if not training.mixed_loss or training.supervision != "pairs":
+        return {}
     return {f"l1_share_{task}": recipe.l1_share for task, recipe in recipes.items()}
 
 

@@ -24,6 +24,7 @@ from unifmir.training.trainer import Training
 from unifmir.training.training_facts import record_of
 from unifmir.training.training_record import record_path, write_training_record
 from unifmir.training.training_setup import set_up
+from unifmir.training.vgg_features import VggFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class TrainingRequest:
     device: str = "cpu"
     workers: int | None = None
     """Processes that simulate images beside this one; None: as many as there are cores for."""
+    features: VggFeatures | None = None
+    """The network of `config.features`, loaded, for the loss `cobi`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
         raise CheckpointError(
             f"{state} is an unfinished training: go on with --resume, or remove the file"
         )
-    training, held_out = set_up(request.config, request.init, request.device)
+    training, held_out = set_up(request.config, request.init, request.device, request.features)
     before = training.errors(training.network, held_out) if held_out else ()
     if request.resume and state.exists():
         training.resume(state)

@@ -34,10 +34,14 @@ from unifmir.training.schedule import CONFIGS, Schedule
 from unifmir.training.self_supervision import noisy_pools
 from unifmir.training.trainer import Training, fitting_precision
 from unifmir.training.truth_scaling import chosen_intensities
+from unifmir.training.vgg_features import VggFeatures
 
 
 def set_up(
-    config: TrainingConfig, init: Network | None, device: str
+    config: TrainingConfig,
+    init: Network | None,
+    device: str,
+    features: VggFeatures | None = None,
 ) -> tuple[Training, Pool | None]:
     """A training before its first step, and held-out images where it has no truths.
 
@@ -48,6 +52,8 @@ def set_up(
         The model of `config.init`, loaded.
     device : str
         `cpu` or `cuda`.
+    features : VggFeatures, optional
+        The network of `config.features`, loaded, for the loss `cobi`.
 
     Raises
     ------
@@ -63,6 +69,8 @@ def set_up(
     for task in tasks:
         if task not in datasets or config.with_simulated:
             check_fits(network.config, task)
+    if config.loss == "cobi":
+        _check_compared(network.config, tasks, features)
     # A noisy image that is its own truth is scaled as it is read.
     chosen: TruthScaling = "shared"
     if config.supervision == "pairs":
@@ -98,12 +106,28 @@ def set_up(
         ),
         seed=config.seed,
         order=tasks,
+        features=None if features is None else features.to(device),
         mixed_loss=config.loss == "mixed",
         precision=fitting_precision(device) if precision == "auto" else precision,
         supervision=config.supervision,
         datasets={task: dataset.sha256 for task, dataset in datasets.items()},
     )
     return training, held_out
+
+
+def _check_compared(
+    config: ModelConfig, tasks: Sequence[str], features: VggFeatures | None
+) -> None:
+    """Refuse results that are no planes, and features that nobody gave."""
+    if features is None:
+        raise CheckpointError("the loss `cobi` compares features: give set_up some")
+    for task in tasks:
+        single = config.single(task) if isinstance(config, MultiTaskConfig) else config
+        if single.signature.out_channels != 1 or single.signature.volumetric_output:
+            raise CheckpointError(
+                f"the loss `cobi` compares planes, and the model's results for {task} are "
+                "stacks: train it with --loss l1, and other tasks (--task) with cobi"
+            )
 
 
 def _noisy_pools(
