@@ -1,7 +1,6 @@
 """`unifmir train`: a model, on prepared datasets or simulated images."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +16,10 @@ from unifmir.cli.choices import (
     TaskChoice,
 )
 from unifmir.cli.commands import Command, CommandGroup
+from unifmir.cli.training_progress import training_progress
 
 if TYPE_CHECKING:
     from unifmir.training.configuration import Stage, TrainingConfig
-    from unifmir.training.training_run import TrainingCallbacks
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -87,6 +86,19 @@ Workers = Annotated[
         help="Processes that simulate images beside this one. None: one less than cores.",
     ),
 ]
+Processes = Annotated[
+    str,
+    typer.Option(
+        help="Processes that share the steps: a number, or auto, as many as cores or GPUs if a few "
+        "steps show that to be faster. Those that torchrun starts count themselves."
+    ),
+]
+LogDir = Annotated[
+    Path | None, typer.Option(help="Folder of files for TensorBoard: losses, rate and pictures.")
+]
+PicturesEvery = Annotated[
+    int, typer.Option(min=0, help="Steps between pictures of input, restored, truth. 0: none.")
+]
 Device = Annotated[DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")]
 
 
@@ -96,6 +108,10 @@ class _Running:
 
     resume: bool
     device: str
+    processes: int | None
+    """None: measured."""
+    log_dir: Path | None
+    pictures_every: int
     workers: int | None = None
 
 
@@ -117,6 +133,9 @@ def pretrain(
     renew: Renew = None,
     resume: Resume = False,
     workers: Workers = None,
+    processes: Processes = "1",
+    log_dir: LogDir = None,
+    pictures_every: PicturesEvery = 0,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -138,7 +157,7 @@ def pretrain(
             "renew": renew,
         }
     )
-    how = _Running(resume, device, workers)
+    how = _Running(resume, device, _number(processes), log_dir, pictures_every, workers)
     _run("pretrain", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
@@ -172,6 +191,9 @@ def finetune(
     ] = None,
     resume: Resume = False,
     workers: Workers = None,
+    processes: Processes = "1",
+    log_dir: LogDir = None,
+    pictures_every: PicturesEvery = 0,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -196,7 +218,7 @@ def finetune(
             "adapters": adapters,
         }
     )
-    how = _Running(resume, device, workers)
+    how = _Running(resume, device, _number(processes), log_dir, pictures_every, workers)
     _run("finetune", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
@@ -215,6 +237,9 @@ def self_supervised(
     seed: Seed = None,
     learning_rate: Rate = None,
     resume: Resume = False,
+    processes: Processes = "1",
+    log_dir: LogDir = None,
+    pictures_every: PicturesEvery = 0,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
@@ -233,7 +258,7 @@ def self_supervised(
             "learning_rate": learning_rate,
         }
     )
-    how = _Running(resume, device)
+    how = _Running(resume, device, _number(processes), log_dir, pictures_every)
     _run("self-supervised", out, _chosen(config, preset), changes, how, print_config, as_json)
 
 
@@ -245,6 +270,18 @@ def presets(as_json: output.JsonFlag = False) -> None:
     found = {name: read_config(preset_path(name)) for name in preset_names()}
     lines = [f"{name:22} unifmir train {one.stage} --preset {name}" for name, one in found.items()]
     output.print_result(found, "\n".join(lines), as_json=as_json)
+
+
+def _number(processes: str) -> int | None:
+    from unifmir.errors import CheckpointError
+
+    if processes == "auto":
+        return None
+    if not processes.isdecimal() or not 1 <= int(processes) <= output.MOST_PROCESSES:
+        raise CheckpointError(
+            f"--processes {processes:.80}: expected 1 to {output.MOST_PROCESSES}, or auto"
+        )
+    return int(processes)
 
 
 def _chosen(config: Path | None, preset: str | None) -> Path | str | None:
@@ -298,6 +335,7 @@ def _run(
     from unifmir.errors import CheckpointError, NotHelpedError
     from unifmir.tasks import TASKS
     from unifmir.training.configuration import as_toml
+    from unifmir.training.distribution import is_first
     from unifmir.training.schedule import CONFIGS
     from unifmir.training.training_record import read_training_record, record_path
     from unifmir.training.training_run import TrainingRequest, train
@@ -319,12 +357,20 @@ def _run(
     network = load(config.init, task=tasks[0] if len(tasks) == 1 else None) if config.init else None
     features = vgg_features(config.features) if config.loss == "cobi" else None
     tasks = tasks or tasks_of(network.config if network else CONFIGS[config.model])
-    request = TrainingRequest(out, config, network, how.resume, device, how.workers, features)
-    with _progress(config, tasks) as watch:
+    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        # Threads wait for each other, ruinously so where others compute; processes do not.
+        torch.set_num_threads(1)
+    request = TrainingRequest(
+        *(out, config, network, how.resume, device, how.workers, features),
+        *(how.processes, how.log_dir, how.pictures_every),
+    )
+    with training_progress(config, tasks, shown=is_first(how.processes or 2)) as watch:
         try:
             source = train(request, watch)
         except NotHelpedError as error:
             output.check_failed(str(error))
+    if source is None:
+        return  # not the first process
     trained = recorded_configuration(out)
     record = read_training_record(record_path(out))
     document = {
@@ -350,31 +396,3 @@ def _tasks(config: "TrainingConfig") -> list[str]:
     from unifmir.datasets.dataset_manifest import read_manifest
 
     return config.tasks or list(dict.fromkeys(read_manifest(Path(p)).task for p in config.data))
-
-
-@contextmanager
-def _progress(config: "TrainingConfig", tasks: list[str]) -> "Iterator[TrainingCallbacks]":
-    """Bars of the simulation and of the steps, with the running mean of each task's loss."""
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
-
-    from unifmir.datasets.dataset_manifest import read_manifest
-    from unifmir.training.training_run import TrainingCallbacks
-
-    stored = set() if config.with_simulated else {read_manifest(Path(p)).task for p in config.data}
-    total = sum(config.recipe(name).scenes for name in set(tasks) - stored)
-    recent: dict[str, float] = {}
-    console = Console(stderr=True)
-    with Progress(*Progress.get_default_columns(), TimeRemainingColumn(), console=console) as bar:
-        scenes = bar.add_task("simulating", total=total, visible=total > 0)
-        training = bar.add_task("training", total=config.steps)
-
-        def on_step(step: int, task: str, loss: float) -> None:
-            recent[task] = 0.95 * recent.get(task, loss) + 0.05 * loss
-            told = " ".join(f"{name} {value:.4f}" for name, value in recent.items())
-            bar.update(training, completed=step, description=f"training {told}")
-
-        def on_begin(steps: int) -> None:
-            bar.update(training, total=steps)
-
-        yield TrainingCallbacks(lambda _: bar.advance(scenes), on_step, on_begin)

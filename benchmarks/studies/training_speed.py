@@ -57,7 +57,10 @@ found = {}
 for task, row in TASKS.items():
     recipe = replace(row.training, scenes=2)
     torch.manual_seed(0)
-    extra, scaling = ({}, ()) if former else ({"precision": precision}, ("own",))
+    extra, scaling = {}, ()
+    if not former:
+        from unifmir.training.distribution import TrainingProcesses
+        extra, scaling = {"processes": TrainingProcesses("cpu", precision)}, ("own",)
     training = trainer.Training(
         build(SMALL_CONFIG), {task: simulate_pool(task, recipe, 0, *scaling)}, {task: recipe},
         Schedule(1e-3, 1000), 0, (task,), **extra,

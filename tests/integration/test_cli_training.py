@@ -99,6 +99,8 @@ def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None
         (["--out", "m.safetensors", "--steps", "0"], "--steps"),
         (["--out", "m.safetensors", "--seed", "-1"], "--seed"),
         (["--out", "m.safetensors", "--device", "tpu"], "tpu"),
+        (["--out", "m.safetensors", "--processes", "0"], "expected 1 to 4096, or auto"),
+        (["--out", "m.safetensors", "--processes", "two"], "expected 1 to 4096, or auto"),
         (["--out", "m.safetensors", "--renew", "sr"], "none is given"),
         (["--out", "m.safetensors", "--init", "no-such-file.pt"], "no-such-file"),
         ([], "--out"),

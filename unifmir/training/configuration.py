@@ -104,6 +104,9 @@ class TrainingConfig(JsonValues):
     seed: Annotated[int, Between(0, 2**63 - 1)] = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Element type of the products of a step; `auto`: bf16 where the device multiplies in it."""
+    accumulate: Annotated[int, Between(1, 4096)] = 1
+    """Parts that a batch is taken in, one after the other, whose gradients are added: the same
+    step in less memory. Batches of networks that normalise by them are taken whole."""
     recipes: dict[Place, RecipeChange] = field(default_factory=dict)
     """Changes of a task's own recipe."""
 

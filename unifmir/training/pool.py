@@ -20,7 +20,7 @@ from unifmir.errors import CheckpointError, ImageError
 from unifmir.interfaces import interface_of
 from unifmir.registry import resolve
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import TrainingRecipe, TruthScaling
+from unifmir.tasks.base import TaskSpec, TrainingRecipe, TruthScaling
 from unifmir.training.patches import PatchRequest
 from unifmir.training.scene_process import SceneRequest
 from unifmir.training.scene_stream import SceneStream
@@ -157,14 +157,20 @@ def check_fits_dataset(config: ModelConfig, dataset: StoredDataset) -> None:
         raise CheckpointError(f"the model has {planes[0]} planes, the stacks of {name} {planes[1]}")
 
 
+def largest_patch(task: TaskSpec, shape: tuple[int, ...]) -> int:
+    """Side of the largest patch of an image, (z, y, x) or (y, x): pixels, or lenses."""
+    z, y, x = (1, *shape)[-3:]
+    # Axial slices have rows y and columns z.
+    least = min((y, z) if task.isotropic_sampling else (y, x))
+    views = task.simulation.views
+    return least // isqrt(views) if views else least
+
+
 def fitting_recipe(recipe: TrainingRecipe, dataset: StoredDataset) -> TrainingRecipe:
     """The recipe with patches no larger than those of a dataset."""
-    z, y, x = dataset.manifest.patch
-    # Axial slices have rows y and columns z.
-    least = min((y, z) if dataset.task.isotropic_sampling else (y, x))
-    if views := dataset.task.simulation.views:
-        least //= isqrt(views)
-    return replace(recipe, patch=min(recipe.patch, least))
+    return replace(
+        recipe, patch=min(recipe.patch, largest_patch(dataset.task, dataset.manifest.patch))
+    )
 
 
 def simulate_pool(task: str, recipe: TrainingRecipe, seed: int, intensities: TruthScaling) -> Pool:

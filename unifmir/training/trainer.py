@@ -5,7 +5,7 @@ Loss and optimiser are the paper's (Ma et al. 2024, Methods, equation 2): Adam w
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,22 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
 from unifmir.atomic import writing
+from unifmir.checkpoint.pruning import kept_keys
 from unifmir.checkpoint.serialization import read_raw, tensors_sha256
-from unifmir.errors import CheckpointError
+from unifmir.errors import CheckpointError, ClusterError
 from unifmir.json_values import Count, JsonValues, read_values
-from unifmir.machine import processor_features
 from unifmir.native.window_attention import attention_in_c
 from unifmir.networks.base import Network
 from unifmir.networks.multitask import UniFMIR
-from unifmir.networks.projection import ProjectionRestoration
-from unifmir.networks.volume import VolumeRestoration
 from unifmir.tasks.base import TrainingRecipe
-from unifmir.training.configuration import Precision, Supervision
+from unifmir.training.configuration import Supervision
 from unifmir.training.contextual_loss import contextual_bilateral
+from unifmir.training.distribution import Part, TrainingProcesses, parts_of
+from unifmir.training.losses import restoration_loss, stages_of
 from unifmir.training.pool import Pool, cut_batch
 from unifmir.training.prefetching import Prefetched
 from unifmir.training.schedule import Schedule
@@ -77,17 +76,22 @@ class Training:
     schedule: Schedule
     seed: int
     order: Sequence[str]
-    precision: Precision = "fp32"
+    processes: TrainingProcesses = field(default_factory=lambda: TrainingProcesses("cpu", "fp32"))
+    """Those that share the steps; the first one's pools alone are read."""
     supervision: Supervision = "pairs"
     features: VggFeatures | None = None
     """Network whose features the contextual bilateral loss compares; None: pixels are compared."""
     mixed_loss: bool = True
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
+    accumulate: int = 1
+    """Parts that each process takes its share of a batch in, one after the other."""
     step: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
     """Task -> hash of the dataset that it is trained on; none for simulated images."""
     stopping: bool = False
-    """Set from outside to end `run` after the step it is at."""
+    """Set from outside to end `run` after the step it is at, in all processes."""
+    stopped: bool = field(default=False, init=False)
+    """Whether `run` has ended before the step that it was to go up to."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Per task, the loss of each of its steps."""
     optimizer: torch.optim.Adam = field(init=False)
@@ -119,6 +123,23 @@ class Training:
             [(kept[key], now[key]) for key in now.keys() - set(floats)],
         )
 
+    def require_same_everywhere(self) -> None:
+        """Refuse processes that would go on from other weights.
+
+        Raises
+        ------
+        ClusterError
+            This one would.
+        """
+        if self.processes.count == 1:
+            return
+        here = (self.step, tensors_sha256(self.network.state_dict()))
+        if self.processes.shared(here) != here:
+            raise ClusterError(
+                f"process {self.processes.number} starts from other weights than the first one: "
+                "all need the same files, and where they resume, a folder that they share"
+            )
+
     def run(
         self,
         *,
@@ -131,22 +152,38 @@ class Training:
         """
         self.network.train()
         last = until or self.schedule.steps
-        with Prefetched(self._cut, self.step, last) as batches, attention_in_c(self.network):
+        ahead = Prefetched(self.batch, self.step, last if self.processes.number == 0 else 0)
+        with ahead as batches, attention_in_c(self.network):
             for step in range(self.step, last):
                 began = monotonic()
-                batch = batches.take(step)
+                batch = self._batch(batches, step)
+                if batch is None:
+                    self.stopped = True
+                    break
                 self.waited_s += monotonic() - began
-                task, value = self._take_step(step, *batch)
+                task, value = self.take_step(step, *batch)
                 self.ran_s += monotonic() - began
                 self.step = step + 1
                 self.losses.setdefault(task, []).append(value)
                 if on_step is not None:
                     on_step(self.step, task, value)
-                if self.stopping:
-                    break
         self.network.eval()
 
-    def _cut(self, step: int) -> tuple[Tensor, Tensor]:
+    def _batch(
+        self, batches: Prefetched[tuple[Tensor, Tensor]], step: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """The batch that the first process has cut, in all of them; None: it has been stopped."""
+        if self.processes.number:
+            return self.processes.shared(None)
+        try:
+            batch = None if self.stopping else batches.take(step)
+        except BaseException:
+            self.processes.shared(None)  # so that none waits for a step that does not come
+            raise
+        return self.processes.shared(batch)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch of a step, as `cut` gives it; those of earlier steps may be gone then."""
         task = self.order[step % len(self.order)]
         return self.cut(self.pools[task].at(self.turn(task, step)), step)
 
@@ -186,22 +223,48 @@ class Training:
             found.append((restored[shown].flatten().cpu(), targets[:, :1][shown].flatten().cpu()))
         return fitted_errors(found)
 
-    def _take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
-        """Learn from one batch; gives its task and loss."""
+    def take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
+        """Learn from one batch, together with the other processes; gives its task and loss."""
         task = self.order[step % len(self.order)]
-        device = next(self.network.parameters()).device
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(inputs.to(device), targets.to(device), task)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        fabric, total = self.processes.fabric, torch.zeros((), device=self.processes.fabric.device)
+        whole = self._needs_whole_batches(task)
+        for part, truth, weight in self._parts(inputs, targets, whole=whole):
+            loss = weight * self._loss(fabric.to_device(part), fabric.to_device(truth), task)
+            fabric.backward(loss)
+            total += loss.detach()
+        if not whole:
+            learning = [one.grad for one in self.network.parameters() if one.grad is not None]
+            total = self.processes.add_up(learning, total)
+        fabric.clip_gradients(
+            self.network, self.optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False
+        )
         self.optimizer.step()
-        self._average(step)
-        return task, float(loss.detach())
+        if self.processes.number == 0:
+            self._average(step)
+        return task, float(total)
+
+    def _parts(self, inputs: Tensor, targets: Tensor, *, whole: bool) -> list[Part]:
+        if whole:
+            return [(inputs, targets, 1.0)]
+        counts = torch.ones(len(inputs))
+        if self.supervision == "blind-spots":
+            counts = targets[:, 1].flatten(1).sum(dim=1)
+        here, of = self.processes.number, self.processes.count
+        return parts_of(inputs, targets, counts, self.accumulate, here, of)
+
+    def _needs_whole_batches(self, task: str) -> bool:
+        """Whether a task's network normalises by its batch: a part's mean would be another."""
+        if isinstance(self.network, UniFMIR):
+            keys: Iterable[str] = kept_keys(self.network, task)
+        else:
+            keys = self.network.state_dict()
+        return any(key.endswith(".running_mean") for key in keys)
 
     def _loss(self, inputs: Tensor, targets: Tensor, task: str) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self.processes.fabric.autocast():
             stages = stages_of(self.network, inputs, task)
         stages = tuple(stage.float() for stage in stages)
         if self.supervision == "blind-spots":
@@ -249,7 +312,7 @@ class Training:
             "recipes": {task: asdict(self.recipes[task]) for task in self.order},
             "mixed_loss": self.mixed_loss,
             "features": self.features and self.features.sha256,
-            "precision": self.precision,
+            "precision": self.processes.precision,
             "supervision": self.supervision,
             "intensities": self.network.config.intensities,
             # Last, so that an option that has an entry of its own is what is named.
@@ -322,34 +385,3 @@ class Training:
                 fits = isinstance(value, Tensor) and value.shape in (weight.shape, ())
                 if not fits or not value.isfinite().all():
                     raise CheckpointError("a state of the optimiser that is not its weights'")
-
-
-def stages_of(network: Network, inputs: Tensor, task: str) -> tuple[Tensor, ...]:
-    """Outputs in turn of the networks of a task, float, normalised, shapes as the network says."""
-    if isinstance(network, UniFMIR):
-        return network.stages(inputs, task)
-    if isinstance(network, ProjectionRestoration | VolumeRestoration):
-        return network.stages(inputs)
-    return (network(inputs),)
-
-
-def fitting_precision(device: str) -> Precision:
-    """The faster precision of a device: bf16 where it multiplies in it.
-
-    The losses of a training's first steps lie within 3 % of those in fp32 (a test); how good the
-    results of whole trainings are beside each other was not measured.
-    """
-    if device == "cpu":
-        return "bf16" if "avx512_bf16" in processor_features() else "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-def restoration_loss(
-    restored: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], *, l1_share: float
-) -> Float[Tensor, ""]:
-    """Loss of normalised images, equation 2 of the paper, as means.
-
-    It is 0.5 L1 + 0.5 L2 when pre-training, L1 when fine-tuning.
-    """
-    loss = l1_share * F.l1_loss(restored, target)
-    return loss + (1 - l1_share) * F.mse_loss(restored, target)

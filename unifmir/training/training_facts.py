@@ -8,16 +8,12 @@ from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
 from unifmir.training.training_record import Setting, TrainingRecord
 
 
-def record_of(
-    training: Training, device: str, hours: float | None, evidence: str = ""
-) -> TrainingRecord:
+def record_of(training: Training, hours: float | None, evidence: str = "") -> TrainingRecord:
     """Facts of a training that has ended.
 
     Parameters
     ----------
     training : Training
-    device : str
-        Kind of device that it ran on.
     hours : float, optional
         Wall time; None where the training was interrupted, as earlier parts are not known.
     evidence : str
@@ -43,7 +39,7 @@ def record_of(
             f"decay {AVERAGE_DECAY}, kept"
         ),
         hours=None if hours is None else float(f"{hours:.3g}"),
-        hardware=f"{_hardware(device)}; products in {training.precision}",
+        hardware=f"{_hardware(training)}; products in {training.processes.precision}",
         data="; ".join(
             [
                 *(f"{task}: {training.pools[task].origin}" for task in recipes),
@@ -91,9 +87,10 @@ def _truths(task: str, intensities: TruthScaling) -> str:
     return f" (intensities {intensities}: each truth scaled by {whose} percentiles)"
 
 
-def _hardware(device: str) -> str:
-    facts = description()
+def _hardware(training: Training) -> str:
+    facts, count = description(), training.processes.count
     gpu = facts.get("gpu")
-    if device == "cuda" and gpu:
-        return str(gpu)
-    return f"{facts['processor']}, {facts['cores']} cores"
+    if training.processes.fabric.device.type == "cuda" and gpu:
+        return f"{count} x {gpu}" if count > 1 else str(gpu)
+    words = f"{facts['processor']}, {facts['cores']} cores"
+    return f"{words}, {count} processes" if count > 1 else words

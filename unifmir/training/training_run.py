@@ -18,6 +18,11 @@ from unifmir.model import Provenance
 from unifmir.networks.base import Network
 from unifmir.training.adapters import merge_adapters
 from unifmir.training.configuration import TrainingConfig
+from unifmir.training.distribution import by_torchrun, is_first, most_processes
+from unifmir.training.monitoring import PICTURES_SUFFIX, TrainingMonitor, tensorboard_writer
+from unifmir.training.pictures import fixed_pairs
+from unifmir.training.pool import Pool
+from unifmir.training.process_choice import gain_of_processes
 from unifmir.training.scene_workers import SceneWorkers, fitting_workers
 from unifmir.training.self_supervision import Evidence
 from unifmir.training.trainer import Training
@@ -35,6 +40,8 @@ FEW_SCENES = 32
 MOST_WAITING = 0.1
 """Share of the time that steps may wait for their images before the user is told what to do."""
 STATE_SUFFIX = ".state.pt"
+OnStep = Callable[[int, str, float], None]
+"""Called after a step with the number of steps so far, its task and its loss."""
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,6 +60,12 @@ class TrainingRequest:
     """Processes that simulate images beside this one; None: as many as there are cores for."""
     features: VggFeatures | None = None
     """The network of `config.features`, loaded, for the loss `cobi`."""
+    processes: int | None = 1
+    """Processes that share the steps; None: as many as cores or GPUs if that is faster."""
+    log_dir: Path | None = None
+    """Where TensorBoard's files go; None: there are none."""
+    pictures_every: int = 0
+    """Steps between pictures, which go into a folder beside the model; 0: there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +73,19 @@ class TrainingCallbacks:
     """Called while a training runs."""
 
     on_scene: Callable[[str], None]
-    on_step: Callable[[int, str, float], None]
+    on_step: OnStep
     on_begin: Callable[[int], None] = lambda _steps: None
     """Called with the number of steps once it is known."""
+    on_processes: Callable[[int, float], None] = lambda _count, _gain: None
+    """Called with a number of processes and how many times as fast as one they were measured."""
 
 
-def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
+def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance | None:
     """Train, and write the averaged weights to `request.out`.
 
     An interrupt (Ctrl-C, and where it is an exception SIGTERM) saves the state first; `resume` then
-    goes on from it.
+    goes on from it. Of several processes the first one alone calls back and writes; the others run
+    the same program, and get None.
 
     Raises
     ------
@@ -77,37 +93,47 @@ def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
         A state is there and `resume` was not asked for, or it is another training's.
     InUseError
         Another process is training this model.
+    ClusterError
+        A process of several has ended.
     """
-    with held(request.out):
-        return _trained(request, watch)
+    count = 1 if by_torchrun() else request.processes or most_processes(request.device)
+    if is_first(count):
+        with held(request.out):
+            return _trained(request, watch, count)
+    return _trained(request, TrainingCallbacks(lambda _: None, lambda *_: None), count)
 
 
-def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
+def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> Provenance | None:
     state = request.out.with_name(request.out.name + STATE_SUFFIX)
     if state.exists() and not request.resume:
         raise CheckpointError(
             f"{state} is an unfinished training: go on with --resume, or remove the file"
         )
-    training, held_out = set_up(request.config, request.init, request.device, request.features)
-    before = training.errors(training.network, held_out) if held_out else ()
+    training, held_out = set_up(
+        request.config, request.init, request.device, request.features, count
+    )
+    first = is_first(count)
+    before = training.errors(training.network, held_out) if held_out and first else ()
     if request.resume and state.exists():
         training.resume(state)
+    training.processes.launch()
+    training.require_same_everywhere()
     watch.on_begin(training.schedule.steps)
     began, started = monotonic(), training.step
     with (
-        _simulating(training, request.workers, watch.on_scene),
+        _simulating(training, request.workers if first else 0, watch.on_scene),
         _interrupted_between_steps(training) as stop,
     ):
-        while training.step < training.schedule.steps:
-            until = min(training.step + SAVE_EVERY, training.schedule.steps)
-            try:
-                training.run(until=until, on_step=watch.on_step)
-            except SimulationError:
-                training.save(state)
-                raise
-            training.save(state)
-            if training.stopping:
+        if request.processes is None and count > 1:
+            _choose_processes(training, watch)
+        if first or training.processes.count > 1:
+            with _monitored(request, training, held_out, watch) as on_step:
+                _run_to_the_end(training, state, on_step)
+            if training.stopped and first:
                 stop()
+    training.processes.close()
+    if not first:
+        return None
     _tell_waiting(training)
     origin = ""
     if held_out:
@@ -124,11 +150,58 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance:
     source = save(training.average.cpu(), request.out)
     resumed = request.resume and started > 0
     hours = None if resumed else (monotonic() - began) / 3600
-    write_training_record(
-        record_of(training, request.device, hours, origin), record_path(request.out)
-    )
+    write_training_record(record_of(training, hours, origin), record_path(request.out))
     state.unlink(missing_ok=True)
     return source
+
+
+def _run_to_the_end(training: Training, state: Path, on_step: OnStep) -> None:
+    """Take all steps that are left, or those before the training is stopped, and save as it goes.
+
+    The first process saves.
+    """
+    first = training.processes.number == 0
+    while training.step < training.schedule.steps and not training.stopped:
+        until = min(training.step + SAVE_EVERY, training.schedule.steps)
+        try:
+            training.run(until=until, on_step=on_step)
+        except SimulationError:
+            if first:
+                training.save(state)
+            raise
+        if first:
+            training.save(state)
+
+
+@contextmanager
+def _monitored(
+    request: TrainingRequest, training: Training, held_out: Pool | None, watch: TrainingCallbacks
+) -> Iterator[OnStep]:
+    """What is called after each step: in the first process, monitors too, where they are wanted."""
+    if training.processes.number or not (request.log_dir or request.pictures_every):
+        yield watch.on_step
+        return
+    pairs = {}
+    if request.pictures_every:
+        pairs = fixed_pairs(training, [Path(path) for path in request.config.data], held_out)
+    folder = request.out.with_name(request.out.name + PICTURES_SUFFIX)
+    with tensorboard_writer(request.log_dir, training.step) as writer:
+        monitor = TrainingMonitor(training, writer, folder, pairs, request.pictures_every)
+
+        def on_step(step: int, task: str, loss: float) -> None:
+            watch.on_step(step, task, loss)
+            monitor.on_step(step, task, loss)
+
+        yield on_step
+
+
+def _choose_processes(training: Training, watch: TrainingCallbacks) -> None:
+    """Leave the first process alone where that is faster than all of them."""
+    gain = gain_of_processes(training)
+    watch.on_processes(training.processes.count, gain)
+    if gain <= 1:
+        training.processes.close()
+        training.processes = training.processes.alone()
 
 
 @contextmanager
@@ -145,6 +218,8 @@ def _simulating(
     turns = {task: training.turn(task, training.step) for task in training.pools}
     of = {task: training.turn(task, training.schedule.steps) for task in training.pools}
     streams = {task: pool.stream for task, pool in training.pools.items() if pool.stream}
+    if training.processes.number:
+        streams = {}  # the first process has all of them
     left = sum(one.total(of[task]) - one.first(turns[task]) for task, one in streams.items())
     count = fitting_workers() if workers is None else workers
     if left <= FEW_SCENES or not count:

@@ -20,6 +20,7 @@ from unifmir.tasks import TASKS, multitask_parts
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.adapters import add_adapters
 from unifmir.training.configuration import Frozen, TrainingConfig
+from unifmir.training.distribution import TrainingProcesses, fitting_precision
 from unifmir.training.initialization import renew, start_dark
 from unifmir.training.pool import (
     Pool,
@@ -32,7 +33,7 @@ from unifmir.training.pool import (
 )
 from unifmir.training.schedule import CONFIGS, Schedule
 from unifmir.training.self_supervision import noisy_pools
-from unifmir.training.trainer import Training, fitting_precision
+from unifmir.training.trainer import Training
 from unifmir.training.truth_scaling import chosen_intensities
 from unifmir.training.vgg_features import VggFeatures
 
@@ -42,6 +43,7 @@ def set_up(
     init: Network | None,
     device: str,
     features: VggFeatures | None = None,
+    count: int = 1,
 ) -> tuple[Training, Pool | None]:
     """A training before its first step, and held-out images where it has no truths.
 
@@ -54,6 +56,8 @@ def set_up(
         `cpu` or `cuda`.
     features : VggFeatures, optional
         The network of `config.features`, loaded, for the loss `cobi`.
+    count : int
+        Processes that share the steps, which are not launched here.
 
     Raises
     ------
@@ -92,8 +96,9 @@ def set_up(
     freeze(network, tasks, config.freeze)
     if config.adapters:
         add_adapters(network, config.adapters)
-    network.to(device)
-    precision = config.precision
+    precision = fitting_precision(device) if config.precision == "auto" else config.precision
+    processes = TrainingProcesses(device, precision, count)
+    network.to(processes.fabric.device)
     training = Training(
         network=network,
         pools=pools,
@@ -106,9 +111,10 @@ def set_up(
         ),
         seed=config.seed,
         order=tasks,
-        features=None if features is None else features.to(device),
+        features=None if features is None else features.to(processes.fabric.device),
         mixed_loss=config.loss == "mixed",
-        precision=fitting_precision(device) if precision == "auto" else precision,
+        processes=processes,
+        accumulate=config.accumulate,
         supervision=config.supervision,
         datasets={task: dataset.sha256 for task, dataset in datasets.items()},
     )

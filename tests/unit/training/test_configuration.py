@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unifmir.shown_text import shown
@@ -23,6 +23,7 @@ def read_again(text: str) -> TrainingConfig:
         return read_config(path)
 
 
+@settings(deadline=None)  # a busy machine
 @given(
     init=PLACES,
     data=st.lists(PLACES, max_size=3),

@@ -193,7 +193,9 @@ class TestTraining:
             folder / "model.safetensors", config, network, resume=True, workers=workers
         )
         watch = TrainingCallbacks(lambda _: None, lambda step, *_: on_step(step))
-        return training_run.train(request, watch).sha256
+        source = training_run.train(request, watch)
+        assert source is not None
+        return source.sha256
 
     def test_it_gives_the_same_model_with_other_processes_and_after_a_stop(
         self, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch

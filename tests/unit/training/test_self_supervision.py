@@ -197,6 +197,7 @@ class TestTraining:
     ) -> None:
         request = self.request_for(tmp_path, tiny_config, 3e-3)
         source = training_run.train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
+        assert source is not None
         assert source.path == request.out
         record = read_training_record(tmp_path / "m.safetensors.training.json")
         assert "hidden pixels of 6 held-out patches" in record.data

@@ -18,10 +18,12 @@ from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
 from unifmir.training import training_setup
 from unifmir.training.configuration import Precision
+from unifmir.training.distribution import TrainingProcesses
 from unifmir.training.initialization import DARK, renew, start_dark
+from unifmir.training.losses import restoration_loss, stages_of
 from unifmir.training.pool import Pool, cut_batch, joined, simulate_pool
 from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
-from unifmir.training.trainer import Training, restoration_loss, stages_of
+from unifmir.training.trainer import Training
 
 PLANAR = ("sr", "denoise", "isotropic")
 """Tasks whose inputs do not depend on the number of planes or views of a configuration."""
@@ -283,7 +285,7 @@ class TestStart:
         precisions: tuple[Precision, ...] = ("fp32", "bf16")
         for precision in precisions:
             run = training(tiny_config, pools, steps=12)
-            run.precision = precision
+            run.processes = TrainingProcesses("cpu", precision)
             run.run()
             losses.append(np.concatenate(list(run.losses.values())))
         assert not np.array_equal(losses[0], losses[1])

@@ -46,6 +46,7 @@ def watch(on_step: object = None) -> TrainingCallbacks:
 
 def test_it_writes_a_model_that_loads_and_removes_the_state(tmp_path: Path) -> None:
     source = training_run.train(request_for(tmp_path), watch())
+    assert source is not None
     assert source.path is not None
     network = load_file(source.path)
     assert network.kind == "multitask"
@@ -82,6 +83,8 @@ def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
     with pytest.raises(CheckpointError, match="--resume"):
         training_run.train(request_for(broken), watch())
     resumed = training_run.train(request_for(broken, resume=True), watch())
+    assert expected is not None
+    assert resumed is not None
     assert resumed.sha256 == expected.sha256
 
 
