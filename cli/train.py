@@ -109,7 +109,7 @@ class _Running:
     resume: bool
     device: str
     processes: int | None
-    """None: measured."""
+    """Number of processes; None: measured."""
     log_dir: Path | None
     pictures_every: int
     workers: int | None = None

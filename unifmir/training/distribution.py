@@ -45,7 +45,7 @@ def is_first(count: int) -> bool:
 
 
 def most_processes(device: str) -> int:
-    """As many processes as there are cores, or GPUs, for."""
+    """Number of processes that there are cores, or GPUs, for."""
     return machine.available_cores() if device == "cpu" else torch.cuda.device_count()
 
 
@@ -94,7 +94,7 @@ class TrainingProcesses:
             logging.getLogger("unifmir").setLevel(logging.ERROR)  # the first one has said it
 
     def alone(self) -> "TrainingProcesses":
-        """The same process without the others, on the same device."""
+        """Processes of which there is one: this one without the others, on the same device."""
         return TrainingProcesses(self.fabric.device.type, self.precision)
 
     def shared(self, value: Shared) -> Shared:

@@ -1,4 +1,4 @@
-"""What a training shows as it goes: TensorBoard's files, and pictures beside the model."""
+"""Monitors of a training: TensorBoard's files, and pictures beside the model."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -97,7 +97,7 @@ def picture(training: Training, pairs: Pool) -> Picture:
 
 
 def _input_plane(planes: Float32[np.ndarray, "..."], task: str) -> Plane:
-    """What is shown of an input without its batch, (planes, y, x) or (1, z, y, x)."""
+    """The plane shown of an input without its batch, (planes, y, x) or (1, z, y, x)."""
     row = TASKS[task]
     if "z" in row.input_axes and "z" not in row.output_axes:
         # What a projection is expected to look like.

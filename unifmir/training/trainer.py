@@ -77,7 +77,7 @@ class Training:
     seed: int
     order: Sequence[str]
     processes: TrainingProcesses = field(default_factory=lambda: TrainingProcesses("cpu", "fp32"))
-    """Those that share the steps; the first one's pools alone are read."""
+    """Processes that share the steps; the first one's pools alone are read."""
     supervision: Supervision = "pairs"
     features: VggFeatures | None = None
     """Network whose features the contextual bilateral loss compares; None: pixels are compared."""
@@ -183,7 +183,7 @@ class Training:
         return self.processes.shared(batch)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch of a step, as `cut` gives it; those of earlier steps may be gone then."""
+        """Normalised batch of a step, shape and range as `cut` gives it; earlier ones may be gone."""
         task = self.order[step % len(self.order)]
         return self.cut(self.pools[task].at(self.turn(task, step)), step)
 
@@ -224,7 +224,7 @@ class Training:
         return fitted_errors(found)
 
     def take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
-        """Learn from one batch, together with the other processes; gives its task and loss."""
+        """Learn from a normalised batch, shapes as of `cut`, with the others; gives task and loss."""
         task = self.order[step % len(self.order)]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)

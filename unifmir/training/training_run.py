@@ -63,7 +63,7 @@ class TrainingRequest:
     processes: int | None = 1
     """Processes that share the steps; None: as many as cores or GPUs if that is faster."""
     log_dir: Path | None = None
-    """Where TensorBoard's files go; None: there are none."""
+    """Folder of TensorBoard's files; None: there are none."""
     pictures_every: int = 0
     """Steps between pictures, which go into a folder beside the model; 0: there are none."""
 
@@ -177,7 +177,7 @@ def _run_to_the_end(training: Training, state: Path, on_step: OnStep) -> None:
 def _monitored(
     request: TrainingRequest, training: Training, held_out: Pool | None, watch: TrainingCallbacks
 ) -> Iterator[OnStep]:
-    """What is called after each step: in the first process, monitors too, where they are wanted."""
+    """Call monitors after each step as well, in the first process, where they are wanted."""
     if training.processes.number or not (request.log_dir or request.pictures_every):
         yield watch.on_step
         return
