@@ -183,7 +183,7 @@ class Training:
         return self.processes.shared(batch)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Normalised batch of a step, shape and range as `cut` gives it; earlier ones may be gone."""
+        """Normalised batch of a step, shape and range as `cut` gives it; later than any before."""
         task = self.order[step % len(self.order)]
         return self.cut(self.pools[task].at(self.turn(task, step)), step)
 
@@ -224,7 +224,7 @@ class Training:
         return fitted_errors(found)
 
     def take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:
-        """Learn from a normalised batch, shapes as of `cut`, with the others; gives task and loss."""
+        """Learn from a normalised batch, shapes as `cut` gives it; returns its task and loss."""
         task = self.order[step % len(self.order)]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
