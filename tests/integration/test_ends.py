@@ -133,6 +133,7 @@ WITH_WORKERS = {
     "benchmark": ("benchmark", "--model", "model.safetensors", "--runtime", "eager", "--out")
     + ("out.json", "--workload", "image", "--seconds", "60", "--rounds", "2", "--threads", "1"),
     "train": (*TRAIN, "--steps", "100000", "--device", "cpu", "--workers", "1"),
+    "train in processes": (*TRAIN, "--steps", "100000", "--device", "cpu", "--processes", "2"),
 }
 LOADED_BYTES = {"train": 40e6}
 """Memory of a process that has loaded NumPy alone; others load PyTorch."""
