@@ -190,9 +190,14 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ClusterError(
-            f"a process of the training has ended or cannot be reached ({error!s:.300}); see "
-            "what it has said, and go on with --resume"
+            "a process of the training has ended or cannot be reached "
+            f"({_first_sentence(error)}); see what it has said, and go on with --resume"
         ) from error
+
+
+def _first_sentence(error: RuntimeError) -> str:
+    """Cause of an error of gloo or NCCL, without the advice that follows it."""
+    return f"{str(error).partition('. ')[0]:.300}"
 
 
 def _fabric(device: str, precision: Precision, count: int) -> "Fabric":

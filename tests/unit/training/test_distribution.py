@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unifmir.config import MultiTaskConfig
+from unifmir.errors import ClusterError
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -115,3 +116,16 @@ def test_alone_nothing_is_sent() -> None:
     assert processes.add_up([gradient], loss) is loss
     assert processes.shared("value") == "value"
     assert (processes.count, processes.number, processes.precision) == (1, 0, "bf16")
+
+
+def test_a_process_that_is_gone_is_told_by_its_cause_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processes = TrainingProcesses("cpu", "fp32")
+
+    def gone() -> None:
+        raise RuntimeError("[pair.cc:537] Read error: Connection reset by peer. Typically advice.")
+
+    monkeypatch.setattr(processes.fabric, "barrier", gone)
+    with pytest.raises(ClusterError, match=r"\(\[pair.cc:537\] .* by peer\); see .* --resume$"):
+        processes.wait()
