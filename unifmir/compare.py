@@ -200,6 +200,22 @@ class Tolerance(JsonOutput):
             total_ratio=scaled(self.total_ratio),
         )
 
+    def used(self, comparison: Comparison) -> float:
+        """Largest difference over what is allowed: above 1 where a bar is missed, inf for NaN."""
+        c = comparison
+        if not c.finite:
+            return inf
+        shares = [] if self.psnr_db is None else [10 ** ((self.psnr_db - c.psnr_db) / 20)]
+        for bar, difference in (
+            (self.max_abs_over_std, c.max_abs_over_std),
+            (self.slope, abs(c.slope - 1)),
+            (self.offset_over_range, abs(c.offset_over_range)),
+            (self.total_ratio, abs(c.total_ratio - 1)),
+        ):
+            if bar is not None:
+                shares.append(difference / bar)
+        return max(shares, default=0.0)
+
     def failures(self, comparison: Comparison) -> list[str]:
         """One sentence for each figure that misses its bar; empty if all hold."""
         if not comparison.finite:

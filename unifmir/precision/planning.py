@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unifmir.compare import LOW_PRECISION, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
 from unifmir.json_values import JsonOutput
-from unifmir.precision.element_types import ELEMENT_TYPES
+from unifmir.precision.element_types import ELEMENT_TYPES, Variant
 from unifmir.precision.islands import island_rules, parts
 from unifmir.precision.ranges import RangeReport, measured
 from unifmir.precision.recipe import PrecisionRecipe
@@ -25,6 +25,10 @@ TRIED_SHARE = 0.75
 """Part of the allowed differences that a trial may show. A runtime rounds fp16 arithmetic elsewhere
 than the module that is tried: of an accepted plan of the embedded projection that had 60 dB here,
 ONNX Runtime made 58.6 dB."""
+
+
+Missing = dict[Variant, tuple[int, ...]]
+"""Variant -> numbers of the images at which it misses what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +182,14 @@ def plan_precision(
             f"{first_nonfinite(module, inputs[0])!r}: check its weights and normalisation"
         )
     islands = {} if precision == "fp32" else island_rules(module, ranges, precision)
-    order = list(range(len(trials)))
+    order = list(range(len(inputs), len(inputs) + len(trials)))
     accepting = _Acceptance(
         module, precision, ranges, inputs, expected, tolerance, variants, trials, order
     )
-    plan = accepting.run(islands)
+    plan, missing = accepting.run(islands)
     if plan.passed:
         return plan
-    steps, better = accepting.enlarge(plan)
+    steps, better = accepting.enlarge(plan, missing)
     if better is not None:
         return replace(better, steps=steps)
     return replace(plan, steps=steps, blame=accepting.blame(plan, steps))
@@ -204,56 +208,76 @@ class _Acceptance:
     variants: Sequence[str]
     trials: Sequence[Trial]
     order: list[int]
-    """Places of the trials, in the order in which they are tried."""
+    """Numbers of the trials, in the order in which they are tried."""
 
     def recipe(self, islands: dict[str, str]) -> PrecisionRecipe:
         """The recipe with these islands."""
         return PrecisionRecipe(self.precision, islands, self.ranges.callers)
 
-    def run(self, islands: dict[str, str]) -> PrecisionPlan:
+    def run(self, islands: dict[str, str]) -> tuple[PrecisionPlan, Missing]:
         """Make the variants with these islands and hold them against fp32."""
         recipe = self.recipe(islands)
         acceptance: dict[str, tuple[Comparison, ...]] = {}
         missed: dict[str, tuple[str, ...]] = {}
+        missing: Missing = {}
         for variant in VARIANTS:
             if variant in self.variants:
-                made = VARIANTS[variant](self.module, recipe)
-                rows = self.compare(made)
-                failures = [text for row in rows for text in self.tolerance.failures(row)]
-                if not failures:
-                    tried, failures = self.tried(made)
-                    rows = (*rows, *tried)
-                acceptance[variant], missed[variant] = rows, tuple(failures)
+                found = self.tried(VARIANTS[variant](self.module, recipe))
+                failures = {i: self.bars(i).failures(row) for i, row in found.items()}
+                acceptance[variant] = tuple(found.values())
+                missed[variant] = tuple(text for texts in failures.values() for text in texts)
+                missing[variant] = tuple(i for i, texts in failures.items() if texts)
         share = self.low_share(islands)
-        return PrecisionPlan(recipe, self.ranges, acceptance, missed, self.tolerance, share)
+        plan = PrecisionPlan(recipe, self.ranges, acceptance, missed, self.tolerance, share)
+        return plan, missing
 
-    def compare(self, variant: nn.Module) -> tuple[Comparison, ...]:
-        actual = self.expected
-        if self.precision != "fp32":  # where a variant is the module itself, weight for weight
-            with fast_on_cpu():
-                actual = [variant(image) for image in self.inputs]
-        return tuple(
-            compare(wanted.cpu().numpy(), got.cpu().numpy())
-            for wanted, got in zip(self.expected, actual, strict=True)
-        )
+    def bars(self, index: int) -> Tolerance:
+        """Bars for the image of a number: inputs are counted first, then trials."""
+        trial = index >= len(self.inputs)
+        return self.tolerance.tightened(TRIED_SHARE) if trial else self.tolerance
 
-    def tried(self, variant: nn.Module) -> tuple[tuple[Comparison, ...], list[str]]:
-        """A comparison for each trial, or the first that misses, and what it misses.
+    def compare(self, variant: nn.Module, index: int) -> Comparison:
+        """Hold what a variant makes of an image against fp32."""
+        with fast_on_cpu():
+            if index < len(self.inputs):
+                wanted, got = self.expected[index].cpu().numpy(), variant(self.inputs[index])
+            else:
+                trial = self.trials[index - len(self.inputs)]
+                image = torch.from_numpy(trial.image).to(self.inputs[0].device)
+                wanted, got = trial.expected, trial.interface(variant)(image)
+        return compare(wanted, got.cpu().numpy())
 
-        None in fp32, as above. The one that missed last time goes first: most steps fail there.
+    def tried(self, variant: nn.Module) -> dict[int, Comparison]:
+        """A comparison for each input; if they pass for each trial, or for one that misses.
+
+        In fp32, where a variant is the module itself, weight for weight, nothing is run. The trial
+        that missed last time goes first: most steps fail there.
         """
-        found: dict[int, Comparison] = {}
-        bars, device = self.tolerance.tightened(TRIED_SHARE), self.inputs[0].device
-        for index in tuple(self.order) if self.precision != "fp32" else ():
-            trial = self.trials[index]
-            with fast_on_cpu():
-                restored = trial.interface(variant)(torch.from_numpy(trial.image).to(device))
-            found[index] = compare(trial.expected, restored.cpu().numpy())
-            if failures := bars.failures(found[index]):
+        if self.precision == "fp32":
+            same = (image.cpu().numpy() for image in self.expected)
+            return {index: compare(image, image) for index, image in enumerate(same)}
+        found = {index: self.compare(variant, index) for index in range(len(self.inputs))}
+        if any(self.bars(index).failures(row) for index, row in found.items()):
+            return found
+        tried: dict[int, Comparison] = {}
+        for index in tuple(self.order):
+            tried[index] = self.compare(variant, index)
+            if self.bars(index).failures(tried[index]):
                 self.order.remove(index)
                 self.order.insert(0, index)
-                return (found[index],), failures
-        return tuple(found[index] for index in sorted(found)), []
+                return found | {index: tried[index]}
+        return found | {index: tried[index] for index in sorted(tried)}
+
+    def used(self, islands: dict[str, str], missing: Missing) -> float:
+        """Largest part used up of what is allowed, with these islands, where it was missed."""
+        recipe = self.recipe(islands)
+        return max(
+            self.bars(index).used(self.compare(made, index))
+            for variant, images in missing.items()
+            if images
+            for made in [VARIANTS[variant](self.module, recipe)]
+            for index in images
+        )
 
     def low_share(self, islands: Iterable[str]) -> float:
         """Part of the parameters in the low precision, by number."""
@@ -267,8 +291,14 @@ class _Acceptance:
         total = sum(counts.values())
         return sum(counts[name] for name in low) / total if total else 1.0
 
-    def enlarge(self, plan: PrecisionPlan) -> tuple[tuple[Step, ...], PrecisionPlan | None]:
-        """Move whole parts to fp32, the one with the largest error of its own first."""
+    def enlarge(
+        self, plan: PrecisionPlan, missing: Missing
+    ) -> tuple[tuple[Step, ...], PrecisionPlan | None]:
+        """Move whole parts to fp32, the one with the largest error of its own first.
+
+        Where that leads nowhere, each time the one after which the least is missed: errors have
+        signs, and without the largest ones the rest may be further off.
+        """
         ran = [row.name for row in self.ranges.rows]
         groups = {
             part: low
@@ -276,26 +306,49 @@ class _Acceptance:
             if (low := [name for name in names if name not in plan.islands])
         }
         alone = {part: self.alone(names) for part, names in groups.items()}
-        islands, steps = dict(plan.islands), []
-        for part in sorted(groups, key=lambda part: (alone[part], part)):
-            reason = (
-                f"part of {part}: with nothing else in {self.precision} the result "
-                f"{_figure(alone[part])}"
-            )
-            larger = islands | dict.fromkeys(groups[part], reason)
-            share = self.low_share(larger)
+        steps, better = self.grow(plan, missing, groups, alone, signed=False)
+        if better is None:
+            steps, better = self.grow(plan, missing, groups, alone, signed=True)
+        return steps, better
+
+    def grow(
+        self,
+        plan: PrecisionPlan,
+        missing: Missing,
+        groups: dict[str, list[str]],
+        alone: dict[str, float],
+        *,
+        signed: bool,
+    ) -> tuple[tuple[Step, ...], PrecisionPlan | None]:
+        """Enlarge the islands by errors of parts alone, or (`signed`) by what is missed without."""
+        islands, left, steps = dict(plan.islands), dict(groups), list[Step]()
+        while left:
+            larger = {
+                part: islands | dict.fromkeys(names, self.reason(part, alone[part]))
+                for part, names in left.items()
+            }
+            missed = {
+                part: self.used(grown, missing) if signed else 0.0 for part, grown in larger.items()
+            }
+            part = min(left, key=lambda part: (missed[part], alone[part], part))
+            del left[part]
+            share = self.low_share(larger[part])
             if share < MIN_LOW_SHARE:
                 # Too large a part to give up; a smaller one may still do.
                 steps.append(Step(part, alone[part], share, None))
                 continue
-            islands = larger
-            better = self.run(islands)
+            islands = larger[part]
+            better, missing = self.run(islands)
             failures = tuple(text for found in better.missed.values() for text in found)
             psnr_db = better.worst_psnr_db()
             steps.append(Step(part, alone[part], share, psnr_db, failures))
             if better.passed:
                 return self.give_back(better, steps, groups)
         return tuple(steps), None
+
+    def reason(self, part: str, alone: float) -> str:
+        """Sentence on why a part goes to fp32."""
+        return f"part of {part}: with nothing else in {self.precision} the result {_figure(alone)}"
 
     def give_back(
         self, plan: PrecisionPlan, steps: Sequence[Step], groups: dict[str, list[str]]
@@ -305,7 +358,7 @@ class _Acceptance:
         for step in steps[:-1]:
             returned = {} if step.psnr_db is None else dict.fromkeys(groups[step.part])
             smaller = {k: reason for k, reason in plan.islands.items() if k not in returned}
-            trial = self.run(smaller) if returned else plan
+            trial = self.run(smaller)[0] if returned else plan
             given_back = bool(returned) and trial.passed
             plan = trial if given_back else plan
             kept.append(replace(step, given_back=given_back))
@@ -316,7 +369,7 @@ class _Acceptance:
         islands = {row.name: "" for row in self.ranges.rows if row.name not in low}
         make = VARIANTS["computing" if "computing" in self.variants else "stored"]
         variant = make(self.module, self.recipe(islands))
-        return min((c.psnr_db for c in self.compare(variant)), default=inf)
+        return min(self.compare(variant, index).psnr_db for index in range(len(self.inputs)))
 
     def blame(self, plan: PrecisionPlan, steps: Sequence[Step]) -> str:
         """Sentence on where a plan goes wrong."""
@@ -326,9 +379,9 @@ class _Acceptance:
                 return f"NaN or Inf first in {name!r}, for calibration input {index}"
         if not steps:
             return f"all but {plan.low_share:.0%} of the parameters need fp32"
-        first = steps[0]
+        worst = min(steps, key=lambda step: step.alone_psnr_db)
         return (
-            f"the largest error comes from {first.part}: with nothing else in {self.precision} "
-            f"the result {_figure(first.alone_psnr_db)}, with all parts it "
+            f"the largest error comes from {worst.part}: with nothing else in {self.precision} "
+            f"the result {_figure(worst.alone_psnr_db)}, with all parts it "
             f"{_figure(plan.worst_psnr_db())}"
         )

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import pytest
 import torch
 from torch import nn
 
@@ -94,6 +95,22 @@ class WithGain(nn.Module):
         return self.gain(self.lower(self.lift(x)))
 
 
+class WithGains(nn.Module):
+    """Three gains whose errors in fp16 are 4.7e-4, -4.0e-4 and -3.0e-4: -2.3e-4 together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most, self.less, self.least = (nn.Conv2d(1, 1, 1, bias=False) for _ in range(3))
+        for layer, above in ((self.most, 0.52), (self.less, 0.41), (self.least, 0.31)):
+            # Numbers of fp16 beyond 1 are 2^-10 apart.
+            layer.weight.data.fill_(1 + above * 2**-10)
+        for layer in (self.most, self.less):
+            layer.register_parameter("unused", nn.Parameter(torch.ones(1000)))
+
+    def forward(self, x):
+        return self.least(self.less(self.most(x)))
+
+
 class Darker(nn.Module):
     """Takes one off what another module gives."""
 
@@ -115,6 +132,17 @@ def test_a_part_that_later_steps_make_needless_is_given_back():
     assert [step.given_back for step in taken] == [True] * (len(taken) - 1) + [False]
     assert taken[-1].part == "'gain'"
     assert "slope" in taken[0].failures[0]
+
+
+def test_where_the_largest_errors_hide_others_the_part_goes_to_fp32_after_which_least_is_missed():
+    slope = Tolerance("slope", "a gain must not change", slope=2e-4)
+    plan = plan_precision(
+        WithGains().eval(), "fp16", [image(1, 1, 32, 32)], tolerance=slope, variants=["stored"]
+    )
+    assert plan.passed, plan.failures
+    (step,) = plan.steps
+    assert (step.part, list(plan.islands)) == ("'least'", ["least"])
+    assert plan.acceptance["stored"][0].slope == pytest.approx(1 + 0.7e-4, abs=1e-5)
 
 
 def test_islands_grow_until_an_image_tried_besides_passes_with_room_to_spare():
