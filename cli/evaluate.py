@@ -16,7 +16,7 @@ from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
-    from unifmir.metrics.base import RestoredImage
+    from unifmir.metrics.base import Metric, RestoredImage
     from unifmir.metrics.paired_comparison import PairedDifference
     from unifmir.metrics.scores import Score
     from unifmir.training.evaluation import Evaluation
@@ -51,6 +51,13 @@ def evaluate(
     table: Annotated[
         Path | None, typer.Option("--csv", help="Write the figures of every image there.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled objects of each truth, as images of the same names: scores of the "
+            "segmentation by a pixel classifier that learns from other truths."
+        ),
+    ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(help="Folder for a picture of each: restored, truth and difference."),
@@ -83,10 +90,10 @@ def evaluate(
                 "--model, --data, --task and --untrained belong to a model, not to image files"
             )
         written = _Written(table, pictures, report)
-        _evaluate_files(Path(given), truth, against, written, as_json=as_json)
+        _evaluate_files(Path(given), truth, against, labels, written, as_json=as_json)
         return
-    if against:
-        raise typer.BadParameter("--against belongs to image files: give TRUTH")
+    if against or labels:
+        raise typer.BadParameter("--against and --labels belong to image files: give TRUTH")
     if data is not None:
         if tasks:
             raise typer.BadParameter("--data has one task: leave --task out")
@@ -130,14 +137,13 @@ class _Written:
         """Write the table and the page that are wanted."""
         from unifmir.atomic import write_text
         from unifmir.benchmarks.report.evaluation_page import EvaluationFacts, evaluation_page
-        from unifmir.metrics.image_pairs import MEASURED
 
         if self.table is not None:
             write_text(self.table, _csv(sets))
         if self.report is not None:
-            count = len(next(iter(sets.values())))
-            notes = [f"Images: {count}; with pictures: {len(self.shown)}."]
-            facts = EvaluationFacts(title, sets, MEASURED, notes, self.shown, failed or {})
+            first = next(iter(sets.values()))
+            notes = [f"Images: {len(first)}; with pictures: {len(self.shown)}."]
+            facts = EvaluationFacts(title, sets, _measured(first), notes, self.shown, failed or {})
             write_text(self.report, evaluation_page(facts))
 
 
@@ -197,10 +203,12 @@ def _evaluate_files(
     restored: Path,
     truth: Path,
     against: Path | None,
+    labels: Path | None,
     written: "_Written",
     *,
     as_json: bool,
 ) -> None:
+    from unifmir.metrics.labelled_pairs import add_segmentation
     from unifmir.metrics.paired_comparison import compare_scores
 
     scores, failed = _scores_of(restored, truth, written)
@@ -208,6 +216,9 @@ def _evaluate_files(
     if against is not None:
         others, other_failed = _scores_of(against, truth, None)
         failed |= other_failed
+    if labels is not None:
+        places = [restored] if against is None else [restored, against]
+        scores, others = add_segmentation(places, truth, labels, [scores, others])
     differences = compare_scores(scores, others)
     sets = {"restored": scores, "against": others} if others else {"restored": scores}
     written.write(f"{restored.name} against {truth.name}", sets, failed)
@@ -272,6 +283,15 @@ def _evaluate_dataset(
     output.print_result(document, told, as_json=as_json)
 
 
+def _measured(scores: "Mapping[str, Score]") -> "Mapping[str, Metric]":
+    """Rows of the metrics that scores have."""
+    from unifmir.metrics.image_pairs import MEASURED
+    from unifmir.metrics.overlap import OVERLAPS
+
+    known = {**MEASURED, **OVERLAPS}
+    return {name: known[name] for name in next(iter(scores.values()))}
+
+
 def _scores_of(
     restored: Path, truth: Path, written: "_Written | None"
 ) -> "tuple[dict[str, Score], dict[str, str]]":
@@ -307,14 +327,13 @@ def _file_table(
     differences: "Mapping[str, PairedDifference]",
 ) -> str:
     from unifmir.metrics.base import FIT
-    from unifmir.metrics.image_pairs import MEASURED
     from unifmir.metrics.paired_comparison import interval_of_mean
     from unifmir.metrics.scores import mean_score
 
     sets = [list(one.values()) for one in (scores, others) if one]
     means = [mean_score(rows) for rows in sets]
     lines = []
-    for name, metric in MEASURED.items():
+    for name, metric in _measured(scores).items():
         digits = metric.decimals
         line = [metric.heading, *(f"{mean[name]:.{digits}f}" for mean in means)]
         if others:

@@ -111,3 +111,35 @@ def test_an_image_smaller_than_a_window_is_refused(tmp_path):
     done = run(tmp_path / "a.tif", tmp_path / "b.tif")
     assert done.exit_code == 2
     assert "40 x 10 pixels are too few" in " ".join(done.stderr.split())
+
+
+def test_objects_of_restored_images_are_scored(tmp_path):
+    rng = np.random.default_rng(0)
+    folders = {name: tmp_path / name for name in ("truth", "good", "poor", "labels")}
+    for folder in folders.values():
+        folder.mkdir()
+    for index in range(2):
+        labels = np.zeros((48, 48), np.uint16)
+        labels[8:20, 8 + index : 20], labels[28:40, 24:40] = 1, 2
+        truth = 100.0 + 200 * (labels > 0)
+        images = {"truth": truth, "good": truth, "poor": 0 * truth, "labels": labels}
+        for name, image in images.items():
+            noise = 0 if name == "labels" else 5 * rng.normal(size=image.shape)
+            dtype = np.uint16 if name == "labels" else np.float32
+            tifffile.imwrite(folders[name] / f"cell {index}.tif", (image + noise).astype(dtype))
+    more = ("--against", folders["poor"], "--labels", folders["labels"])
+    done = run(folders["good"], folders["truth"], *more, "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    good, poor = (
+        [one["dice"] for one in images["images"].values()]
+        for images in (document, document["against"])
+    )
+    assert min(good) > 0.95 > 0.7 > max(poor)
+    assert document["differences"]["dice"]["mean"] == pytest.approx(np.mean(good) - np.mean(poor))
+    assert "AP 0.5" in run(folders["good"], folders["truth"], *more).stdout
+
+    (folders["labels"] / "cell 1.tif").unlink()
+    failed = run(folders["good"], folders["truth"], *more)
+    assert failed.exit_code == 2
+    assert "no labels for cell 1" in " ".join(failed.stderr.split())
