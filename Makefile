@@ -42,7 +42,7 @@ demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/,
 test: $(READY)  ## The quick tests, without slow ones and those that need a GPU
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
-test-slow: $(READY)  ## The slow tests: full-size networks, kills, the wheel, Dask, 20 gigapixels
+test-slow: $(READY)  ## The slow tests: full-size networks, kills, the wheel, Dask, gigapixels
 	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not long and not gpu"
 
 test-all: $(READY)  ## Every test; those that need a GPU are skipped without one

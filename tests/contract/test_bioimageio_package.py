@@ -68,6 +68,9 @@ ANY_SIZE = {
 """Parts of each task's image whose sizes are no multiple of a window; of `volume`, whole lenses."""
 QUICK = "sr"
 """Task whose package takes the library the shortest time to test; the others are slow tests."""
+LONG = ("isotropic", "projection")
+"""Tasks that `make test-all` tests: their axes are those of `denoise` and `sr`, and
+test_exporters.py has their packages."""
 
 
 def packages(*tasks: str) -> pytest.MarkDecorator:
@@ -78,6 +81,7 @@ def packages(*tasks: str) -> pytest.MarkDecorator:
             marks=[
                 pytest.mark.xdist_group(f"package {task}"),
                 *([pytest.mark.slow] if task != QUICK else []),
+                *([pytest.mark.long] if task in LONG else []),
             ],
         )
         for task in tasks

@@ -324,6 +324,7 @@ class TestSafetensors(ExporterContract):
 
 class TestBioimageio(ExporterContract):
     format = "bioimageio"
+    long = ("denoise", "volume")  # test_bioimageio_package.py has theirs among the slow tests
 
     @pytest.mark.slow  # the library tests a package for seconds
     def test_the_network_interface_is_offered_unless_the_format_takes_images_only(self, once: Once):

@@ -10,13 +10,23 @@ from tests.hostile import KINDS, kind_named
 from unifmir.errors import UnifmirError
 
 COSTLY = (
+    # Their cases run models: two thirds of the time of all.
     "artifact_lies_inputs",
     "onnx_inputs",
     "openvino_inputs",
     "package_inputs",
     "torchscript_inputs",
+    # Servers, stores and archives are made anew for each case: most of what is left.
+    "archive_inputs",
+    "dataset_inputs",
+    "huggingface_inputs",
+    "hypha_inputs",
+    "metadata_inputs",
+    "old_package_inputs",
+    "submission_inputs",
+    "zenodo_inputs",
 )
-"""Kinds whose cases run models: two thirds of the time of all."""
+"""Kinds of which the slow tests try a fifth, and `make test-all` all."""
 
 
 @pytest.mark.slow

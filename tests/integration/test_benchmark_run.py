@@ -53,7 +53,7 @@ def sr(tmp_path):
     [
         ("sr",),
         pytest.param(("sr", "volume"), marks=pytest.mark.slow),
-        pytest.param(tuple(TASKS), marks=pytest.mark.slow, id="all"),
+        pytest.param(tuple(TASKS), marks=(pytest.mark.slow, pytest.mark.long), id="all"),
     ],
     ids=" ".join,
 )

@@ -160,7 +160,8 @@ def test_a_worker_that_is_killed_loses_nothing(folder, choice):
     np.testing.assert_array_equal(pixels(jobs[0].target), local_result)
 
 
-@pytest.mark.slow  # each worker that is started again loads PyTorch
+@pytest.mark.slow
+@pytest.mark.long  # each worker that is started again loads PyTorch; above one is killed
 def test_three_workers_of_which_five_are_killed_give_what_one_process_gives(folder, choice):
     jobs = plan_jobs([str(folder)], "sr", out=folder / "dask", kind="zarr").jobs
     tell = Killing(times=5, every=6)

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import tifffile
+from _pytest.mark.structures import ParameterSet
 from typer.testing import CliRunner
 
 from tests.compat.packages import network
@@ -139,12 +141,19 @@ LOADED_BYTES = {"train": 40e6}
 """Memory of a process that has loaded NumPy alone; others load PyTorch."""
 
 
+SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}
+"""Signal -> exit code."""
+
+
+def _ends() -> Iterator[ParameterSet]:
+    """Each command with the signal that it cannot answer, and one command with each."""
+    for name, (sent, code) in product(WITH_WORKERS, SIGNALS.items()):
+        long = sent != signal.SIGKILL and name != "benchmark"
+        yield pytest.param(name, sent, code, marks=pytest.mark.long if long else ())
+
+
 @pytest.mark.slow  # a command with processes of its own
-@pytest.mark.parametrize("name", list(WITH_WORKERS))
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)],
-)
+@pytest.mark.parametrize(("name", "sent", "code"), list(_ends()))
 def test_workers_end_with_the_command_that_started_them(inputs, started, name, sent, code):
     process = started(*WITH_WORKERS[name])
     least = LOADED_BYTES.get(name, 150e6)
@@ -184,9 +193,21 @@ def wait_for(
     return found
 
 
+KILLED_ELSEWHERE = ("benchmark", "data prepare", "restore to OME-Zarr")
+"""Of `kills.COMMANDS`, those whose ends other slow tests have: test_benchmark_run.py interrupts one
+between rows, test_preparation.py one between pairs, test_cluster.py kills what writes OME-Zarr."""
+
+
 @pytest.mark.slow  # a command runs three times, and is killed once
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("command", kills.COMMANDS, ids=lambda one: one.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(one, marks=pytest.mark.long if one.name in KILLED_ELSEWHERE else ())
+        for one in kills.COMMANDS
+    ],
+    ids=lambda one: one.name.replace(" ", "-"),
+)
 def test_a_killed_command_leaves_nothing_half_and_the_next_run_ends_as_if_undisturbed(command):
     (kill,) = kills.kills(command, 1, seed=5)
     assert kill.held, kill

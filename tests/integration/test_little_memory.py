@@ -29,7 +29,7 @@ def restored(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["native", "eager"])
+@pytest.mark.parametrize("runtime", ["native", pytest.param("eager", marks=pytest.mark.long)])
 def test_an_image_is_restored_within_3_gib(runtime, tmp_path):
     image = np.random.default_rng(3).integers(100, 900, (SIDE, SIDE), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", image)

@@ -11,7 +11,14 @@ from unifmir.tasks import TASKS
 pytestmark = pytest.mark.slow  # a plan tries part after part
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    # The second was once refused by planning, though verification takes it.
+    [
+        pytest.param(name, marks=() if name in ("sr", "volume") else pytest.mark.long)
+        for name in TASKS
+    ],
+)
 def test_the_embedded_model_passes_in_fp16_and_says_what_stays_in_fp32(task, tmp_path):
     model = unifmir.load("unifmir-small-sim")
     made = unifmir.export(model, tmp_path, task=task, formats=["onnx"], precision="fp16")

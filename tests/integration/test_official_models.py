@@ -60,7 +60,8 @@ OFFICIAL = {
 }
 """Id -> layout of the official file, as in tests/golden/state_dicts."""
 QUICK = ("unifmir-sr-microtubules",)
-"""One pulled, in the newer format; those in the older one and given by the user are slow tests."""
+"""One pulled, in the newer format; those in the older one and given by the user are slow tests, and
+`long` at full size and in several formats, which take up to 7 minutes of a core."""
 OF_EACH_TASK = (
     "unifmir-sr-microtubules",
     "unifmir-denoise-tribolium",
@@ -69,8 +70,6 @@ OF_EACH_TASK = (
     "unifmir-volume-vcd",
 )
 """One entry of each task; at full size, its others differ from it in nothing but values."""
-MINUTES = ("unifmir-isotropic-liver", "unifmir-projection-flywing", "unifmir-volume-vcd")
-"""Those whose export at full size takes 3 to 7 minutes of a core, of which loading is seconds."""
 
 
 def run(*arguments: object) -> Result:
@@ -155,7 +154,7 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_p
     [
         *(
             pytest.param(
-                name, ("onnx", "bioimageio"), marks=pytest.mark.long if name in MINUTES else ()
+                name, ("onnx", "bioimageio"), marks=() if name in QUICK else pytest.mark.long
             )
             for name in OF_EACH_TASK
         ),
@@ -260,10 +259,7 @@ def test_a_full_size_official_model_is_loaded(model_id, server, tmp_path):
 @pytest.mark.timeout(3600)  # projection at full size is exported in 340 s of CPU time
 @pytest.mark.parametrize(
     "model_id",
-    [
-        pytest.param(name, marks=pytest.mark.long if name in MINUTES else ())
-        for name in OF_EACH_TASK
-    ],
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in OF_EACH_TASK],
 )
 def test_a_full_size_official_model_goes_in_one_command_each(model_id, server, tmp_path):
     check_one_command_each(model_id, full_size(model_id, server, tmp_path), tmp_path)

@@ -361,8 +361,9 @@ def full_size(name: str) -> Network:
         ("sr", "model."),
         ("denoise1", ""),
         ("denoise5", "net.model."),
-        ("projection", "model."),
-        ("volume", "a.b.c."),
+        # Networks of twice the size; the traced ones above are of every task.
+        pytest.param("projection", "model.", marks=pytest.mark.long),
+        pytest.param("volume", "a.b.c.", marks=pytest.mark.long),
     ],
 )
 def test_a_full_size_official_network_loads_bit_for_bit(name, wrapped, half, tmp_path):

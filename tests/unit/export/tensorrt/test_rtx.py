@@ -56,7 +56,10 @@ def job_for(network, precision, **options):
 @pytest.mark.parametrize(
     ("task", "precision"),
     # fp32 is that of `written`, below.
-    list(product(TASKS, ELEMENT_TYPES)),
+    [
+        pytest.param(*row, marks=() if row[0] in ("sr", "volume") else pytest.mark.long)
+        for row in product(TASKS, ELEMENT_TYPES)
+    ],
 )
 def test_every_task_is_built_with_free_sizes_in_every_precision(task, precision, tmp_path):
     small, path = network(task), tmp_path / "unifmir.engine"
