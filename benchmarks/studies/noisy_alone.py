@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def adapted(
-    images: list[np.ndarray[Any, Any]], folder: Path, steps: int
+    images: list[np.ndarray[Any, Any]], folder: Path, steps: int, *, repeats: bool = False
 ) -> tuple[Network | None, str]:
     """The embedded model adapted to noisy stacks, and what was told; None if it has not helped."""
     lab, store, out = folder / "lab", folder / "noisy.zarr", folder / "model.safetensors"
@@ -106,7 +106,9 @@ def adapted(
         folder=lab, out=store, task=DENOISE.name, rules=(PairRule("noisy"),), patch=PATCH_PX
     )
     prepare(request)
-    changes = {"data": [str(store)], "steps": steps}
+    changes: dict[str, Any] = {"data": [str(store)], "steps": steps}
+    if repeats:
+        changes["supervision"] = "repeats"
     config = read_config(preset_path("small-self-supervised"), changes)
     watch = TrainingCallbacks(lambda _: None, lambda *_: None)
     try:

@@ -2,6 +2,8 @@
 
 from unifmir.benchmarks.studies.noisy_alone import RESULT as NOISY_ALONE
 from unifmir.benchmarks.studies.noisy_alone import noisy_alone_table
+from unifmir.benchmarks.studies.repeated_frames import RESULT as REPEATED_FRAMES
+from unifmir.benchmarks.studies.repeated_frames import repeated_frames_table
 from unifmir.benchmarks.studies.result_files import RESULTS
 from unifmir.benchmarks.studies.training_speed import RESULT as TRAINING_SPEED
 from unifmir.benchmarks.studies.training_speed import training_table
@@ -9,5 +11,6 @@ from unifmir.benchmarks.studies.training_speed import training_table
 TRAINING_TABLES = {
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),
     "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
+    "repeated-frames": (RESULTS / REPEATED_FRAMES, repeated_frames_table),
 }
 """Name of a table -> its result file, and what is made of it."""
