@@ -39,8 +39,8 @@ def recorded(number: int) -> SimulatedPair:
     photons = np.clip(scene.target - scene.target.min(), 0, None)
     plane = photons[len(photons) // 2]
     rng = np.random.default_rng([4, number])
-    noisy = rng.poisson(np.broadcast_to(plane, (FRAMES, *plane.shape)))
-    noisy = noisy + READ_NOISE * rng.standard_normal(noisy.shape) + 100
+    counted = rng.poisson(np.broadcast_to(plane, (FRAMES, *plane.shape)))
+    noisy = counted + READ_NOISE * rng.standard_normal(counted.shape) + 100
     image, truth = (
         scipy.ndimage.gaussian_filter(one, (0, SMOOTHED_PX, SMOOTHED_PX)).astype(np.float32)
         for one in (noisy, np.broadcast_to(plane, noisy.shape).astype(np.float64))
