@@ -22,6 +22,8 @@ SEED = 0
 
 def main() -> None:
     """Evaluate in a process of its own, add how it was trained, refresh the entry."""
+    # New weights are read by the hash of the entry.
+    refresh.main()
     arguments = ["evaluate", "unifmir-small-sim", "--images", str(IMAGES), "--seed", str(SEED)]
     done = subprocess.run(
         [sys.executable, "-m", "unifmir", *arguments, "--json"], check=True, stdout=subprocess.PIPE

@@ -25,7 +25,7 @@ from unifmir.restoration.geometry import whole_box
 from unifmir.restoration.low_frequencies import ImagePart
 from unifmir.restoration.recorded_sampling import RecordedSampling, recorded_view
 from unifmir.restoration.resampling import Axes, Resampled
-from unifmir.restoration.restoration_options import Options
+from unifmir.restoration.restoration_options import Options, intensity_of
 from unifmir.restoration.tile_plan import plan_restoration
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
@@ -72,7 +72,7 @@ def measured(task: str, images: int) -> Iterator[dict[str, Any]]:
             "task": task,
             "intensity": intensity,
             "low_frequency_px": TASKS[task].low_frequency_px,
-            "default": intensity == TASKS[task].intensity,
+            "default": intensity == intensity_of(predictor.config, Options()),
             "held_out": errors(restored, truths),
             "sample": of_sample(task, predictor, intensity),
         }

@@ -35,8 +35,8 @@ CAPTION_PX = 12
 def main() -> None:
     """Draw both pictures."""
     folder = Path(sys.argv[1]) if sys.argv[1:] else PICTURES
-    _save(folder / "simulated-structures.png", _structures())
-    _save(folder / "simulated-scenes.png", _scenes())
+    save_greys(folder / "simulated-structures.png", _structures())
+    save_greys(folder / "simulated-scenes.png", _scenes())
 
 
 def _structures() -> Image.Image:
@@ -95,9 +95,9 @@ def _grey(image: Float[np.ndarray, "y x"]) -> Image.Image:
     return Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR)
 
 
-def _save(path: Path, picture: Image.Image) -> None:
+def save_greys(path: Path, picture: Image.Image) -> None:
+    """Write a picture of a few greys, which are enough to see what is shown."""
     data = io.BytesIO()
-    # A few greys are enough to see what is shown.
     picture.quantize(32).save(data, "PNG", optimize=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as aside:

@@ -1,5 +1,7 @@
 """Tables of docs/training.md, of the studies' result files."""
 
+from unifmir.benchmarks.studies.equal_training import RESULT as EQUAL_TRAINING
+from unifmir.benchmarks.studies.equal_training import equal_training_table
 from unifmir.benchmarks.studies.noisy_alone import RESULT as NOISY_ALONE
 from unifmir.benchmarks.studies.noisy_alone import noisy_alone_table
 from unifmir.benchmarks.studies.repeated_frames import RESULT as REPEATED_FRAMES
@@ -9,6 +11,7 @@ from unifmir.benchmarks.studies.training_speed import RESULT as TRAINING_SPEED
 from unifmir.benchmarks.studies.training_speed import training_table
 
 TRAINING_TABLES = {
+    "equal-training": (RESULTS / EQUAL_TRAINING, equal_training_table),
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),
     "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
     "repeated-frames": (RESULTS / REPEATED_FRAMES, repeated_frames_table),

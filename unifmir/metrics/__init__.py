@@ -16,6 +16,7 @@ METRICS: Registry[Metric] = Registry(
         ("nrmse", "unifmir.metrics.nrmse:NRMSE"),
         ("nrmse_unfitted", "unifmir.metrics.nrmse:UNFITTED_NRMSE"),
         ("slope", "unifmir.metrics.intensity_slope:SLOPE"),
+        ("calibration", "unifmir.metrics.calibration_slope:CALIBRATION"),
     ],
 )
 FILE_METRICS: Registry[Metric] = Registry(

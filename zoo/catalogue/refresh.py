@@ -58,6 +58,7 @@ def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
         rows += [
             {"metric": row.title, "value": result["model"][key], "unit": row.unit, **common}
             for key, row in METRICS.items()
+            if key in result["model"]
         ]
         gain = f"{METRICS['psnr_db'].title} above the best simple method, {result['best_baseline']}"
         rows.append({"metric": gain, "value": result["gain_db"], "unit": "dB", **common})
