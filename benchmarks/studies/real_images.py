@@ -46,9 +46,9 @@ class RealImage:
     file: str
     task: str
     part: tuple[slice, ...] = ()
-    """What is restored."""
+    """Part of the file's array that is restored; empty: the whole."""
     shown: tuple[slice, slice] = (slice(TILE_PX), slice(TILE_PX))
-    """What is shown of a plane, in the input's pixels."""
+    """Rows and columns of a plane that are shown, in the input's pixels."""
     options: Options = field(default_factory=Options)
     read: Callable[[Path], Pixels] = tifffile.imread
 
@@ -120,7 +120,7 @@ IMAGES = (
         read=_grey_image,
     ),
 )
-"""What the packages have of fluorescence, and how it may be restored."""
+"""Fluorescence images in the packages, each with a task that fits it."""
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def test_evaluation_gives_scores_beside_simple_methods(model_file: Path) -> None
     ("arguments", "expected"),
     [
         (["--out", "model.pt"], "is a .safetensors file"),
-        (["--out", "m.safetensors", "--preset", "small"], "there are paper-denoise"),
+        (["--out", "m.safetensors", "--preset", "small"], "there are embedded"),
         (["--out", "m.safetensors", "--preset", "paper-sr"], "`unifmir train finetune`"),
         (["--out", "m.safetensors", "--config", "no.toml"], "no.toml cannot be read"),
         (["--out", "m.safetensors", "--config", "no.yaml"], "ends in .toml or .json"),

@@ -15,6 +15,7 @@ from unifmir.hashing import sha256_of
 from unifmir.model import build
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Normalization
+from unifmir.training.configuration import preset_path, read_config
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.adding import give_file
@@ -160,6 +161,14 @@ def test_normalisation_is_that_of_the_tasks(name):
         | (shared if TASKS[task].normalization.invertible else {})
         for task in entry.tasks
     }
+
+
+def test_the_embedded_model_was_trained_as_its_preset_says():
+    told, preset = find(EMBEDDED).training, read_config(preset_path("embedded"))
+    assert (told["steps"], told["learning_rate"]) == (str(preset.steps), str(preset.learning_rate))
+    for task, change in preset.recipes.items():
+        assert f"{task}: {change.scenes} images simulated" in told["data"]
+    assert f"intensities {preset.intensities}" in told["preprocessing"]
 
 
 def test_normalisation_has_the_fields_of_the_core():
