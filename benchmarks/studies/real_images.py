@@ -35,7 +35,7 @@ CAPTION_PX = 12
 GAP_PX = 6
 CONTRAST_PERCENT = (0.5, 99.8)
 
-Pixels = NDArray[Any]
+GreyImage = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class RealImage:
     shown: tuple[slice, slice] = (slice(TILE_PX), slice(TILE_PX))
     """Rows and columns of a plane that are shown, in the input's pixels."""
     options: Options = field(default_factory=Options)
-    read: Callable[[Path], Pixels] = tifffile.imread
+    read: Callable[[Path], GreyImage] = tifffile.imread
 
 
 def _square(y: int, x: int, side: int = TILE_PX) -> tuple[slice, slice]:
     return slice(y, y + side), slice(x, x + side)
 
 
-def _grey_image(path: Path) -> Pixels:
+def _grey_image(path: Path) -> GreyImage:
     image = imread(path)
-    first: Pixels = image[..., 0] if image.ndim == 3 else image
+    first: GreyImage = image[..., 0] if image.ndim == 3 else image
     return first
 
 
@@ -141,7 +141,7 @@ def main() -> None:
     save_greys(PICTURE, _sheet(cells))
 
 
-def _tiles(image: RealImage, recorded: Pixels, results: list[Pixels]) -> list[Image.Image]:
+def _tiles(image: RealImage, recorded: GreyImage, results: list[GreyImage]) -> list[Image.Image]:
     planes = [_plane(pixels, image.task) for pixels in (recorded, *results)]
     whole = planes[0].shape
     shown = [_part(plane, image.shown, plane.shape[1] // whole[1]) for plane in planes]
@@ -151,24 +151,24 @@ def _tiles(image: RealImage, recorded: Pixels, results: list[Pixels]) -> list[Im
     return [_grey(part, limit) for part, limit in zip(shown, limits, strict=True)]
 
 
-def _part(plane: Pixels, part: tuple[slice, slice], scale: int) -> Pixels:
+def _part(plane: GreyImage, part: tuple[slice, slice], scale: int) -> GreyImage:
     y, x = (slice(0, one.stop and one.stop * max(scale, 1)) for one in part)
     return plane[y, x]
 
 
-def _plane(image: Pixels, task: str) -> Pixels:
+def _plane(image: GreyImage, task: str) -> GreyImage:
     """The middle plane, the section along z, or the maximum, as the task is shown elsewhere."""
     if image.ndim == 2:
         return image
     view = TASKS[task].cover.view
     if view == "section":
-        section: Pixels = image[:, image.shape[1] // 2]
+        section: GreyImage = image[:, image.shape[1] // 2]
         return section
-    plane: Pixels = image.max(axis=0) if view == "maximum" else image[len(image) // 2]
+    plane: GreyImage = image.max(axis=0) if view == "maximum" else image[len(image) // 2]
     return plane
 
 
-def _grey(image: Pixels, limits: Pixels) -> Image.Image:
+def _grey(image: GreyImage, limits: GreyImage) -> Image.Image:
     low, high = (float(limit) for limit in limits)
     grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255
     return Image.fromarray(grey.astype(np.uint8)).resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
