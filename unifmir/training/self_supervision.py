@@ -104,6 +104,32 @@ def blind_spot_loss(
     return ((restored - recorded).square() * hidden).sum() / hidden.sum().clamp(min=1)
 
 
+def diagonal_halves(
+    images: Batch,
+) -> tuple[Float32[Tensor, "n c y x"], Float32[Tensor, "n c y x"]]:
+    """Two images of half the sampling: the means of either diagonal of each 2 x 2 pixels.
+
+    Both lie at the same places and show the same structure, and no pixel is in both: their noise
+    has nothing in common. So a network that sees all of one is judged by the other. Hidden pixels
+    would judge by a handicap: a network that was not trained to fill them fills them badly.
+
+    Parameters
+    ----------
+    images : Tensor, shape (N, C, H, W), float32
+        Any range; an odd last row or column is left out.
+
+    Returns
+    -------
+    first, second : Tensor, shape (N, C, H // 2, W // 2), float32
+    """
+    height, width = (length // 2 * 2 for length in images.shape[-2:])
+    upper, lower = images[..., 0:height:2, :width], images[..., 1:height:2, :width]
+    return (
+        (upper[..., 0::2] + lower[..., 1::2]) / 2,
+        (upper[..., 1::2] + lower[..., 0::2]) / 2,
+    )
+
+
 def fitted_errors(
     patches: Sequence[tuple[Float32[Tensor, " pixels"], Float32[Tensor, " pixels"]]],
 ) -> tuple[float, ...]:
@@ -277,7 +303,7 @@ class Evidence:
     @property
     def words(self) -> str:
         """The figures, in a sentence."""
-        what = "other frames" if self.repeats else "hidden pixels"
+        what = "other frames" if self.repeats else "the other half of the pixels"
         return (
             f"mean square error of {what} of {len(self.before)} held-out patches (fitted by scale "
             f"and offset) {np.mean(self.before):.5f} before and {np.mean(self.after):.5f} after, "

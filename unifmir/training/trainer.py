@@ -33,7 +33,12 @@ from unifmir.training.losses import restoration_loss, stages_of
 from unifmir.training.pool import Pool, cut_batch
 from unifmir.training.prefetching import Prefetched
 from unifmir.training.schedule import Schedule
-from unifmir.training.self_supervision import blind_spot_loss, fitted_errors, hide_pixels
+from unifmir.training.self_supervision import (
+    blind_spot_loss,
+    diagonal_halves,
+    fitted_errors,
+    hide_pixels,
+)
 from unifmir.training.vgg_features import VggFeatures
 
 logger = logging.getLogger(__name__)
@@ -208,19 +213,24 @@ class Training:
     def errors(self, network: Network, pool: Pool) -> tuple[float, ...]:
         """Mean square error of a network on each image of another pool, as noisy images tell it.
 
-        Each is judged once, by a batch of windows of it, always the same ones with the same pixels
-        hidden. After the line that fits all of them best: a model trained otherwise has other
-        units.
+        Each is judged once, by a batch of windows of it, always the same ones: by other frames,
+        or each half of the pixels by the other. After the line that fits all of them best: a model
+        trained otherwise has other units.
         """
         found = []
         device = next(network.parameters()).device
         for number in range(len(pool.images)):
             here = slice(number, number + 1)
             alone = replace(pool, images=pool.images[here], targets=pool.targets[here])
-            inputs, targets = (part.to(device) for part in self.cut(alone, number))
-            restored = stages_of(network.eval(), inputs, pool.task)[-1]
-            shown = targets[:, 1:].bool() if self.supervision == "blind-spots" else ...
-            found.append((restored[shown].flatten().cpu(), targets[:, :1][shown].flatten().cpu()))
+            recipe = self.recipes[pool.task]
+            inputs, targets = cut_batch(alone, self.network.config, recipe, self.seed, number)
+            if self.supervision == "blind-spots":
+                halves = diagonal_halves(inputs)
+                inputs = torch.cat(halves)
+                middle = inputs.shape[1] // 2
+                targets = torch.cat(halves[::-1])[:, middle : middle + 1]
+            restored = stages_of(network.eval(), inputs.to(device), pool.task)[-1]
+            found.append((restored.flatten().cpu(), targets.flatten()))
         return fitted_errors(found)
 
     def take_step(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[str, float]:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
 
 from tests.helpers.lab_folders import noisy, structure, write
 from unifmir.config import MultiTaskConfig
@@ -26,6 +28,7 @@ from unifmir.training.self_supervision import (
     REACH_PX,
     Evidence,
     blind_spot_loss,
+    diagonal_halves,
     fitted_errors,
     hide_pixels,
     noisy_pools,
@@ -94,6 +97,46 @@ class TestNoise:
         noise = scipy.ndimage.gaussian_filter1d(rng.standard_normal((4, 64, 64)), 0.7, axis=axis)
         with pytest.raises(ImageError, match=f"neighbouring pixels of a {word} is alike"):
             require_white_noise([noise.astype(np.float32)], "cells.zarr")
+
+
+def test_halves_of_the_pixels_show_the_same_and_share_no_noise() -> None:
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
+    first, second = diagonal_halves((3 * y + 5 * x)[None, None])
+    cells = 3 * (2 * y[:3, :4] + 0.5) + 5 * (2 * x[:3, :4] + 0.5)
+    assert torch.equal(first[0, 0], cells)
+    assert torch.equal(second[0, 0], cells)
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy(rng.standard_normal((1, 1, 512, 512), dtype=np.float32))
+    first, second = (half.flatten() for half in diagonal_halves(noise))
+    assert float(first.var()) == pytest.approx(0.5, abs=0.01)
+    assert float((first * second).mean()) == pytest.approx(0, abs=0.01)
+
+
+def test_halves_judge_as_the_truth_does_where_hidden_pixels_would_not() -> None:
+    # One filter looks at the pixel itself, the other at its neighbours alone, as a network does
+    # that learned to fill hidden pixels. The first one is nearer to the truth.
+    rng = np.random.default_rng(1)
+    rough, noise = torch.from_numpy(rng.standard_normal((2, 1, 1, 256, 256), dtype=np.float32))
+    truth = torch.from_numpy(scipy.ndimage.gaussian_filter(rough.numpy(), (0, 0, 6, 6)))
+    truth = truth / truth.std()
+    image = truth + 0.3 * noise
+    ring = torch.ones(1, 1, 3, 3)
+    whole = ring / 9
+    ring[..., 1, 1] = 0
+    ring = ring / 8
+
+    def error(kernel: Tensor, given: Tensor, wanted: Tensor) -> float:
+        return float((conv2d(given, kernel, padding="same") - wanted).square().mean())
+
+    first, second = diagonal_halves(image)
+    assert error(whole, image, truth) < error(ring, image, truth)
+    assert error(whole, first, second) < error(ring, first, second)
+    # Hidden behind a neighbour, the pixel is missed by the filter that looks at it.
+    hidden, places = image.clone(), torch.from_numpy(rng.random(image.shape) < 0.02)
+    hidden[places] = hidden.roll((1, 2), (2, 3))[places]
+    filled = [conv2d(hidden, kernel, padding="same")[places] for kernel in (whole, ring)]
+    misses = [float((one - image[places]).square().mean()) for one in filled]
+    assert misses[0] > misses[1]
 
 
 def test_units_of_a_model_are_forgiven_and_errors_are_not() -> None:
@@ -185,7 +228,7 @@ class TestTraining:
             tasks=["denoise"],
             init="any",
             data=[str(store)],
-            steps=60,
+            steps=120,
             learning_rate=rate,
             precision="fp32",
             recipes={"denoise": RecipeChange(batch=2, patch=16)},
@@ -200,14 +243,16 @@ class TestTraining:
         assert source is not None
         assert source.path == request.out
         record = read_training_record(tmp_path / "m.safetensors.training.json")
-        assert "hidden pixels of 6 held-out patches" in record.data
+        assert "the other half of the pixels of 6 held-out patches" in record.data
         assert record.loss == "L2 at hidden pixels (Noise2Void)"
 
     def test_what_has_not_helped_is_not_written(
         self, tmp_path: Path, tiny_config: MultiTaskConfig
     ) -> None:
         request = self.request_for(tmp_path, tiny_config, 1e-9)
-        with pytest.raises(NotHelpedError, match="has not helped: mean square error of hidden"):
+        with pytest.raises(
+            NotHelpedError, match="has not helped: mean square error of the other half"
+        ):
             training_run.train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
         assert not request.out.exists()
         assert not (tmp_path / "m.safetensors.state.pt").exists()
