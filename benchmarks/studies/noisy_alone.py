@@ -114,7 +114,7 @@ def adapted(
     try:
         train(TrainingRequest(out, config, load(EMBEDDED)), watch)
     except NotHelpedError as error:
-        return None, str(error)
+        return None, str(error).replace(str(store), store.name)
     return load_file(out), read_training_record(record_path(out)).data
 
 
@@ -130,8 +130,9 @@ def psnr_db(network: Network, scenes: list[SimulatedPair]) -> list[float]:
 def noisy_alone_table(document: dict[str, Any]) -> str:
     """Sentences on what was gained, and what was refused."""
     before = mean(document["before_db"])
-    told = document["evidence"].split("; ")[-1]
+    told = document["evidence"]
     if document["after_db"]:
+        told = told.split("; ")[-1]
         after = mean(document["after_db"])
         gained = (
             f"took others from {before:.2f} to {after:.2f} dB ({document['gain_db']:+.2f} dB; "
