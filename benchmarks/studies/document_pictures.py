@@ -42,13 +42,13 @@ def main() -> None:
 
 
 def _save(task: str, spec: TaskSpec, raw: NDArray[Any], restored: NDArray[Any]) -> None:
-    before, after = _plane(raw, spec), _plane(restored, spec)
+    before, after = shown_plane(raw, spec), shown_plane(restored, spec)
     limits = np.percentile(before, CONTRAST_PERCENT)
-    shown = [_grey(before, limits)]
+    shown = [shown_greys(before, limits)]
     if spec.normalization.invertible:
-        shown.append(_grey(after, limits))
+        shown.append(shown_greys(after, limits))
     else:
-        shown.append(_grey(after, np.percentile(after, CONTRAST_PERCENT)))
+        shown.append(shown_greys(after, np.percentile(after, CONTRAST_PERCENT)))
     height = max(HEIGHT_PX, *(image.shape[0] for image in shown))
     halves = [_enlarged(image, height) for image in shown]
     width = sum(half.width for half in halves) + 8
@@ -62,8 +62,8 @@ def _save(task: str, spec: TaskSpec, raw: NDArray[Any], restored: NDArray[Any]) 
         aside.write_bytes(data.getvalue())
 
 
-def _plane(image: NDArray[Any], spec: TaskSpec) -> NDArray[Any]:
-    """A plane of an image, as the cover of a package shows its task."""
+def shown_plane(image: NDArray[Any], spec: TaskSpec) -> NDArray[Any]:
+    """Plane of an image, any axes and range, as the cover of a package shows its task."""
     if image.ndim == 2:
         return image
     if spec.cover.view == "section":
@@ -76,7 +76,8 @@ def _plane(image: NDArray[Any], spec: TaskSpec) -> NDArray[Any]:
     return middle
 
 
-def _grey(image: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.uint8]:
+def shown_greys(image: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.uint8]:
+    """Greys of a plane of shape (y, x), any real values, black and white at two limits."""
     low, high = (float(limit) for limit in limits)
     return (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 

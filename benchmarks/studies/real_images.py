@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.io import imread
 
+from unifmir.benchmarks.studies.document_pictures import shown_greys, shown_plane
 from unifmir.benchmarks.studies.document_tables import REPO
 from unifmir.benchmarks.studies.simulator_pictures import save_greys
 from unifmir.restoration.restoration_options import Options
@@ -142,36 +143,22 @@ def main() -> None:
 
 
 def _tiles(image: RealImage, recorded: GreyImage, results: list[GreyImage]) -> list[Image.Image]:
-    planes = [_plane(pixels, image.task) for pixels in (recorded, *results)]
+    spec = TASKS[image.task]
+    planes = [shown_plane(pixels, spec) for pixels in (recorded, *results)]
     whole = planes[0].shape
     shown = [_part(plane, image.shown, plane.shape[1] // whole[1]) for plane in planes]
     one = np.percentile(shown[0], CONTRAST_PERCENT)
-    relative = not TASKS[image.task].normalization.invertible
+    relative = not spec.normalization.invertible
     limits = [np.percentile(part, CONTRAST_PERCENT) if relative else one for part in shown]
-    return [_grey(part, limit) for part, limit in zip(shown, limits, strict=True)]
+    return [
+        Image.fromarray(shown_greys(part, limit)).resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
+        for part, limit in zip(shown, limits, strict=True)
+    ]
 
 
 def _part(plane: GreyImage, part: tuple[slice, slice], scale: int) -> GreyImage:
     y, x = (slice(0, one.stop and one.stop * max(scale, 1)) for one in part)
     return plane[y, x]
-
-
-def _plane(image: GreyImage, task: str) -> GreyImage:
-    """The middle plane, the section along z, or the maximum, as the task is shown elsewhere."""
-    if image.ndim == 2:
-        return image
-    view = TASKS[task].cover.view
-    if view == "section":
-        section: GreyImage = image[:, image.shape[1] // 2]
-        return section
-    plane: GreyImage = image.max(axis=0) if view == "maximum" else image[len(image) // 2]
-    return plane
-
-
-def _grey(image: GreyImage, limits: GreyImage) -> Image.Image:
-    low, high = (float(limit) for limit in limits)
-    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255
-    return Image.fromarray(grey.astype(np.uint8)).resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
 
 
 def _sheet(cells: list[tuple[str, list[Image.Image]]]) -> Image.Image:

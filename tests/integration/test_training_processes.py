@@ -77,18 +77,23 @@ def environment() -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def test_two_processes_learn_as_one_does_and_one_goes_on_where_they_were_stopped(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "training.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "training.py"],
-        cwd=tmp_path,
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, in a folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=280,
     )
+
+
+def test_two_processes_learn_as_one_does_and_one_goes_on_where_they_were_stopped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "training.py").write_text(SCRIPT)
+    done = run(tmp_path, "training.py")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (len(found["together"]), len(found["rest"]), len(found["alone"])) == (7, 2, 9)
@@ -111,14 +116,7 @@ def test_the_command_tells_one_result_and_leaves_what_one_process_does(tmp_path:
     }
     (tmp_path / "c.json").write_text(json.dumps(entries))
     command = ("train", "pretrain", "--config", "c.json", "--out", "m.safetensors", "--json")
-    done = subprocess.run(
-        [sys.executable, "-m", "unifmir", *command, "--processes", "2"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = run(tmp_path, "-m", "unifmir", *command, "--processes", "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
