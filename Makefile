@@ -32,7 +32,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	[ -x $(BIN)/pip ] || { echo "no Python 3.11 or newer on PATH: make PYTHON=/path/to/python"; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[train,benchmark,keras,openvino,segmentation,zarr,tensorrt-rtx,publish,docs,dev]'
+	  --editable '.[train,benchmark,keras,openvino,segmentation,zarr,tensorrt-rtx,publish,web,docs,dev]'
 	@touch $@
 
 demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/, and try it

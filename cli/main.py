@@ -17,6 +17,7 @@ from unifmir.cli.prune import prune
 from unifmir.cli.publish import publish
 from unifmir.cli.report import report
 from unifmir.cli.restore import restore
+from unifmir.cli.serve import serve
 from unifmir.cli.trust import trust
 from unifmir.cli.verify import verify
 from unifmir.version import __version__
@@ -64,6 +65,7 @@ def root(
 
 for command in (
     restore,
+    serve,
     inspect,
     prune,
     export,

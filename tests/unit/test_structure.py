@@ -38,7 +38,8 @@ SHARED_NAMES = {
     "bioimageio": "a format, and the place that it is published at",
     "native": "the kernels, and the runtime that runs them",
     **dict.fromkeys(
-        ("doctor", "export", "publish", "report", "restore", "zoo"), "a command named like its room"
+        ("doctor", "export", "publish", "report", "restore", "serve", "zoo"),
+        "a command named like its room",
     ),
     **dict.fromkeys(("projection", "volume"), "a task, and the first network that it has alone"),
 }
