@@ -1,8 +1,8 @@
 """Learning from repeated frames: its gain on noise that neighbouring pixels share.
 
-    python -m benchmarks.studies.repeated_frames [--steps N]
+    python -m benchmarks.studies.repeated_frames [--steps N...]
 
-writes benchmarks/results/repeated-frames.json. Fields that do not change are recorded several times
+writes benchmarks/results/repeated-frames.json; each number of steps is a training of its own. Fields that do not change are recorded several times
 by a camera that smooths what it sends, so that hidden pixels (Noise2Void) would teach the noise.
 The embedded model is adapted to the frames of some (Noise2Noise); those of others are restored
 before and after and compared with the same fields without noise, beside the mean of the frames.
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import scipy.ndimage
+from jaxtyping import Float32
 
 from unifmir.benchmarks.studies.noisy_alone import READ_NOISE, SIDE, adapted, psnr_db
 from unifmir.benchmarks.studies.result_files import provenance, write_result
@@ -31,6 +32,8 @@ LEARNED, JUDGED = 8, 6
 FRAMES = 8
 SMOOTHED_PX = 0.8
 """Standard deviation of the Gaussian that the camera smooths its frames by."""
+
+Frames = Float32[np.ndarray, "frames y x"]
 
 
 def recorded(number: int) -> SimulatedPair:
@@ -51,53 +54,54 @@ def recorded(number: int) -> SimulatedPair:
 def main() -> None:
     """Learn, compare and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=300)
-    chosen = parser.parse_args()
+    parser.add_argument("--steps", type=int, nargs="+", default=[300])
+    steps: list[int] = parser.parse_args().steps
     learned = [recorded(number).image for number in range(LEARNED)]
     judged = [recorded(LEARNED + number) for number in range(JUDGED)]
-    with tempfile.TemporaryDirectory() as name:
-        tuned, evidence = adapted(learned, Path(name), chosen.steps, repeats=True)
-    before = psnr_db(prune(load(EMBEDDED), DENOISE.name), judged)
-    after = psnr_db(tuned, judged) if tuned else []
+    told = " ".join(map(str, steps))
     document: dict[str, Any] = {
-        **provenance(f"python -m benchmarks.studies.repeated_frames --steps {chosen.steps}"),
-        "steps": chosen.steps,
+        **provenance(f"python -m benchmarks.studies.repeated_frames --steps {told}"),
         "input_db": [float(score(one.image, one.target)["psnr_db"]) for one in judged],
         "mean_of_frames_db": [
             float(score(one.image.mean(axis=0), one.target[0])["psnr_db"]) for one in judged
         ],
-        "before_db": before,
-        "after_db": after,
-        "evidence": evidence.replace(f"{name}/", ""),
+        "before_db": psnr_db(prune(load(EMBEDDED), DENOISE.name), judged),
+        "runs": [run(learned, judged, count) for count in steps],
     }
     write_result(RESULT, document)
-    print(
-        {key: document[key] for key in ("mean_of_frames_db", "before_db", "after_db", "evidence")}
-    )
+    print({key: document[key] for key in ("mean_of_frames_db", "before_db", "runs")})
+
+
+def run(learned: list[Frames], judged: list[SimulatedPair], steps: int) -> dict[str, Any]:
+    """One training: figures of the fields that it has not seen (none if refused), its evidence."""
+    with tempfile.TemporaryDirectory() as name:
+        tuned, evidence = adapted(learned, Path(name), steps, repeats=True)
+    after = psnr_db(tuned, judged) if tuned else []
+    found = {"steps": steps, "after_db": after, "evidence": evidence.replace(f"{name}/", "")}
+    print(found, flush=True)
+    return found
 
 
 def repeated_frames_table(document: dict[str, Any]) -> str:
     """Sentences on what frames taught."""
     found = {name: mean(document[f"{name}_db"]) for name in ("input", "mean_of_frames", "before")}
-    start = (
-        f"Fields recorded {FRAMES} times by a simulated camera whose noise neighbouring pixels "
-        "share, which hidden pixels would learn: "
-    )
-    frames = (
-        f"single frames have {found['input']:.2f} dB, their mean {found['mean_of_frames']:.2f} dB "
-        "(PSNR fitted by scale and offset). "
-    )
-    if not document["after_db"]:
-        return (
-            f"{start}{frames}{document['steps']} steps on {LEARNED} of them gave no model: "
-            f'"{document["evidence"]}".'
-        )
-    after = mean(document["after_db"])
     return (
-        f"{start}{document['steps']} steps on {LEARNED} of them took restored frames of others "
-        f"from {found['before']:.2f} to {after:.2f} dB ({after - found['before']:+.2f} dB); "
-        f"{frames}"
-        f"{document['evidence'].split('; ')[-1].capitalize()}."
+        f"Fields recorded {FRAMES} times by a simulated camera whose noise neighbouring pixels "
+        f"share, which hidden pixels would learn: single frames have {found['input']:.2f} dB, "
+        f"their mean {found['mean_of_frames']:.2f} dB, frames that the embedded model restored "
+        f"{found['before']:.2f} dB (PSNR fitted by scale and offset). "
+        + " ".join(_told(one, found["before"]) for one in document["runs"])
+    )
+
+
+def _told(one: dict[str, Any], before: float) -> str:
+    start = f"{one['steps']:,} steps on {LEARNED} of them "
+    if not one["after_db"]:
+        return f'{start}gave no model: "{one["evidence"]}".'
+    after = mean(one["after_db"])
+    return (
+        f"{start}took restored frames of others to {after:.2f} dB ({after - before:+.2f} dB); "
+        f"{one['evidence'].split('; ')[-1]}."
     )
 
 
