@@ -16,6 +16,7 @@ from unifmir.cli.inspect import inspect
 from unifmir.cli.prune import prune
 from unifmir.cli.publish import publish
 from unifmir.cli.report import report
+from unifmir.cli.reproduce import reproduce
 from unifmir.cli.restore import restore
 from unifmir.cli.serve import serve
 from unifmir.cli.trust import trust
@@ -74,6 +75,7 @@ for command in (
     publish,
     trust,
     evaluate,
+    reproduce,
     doctor,
 ):
     app.command(command.__name__, cls=Command)(command)

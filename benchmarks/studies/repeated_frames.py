@@ -2,10 +2,11 @@
 
     python -m benchmarks.studies.repeated_frames [--steps N...]
 
-writes benchmarks/results/repeated-frames.json; each number of steps is a training of its own. Fields that do not change are recorded several times
-by a camera that smooths what it sends, so that hidden pixels (Noise2Void) would teach the noise.
-The embedded model is adapted to the frames of some (Noise2Noise); those of others are restored
-before and after and compared with the same fields without noise, beside the mean of the frames.
+writes benchmarks/results/repeated-frames.json; each number of steps is a training of its own.
+Fields that do not change are recorded several times by a camera that smooths what it sends, so that
+hidden pixels (Noise2Void) would teach the noise. The embedded model is adapted to the frames of
+some (Noise2Noise); those of others are restored before and after and compared with the same fields
+without noise, beside the mean of the frames.
 """
 
 import argparse
@@ -97,7 +98,8 @@ def repeated_frames_table(document: dict[str, Any]) -> str:
 def _told(one: dict[str, Any], before: float) -> str:
     start = f"{one['steps']:,} steps on {LEARNED} of them "
     if not one["after_db"]:
-        return f'{start}gave no model: "{one["evidence"]}".'
+        told = one["evidence"].partition(": ")[2].partition(". ")[0]
+        return f"{start}gave no model: {told}."
     after = mean(one["after_db"])
     return (
         f"{start}took restored frames of others to {after:.2f} dB ({after - before:+.2f} dB); "

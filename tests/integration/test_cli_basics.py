@@ -36,6 +36,7 @@ COMMANDS = (
     "data",
     "train",
     "evaluate",
+    "reproduce",
     "doctor",
     "zoo",
 )
