@@ -199,7 +199,7 @@ def _whole(image: PairImage, frame: int) -> Image:
 
 
 def _restored(predictor: Predictor, image: Image) -> Image:
-    """What the network gives, in the scale it learned."""
+    """Result of the network, in the scale it learned."""
     config = predictor.config
     isotropic = TASKS[config.task].isotropic_sampling
     options = Options(intensity="percentile", z_factor=1.0 if isotropic else None)

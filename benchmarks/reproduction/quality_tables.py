@@ -46,7 +46,7 @@ class MeasuredQuality(JsonOutput):
     figures: Mapping[str, float] = field(default_factory=dict)
     """Mean of each of `MEASURED`; none where nothing was measured."""
     missing: tuple[str, ...] = ()
-    """What is not on disk, and where it comes from."""
+    """Data and weights that are not on disk, and where they come from."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Input that could not be measured -> reason."""
 
@@ -95,7 +95,7 @@ def quality_table(rows: Sequence[MeasuredQuality]) -> TextTable:
 
 
 def missing_lines(rows: Sequence[MeasuredQuality]) -> list[str]:
-    """What is not on disk, each once, with the cells that need it."""
+    """Lines on data and weights that are not on disk, each with the cells that need it."""
     needed: dict[str, list[str]] = {}
     for row in rows:
         for reason in row.missing:
