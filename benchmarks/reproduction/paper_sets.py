@@ -12,7 +12,7 @@ from unifmir.datasets.pairing import PairRule
 from unifmir.datasets.public_sets import PUBLIC_SETS
 
 Cut = Literal["whole", "xy", "xz"]
-"""What is measured as one: the whole image, or each of its slices of that orientation."""
+"""Part of an image that is measured as one: all of it, or each slice of that orientation."""
 CARE_ADDRESS = "https://publications.mpi-cbg.de/publications-sites/7207 (Weigert et al. 2018)"
 BIOSR_ADDRESS = "https://doi.org/10.6084/m9.figshare.13264793 (Qiao et al. 2021)"
 _TEST_CELLS = (
