@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check lint format compat docs tables wheel release
+.PHONY: help setup demo test test-slow test-all gpu-check lint format compat docs tables web wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -70,9 +70,21 @@ docs: $(READY)  ## Build the documentation in build/site, strictly and without a
 tables: $(READY)  ## Write the tables of the README from the result files
 	$(BIN)/python -m benchmarks.studies.document_tables
 
-wheel: $(READY)  ## Build the wheel in dist/
+# The page is built where its sources are newer; its packages come by the hashes of package-lock.json.
+WEB := cli/web
+PAGE := $(WEB)/dist/index.html
+web: $(PAGE)  ## Build the web page in cli/web/dist (needs Node.js 20.19 or newer)
+
+$(PAGE): $(WEB)/package-lock.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src -type f)
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+	  || { echo "the web page is built with Node.js 20.19 or newer, and there is none on PATH; without the page: make wheel WITHOUT_PAGE=1"; exit 1; }
+	npm --prefix $(WEB) ci --no-audit --no-fund
+	npm --prefix $(WEB) run build
+	@touch $@
+
+wheel: $(READY) $(if $(WITHOUT_PAGE),,$(PAGE))  ## Build the wheel in dist/ (WITHOUT_PAGE=1: without the web page)
 	rm -rf build  # setuptools would pack files left there by an earlier build
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-release: $(READY)  ## Make what a release consists of in dist/ (DRAFT=1: although things are missing)
+release: $(READY) $(PAGE)  ## Make what a release consists of in dist/ (DRAFT=1: although things are missing)
 	$(BIN)/python -m tests.packaging.release $(if $(DRAFT),--draft)

@@ -12,6 +12,7 @@ LEFT_OUT = shutil.ignore_patterns(
     "out",
     "build",
     "dist",
+    "node_modules",
     "tests",
     "*.egg-info",
     "__pycache__",

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,6 +39,9 @@ EXCEPTIONS = {
     "tensorrt_rtx_cu13_libs": "part of tensorrt_rtx",
 }
 """Packages whose metadata name no licence, or one of their own, and why they may be used."""
+
+PAGE = Path("cli", "web", "dist")
+"""The built web page, which is not in git: `make release` builds it before."""
 
 Run = Callable[..., str]
 
@@ -102,6 +106,7 @@ def build(root: Path, into: Path) -> dict[str, bytes]:
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(source, filter="tar")
+    shutil.copytree(root / PAGE, source / PAGE)
     env = {**os.environ, "SOURCE_DATE_EPOCH": when}
     code = (
         "import sys; from setuptools import build_meta as backend; "

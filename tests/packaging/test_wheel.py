@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tarfile
@@ -18,8 +19,8 @@ FOLDERS = {
     **{name: f"unifmir/{name}" for name in ("export", "zoo", "benchmarks", "cli")},
 }
 """Folder of the checkout -> folder of the wheel."""
-NOT_SHIPPED = ("benchmarks/studies", "benchmarks/results")
-"""Scripts behind our own tables, and their results."""
+NOT_SHIPPED = ("benchmarks/studies", "benchmarks/results", "cli/web")
+"""Scripts behind our own tables, and their results; sources of the web page, which is built."""
 
 
 def names_in(wheel: Path) -> list[str]:
@@ -69,6 +70,20 @@ def test_the_wheel_has_presets_and_c_files(wheel, repo):
         }
         assert wanted, pattern
         assert wanted <= set(names_in(wheel))
+
+
+@pytest.mark.slow  # one more build
+def test_the_wheel_has_the_page_where_it_was_built(source, tmp_path):
+    page = source / "cli" / "web" / "dist"
+    (page / "assets").mkdir(parents=True)
+    (page / "index.html").write_text("<title>unifmir</title>", "utf-8")
+    (page / "assets" / "index-1a2b.js").write_text("0", "utf-8")
+    names = names_in(wheel_from(source, tmp_path))
+    shutil.rmtree(page)
+    assert {name for name in names if name.startswith("unifmir/cli/web/")} == {
+        "unifmir/cli/web/dist/index.html",
+        "unifmir/cli/web/dist/assets/index-1a2b.js",
+    }
 
 
 def test_the_wheel_carries_licence_and_entry_point(wheel):

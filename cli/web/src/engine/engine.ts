@@ -1,0 +1,142 @@
+/**
+ * What restores images: a server, or the browser itself.
+ *
+ * The page knows nothing of an engine but this. Values are plain, names are the page's own.
+ */
+
+export interface Task {
+  name: string
+  title: string
+  summary: string
+  /** Axes of the image and of the result, one letter each of z, y, x. */
+  input: string
+  output: string
+}
+
+export interface About {
+  /** Where images are computed, in words: "this server", "your browser". */
+  place: string
+  version: string
+  machine: string
+  tasks: Task[]
+  /** Bytes of the largest image that is taken; null where nothing says. */
+  largestBytes: number | null
+  /** Seconds that images are kept; null where they never leave the browser. */
+  keepSeconds: number | null
+  /** Settings that the engine knows, by the names of `unifmir restore`. */
+  settings: readonly string[]
+}
+
+export interface Model {
+  id: string
+  title: string
+  tasks: string[]
+  licence: string
+  cite: string[]
+  parameters: number | null
+  embedded: boolean
+  available: boolean
+  measured: Measured[]
+}
+
+export interface Measured {
+  metric: string
+  value: number
+  unit: string | null
+  dataset: string
+}
+
+export interface Sample {
+  task: string
+  name: string
+  description: string
+  licence: string
+  authors: string[]
+  url: string
+  shape: number[]
+  dtype: string
+  /** Settings that the image itself needs. */
+  options?: Record<string, string>
+}
+
+/** Anything that JSON holds: reports, entries of the zoo. */
+export type Facts = null | boolean | number | string | Facts[] | { [name: string]: Facts }
+
+export interface Table {
+  title: string
+  task: string | null
+  rows: Record<string, Facts>[]
+}
+
+export interface Settings {
+  task: string
+  model?: string
+  channel?: number
+  [option: string]: string | number | boolean | number[] | undefined
+}
+
+export type Progress =
+  | { state: 'sending'; share: number }
+  | { state: 'waiting'; /** Images before this one. */ place: number | null }
+  | { state: 'running'; done: number; total: number; unit: string; secondsLeft: number | null }
+
+/** What became of an image. */
+export interface Restored {
+  name: string
+  bytes: number
+  task: string
+  model: string
+  image(): Promise<Blob>
+  report(): Promise<Facts>
+  /** Map of how far each pixel can be relied on; null where the engine has none. */
+  reliability(): Promise<Blob | null>
+}
+
+export interface Engine {
+  about(): Promise<About>
+  models(): Promise<Model[]>
+  /** Everything that is known of a model. */
+  model(id: string): Promise<Facts>
+  samples(): Promise<Sample[]>
+  sample(sample: Sample): Promise<File>
+  benchmarks(): Promise<Table[]>
+  /** Restores an image; aborting the signal cancels it wherever it is, and throws its reason. */
+  restore(
+    file: File,
+    settings: Settings,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<Restored>
+  /** Images of earlier visits, where the engine keeps them. */
+  readonly jobs?: Jobs
+}
+
+export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'
+
+export interface Job {
+  id: string
+  state: JobState
+  task: string
+  model: string
+  name: string
+  created: string
+  message: string
+}
+
+export interface Jobs {
+  list(): Promise<Job[]>
+  input(job: Job): Promise<File>
+  /** Waits for a job of before, as `restore` does for a new one. */
+  follow(job: Job, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Restored>
+  remove(job: Job): Promise<void>
+}
+
+/** What went wrong, and what to do. */
+export class EngineError extends Error {
+  constructor(
+    message: string,
+    readonly hint = '',
+  ) {
+    super(message)
+  }
+}

@@ -1,0 +1,238 @@
+/** The engine that asks `unifmir serve`: uploads, server-sent progress, downloads. */
+
+import {
+  EngineError,
+  type About,
+  type Engine,
+  type Facts,
+  type Job,
+  type Jobs,
+  type Model,
+  type Progress,
+  type Restored,
+  type Sample,
+  type Settings,
+  type Table,
+  type Task,
+} from './engine'
+
+interface ServerJob {
+  id: string
+  state: Job['state']
+  task: string
+  model: string | null
+  input: { name: string; bytes: number }
+  place: number | null
+  progress: { done: number; total: number | null; unit: string; seconds_left: number | null } | null
+  created: string | number
+  error: { message: string; hint: string | null } | null
+  result: { name: string; bytes: number } | null
+}
+
+interface ServerAbout {
+  version: string
+  machine: { cores: number; memory_bytes: number; gpu?: string | null }
+  limits: { upload_bytes: number; keep_seconds: number }
+  tasks?: { name: string; title: string; summary: string; input_axes: string; output_axes: string }[]
+}
+
+const LOST = 'The server does not answer.'
+const LOST_HINT = 'Look whether `unifmir serve` still runs; images that were handed over go on when it is back.'
+
+export class ServerEngine implements Engine {
+  readonly jobs: Jobs
+
+  constructor(private readonly root = new URL('api/', document.baseURI).href) {
+    this.jobs = {
+      list: async () => (await this.json<ServerJob[]>('jobs')).map(shown),
+      input: async (job) => new File([await this.blob(`jobs/${job.id}/input`)], job.name),
+      follow: (job, onProgress, signal) => this.follow(job.id, onProgress, signal),
+      remove: async (job) => void (await this.ask(`jobs/${job.id}`, { method: 'DELETE' })),
+    }
+  }
+
+  async about(): Promise<About> {
+    const said = await this.json<ServerAbout>('about')
+    const gb = Math.round(said.machine.memory_bytes / 2 ** 30)
+    const parts = [`${said.machine.cores} cores`, `${gb} GB`, said.machine.gpu || 'no GPU']
+    return {
+      place: 'server',
+      version: said.version,
+      machine: parts.join(' · '),
+      tasks: (said.tasks ?? []).map(
+        (task): Task => ({ ...task, input: task.input_axes, output: task.output_axes }),
+      ),
+      largestBytes: said.limits.upload_bytes,
+      keepSeconds: said.limits.keep_seconds,
+      settings: ['z_factor', 'lens_pitch', 'planes', 'intensity', 'dtype', 'precision', 'tile', 'fast'],
+    }
+  }
+
+  async models(): Promise<Model[]> {
+    type Said = Omit<Model, 'measured'> & { measured?: Model['measured'] }
+    const said = await this.json<Said[]>('models')
+    return said.map((model) => ({ ...model, measured: model.measured ?? [] }))
+  }
+
+  model(id: string): Promise<Facts> {
+    return this.json(`models/${encodeURIComponent(id)}`)
+  }
+
+  async samples(): Promise<Sample[]> {
+    const said = await this.json<Sample[]>('samples')
+    // The file says no z step; its planes are interpolated to the pixel size already.
+    return said.map((sample) => (sample.task === 'isotropic' ? { ...sample, options: { z_factor: '1' } } : sample))
+  }
+
+  async sample(sample: Sample): Promise<File> {
+    const blob = await this.blob(`samples/${encodeURIComponent(sample.task)}`)
+    return new File([blob], `${sample.task}.tif`, { type: 'image/tiff' })
+  }
+
+  benchmarks(): Promise<Table[]> {
+    return this.json('benchmarks')
+  }
+
+  async restore(
+    file: File,
+    settings: Settings,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<Restored> {
+    const form = new FormData()
+    // Before the file, so that settings can be refused while gigabytes are still on their way.
+    form.append('settings', JSON.stringify(settings))
+    form.append('image', file, file.name)
+    onProgress({ state: 'sending', share: 0 })
+    const job = await this.send(form, (share) => onProgress({ state: 'sending', share }), signal)
+    return this.follow(job.id, onProgress, signal)
+  }
+
+  /** Uploads by XMLHttpRequest: fetch does not tell how much has been sent. */
+  private send(form: FormData, onShare: (share: number) => void, signal: AbortSignal): Promise<ServerJob> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const request = new XMLHttpRequest()
+      const stop = () => {
+        request.abort()
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', stop, { once: true })
+      request.upload.onprogress = (event) => event.total && onShare(event.loaded / event.total)
+      request.onerror = () => reject(new EngineError(LOST, LOST_HINT))
+      request.onload = () => {
+        signal.removeEventListener('abort', stop)
+        const said = parsed(request.responseText)
+        if (request.status === 202) resolve(said as unknown as ServerJob)
+        else reject(refusal(said, request.status))
+      }
+      request.open('POST', `${this.root}restore`)
+      request.send(form)
+    })
+  }
+
+  private follow(
+    id: string,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<Restored> {
+    return new Promise((resolve, reject) => {
+      const events = new EventSource(`${this.root}jobs/${id}/events`)
+      const end = () => {
+        events.close()
+        signal.removeEventListener('abort', cancel)
+      }
+      const cancel = () => {
+        end()
+        this.ask(`jobs/${id}`, { method: 'DELETE' }).catch(() => undefined)
+        reject(signal.reason)
+      }
+      const take = (job: ServerJob) => {
+        if (job.state === 'waiting') onProgress({ state: 'waiting', place: job.place })
+        else if (job.state === 'running') {
+          const { done = 0, total = null, unit = 'tiles', seconds_left = null } = job.progress ?? {}
+          onProgress({ state: 'running', done, total: total ?? 0, unit, secondsLeft: seconds_left })
+        } else {
+          end()
+          if (job.state === 'done') resolve(this.restored(job))
+          else if (job.state === 'cancelled') reject(new EngineError('The image was cancelled.'))
+          else reject(new EngineError(job.error?.message ?? 'The image could not be restored.', job.error?.hint ?? ''))
+        }
+      }
+      events.addEventListener('job', (event) => take(JSON.parse((event as MessageEvent).data)))
+      // The browser connects again by itself, unless the server refuses: then the job tells why.
+      events.onerror = () => {
+        if (events.readyState !== EventSource.CLOSED) return
+        end()
+        this.json<ServerJob>(`jobs/${id}`).then((job) => {
+          if (job.state === 'waiting' || job.state === 'running') reject(new EngineError(LOST, LOST_HINT))
+          else take(job)
+        }, reject)
+      }
+      signal.addEventListener('abort', cancel, { once: true })
+      if (signal.aborted) cancel()
+    })
+  }
+
+  private restored(job: ServerJob): Restored {
+    const at = `jobs/${job.id}`
+    return {
+      name: job.result?.name ?? 'result.tif',
+      bytes: job.result?.bytes ?? 0,
+      task: job.task,
+      model: job.model ?? '',
+      image: () => this.blob(`${at}/result`),
+      report: () => this.json(`${at}/report`),
+      reliability: async () => {
+        const answer = await fetch(`${this.root}${at}/reliability`)
+        return answer.ok ? answer.blob() : null
+      },
+    }
+  }
+
+  private async ask(path: string, options: RequestInit = {}): Promise<Response> {
+    let answer: Response
+    try {
+      answer = await fetch(this.root + path, options)
+    } catch {
+      throw new EngineError(LOST, LOST_HINT)
+    }
+    if (!answer.ok) throw refusal(parsed(await answer.text()), answer.status)
+    return answer
+  }
+
+  private async json<T>(path: string): Promise<T> {
+    return (await this.ask(path)).json() as Promise<T>
+  }
+
+  private async blob(path: string): Promise<Blob> {
+    return (await this.ask(path)).blob()
+  }
+}
+
+function shown(job: ServerJob): Job {
+  return {
+    id: job.id,
+    state: job.state,
+    task: job.task,
+    model: job.model ?? '',
+    name: job.input.name,
+    created: typeof job.created === 'number' ? new Date(job.created * 1000).toISOString() : job.created,
+    message: job.error?.message ?? '',
+  }
+}
+
+function parsed(text: string): Facts {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+function refusal(said: Facts, status: number): EngineError {
+  const error = (said as { error?: { message?: string; hint?: string } } | null)?.error
+  if (error?.message) return new EngineError(error.message, error.hint ?? '')
+  if (status === 413) return new EngineError('The image is larger than this server takes.', 'Choose fewer slices or frames.')
+  return new EngineError(`The server answered with status ${status}.`, 'Try again; the server’s own output says more.')
+}

@@ -1,0 +1,135 @@
+import { useState } from 'preact/hooks'
+import type { Engine, Measured, Model, Task } from '../engine/engine'
+import { FactList } from './facts'
+import { useLoaded } from './loading'
+import { Empty, Trouble } from './notice'
+import { countText, numberText } from './text'
+
+/** The zoo: a card for each model, with everything that is known of it. */
+export function ModelPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) {
+  const models = useLoaded(() => engine.models(), [engine])
+  const [task, setTask] = useState('')
+  const all = models.value ?? []
+  const shown = all.filter((model) => !task || model.tasks.includes(task))
+  return (
+    <section class="reading" aria-labelledby="models-title">
+      <h1 id="models-title">Models</h1>
+      <p class="lead">
+        What each model was trained on, what it may be used for, and what was measured of it. Models
+        without a file on this machine are fetched with <code>unifmir zoo pull</code>.
+      </p>
+      <label class="row">
+        <span>Task</span>
+        <select value={task} onChange={(event) => setTask(event.currentTarget.value)}>
+          <option value="">all</option>
+          {tasks.map((one) => (
+            <option key={one.name} value={one.name}>
+              {one.title}
+            </option>
+          ))}
+        </select>
+      </label>
+      {models.problem && <Trouble problem={models.problem} />}
+      {models.value && shown.length === 0 && <Empty>No model for this task.</Empty>}
+      <ul class="cards">
+        {shown.map((model) => (
+          <Card key={model.id} model={model} engine={engine} tasks={tasks} />
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Card({ model, engine, tasks }: { model: Model; engine: Engine; tasks: Task[] }) {
+  const [open, setOpen] = useState(false)
+  const titles = model.tasks.map((name) => tasks.find((task) => task.name === name)?.title ?? name)
+  return (
+    <li class="card">
+      <h2>{model.title}</h2>
+      <p class="id">
+        <code>{model.id}</code>
+        <span class={model.available ? 'here' : 'away'}>
+          {model.embedded ? 'ships with unifmir' : model.available ? 'on this machine' : 'not on this machine'}
+        </span>
+      </p>
+      <dl class="short">
+        <div>
+          <dt>Tasks</dt>
+          <dd>{titles.join(', ')}</dd>
+        </div>
+        <div>
+          <dt>Licence</dt>
+          <dd>{model.licence || 'not said'}</dd>
+        </div>
+        {model.parameters !== null && (
+          <div>
+            <dt>Parameters</dt>
+            <dd>{countText(model.parameters)}</dd>
+          </div>
+        )}
+        {model.cite.length > 0 && (
+          <div>
+            <dt>Cite</dt>
+            <dd>
+              {model.cite.map((doi) => (
+                <a key={doi} class="line-each" href={/^https?:/.test(doi) ? doi : `https://doi.org/${doi}`} rel="noreferrer">
+                  {doi}
+                </a>
+              ))}
+            </dd>
+          </div>
+        )}
+      </dl>
+      <MeasuredTable measured={model.measured} />
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Everything known</summary>
+        {open && <Everything engine={engine} id={model.id} />}
+      </details>
+    </li>
+  )
+}
+
+/** Few figures of a card; all are under "everything known". */
+function MeasuredTable({ measured }: { measured: Measured[] }) {
+  const sets = [...new Set(measured.map((one) => one.dataset))]
+  const wanted = ['unfitted PSNR', 'fitted PSNR', 'unfitted SSIM', 'fitted SSIM']
+  const names = wanted.filter((name) => measured.some((one) => one.metric === name)).slice(0, 3)
+  if (names.length === 0) return null
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label="Measured">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Measured on</th>
+            {names.map((name) => (
+              <th key={name} scope="col" class="number">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {sets.map((set) => (
+            <tr key={set}>
+              <th scope="row">{set}</th>
+              {names.map((name) => {
+                const found = measured.find((one) => one.dataset === set && one.metric === name)
+                return (
+                  <td key={name} class="number">
+                    {found ? `${numberText(found.value)}${found.unit ? ` ${found.unit}` : ''}` : '–'}
+                  </td>
+                )
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function Everything({ engine, id }: { engine: Engine; id: string }) {
+  const entry = useLoaded(() => engine.model(id), [engine, id])
+  if (entry.problem) return <Trouble problem={entry.problem} />
+  return entry.value === null ? <p aria-busy="true">Loading…</p> : <FactList facts={entry.value} />
+}

@@ -1,0 +1,190 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { About, Engine, Facts, Job, Model, Progress, Restored } from '../engine/engine'
+import { cut, isWhole } from '../images/cut'
+import type { Stack } from '../images/stack'
+import { openTiff } from '../images/tiff'
+import { Viewer } from '../viewer/viewer'
+import { ImageChooser } from './image_chooser'
+import { JobList } from './job_list'
+import { useLoaded, problemOf, type Problem } from './loading'
+import { Trouble } from './notice'
+import { ProgressBar } from './progress_bar'
+import { Outcome } from './outcome'
+import { Welcome } from './welcome'
+import { chosenSettings, fresh, SettingsForm, type Choice } from './settings_form'
+
+export interface Opened {
+  file: File
+  stack: Stack
+}
+
+export interface Finished {
+  restored: Restored
+  before: Stack
+  after: Stack
+  reliability: Stack | null
+  report: Facts
+  /** Channel of the image that the result shows; null for all. */
+  channel: number | null
+}
+
+export function RestorePage({ engine, about, shown }: { engine: Engine; about: About; shown: boolean }) {
+  const models = useLoaded<Model[]>(() => engine.models(), [engine])
+  const [opened, setOpened] = useState<Opened | null>(null)
+  const [choice, setChoice] = useState<Choice>(() => fresh(about))
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const [progress, setProgress] = useState<Progress | null>(null)
+  const [finished, setFinished] = useState<Finished | null>(null)
+  const [visits, setVisits] = useState(0)
+  const stop = useRef<AbortController | null>(null)
+  const opening = useRef(0)
+
+  async function open(file: File, task?: string, options: Record<string, string> = {}) {
+    const turn = ++opening.current
+    setProblem(null)
+    try {
+      if (about.largestBytes !== null && file.size > about.largestBytes * 4)
+        throw Object.assign(new Error(`${file.name} is far larger than this server takes.`), {
+          hint: 'Restore it with `unifmir restore`, which reads images of any size piece by piece.',
+        })
+      const stack = await openTiff(file, file.name)
+      await stack.plane(0, 0, 0)
+      if (turn !== opening.current) return
+      setFinished(null)
+      setOpened({ file, stack })
+      setChoice((before) => ({ ...fresh(about, stack), task: task ?? before.task, options }))
+    } catch (error) {
+      if (turn === opening.current) setProblem(problemOf(error))
+    }
+  }
+
+  /** Waits for a result and opens it; errors and cancelling end here. */
+  async function run(before: Stack, channel: number | null, work: (signal: AbortSignal) => Promise<Restored>) {
+    stop.current = new AbortController()
+    setProblem(null)
+    setFinished(null)
+    try {
+      const restored = await work(stop.current.signal)
+      const after = await openTiff(await restored.image(), restored.name)
+      const map = await restored.reliability().catch(() => null)
+      const reliability = map && (await openTiff(map, 'reliability.tif').catch(() => null))
+      const report = await restored.report().catch(() => null)
+      setFinished({ restored, before, after, reliability, report, channel })
+    } catch (error) {
+      if (!stop.current.signal.aborted) setProblem(problemOf(error))
+    } finally {
+      setProgress(null)
+      stop.current = null
+      setVisits((count) => count + 1)
+    }
+  }
+
+  async function submit() {
+    if (!opened || progress) return
+    const part = { z: choice.z, t: choice.t, c: null }
+    setProgress({ state: 'sending', share: 0 })
+    try {
+      const file = isWhole(opened.stack, part) ? opened.file : await cut(opened.stack, part)
+      const before = file === opened.file ? opened.stack : await openTiff(file, file.name)
+      const settings = chosenSettings(choice, opened.stack)
+      await run(before, settings.channel ?? null, (signal) => engine.restore(file, settings, setProgress, signal))
+    } catch (error) {
+      setProgress(null)
+      setProblem(problemOf(error))
+    }
+  }
+
+  async function reopen(job: Job) {
+    const jobs = engine.jobs
+    if (!jobs || progress) return
+    try {
+      const file = await jobs.input(job)
+      const stack = await openTiff(file, file.name)
+      setOpened({ file, stack })
+      setChoice((before) => ({ ...fresh(about, stack), task: job.task || before.task }))
+      if (job.state !== 'failed' && job.state !== 'cancelled')
+        await run(stack, null, (signal) => jobs.follow(job, setProgress, signal))
+    } catch (error) {
+      setProblem(problemOf(error))
+    }
+  }
+
+  useDrop(shown && !progress, (file) => void open(file))
+
+  return (
+    <div class="restore">
+      <aside class="panel" aria-label="Image and settings">
+        <h1 class="hidden">Restore an image</h1>
+        <ImageChooser about={about} opened={opened} busy={progress !== null} onOpen={open} onClose={() => (setOpened(null), setFinished(null))} />
+        {problem && <Trouble problem={problem} onClose={() => setProblem(null)} />}
+        {opened && (
+          <SettingsForm
+            about={about}
+            models={models.value ?? []}
+            stack={opened.stack}
+            choice={choice}
+            busy={progress !== null}
+            onChange={setChoice}
+            onSubmit={() => void submit()}
+          />
+        )}
+        {engine.jobs && <JobList jobs={engine.jobs} visits={visits} busy={progress !== null} onOpen={(job) => void reopen(job)} />}
+        {opened && (
+          <div class="dock">
+            {progress && <ProgressBar progress={progress} onCancel={() => stop.current?.abort()} />}
+            {finished && <Outcome finished={finished} />}
+            {!progress && (
+              <button type="submit" form="restoration" class={finished ? 'wide' : 'main wide'} disabled={!choice.task}>
+                {finished ? 'Restore again' : 'Restore'}
+              </button>
+            )}
+          </div>
+        )}
+      </aside>
+      <section class="stage" aria-label="Picture">
+        {opened ? (
+          <Viewer
+            before={finished?.before ?? opened.stack}
+            after={finished?.after ?? null}
+            reliability={finished?.reliability ?? null}
+            channel={finished?.channel ?? null}
+            shown={shown}
+          />
+        ) : (
+          <Welcome engine={engine} about={about} busy={progress !== null} onOpen={open} />
+        )}
+      </section>
+    </div>
+  )
+}
+
+/** Files dropped anywhere on the page. */
+function useDrop(active: boolean, onFile: (file: File) => void) {
+  const take = useRef(onFile)
+  take.current = onFile
+  useEffect(() => {
+    if (!active) return
+    const over = (event: DragEvent) => {
+      if (!event.dataTransfer?.types.includes('Files')) return
+      event.preventDefault()
+      document.body.classList.add('dropping')
+    }
+    const leave = (event: DragEvent) => event.relatedTarget === null && document.body.classList.remove('dropping')
+    const drop = (event: DragEvent) => {
+      document.body.classList.remove('dropping')
+      const file = event.dataTransfer?.files[0]
+      if (!file) return
+      event.preventDefault()
+      take.current(file)
+    }
+    addEventListener('dragover', over)
+    addEventListener('dragleave', leave)
+    addEventListener('drop', drop)
+    return () => {
+      removeEventListener('dragover', over)
+      removeEventListener('dragleave', leave)
+      removeEventListener('drop', drop)
+      document.body.classList.remove('dropping')
+    }
+  }, [active])
+}

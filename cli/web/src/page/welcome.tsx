@@ -1,0 +1,84 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { About, Engine, Sample } from '../engine/engine'
+import type { Plane } from '../images/stack'
+import { sortedValues, windowOf } from '../images/statistics'
+import { openTiff } from '../images/tiff'
+import { problemOf, useLoaded, type Problem } from './loading'
+import { Trouble } from './notice'
+
+interface Props {
+  engine: Engine
+  about: About
+  busy: boolean
+  onOpen: (file: File, task?: string, options?: Record<string, string>) => Promise<void>
+}
+
+/** What is on the stage before an image is: one real image for each task. */
+export function Welcome({ engine, about, busy, onOpen }: Props) {
+  const samples = useLoaded(() => engine.samples(), [engine])
+  return (
+    <div class="welcome">
+      <h2>Open a TIFF, or begin with one of these images</h2>
+      {samples.problem && <Trouble problem={samples.problem} />}
+      <ul>
+        {(samples.value ?? []).map((sample) => (
+          <Example
+            key={sample.task}
+            sample={sample}
+            title={about.tasks.find((task) => task.name === sample.task)?.title ?? sample.task}
+            engine={engine}
+            busy={busy}
+            onOpen={onOpen}
+          />
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+function Example({ sample, title, engine, busy, onOpen }: Omit<Props, 'about'> & { sample: Sample; title: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null)
+  const [file, setFile] = useState<File | null>(null)
+  const [problem, setProblem] = useState<Problem | null>(null)
+  useEffect(() => {
+    let wanted = true
+    const show = async () => {
+      const found = await engine.sample(sample)
+      const stack = await openTiff(found, found.name)
+      const plane = await stack.plane(0, 0, Math.floor(stack.sizes.z / 2))
+      if (!wanted) return
+      setFile(found)
+      if (canvas.current) paint(canvas.current, plane)
+    }
+    show().catch((error) => wanted && setProblem(problemOf(error)))
+    return () => {
+      wanted = false
+    }
+  }, [engine, sample])
+  return (
+    <li>
+      <button type="button" disabled={busy || !file} title={sample.description} onClick={() => file && void onOpen(file, sample.task, sample.options)}>
+        <canvas ref={canvas} width={1} height={1} aria-hidden="true" />
+        <b>{title}</b>
+        <span>{sample.name}</span>
+        <small>
+          {sample.shape.join(' × ')} · {sample.licence}
+        </small>
+      </button>
+      {problem && <Trouble problem={problem} />}
+    </li>
+  )
+}
+
+/** A plane as a small picture: 8 bit are enough here, the viewer shows all of them. */
+function paint(canvas: HTMLCanvasElement, plane: Plane) {
+  const { low, high } = windowOf(sortedValues([plane.data]))
+  const pixels = new ImageData(plane.width, plane.height)
+  for (let at = 0; at < plane.data.length; at++) {
+    const grey = (255 * (plane.data[at]! - low)) / (high - low)
+    pixels.data.set([grey, grey, grey, 255], at * 4)
+  }
+  canvas.width = plane.width
+  canvas.height = plane.height
+  canvas.getContext('2d')!.putImageData(pixels, 0, 0)
+}

@@ -1,0 +1,113 @@
+"""TIFF images for the tests of the page, by tifffile, and what is in them as JSON."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+SHAPES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    # name: axes, element type, keywords of tifffile
+    "plain8": ("yx", "uint8", {}),
+    "plain16": ("yx", "uint16", {"resolution": (50000, 50000), "resolutionunit": "CENTIMETER"}),
+    "float": ("yx", "float32", {}),
+    "signed": ("yx", "int16", {}),
+    "double": ("yx", "float64", {}),
+    "big_endian": ("yx", "uint16", {"byteorder": ">"}),
+    "lzw": ("zyx", "uint16", {"compression": "lzw", "predictor": True}),
+    "deflate_tiles": ("zyx", "uint16", {"compression": "zlib", "tile": (16, 16)}),
+    "zstd": ("yx", "float32", {"compression": "zstd"}),
+    "imagej": ("tzcyx", "uint16", {"imagej": True}),
+    "imagej_float": ("zyx", "float32", {"imagej": True}),
+    "ome": ("tczyx", "uint16", {"ome": True}),
+    "big": ("zyx", "uint16", {"bigtiff": True}),
+}
+SIZES = {"t": 3, "z": 4, "c": 2, "y": 37, "x": 21}
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """Write the images; for each its sizes, sampling and some pixels."""
+    rng = np.random.default_rng(5)
+    facts: dict[str, Any] = {}
+    for name, (axes, dtype, keywords) in SHAPES.items():
+        shape = tuple(SIZES[axis] for axis in axes)
+        values = rng.integers(0, 60000, shape) if "16" in dtype else rng.integers(0, 256, shape)
+        image = (values - 30000 if dtype == "int16" else values).astype(dtype)
+        if np.issubdtype(image.dtype, np.floating):
+            image = (image / 7).astype(dtype)
+        tifffile.imwrite(folder / f"{name}.tif", image, **_described(name, axes, keywords))
+        facts[name] = _facts(image, axes)
+    facts["one_directory"] = _one_directory(folder, rng)
+    (folder / "broken.tif").write_bytes((folder / "imagej.tif").read_bytes()[:3000])
+    (folder / "text.tif").write_text("not an image", "utf-8")
+    return facts
+
+
+def _described(name: str, axes: str, keywords: dict[str, Any]) -> dict[str, Any]:
+    if keywords.get("imagej"):
+        said = {"axes": axes.upper(), "spacing": 0.5, "unit": "um", "finterval": 2.5}
+        return {**keywords, "resolution": (1 / 0.125, 1 / 0.125), "metadata": said}
+    if keywords.get("ome"):
+        said = {
+            "axes": axes.upper(),
+            "PhysicalSizeX": 125.0,
+            "PhysicalSizeXUnit": "nm",
+            "PhysicalSizeY": 0.125,
+            "PhysicalSizeYUnit": "µm",
+            "PhysicalSizeZ": 0.5,
+            "Channel": {"Name": ["DAPI", "GFP"]},
+        }
+        return {**keywords, "metadata": said}
+    return {**keywords, "photometric": "minisblack", "metadata": {"axes": axes.upper()}}
+
+
+def _one_directory(folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    """ImageJ's form of stacks above 4 GB: a single directory, all planes behind it."""
+    image = rng.integers(0, 60000, (4, 37, 21)).astype(">u2")
+    path = folder / "one_directory.tif"
+    said = {"axes": "ZYX", "unit": "um", "spacing": 0.5}
+    tifffile.imwrite(
+        path, image[:1], imagej=True, byteorder=">", metadata=said, resolution=(8.0, 8.0)
+    )
+    with tifffile.TiffFile(path) as file:
+        start = file.pages.first.dataoffsets[0]
+        text = file.pages.first.description
+        place = file.pages.first.tags["ImageDescription"]
+    longer = text.replace("images=1\n", "images=4\nslices=4\n").encode() + b"\0"
+    data = bytearray(path.read_bytes()[:start]) + image.tobytes()
+    at = len(data)
+    data += longer
+    data[place.offset + 4 : place.offset + 12] = len(longer).to_bytes(4, "big") + at.to_bytes(
+        4, "big"
+    )
+    path.write_bytes(bytes(data))
+    return _facts(image, "zyx")
+
+
+def _facts(image: np.ndarray[Any, Any], axes: str) -> dict[str, Any]:
+    """Sizes, and of every plane the sum and first, a middle and last pixel."""
+    order = [axes.index(axis) for axis in "tczyx" if axis in axes]
+    full = image.transpose(order).reshape([SIZES[a] if a in axes else 1 for a in "tczyx"])
+    planes = {
+        f"{t}/{c}/{z}": [
+            float(plane.astype(np.float64).sum()),
+            *(float(plane[y, x]) for y, x in ((0, 0), (11, 20), (36, 20))),
+        ]
+        for t, c, z in np.ndindex(*full.shape[:3])
+        for plane in [full[t, c, z]]
+    }
+    values = full[0, 0, 0].astype(np.float64)
+    return {
+        "sizes": dict(zip("tczyx", full.shape, strict=True)),
+        "dtype": image.dtype.newbyteorder("=").name,
+        "planes": planes,
+        "percentiles": [float(np.percentile(values, p)) for p in (0, 0.5, 2, 50, 99.8, 100)],
+        "histogram": np.histogram(values, 16, (values.min(), values.max()))[0].tolist(),
+    }
+
+
+if __name__ == "__main__":
+    into = Path(sys.argv[1])
+    (into / "facts.json").write_text(json.dumps(written(into)), "utf-8")
