@@ -1,0 +1,104 @@
+"""A server of this checkout with its page, and a browser that opens it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+REPO = Path(__file__).resolve().parents[2]
+PAGE = REPO / "cli" / "web" / "dist" / "index.html"
+PACKAGES = REPO / "cli" / "web" / "node_modules"
+# No sandbox: tests run as root in containers. WebGL without a GPU.
+FLAGS = (
+    *("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"),
+    "--enable-unsafe-swiftshader",
+)
+WAIT_MS = 120_000
+"""For a job: on a busy machine the import of torch alone takes many seconds."""
+
+
+def require_page() -> None:
+    """Skip where the page was not built, or there is no browser."""
+    pytest.importorskip("playwright", reason="no playwright: pip install unifmir[browser]")
+    if not PAGE.is_file():
+        pytest.skip("the web page is not built: make web")
+    if shutil.which("chromium") is None:
+        pytest.skip("no chromium on PATH")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address of `unifmir serve` in a process of its own, whose jobs lie in a private folder."""
+    folder.mkdir(mode=0o700)
+    command = [sys.executable, "-m", "unifmir", "serve", "--port", "0", "--jobs", "1"]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPO)}
+    with subprocess.Popen(
+        [*command, "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=env,
+    ) as server:
+        assert server.stdout is not None
+        said = ""
+        try:
+            while not (found := re.search(r"(http://127\.0\.0\.1:\d+/)", said)):
+                line = server.stdout.readline()
+                assert line, said
+                said += line
+            yield found[1]
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """The system's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(FLAGS)
+        )
+        yield browser
+        browser.close()
+
+
+def serious_findings(page: "Page") -> list[str]:
+    """What axe-core finds on a page that is serious or critical."""
+    page.evaluate((PACKAGES / "axe-core" / "axe.min.js").read_text("utf-8") + ";0")
+    found: Any = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def greys(page: "Page") -> set[int]:
+    """Greys of the picture on the screen, from the canvas that WebGL draws on."""
+    found: Any = page.evaluate(
+        """() => {
+          const drawn = document.querySelector('.canvas canvas')
+          const copy = document.createElement('canvas')
+          copy.width = drawn.width
+          copy.height = drawn.height
+          const context = copy.getContext('2d')
+          context.drawImage(drawn, 0, 0)
+          const pixels = context.getImageData(0, 0, copy.width, copy.height).data
+          return [...new Set(pixels.filter((_, at) => at % 4 === 0))]
+        }"""
+    )
+    return set(found)
