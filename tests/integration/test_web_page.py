@@ -17,7 +17,7 @@ from unifmir.cli.main import app
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [
     pytest.mark.slow,  # a browser, a server, and a process a job
@@ -79,6 +79,12 @@ def restored(page: "Page") -> None:
     page.wait_for_selector(".outcome")
 
 
+def changed(page: "Page", output: "Locator", text: str) -> None:
+    """Wait until an output says something else than a text."""
+    handle = output.element_handle()
+    page.wait_for_function("([one, text]) => one.innerText !== text", arg=[handle, text])
+
+
 @pytest.mark.parametrize("task", list(TASKS))
 def test_what_is_downloaded_is_what_the_command_restores(page, task, tmp_path):
     page.get_by_role("button", name=TASKS[task].title).click()
@@ -108,7 +114,7 @@ def test_a_cancelled_image_is_no_longer_computed(page, small):
     page.get_by_role("button", name="Restore", exact=True).wait_for()
     assert page.locator(".outcome").count() == 0
     page.wait_for_function(
-        "fetch('api/jobs').then(a => a.json()).then(jobs => jobs.every(j => j.state == 'cancelled'))"
+        "async () => (await (await fetch('api/jobs')).json()).every(j => j.state == 'cancelled')"
     )
 
 
@@ -157,13 +163,13 @@ def test_everything_can_be_done_by_the_keyboard(page, small):
     zoom = page.get_by_label("Zoom", exact=True).locator("output")
     before = zoom.inner_text()
     page.keyboard.press("+")
-    page.wait_for_function("([one, text]) => one.innerText !== text", [zoom.element_handle(), before])
+    changed(page, zoom, before)
     slices = page.locator(".scrubber", has_text="Slice").locator("output")
     place = slices.inner_text()
     page.keyboard.press(".")
-    page.wait_for_function("([one, text]) => one.innerText !== text", [slices.element_handle(), place])
+    changed(page, slices, place)
     page.keyboard.press("1")
-    page.wait_for_function("one => one.innerText === '100 %'", zoom.element_handle())
+    page.wait_for_function("one => one.innerText === '100 %'", arg=zoom.element_handle())
 
 
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser, address, small):
