@@ -121,6 +121,8 @@ export interface Job {
   name: string
   created: string
   message: string
+  /** Channel that was restored; null for all. */
+  channel: number | null
 }
 
 export interface Jobs {

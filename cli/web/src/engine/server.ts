@@ -21,6 +21,7 @@ interface ServerJob {
   state: Job['state']
   task: string
   model: string | null
+  settings?: { channel?: number | null }
   input: { name: string; bytes: number }
   place: number | null
   progress: { done: number; total: number | null; unit: string; seconds_left: number | null } | null
@@ -219,6 +220,7 @@ function shown(job: ServerJob): Job {
     name: job.input.name,
     created: typeof job.created === 'number' ? new Date(job.created * 1000).toISOString() : job.created,
     message: job.error?.message ?? '',
+    channel: job.settings?.channel ?? null,
   }
 }
 

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { About, Engine, Facts, Job, Model, Progress, Restored } from '../engine/engine'
+import { EngineError, type About, type Engine, type Facts, type Job, type Model, type Progress, type Restored } from '../engine/engine'
 import { cut, isWhole } from '../images/cut'
 import type { Stack } from '../images/stack'
 import { openTiff } from '../images/tiff'
@@ -8,6 +8,7 @@ import { ImageChooser } from './image_chooser'
 import { JobList } from './job_list'
 import { useLoaded, problemOf, type Problem } from './loading'
 import { Trouble } from './notice'
+import { bytesText } from './text'
 import { ProgressBar } from './progress_bar'
 import { Outcome } from './outcome'
 import { Welcome } from './welcome'
@@ -43,10 +44,6 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     const turn = ++opening.current
     setProblem(null)
     try {
-      if (about.largestBytes !== null && file.size > about.largestBytes * 4)
-        throw Object.assign(new Error(`${file.name} is far larger than this server takes.`), {
-          hint: 'Restore it with `unifmir restore`, which reads images of any size piece by piece.',
-        })
       const stack = await openTiff(file, file.name)
       await stack.plane(0, 0, 0)
       if (turn !== opening.current) return
@@ -85,6 +82,11 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     setProgress({ state: 'sending', share: 0 })
     try {
       const file = isWhole(opened.stack, part) ? opened.file : await cut(opened.stack, part)
+      if (about.largestBytes !== null && file.size > about.largestBytes)
+        throw new EngineError(
+          `${file.name} has ${bytesText(file.size)}, more than the ${bytesText(about.largestBytes)} that are taken here.`,
+          'Choose fewer slices or frames, or restore it with `unifmir restore`, which reads images of any size piece by piece.',
+        )
       const before = file === opened.file ? opened.stack : await openTiff(file, file.name)
       const settings = chosenSettings(choice, opened.stack)
       await run(before, settings.channel ?? null, (signal) => engine.restore(file, settings, setProgress, signal))
@@ -103,7 +105,7 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
       setOpened({ file, stack })
       setChoice((before) => ({ ...fresh(about, stack), task: job.task || before.task }))
       if (job.state !== 'failed' && job.state !== 'cancelled')
-        await run(stack, null, (signal) => jobs.follow(job, setProgress, signal))
+        await run(stack, job.channel, (signal) => jobs.follow(job, setProgress, signal))
     } catch (error) {
       setProblem(problemOf(error))
     }

@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks'
-import { AUTO, histogram, sortedValues, type Window } from '../images/statistics'
+import { AUTO, histogram, type Window } from '../images/statistics'
 import type { Pixels } from '../images/stack'
 import { numberText } from '../page/text'
 import { automatic, joined, rangeOf, type Contrast } from './contrast'
@@ -118,7 +118,7 @@ function Histogram({ planes, range, window, only }: { planes: Shown | null; rang
       const plane = planes?.[which]
       if (!plane || (only !== null && only !== which)) return ''
       const { steps, to } = stepsOf(range, plane.data)
-      return curve(histogram(sortedValues([plane.data]), { low: range.low, high: to }, steps), (to - range.low) / (range.high - range.low))
+      return curve(histogram(plane.data, { low: range.low, high: to }, steps), (to - range.low) / (range.high - range.low))
     }
     return { before: of('before'), after: of('after') }
   }, [planes, range.low, range.high, only])
