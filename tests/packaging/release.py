@@ -96,6 +96,12 @@ def check_tree(root: Path) -> None:
         raise ReleaseError(f"not committed: {', '.join(names[:5])}")
 
 
+def check_page(root: Path) -> None:
+    """The web page is built, which the wheel carries."""
+    if not (root / PAGE / "index.html").is_file():
+        raise ReleaseError(f"{PAGE.as_posix()}: no page; `make web` builds it")
+
+
 def build(root: Path, into: Path) -> dict[str, bytes]:
     """Wheel and source archive of the last commit, by name."""
     when = run("git", "log", "-1", "--format=%ct", cwd=root).strip()
@@ -106,7 +112,8 @@ def build(root: Path, into: Path) -> dict[str, bytes]:
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(source, filter="tar")
-    shutil.copytree(root / PAGE, source / PAGE)
+    if (root / PAGE).is_dir():  # main refuses a release without it
+        shutil.copytree(root / PAGE, source / PAGE)
     env = {**os.environ, "SOURCE_DATE_EPOCH": when}
     code = (
         "import sys; from setuptools import build_meta as backend; "
@@ -264,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changelog = (root / "CHANGELOG.md").read_text("utf-8")
     programs = tools(root)
     step("everything is committed", lambda: check_tree(root))
+    step("the web page is built", lambda: check_page(root))
     step("CITATION.cff has the version", lambda: check_version(root, __version__))
     notes = step(
         "the changelog has the version and its day", lambda: section(changelog, __version__)

@@ -66,6 +66,14 @@ def test_what_was_not_audited_has_not_passed():
     ]
 
 
+def test_a_release_without_the_page_is_refused(tmp_path):
+    with pytest.raises(release.ReleaseError, match="make web"):
+        release.check_page(tmp_path)
+    (tmp_path / release.PAGE).mkdir(parents=True)
+    (tmp_path / release.PAGE / "index.html").touch()
+    release.check_page(tmp_path)
+
+
 def archive_of(names, **facts):
     """A source archive of some files, with their times and owners."""
     packed = io.BytesIO()
