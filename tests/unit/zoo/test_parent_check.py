@@ -1,19 +1,29 @@
 """Restoring with a graph from elsewhere: its tiles are held against the parent beside it."""
 
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import tifffile
+import torch
 from onnx import helper, numpy_helper
 
 import unifmir
 from tests.helpers.restoration_cases import picture
 from unifmir.checkpoint.saving import save
+from unifmir.compare import FP32
 from unifmir.errors import ExportError
+from unifmir.export.lineage import lineage_of
+from unifmir.model import image_interface
+from unifmir.precision.element_types import Precision
 from unifmir.restoration.restoration_options import Options
+from unifmir.zoo.restore.model_choice import ModelChoice
+from unifmir.zoo.restore.parent_check import ParentCheck
+from unifmir.zoo.restore.predictors import predictor_for
 
 TILES = Options(tile=48, halo=8)
 
@@ -115,3 +125,23 @@ def test_a_dark_corner_is_not_enough(elsewhere, caplog):
     restored = unifmir.restore(image, elsewhere, options=TILES)
     assert np.isfinite(restored).all()
     assert "parent" not in caplog.text
+
+
+def test_a_difference_counts_against_the_contrast_that_is_kept(tiny_single, tmp_path):
+    """Results of `sr` are limited to [0, 1]: what lies beyond makes no difference smaller."""
+    network = tiny_single("sr")
+    parent = tmp_path / "parent.safetensors"
+    lineage = lineage_of(network.config, "image", Precision("fp32"), save(network, parent))
+    image = picture((24, 32)).astype(np.float32)[None, None] / 2000
+    with torch.inference_mode():
+        honest = image_interface(network)(torch.from_numpy(image)).numpy()
+    given, kept = honest.std(), honest.clip(0, 1).std()
+    assert 0.1 < kept < given / 1.5
+    bar, difference = FP32.max_abs_over_std, np.zeros_like(honest)
+    check = ParentCheck(predictor_for(ModelChoice(device="cpu"), network), parent, parent, lineage)
+    for share, allowed in ((0.9 * kept, True), (0.9 * given, False)):
+        difference[..., 20, 20] = bar * share
+        check._predictor = replace(check._predictor, run=lambda _: honest + difference)
+        check._looks.clear()
+        with nullcontext() if allowed else pytest.raises(ExportError, match="another picture"):
+            check.run(image)
