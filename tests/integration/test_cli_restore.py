@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 import unifmir
 from tests.helpers.restoration_cases import options_for
+from tests.helpers.waiting_process import ended_with_test
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.export.recorded_report import REPORT_SUFFIX
@@ -24,6 +25,7 @@ from unifmir.images.open_files import open_source
 from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.zoo.restore.outputs import journal_path
 
 PIXEL_UM = 0.1
 
@@ -258,9 +260,10 @@ def test_an_interrupted_run_leaves_no_half_file_and_goes_on(tmp_path, model, sen
         cwd=Path(__file__).resolve().parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    wait_for_finished_tiles(first, tmp_path)
-    first.send_signal(sent)
-    _, said = first.communicate(timeout=60)
+    with ended_with_test(first):
+        wait_for_finished_tiles(first, journal_path(target))
+        first.send_signal(sent)
+        _, said = first.communicate(timeout=60)
     assert first.returncode == code, said
     assert not target.exists()
     if sent != signal.SIGKILL:
@@ -277,12 +280,14 @@ def test_an_interrupted_run_leaves_no_half_file_and_goes_on(tmp_path, model, sen
     assert not list(tmp_path.glob(".unifmir*"))
 
 
-def wait_for_finished_tiles(process: subprocess.Popen[str], folder: Path) -> None:
-    """Until the journal has a finished tile."""
+def wait_for_finished_tiles(process: subprocess.Popen[str], journal: Path) -> None:
+    """Until the journal has a finished tile.
+
+    It is looked for by its name: beside it lies for a moment what becomes it, under another.
+    """
     for _ in range(1200):
         assert process.poll() is None, process.communicate()[1]
-        journals = list(folder.glob(".unifmir-partial-*.journal"))
-        if journals and journals[0].read_text().count("\n") > 1:
+        if journal.exists() and journal.read_text().count("\n") > 1:
             return
         time.sleep(0.05)
     raise AssertionError("no tile was finished")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from _pytest.mark.structures import ParameterSet
 from typer.testing import CliRunner
 
 from tests.compat.packages import network
+from tests.helpers.waiting_process import ended_with_test
 from unifmir.benchmarks.studies import kills
 from unifmir.benchmarks.studies.small_commands import READY
 from unifmir.checkpoint.saving import save
@@ -104,8 +106,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def started(inputs: Path) -> Iterator[Start]:
     """Function that starts a small command, with temporary files of its own."""
-    running: list[subprocess.Popen[str]] = []
     (inputs / "tmp").mkdir()
+    running = ExitStack()
 
     def start(*command: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
@@ -118,15 +120,13 @@ def started(inputs: Path) -> Iterator[Start]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        running.append(process)
+        running.enter_context(ended_with_test(process))
         assert process.stderr is not None
         assert f"{READY}\n" in process.stderr
         return process
 
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
+    with running:
+        yield start
 
 
 WITH_WORKERS = {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.waiting_process import waiting_process
+from tests.helpers.waiting_process import ended_with_test, waiting_process
 from unifmir import atomic
 from unifmir.atomic import PREFIX, temporary_folder, working_folder, write_text, writing
 from unifmir.errors import OutputError
@@ -43,7 +43,7 @@ def killed_while_writing(path: Path, repo: Path, how: signal.Signals) -> int:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    with process:
+    with ended_with_test(process):
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         process.send_signal(how)

@@ -18,6 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tests.helpers.hostile import Room, by_command
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.waiting_process import ended_with_test
 from tests.hostile.onnx_graphs import bombs
 from unifmir.errors import ExportError, UnifmirError
 from unifmir.export import isolation, limits
@@ -220,7 +221,7 @@ def test_the_process_ends_with_the_one_that_started_it(graph, by, tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    try:
+    with ended_with_test(parent):
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         time.sleep(1)  # it computes
@@ -228,9 +229,6 @@ def test_the_process_ends_with_the_one_that_started_it(graph, by, tmp_path):
         parent.send_signal(by)
         parent.wait(20)
         assert ended(pid)
-    finally:
-        parent.kill()
-        parent.communicate()
     assert [path.name for path in tmp_path.iterdir()] == ["theirs.onnx"]
 
 
@@ -247,11 +245,12 @@ def test_what_the_process_started_ends_with_it():
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    process.stdout.readline()
-    (started,) = psutil.Process(process.pid).children()
-    isolation._end(process, None)
-    assert ended(started.pid)
+    with ended_with_test(process):
+        assert process.stdout is not None
+        process.stdout.readline()
+        (started,) = psutil.Process(process.pid).children()
+        isolation._end(process, None)
+        assert ended(started.pid)
 
 
 @pytest.mark.slow

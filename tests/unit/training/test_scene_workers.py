@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.helpers.waiting_process import ended_with_test
 from unifmir.errors import CheckpointError, SimulationError
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
@@ -156,9 +157,10 @@ def test_the_processes_end_with_the_one_that_started_them_when_it_is_killed(tmp_
     script.write_text(ENDLESS)
     command = [sys.executable, str(script)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as started:
+    )
+    with ended_with_test(process) as started:
         assert started.stdout is not None
         worker = psutil.Process(json.loads(started.stdout.readline()))
         started.kill()
