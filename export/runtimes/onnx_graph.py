@@ -94,6 +94,11 @@ TYPES = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT64", "INT32", "INT8", "UI
 """Types of weights and of constants, by their names in ONNX."""
 MAX_NODES = 100_000
 """Limit of a graph."""
+WEIGHTS = 4096
+"""Numbers of a tensor that computing with it again and again makes slow."""
+MAX_USES = 16
+"""Times that such weights may be computed with, on average; those of our exports are once or, where
+a network is run twice, twice."""
 MAX_RANK = 8
 """Axes of a tensor; light fields have six on the way."""
 MAX_SIZE = 2**31 - 1
@@ -127,6 +132,7 @@ def _problems(model: "ModelProto") -> Iterator[str]:
         yield "it holds functions or training of its own"
     if len(graph.node) > MAX_NODES:
         yield f"it has {len(graph.node)} nodes, at most {MAX_NODES} are expected"
+    yield from _of_uses(graph)
     if len(graph.sparse_initializer):
         yield "it holds sparse weights"
     for node in graph.node:
@@ -152,6 +158,25 @@ def _of_node(node: "NodeProto") -> Iterator[str]:
             yield from _of_tensor(attribute.t)
         for tensor in attribute.tensors:
             yield from _of_tensor(tensor)
+
+
+def _of_uses(graph: "GraphProto") -> Iterator[str]:
+    """A sentence where few weights make hours of products.
+
+    The time that a file may take is reckoned with weights multiplied about once for each pixel.
+    """
+    sizes = {tensor.name: prod(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.output:
+            sizes[node.output[0]] = max((prod(one.t.dims) for one in node.attribute), default=0)
+    sizes = {name: size for name, size in sizes.items() if size >= WEIGHTS}
+    used = sum(sizes.get(name, 0) for node in graph.node for name in node.input)
+    held = sum(sizes.values())
+    if used > MAX_USES * held:
+        yield (
+            f"it computes {used / held:.0f} times with each of its weights, at most {MAX_USES} "
+            "times are expected"
+        )
 
 
 def _of_tensor(tensor: "TensorProto") -> Iterator[str]:

@@ -126,7 +126,16 @@ def sequence(model: ModelProto) -> None:
     model.graph.output[0].type.CopyFrom(kind)
 
 
+def again_and_again(model: ModelProto) -> None:
+    square = numpy_helper.from_array(np.ones((64, 64), np.float32), "square")
+    model.graph.initializer.append(square)
+    model.graph.node.extend(
+        helper.make_node("MatMul", ["image", "square"], [f"product{index}"]) for index in range(17)
+    )
+
+
 HOSTILE = {
+    again_and_again: "17 times with each of its weights, at most 16",
     branch: "'If'",
     hidden_graph: "graph of its own",
     outside: "outside the file",
