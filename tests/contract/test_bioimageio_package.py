@@ -259,7 +259,8 @@ def test_members_have_no_date_and_no_owner_and_are_in_order(built: PackageResult
     assert {m.external_attr >> 16 for m in members} == {0o100644}
 
 
-@pytest.mark.slow  # tests/contract/test_exporters.py has two processes among the quick tests
+@pytest.mark.slow
+@pytest.mark.long  # tests/contract/test_exporters.py has a package of two processes
 def test_a_build_in_another_process_gives_the_same_bytes(tmp_path: Path):
     code = (
         "import sys; from pathlib import Path; "

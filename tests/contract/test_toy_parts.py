@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests import toys
-from tests.helpers.quick_rows import few_quick
 from unifmir.benchmarks.measure import benchmark_run, rounds
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.cli.main import app
@@ -121,7 +120,10 @@ def benchmarked_as_the_same_picture(out: Path, models: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "names", few_quick([["reference"], ["unifmir", "reference"]], [["reference"]]), ids="-".join
+    "names",
+    # The command below is given both.
+    [["reference"], pytest.param(["unifmir", "reference"], marks=pytest.mark.long)],
+    ids="-".join,
 )
 def test_they_are_benchmarked_by_their_own_runtime(
     names: list[str], models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,9 +149,10 @@ def test_they_are_benchmarked_by_their_own_runtime(
 
 
 @pytest.mark.slow  # the same by the command
-def test_the_command_benchmarks_it_by_its_own_runtime(model: Path, tmp_path: Path):
+def test_the_command_benchmarks_them_by_their_own_runtime(models: dict[str, Path], tmp_path: Path):
     out = tmp_path / "results.json"
-    command = ["benchmark", "--model", str(model), "--task", TASK, "--runtime", RUNTIME]
+    named = [word for model in models.values() for word in ("--model", str(model))]
+    command = ["benchmark", *named, "--task", TASK, "--runtime", RUNTIME]
     command += ["--runtime", "eager", "--workload", "patch", "--images", "1", "--threads", "1"]
     command += ["--rounds", "1", "--seconds", "0.05", "--samples", "1", "--out", str(out)]
     # In a process of its own: this one has built its commands' choices without the toys.
@@ -157,7 +160,7 @@ def test_the_command_benchmarks_it_by_its_own_runtime(model: Path, tmp_path: Pat
         [sys.executable, "-m", "unifmir", *command], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    benchmarked_as_the_same_picture(out, models=1)
+    benchmarked_as_the_same_picture(out, models=len(models))
 
 
 def test_it_is_listed_in_the_zoo(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -99,7 +99,10 @@ def test_tasks_of_a_multi_task_model_are_measured(tiny_multitask, tmp_path, task
 @pytest.mark.usefixtures("no_peaks")
 @pytest.mark.parametrize(
     "runtimes",
-    [("eager",), ("eager", "onnxruntime")],
+    [
+        pytest.param(("eager",), marks=pytest.mark.long),  # rows that the next has as well
+        ("eager", "onnxruntime"),
+    ],
     ids=" ".join,
 )
 def test_runtimes_precisions_and_files_of_the_user_compute_the_same_picture(sr, tmp_path, runtimes):

@@ -198,7 +198,7 @@ KILLED_ELSEWHERE = ("benchmark", "data prepare", "restore to OME-Zarr")
 between rows, test_preparation.py one between pairs, test_cluster.py kills what writes OME-Zarr."""
 
 
-@pytest.mark.slow  # a command runs three times, and is killed once
+@pytest.mark.slow  # a command runs twice beside the time that it is killed
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "command",
@@ -255,8 +255,9 @@ LACKS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-TOGETHER = ("temporary folder", "compiler", "cache that can be written to", "anything")
-"""Of `LACKS`, those that hold most of the others."""
+TOGETHER = ("cache that can be written to", "anything")
+"""Of `LACKS`, those that hold most of the others; a place for temporary files and a compiler are
+among the things that `anything` lacks."""
 
 
 @pytest.mark.slow  # two commands in processes of their own

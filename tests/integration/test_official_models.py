@@ -158,7 +158,12 @@ def test_a_small_official_model_goes_in_one_command_each(model_id, server, tmp_p
             )
             for name in OF_EACH_TASK
         ),
-        *((name, ("onnx",)) for name in OFFICIAL if name not in OF_EACH_TASK),
+        # They differ from those in nothing but values; above each is exported for PyTorch.
+        *(
+            pytest.param(name, ("onnx",), marks=pytest.mark.long)
+            for name in OFFICIAL
+            if name not in OF_EACH_TASK
+        ),
     ],
 )
 def test_a_small_official_model_is_exported_for_other_programs_in_one_command(

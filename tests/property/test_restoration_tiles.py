@@ -166,7 +166,7 @@ def test_a_tiled_result_is_the_untiled_one(untiled, task, part):
 @pytest.mark.slow  # the same, with more sizes of tiles
 @pytest.mark.parametrize("task", SHAPES)
 @given(part=st.floats(0.02, 1))
-@settings(ANY_TIME, max_examples=20)
+@settings(ANY_TIME, max_examples=10)
 def test_a_tiled_result_is_the_untiled_one_for_many_tiles(untiled, task, part):
     same_in_tiles(untiled, task, part)
 

@@ -115,7 +115,7 @@ def test_eager_and_onnx_agree_at_some_sizes_and_batches(task, sessions, **drawn)
         for name in TASKS
     ],
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(height=SIDE, width=SIDE, batch=st.integers(1, 3), seed=SEED)
 def test_eager_and_onnx_agree_at_any_size_and_batch(task, sessions, **drawn):
     _agree(task, sessions, **drawn)

@@ -276,6 +276,9 @@ def test_what_has_no_middle_group_is_refused(tiny_single, tiny_config):
 
 
 @pytest.mark.slow
+# The file alone takes most of 17 s to make. Above, pruning is exact in every task, and
+# tests/golden/test_parity.py has the official pictures of full-size networks.
+@pytest.mark.long
 def test_the_official_multi_task_file_prunes_to_the_official_picture(tmp_path):
     cases = json.loads((GOLDEN / "parity" / "index.json").read_text("utf-8"))
     wanted = [c for c in cases if c.get("task") in ("sr", "projection")]

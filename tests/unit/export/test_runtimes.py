@@ -161,7 +161,9 @@ def test_low_precision_on_the_cpu_is_offered_only_where_it_has_kernels():
     assert RUNTIMES["openvino"].precisions("cuda:0") == ()
 
 
-@pytest.mark.slow  # the compiler takes half a minute
+@pytest.mark.slow
+# The compiler takes 36 s of a core; tests/contract/test_exporters.py has it compile a network too.
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, inside the compiler
 def test_a_compiled_module_gives_the_picture(made, image):
     session = RUNTIMES["compiled"].open(image_interface(made[0]), device="cpu", threads=1)

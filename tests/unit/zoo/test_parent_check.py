@@ -138,6 +138,7 @@ def test_a_difference_counts_against_the_contrast_that_is_kept(tiny_single, tmp_
     given, kept = honest.std(), honest.clip(0, 1).std()
     assert 0.1 < kept < given / 1.5
     bar, difference = FP32.max_abs_over_std, np.zeros_like(honest)
+    assert bar is not None
     check = ParentCheck(predictor_for(ModelChoice(device="cpu"), network), parent, parent, lineage)
     for share, allowed in ((0.9 * kept, True), (0.9 * given, False)):
         difference[..., 20, 20] = bar * share
