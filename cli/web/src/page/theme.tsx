@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 
 const NEXT = { auto: 'light', light: 'dark', dark: 'auto' } as const
 type Theme = keyof typeof NEXT
+const SHOWN = { auto: 'Auto', light: 'Light', dark: 'Dark' }
 const NAMES = { auto: 'as the system', light: 'light', dark: 'dark' }
 
 function kept(): Theme {
@@ -28,7 +29,7 @@ export function ThemeSwitch() {
     <button
       type="button"
       class="plain theme"
-      aria-label={`Colours: ${NAMES[theme]}. Change to ${NAMES[NEXT[theme]]}`}
+      aria-label={`${SHOWN[theme]}: colours ${NAMES[theme]}, change to ${NAMES[NEXT[theme]]}`}
       onClick={() => setTheme(NEXT[theme])}
     >
       <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
@@ -37,7 +38,7 @@ export function ThemeSwitch() {
           <path d={theme === 'dark' ? 'M8 2a6 6 0 0 0 0 12 6 6 0 0 0 0-12z' : 'M8 2a6 6 0 0 1 0 12z'} fill="currentColor" />
         )}
       </svg>
-      <span>{theme === 'auto' ? 'Auto' : theme === 'dark' ? 'Dark' : 'Light'}</span>
+      <span>{SHOWN[theme]}</span>
     </button>
   )
 }

@@ -128,7 +128,7 @@ export function Canvas(props: CanvasProps) {
           <button type="button" onClick={() => props.onView(null)}>
             Fit
           </button>
-          <button type="button" aria-label="Pixel for pixel" onClick={() => props.onView({ ...view, scale: 1 })}>
+          <button type="button" aria-label="1:1, pixel for pixel" onClick={() => props.onView({ ...view, scale: 1 })}>
             1:1
           </button>
         </div>
