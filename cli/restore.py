@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from unifmir.cli.choices import (
     WeightsChoice,
 )
 from unifmir.cli.restore_progress import watched
+from unifmir.cli.restore_watch import restore_as_written
 from unifmir.cli.trust import TrustOption, trust_given
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
@@ -66,6 +68,9 @@ def restore(
     series: Annotated[
         int | None,
         typer.Option(min=0, help="Which image of files that hold several, from 0."),
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="The only channel that is restored, from 0.")
     ] = None,
     pixels: Annotated[
         PixelTypeChoice,
@@ -161,6 +166,12 @@ def restore(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out images whose result exists.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="IN is a folder: restore its images as they are written, until Ctrl-C."
+        ),
+    ] = False,
     fail_fast: Annotated[
         bool,
         typer.Option("--fail-fast", help="Stop at the first image that cannot be restored."),
@@ -202,17 +213,22 @@ def restore(
         untrained=untrained,
     )
     wanted = _task(choice)
-    named = plan_jobs(
-        inputs,
-        wanted,
+    planned = partial(
+        plan_jobs,
+        task=wanted,
         out=out,
         kind=form,
         overwrite=overwrite,
-        skip_existing=skip_existing,
+        skip_existing=skip_existing or (watch and not overwrite),
         axes=axes,
         series=series,
+        channel=channel,
         pixels=pixels,
     )
+    if watch:
+        restore_as_written(inputs, planned, choice, options, task=wanted, as_json=as_json)
+        return
+    named = planned(inputs)
     work = named.after(sort_out(named.jobs, wanted, choice, options))
     fail_fast = fail_fast or work.files == 1
     if work.refused and fail_fast:

@@ -12,6 +12,7 @@ from unifmir.images.base import ImageInfo, Shape, Sink, Source
 from unifmir.images.bioio import BioioSource, has_reader, looks_like
 from unifmir.images.damage import require_regular
 from unifmir.images.header_arrays import HeaderArraySource, is_header_array
+from unifmir.images.one_channel import ChannelSource
 from unifmir.images.plane_output import OutputRequest
 from unifmir.images.png import SIGNATURE, PngSink, PngSource
 from unifmir.images.tiff import TiffSource
@@ -27,7 +28,13 @@ _SINKS: dict[str, Callable[[OutputRequest], Sink]] = {
 }
 
 
-def open_source(path: Path, *, axes: str | None = None, series: int | None = None) -> Source:
+def open_source(
+    path: Path,
+    *,
+    axes: str | None = None,
+    series: int | None = None,
+    channel: int | None = None,
+) -> Source:
     """Open an image, told by its content, to be read by regions.
 
     Parameters
@@ -41,15 +48,27 @@ def open_source(path: Path, *, axes: str | None = None, series: int | None = Non
         than 1), where the file says them wrongly or not at all.
     series : int, optional
         Which image of a file that holds several, from 0.
+    channel : int, optional
+        The only channel that is read, from 0; all of them where not given.
 
     Raises
     ------
     ImageError
-        There is no such file, or it holds no image of these axes, or is damaged.
+        There is no such file or channel, or it holds no image of these axes, or is damaged.
     MissingExtraError
         What reads such files is not installed; says what to install.
     """
-    path = Path(path)
+    source = _opened(Path(path), axes, series)
+    if channel is None:
+        return source
+    try:
+        return ChannelSource(source, channel)
+    except ImageError:
+        source.close()
+        raise
+
+
+def _opened(path: Path, axes: str | None, series: int | None) -> Source:
     if url_of(path) is not None:
         return ZarrSource(path, axes=axes, series=series)
     if not path.exists():

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.file_locks import held
-from unifmir.images.open_files import open_source
 from unifmir.images.plates import add_field
 from unifmir.machine import available_cores, resident_bytes
 from unifmir.networks.base import Network
@@ -219,7 +218,7 @@ def restore_file(
 def _restored(
     job: Job, predictor: Predictor, options: Options, on_progress: OnProgress | None
 ) -> RestoredFile:
-    source = open_source(job.source, axes=job.axes, series=job.series)
+    source = job.opened()
     try:
         journal = open_journal(job, predictor.ran)
         summary = restore_source(

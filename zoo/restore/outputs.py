@@ -20,6 +20,7 @@ from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
     # Outputs are named, and images looked at, before torch is imported.
+    from unifmir.images.base import Source
     from unifmir.restoration.executor import RestorationProgress
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,15 @@ class Job:
     """Axes of the source, where the file says them wrongly or not at all."""
     series: int | None = None
     """Which image of a source that holds several."""
+    channel: int | None = None
+    """The only channel that is restored; None: all."""
     pixels: PixelChoice = "float32"
+
+    def opened(self) -> "Source":
+        """Open the source, to be read by regions; ImageError as `open_source`."""
+        from unifmir.images.open_files import open_source
+
+        return open_source(self.source, axes=self.axes, series=self.series, channel=self.channel)
 
 
 OnProgress = Callable[[Job, "RestorationProgress"], None]
@@ -121,6 +130,7 @@ def plan_jobs(
     skip_existing: bool = False,
     axes: str | None = None,
     series: int | None = None,
+    channel: int | None = None,
     pixels: PixelChoice = "float32",
 ) -> WorkList:
     """Find the files that inputs name, and name their results.
@@ -148,6 +158,8 @@ def plan_jobs(
         Of the sources, where the files say them wrongly or not at all.
     series : int, optional
         Which image of sources that hold several; part of the result's name.
+    channel : int, optional
+        The only channel that is restored; part of the result's name.
     pixels : {"float32", "input"}
         Pixels of the results.
 
@@ -169,9 +181,12 @@ def plan_jobs(
         _check_file(out, suffix, kind, sources)
         targets = [place_in_plate(path, out) or out for path in sources]
     else:
-        targets = [output_path(path, task, out=out, kind=kind, series=series) for path in sources]
+        targets = [
+            output_path(path, task, out=out, kind=kind, series=series, channel=channel)
+            for path in sources
+        ]
     jobs = [
-        Job(source, target, axes, series, pixels)
+        Job(source, target, axes, series, channel, pixels)
         for source, target in zip(sources, targets, strict=True)
     ]
     skipped = [job for job in jobs if skip_existing and job.target.exists()]
@@ -223,6 +238,7 @@ def output_path(
     out: Path | None = None,
     kind: str | None = None,
     series: int | None = None,
+    channel: int | None = None,
 ) -> Path:
     """Path of the result of a source."""
     place = place_in_zarr(source)
@@ -236,7 +252,8 @@ def output_path(
     if end == ZARR and (field := place_in_plate(source, folder / f"{stem}.{task}{end}")):
         return field
     inside = source.relative_to(whole).parts if place is None else place.parts
-    chosen = [] if series is None else [f"series{series}"]
+    numbers = {"series": series, "channel": channel}
+    chosen = [f"{word}{number}" for word, number in numbers.items() if number is not None]
     return folder / ".".join([stem, *inside, *chosen, f"{task}{end}"])
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from unifmir.errors import UnifmirError
-from unifmir.images.open_files import open_source
 from unifmir.restoration.image_check import check_image
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.model_choice import ModelChoice, known_configuration
@@ -27,7 +26,7 @@ def sort_out(jobs: Sequence[Job], task: str, choice: ModelChoice, options: Optio
     fine, refused = [], []
     for job in jobs:
         try:
-            source = open_source(job.source, axes=job.axes, series=job.series)
+            source = job.opened()
             try:
                 check_image(source, task, config, options)
             finally:

@@ -12,7 +12,7 @@ import numpy as np
 from unifmir.errors import ImageError
 from unifmir.images.addresses import url_of
 from unifmir.images.base import Shape, Sink
-from unifmir.images.open_files import create_sink, open_source
+from unifmir.images.open_files import create_sink
 from unifmir.images.rounded_output import RoundingSink
 from unifmir.json_values import json_form
 from unifmir.restoration.journal import Journal
@@ -117,7 +117,7 @@ def _source_dtype(job: Job, plan: RestorationPlan) -> np.dtype[Any]:
             f"{job.source.name}: {plan.config.task} gives relative values from 0 to 1, which are "
             "no intensities of the image: leave --dtype input out"
         )
-    source = open_source(job.source, axes=job.axes, series=job.series)
+    source = job.opened()
     source.close()
     if source.dtype.kind == "b":
         raise ImageError(
@@ -185,16 +185,20 @@ def warn_if_begun_anew(job: Job, journal: Journal) -> None:
 
 
 def source_identity(job: Job) -> str:
-    """Axes, series, name, size and time of change of a file, or of what describes a Zarr."""
+    """Axes, series, channel, name, size and time of change of a file or of a Zarr's own words."""
     path = job.source
     if (url := url_of(path)) is not None:
         # The journal is a file: no password of an address goes there.
-        return f"{without_secrets(url)} {job.axes or ''} {'' if job.series is None else job.series}"
+        return f"{without_secrets(url)} {job.axes or ''} {_chosen(job)}"
     described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
     file = next((one for one in described if one.is_file()), path)
     found = file.stat()
-    chosen = "" if job.series is None else job.series
-    return f"{path.name} {job.axes or ''} {chosen} {found.st_size} {found.st_mtime_ns}"
+    return f"{path.name} {job.axes or ''} {_chosen(job)} {found.st_size} {found.st_mtime_ns}"
+
+
+def _chosen(job: Job) -> str:
+    series = "" if job.series is None else f"{job.series}"
+    return series if job.channel is None else f"{series} channel {job.channel}"
 
 
 def model_identity(ran: Mapping[str, Any]) -> str:

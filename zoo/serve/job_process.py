@@ -10,6 +10,7 @@ server that started it. Each line of standard output is one thing told: `image`,
 import _thread
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from unifmir.atomic import write_text
-from unifmir.errors import UnifmirError
+from unifmir.errors import InUseError, UnifmirError
 from unifmir.export.limits import set_limit
 from unifmir.json_values import Count, JsonValues, json_form
 from unifmir.machine import nvml, resident_bytes
@@ -59,6 +60,8 @@ def main() -> None:
         _tell(told, "done")
     except (UnifmirError, OSError) as error:
         _tell(told, "failed", message=str(error), memory=isinstance(error, MemoryError))
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
     except MemoryError as error:
         _tell(told, "failed", message=f"the memory does not suffice ({error})", memory=True)
 
@@ -74,6 +77,7 @@ def _restored(order: JobOrder, told: IO[str]) -> dict[str, Any]:
         overwrite=True,
         axes=settings.axes,
         series=settings.series,
+        channel=settings.channel,
         pixels=settings.dtype,
     )
     work = named.after(sort_out(named.jobs, settings.task, choice, settings.options))
@@ -83,17 +87,25 @@ def _restored(order: JobOrder, told: IO[str]) -> dict[str, Any]:
     from unifmir.zoo.restore.files import restore_files
 
     watch = _ProgressLines(told)
-    (outcome,) = restore_files(
-        work.jobs, choice, settings.options, fail_fast=True, on_progress=watch.tell
-    )
-    return outcome.to_dict()
+    began = time.monotonic()
+    while True:
+        try:
+            (outcome,) = restore_files(
+                work.jobs, choice, settings.options, fail_fast=True, on_progress=watch.tell
+            )
+        except InUseError:
+            # The process of a server that was killed ends, too, but keeps first what is finished.
+            if time.monotonic() - began > GRACE_S + 1.0:
+                raise
+            time.sleep(0.2)
+        else:
+            return outcome.to_dict()
 
 
 def _image_facts(job: Job) -> dict[str, Any]:
     from unifmir.images.base import AXES
-    from unifmir.images.open_files import open_source
 
-    source = open_source(job.source, axes=job.axes, series=job.series)
+    source = job.opened()
     try:
         sizes = dict(zip(AXES, source.shape, strict=True))
         return {"axes": source.info.axes, "shape": [sizes[axis] for axis in source.info.axes]}

@@ -42,7 +42,6 @@ _FORM = {
     }
 }
 _NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": Refused}}
-_NO_STORE = {"cache-control": "no-store"}
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 
@@ -174,7 +173,6 @@ def result(job: OwnJob, store: Store) -> FileResponse:
         store.path(job, RESULT),
         media_type="image/tiff",
         filename=job.result.name,
-        headers=_NO_STORE,
     )
 
 
@@ -185,7 +183,6 @@ def uploaded(job: OwnJob, store: Store) -> FileResponse:
         store.path(job, job.source),
         media_type="application/octet-stream",
         filename=job.input.name,
-        headers=_NO_STORE,
     )
 
 
@@ -195,7 +192,7 @@ def report(job: OwnJob, store: Store) -> FileResponse:
     path = store.path(job, REPORT)
     if job.result is None:
         raise RefusalError(404, f"the job is {job.state}: it has no report", "")
-    return FileResponse(path, media_type="application/json", headers=_NO_STORE)
+    return FileResponse(path, media_type="application/json")
 
 
 @router.delete("/jobs/{job_id}", responses=_NOT_THERE)

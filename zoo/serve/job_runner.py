@@ -29,6 +29,8 @@ from unifmir.zoo.serve.server_options import ServerOptions
 
 logger = logging.getLogger(__name__)
 
+COMMAND = (sys.executable, "-P", "-m", job_process.__name__)
+"""Program of a job. -P: no module is taken from the working folder."""
 WATCH_EVERY_S = 0.25
 """Time between two looks at the memory of a job's process."""
 STOP_SECONDS = job_process.GRACE_S + 2.0
@@ -73,9 +75,6 @@ class JobRunner:
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()
-        for task in self._tasks:
-            if not self._processes:
-                task.cancel()
         async with self._arrived:
             self._arrived.notify_all()
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
@@ -155,6 +154,8 @@ class JobRunner:
         with self._store.path(job, MESSAGES).open("wb") as messages:
             process = await _started(messages.fileno(), self._options.threads)
         self._processes[job.id] = process
+        if job.id in self._cancelled:  # while it was started
+            _kill(process)
         watch = asyncio.create_task(_watch_memory(process, self._options.job_bytes))
         end: dict[str, Any] = {}
         try:
@@ -210,10 +211,8 @@ class JobRunner:
     def _end(self, job: JobRecord, end: dict[str, Any]) -> None:
         path = self._store.path(job, RESULT)
         if end["event"] == "failed":
-            source = str(self._store.path(job, job.source))
-            message = str(end["message"]).replace(source, job.input.name)
-            message = message.replace(job.source, job.input.name)
-            message = _OPTION.sub(_as_setting, message)
+            source = self._store.path(job, job.source)
+            message = _for_caller(str(end["message"]), source, job.input.name)
             self._failed(job, Fault(message, _NO_MEMORY if end.get("memory") else ""))
             return
         with path.open("rb") as file:
@@ -224,6 +223,13 @@ class JobRunner:
 
     def _failed(self, job: JobRecord, why: Fault) -> None:
         self._changed(job, state="failed", finished=now(), error=why)
+
+
+def _for_caller(message: str, source: Path, name: str) -> str:
+    """A message of the job's process with the caller's words for its file and its options."""
+    message = message.replace(str(source), name).replace(source.name, name)
+    rest = message.removeprefix(f"{name}: ")
+    return _OPTION.sub(_as_setting, rest if rest.startswith(name) else message)
 
 
 def _as_setting(option: re.Match[str]) -> str:
@@ -240,7 +246,7 @@ def _line(line: bytes) -> dict[str, Any]:
 
 
 async def _started(messages: int, threads: int) -> Process:
-    # A checkout need not be installed. -P: no module is taken from the working folder.
+    # A checkout need not be installed.
     here = str(Path(machine.__file__).resolve().parents[1])
     given = os.environ.get("PYTHONPATH")
     environment = {
@@ -251,7 +257,7 @@ async def _started(messages: int, threads: int) -> Process:
         "MALLOC_ARENA_MAX": "8",
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", job_process.__name__),
+        *COMMAND,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=messages,

@@ -1,6 +1,7 @@
 """Requests that are refused, and how that is said."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
@@ -35,7 +36,9 @@ class Refused(JsonValues):
 
 def refused(status: int, message: str, hint: str = "") -> JSONResponse:
     """The answer to a request that is not done."""
-    headers = {"cache-control": "no-store"}
-    if status == 401:
-        headers["www-authenticate"] = 'Basic realm="unifmir", charset="UTF-8"'
-    return JSONResponse(Refused(Fault(message, hint)).to_dict(), status, headers)
+    asked = {"www-authenticate": 'Basic realm="unifmir", charset="UTF-8"'}
+    return JSONResponse(
+        Refused(Fault(message, hint)).to_dict(),
+        status,
+        asked if status == HTTPStatus.UNAUTHORIZED else None,
+    )

@@ -69,7 +69,8 @@ class RequestGuard:
         fresh = token is None and headers.get("sec-fetch-site") in (None, "same-origin", "none")
         token = token or secrets.token_urlsafe(32)
         scope[SESSION] = hashlib.sha256(token.encode()).hexdigest()
-        answer = _answering(send, token if fresh else None)
+        private = scope["path"].startswith("/api/")
+        answer = _answering(send, token if fresh else None, private=private)
         if not self._knows(headers.get("host", "")):
             await refused(
                 421,
@@ -133,7 +134,7 @@ def _same_origin(headers: Headers) -> bool:
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
-def _answering(send: Send, token: str | None) -> Send:
+def _answering(send: Send, token: str | None, *, private: bool) -> Send:
     """Answers with the headers that all have, and the cookie of a new session."""
 
     async def answer(message: Message | MutableMapping[str, Any]) -> None:
@@ -141,6 +142,8 @@ def _answering(send: Send, token: str | None) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            if private:
+                headers["cache-control"] = "no-store"
             if token is not None:
                 headers.append(
                     "set-cookie",

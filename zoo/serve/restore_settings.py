@@ -47,6 +47,8 @@ class RestoreSettings(JsonValues):
     """Axes of the image, where the file says them wrongly or not at all."""
     series: Annotated[int, Between(0, 1e6)] | None = None
     """Which image of a file that holds several, from 0."""
+    channel: Annotated[int, Between(0, 1e6)] | None = None
+    """The only channel that is restored, from 0; null: all."""
     dtype: PixelChoice = "float32"
     """Pixels of the result: real numbers, or the image's, rounded."""
     pixel_size: float | None = None

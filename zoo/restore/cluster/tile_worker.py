@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from unifmir.images.addresses import url_of
 from unifmir.images.base import Sink, Source
-from unifmir.images.open_files import open_source
 from unifmir.images.rounded_output import clipped_pixels
 from unifmir.machine import resident_bytes
 from unifmir.normalize import FloatImage
@@ -115,7 +114,7 @@ def plan_image(
     from distributed import get_worker
 
     with _lock:
-        opened = open_source(job.source, axes=job.axes, series=job.series)
+        opened = job.opened()
         predictor = _predictor(choice)
         try:
             plan = plan_restoration(opened, predictor, options, recorded=recorded)
@@ -176,6 +175,6 @@ def _open_image(work: TileWork) -> _OpenImage:
         _images.clear()
         # Made by the client of this very run: nothing that came from elsewhere is unpickled.
         sink = None if work.sink is None else pickle.loads(work.sink)  # noqa: S301 - as said
-        source = open_source(work.job.source, axes=work.job.axes, series=work.job.series)
+        source = work.job.opened()
         _images[work.key] = _OpenImage(source, sink)
     return _images[work.key]
