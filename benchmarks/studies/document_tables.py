@@ -33,6 +33,7 @@ from unifmir.benchmarks.studies.intensity_tables import (
 from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
+from unifmir.benchmarks.studies.server_load import server_load_table
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
 from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
 from unifmir.cost.paper.paper_tables import as_table
@@ -360,6 +361,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     REPO / "docs" / "simulator.md": {
         name: (RESULTS / "macs.json", render) for name, render in SIMULATOR_TABLES.items()
     },
+    REPO / "docs" / "serve.md": {"server-load": (RESULTS / "server-load.json", server_load_table)},
     REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
     **task_pages(),
     **measured_pages(),
