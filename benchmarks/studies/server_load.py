@@ -135,17 +135,17 @@ def server_load_table(document: dict[str, Any]) -> str:
         "server and all jobs, MiB at most",
     )
     row = (
-        document["users"],
-        document["done"],
-        document["different_results"],
+        f"{document['users']}",
+        f"{document['done']}",
+        f"{document['different_results']}",
         f"{document['server_peak_mib']} ({document['server_before_mib']} before)",
-        document["all_peak_mib"],
+        f"{document['all_peak_mib']}",
     )
     note = (
         f"{document['jobs_at_once']} jobs at once, each with at most "
         f"{document['job_memory_mb']} MB. {origin(document)}"
     )
-    return "\n".join([*markdown_rows(columns, [row]), "", note])
+    return f"{markdown_rows(columns, [row])}\n\n{note}"
 
 
 if __name__ == "__main__":
