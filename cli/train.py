@@ -1,7 +1,10 @@
 """`unifmir train`: a model, on prepared datasets or simulated images."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,8 +118,24 @@ class _Running:
     workers: int | None = None
 
 
-@app.command(cls=Command)
-def pretrain(
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Options that pretrain and finetune share, as they were given."""
+
+    out: Path | None
+    chosen: Path | str | None
+    changes: dict[str, Any]
+    how: _Running
+    print_config: bool
+    as_json: bool
+
+    def run(self, stage: "Stage", **changes: Any) -> None:
+        """Train, with a stage's own entries of the configuration too."""
+        entries = {**self.changes, **_given(changes)}
+        _run(stage, self.out, self.chosen, entries, self.how, self.print_config, self.as_json)
+
+
+def _asked(
     out: Out = None,
     config: Config = None,
     preset: Preset = None,
@@ -138,11 +157,7 @@ def pretrain(
     pictures_every: PicturesEvery = 0,
     device: Device = "auto",
     as_json: output.JsonFlag = False,
-) -> None:
-    """Train all tasks together, from random weights or on from a model (--init).
-
-    Without --config and --preset: the preset small-pretrain.
-    """
+) -> _Asked:
     changes = _given(
         {
             "tasks": tasks,
@@ -158,25 +173,40 @@ def pretrain(
         }
     )
     how = _Running(resume, device, _number(processes), log_dir, pictures_every, workers)
-    _run("pretrain", out, _chosen(config, preset), changes, how, print_config, as_json)
+    return _Asked(out, _chosen(config, preset), changes, how, print_config, as_json)
+
+
+def _with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `_asked`, whose result it is given, before its own."""
+    shared = signature(_asked).parameters
+    own = list(signature(command).parameters.values())[1:]
+
+    @wraps(command)
+    def called(**options: Any) -> None:
+        asked = _asked(**{name: options.pop(name) for name in shared})
+        command(asked, **options)
+
+    # Typer reads the options off the signature.
+    options = [*shared.values(), *own]
+    called.__signature__ = Signature(options)  # type: ignore[attr-defined]  # as wraps sets others
+    called.__annotations__ = {one.name: one.annotation for one in options}
+    return called
 
 
 @app.command(cls=Command)
+@_with_shared_options
+def pretrain(asked: _Asked) -> None:
+    """Train all tasks together, from random weights or on from a model (--init).
+
+    Without --config and --preset: the preset small-pretrain.
+    """
+    asked.run("pretrain")
+
+
+@app.command(cls=Command)
+@_with_shared_options
 def finetune(
-    out: Out = None,
-    config: Config = None,
-    preset: Preset = None,
-    print_config: PrintConfig = False,
-    tasks: Tasks = None,
-    datasets: Data = None,
-    with_simulated: WithSimulated = False,
-    init: Init = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    learning_rate: Rate = None,
-    loss: Loss = None,
-    intensities: Intensities = None,
-    renew: Renew = None,
+    asked: _Asked,
     freeze: Annotated[
         FreezeChoice | None,
         typer.Option(
@@ -189,37 +219,13 @@ def finetune(
             min=0, help="Learn changes of this rank for the body's layers, and merge them."
         ),
     ] = None,
-    resume: Resume = False,
-    workers: Workers = None,
-    processes: Processes = "1",
-    log_dir: LogDir = None,
-    pictures_every: PicturesEvery = 0,
-    device: Device = "auto",
-    as_json: output.JsonFlag = False,
 ) -> None:
     """Train a model further, on your own pairs (--data) or on simulated images.
 
     Without --config and --preset: the preset small-finetune, which keeps every weight that the
     other tasks of the model use as it is.
     """
-    changes = _given(
-        {
-            "tasks": tasks,
-            "data": datasets,
-            "with_simulated": with_simulated,
-            "init": init,
-            "steps": steps,
-            "seed": seed,
-            "learning_rate": learning_rate,
-            "loss": loss,
-            "intensities": intensities,
-            "renew": renew,
-            "freeze": freeze,
-            "adapters": adapters,
-        }
-    )
-    how = _Running(resume, device, _number(processes), log_dir, pictures_every, workers)
-    _run("finetune", out, _chosen(config, preset), changes, how, print_config, as_json)
+    asked.run("finetune", freeze=freeze, adapters=adapters)
 
 
 @app.command("self-supervised", cls=Command)
