@@ -17,6 +17,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from unifmir.atomic import writing
+from unifmir.benchmarks.studies.document_pictures import shown_greys, shown_plane
 from unifmir.benchmarks.studies.document_tables import REPO
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.simulate.structures import STRUCTURES
@@ -57,22 +58,9 @@ def _scenes() -> Image.Image:
         for index in range(SCENES):
             rng = generator(task, 0, SPLIT, index)
             scene = simulate_pair(task, rng, spec.training.scene_size)
-            view = spec.cover.view
-            caption = f"{task}: {scene.kind}"
-            tiles.append((caption, _plane(scene.image, view), _plane(scene.target, view)))
+            planes = (shown_plane(image, spec) for image in (scene.image, scene.target))
+            tiles.append((f"{task}: {scene.kind}", *planes))
     return _sheet(tiles, SCENES)
-
-
-def _plane(image: Float[np.ndarray, "..."], view: str) -> Float[np.ndarray, "y x"]:
-    if image.ndim == 2:
-        return image
-    if view == "maximum":
-        highest: np.ndarray = image.max(axis=0)
-        return highest
-    middle: np.ndarray = (
-        image[:, len(image[0]) // 2] if view == "section" else image[len(image) // 2]
-    )
-    return middle
 
 
 def _sheet(tiles: list[tuple[str, np.ndarray, np.ndarray]], columns: int) -> Image.Image:
@@ -89,8 +77,7 @@ def _sheet(tiles: list[tuple[str, np.ndarray, np.ndarray]], columns: int) -> Ima
 
 
 def _grey(image: Float[np.ndarray, "y x"]) -> Image.Image:
-    low, high = np.percentile(image, CONTRAST_PERCENT)
-    grey = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+    grey = shown_greys(image, np.percentile(image, CONTRAST_PERCENT))
     size = (TILE_PX, TILE_PX)
     return Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR)
 

@@ -7,12 +7,15 @@ from unifmir.benchmarks.studies.noisy_alone import noisy_alone_table
 from unifmir.benchmarks.studies.repeated_frames import RESULT as REPEATED_FRAMES
 from unifmir.benchmarks.studies.repeated_frames import repeated_frames_table
 from unifmir.benchmarks.studies.result_files import RESULTS
+from unifmir.benchmarks.studies.shift_check import RESULT as SHIFT_CHECK
+from unifmir.benchmarks.studies.shift_check import shift_check_table
 from unifmir.benchmarks.studies.training_speed import RESULT as TRAINING_SPEED
 from unifmir.benchmarks.studies.training_speed import training_table
 
 TRAINING_TABLES = {
     "equal-training": (RESULTS / EQUAL_TRAINING, equal_training_table),
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),
+    "shift-check": (RESULTS / SHIFT_CHECK, shift_check_table),
     "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
     "repeated-frames": (RESULTS / REPEATED_FRAMES, repeated_frames_table),
 }
