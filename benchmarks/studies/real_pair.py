@@ -1,10 +1,10 @@
 """A real pair, TIRF and STORM of one cell: the TIRF image restored by sr, held against the STORM.
 
-    python -m benchmarks.studies.real_pair FOLDER
+    python -m benchmarks.studies.real_pair FOLDER [--rival sr=FILE]
 
 FOLDER is `nanopyx/data/examples` of the package nanopyx 2.1.5 (CC-BY-4.0; `pip download --no-deps`,
-it need not be installed). Both images are thumbnails: 8 bit, contrast stretched, JPEG. Writes
-benchmarks/results/real-pair.json.
+it need not be installed). A rival is a checkpoint to stand beside the embedded model. Both images
+are thumbnails: 8 bit, contrast stretched, JPEG. Writes benchmarks/results/real-pair.json.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from skimage.registration import phase_cross_correlation
 from skimage.transform import resize
 
 from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.rivals import add_rivals, rivals_told
 from unifmir.metrics import FILE_METRICS, METRICS
 from unifmir.metrics.scores import score
 from unifmir.metrics.squirrel import squirrel
@@ -40,20 +41,24 @@ def main() -> None:
     """Restore, register and measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    recorded, fine = (_read(folder / name) for name in (TIRF, STORM))
+    add_rivals(parser)
+    asked = parser.parse_args()
+    recorded, fine = (_read(asked.folder / name) for name in (TIRF, STORM))
     shape = (SCALE * recorded.shape[0], SCALE * recorded.shape[1])
     bicubic = resize(recorded, shape, order=3, anti_aliasing=False)
     coarse = resize(fine, shape, order=1, anti_aliasing=True)
     shift = _shift(bicubic, coarse)
     truth = scipy.ndimage.shift(coarse, shift, order=1, mode="nearest")
     inside = (slice(MARGIN_PX, -MARGIN_PX), slice(MARGIN_PX, -MARGIN_PX))
-    candidates = {
-        "bicubic": bicubic,
-        EMBEDDED: restore(recorded, EMBEDDED, task="sr", device="cpu"),
+    models: dict[str, str | Path] = {EMBEDDED: EMBEDDED}
+    models |= {path.stem: path for task, path in asked.rivals if task == "sr"}
+    restored = {
+        name: restore(recorded, model, task="sr", device="cpu") for name, model in models.items()
     }
+    candidates = {"bicubic": bicubic, **restored}
+    told = rivals_told(asked.rivals)
     document = {
-        **provenance("python -m benchmarks.studies.real_pair FOLDER"),
+        **provenance(f"python -m benchmarks.studies.real_pair FOLDER{told}"),
         "pair": [TIRF, STORM],
         "shift_px": [float(one) for one in shift],
         "storm_explains_tirf_rsp": squirrel(truth[inside], bicubic[inside]).rsp,
