@@ -45,7 +45,7 @@ DENOISE = base.TaskSpec(
             base.Lens(0.75, 1, 0.32, 1),
         ),
     ),
-    evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:smoothed"),
+    evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:denoised"),
     workloads=base.Workloads(
         patch=((8, 160, 128),),
         image=((8, 320, 256),),

@@ -44,7 +44,7 @@ ISOTROPIC = base.TaskSpec(
             base.Lens(0.5, 1.33, 0.3),
         ),
     ),
-    evaluation=base.EvaluationRecipe(48, "unifmir.training.baselines:smoothed"),
+    evaluation=base.EvaluationRecipe(48, "unifmir.training.baselines:sharpened"),
     workloads=base.Workloads(
         patch=((24, 48, 48),),
         image=((48, 96, 96),),
