@@ -92,13 +92,15 @@ def evaluate(
         written = _Written(table, pictures, report)
         _evaluate_files(Path(given), truth, against, labels, written, as_json=as_json)
         return
-    if against or labels:
-        raise typer.BadParameter("--against and --labels belong to image files: give TRUTH")
+    if against:
+        raise typer.BadParameter("--against belongs to image files: give TRUTH")
+    if labels and data is None:
+        raise typer.BadParameter("--labels belongs to images and datasets: give TRUTH or --data")
     if data is not None:
         if tasks:
             raise typer.BadParameter("--data has one task: leave --task out")
         written = _Written(table, pictures, report)
-        _evaluate_dataset(given, data, split, written, untrained, as_json=as_json)
+        _evaluate_dataset(given, data, split, labels, written, untrained, as_json=as_json)
         return
     if table or pictures or report:
         raise typer.BadParameter(
@@ -241,6 +243,7 @@ def _evaluate_dataset(
     model: str,
     data: Path,
     split: SplitChoice,
+    labels: Path | None,
     written: "_Written",
     untrained: bool,
     *,
@@ -262,7 +265,7 @@ def _evaluate_dataset(
             written.draw(image.name, image.restored, image.truth)
             bar.advance(progress)
 
-        found = evaluate_on_dataset(network, dataset, split, on_image=on_image)
+        found = evaluate_on_dataset(network, dataset, split, labels=labels, on_image=on_image)
     simple = found.baselines[found.best_baseline]
     others = {name: rows for name, rows in found.baselines.items() if rows is not simple}
     title = f"{network.source.name} on {dataset.path.name}"

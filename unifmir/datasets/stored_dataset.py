@@ -196,6 +196,26 @@ class StoredDataset:
             raise ImageError(f"{self.path.name}: a patch of {record.name} is damaged: it holds NaN")
         return found if "z" in axes else found[0]
 
+    def truth_start(self, patch: PatchOfPair) -> tuple[int, int, int]:
+        """First plane, row and column of a patch in its truth, whose frames follow each other."""
+        truth, lengths = patch.pair.truth, self.manifest.truth_patch
+        with reading(self.path):
+            frame, z, y, x = map(int, np.asarray(self._arrays(patch.pair)["places"][patch.number]))
+        if truth is None or lengths is None:
+            raise ImageError(f"{self.path.name} holds noisy images alone: it has no truths")
+        z = z if "z" in self.task.output_axes and "z" in self.task.input_axes else 0
+        start = (z, y * patch.pair.magnification, x * patch.pair.magnification)
+        inside = all(
+            0 <= one <= whole - part
+            for one, whole, part in zip(start, truth.shape, lengths, strict=True)
+        )
+        if not (0 <= frame < truth.frames and inside):
+            raise ImageError(
+                f"{self.path.name}: pair {patch.pair.folder} has a patch outside of its truth: it "
+                "is damaged, prepare it again"
+            )
+        return frame * truth.shape[0] + start[0], start[1], start[2]
+
     def _frame(self, patch: PatchOfPair, record: ImageRecord) -> int:
         """The frame of the image that a patch is of."""
         arrays = self._arrays(patch.pair)

@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from unifmir.errors import ImageError
-from unifmir.metrics.base import RestoredImage
 from unifmir.metrics.image_pairs import ImagePair, find_image_pairs, read_pair
-from unifmir.metrics.overlap import Objects
+from unifmir.metrics.overlap import whole_numbers
 from unifmir.metrics.pixel_classifier import LabelledImage, segmentation_scores
 from unifmir.metrics.scores import Score
 
@@ -67,14 +64,4 @@ def add_segmentation(
 
 def _labelled(pair: ImagePair) -> LabelledImage:
     labels, truth = read_pair(pair)
-    return LabelledImage(truth, _whole_numbers(pair.restored, labels))
-
-
-def _whole_numbers(path: Path, labels: RestoredImage) -> Objects:
-    objects: Objects = labels.astype(np.int64)
-    if objects.min() < 0 or (objects != labels).any():
-        raise ImageError(
-            f"{path.name} has values that are no labels: expected 0 for background and a whole "
-            "number for each object"
-        )
-    return objects
+    return LabelledImage(truth, whole_numbers(pair.restored.name, labels))

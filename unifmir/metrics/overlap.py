@@ -1,17 +1,39 @@
 """Overlap of a segmentation and labelled objects: IoU, Dice, and objects that are matched."""
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Integer, Shaped
 from skimage.measure import label
 
+from unifmir.errors import ImageError
 from unifmir.metrics.base import Metric
 
 MATCHED_FROM = 0.5
 """IoU above which two objects are one: then no object has two partners."""
 
+LARGEST = 2**53
+"""Labels up to here are whole numbers in every pixel type."""
+
 Objects = Integer[np.ndarray, "*axes"]
 """Plane or planes: 0 is background, each object has a number of its own."""
 Foreground = Bool[np.ndarray, "*axes"]
+
+
+def whole_numbers(name: str, values: Shaped[np.ndarray, "*axes"]) -> Objects:
+    """Values as labels from 0 to `LARGEST`, no unit; `name` is told where they are none.
+
+    Raises
+    ------
+    ImageError
+        They are below 0, above `LARGEST`, no whole numbers, or no real numbers.
+    """
+    real = values.dtype.kind in "biuf" and np.isfinite(values).all()
+    fits = real and values.min() >= 0 and values.max() <= LARGEST
+    if not fits or (values != np.floor(values)).any():
+        raise ImageError(
+            f"{name} has values that are no labels: expected 0 for background and a whole number "
+            "for each object"
+        )
+    return values.astype(np.int64)
 
 
 def intersection_over_union(found: Objects, labelled: Objects) -> float:

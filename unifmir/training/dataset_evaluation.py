@@ -6,6 +6,7 @@ restored as it would be inside of that image, but for what lies beyond its edges
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from unifmir.checkpoint.pruning import task_network
 from unifmir.config import MultiTaskConfig, SingleConfig
 from unifmir.datasets.dataset_manifest import PairRecord
 from unifmir.datasets.pairing import Split
+from unifmir.datasets.patch_labels import Labels, labels_of
 from unifmir.datasets.stored_dataset import Patch, PatchOfPair, StoredDataset
 from unifmir.errors import ImageError
 from unifmir.interfaces import interface_of, reads_single_planes
 from unifmir.metrics.base import RestoredImage
 from unifmir.metrics.image_pairs import MEASURED
 from unifmir.metrics.paired_comparison import PairedDifference, compare_scores
+from unifmir.metrics.pixel_classifier import LabelledImage, segmentation_scores
 from unifmir.metrics.scores import Score, best_by, mean_score, score
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
@@ -92,20 +95,30 @@ def evaluate_on_dataset(
     dataset: StoredDataset,
     split: Split,
     *,
+    labels: Path | None = None,
     on_image: Callable[[RestoredPatches], None] | None = None,
 ) -> DatasetEvaluation:
     """Score a model and the simple methods of its task on the images of a split.
 
     Parameters
     ----------
+    labels : Path, optional
+        Folder of labelled objects of the truths: the segmentation of the model's results and of
+        the best simple method's is scored too, and the other methods are left out. All images are
+        held meanwhile.
     on_image : callable, optional
         Called with each image once it is measured.
 
     Raises
     ------
     CheckpointError, ImageError
-        As `restored_patches`.
+        As `restored_patches`, `labels_of` and `segmentation_scores`.
+    MissingExtraError
+        There are labels, and scikit-learn is not installed.
     """
+    # Before anything is restored: labels that are none are told at once.
+    objects = None if labels is None else labels_of(dataset, dataset.manifest.of(split), labels)
+    held: dict[str, RestoredPatches] = {}
     images: dict[str, Score] = {}
     baselines: dict[str, dict[str, Score]] = {}
     patches = whole = 0
@@ -115,9 +128,33 @@ def evaluate_on_dataset(
             found = score(candidate, image.truth, MEASURED)
             baselines.setdefault(name, {})[image.name] = found
         patches, whole = patches + image.patches, whole + image.whole
+        if objects is not None:
+            held[image.name] = image
         if on_image is not None:
             on_image(image)
-    return DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
+    found = DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
+    return found if objects is None else _segmented(found, held, objects)
+
+
+def _segmented(
+    found: DatasetEvaluation, held: Mapping[str, RestoredPatches], objects: Mapping[str, Labels]
+) -> DatasetEvaluation:
+    """Figures with those of the segmentation, of the model and of the best simple method."""
+    best = found.best_baseline
+    labelled = {
+        name: LabelledImage(image.truth, objects[name].reshape(image.truth.shape))
+        for name, image in held.items()
+    }
+    scored = segmentation_scores(
+        labelled,
+        {name: image.restored for name, image in held.items()},
+        {name: image.baselines[best] for name, image in held.items()},
+    )
+    model, simple = (
+        {name: {**figures, **more[name]} for name, figures in one.items()}
+        for one, more in zip((found.images, found.baselines[best]), scored, strict=True)
+    )
+    return replace(found, images=model, baselines={best: simple})
 
 
 def restored_patches(

@@ -97,3 +97,23 @@ def test_what_cannot_be_evaluated_is_refused(lab: Path, whole: StoredDataset, tm
     prepare(PreparationRequest(few, tmp_path / "few.zarr", "denoise", patch=16, planes=4))
     with pytest.raises(ImageError, match="no pairs for test, but 2 for train, 0 for validation"):
         list(restored_patches(small("denoise"), StoredDataset(tmp_path / "few.zarr"), "test"))
+
+
+def test_the_segmentation_of_restored_patches_is_scored(tmp_path: Path):
+    lab_folder(tmp_path / "lab", pairs=2, shape=(1, SIDE, SIDE))
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for place in (tmp_path / "lab" / "high").iterdir():
+        truth = tifffile.imread(place)
+        tifffile.imwrite(labels / place.name, (truth > np.median(truth)).astype(np.uint8))
+    prepare(PreparationRequest(tmp_path / "lab", tmp_path / "a.zarr", "denoise", patch=SIDE))
+    dataset = StoredDataset(tmp_path / "a.zarr")
+    network = identity_network("denoise", "shared")
+    found = evaluate_on_dataset(network, dataset, "train", labels=labels)
+    assert len(found.images) == 2
+    assert list(found.baselines) == [found.best_baseline]
+    for name, figures in found.images.items():
+        assert figures.keys() == found.baselines[found.best_baseline][name].keys()
+        # Half of the pixels is foreground; the truths of the other image tell it well.
+        assert 0.6 < figures["dice"] <= 1
+    assert "dice" in found.differences
