@@ -35,8 +35,12 @@ def numbered() -> np.ndarray:
     return np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)
 
 
+def write(path: Path, values: np.ndarray) -> None:
+    tifffile.imwrite(path, values, photometric="minisblack")
+
+
 def image(values: np.ndarray) -> Callable[[Path], None]:
-    return lambda path: tifffile.imwrite(path, values)
+    return lambda path: write(path, values)
 
 
 def content(data: bytes) -> Callable[[Path], None]:
@@ -44,7 +48,7 @@ def content(data: bytes) -> Callable[[Path], None]:
 
 
 def truncated(path: Path) -> None:
-    tifffile.imwrite(path, numbered())
+    write(path, numbered())
     path.write_bytes(path.read_bytes()[:3000])
 
 
@@ -84,11 +88,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_no_image_of_labels_is_refused_by_name(name, dataset, tmp_path):
-    write, told = HOSTILE[name]
+    make, told = HOSTILE[name]
     labels = tmp_path / "labels"
     labels.mkdir()
-    tifffile.imwrite(labels / "00.tif", numbered())
-    write(labels / "01.tif")
+    write(labels / "00.tif", numbered())
+    make(labels / "01.tif")
     with pytest.raises(ImageError, match=told) as refused:
         labels_of(dataset, dataset.manifest.pairs, labels)
     assert "01.tif" in str(refused.value)
@@ -96,7 +100,7 @@ def test_what_is_no_image_of_labels_is_refused_by_name(name, dataset, tmp_path):
     truth = tmp_path / "truth"
     truth.mkdir()
     for number in (0, 1):
-        tifffile.imwrite(truth / f"{number:02d}.tif", numbered())
+        write(truth / f"{number:02d}.tif", numbered())
     figures = {f"{number:02d}": {"psnr_db": 1.0} for number in (0, 1)}
     with pytest.raises(ImageError, match="01"):
         add_segmentation([truth], truth, labels, [figures])
@@ -104,7 +108,7 @@ def test_what_is_no_image_of_labels_is_refused_by_name(name, dataset, tmp_path):
 
 def test_labels_are_cut_where_the_patches_lie(dataset, tmp_path):
     for number in (0, 1):
-        tifffile.imwrite(tmp_path / f"{number:02d}.tif", numbered())
+        write(tmp_path / f"{number:02d}.tif", numbered())
     for pair in dataset.manifest.pairs:
         labels = labels_of(dataset, [pair], tmp_path)[pair.input.name]
         assert labels.shape == (2 * pair.patches, 16, 16)
@@ -115,12 +119,12 @@ def test_labels_are_cut_where_the_patches_lie(dataset, tmp_path):
 
 
 def test_a_truth_without_labels_or_with_two_is_told(dataset, tmp_path):
-    tifffile.imwrite(tmp_path / "00.tif", numbered())
+    write(tmp_path / "00.tif", numbered())
     with pytest.raises(ImageError, match=r"no labels for high/01\.tif"):
         labels_of(dataset, dataset.manifest.pairs, tmp_path)
     (tmp_path / "more").mkdir()
     for place in ("01.tif", "more/01.tif"):
-        tifffile.imwrite(tmp_path / place, numbered())
+        write(tmp_path / place, numbered())
     with pytest.raises(ImageError, match=r"2 images of labels for high/01\.tif"):
         labels_of(dataset, dataset.manifest.pairs, tmp_path)
     with pytest.raises(ImageError, match="no such folder"):
