@@ -76,13 +76,13 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "infinite": (image(changed(np.inf)), "Inf|no labels"),
     "beyond any count": (image(changed(1e30)), WORDS),
     "beyond float64's whole numbers": (image(changed(2**60, "u8")), WORDS),
-    "complex": (image(numbered().astype(np.complex64)), ""),
-    "truncated": (truncated, ""),
-    "terabytes": (bomb, ""),
-    "text": (content(b"cell 1, cell 2\n"), ""),
-    "nothing": (content(b""), ""),
-    "zeros": (content(bytes(5000)), ""),
-    "a header alone": (content(b"II*\0\x08\0\0\0"), ""),
+    "complex": (image(numbered().astype(np.complex64)), "01.tif"),
+    "truncated": (truncated, "01.tif"),
+    "terabytes": (bomb, "01.tif"),
+    "text": (content(b"cell 1, cell 2\n"), "01.tif"),
+    "nothing": (content(b""), "01.tif"),
+    "zeros": (content(bytes(5000)), "01.tif"),
+    "a header alone": (content(b"II*\0\x08\0\0\0"), "01.tif"),
 }
 
 
