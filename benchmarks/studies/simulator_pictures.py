@@ -58,8 +58,8 @@ def _scenes() -> Image.Image:
         for index in range(SCENES):
             rng = generator(task, 0, SPLIT, index)
             scene = simulate_pair(task, rng, spec.training.scene_size)
-            planes = (shown_plane(image, spec) for image in (scene.image, scene.target))
-            tiles.append((f"{task}: {scene.kind}", *planes))
+            above, below = (shown_plane(image, spec) for image in (scene.image, scene.target))
+            tiles.append((f"{task}: {scene.kind}", above, below))
     return _sheet(tiles, SCENES)
 
 

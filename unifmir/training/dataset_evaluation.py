@@ -132,8 +132,8 @@ def evaluate_on_dataset(
             held[image.name] = image
         if on_image is not None:
             on_image(image)
-    found = DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
-    return found if objects is None else _segmented(found, held, objects)
+    evaluated = DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
+    return evaluated if objects is None else _segmented(evaluated, held, objects)
 
 
 def _segmented(

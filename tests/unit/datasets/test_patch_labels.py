@@ -39,11 +39,11 @@ def write(path: Path, values: np.ndarray) -> None:
     tifffile.imwrite(path, values, photometric="minisblack")
 
 
-def image(values: np.ndarray) -> Callable[[Path], None]:
+def image(values: np.ndarray) -> Callable[[Path], object]:
     return lambda path: write(path, values)
 
 
-def content(data: bytes) -> Callable[[Path], None]:
+def content(data: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(data)
 
 
@@ -64,7 +64,7 @@ def changed(value: float, dtype: str = "f4") -> np.ndarray:
     return values
 
 
-HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "one plane less": (image(numbered()[1:]), "shape|pixels"),
     "a row less": (image(numbered()[:, 1:]), "shape|pixels"),
     "an axis less": (image(numbered()[0]), "shape|pixels"),
