@@ -209,15 +209,11 @@ def finetune(
     asked: _Asked,
     freeze: Annotated[
         FreezeChoice | None,
-        typer.Option(
-            help="Keep nothing, what other tasks of the model use too, or the body all share."
-        ),
+        typer.Option(help="Keep nothing, what other tasks use too, or the body that all share."),
     ] = None,
     adapters: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Learn changes of this rank for the body's layers, and merge them."
-        ),
+        typer.Option(min=0, help="Rank of learned changes to the body's layers, merged after."),
     ] = None,
 ) -> None:
     """Train a model further, on your own pairs (--data) or on simulated images.
