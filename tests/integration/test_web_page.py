@@ -127,15 +127,6 @@ def test_a_file_that_is_no_image_is_refused_with_what_to_do(page, tmp_path):
     assert "Save it as TIFF" in told
 
 
-def test_what_the_server_refuses_is_said(page, small):
-    opened(page, small)
-    page.get_by_label("Isotropic").check()
-    page.get_by_text("More settings").click()
-    page.get_by_label("z step : pixel").fill("-3")
-    page.get_by_role("button", name="Restore", exact=True).click()
-    assert "z" in page.get_by_role("alert").inner_text()
-
-
 def test_sixteen_bits_reach_the_screen(page, small):
     opened(page, small)
     page.get_by_label("Black point as a number").fill("30000")
