@@ -17,6 +17,7 @@ from unifmir.signature import Signature
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.tasks.base import FirstStage, Normalization, TruthScaling
 
+Sharing = Literal["body", "nothing"]
 Option = int | bool | tuple[int, ...]
 """Value of a constructor argument of a reference model."""
 
@@ -133,7 +134,7 @@ class SingleTaskConfig(JsonValues):
 
 @dataclass(frozen=True, slots=True)
 class MultiTaskConfig(JsonValues):
-    """The official multi-task network: one body, heads and tails of a closed set of tasks."""
+    """A multi-task network of a closed set of tasks: one body, or one for each."""
 
     body: BodyConfig
     projector: ProjectorConfig
@@ -146,6 +147,9 @@ class MultiTaskConfig(JsonValues):
     isotropic_channels: int = 1
     intensities: TruthScaling = "own"
     """Scaling of the truths, as in `SingleTaskConfig`; of tasks whose results have intensities."""
+    sharing: Sharing = "body"
+    """Weights that the tasks share: those of the body and of a tail, as in the official network; or
+    nothing: each task has a network of its own, as fine-tuning each leaves them."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of the fields."""
@@ -155,7 +159,8 @@ class MultiTaskConfig(JsonValues):
         """Constructor arguments of `unifmir.networks.multitask.UniFMIR`."""
         unet = self.view_unet.to_dict()
         unet["volume_planes"] = unet.pop("planes")
-        own = {f.name: getattr(self, f.name) for f in fields(self)[3:] if f.name != "intensities"}
+        others = ("intensities", "sharing")
+        own = {f.name: getattr(self, f.name) for f in fields(self)[3:] if f.name not in others}
         return {**self.body.to_dict(), **self.projector.to_dict(), **unet, **own}
 
     def single(self, task: str) -> SingleTaskConfig:
@@ -252,9 +257,9 @@ SingleConfig = SingleTaskConfig | ReferenceConfig
 """Configuration of a network for one task."""
 UniFMIRConfig = SingleTaskConfig | MultiTaskConfig
 ModelConfig = SingleConfig | MultiTaskConfig
-KeyLayout = Literal["multitask", "swin", FirstStage]
-"""Names and nesting of the keys of a UniFMIR state dict: of the multi-task network, of a Swin
-restoration alone, or of one behind a first network."""
+KeyLayout = Literal["multitask", "separate", "swin", FirstStage]
+"""Names and nesting of the keys of a UniFMIR state dict: of the multi-task network, of one network
+for each task, of a Swin restoration alone, or of one behind a first network."""
 
 
 def kind_of(config: ModelConfig | None) -> str:
@@ -266,7 +271,9 @@ def kind_of(config: ModelConfig | None) -> str:
 
 def layout_of(config: UniFMIRConfig) -> KeyLayout:
     """Layout of the keys of a configuration's network."""
-    return "multitask" if isinstance(config, MultiTaskConfig) else config.stage or "swin"
+    if isinstance(config, MultiTaskConfig):
+        return "multitask" if config.sharing == "body" else "separate"
+    return config.stage or "swin"
 
 
 def config_from_dict(data: dict[str, Any]) -> ModelConfig:
@@ -292,14 +299,14 @@ def config_from_dict(data: dict[str, Any]) -> ModelConfig:
 
 
 def _written(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON values of a configuration; the paper's intensities are what a file has that is silent.
+    """JSON values of a configuration; what the official networks have is what a silent file has.
 
     Written out they would change every record, artifact and entry of networks that have them.
     """
-    return {name: value for name, value in values.items() if (name, value) != _PAPERS_INTENSITIES}
+    return {name: value for name, value in values.items() if (name, value) not in _OFFICIAL}
 
 
-_PAPERS_INTENSITIES = ("intensities", "own")
+_OFFICIAL = (("intensities", "own"), ("sharing", "body"))
 
 
 def _normalization(task: str, intensities: TruthScaling) -> Normalization:

@@ -10,11 +10,11 @@ from unifmir.config import ModelConfig, MultiTaskConfig, ReferenceConfig, Single
 from unifmir.interfaces import InputKind, interface_of
 from unifmir.json_values import JsonValues
 from unifmir.networks.base import Network
-from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.multitask import TaskNetworks, UniFMIR
 from unifmir.reference import REFERENCES
 from unifmir.registry import resolve
 from unifmir.restoration.raw_interface import raw_interface
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, multitask_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,20 @@ def title_of(config: SingleConfig) -> str:
 
 def build(config: ModelConfig) -> Network:
     """The network of a configuration, with fresh random weights, in eval mode."""
-    if isinstance(config, MultiTaskConfig):
-        network: Network = UniFMIR(**config.network_kwargs())
-    else:
+    network: Network
+    if not isinstance(config, MultiTaskConfig):
         network = resolve(network_of(config))(**config.network_kwargs())
         network.task = config.task
+    elif config.sharing == "body":
+        network = UniFMIR(**config.network_kwargs())
+    else:
+        singles = {task: config.single(task) for task in multitask_parts()}
+        network = TaskNetworks(
+            {
+                task: resolve(network_of(single))(**single.network_kwargs())
+                for task, single in singles.items()
+            }
+        )
     network.config = config
     return network.eval()
 

@@ -6,14 +6,14 @@ except as the guess for a key that is missing, which is then reported.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from math import isqrt
 
 import torch
 
 from unifmir import model
+from unifmir.checkpoint.config_checks import check_values, summary_of
 from unifmir.checkpoint.misfit import RESTORATION, Shape, describe_misfit, describe_stranger
 from unifmir.checkpoint.official import is_derivable, is_optional, is_unused
 from unifmir.config import (
@@ -30,20 +30,6 @@ from unifmir.config import (
 from unifmir.errors import CheckpointError
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS, multitask_parts
-from unifmir.tasks.base import FirstStage
-
-MAX_WIDTH = 65_536
-"""Channels; the official networks have at most 512."""
-MAX_WINDOW = 32
-"""Pixels; the official networks have 8. A window's index grows with the fourth power: 8 MB here."""
-MAX_DEPTH = 1_024
-"""Layers of a kind; the official networks have at most 64."""
-
-_STAGES: dict[FirstStage | None, str] = {
-    None: "a Swin network alone",
-    "projector": "a projector",
-    "view_unet": "a view U-Net",
-}
 
 
 def detect(shapes: Mapping[str, tuple[int, ...]], *, task: str | None = None) -> ModelConfig:
@@ -128,111 +114,9 @@ def chosen_task(config: ModelConfig, task: str | None) -> ModelConfig:
         options = " or ".join(f"`--task {name}`" for name in candidates)
         raise CheckpointError(
             f"this is not a network for task {task!r}: it looks like "
-            f"{' or '.join(map(repr, candidates))} ({_summary(config)}); use {options}"
+            f"{' or '.join(map(repr, candidates))} ({summary_of(config)}); use {options}"
         )
     return replace(config, task=task)
-
-
-def check_values(config: ModelConfig) -> None:
-    """Refuse values that no network can have, before anything is built from them."""
-    if isinstance(config, ReferenceConfig):
-        return
-    body, projector, unet = config.body, config.projector, config.view_unet
-    depths = [len(body.depths), *body.depths]
-    if projector is not None:
-        depths.append(projector.blocks + 1)
-    if unet is not None:
-        depths.append(len(unet.encoder))
-    widths = _numbers(asdict(config))
-    if not all(1 <= depth <= MAX_DEPTH for depth in depths) or sum(body.depths) > MAX_DEPTH:
-        raise CheckpointError(
-            f"the shapes imply {depths} layers of a kind; expected 1 to {MAX_DEPTH} of each"
-        )
-    if not all(0 <= width <= MAX_WIDTH for width in widths) or _has_zero(config):
-        raise CheckpointError(
-            f"the shapes imply sizes that no network has ({_summary(config)}); expected 1 to "
-            f"{MAX_WIDTH} each: the file is damaged or holds something else"
-        )
-    if isinstance(config, SingleTaskConfig):
-        _check_task(config)
-    _check_windows(body)
-    if unet is not None:
-        _check_unet(unet)
-    _check_channels(config)
-
-
-def _check_task(config: SingleTaskConfig) -> None:
-    """Refuse an unknown task, and one that has another first network."""
-    if config.task not in TASKS:
-        raise CheckpointError(
-            f"the configuration's task is {config.task!r}; known: {', '.join(TASKS)}"
-        )
-    shape = TASKS[config.task].shape
-    if (wanted := shape.stage) is None and shape.magnifies != (config.scale > 1):
-        raise CheckpointError(
-            f"the configuration's task is {config.task!r} at scale {config.scale}; {config.task} "
-            f"{'magnifies' if shape.magnifies else 'does not magnify'}"
-        )
-    found = [_STAGES[stage] for stage in ("projector", "view_unet") if getattr(config, stage)]
-    if found != ([_STAGES[wanted]] if wanted else []):
-        raise CheckpointError(
-            f"{config.task} needs {_STAGES[wanted]}; this configuration has "
-            f"{' and '.join(found) or _STAGES[None]}"
-        )
-
-
-def _check_windows(body: BodyConfig) -> None:
-    if body.window_size > MAX_WINDOW:
-        raise CheckpointError(
-            f"the bias tables imply windows of {body.window_size} pixels; "
-            f"expected 1 to {MAX_WINDOW}"
-        )
-    wrong = [heads for heads in body.num_heads if body.embed_dim % heads]
-    if wrong or len(body.num_heads) != len(body.depths):
-        raise CheckpointError(
-            f"attention heads {list(body.num_heads)} do not divide an embedding of "
-            f"{body.embed_dim} channels in {len(body.depths)} groups"
-        )
-
-
-def _check_unet(unet: ViewUNetConfig) -> None:
-    if isqrt(unet.views) ** 2 != unet.views:
-        raise CheckpointError(
-            f"the light-field head reads {unet.views} views; expected a square number (11 x 11)"
-        )
-    # Four steps halve the channels, each after a pixel shuffle that needs a multiple of 4.
-    if unet.stem_features % 32:
-        raise CheckpointError(
-            f"the light-field head starts with {unet.stem_features} channels; expected a "
-            "multiple of 32"
-        )
-    widths = [unet.entry_features, *unet.encoder]
-    if any(b < a for a, b in pairwise(widths)):
-        raise CheckpointError(
-            f"the light-field encoder has widths {widths}; expected none narrower than before"
-        )
-
-
-def _check_channels(config: UniFMIRConfig) -> None:
-    """Refuse channels that no image of the task gives."""
-    if isinstance(config, MultiTaskConfig):
-        singles = [config.single(task) for task in multitask_parts()]
-    else:
-        singles = [config]
-    for single in (single for single in singles if single.stage is None):
-        is_odd = TASKS[single.task].shape.slices == "odd"
-        if single.in_channels == single.out_channels == 3:
-            raise CheckpointError(
-                "this looks like a SwinIR network for natural images (3 colour channels in and "
-                f"out, embedding {single.body.embed_dim}), not like UniFMIR for microscopy"
-            )
-        fits = single.in_channels % 2 == 1 if is_odd else single.in_channels == 1
-        if single.out_channels != 1 or not fits:
-            wanted = "an odd number of slices" if is_odd else "1 plane"
-            raise CheckpointError(
-                f"a network for {single.task} reads {wanted} and gives 1; this one reads "
-                f"{single.in_channels} and gives {single.out_channels}"
-            )
 
 
 def layout_starts() -> tuple[str, ...]:
@@ -244,6 +128,8 @@ def _layouts() -> tuple[tuple[KeyLayout, tuple[str, ...]], ...]:
     """Layouts, the first that fits is it, and starts of keys of which each has one."""
     multitask = tuple(start for part in multitask_parts().values() for start in part.renamed)
     return (
+        # The Swin network of projection's own file is called like the task of denoising.
+        ("separate", tuple(f"{t}." for t in multitask_parts() if f"{t}." != RESTORATION)),
         ("multitask", multitask),
         ("projector", (RESTORATION, "project.")),
         ("view_unet", ("conv_first0.",)),
@@ -256,6 +142,34 @@ def _layout(weights: Mapping[str, Shape]) -> KeyLayout | None:
     return next(found, None)
 
 
+def _read_separate(weights: Mapping[str, Shape]) -> MultiTaskConfig:
+    """The configuration of a network for each task; its sizes are those of the tasks together."""
+
+    def of(task: str) -> SingleTaskConfig:
+        start = f"{task}."
+        own = {key.removeprefix(start): s for key, s in weights.items() if key.startswith(start)}
+        stage = TASKS[task].shape.stage
+        found = _read(own, stage or "swin")
+        assert isinstance(found, SingleTaskConfig)  # noqa: S101 - of the layout of one task
+        return found
+
+    sr, denoise, volume = of("sr"), of("denoise"), of("volume")
+    projector, unet = of("projection").projector, volume.view_unet
+    assert projector is not None and unet is not None  # noqa: S101 - their layouts have one
+    return MultiTaskConfig(
+        body=sr.body,
+        projector=projector,
+        view_unet=unet,
+        tail_features=sr.tail_features,
+        volume_tail_features=volume.tail_features,
+        sr_channels=sr.in_channels,
+        sr_scale=sr.scale,
+        denoise_channels=denoise.in_channels,
+        isotropic_channels=of("isotropic").in_channels,
+        sharing="nothing",
+    )
+
+
 def _default_task(layout: KeyLayout, scale: int = 1) -> str:
     """First task whose network has such keys and scale."""
     stage = None if layout == "swin" else layout
@@ -265,6 +179,8 @@ def _default_task(layout: KeyLayout, scale: int = 1) -> str:
 
 def _read(weights: Mapping[str, Shape], layout: KeyLayout) -> UniFMIRConfig:
     """The configuration that the present keys imply; official values stand in for missing ones."""
+    if layout == "separate":
+        return _read_separate(weights)
     body = _read_body(weights, RESTORATION if layout == "projector" else "")
     if layout == "multitask":
         tail = "conv_before_upsample0.0.weight"
@@ -371,30 +287,3 @@ def _scale(weights: Mapping[str, Shape], key: str) -> int:
     """Scale of a pixel shuffle: the convolution before it has scale squared times its channels."""
     shape = weights.get(key, ())
     return isqrt(shape[0] // shape[1]) if len(shape) > 1 and shape[1] else 1
-
-
-def _numbers(value: object) -> list[int]:
-    if isinstance(value, dict):
-        return [number for item in value.values() for number in _numbers(item)]
-    if isinstance(value, list | tuple):
-        return [number for item in value for number in _numbers(item)]
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else []
-
-
-def _has_zero(config: UniFMIRConfig) -> bool:
-    numbers = _numbers(asdict(config))
-    # A projecting network without residual blocks still has its attention.
-    blockless = config.projector is not None and config.projector.blocks == 0
-    return numbers.count(0) > int(blockless)
-
-
-def _summary(config: ModelConfig) -> str:
-    if isinstance(config, ReferenceConfig):
-        return f"the reference model {config.model}"
-    body = config.body
-    if isinstance(config, MultiTaskConfig):
-        return f"multi-task, embedding {body.embed_dim}, {len(body.depths)} groups"
-    return (
-        f"{config.in_channels} plane(s) in, {config.out_channels} out, scale {config.scale}, "
-        f"embedding {body.embed_dim}"
-    )

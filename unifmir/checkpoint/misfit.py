@@ -85,7 +85,7 @@ def describe_stranger(found: Mapping[str, Shape]) -> str:
         return "there are no weights in it: expected the state dict of a UniFMIR network"
     starts = {key.partition(".")[0] for key in found}
     likeness = {}
-    for layout in ("multitask", *_SINGLE_PARTS):
+    for layout in ("multitask", "separate", *_SINGLE_PARTS):
         known = {key.removesuffix(".") for keys in _parts(layout).values() for key in keys}
         likeness[_layout_name(layout)] = len(starts & known) / len(starts | known)
     nearest = max(likeness, key=lambda layout: likeness[layout])
@@ -145,9 +145,11 @@ def _stranger(found: Iterable[str]) -> str:
 
 def _parts(layout: KeyLayout) -> dict[str, tuple[str, ...]]:
     """Parts of a network by name, as starts of keys."""
+    parts = multitask_parts()
+    if layout == "separate":
+        return {f"network for {task}": (f"{task}.",) for task in parts}
     if layout != "multitask":
         return _SINGLE_PARTS[layout]
-    parts = multitask_parts()
     sharing = [task for task, part in parts.items() if part.shares_tail]
     tails = {
         f"{task} tail": tuple(start for start in part.own_layers if start not in part.head)
@@ -164,8 +166,8 @@ def _parts(layout: KeyLayout) -> dict[str, tuple[str, ...]]:
 
 def _layout_name(layout: KeyLayout) -> str:
     """Name of a layout in a message: the tasks that have it."""
-    if layout == "multitask":
-        return "multi-task"
+    if layout in ("multitask", "separate"):
+        return "multi-task" if layout == "multitask" else "multi-task with nothing shared"
     tasks = [task for task in TASKS if (TASKS[task].shape.stage or "swin") == layout]
     return f"restoration ({', '.join(tasks)})" if layout == "swin" else " or ".join(tasks)
 

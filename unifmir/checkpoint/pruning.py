@@ -144,11 +144,12 @@ def without_middle_group(network: Network) -> Network:
     )
     child = models.build(replace(config, body=body))
     child.to(next(network.parameters()).device)
-    (start,) = (name for name, part in network.named_modules() if isinstance(part, SwinBody))
-    layers = f"{start}.layers." if start else "layers."
+    bodies = [name for name, part in network.named_modules() if isinstance(part, SwinBody)]
+    starts = tuple(f"{name}.layers." if name else "layers." for name in bodies)
     state = {}
     for key, tensor in network.state_dict().items():
-        if not key.startswith(layers):
+        layers = next((start for start in starts if key.startswith(start)), None)
+        if layers is None:
             state[key] = tensor
             continue
         index, _, rest = key.removeprefix(layers).partition(".")
@@ -199,6 +200,9 @@ def kept_keys(model: Network, task: str) -> dict[str, str]:
     keys = list(model.state_dict())
     if model.kind != "multitask":
         return {key: key for key in keys}
+    if model.config.sharing == "nothing":
+        start = f"{task}."
+        return {key: key.removeprefix(start) for key in keys if key.startswith(start)}
     part = multitask_parts()[task]
     renamed = {start: part.restoration + start for start in BODY}
     renamed |= {old: part.restoration + new for old, new in part.renamed.items()}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unifmir.checkpoint.detect import check_values
+from unifmir.checkpoint.config_checks import check_values
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict, kind_of
 from unifmir.errors import CheckpointError
 from unifmir.json_values import JsonValues, read_values

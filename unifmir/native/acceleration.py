@@ -12,7 +12,7 @@ from unifmir.native.compilation import require
 from unifmir.native.modules import NativeBody, NativeConv, moments_inside
 from unifmir.native.packing import WINDOW
 from unifmir.native.rounding import Moments, measure_moments
-from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.base import Network
 from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
 from unifmir.networks.volume import VolumeRestoration
 
@@ -98,7 +98,7 @@ def _check(module: nn.Module, precision: str) -> None:
             f"native kernels compute in {' or '.join(PRECISIONS)}, not in {precision}"
         )
     for body in module.modules():
-        if isinstance(body, UniFMIR):
+        if isinstance(body, Network) and body.kind == "multitask":
             raise ExportError("native kernels are for networks of one task: prune it first")
         if isinstance(body, SwinBody) and body.window_size != WINDOW:
             raise ExportError(

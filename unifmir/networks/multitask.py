@@ -1,9 +1,10 @@
-"""The multi-task network: one body, five heads and tails (Ma et al. 2024, Fig. 1a)."""
+"""Networks of all tasks: one body with five heads and tails, or a network for each task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from unifmir.networks.base import Network
 from unifmir.networks.padding import reflect_pad
 from unifmir.networks.projection import Projector
 from unifmir.networks.swin import SwinBody, conv_leaky, upsampler
@@ -11,7 +12,7 @@ from unifmir.networks.volume import ViewUNet
 
 
 class UniFMIR(SwinBody):
-    """All five tasks in one network, with the official state-dict keys.
+    """All five tasks in one network, with the official state-dict keys (Ma et al. 2024, Fig. 1a).
 
     A closed set: each task has its heads and tails here, and a method. Unlike the official forward
     pass, results are cropped to the true size of the input. The body residual is added for sr,
@@ -137,6 +138,38 @@ class UniFMIR(SwinBody):
     def _shared_tail(self, features: Tensor) -> Tensor:
         out: Tensor = self.conv_last0(self.conv_before_upsample0(features))
         return out
+
+
+class TaskNetworks(Network):
+    """A network for each task, side by side: no task has weights of another.
+
+    Fine-tuning leaves each task with a body of its own (Ma et al. 2024, Methods); the names of the
+    official single-task networks follow that of the task.
+
+    Parameters
+    ----------
+    networks : mapping from task to Network
+    """
+
+    kind = "multitask"
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        super().__init__()
+        self.tasks = tuple(networks)
+        for task, network in networks.items():
+            self.add_module(task, network)
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Restore images of one task, float, normalised, shapes as that task's network has them."""
+        return self.stages(x, task)[-1]
+
+    def stages(self, x: Tensor, task: str) -> tuple[Tensor, ...]:
+        """Outputs in turn of the networks of a task, float, normalised; its result is the last."""
+        if task not in self.tasks:
+            raise ValueError(f"unknown task {task!r}: {', '.join(self.tasks)}")
+        network = self.get_submodule(task)
+        stages = getattr(network, "stages", None)
+        return (network(x),) if stages is None else stages(x)
 
 
 def _cropped(result: Tensor, x: Tensor, scale: int = 1) -> Tensor:

@@ -1,10 +1,12 @@
 """Random weights that a training can start from."""
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from unifmir.networks.base import Network
-from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.multitask import TaskNetworks, UniFMIR
 from unifmir.networks.volume import ViewUNet, VolumeRestoration
 from unifmir.reference.vcd_net import VCDNet
 from unifmir.tasks import TASKS
@@ -22,7 +24,10 @@ def start_dark(network: Network) -> Network:
     (correlation 0.38) after 280. The gain stands behind a ReLU: one bias up, no plane is born
     dead; without that, planes at the far ends stayed constant for a thousand steps.
     """
-    if isinstance(network, UniFMIR | VolumeRestoration | VCDNet):
+    if isinstance(network, TaskNetworks):
+        for one in network.children():
+            start_dark(cast(Network, one))
+    elif isinstance(network, UniFMIR | VolumeRestoration | VCDNet):
         unet: ViewUNet = network.unet if isinstance(network, VCDNet) else network.conv_first0
         last = f"decoder_layers.{len(unet.decoder_layers) - 1}"
         starts = {f"{last}.0.bias": 1.0, f"{last}.2.weight": 0.3, f"{last}.2.bias": -2.0}
@@ -34,10 +39,19 @@ def start_dark(network: Network) -> Network:
     return network
 
 
-def renew(network: UniFMIR, fresh: UniFMIR, tasks: list[str]) -> None:
-    """Give a task's own layers the weights they have in `fresh`; the shared ones stay."""
-    parts = (TASKS[task].multitask for task in tasks)
-    prefixes = tuple(layer for part in parts if part for layer in part.own_layers)
+def renew(network: Network, fresh: Network, tasks: list[str]) -> None:
+    """Give a task's own layers the weights they have in `fresh`; the shared ones stay.
+
+    Parameters
+    ----------
+    network, fresh : Network
+        Multi-task, of one configuration; `network` is changed.
+    """
+    if isinstance(network, TaskNetworks):
+        prefixes = tuple(f"{task}." for task in tasks)
+    else:
+        parts = (TASKS[task].multitask for task in tasks)
+        prefixes = tuple(layer for part in parts if part for layer in part.own_layers)
     taken = {k: v for k, v in fresh.state_dict().items() if k.startswith(prefixes)}
     with torch.no_grad():
         network.load_state_dict(taken, strict=False)

@@ -5,14 +5,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unifmir.networks.base import Network
-from unifmir.networks.multitask import UniFMIR
+from unifmir.networks.multitask import TaskNetworks, UniFMIR
 from unifmir.networks.projection import ProjectionRestoration
 from unifmir.networks.volume import VolumeRestoration
 
 
 def stages_of(network: Network, inputs: Tensor, task: str) -> tuple[Tensor, ...]:
     """Outputs in turn of the networks of a task, float, normalised, shapes as the network says."""
-    if isinstance(network, UniFMIR):
+    if isinstance(network, UniFMIR | TaskNetworks):
         return network.stages(inputs, task)
     if isinstance(network, ProjectionRestoration | VolumeRestoration):
         return network.stages(inputs)

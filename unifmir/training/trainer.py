@@ -5,7 +5,7 @@ Loss and optimiser are the paper's (Ma et al. 2024, Methods, equation 2): Adam w
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from unifmir.errors import CheckpointError, ClusterError
 from unifmir.json_values import Count, JsonValues, read_values
 from unifmir.native.window_attention import attention_in_c
 from unifmir.networks.base import Network
-from unifmir.networks.multitask import UniFMIR
 from unifmir.tasks.base import TrainingRecipe
 from unifmir.training.configuration import Supervision
 from unifmir.training.contextual_loss import contextual_bilateral
@@ -267,11 +266,7 @@ class Training:
 
     def _needs_whole_batches(self, task: str) -> bool:
         """Whether a task's network normalises by its batch: a part's mean would be another."""
-        if isinstance(self.network, UniFMIR):
-            keys: Iterable[str] = kept_keys(self.network, task)
-        else:
-            keys = self.network.state_dict()
-        return any(key.endswith(".running_mean") for key in keys)
+        return any(key.endswith(".running_mean") for key in kept_keys(self.network, task))
 
     def _loss(self, inputs: Tensor, targets: Tensor, task: str) -> Tensor:
         with self.processes.fabric.autocast():

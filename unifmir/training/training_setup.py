@@ -14,7 +14,6 @@ from unifmir.datasets.stored_dataset import StoredDataset
 from unifmir.errors import CheckpointError, ImageError
 from unifmir.model import build
 from unifmir.networks.base import Network
-from unifmir.networks.multitask import UniFMIR
 from unifmir.networks.swin import BODY_PARTS, SwinBody
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
@@ -163,15 +162,14 @@ def _started(config: TrainingConfig, init: Network | None) -> tuple[Network, boo
     network = deepcopy(init)
     # A reference model that is named comes with random weights, and from no file.
     fresh = network.source is not None and not network.source.sha256
-    whole = config.stage == "self-supervised" or config.adapters
-    if whole and isinstance(network, UniFMIR):
-        # One task's network alone is adapted whole; of all five, all others would change with it.
-        return prune(network, config.tasks[0]), False
-    if isinstance(network, UniFMIR):
+    if isinstance(network.config, MultiTaskConfig):
         # A new network of its own size lends the layers to renew.
-        lender = start_dark(build(network.config))
-        assert isinstance(lender, UniFMIR)  # noqa: S101 - built from the same configuration
-        renew(network, lender, config.renew)
+        renew(network, start_dark(build(network.config)), config.renew)
+        # What tasks share is changed by learning one of them, and its results alone are good after.
+        shared = network.config.sharing == "body" and config.freeze == "nothing"
+        alone = config.stage == "finetune" and shared and len(set(config.tasks)) == 1
+        if alone or config.stage == "self-supervised" or config.adapters:
+            return prune(network, config.tasks[0]), False
     elif fresh and isinstance(network.config, ReferenceConfig):
         network = start_dark(_for_simulated_images(network, network.config))
     return network, fresh

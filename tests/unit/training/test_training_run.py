@@ -12,7 +12,7 @@ from tests.helpers.small_recipes import SMALL_RECIPES
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import Terminated, terminated_like_ctrl_c
-from unifmir.config import MultiTaskConfig
+from unifmir.config import MultiTaskConfig, Sharing
 from unifmir.errors import CheckpointError
 from unifmir.model import build
 from unifmir.networks.base import Network
@@ -100,9 +100,10 @@ def test_another_start_is_not_resumed(
         if step == 3:  # behind the first save
             raise KeyboardInterrupt
 
-    config = replace(CONFIG, stage="finetune", init="any", renew=["sr"])
+    both = ["sr", "isotropic"]
+    config = replace(CONFIG, stage="finetune", tasks=both, init="any", renew=["sr"])
     if other == "adapters":
-        config = replace(config, renew=[], adapters=2)
+        config = replace(config, tasks=["sr"], renew=[], adapters=2)
     request = replace(request_for(tmp_path), config=config, init=started(1))
     state = tmp_path / "model.safetensors.state.pt"
     with pytest.raises(KeyboardInterrupt):
@@ -129,6 +130,25 @@ def test_epochs_are_as_many_patches_as_pairs(tmp_path: Path) -> None:
     training_run.train(replace(request_for(tmp_path), config=config), counting)
     # Batches of 2: a turn of sr has its 2 pairs, one of isotropic more than its 1.
     assert seen == [5 * 3]
+
+
+@pytest.mark.parametrize("sharing", ["body", "nothing"])
+def test_one_task_s_body_is_learned_for_itself(
+    tmp_path: Path, tiny_config: MultiTaskConfig, sharing: Sharing
+) -> None:
+    """Of a body that all share the others would be no good after; of separate ones they stay."""
+    network = build(replace(tiny_config, sharing=sharing))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    config = replace(CONFIG, stage="finetune", init="any")
+    training_run.train(replace(request_for(tmp_path), config=config, init=network), watch())
+    found = load_file(tmp_path / "model.safetensors")
+    if sharing == "body":
+        assert found.task == "sr"
+        assert found.config == replace(tiny_config.single("sr"), intensities="own")
+        return
+    state = found.state_dict()
+    changed = {k.partition(".")[0] for k in state if not torch.equal(state[k], before[k])}
+    assert (found.kind, changed) == ("multitask", {"sr"})
 
 
 def test_adapters_are_merged_into_the_model_that_is_written(

@@ -15,7 +15,7 @@ from unifmir.hashing import sha256_of
 from unifmir.model import build
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Normalization
-from unifmir.training.configuration import preset_path, read_config
+from unifmir.training.configuration import preset_names, preset_path, read_config
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.adding import give_file
@@ -164,11 +164,18 @@ def test_normalisation_is_that_of_the_tasks(name):
 
 
 def test_the_embedded_model_was_trained_as_its_preset_says():
-    told, preset = find(EMBEDDED).training or {}, read_config(preset_path("embedded"))
-    assert (told["steps"], told["learning_rate"]) == (str(preset.steps), str(preset.learning_rate))
-    for task, change in preset.recipes.items():
-        assert f"{task}: {change.scenes} images simulated" in told["data"]
-    assert f"intensities {preset.intensities}" in told["preprocessing"]
+    told, names = find(EMBEDDED).training or {}, [n for n in preset_names() if "embedded" in n]
+    presets = [read_config(preset_path(name)) for name in names]
+    assert told["steps"] == str(sum(preset.steps or 0 for preset in presets))
+    for preset in presets:
+        assert told["learning_rate"] == str(preset.learning_rate)
+        for task, change in preset.recipes.items():
+            assert f"{task}: {change.scenes} images simulated" in told["data"]
+    for preset in presets[1:]:
+        assert (
+            f"then {preset.tasks[0]} alone: {preset.steps} steps" in told["learning_rate_schedule"]
+        )
+    assert f"intensities {presets[0].intensities}" in told["preprocessing"]
 
 
 def test_normalisation_has_the_fields_of_the_core():

@@ -1,0 +1,110 @@
+"""The embedded model from nothing: all tasks together, then each alone, and one file of them.
+
+    python -m benchmarks.studies.train_embedded FOLDER [--at-once 2]
+
+First the preset `embedded`, then `embedded-TASK` for each task that has such a preset; a task that
+has none keeps what it had learned with the others. Each is a run of `unifmir train` in a process of
+its own with one thread; finished ones are not run again, and an interrupted one goes on. Writes
+unifmir-small-sim.safetensors in FOLDER and its record, which the zoo takes as they are.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from unifmir.checkpoint.joining import join
+from unifmir.checkpoint.loading import load_file
+from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.saving import save
+from unifmir.tasks import TASKS
+from unifmir.training.configuration import preset_names
+from unifmir.training.training_record import (
+    TrainingRecord,
+    read_training_record,
+    record_path,
+    write_training_record,
+)
+from unifmir.zoo import EMBEDDED
+
+PRETRAINING = "embedded"
+
+
+def main() -> None:
+    """Train what is not there yet, join it, and write the model with its record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--at-once", type=int, default=1, help="tasks that are trained at a time")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    start = asked.folder / "pretrained.safetensors"
+    train(PRETRAINING, start)
+    tuned = [task for task in TASKS if fine_tuning(task) in preset_names()]
+    with ThreadPoolExecutor(asked.at_once) as pool:
+        list(pool.map(lambda task: train(fine_tuning(task), of(asked.folder, task), start), tuned))
+    pretrained = load_file(start)
+    networks = {
+        task: load_file(of(asked.folder, task), task=task) if task in tuned
+        else prune(pretrained, task)
+        for task in TASKS
+    }  # fmt: skip
+    out = asked.folder / f"{EMBEDDED}.safetensors"
+    save(join(networks), out)
+    records = {task: read_training_record(record_path(of(asked.folder, task))) for task in tuned}
+    record = joined_record(read_training_record(record_path(start)), records)
+    write_training_record(record, record_path(out))
+
+
+def fine_tuning(task: str) -> str:
+    """Name of the preset that goes on with one task."""
+    return f"{PRETRAINING}-{task}"
+
+
+def of(folder: Path, task: str) -> Path:
+    """The file of a task's network."""
+    return folder / f"{task}.safetensors"
+
+
+def train(preset: str, out: Path, init: Path | None = None) -> None:
+    """Run `unifmir train` with a preset, or go on with it, unless its model is there."""
+    if out.exists():
+        return
+    stage = "finetune" if init else "pretrain"
+    arguments = ["train", stage, "--preset", preset, "--out", str(out), "--resume"]
+    arguments += ["--init", str(init)] if init else []
+    subprocess.run(
+        [sys.executable, "-m", "unifmir", *arguments],
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def joined_record(start: TrainingRecord, tuned: Mapping[str, TrainingRecord]) -> TrainingRecord:
+    """Facts of the whole training, from those of its parts."""
+
+    def told(what: str, parts: Sequence[str]) -> str:
+        return "; ".join([f"all tasks together: {what}", *parts])
+
+    # Those of a run that was interrupted are not known.
+    hours = [one.hours for one in (start, *tuned.values()) if one.hours is not None]
+    steps = [start.steps or 0, *(one.steps or 0 for one in tuned.values())]
+    each = [f"then {task} alone: {one.steps} steps" for task, one in tuned.items()]
+    return replace(
+        start,
+        steps=sum(steps),
+        hours=round(sum(hours), 2) if len(hours) == 1 + len(tuned) else None,
+        learning_rate_schedule=told(
+            f"{start.steps} steps, {start.learning_rate_schedule}",
+            [*each, "each with the same schedule from its start"],
+        ),
+        data=told(start.data, [f"then alone: {one.data}" for one in tuned.values()]),
+        source="written by `python -m benchmarks.studies.train_embedded`",
+    )
+
+
+if __name__ == "__main__":
+    main()
