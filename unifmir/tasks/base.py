@@ -141,6 +141,9 @@ class TrainingRecipe:
     """New simulated images for a step of the task, in place of the oldest; 0: always the same."""
     l1_share: float = 0.5
     """Weight of L1 in the mixed loss, the rest is L2. The paper has 0.5."""
+    equal_weight: bool = False
+    """Whether the mixed loss of each patch is over the variance of its truth, so that sparse and
+    dense patches count alike, as they do in a mean of decibels."""
     first_stage_weight: float = 0.0
     """Weight of the loss of a first network's output when fine-tuning; 0 if there is none."""
     pretraining_first_stage_weight: float = 0.0

@@ -56,6 +56,8 @@ class RecipeChange(JsonValues):
     """Side of a simulated image: pixels, or lenses."""
     l1_share: Share | None = None
     """Weight of L1 in the mixed loss."""
+    equal_weight: bool | None = None
+    """Whether sparse and dense patches count alike."""
     first_stage_weight: Weight | None = None
     pretraining_first_stage_weight: Weight | None = None
 

@@ -289,8 +289,10 @@ class Training:
     def _compared(self, restored: Tensor, targets: Tensor, recipe: TrainingRecipe) -> Tensor:
         if self.features is not None:
             return contextual_bilateral(restored, targets, self.features)
-        share = recipe.l1_share if self.mixed_loss else 1.0
-        return restoration_loss(restored, targets, l1_share=share)
+        if not self.mixed_loss:
+            return restoration_loss(restored, targets, l1_share=1.0)
+        share, equal = recipe.l1_share, recipe.equal_weight
+        return restoration_loss(restored, targets, l1_share=share, equal_weight=equal)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

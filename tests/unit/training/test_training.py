@@ -227,6 +227,17 @@ class TestTraining:
         assert restoration_loss(restored, target, l1_share=1.0) == 2
         assert restoration_loss(restored, target, l1_share=0.5) == 0.5 * 2 + 0.5 * 5
 
+    def test_with_equal_weight_each_image_is_measured_by_its_truth(self) -> None:
+        target = torch.tensor([[0.0, 2.0], [0.0, 0.2]])  # variances 1 and 0.01
+        restored = target + torch.tensor([[1.0, -1.0], [0.1, -0.1]])
+        found = [
+            float(restoration_loss(restored, target, l1_share=share, equal_weight=True))
+            for share in (0.0, 1.0)
+        ]
+        squares = (1 / 1.005 + 0.01 / 0.015) / 2
+        sizes = (1 / 1.005**0.5 + 0.1 / 0.015**0.5) / 2
+        assert found == pytest.approx([squares, sizes], rel=1e-5)
+
 
 class TestStart:
     def test_a_volume_starts_dark_and_every_plane_is_alive(self) -> None:
