@@ -5,8 +5,8 @@
 First the preset `embedded`, then `embedded-TASK` for each task that has such a preset. A task that
 has none keeps what it had learned with the others; one that is taken from a file is that file's.
 Each is a run of `unifmir train` in a process of its own with one thread; finished ones are not run
-again, and an interrupted one goes on. FOLDER has unifmir-small-sim.safetensors and its record in the
-end, which the zoo takes as they are.
+again, and an interrupted one goes on. In the end FOLDER has unifmir-small-sim.safetensors and its
+record, which the zoo takes as they are.
 """
 
 import argparse

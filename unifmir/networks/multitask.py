@@ -164,7 +164,15 @@ class TaskNetworks(Network):
         return self.stages(x, task)[-1]
 
     def stages(self, x: Tensor, task: str) -> tuple[Tensor, ...]:
-        """Outputs in turn of the networks of a task, float, normalised; its result is the last."""
+        """Outputs in turn of the networks of a task, the last of which is its result.
+
+        Each is float, normalised, of shape (N, planes, height, width).
+
+        Raises
+        ------
+        ValueError
+            There is no network for the task.
+        """
         if task not in self.tasks:
             raise ValueError(f"unknown task {task!r}: {', '.join(self.tasks)}")
         network = self.get_submodule(task)
