@@ -27,12 +27,7 @@ from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.text_tables import markdown_rows
-from unifmir.training.configuration import (
-    TrainingConfig,
-    preset_names,
-    preset_path,
-    read_config,
-)
+from unifmir.training.configuration import TrainingConfig, preset_path, read_config
 from unifmir.training.distribution import TrainingProcesses, fitting_precision
 from unifmir.training.evaluation import Evaluation, evaluate
 from unifmir.training.pool import simulate_pool
@@ -90,9 +85,8 @@ def row(task: str, folder: Path, embedded: dict[str, Any]) -> dict[str, Any]:
 
 def own_steps(config: TrainingConfig, task: str) -> int:
     """Steps of a task that the embedded model took: among the others, and alone."""
-    alone = fine_tuning(task)
-    tuned = read_config(preset_path(alone)).steps if alone in preset_names() else 0
-    return round((config.steps or 0) / len(TASKS)) + (tuned or 0)
+    alone = read_config(preset_path(fine_tuning(task)))
+    return round((config.steps or 0) / len(TASKS)) + (alone.steps or 0)
 
 
 def _figures(found: Evaluation) -> dict[str, Any]:

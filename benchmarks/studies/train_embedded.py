@@ -1,12 +1,11 @@
 """The embedded model from nothing: all tasks together, then each alone, and one file of them.
 
-    python -m benchmarks.studies.train_embedded FOLDER [--at-once 2] [--take TASK=FILE]
+    python -m benchmarks.studies.train_embedded FOLDER [--at-once 2] [--start TASK=FILE]
 
-First the preset `embedded`, then `embedded-TASK` for each task that has such a preset. A task that
-has none keeps what it had learned with the others; one that is taken from a file is that file's.
-Each is a run of `unifmir train` in a process of its own with one thread; finished ones are not run
-again, and an interrupted one goes on. In the end FOLDER has unifmir-small-sim.safetensors and its
-record, which the zoo takes as they are.
+First the preset `embedded`, then `embedded-TASK` for each task, from what the tasks had learned
+together or from another file. Each is a run of `unifmir train` in a process of its own with one
+thread; finished ones are not run again, and an interrupted one goes on. In the end FOLDER has
+unifmir-small-sim.safetensors and its record, which the zoo takes as they are.
 """
 
 import argparse
@@ -20,11 +19,9 @@ from pathlib import Path
 
 from unifmir.checkpoint.joining import join
 from unifmir.checkpoint.loading import load_file
-from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
-from unifmir.training.configuration import preset_names
 from unifmir.training.training_record import (
     TrainingRecord,
     read_training_record,
@@ -41,23 +38,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--at-once", type=int, default=1, help="tasks that are trained at a time")
-    parser.add_argument("--take", nargs="*", default=[], metavar="TASK=FILE")
+    parser.add_argument("--start", nargs="*", default=[], metavar="TASK=FILE")
     asked = parser.parse_args()
-    taken = {task: Path(file) for task, file in (one.split("=", 1) for one in asked.take)}
+    others = {task: Path(file) for task, file in (one.split("=", 1) for one in asked.start)}
     asked.folder.mkdir(parents=True, exist_ok=True)
     start = asked.folder / "pretrained.safetensors"
     train(PRETRAINING, start)
-    tuned = [task for task in TASKS if fine_tuning(task) in preset_names()]
+
+    def tune(task: str) -> None:
+        train(fine_tuning(task), of(asked.folder, task), others.get(task, start))
+
     with ThreadPoolExecutor(asked.at_once) as pool:
-        list(pool.map(lambda task: train(fine_tuning(task), of(asked.folder, task), start), tuned))
-    pretrained = load_file(start)
-    networks = {task: prune(pretrained, task) for task in TASKS}
-    networks |= {task: load_file(of(asked.folder, task), task=task) for task in tuned}
-    networks |= {task: prune(load_file(file, task=task), task) for task, file in taken.items()}
+        list(pool.map(tune, TASKS))
+    networks = {task: load_file(of(asked.folder, task), task=task) for task in TASKS}
     out = asked.folder / f"{EMBEDDED}.safetensors"
     save(join(networks), out)
-    records = {task: read_training_record(record_path(of(asked.folder, task))) for task in tuned}
-    origins = {task: sha256_of(file) for task, file in taken.items()}
+    records = {task: read_training_record(record_path(of(asked.folder, task))) for task in TASKS}
+    origins = {task: sha256_of(file) for task, file in others.items()}
     record = joined_record(read_training_record(record_path(start)), records, origins)
     write_training_record(record, record_path(out))
 
@@ -87,9 +84,9 @@ def train(preset: str, out: Path, init: Path | None = None) -> None:
 
 
 def joined_record(
-    start: TrainingRecord, tuned: Mapping[str, TrainingRecord], taken: Mapping[str, str]
+    start: TrainingRecord, tuned: Mapping[str, TrainingRecord], others: Mapping[str, str]
 ) -> TrainingRecord:
-    """Facts of the whole training, from those of its parts; `taken`: hashes of files by task."""
+    """Facts of the whole training, from its parts; `others`: hashes of files to start from."""
 
     def told(what: str, parts: Sequence[str]) -> str:
         return "; ".join([f"all tasks together: {what}", *parts])
@@ -110,7 +107,7 @@ def joined_record(
             start.data,
             [
                 *(f"then alone: {one.data}" for one in tuned.values()),
-                *(f"{task}: weights of an earlier file, sha256 {h}" for task, h in taken.items()),
+                *(f"{task} from an earlier file, sha256 {h}" for task, h in others.items()),
             ],
         ),
         source="written by `python -m benchmarks.studies.train_embedded`",

@@ -14,7 +14,7 @@ def test_the_record_sums_the_parts_and_names_each() -> None:
         "schedule from its start"
     )
     assert found.data == (
-        "all tasks together: scenes; then alone: sr: 7 images; volume: weights of an earlier file, "
+        "all tasks together: scenes; then alone: sr: 7 images; volume from an earlier file, "
         "sha256 ab12"
     )
 
