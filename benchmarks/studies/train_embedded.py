@@ -94,14 +94,17 @@ def joined_record(
     # Those of a run that was interrupted are not known.
     hours = [one.hours for one in (start, *tuned.values()) if one.hours is not None]
     steps = [start.steps or 0, *(one.steps or 0 for one in tuned.values())]
-    each = [f"then {task} alone: {one.steps} steps" for task, one in tuned.items()]
+    each = [
+        f"then {task} alone: {one.steps} steps at {one.learning_rate}"
+        for task, one in tuned.items()
+    ]
     return replace(
         start,
         steps=sum(steps),
         hours=round(sum(hours), 2) if len(hours) == 1 + len(tuned) else None,
         learning_rate_schedule=told(
             f"{start.steps} steps, {start.learning_rate_schedule}",
-            [*each, "each with the same schedule from its start"],
+            [*each, "each brought down so from its start"],
         ),
         data=told(
             start.data,

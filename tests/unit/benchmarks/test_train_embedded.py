@@ -6,12 +6,12 @@ from unifmir.training.training_record import TrainingRecord
 
 def test_the_record_sums_the_parts_and_names_each() -> None:
     start = TrainingRecord(steps=100, hours=1.5, learning_rate_schedule="constant", data="scenes")
-    tuned = {"sr": TrainingRecord(steps=20, hours=0.25, data="sr: 7 images")}
+    tuned = {"sr": TrainingRecord(steps=20, learning_rate=0.5, hours=0.25, data="sr: 7 images")}
     found = joined_record(start, tuned, {"volume": "ab12"})
     assert (found.steps, found.hours) == (120, 1.75)
     assert found.learning_rate_schedule == (
-        "all tasks together: 100 steps, constant; then sr alone: 20 steps; each with the same "
-        "schedule from its start"
+        "all tasks together: 100 steps, constant; then sr alone: 20 steps at 0.5; each "
+        "brought down so from its start"
     )
     assert found.data == (
         "all tasks together: scenes; then alone: sr: 7 images; volume from an earlier file, "
