@@ -13,8 +13,8 @@ export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[]
     <section class="reading" aria-labelledby="benchmarks-title">
       <h1 id="benchmarks-title">Benchmarks</h1>
       <p class="lead">
-        Results of <code>unifmir benchmark</code> that this machine has, as they were measured: each
-        table says where.
+        What was measured of each model, as its zoo entry tells it with its source. What a model costs
+        on this machine: <code>unifmir benchmark</code>, in a terminal.
       </p>
       <label class="row">
         <span>Task</span>
@@ -30,7 +30,7 @@ export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[]
       {tables.problem && <Trouble problem={tables.problem} />}
       {tables.value && chosen.length === 0 && (
         <Empty>
-          Nothing was measured here yet: <code>unifmir benchmark</code> writes results that this page shows.
+          No model of the zoo has measured results for this task.
         </Empty>
       )}
       {chosen.map((table, index) => (
