@@ -3,6 +3,7 @@ import type { Engine, Facts, Table, Task } from '../engine/engine'
 import { shown } from './facts'
 import { useLoaded } from './loading'
 import { Empty, Trouble } from './notice'
+import { TaskFilter } from './task_filter'
 
 /** Tables of measured results, and bars for one of their columns. */
 export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) {
@@ -16,22 +17,10 @@ export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[]
         What was measured of each model, as its zoo entry tells it with its source. What a model costs
         on this machine: <code>unifmir benchmark</code>, in a terminal.
       </p>
-      <label class="row">
-        <span>Task</span>
-        <select value={task} onChange={(event) => setTask(event.currentTarget.value)}>
-          <option value="">all</option>
-          {tasks.map((one) => (
-            <option key={one.name} value={one.name}>
-              {one.title}
-            </option>
-          ))}
-        </select>
-      </label>
+      <TaskFilter tasks={tasks} task={task} choose={setTask} />
       {tables.problem && <Trouble problem={tables.problem} />}
       {tables.value && chosen.length === 0 && (
-        <Empty>
-          No model of the zoo has measured results for this task.
-        </Empty>
+        <Empty>No model of the zoo has measured results for this task.</Empty>
       )}
       {chosen.map((table, index) => (
         <ResultTable key={`${table.title}/${table.task}/${index}`} table={table} />

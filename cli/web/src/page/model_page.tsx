@@ -3,6 +3,7 @@ import type { Engine, Measured, Model, Task } from '../engine/engine'
 import { FactList } from './facts'
 import { useLoaded } from './loading'
 import { Empty, Trouble } from './notice'
+import { TaskFilter } from './task_filter'
 import { countText, numberText } from './text'
 
 /** The zoo: a card for each model, with everything that is known of it. */
@@ -18,17 +19,7 @@ export function ModelPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) 
         What each model was trained on, what it may be used for, and what was measured of it. Models
         without a file on this machine are fetched with <code>unifmir zoo pull</code>.
       </p>
-      <label class="row">
-        <span>Task</span>
-        <select value={task} onChange={(event) => setTask(event.currentTarget.value)}>
-          <option value="">all</option>
-          {tasks.map((one) => (
-            <option key={one.name} value={one.name}>
-              {one.title}
-            </option>
-          ))}
-        </select>
-      </label>
+      <TaskFilter tasks={tasks} task={task} choose={setTask} />
       {models.problem && <Trouble problem={models.problem} />}
       {models.value && shown.length === 0 && <Empty>No model for this task.</Empty>}
       <ul class="cards">
