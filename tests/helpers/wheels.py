@@ -33,7 +33,11 @@ def call(
 
 
 def wheel_from(source: Path, into: Path) -> Path:
-    """Build the wheel of a source tree without a network."""
+    """Build the wheel of a source tree without a network; what an earlier build left there is deleted.
+
+    Setuptools would pack files of `build/` that the tree no longer has.
+    """
+    shutil.rmtree(source / "build", ignore_errors=True)
     call(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"),
         *("--wheel-dir", into, source),
