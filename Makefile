@@ -75,7 +75,7 @@ WEB := cli/web
 PAGE := $(WEB)/dist/index.html
 web: $(PAGE)  ## Build the web page in cli/web/dist (needs Node.js 20.19 or newer)
 
-$(PAGE): $(WEB)/package-lock.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src -type f)
+$(PAGE): $(WEB)/package-lock.json $(wildcard $(WEB)/*.ts $(WEB)/*.html $(WEB)/licences/*) $(shell find $(WEB)/src -type f)
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
 	  || { echo "the web page is built with Node.js 20.19 or newer, and there is none on PATH; without the page: make wheel WITHOUT_PAGE=1"; exit 1; }
 	npm --prefix $(WEB) ci --no-audit --no-fund

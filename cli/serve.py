@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unifmir.cli import output
+from unifmir.cli.built_page import page_folder
 
 MEGABYTE = 10**6
 HOUR_S = 3600.0
@@ -103,7 +104,7 @@ def serve(
         if show:
             webbrowser.open(address)
 
-    run(options, page=_page(), on_start=tell)
+    run(options, page=page_folder(), on_start=tell)
 
 
 def _require_web() -> None:
@@ -130,8 +131,3 @@ def _password() -> str:
             f"{PASSWORD_VARIABLE} has {len(told)} letters, expected {LEAST_PASSWORD} or more"
         )
     return told
-
-
-def _page() -> Path:
-    """Folder of the built page, which a checkout has after `make web`."""
-    return Path(__file__).resolve().parent / "web" / "dist"

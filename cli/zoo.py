@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import WeightsChoice
+from unifmir.cli.choices import TaskChoice, WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
 from unifmir.cli.score_text import score_line
 from unifmir.reference import REFERENCES
@@ -247,6 +247,66 @@ def verify(
     failed = [verdict.id for verdict in verdicts if not verdict.passed]
     if failed:
         output.check_failed(f"{', '.join(failed)}: not what was recorded; the rows above say where")
+
+
+@app.command("site", cls=Command)
+def site(
+    out: Annotated[Path, typer.Argument(help="Folder of the site.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Model that can be tried; repeatable. All that are here by default."),
+    ] = None,
+    task: Annotated[
+        list[TaskChoice] | None,
+        typer.Option(help="Task that can be tried; repeatable. All by default."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is no such site.")
+    ] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Write a static web site of the zoo, on which browsers restore images by themselves.
+
+    Cards, measured tables and pictures of every model; those on this machine can be tried, in the
+    browser of whoever opens the site. Any web server will do: python -m http.server -d OUT
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
+    from unifmir.cli.built_page import page_folder
+    from unifmir.zoo.site.building import build_site
+
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    columns = (BarColumn(), MofNCompleteColumn(), "{task.description}")
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bars:
+        bar = bars.add_task("", total=None)
+
+        def told(step: str, done: int, total: int) -> None:
+            bars.update(bar, description=output.bar_label(step), completed=done, total=total)
+            if quiet:
+                output.note(step)
+
+        built = build_site(
+            out,
+            page=page_folder(),
+            models=model or (),
+            tasks=[one.value for one in task or ()],
+            overwrite=overwrite,
+            on_step=told,
+        )
+    tried = [{"model": one, "task": name} for one, name in built.networks]
+    document = {
+        "path": built.folder,
+        "networks": tried,
+        "size_bytes": built.size_bytes,
+        "page_bytes": built.page_bytes,
+    }
+    text = (
+        f"{built.folder}: {output.megabytes(built.size_bytes)}, {len(tried)} networks to try\n"
+        f"to look at it: python -m http.server -d {built.folder}"
+    )
+    output.print_result(document, text, as_json=as_json)
 
 
 @app.command("lint", cls=Command)

@@ -2,8 +2,7 @@
 
     python -m benchmarks.studies.document_pictures [TASK...]
 
-writes docs/pictures/TASK.png. Both halves have one contrast, between percentiles of the raw image,
-where the result is in its intensities; each its own where the result's values are relative.
+writes docs/pictures/TASK.png, in the contrast that the pictures of `unifmir zoo site` have.
 """
 
 import io
@@ -22,10 +21,9 @@ from unifmir.tasks import TASKS, multitask_parts
 from unifmir.tasks.base import TaskSpec
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore
+from unifmir.zoo.site.sample_pictures import before_and_after
 
 PICTURES = REPO / "docs" / "pictures"
-CONTRAST_PERCENT = (1.0, 99.8)
-"""Percentiles shown as black and white, as in Fiji's automatic contrast."""
 HEIGHT_PX = 320
 """Least height of a picture: small images are enlarged, pixel by pixel."""
 
@@ -35,20 +33,13 @@ def main() -> None:
     for task in sys.argv[1:] or multitask_parts():
         spec = TASKS[task]
         raw = sample(task).image
-        # The sample of isotropic is interpolated along z already.
-        options = Options(z_factor=1.0) if spec.isotropic_sampling else Options()
+        options = Options(z_factor=spec.sample.z_factor)
         restored = restore(raw, EMBEDDED, task=task, options=options)
         _save(task, spec, raw, restored)
 
 
 def _save(task: str, spec: TaskSpec, raw: NDArray[Any], restored: NDArray[Any]) -> None:
-    before, after = shown_plane(raw, spec), shown_plane(restored, spec)
-    limits = np.percentile(before, CONTRAST_PERCENT)
-    shown = [shown_greys(before, limits)]
-    if spec.normalization.invertible:
-        shown.append(shown_greys(after, limits))
-    else:
-        shown.append(shown_greys(after, np.percentile(after, CONTRAST_PERCENT)))
+    shown = before_and_after(raw, restored, spec)
     height = max(HEIGHT_PX, *(image.shape[0] for image in shown))
     halves = [_enlarged(image, height) for image in shown]
     width = sum(half.width for half in halves) + 8
@@ -60,26 +51,6 @@ def _save(task: str, spec: TaskSpec, raw: NDArray[Any], restored: NDArray[Any]) 
     PICTURES.mkdir(parents=True, exist_ok=True)
     with writing(PICTURES / f"{task}.png") as aside:
         aside.write_bytes(data.getvalue())
-
-
-def shown_plane(image: NDArray[Any], spec: TaskSpec) -> NDArray[Any]:
-    """Plane of an image, any axes and range, as the cover of a package shows its task."""
-    if image.ndim == 2:
-        return image
-    if spec.cover.view == "section":
-        section: NDArray[Any] = image[:, image.shape[1] // 2]
-        return section
-    if spec.cover.view == "maximum":
-        highest: NDArray[Any] = image.max(axis=0)
-        return highest
-    middle: NDArray[Any] = image[image.shape[0] // 2]
-    return middle
-
-
-def shown_greys(image: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.uint8]:
-    """Greys of a plane of shape (y, x), any real values, black and white at two limits."""
-    low, high = (float(limit) for limit in limits)
-    return (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
 def _enlarged(image: NDArray[np.uint8], height: int) -> Image.Image:

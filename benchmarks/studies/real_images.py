@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.io import imread
 
-from unifmir.benchmarks.studies.document_pictures import shown_greys, shown_plane
 from unifmir.benchmarks.studies.document_tables import REPO
 from unifmir.benchmarks.studies.rivals import add_rivals
 from unifmir.benchmarks.studies.simulator_pictures import save_greys
@@ -30,6 +29,7 @@ from unifmir.restoration.restoration_options import Options
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore
+from unifmir.zoo.site.sample_pictures import shown_greys, shown_plane
 
 PICTURE = REPO / "docs" / "pictures" / "real-images.png"
 COLUMNS = 3

@@ -17,11 +17,11 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.studies.document_pictures import shown_greys, shown_plane
 from unifmir.benchmarks.studies.document_tables import REPO
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.simulate.structures import STRUCTURES
 from unifmir.tasks import TASKS
+from unifmir.zoo.site.sample_pictures import shown_greys, shown_plane
 
 PICTURES = REPO / "docs" / "pictures"
 SPLIT = "pictures"

@@ -2,13 +2,18 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Plugin } from 'vite'
 
-/** Puts licences.txt beside the page: the words of every package whose code is in it. */
-export function licences(): Plugin {
+/**
+ * Puts licences.txt beside the page: the words of every package whose code is in it.
+ *
+ * `copied` are packages whose files are copied as they are. Their words lie in `licences/` where the
+ * package itself comes without them.
+ */
+export function licences(copied: string[]): Plugin {
   return {
     name: 'licences',
     apply: 'build',
     generateBundle(_, bundle) {
-      const found = new Map<string, string>()
+      const found = new Map(copied.map((name) => join(import.meta.dirname, 'node_modules', name)).map((folder) => [folder, words(folder)]))
       for (const chunk of Object.values(bundle)) {
         if (chunk.type !== 'chunk') continue
         for (const module of Object.keys(chunk.modules)) {
@@ -25,7 +30,8 @@ export function licences(): Plugin {
 function words(folder: string): string {
   const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying)/i.test(name))
-  const text = file && existsSync(join(folder, file)) ? readFileSync(join(folder, file), 'utf8') : ''
+  const own = join(import.meta.dirname, 'licences', `${about.name}.txt`)
+  const text = [file ? join(folder, file) : '', own].filter(existsSync).map((path) => readFileSync(path, 'utf8')).join('\n')
   if (!about.license && !text) throw new Error(`${about.name}: no licence found`)
   return `${about.name} ${about.version}, ${about.license}\n\n${text}`.trim()
 }

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from tests.helpers.browser_restorations import write_restorations
+
 SHAPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # name: axes, element type, keywords of tifffile
     "plain8": ("yx", "uint8", {}),
@@ -111,3 +113,4 @@ def _facts(image: np.ndarray[Any, Any], axes: str) -> dict[str, Any]:
 if __name__ == "__main__":
     into = Path(sys.argv[1])
     (into / "facts.json").write_text(json.dumps(written(into)), "utf-8")
+    write_restorations(into)

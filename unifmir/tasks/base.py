@@ -251,6 +251,8 @@ class SampleFile:
     """Address of the project that publishes the source."""
     pixel_size_um: float | None = None
     """Lateral pixel size; None where the source does not say."""
+    z_factor: float | None = None
+    """Step along z over the pixel size, where the file does not say it and the task needs it."""
 
     @property
     def attribution(self) -> str:

@@ -78,6 +78,7 @@ ISOTROPIC = base.TaskSpec(
         licence="BSD-3-Clause",
         authors=("Sylvain Prigent (package author; who recorded the image is not documented)",),
         url="https://github.com/sylvainprigent/sdeconv",
+        z_factor=1.0,
     ),
     # 9 % of white noise. At 4 px a bright wall lifts the dark beside it by 15 % (docs/restore.md).
     low_frequency_px=3.0,

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unifmir.zoo.serve.page_rules import PAGE_RULES
 from unifmir.zoo.serve.refusals import refused
 from unifmir.zoo.serve.server_options import ServerOptions
 
@@ -23,11 +24,7 @@ COOKIE = "unifmir-session"
 COOKIE_SECONDS = 30 * 24 * 3600
 SESSION = "unifmir.session"
 """Entry of a request's scope: SHA-256 of its session's token."""
-CSP = (
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; "
-    "connect-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
-)
+CSP = f"{PAGE_RULES}; frame-ancestors 'none'"
 """Rules for what the page may load and do: all of it from here, and nothing may frame it."""
 HEADERS = {
     "content-security-policy": CSP,

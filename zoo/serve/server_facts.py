@@ -28,17 +28,22 @@ def about(options: ServerOptions) -> dict[str, Any]:
             "jobs_at_once": options.jobs,
             "job_bytes": options.job_bytes,
         },
-        "tasks": [
-            {
-                "name": task.name,
-                "title": task.title,
-                "summary": task.summary,
-                "input_axes": task.input_axes,
-                "output_axes": task.output_axes,
-            }
-            for task in TASKS.values()
-        ],
+        "tasks": tasks(),
     }
+
+
+def tasks() -> list[dict[str, Any]]:
+    """The tasks, as people are told of them."""
+    return [
+        {
+            "name": task.name,
+            "title": task.title,
+            "summary": task.summary,
+            "input_axes": task.input_axes,
+            "output_axes": task.output_axes,
+        }
+        for task in TASKS.values()
+    ]
 
 
 def models() -> list[dict[str, Any]]:
@@ -80,7 +85,7 @@ def _model(entry: ZooEntry) -> dict[str, Any]:
 
 
 def samples() -> list[dict[str, Any]]:
-    """The sample images, one a task."""
+    """The sample images, one a task, with the settings that the file itself leaves open."""
     kept = ("name", "description", "licence", "url", "dtype", "pixel_size_um", "file")
     rows = []
     for task in TASKS.values():
@@ -93,6 +98,7 @@ def samples() -> list[dict[str, Any]]:
                 "authors": list(task.sample.authors),
                 "shape": list(task.sample.shape),
                 "axes": task.input_axes,
+                "settings": {"z_factor": factor} if (factor := task.sample.z_factor) else {},
             }
         )
     return rows

@@ -14,8 +14,8 @@ export interface Task {
 }
 
 export interface About {
-  /** Where images are computed, in words: "this server", "your browser". */
-  place: string
+  /** Where images are computed. */
+  place: 'server' | 'browser'
   version: string
   machine: string
   tasks: Task[]
@@ -37,6 +37,24 @@ export interface Model {
   embedded: boolean
   available: boolean
   measured: Measured[]
+  /** Tasks that it can be tried for on this page, with the sample image and what it makes of it. */
+  trials?: Trial[]
+  /** Why it cannot be tried here, and what to do. */
+  missing?: string
+}
+
+export interface Trial {
+  task: string
+  pictures: Pictures
+}
+
+/** Addresses of two pictures that are shown at one size. */
+export interface Pictures {
+  before: string
+  after: string
+  /** Pixels of the latter. */
+  width: number
+  height: number
 }
 
 export interface Measured {
@@ -57,6 +75,8 @@ export interface Sample {
   dtype: string
   /** Settings that the image itself needs. */
   options?: Record<string, string>
+  /** Address of a picture of it; null: the image itself is shown. */
+  picture?: string | null
 }
 
 /** Anything that JSON holds: reports, entries of the zoo. */
@@ -77,6 +97,7 @@ export interface Settings {
 
 export type Progress =
   | { state: 'sending'; share: number }
+  | { state: 'loading'; /** What is fetched, in words. */ what: string; share: number | null }
   | { state: 'waiting'; /** Images before this one. */ place: number | null }
   | { state: 'running'; done: number; total: number; unit: string; secondsLeft: number | null }
 
@@ -86,6 +107,8 @@ export interface Restored {
   bytes: number
   task: string
   model: string
+  /** How fast it was, in words, where the engine says it. */
+  speed?: string
   image(): Promise<Blob>
   report(): Promise<Facts>
   /** Map of how far each pixel can be relied on; null where the engine has none. */

@@ -13,8 +13,8 @@ import {
   type Sample,
   type Settings,
   type Table,
-  type Task,
 } from './engine'
+import { sampleOf, taskOf, type ToldSample, type ToldTask } from './told_facts'
 
 interface ServerJob {
   id: string
@@ -34,7 +34,7 @@ interface ServerAbout {
   version: string
   machine: { cores: number; memory_bytes: number; gpu?: string | null }
   limits: { upload_bytes: number; keep_seconds: number }
-  tasks?: { name: string; title: string; summary: string; input_axes: string; output_axes: string }[]
+  tasks?: ToldTask[]
 }
 
 const LOST = 'The server does not answer.'
@@ -60,9 +60,7 @@ export class ServerEngine implements Engine {
       place: 'server',
       version: said.version,
       machine: parts.join(' · '),
-      tasks: (said.tasks ?? []).map(
-        (task): Task => ({ ...task, input: task.input_axes, output: task.output_axes }),
-      ),
+      tasks: (said.tasks ?? []).map(taskOf),
       largestBytes: said.limits.upload_bytes,
       keepSeconds: said.limits.keep_seconds,
       settings: ['z_factor', 'lens_pitch', 'planes', 'intensity', 'dtype', 'precision', 'tile', 'fast'],
@@ -80,9 +78,7 @@ export class ServerEngine implements Engine {
   }
 
   async samples(): Promise<Sample[]> {
-    const said = await this.json<Sample[]>('samples')
-    // The file says no z step; its planes are interpolated to the pixel size already.
-    return said.map((sample) => (sample.task === 'isotropic' ? { ...sample, options: { z_factor: '1' } } : sample))
+    return (await this.json<ToldSample[]>('samples')).map(sampleOf)
   }
 
   async sample(sample: Sample): Promise<File> {

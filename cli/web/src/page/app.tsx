@@ -52,7 +52,7 @@ export function App({ engine }: { engine: Engine }) {
             <div hidden={page !== 'restore'} class="fill">
               <RestorePage engine={engine} about={about.value} shown={page === 'restore'} />
             </div>
-            {page === 'models' && <ModelPage engine={engine} tasks={about.value.tasks} />}
+            {page === 'models' && <ModelPage engine={engine} about={about.value} />}
             {page === 'benchmarks' && <BenchmarkPage engine={engine} tasks={about.value.tasks} />}
           </>
         )}

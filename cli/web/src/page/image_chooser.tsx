@@ -44,6 +44,7 @@ export function ImageChooser({ about, opened, busy, onOpen, onClose }: Props) {
       <p class="note" id="image-kinds" hidden={opened !== null}>
         2D, stacks, time and channels; 8, 16 or 32 bit, or float
         {about.largestBytes !== null && `; up to ${bytesText(about.largestBytes)}`}.
+        {about.place === 'browser' && ' It stays on this machine: this browser restores it.'}
         {about.keepSeconds !== null && ` Only this browser sees it here; deleted after ${timeText(about.keepSeconds)}.`}
       </p>
     </section>

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Engine, Measured, Model, Task } from '../engine/engine'
+import type { About, Engine, Measured, Model, Task, Trial } from '../engine/engine'
 import { FactList } from './facts'
 import { useLoaded } from './loading'
 import { Empty, Trouble } from './notice'
@@ -7,7 +7,8 @@ import { TaskFilter } from './task_filter'
 import { countText, numberText } from './text'
 
 /** The zoo: a card for each model, with everything that is known of it. */
-export function ModelPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) {
+export function ModelPage({ engine, about }: { engine: Engine; about: About }) {
+  const { tasks } = about
   const models = useLoaded(() => engine.models(), [engine])
   const [task, setTask] = useState('')
   const all = models.value ?? []
@@ -16,22 +17,28 @@ export function ModelPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) 
     <section class="reading" aria-labelledby="models-title">
       <h1 id="models-title">Models</h1>
       <p class="lead">
-        What each model was trained on, what it may be used for, and what was measured of it. Models
-        without a file on this machine are fetched with <code>unifmir zoo pull</code>.
+        What each model was trained on, what it may be used for, and what was measured of it.{' '}
+        {about.place === 'browser' ? (
+          'Those with “Try it” restore in this browser; nothing leaves this machine.'
+        ) : (
+          <>
+            Models without a file on this machine are fetched with <code>unifmir zoo pull</code>.
+          </>
+        )}
       </p>
       <TaskFilter tasks={tasks} task={task} choose={setTask} />
       {models.problem && <Trouble problem={models.problem} />}
       {models.value && shown.length === 0 && <Empty>No model for this task.</Empty>}
       <ul class="cards">
         {shown.map((model) => (
-          <Card key={model.id} model={model} engine={engine} tasks={tasks} />
+          <Card key={model.id} model={model} engine={engine} tasks={tasks} place={about.place} />
         ))}
       </ul>
     </section>
   )
 }
 
-function Card({ model, engine, tasks }: { model: Model; engine: Engine; tasks: Task[] }) {
+function Card({ model, engine, tasks, place }: { model: Model; engine: Engine; tasks: Task[]; place: About['place'] }) {
   const [open, setOpen] = useState(false)
   const titles = model.tasks.map((name) => tasks.find((task) => task.name === name)?.title ?? name)
   return (
@@ -40,9 +47,19 @@ function Card({ model, engine, tasks }: { model: Model; engine: Engine; tasks: T
       <p class="id">
         <code>{model.id}</code>
         <span class={model.available ? 'here' : 'away'}>
-          {model.embedded ? 'ships with unifmir' : model.available ? 'on this machine' : 'not on this machine'}
+          {place === 'browser'
+            ? model.available
+              ? 'can be tried here'
+              : 'not in this site'
+            : model.embedded
+              ? 'ships with unifmir'
+              : model.available
+                ? 'on this machine'
+                : 'not on this machine'}
         </span>
       </p>
+      {model.missing && <p class="note">{model.missing}</p>}
+      {model.trials && model.trials.length > 0 && <Trials model={model} trials={model.trials} tasks={tasks} />}
       <dl class="short">
         <div>
           <dt>Tasks</dt>
@@ -77,6 +94,26 @@ function Card({ model, engine, tasks }: { model: Model; engine: Engine; tasks: T
         {open && <Everything engine={engine} id={model.id} />}
       </details>
     </li>
+  )
+}
+
+/** What a model makes of the sample image of each task, and the way to try it. */
+function Trials({ model, trials, tasks }: { model: Model; trials: Trial[]; tasks: Task[] }) {
+  return (
+    <ul class="trials">
+      {trials.map(({ task, pictures }) => {
+        const title = tasks.find((one) => one.name === task)?.title ?? task
+        return (
+          <li key={task}>
+            <div class="pair" style={{ aspectRatio: `${2 * pictures.width} / ${pictures.height}` }}>
+              <img src={pictures.before} alt={`${title}: the image`} loading="lazy" />
+              <img src={pictures.after} alt={`${title}: restored`} loading="lazy" />
+            </div>
+            <a href={`#restore/${task}/${encodeURIComponent(model.id)}`}>Try it: {title}</a>
+          </li>
+        )
+      })}
+    </ul>
   )
 }
 

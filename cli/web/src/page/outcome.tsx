@@ -12,6 +12,7 @@ export function Outcome({ finished }: { finished: Finished }) {
       <h2 id="result-title">Result</h2>
       <p role="status">
         {shapeText(after.sizes)}, {after.dtype}, by <code>{restored.model || 'the chosen model'}</code>
+        {restored.speed && <span class="speed">, {restored.speed}</span>}
       </p>
       <div class="buttons">
         <Download make={restored.image} name={restored.name} main>

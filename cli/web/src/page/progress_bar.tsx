@@ -22,6 +22,7 @@ export function ProgressBar({ progress, onCancel }: { progress: Progress; onCanc
 function said(progress: Progress): { share: number | null; text: string; detail: string } {
   if (progress.state === 'sending')
     return { share: progress.share, text: 'Sending', detail: `${Math.round(progress.share * 100)} %` }
+  if (progress.state === 'loading') return { share: progress.share, text: 'Fetching', detail: progress.what }
   if (progress.state === 'waiting')
     return {
       share: null,

@@ -40,7 +40,7 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
   const stop = useRef<AbortController | null>(null)
   const opening = useRef(0)
 
-  async function open(file: File, task?: string, options: Record<string, string> = {}) {
+  async function open(file: File, task?: string, options: Record<string, string> = {}, model = '') {
     const turn = ++opening.current
     setProblem(null)
     try {
@@ -49,7 +49,7 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
       if (turn !== opening.current) return
       setFinished(null)
       setOpened({ file, stack })
-      setChoice((before) => ({ ...fresh(about, stack), task: task ?? before.task, options }))
+      setChoice((before) => ({ ...fresh(about, stack), task: task ?? before.task, model, options }))
     } catch (error) {
       if (turn === opening.current) setProblem(problemOf(error))
     }
@@ -110,6 +110,22 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
       setProblem(problemOf(error))
     }
   }
+
+  /** The sample image of a task, to be restored by a model that somebody wants to try. */
+  async function openTrial(task: string, model: string) {
+    try {
+      const sample = (await engine.samples()).find((one) => one.task === task)
+      if (sample) await open(await engine.sample(sample), task, sample.options, model)
+    } catch (error) {
+      setProblem(problemOf(error))
+    }
+  }
+  useEffect(() => {
+    const [page, task, model] = location.hash.slice(1).split('/').map(decodeURIComponent)
+    if (!shown || page !== 'restore' || !task || progress) return
+    history.replaceState(null, '', '#restore')
+    void openTrial(task, model ?? '')
+  }, [shown])
 
   useDrop(shown && !progress, (file) => void open(file))
 

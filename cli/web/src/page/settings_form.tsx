@@ -97,6 +97,12 @@ const OPTIONS: Option[] = [
     help: 'Pixels at a side that are restored at once.',
   },
   {
+    name: 'runtime',
+    title: 'Computed by',
+    choices: [['', 'what is faster, measured'], ['wasm', 'the processor'], ['webgpu', 'the graphics card']],
+    help: '',
+  },
+  {
     name: 'fast',
     title: 'Speed',
     choices: [['', 'whole network'], ['yes', 'fewer layers, less quality']],
@@ -119,6 +125,8 @@ export function SettingsForm({ about, models, stack, choice, busy, onChange, onS
   const task = about.tasks.find((one) => one.name === choice.task)
   const fitting = models.filter((model) => model.tasks.includes(choice.task))
   const options = OPTIONS.filter((one) => about.settings.includes(one.name) && (!one.tasks || one.tasks.includes(choice.task)))
+  // What is taken where none is named.
+  const first = fitting.find((model) => model.available && model.embedded) ?? fitting.find((model) => model.available)
   const misfit = task?.input.includes('z') && stack.sizes.z === 1 && stack.sizes.t === 1
   return (
     <form
@@ -146,13 +154,13 @@ export function SettingsForm({ about, models, stack, choice, busy, onChange, onS
         <label class="row">
           <span>Model</span>
           <select value={choice.model} onChange={(event) => set({ model: event.currentTarget.value })}>
-            <option value="">ships with unifmir</option>
+            <option value="">{!first || first.embedded ? 'ships with unifmir' : first.id}</option>
             {fitting
-              .filter((model) => !model.embedded)
+              .filter((model) => model !== first && !model.embedded)
               .map((model) => (
                 <option key={model.id} value={model.id} disabled={!model.available}>
                   {model.id}
-                  {model.available ? '' : ' (not on this machine)'}
+                  {model.available ? '' : about.place === 'browser' ? ' (not in this site)' : ' (not on this machine)'}
                 </option>
               ))}
           </select>

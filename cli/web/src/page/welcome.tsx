@@ -39,8 +39,10 @@ export function Welcome({ engine, about, busy, onOpen }: Props) {
 function Example({ sample, title, engine, busy, onOpen }: Omit<Props, 'about'> & { sample: Sample; title: string }) {
   const canvas = useRef<HTMLCanvasElement>(null)
   const [file, setFile] = useState<File | null>(null)
+  const [busyHere, setBusyHere] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
   useEffect(() => {
+    if (sample.picture) return
     let wanted = true
     const show = async () => {
       const found = await engine.sample(sample)
@@ -55,10 +57,20 @@ function Example({ sample, title, engine, busy, onOpen }: Omit<Props, 'about'> &
       wanted = false
     }
   }, [engine, sample])
+  async function open() {
+    setBusyHere(true)
+    try {
+      await onOpen(file ?? (await engine.sample(sample)), sample.task, sample.options)
+    } catch (error) {
+      setProblem(problemOf(error))
+    } finally {
+      setBusyHere(false)
+    }
+  }
   return (
     <li>
-      <button type="button" disabled={busy || !file} title={sample.description} onClick={() => file && void onOpen(file, sample.task, sample.options)}>
-        <canvas ref={canvas} width={1} height={1} aria-hidden="true" />
+      <button type="button" disabled={busy || busyHere || (!sample.picture && !file)} title={sample.description} onClick={() => void open()}>
+        {sample.picture ? <img src={sample.picture} alt="" loading="lazy" /> : <canvas ref={canvas} width={1} height={1} aria-hidden="true" />}
         <b>{title}</b>
         <span>{sample.name}</span>
         <small>
