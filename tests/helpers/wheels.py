@@ -33,7 +33,7 @@ def call(
 
 
 def wheel_from(source: Path, into: Path) -> Path:
-    """Build the wheel of a source tree without a network; what an earlier build left there is deleted.
+    """Build the wheel of a source tree without a network; an earlier build in it is deleted.
 
     Setuptools would pack files of `build/` that the tree no longer has.
     """
