@@ -1,4 +1,4 @@
-"""Where the built web page lies."""
+"""The place of the built web page."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ WINDOW: "ViewportSize" = {"width": 1280, "height": 860}
 PHONE: "ViewportSize" = {"width": 390, "height": 844}
 SHOWN_TASK = "denoise"
 COLOURS = 256
-"""Of a picture of the page: greys of the image and a few more."""
+"""Number of colours of a picture: greys of the image and a few more."""
 
 
 def main() -> None:

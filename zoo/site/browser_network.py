@@ -1,4 +1,4 @@
-"""What a browser has to know of an exported network, to restore as `unifmir restore` does."""
+"""Facts of an exported network with which a browser restores as `unifmir restore` does."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

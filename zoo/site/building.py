@@ -143,7 +143,7 @@ class _Steps:
 
 
 def _works(models: Sequence[str], tasks: Sequence[str]) -> list[_Work]:
-    """What can be tried: every wanted task of every wanted model that is here."""
+    """Work that a site asks for: every wanted task of every wanted model that is here."""
     wanted = [TASKS[name].name for name in tasks] or list(TASKS)
     if models:
         chosen = [find(name) for name in models]

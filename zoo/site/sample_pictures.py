@@ -1,4 +1,4 @@
-"""Before and after: the sample image of a task and what a model makes of it, as pictures."""
+"""Pictures of the sample image of a task, before a model and after it."""
 
 from pathlib import Path
 from typing import Any
