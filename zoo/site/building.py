@@ -53,7 +53,7 @@ class BuiltSite:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _Trial:
     model: ZooEntry
     task: str
 
@@ -97,7 +97,7 @@ def build_site(
     """
     require_page(page)
     works = _works(models, tasks)
-    steps = _Steps(on_step, total=len(works) + 2)
+    steps = _ToldSteps(on_step, total=len(works) + 2)
     with published_folder(out, overwrite=overwrite) as folder:
         steps.begin("copying the page")
         shutil.copytree(page, folder, dirs_exist_ok=True)
@@ -131,7 +131,7 @@ def require_page(page: Path) -> None:
         )
 
 
-class _Steps:
+class _ToldSteps:
     def __init__(self, told: OnStep | None, total: int) -> None:
         self._told, self._total, self._begun = told, total, 0
 
@@ -142,7 +142,7 @@ class _Steps:
         self._begun += 1
 
 
-def _works(models: Sequence[str], tasks: Sequence[str]) -> list[_Work]:
+def _works(models: Sequence[str], tasks: Sequence[str]) -> list[_Trial]:
     """Work that a site asks for: every wanted task of every wanted model that is here."""
     wanted = [TASKS[name].name for name in tasks] or list(TASKS)
     if models:
@@ -152,7 +152,7 @@ def _works(models: Sequence[str], tasks: Sequence[str]) -> list[_Work]:
                 raise ZooError(f"{entry.id} is not on this machine. {how_to_get(entry)}")
     else:
         chosen = [entry for entry in entries().values() if is_here(entry)]
-    works = [_Work(entry, task) for entry in chosen for task in entry.tasks if task in wanted]
+    works = [_Trial(entry, task) for entry in chosen for task in entry.tasks if task in wanted]
     if not works:
         raise ZooError(
             f"no model on this machine is for {', '.join(wanted)}: name others, or get one "
@@ -169,7 +169,7 @@ def is_here(entry: ZooEntry) -> bool:
         return False
 
 
-def _network(work: _Work, folder: Path) -> dict[str, Any]:
+def _network(work: _Trial, folder: Path) -> dict[str, Any]:
     """Export one model for one task, measure what a browser needs, and picture the sample."""
     network = load_trained(work.model.id, task=work.task)
     single = network if network.task == work.task else task_network(network, work.task)
