@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ import pytest
 import tifffile
 
 from tests.helpers.running_server import Caller
+from tests.helpers.serve_command import serving
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
 from unifmir.zoo.serve.server_facts import sample_path
@@ -26,48 +25,6 @@ PATIENCE_S = 400.0
 
 SETTINGS = {"isotropic": {"z_factor": 1.0}}
 """What a sample does not say itself."""
-
-
-class ServeCommand:
-    """The command, and where it listens."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "unifmir", "serve", "--port", "0"),
-                *("--folder", str(folder), *options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("unifmir serve: http://"), self.process.communicate()
-        self.address = line.split()[-1].rstrip("/")
-
-    def children(self) -> list[int]:
-        """Processes that it started."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(one) for one in path.read_text().split()]
-
-    def ended(self, with_signal: int) -> int:
-        """Send a signal and wait; the exit status."""
-        self.process.send_signal(with_signal)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
-
-
-@contextmanager
-def serving(folder: Path, *options: str) -> Iterator[ServeCommand]:
-    """The command while it runs."""
-    command = ServeCommand(folder, *options)
-    try:
-        yield command
-    finally:
-        if command.process.poll() is None:
-            command.process.kill()
-            command.process.communicate()
 
 
 @pytest.fixture(scope="module")

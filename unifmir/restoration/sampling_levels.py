@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
-from unifmir.images.base import AXES, ImageInfo, Source
+from unifmir.images.base import AXES, ImageInfo, Sampling, Source
 from unifmir.interfaces import interface_of
 from unifmir.restoration.geometry import Size, X, Y, Z, tile_geometry
 from unifmir.restoration.lens_grid import lens_axis, lens_centres
@@ -163,6 +163,24 @@ def level_view(source: Source, t: int, c: int, base: Axes, level: Level) -> View
     return view if level.forward == _UNCHANGED else Resampled(view, level.forward)
 
 
+def result_sampling(config: SingleConfig, base: Axes) -> tuple[Sampling, Sampling, Sampling]:
+    """Step and offset of a result's pixels along z, y and x, in pixels of the image.
+
+    Planes that a model makes, or of which it makes one, have no place in the image: their step
+    is 1.
+    """
+    finer = 1 / tile_geometry(config).scale
+    offset = (finer - 1) / 2  # pixels of a finer sampling share the image's edges, not its centres
+    along_z, rows, columns = (
+        (1.0, 0.0) if axis is None else (axis.step, axis.offset) for axis in base
+    )
+    return (
+        along_z,
+        (rows[0] * finer, rows[0] * offset + rows[1]),
+        (columns[0] * finer, columns[0] * offset + columns[1]),
+    )
+
+
 def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageInfo:
     """Metadata of the result: the image's own, where it still holds."""
     geometry = tile_geometry(config)
@@ -170,16 +188,8 @@ def info_of_result(config: SingleConfig, info: ImageInfo, base: Axes) -> ImageIn
     axes = set(info.axes.lower()) | set(task.output_axes) - {"z"}
     axes = axes - {"z"} if "z" not in task.output_axes and "z" in task.input_axes else axes
     axes = axes | {"z"} if geometry.planes is not None and geometry.planes > 1 else axes
-    finer = 1 / geometry.scale
-    offset = (finer - 1) / 2  # pixels of a finer sampling share the image's edges, not its centres
-    along_z, rows, columns = (
-        (1.0, 0.0) if axis is None else (axis.step, axis.offset) for axis in base
-    )
-    result = info.resampled(
-        z=along_z,
-        y=(rows[0] * finer, rows[0] * offset + rows[1]),
-        x=(columns[0] * finer, columns[0] * offset + columns[1]),
-    )
+    z, y, x = result_sampling(config, base)
+    result = info.resampled(z=z, y=y, x=x)
     # Planes that the model makes: no file says how far apart they are.
     made = geometry.planes is not None and "z" in task.output_axes
     if made or ("z" in task.input_axes and "z" not in task.output_axes):

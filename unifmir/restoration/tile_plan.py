@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from unifmir.config import SingleConfig
 from unifmir.errors import ImageError
-from unifmir.images.base import ImageInfo, Region, Shape, Source
+from unifmir.images.base import ImageInfo, Region, Sampling, Shape, Source
 from unifmir.interfaces import interface_of
 from unifmir.json_values import JsonValues
 from unifmir.normalize import Scaling
@@ -27,6 +27,7 @@ from unifmir.restoration.sampling_levels import (
     Level,
     info_of_result,
     level_view,
+    result_sampling,
     with_z_step,
 )
 from unifmir.restoration.tile_size import (
@@ -124,6 +125,11 @@ class RestorationPlan:
         return recorded_sampling(
             (1 if flat else z, y, x), self.out_shape[2:], self.base, task.low_frequency_px
         )
+
+    @property
+    def result_sampling(self) -> tuple[Sampling, Sampling, Sampling]:
+        """Step and offset of the result's pixels along z, y and x, in pixels of the image."""
+        return result_sampling(self.config, self.base)
 
     def intensity_facts(self) -> dict[str, Any]:
         """How intensities come back, as JSON values: `intensity` (or `relative`), and `lines`."""

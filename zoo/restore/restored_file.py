@@ -74,6 +74,7 @@ class RestoredFile:
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
             "clipped_pixels": self.clipped,
+            "sampling": plan.result_sampling,
             **plan.intensity_facts(),
             "notes": list(plan.notes),
             "ran": self.ran,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from unifmir.json_values import Count, JsonValues, Matching
-from unifmir.zoo.serve.restore_settings import RestoreSettings
+from unifmir.zoo.restore.restore_settings import RestoreSettings
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")

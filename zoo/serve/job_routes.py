@@ -10,12 +10,13 @@ from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from unifmir.errors import UnifmirError
+from unifmir.zoo.restore.restore_settings import RestoreSettings
+from unifmir.zoo.serve.caller_settings import parse_settings
 from unifmir.zoo.serve.job_record import JobInput, JobRecord, JobView, now, view
 from unifmir.zoo.serve.job_runner import JobRunner
 from unifmir.zoo.serve.job_store import REPORT, RESULT, JobStore, new_id
 from unifmir.zoo.serve.refusals import RefusalError, Refused
 from unifmir.zoo.serve.request_guard import SESSION
-from unifmir.zoo.serve.restore_settings import RestoreSettings, parse_settings
 from unifmir.zoo.serve.server_options import ServerOptions
 from unifmir.zoo.serve.uploads import ReceivedUpload, UploadLimits, receive
 

@@ -6,12 +6,9 @@ import hashlib
 import json
 import logging
 import os
-import re
 import signal
-import sys
 from asyncio.subprocess import Process
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,17 +17,17 @@ from unifmir import machine
 from unifmir.errors import CheckpointError
 from unifmir.images.file_names import image_stem
 from unifmir.plain_text_values import parse_json
-from unifmir.zoo.serve import job_process
+from unifmir.zoo.restore import job_process
+from unifmir.zoo.restore.job_process import JobOrder
+from unifmir.zoo.restore.restore_settings import for_caller
+from unifmir.zoo.restore.restoring_process import COMMAND, process_environment
 from unifmir.zoo.serve.fair_queue import FairQueue
-from unifmir.zoo.serve.job_process import JobOrder
 from unifmir.zoo.serve.job_record import Fault, JobInput, JobProgress, JobRecord, JobResult, now
 from unifmir.zoo.serve.job_store import MESSAGES, REPORT, RESULT, JobStore
 from unifmir.zoo.serve.server_options import ServerOptions
 
 logger = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-P", "-m", job_process.__name__)
-"""Program of a job. -P: no module is taken from the working folder."""
 WATCH_EVERY_S = 0.25
 """Time between two looks at the memory of a job's process."""
 STOP_SECONDS = job_process.GRACE_S + 2.0
@@ -38,7 +35,6 @@ _NO_MEMORY = (
     "Restore smaller tiles (setting `tile`, 256 for example), or ask whoever runs the server for "
     "more memory a job"
 )
-_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 
 
 class JobRunner:
@@ -212,7 +208,7 @@ class JobRunner:
         path = self._store.path(job, RESULT)
         if end["event"] == "failed":
             source = self._store.path(job, job.source)
-            message = _for_caller(str(end["message"]), source, job.input.name)
+            message = for_caller(str(end["message"]), source, job.input.name)
             self._failed(job, Fault(message, _NO_MEMORY if end.get("memory") else ""))
             return
         with path.open("rb") as file:
@@ -225,18 +221,6 @@ class JobRunner:
         self._changed(job, state="failed", finished=now(), error=why)
 
 
-def _for_caller(message: str, source: Path, name: str) -> str:
-    """A message of the job's process with the caller's words for its file and its options."""
-    message = message.replace(str(source), name).replace(source.name, name)
-    rest = message.removeprefix(f"{name}: ")
-    return _OPTION.sub(_as_setting, rest if rest.startswith(name) else message)
-
-
-def _as_setting(option: re.Match[str]) -> str:
-    """The name of a setting in place of the option of `unifmir restore`."""
-    return option[1].replace("-", "_")
-
-
 def _line(line: bytes) -> dict[str, Any]:
     try:
         told = parse_json(line)
@@ -246,22 +230,12 @@ def _line(line: bytes) -> dict[str, Any]:
 
 
 async def _started(messages: int, threads: int) -> Process:
-    # A checkout need not be installed.
-    here = str(Path(machine.__file__).resolve().parents[1])
-    given = os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([here, given] if given else [here]),
-        "OMP_NUM_THREADS": str(threads),
-        # Each thread's own arena reserves 64 MiB of addresses, which are what is limited.
-        "MALLOC_ARENA_MAX": "8",
-    }
     return await asyncio.create_subprocess_exec(
         *COMMAND,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=messages,
-        env=environment,
+        env=process_environment(threads),
         # Ctrl-C goes to the group of the terminal; the server ends the process.
         start_new_session=True,
     )

@@ -13,8 +13,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from unifmir.images.file_names import IMAGE_SUFFIXES, image_suffix
+from unifmir.zoo.serve.caller_settings import MAX_BYTES
 from unifmir.zoo.serve.refusals import RefusalError
-from unifmir.zoo.serve.restore_settings import MAX_BYTES
 
 SUFFIXES = tuple(one for one in IMAGE_SUFFIXES if one not in (".zarr", ".ome.zarr"))
 """Ends of names of images that are one file."""

@@ -1,40 +1,32 @@
-"""Settings of a job: the options of `unifmir restore`, as a caller of the server may choose them.
+"""Settings of a restoration in a process of its own: the options of `unifmir restore`, as JSON.
 
-Left out is what a stranger must not decide: paths, devices, processes.
+Left out is what a stranger must not decide: devices, processes, places of results.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from unifmir.errors import ImageError, ZooError
-from unifmir.export.runtimes import RUNTIMES
-from unifmir.images.base import AXES
-from unifmir.json_values import Between, JsonValues, read_values
-from unifmir.plain_text_values import parse_json
-from unifmir.precision.element_types import ELEMENT_TYPES
-from unifmir.registry import require_known
+from unifmir.json_values import Between, JsonValues
 from unifmir.restoration.restoration_options import Options, PlaneChoice
-from unifmir.tasks import TASKS
 from unifmir.tasks.base import Intensity
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.catalogue.index import find
-from unifmir.zoo.catalogue.pull import how_to_get, present_file
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import PixelChoice
 
-MAX_BYTES = 20_000
-"""Limit of the settings' JSON text, which has some hundred."""
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreSettings(JsonValues):
-    """Settings of a job, named as the options of `unifmir restore`."""
+    """Settings of a restoration, named as the options of `unifmir restore`."""
 
     task: str
     """Task: `sr`, `denoise`, `isotropic`, `projection` or `volume`."""
     model: str = EMBEDDED
-    """Id of a model of the zoo whose file is on the server's machine."""
+    """Id of a model of the zoo; of a server's caller one whose file is on its machine. Only this
+    machine's own user may name a file."""
     precision: str = "fp32"
     """Element type of the arithmetic: `fp32`, `fp16` or `bf16`."""
     runtime: str | None = None
@@ -92,30 +84,24 @@ class RestoreSettings(JsonValues):
         )
 
 
-def parse_settings(text: str | bytes) -> RestoreSettings:
-    """Settings from their JSON text, of a model that is on this machine.
+def for_caller(message: str, source: Path, name: str) -> str:
+    """A message of `unifmir restore` in the words of whoever never saw its file and options.
 
-    Raises
-    ------
-    CheckpointError
-        It is no JSON, or has unknown or missing entries, or some of another type.
-    UnknownNameError
-        No such task, model or runtime.
-    ImageError, ZooError
-        Values that cannot be, or a model that cannot be had.
+    Parameters
+    ----------
+    message : str
+    source : Path
+        The file that was restored.
+    name : str
+        What the caller calls the image.
+
+    Returns
+    -------
+    str
+        With that name, and names of settings in place of options.
     """
-    values: Any = parse_json(text, limit=MAX_BYTES)
-    settings = read_values(RestoreSettings, values)
-    require_known("task", settings.task, TASKS)
-    require_known("precision", settings.precision, ELEMENT_TYPES)
-    if settings.runtime is not None:
-        require_known("runtime", settings.runtime, RUNTIMES)
-    if settings.axes is not None and not re.fullmatch(f"[{AXES}]{{1,5}}", settings.axes.lower()):
-        raise ImageError(f"axes are {settings.axes!r}, expected some of {AXES}")
-    settings.options  # noqa: B018 - it refuses what cannot be
-    entry = find(settings.model)
-    if settings.task not in entry.tasks:
-        raise ZooError(f"{entry.id} restores {', '.join(entry.tasks)}, not {settings.task}")
-    if present_file(entry) is None:
-        raise ZooError(f"{entry.id} is not on the server's machine. {how_to_get(entry)}")
-    return settings
+    message = message.replace(str(source), name).replace(source.name, name)
+    rest = message.removeprefix(f"{name}: ")
+    return _OPTION.sub(
+        lambda option: option[1].replace("-", "_"), rest if rest.startswith(name) else message
+    )

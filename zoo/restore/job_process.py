@@ -1,10 +1,10 @@
 """The process of a job: restores one image as `unifmir restore` does, and says how far it is.
 
-    python -m unifmir.zoo.serve.job_process
+    python -m unifmir.zoo.restore.job_process
 
 It reads its order, one line of JSON, from standard input, and ends when that is closed: with the
-server that started it. Each line of standard output is one thing told: `image`, `progress`, and
-`done` or `failed` at the end.
+server or the viewer that started it. Each line of standard output is one thing told: `image`,
+`progress`, and `done` or `failed` at the end.
 """
 
 import _thread
@@ -27,11 +27,13 @@ from unifmir.machine import nvml, resident_bytes
 from unifmir.plain_text_values import parse_json
 from unifmir.zoo.restore.outputs import Job, plan_jobs
 from unifmir.zoo.restore.preflight import sort_out
-from unifmir.zoo.serve.restore_settings import RestoreSettings
+from unifmir.zoo.restore.restore_settings import RestoreSettings
 
 TELL_EVERY_S = 0.2
 GRACE_S = 8.0
-"""Time to keep what is finished when the server ends; then this process ends however it is."""
+"""Time to keep what is finished when the starter ends; then this process ends however it is."""
+Interval = tuple[Count, Count]
+"""First pixel, and the one after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,22 @@ class JobOrder(JsonValues):
     report: str
     settings: RestoreSettings
     threads: Count
-    memory_bytes: Count
+    memory_bytes: Count | None = None
+    """Memory that it may take; null: all there is."""
+    region: tuple[Interval, Interval, Interval, Interval, Interval] | None = None
+    """Part of the image, along t, c, z, y and x, whose part of the result is wanted; null: all."""
 
 
 def main() -> None:
     """Do what the order says; the exit status is 0 also where the image was refused."""
-    # What libraries print goes to the messages, never between the lines for the server.
+    # What libraries print goes to the messages, never between the lines for the starter.
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     order = JobOrder.from_dict(parse_json(sys.stdin.buffer.readline()))
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    threading.Thread(target=_end_with_starter, daemon=True).start()
     try:
-        _limit_memory(order.memory_bytes)
+        if order.memory_bytes is not None:
+            _limit_memory(order.memory_bytes)
         report = _restored(order, told)
         write_text(Path(order.report), json.dumps(json_form(report), ensure_ascii=False))
         _tell(told, "done")
@@ -84,9 +90,16 @@ def _restored(order: JobOrder, told: IO[str]) -> dict[str, Any]:
     for refused in work.refused:
         raise refused.to_error()
     _tell(told, "image", **_image_facts(work.jobs[0]))
+    watch = _ProgressLines(told)
+    if order.region is not None:
+        from unifmir.zoo.restore.region_file import restore_region_file
+
+        t, c, z, y, x = (slice(*interval) for interval in order.region)
+        return restore_region_file(
+            work.jobs[0], choice, settings.options, (t, c, z, y, x), on_progress=watch.tell
+        ).to_dict()
     from unifmir.zoo.restore.files import restore_files
 
-    watch = _ProgressLines(told)
     began = time.monotonic()
     while True:
         try:
@@ -156,7 +169,7 @@ def _limit_memory(memory_bytes: int) -> None:
     set_limit("RLIMIT_AS", mapped - resident_bytes("VmRSS") + memory_bytes)
 
 
-def _end_with_server() -> None:
+def _end_with_starter() -> None:
     """Interrupt the work when standard input is closed, so that what is finished is kept."""
     sys.stdin.buffer.read()
     _thread.interrupt_main()
