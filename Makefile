@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check lint format compat docs tables web wheel release
+.PHONY: help setup demo test test-slow test-all gpu-check napari-check lint format compat docs tables web wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,16 @@ test-all: $(READY)  ## Every test; those that need a GPU are skipped without one
 
 gpu-check: $(READY)  ## On a machine with an NVIDIA GPU: every check that needs one, and its timings
 	$(BIN)/python -m benchmarks.studies.gpu_check
+
+# Beside .venv: napari brings some seventy packages and a Qt.
+NAPARI := .venv-napari
+napari-check: $(READY)  ## The napari plugin, in an environment of its own, without a screen
+	[ -x $(NAPARI)/bin/pip ] || $(BIN)/python -m venv $(NAPARI)
+	$(NAPARI)/bin/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(NAPARI)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+	  --editable '.[napari,dev]' PySide6-Essentials
+	$(NAPARI)/bin/python -m pytest -p no:napari -p no:npe2 \
+	  tests/integration/test_napari.py tests/unit/cli
 
 lint: $(READY)  ## Style, formatting, docstrings and types
 	$(BIN)/ruff check .

@@ -94,6 +94,7 @@ def test_the_wheel_carries_licence_and_entry_point(wheel):
         assert "BSD 3-Clause" in archive.read(f"{info}/licenses/LICENSE").decode()
     assert "License-Expression: BSD-3-Clause" in metadata
     assert "unifmir = unifmir.cli.main:run" in points
+    assert "[napari.manifest]\nunifmir = unifmir.cli.napari:napari.yaml\n" in points
 
 
 @pytest.mark.slow  # two more builds
