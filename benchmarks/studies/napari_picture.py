@@ -20,7 +20,7 @@ from unifmir.benchmarks.studies.document_tables import REPO
 
 PICTURE = REPO / "docs" / "pictures" / "napari.png"
 SIZE = (1240, 600)
-"""Of the window, in pixels."""
+"""Width and height of the window, in pixels."""
 PLANE = 8
 PATIENCE_S = 300.0
 

@@ -55,7 +55,7 @@ class LayerImage:
     shown: dict[str, Any]
     """How it is shown: names and values of napari's `add_image`."""
     turned: dict[str, Any]
-    """Its `rotate`, `shear` and `affine`, where they do something."""
+    """Values of `rotate`, `shear` and `affine`, where they do something."""
 
     @classmethod
     def of(cls, layer: Any, axes: str | None = None) -> Self:

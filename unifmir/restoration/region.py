@@ -38,7 +38,7 @@ class RestoredRegion:
     values: FloatImage
     """(T, C, Z, Y, X), in the source's intensities."""
     region: Region
-    """Its place in the whole result."""
+    """Place of it in the whole result."""
     plan: RestorationPlan
     """Plan of the whole image."""
     tiles: int

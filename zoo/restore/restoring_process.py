@@ -76,7 +76,7 @@ class RestoringProcess:
         return self._process.pid
 
     def told(self) -> Iterator[dict[str, Any]]:
-        """What the process tells, as it comes: `image` and `progress`.
+        """News of the process as they come: `image` and `progress`.
 
         Ends when the image is restored, or the process was cancelled.
 
