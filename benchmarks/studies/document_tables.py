@@ -30,6 +30,7 @@ from unifmir.benchmarks.studies.intensity_tables import (
     real_pair_table,
     shared_intensities_table,
 )
+from unifmir.benchmarks.studies.main_thread_table import main_thread_table
 from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
@@ -362,6 +363,9 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         name: (RESULTS / "macs.json", render) for name, render in SIMULATOR_TABLES.items()
     },
     REPO / "docs" / "serve.md": {"server-load": (RESULTS / "server-load.json", server_load_table)},
+    REPO / "docs" / "web-page.md": {
+        "page-main-thread": (RESULTS / "page-main-thread.json", main_thread_table)
+    },
     REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
     **task_pages(),
     **measured_pages(),

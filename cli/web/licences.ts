@@ -2,18 +2,24 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Plugin } from 'vite'
 
+/** The words of every package whose code is in the page, by the package's folder. */
+export type Found = Map<string, string>
+
+/** Notes packages whose files are copied as they are. */
+export function copied(found: Found, names: string[]) {
+  for (const folder of names.map((name) => join(import.meta.dirname, 'node_modules', name))) found.set(folder, words(folder))
+}
+
 /**
- * Puts licences.txt beside the page: the words of every package whose code is in it.
+ * Notes the packages of a bundle: of the page's own, or of a worker, which is a bundle by itself.
  *
- * `copied` are packages whose files are copied as they are. Their words lie in `licences/` where the
- * package itself comes without them.
+ * Their words lie in `licences/` where the package itself comes without them.
  */
-export function licences(copied: string[]): Plugin {
+export function noted(found: Found): Plugin {
   return {
-    name: 'licences',
+    name: 'noted-licences',
     apply: 'build',
     generateBundle(_, bundle) {
-      const found = new Map(copied.map((name) => join(import.meta.dirname, 'node_modules', name)).map((folder) => [folder, words(folder)]))
       for (const chunk of Object.values(bundle)) {
         if (chunk.type !== 'chunk') continue
         for (const module of Object.keys(chunk.modules)) {
@@ -21,6 +27,16 @@ export function licences(copied: string[]): Plugin {
           if (folder && !found.has(folder)) found.set(folder, words(folder))
         }
       }
+    },
+  }
+}
+
+/** Puts licences.txt beside the page, after everything in it was noted. */
+export function licences(found: Found): Plugin {
+  return {
+    name: 'licences',
+    apply: 'build',
+    generateBundle() {
       const source = [...found.values()].sort().join('\n\n' + '-'.repeat(72) + '\n\n')
       this.emitFile({ type: 'asset', fileName: 'licences.txt', source })
     },

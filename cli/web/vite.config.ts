@@ -1,13 +1,17 @@
 /// <reference types="vitest/config" />
 import { defineConfig } from 'vite'
 import { engineFiles } from './engine_files.ts'
-import { licences } from './licences.ts'
+import { copied, licences, noted, type Found } from './licences.ts'
+
+const found: Found = new Map()
+copied(found, ['onnxruntime-web'])
 
 export default defineConfig({
   // The page may lie in any folder of any server: addresses are relative.
   base: './',
-  plugins: [licences(['onnxruntime-web']), engineFiles()],
-  worker: { format: 'es' },
+  plugins: [noted(found), licences(found), engineFiles()],
+  // Decoders of TIFF are loaded where a file needs them, which only modules can.
+  worker: { format: 'es', plugins: () => [noted(found)] },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -1,10 +1,6 @@
-"""A server of this checkout with its page, and a browser that opens it."""
+"""A browser that opens the page of a server, and what is done on it."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,32 +30,6 @@ def require_page() -> None:
         pytest.skip("the web page is not built: make web")
     if shutil.which("chromium") is None:
         pytest.skip("no chromium on PATH")
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Address of `unifmir serve` in a process of its own, whose jobs lie in a private folder."""
-    folder.mkdir(mode=0o700)
-    command = [sys.executable, "-m", "unifmir", "serve", "--port", "0", "--jobs", "1"]
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPO)}
-    with subprocess.Popen(
-        [*command, "--folder", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=env,
-    ) as server:
-        assert server.stdout is not None
-        said = ""
-        try:
-            while not (found := re.search(r"(http://127\.0\.0\.1:\d+/)", said)):
-                line = server.stdout.readline()
-                assert line, said
-                said += line
-            yield found[1]
-        finally:
-            server.terminate()
-            server.communicate(timeout=60)
 
 
 @contextmanager
@@ -102,3 +72,28 @@ def greys(page: "Page") -> set[int]:
         }"""
     )
     return set(found)
+
+
+def opened(page: "Page", path: Path) -> None:
+    """Choose a file, as the button does."""
+    page.locator("input[type=file]").set_input_files(path)
+    page.wait_for_selector(".contrast")
+
+
+def asked(page: "Page") -> None:
+    """Press the button that restores."""
+    page.get_by_role("button", name="Restore", exact=True).click()
+
+
+def restored(page: "Page") -> None:
+    """Press the button, and wait for the result."""
+    asked(page)
+    page.wait_for_selector(".outcome")
+
+
+def downloaded(page: "Page", path: Path) -> bytes:
+    """The result as the page saves it."""
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download TIFF").click()
+    waiting.value.save_as(path)
+    return path.read_bytes()

@@ -74,10 +74,15 @@ class Caller(requests.Session):
 
 @contextmanager
 def running(
-    folder: Path, patch: pytest.MonkeyPatch, *, page: Path | None = None, **options: Any
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    *,
+    page: Path | None = None,
+    command: tuple[str, ...] = (sys.executable, "-I", job_stand_in.__file__),
+    **options: Any,
 ) -> Iterator[str]:
-    """The address of a server; it has ended afterwards."""
-    patch.setattr(job_runner, "COMMAND", (sys.executable, "-I", job_stand_in.__file__))
+    """The address of a server whose jobs run this command; it has ended afterwards."""
+    patch.setattr(job_runner, "COMMAND", command)
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(ServerOptions(folder, **options), page=page)
     config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)

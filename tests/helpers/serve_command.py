@@ -1,24 +1,29 @@
-"""`unifmir serve` as it is started, in a process of its own."""
+"""`unifmir serve` of this checkout as a process of its own, that can be ended at any moment."""
 
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 class ServeCommand:
     """The command, and where it listens."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, port: int, env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "unifmir", "serve", "--port", "0"),
+                *(sys.executable, "-m", "unifmir", "serve", "--port", str(port)),
                 *("--folder", str(folder), *options),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": str(REPO), **env},
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -38,12 +43,13 @@ class ServeCommand:
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[ServeCommand]:
-    """The command while it runs."""
-    command = ServeCommand(folder, *options)
+def serving(
+    folder: Path, *options: str, port: int = 0, env: Mapping[str, str] | None = None
+) -> Iterator[ServeCommand]:
+    """The command while it runs; at a free port, if none is named."""
+    command = ServeCommand(folder, *options, port=port, env=env or {})
     try:
         yield command
     finally:
         if command.process.poll() is None:
-            command.process.kill()
-            command.process.communicate()
+            command.ended(signal.SIGKILL)

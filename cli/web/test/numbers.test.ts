@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { describe as described, micrometres, planeNumber } from '../src/images/description'
-import { difference, profile, valueAt } from '../src/images/profile'
+import { difference } from '../src/images/difference'
+import { profile, valueAt } from '../src/images/profile'
 import { histogram, percentile, sortedValues, windowOf } from '../src/images/statistics'
 import { indexIn, places } from '../src/viewer/pairing'
 import { barLength, fitted, placed, zoomed } from '../src/viewer/viewport'

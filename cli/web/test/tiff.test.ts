@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, inject, it } from 'vitest'
 import { cut } from '../src/images/cut'
-import { section, type Stack } from '../src/images/stack'
+import { section } from '../src/images/sections'
+import type { Stack } from '../src/images/stack'
 import { histogram, percentile, sortedValues } from '../src/images/statistics'
 import { openTiff } from '../src/images/tiff'
 
@@ -77,7 +78,7 @@ describe('parts of an image', () => {
     const whole = await open(name)
     const z: [number, number] = whole.sizes.z > 1 ? [1, 2] : [0, 0]
     const t: [number, number] = whole.sizes.t > 1 ? [1, 2] : [0, 0]
-    const part = await openTiff(await cut(whole, { t, z, c: null }), 'part.tif')
+    const part = await openTiff(await cut(whole, { t, z }), 'part.tif')
     expect(part.sizes).toEqual({ ...whole.sizes, z: z[1] - z[0] + 1, t: t[1] - t[0] + 1 })
     expect(part.dtype).toBe(whole.dtype)
     expect(part.sampling.x).toBe(whole.sampling.x)
@@ -89,8 +90,8 @@ describe('parts of an image', () => {
 describe('sections of a stack', () => {
   it('xz and yz hold the pixels of the planes', async () => {
     const stack = await open('imagej_float')
-    const xz = await section(stack, { t: 0, c: 0, index: 11 }, 'xz')
-    const yz = await section(stack, { t: 0, c: 0, index: 20 }, 'yz')
+    const xz = await section(stack, { section: 'xz', t: 0, c: 0, index: 11 })
+    const yz = await section(stack, { section: 'yz', t: 0, c: 0, index: 20 })
     expect([xz.width, xz.height, yz.width, yz.height]).toEqual([21, 4, 37, 4])
     for (let z = 0; z < 4; z++) {
       const { data } = await stack.plane(0, 0, z)

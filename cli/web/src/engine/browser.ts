@@ -127,6 +127,5 @@ function restored(file: File, network: SiteNetwork, told: Told & { kind: 'done' 
     speed: told.speed,
     image: async () => told.result,
     report: async () => told.report as Facts,
-    reliability: async () => null,
   }
 }

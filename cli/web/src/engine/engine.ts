@@ -82,10 +82,19 @@ export interface Sample {
 /** Anything that JSON holds: reports, entries of the zoo. */
 export type Facts = null | boolean | number | string | Facts[] | { [name: string]: Facts }
 
+/** A table of measured results. */
 export interface Table {
   title: string
   task: string | null
   rows: Record<string, Facts>[]
+  /** What is written over the columns; their names if it is not given. */
+  columns?: Record<string, string>
+  /** Columns of a plot of one against the other. */
+  plot?: { x: string; y: string } | null
+  /** Where the figures were measured, for those that were measured by `unifmir benchmark`. */
+  source?: { file: string; machine: string; created: string }
+  /** Why there are no rows. */
+  problem?: string
 }
 
 export interface Settings {
@@ -99,6 +108,8 @@ export type Progress =
   | { state: 'sending'; share: number }
   | { state: 'loading'; /** What is fetched, in words. */ what: string; share: number | null }
   | { state: 'waiting'; /** Images before this one. */ place: number | null }
+  /** The engine does not answer; the image goes on when it does. */
+  | { state: 'lost' }
   | { state: 'running'; done: number; total: number; unit: string; secondsLeft: number | null }
 
 /** What became of an image. */
@@ -111,8 +122,6 @@ export interface Restored {
   speed?: string
   image(): Promise<Blob>
   report(): Promise<Facts>
-  /** Map of how far each pixel can be relied on; null where the engine has none. */
-  reliability(): Promise<Blob | null>
 }
 
 export interface Engine {
@@ -132,6 +141,16 @@ export interface Engine {
   ): Promise<Restored>
   /** Images of earlier visits, where the engine keeps them. */
   readonly jobs?: Jobs
+  /** Where the engine may ask for a password. */
+  readonly access?: Access
+}
+
+/** A password: what the engine was asked for waits until it was given. */
+export interface Access {
+  /** Tells, now and whenever it changes, whether the password is asked for; returns how to end that. */
+  watch(listener: (asked: boolean) => void): () => void
+  /** Throws an EngineError where the password is wrong. */
+  signIn(password: string): Promise<void>
 }
 
 export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'

@@ -14,6 +14,7 @@ import {
   type Settings,
   type Table,
 } from './engine'
+import { ServerAccess } from './server_access'
 import { sampleOf, taskOf, type ToldSample, type ToldTask } from './told_facts'
 
 interface ServerJob {
@@ -37,13 +38,24 @@ interface ServerAbout {
   tasks?: ToldTask[]
 }
 
-const LOST = 'The server does not answer.'
-const LOST_HINT = 'Look whether `unifmir serve` still runs; images that were handed over go on when it is back.'
+/** Time until a server that does not answer is asked again. */
+const AGAIN_MS = 2000
+
+class LostError extends EngineError {
+  constructor() {
+    super(
+      'The server does not answer.',
+      'Look whether `unifmir serve` still runs; images that were handed over go on when it is back.',
+    )
+  }
+}
 
 export class ServerEngine implements Engine {
   readonly jobs: Jobs
+  readonly access: ServerAccess
 
   constructor(private readonly root = new URL('api/', document.baseURI).href) {
+    this.access = new ServerAccess(root)
     this.jobs = {
       list: async () => (await this.json<ServerJob[]>('jobs')).map(shown),
       input: async (job) => new File([await this.blob(`jobs/${job.id}/input`)], job.name),
@@ -101,6 +113,8 @@ export class ServerEngine implements Engine {
     form.append('settings', JSON.stringify(settings))
     form.append('image', file, file.name)
     onProgress({ state: 'sending', share: 0 })
+    // Whoever has to sign in does so before gigabytes are on their way.
+    await this.ask('jobs')
     const job = await this.send(form, (share) => onProgress({ state: 'sending', share }), signal)
     return this.follow(job.id, onProgress, signal)
   }
@@ -116,7 +130,7 @@ export class ServerEngine implements Engine {
       }
       signal.addEventListener('abort', stop, { once: true })
       request.upload.onprogress = (event) => event.total && onShare(event.loaded / event.total)
-      request.onerror = () => reject(new EngineError(LOST, LOST_HINT))
+      request.onerror = () => reject(new LostError())
       request.onload = () => {
         signal.removeEventListener('abort', stop)
         const said = parsed(request.responseText)
@@ -128,15 +142,18 @@ export class ServerEngine implements Engine {
     })
   }
 
+  /** Waits for the end of a job, also over a server that ends and comes back. */
   private follow(
     id: string,
     onProgress: (progress: Progress) => void,
     signal: AbortSignal,
   ): Promise<Restored> {
     return new Promise((resolve, reject) => {
-      const events = new EventSource(`${this.root}jobs/${id}/events`)
+      let events: EventSource
+      let again = 0
       const end = () => {
         events.close()
+        clearTimeout(again)
         signal.removeEventListener('abort', cancel)
       }
       const cancel = () => {
@@ -145,27 +162,38 @@ export class ServerEngine implements Engine {
         reject(signal.reason)
       }
       const take = (job: ServerJob) => {
-        if (job.state === 'waiting') onProgress({ state: 'waiting', place: job.place })
-        else if (job.state === 'running') {
-          const { done = 0, total = null, unit = 'tiles', seconds_left = null } = job.progress ?? {}
-          onProgress({ state: 'running', done, total: total ?? 0, unit, secondsLeft: seconds_left })
-        } else {
-          end()
-          if (job.state === 'done') resolve(this.restored(job))
-          else if (job.state === 'cancelled') reject(new EngineError('The image was cancelled.'))
-          else reject(new EngineError(job.error?.message ?? 'The image could not be restored.', job.error?.hint ?? ''))
+        const now = progressOf(job)
+        if (now) return onProgress(now)
+        end()
+        if (job.state === 'done') resolve(this.restored(job))
+        else if (job.state === 'cancelled') reject(new EngineError('The image was cancelled.'))
+        else reject(new EngineError(job.error?.message ?? 'The image could not be restored.', job.error?.hint ?? ''))
+      }
+      const listen = () => {
+        events = new EventSource(`${this.root}jobs/${id}/events`)
+        events.addEventListener('job', (event) => take(JSON.parse((event as MessageEvent).data)))
+        events.onerror = () => {
+          onProgress({ state: 'lost' })
+          // The browser connects again by itself, unless the server has refused: then the job tells why.
+          if (events.readyState === EventSource.CLOSED) again = window.setTimeout(look, AGAIN_MS)
         }
       }
-      events.addEventListener('job', (event) => take(JSON.parse((event as MessageEvent).data)))
-      // The browser connects again by itself, unless the server refuses: then the job tells why.
-      events.onerror = () => {
-        if (events.readyState !== EventSource.CLOSED) return
-        end()
-        this.json<ServerJob>(`jobs/${id}`).then((job) => {
-          if (job.state === 'waiting' || job.state === 'running') reject(new EngineError(LOST, LOST_HINT))
-          else take(job)
-        }, reject)
+      const look = async () => {
+        try {
+          const job = await this.json<ServerJob>(`jobs/${id}`)
+          if (signal.aborted) return
+          take(job)
+          if (progressOf(job)) listen()
+        } catch (error) {
+          if (signal.aborted) return
+          if (error instanceof LostError) again = window.setTimeout(look, AGAIN_MS)
+          else {
+            end()
+            reject(error)
+          }
+        }
       }
+      listen()
       signal.addEventListener('abort', cancel, { once: true })
       if (signal.aborted) cancel()
     })
@@ -180,22 +208,21 @@ export class ServerEngine implements Engine {
       model: job.model ?? '',
       image: () => this.blob(`${at}/result`),
       report: () => this.json(`${at}/report`),
-      reliability: async () => {
-        const answer = await fetch(`${this.root}${at}/reliability`)
-        return answer.ok ? answer.blob() : null
-      },
     }
   }
 
   private async ask(path: string, options: RequestInit = {}): Promise<Response> {
-    let answer: Response
-    try {
-      answer = await fetch(this.root + path, options)
-    } catch {
-      throw new EngineError(LOST, LOST_HINT)
+    for (;;) {
+      let answer: Response
+      try {
+        answer = await fetch(this.root + path, options)
+      } catch {
+        throw new LostError()
+      }
+      if (answer.ok) return answer
+      if (answer.status !== 401) throw refusal(parsed(await answer.text()), answer.status)
+      await this.access.wait()
     }
-    if (!answer.ok) throw refusal(parsed(await answer.text()), answer.status)
-    return answer
   }
 
   private async json<T>(path: string): Promise<T> {
@@ -218,6 +245,14 @@ function shown(job: ServerJob): Job {
     message: job.error?.message ?? '',
     channel: job.settings?.channel ?? null,
   }
+}
+
+/** How far a job is; null for one that has ended. */
+function progressOf(job: ServerJob): Progress | null {
+  if (job.state === 'waiting') return { state: 'waiting', place: job.place }
+  if (job.state !== 'running') return null
+  const { done = 0, total = null, unit = 'tiles', seconds_left = null } = job.progress ?? {}
+  return { state: 'running', done, total: total ?? 0, unit, secondsLeft: seconds_left }
 }
 
 function parsed(text: string): Facts {

@@ -1,20 +1,8 @@
 /** A part of a stack as a TIFF of its own: what is sent where not all of an image is wanted. */
 
-import type { Pixels, Stack } from './stack'
+import type { Part, Pixels, Stack } from './stack'
 import { imagejHeader } from './imagej'
 import { ImageError } from './stack'
-
-/** Places from 0, the last one included. */
-export interface Part {
-  t: [number, number]
-  z: [number, number]
-  c: number | null
-}
-
-export function isWhole(stack: Stack, part: Part): boolean {
-  const { t, z } = stack.sizes
-  return part.t[0] === 0 && part.t[1] === t - 1 && part.z[0] === 0 && part.z[1] === z - 1
-}
 
 const LIMIT = 2 ** 32 - 2 ** 20
 

@@ -17,6 +17,11 @@ export interface Plane {
   height: number
 }
 
+/** A plane that is shown: also as a texture takes it, in the file's own numbers where they are such. */
+export interface ShownPlane extends Plane {
+  texture: Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Float32Array<ArrayBuffer>
+}
+
 export interface Sizes {
   t: number
   c: number
@@ -35,8 +40,8 @@ export interface Sampling {
 
 export type Section = 'xy' | 'xz' | 'yz'
 
-/** An image of up to five axes, whose planes are read one by one. */
-export interface Stack {
+/** What is known of an image of up to five axes. */
+export interface StackFacts {
   name: string
   bytes: number
   sizes: Sizes
@@ -45,7 +50,26 @@ export interface Stack {
   channels: (string | null)[]
   /** What the file is: "ImageJ hyperstack", "OME-TIFF", "TIFF". */
   kind: string
+}
+
+/** An image whose planes are read one by one; in the worker. */
+export interface Stack extends StackFacts {
   plane(t: number, c: number, z: number): Promise<Plane>
+}
+
+/** An image that the worker has open, by its number there. */
+export interface OpenStack extends StackFacts {
+  id: number
+}
+
+/** Frames and slices of an image: places from 0, the last ones included. */
+export interface Part {
+  t: [number, number]
+  z: [number, number]
+}
+
+export function isWhole({ sizes: { t, z } }: StackFacts, part: Part): boolean {
+  return part.t[0] === 0 && part.t[1] === t - 1 && part.z[0] === 0 && part.z[1] === z - 1
 }
 
 export class ImageError extends Error {
@@ -64,60 +88,4 @@ export function shapeText(sizes: Sizes): string {
     .filter((axis) => sizes[axis] > 1 || axis === 'y' || axis === 'x')
     .map((axis) => `${axis} ${sizes[axis]}`)
     .join(' · ')
-}
-
-/** Planes that were read last, up to so many bytes. */
-export class PlaneCache {
-  private kept = new Map<string, Promise<Plane>>()
-  private sizes = new Map<string, number>()
-  private total = 0
-
-  constructor(private readonly limit = 384 * 2 ** 20) {}
-
-  get(key: string, read: () => Promise<Plane>): Promise<Plane> {
-    const known = this.kept.get(key)
-    if (known) {
-      this.kept.delete(key)
-      this.kept.set(key, known)
-      return known
-    }
-    const plane = read()
-    this.kept.set(key, plane)
-    plane.then(
-      (done) => this.count(key, done.data.byteLength),
-      () => this.kept.delete(key),
-    )
-    return plane
-  }
-
-  private count(key: string, bytes: number) {
-    this.sizes.set(key, bytes)
-    this.total += bytes
-    for (const oldest of this.kept.keys()) {
-      if (this.total <= this.limit || oldest === key) break
-      this.total -= this.sizes.get(oldest) ?? 0
-      this.sizes.delete(oldest)
-      this.kept.delete(oldest)
-    }
-  }
-}
-
-/** A plane through a stack: xy at z, xz at y, or yz at x. Rows of xz and yz run along z. */
-export async function section(
-  stack: Stack,
-  at: { t: number; c: number; index: number },
-  which: Section,
-): Promise<Plane> {
-  const { t, c, index } = at
-  if (which === 'xy') return stack.plane(t, c, index)
-  const { x, y, z } = stack.sizes
-  const planes: Plane[] = []
-  for (let k = 0; k < z; k++) planes.push(await stack.plane(t, c, k))
-  const width = which === 'xz' ? x : y
-  const data = new (planes[0]!.data.constructor as new (length: number) => Pixels)(width * z)
-  planes.forEach((plane, k) => {
-    if (which === 'xz') data.set(plane.data.subarray(index * x, (index + 1) * x) as never, k * x)
-    else for (let row = 0; row < y; row++) data[k * y + row] = plane.data[row * x + index]!
-  })
-  return { data, width, height: z }
 }

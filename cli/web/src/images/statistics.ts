@@ -1,6 +1,7 @@
 /** Percentiles and histograms of planes. */
 
 import type { Pixels } from './stack'
+import { AUTO, type Spread, type Window } from './window'
 
 /** Values that a contrast is taken from at most; above, evenly spaced pixels. */
 export const MOST_VALUES = 2 ** 20
@@ -29,14 +30,6 @@ export function percentile(sorted: ArrayLike<number>, percent: number): number {
   return sorted[low]! + (sorted[high]! - sorted[low]!) * (place - low)
 }
 
-export interface Window {
-  low: number
-  high: number
-}
-
-/** Percentiles of the automatic contrast. */
-export const AUTO: readonly [number, number] = [0.5, 99.8]
-
 /** Window of sorted values between two percentiles; never empty. */
 export function windowOf(sorted: ArrayLike<number>, percents = AUTO): Window {
   const low = percentile(sorted, percents[0])
@@ -55,4 +48,22 @@ export function histogram(values: ArrayLike<number>, range: Window, bins = 128):
     counts[Math.min(bins - 1, Math.floor((value - range.low) * scale))]!++
   }
   return counts
+}
+
+/** How the values of planes lie together. */
+export function spreadOf(planes: Pixels[]): Spread {
+  const sorted = sortedValues(planes)
+  const range = sorted.length ? { low: sorted[0]!, high: sorted.at(-1)! } : null
+  return { window: windowOf(sorted), range }
+}
+
+/** Greys of a plane for a small picture, 0 to 255 by the automatic contrast, as RGBA. */
+export function greysOf(data: Pixels): Uint8ClampedArray<ArrayBuffer> {
+  const { low, high } = windowOf(sortedValues([data]))
+  const greys = new Uint8ClampedArray(4 * data.length)
+  for (let at = 0; at < data.length; at++) {
+    greys.fill((255 * (data[at]! - low)) / (high - low), 4 * at, 4 * at + 3)
+    greys[4 * at + 3] = 255
+  }
+  return greys
 }

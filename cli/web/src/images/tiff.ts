@@ -8,7 +8,8 @@
 
 import GeoTIFF, { type GeoTIFFImage } from 'geotiff'
 import { describe, planeNumber, type Description } from './description'
-import { ImageError, PlaneCache, type Pixels, type Plane, type Stack } from './stack'
+import { PlaneCache } from './sections'
+import { ImageError, type Pixels, type Plane, type Stack } from './stack'
 
 const MOST_PAGES = 200_000
 const ACCEPTED = 'The page takes TIFF images of one grey value a pixel, 8, 16 or 32 bit, or float.'

@@ -5,6 +5,7 @@ import { useLoaded } from './loading'
 import { ModelPage } from './model_page'
 import { Trouble } from './notice'
 import { RestorePage } from './restore_page'
+import { SignIn } from './sign_in'
 import { ThemeSwitch } from './theme'
 
 const PAGES = { restore: 'Restore', models: 'Models', benchmarks: 'Benchmarks' } as const
@@ -44,6 +45,7 @@ export function App({ engine }: { engine: Engine }) {
         </span>
         <ThemeSwitch />
       </header>
+      {engine.access && <SignIn access={engine.access} />}
       <main id="main" tabIndex={-1}>
         {about.problem && <Trouble problem={about.problem} />}
         {about.value && (

@@ -6,7 +6,7 @@ import { bytesText } from './text'
 
 /** The result: what it is, its file, and how it was made. */
 export function Outcome({ finished }: { finished: Finished }) {
-  const { restored, after, report, reliability } = finished
+  const { restored, after, report } = finished
   return (
     <section class="block outcome" aria-labelledby="result-title">
       <h2 id="result-title">Result</h2>
@@ -24,14 +24,6 @@ export function Outcome({ finished }: { finished: Finished }) {
             name={restored.name.replace(/(\.ome)?\.tiff?$/i, '') + '.json'}
           >
             Report
-          </Download>
-        )}
-        {reliability && (
-          <Download
-            make={async () => (await restored.reliability()) ?? new Blob()}
-            name={restored.name.replace(/(\.ome)?\.tiff?$/i, '') + '.reliability.tif'}
-          >
-            Reliability
           </Download>
         )}
       </div>

@@ -23,6 +23,8 @@ function said(progress: Progress): { share: number | null; text: string; detail:
   if (progress.state === 'sending')
     return { share: progress.share, text: 'Sending', detail: `${Math.round(progress.share * 100)} %` }
   if (progress.state === 'loading') return { share: progress.share, text: 'Fetching', detail: progress.what }
+  if (progress.state === 'lost')
+    return { share: null, text: 'The server does not answer', detail: 'the image goes on when it is back' }
   if (progress.state === 'waiting')
     return {
       share: null,

@@ -1,8 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { EngineError, type About, type Engine, type Facts, type Job, type Model, type Progress, type Restored } from '../engine/engine'
-import { cut, isWhole } from '../images/cut'
-import type { Stack } from '../images/stack'
-import { openTiff } from '../images/tiff'
+import { images } from '../images/image_reader'
+import { isWhole, type OpenStack } from '../images/stack'
 import { Viewer } from '../viewer/viewer'
 import { ImageChooser } from './image_chooser'
 import { JobList } from './job_list'
@@ -16,14 +15,13 @@ import { chosenSettings, fresh, SettingsForm, type Choice } from './settings_for
 
 export interface Opened {
   file: File
-  stack: Stack
+  stack: OpenStack
 }
 
 export interface Finished {
   restored: Restored
-  before: Stack
-  after: Stack
-  reliability: Stack | null
+  before: OpenStack
+  after: OpenStack
   report: Facts
   /** Channel of the image that the result shows; null for all. */
   channel: number | null
@@ -44,9 +42,8 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     const turn = ++opening.current
     setProblem(null)
     try {
-      const stack = await openTiff(file, file.name)
-      await stack.plane(0, 0, 0)
-      if (turn !== opening.current) return
+      const stack = await images.open(file, file.name)
+      if (turn !== opening.current) return images.close(stack)
       setFinished(null)
       setOpened({ file, stack })
       setChoice((before) => ({ ...fresh(about, stack), task: task ?? before.task, model, options }))
@@ -55,20 +52,20 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     }
   }
 
-  /** Waits for a result and opens it; errors and cancelling end here. */
-  async function run(before: Stack, channel: number | null, work: (signal: AbortSignal) => Promise<Restored>) {
+  /** Waits for a result and opens it; errors and cancelling end here. Whether there is a result. */
+  async function run(before: OpenStack, channel: number | null, work: (signal: AbortSignal) => Promise<Restored>) {
     stop.current = new AbortController()
     setProblem(null)
     setFinished(null)
     try {
       const restored = await work(stop.current.signal)
-      const after = await openTiff(await restored.image(), restored.name)
-      const map = await restored.reliability().catch(() => null)
-      const reliability = map && (await openTiff(map, 'reliability.tif').catch(() => null))
+      const after = await images.open(await restored.image(), restored.name)
       const report = await restored.report().catch(() => null)
-      setFinished({ restored, before, after, reliability, report, channel })
+      setFinished({ restored, before, after, report, channel })
+      return true
     } catch (error) {
       if (!stop.current.signal.aborted) setProblem(problemOf(error))
+      return false
     } finally {
       setProgress(null)
       stop.current = null
@@ -78,18 +75,19 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
 
   async function submit() {
     if (!opened || progress) return
-    const part = { z: choice.z, t: choice.t, c: null }
+    const part = { z: choice.z, t: choice.t }
     setProgress({ state: 'sending', share: 0 })
     try {
-      const file = isWhole(opened.stack, part) ? opened.file : await cut(opened.stack, part)
+      const file = isWhole(opened.stack, part) ? opened.file : await images.cut(opened.stack, part)
       if (about.largestBytes !== null && file.size > about.largestBytes)
         throw new EngineError(
           `${file.name} has ${bytesText(file.size)}, more than the ${bytesText(about.largestBytes)} that are taken here.`,
           'Choose fewer slices or frames, or restore it with `unifmir restore`, which reads images of any size piece by piece.',
         )
-      const before = file === opened.file ? opened.stack : await openTiff(file, file.name)
+      const before = file === opened.file ? opened.stack : await images.open(file, file.name)
       const settings = chosenSettings(choice, opened.stack)
-      await run(before, settings.channel ?? null, (signal) => engine.restore(file, settings, setProgress, signal))
+      const done = await run(before, settings.channel ?? null, (signal) => engine.restore(file, settings, setProgress, signal))
+      if (!done && before !== opened.stack) images.close(before)
     } catch (error) {
       setProgress(null)
       setProblem(problemOf(error))
@@ -101,7 +99,7 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     if (!jobs || progress) return
     try {
       const file = await jobs.input(job)
-      const stack = await openTiff(file, file.name)
+      const stack = await images.open(file, file.name)
       setOpened({ file, stack })
       setChoice((before) => ({ ...fresh(about, stack), task: job.task || before.task }))
       if (job.state !== 'failed' && job.state !== 'cancelled')
@@ -127,6 +125,9 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     void openTrial(task, model ?? '')
   }, [shown])
 
+  useClosing(opened?.stack)
+  useClosing(finished?.after)
+  useClosing(finished && finished.before !== opened?.stack ? finished.before : null)
   useDrop(shown && !progress, (file) => void open(file))
 
   return (
@@ -164,7 +165,6 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
           <Viewer
             before={finished?.before ?? opened.stack}
             after={finished?.after ?? null}
-            reliability={finished?.reliability ?? null}
             channel={finished?.channel ?? null}
             shown={shown}
           />
@@ -174,6 +174,11 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
       </section>
     </div>
   )
+}
+
+/** Forgets an image once another one takes its place. */
+function useClosing(stack: OpenStack | null | undefined) {
+  useEffect(() => stack ? () => images.close(stack) : undefined, [stack])
 }
 
 /** Files dropped anywhere on the page. */

@@ -1,5 +1,6 @@
 import type { About, Model, Settings } from '../engine/engine'
-import type { Stack } from '../images/stack'
+import type { StackFacts } from '../images/stack'
+import { numberText } from './text'
 
 export interface Choice {
   task: string
@@ -13,7 +14,7 @@ export interface Choice {
   options: Record<string, string>
 }
 
-export function fresh(about: About, stack?: Stack): Choice {
+export function fresh(about: About, stack?: StackFacts): Choice {
   return {
     task: about.tasks[0]?.name ?? '',
     model: '',
@@ -25,7 +26,7 @@ export function fresh(about: About, stack?: Stack): Choice {
 }
 
 /** The choice in the names of `unifmir restore`. */
-export function chosenSettings(choice: Choice, stack: Stack): Settings {
+export function chosenSettings(choice: Choice, stack: StackFacts): Settings {
   const settings: Settings = { task: choice.task }
   if (choice.model) settings.model = choice.model
   if (choice.channel !== null && stack.sizes.c > 1) settings.channel = choice.channel
@@ -49,14 +50,10 @@ interface Option {
   help: string
 }
 
+const Z_FACTOR: Option = { name: 'z_factor', title: 'z step : pixel', number: true, tasks: ['isotropic'], help: '' }
+
 const OPTIONS: Option[] = [
-  {
-    name: 'z_factor',
-    title: 'z step : pixel',
-    number: true,
-    tasks: ['isotropic'],
-    help: 'Step along z over the pixel size, where the file does not say both; 1: interpolated already.',
-  },
+  Z_FACTOR,
   {
     name: 'lens_pitch',
     title: 'Pixels a lens',
@@ -113,7 +110,7 @@ const OPTIONS: Option[] = [
 interface Props {
   about: About
   models: Model[]
-  stack: Stack
+  stack: StackFacts
   choice: Choice
   busy: boolean
   onChange: (choice: Choice) => void
@@ -124,9 +121,11 @@ export function SettingsForm({ about, models, stack, choice, busy, onChange, onS
   const set = (part: Partial<Choice>) => onChange({ ...choice, ...part })
   const task = about.tasks.find((one) => one.name === choice.task)
   const fitting = models.filter((model) => model.tasks.includes(choice.task))
-  const options = OPTIONS.filter((one) => about.settings.includes(one.name) && (!one.tasks || one.tasks.includes(choice.task)))
   // What is taken where none is named.
   const first = fitting.find((model) => model.available && model.embedded) ?? fitting.find((model) => model.available)
+  const known = (one: Option) => about.settings.includes(one.name) && (!one.tasks || one.tasks.includes(choice.task))
+  const more = OPTIONS.filter((one) => one !== Z_FACTOR && known(one))
+  const option = (name: string, value: string) => set({ options: { ...choice.options, [name]: value } })
   const misfit = task?.input.includes('z') && stack.sizes.z === 1 && stack.sizes.t === 1
   return (
     <form
@@ -183,40 +182,66 @@ export function SettingsForm({ about, models, stack, choice, busy, onChange, onS
         )}
         <Range title="Slices" count={stack.sizes.z} value={choice.z} onChange={(z) => set({ z })} />
         <Range title="Frames" count={stack.sizes.t} value={choice.t} onChange={(t) => set({ t })} />
+        {known(Z_FACTOR) && <ZStep stack={stack} value={choice.options.z_factor ?? ''} onChange={(value) => option('z_factor', value)} />}
       </fieldset>
       <details class="options">
         <summary>More settings</summary>
         <fieldset class="rows" disabled={busy}>
           <legend class="hidden">More settings</legend>
-          {options.map((option) => (
-            <label key={option.name} class="row" title={option.help || undefined}>
-              <span>{option.title}</span>
-              {!option.choices ? (
+          {more.map((one) => (
+            <label key={one.name} class="row" title={one.help || undefined}>
+              <span>{one.title}</span>
+              {!one.choices ? (
                 <input
                   type="number"
                   min={0}
                   step="any"
                   placeholder="from the file"
-                  value={choice.options[option.name] ?? ''}
-                  onChange={(event) => set({ options: { ...choice.options, [option.name]: event.currentTarget.value } })}
+                  value={choice.options[one.name] ?? ''}
+                  onChange={(event) => option(one.name, event.currentTarget.value)}
                 />
               ) : (
-              <select
-                value={choice.options[option.name] ?? ''}
-                onChange={(event) => set({ options: { ...choice.options, [option.name]: event.currentTarget.value } })}
-              >
-                {option.choices.map(([value, title]) => (
-                  <option key={value} value={value}>
-                    {title}
-                  </option>
-                ))}
-              </select>
+                <select value={choice.options[one.name] ?? ''} onChange={(event) => option(one.name, event.currentTarget.value)}>
+                  {one.choices.map(([value, title]) => (
+                    <option key={value} value={value}>
+                      {title}
+                    </option>
+                  ))}
+                </select>
               )}
             </label>
           ))}
         </fieldset>
       </details>
     </form>
+  )
+}
+
+/** Step along z over the pixel size: what the file says of both, else it has to be told. */
+function ZStep({ stack, value, onChange }: { stack: StackFacts; value: string; onChange: (value: string) => void }) {
+  const { x, z } = stack.sampling
+  const said = x && z ? numberText(z / x) : null
+  return (
+    <>
+      <label class="row">
+        <span>{Z_FACTOR.title}</span>
+        <input
+          type="number"
+          min={0.01}
+          step="any"
+          required={said === null}
+          placeholder={said ?? ''}
+          value={value}
+          aria-describedby="z-factor-note"
+          onChange={(event) => onChange(event.currentTarget.value)}
+        />
+      </label>
+      <p class="note" id="z-factor-note">
+        {said === null
+          ? 'The file does not say how far its slices lie apart: the step along z over the pixel size, or 1 where they were interpolated to it.'
+          : `The file says ${said}: its step along z over its pixel size.`}
+      </p>
+    </>
   )
 }
 

@@ -1,8 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { About, Engine, Sample } from '../engine/engine'
-import type { Plane } from '../images/stack'
-import { sortedValues, windowOf } from '../images/statistics'
-import { openTiff } from '../images/tiff'
+import { images } from '../images/image_reader'
 import { problemOf, useLoaded, type Problem } from './loading'
 import { Trouble } from './notice'
 
@@ -46,11 +44,12 @@ function Example({ sample, title, engine, busy, onOpen }: Omit<Props, 'about'> &
     let wanted = true
     const show = async () => {
       const found = await engine.sample(sample)
-      const stack = await openTiff(found, found.name)
-      const plane = await stack.plane(0, 0, Math.floor(stack.sizes.z / 2))
+      const stack = await images.open(found, found.name)
+      const plane = { stack: stack.id, section: 'xy' as const, t: 0, c: 0, index: Math.floor(stack.sizes.z / 2) }
+      const { greys, width, height } = await images.ask('picture', { plane }).finally(() => images.close(stack))
       if (!wanted) return
       setFile(found)
-      if (canvas.current) paint(canvas.current, plane)
+      if (canvas.current) paint(canvas.current, new ImageData(greys, width, height))
     }
     show().catch((error) => wanted && setProblem(problemOf(error)))
     return () => {
@@ -82,15 +81,9 @@ function Example({ sample, title, engine, busy, onOpen }: Omit<Props, 'about'> &
   )
 }
 
-/** A plane as a small picture: 8 bit are enough here, the viewer shows all of them. */
-function paint(canvas: HTMLCanvasElement, plane: Plane) {
-  const { low, high } = windowOf(sortedValues([plane.data]))
-  const pixels = new ImageData(plane.width, plane.height)
-  for (let at = 0; at < plane.data.length; at++) {
-    const grey = (255 * (plane.data[at]! - low)) / (high - low)
-    pixels.data.set([grey, grey, grey, 255], at * 4)
-  }
-  canvas.width = plane.width
-  canvas.height = plane.height
-  canvas.getContext('2d')!.putImageData(pixels, 0, 0)
+/** A small picture of 8 bits, which are enough here: the viewer shows all of them. */
+function paint(canvas: HTMLCanvasElement, picture: ImageData) {
+  canvas.width = picture.width
+  canvas.height = picture.height
+  canvas.getContext('2d')!.putImageData(picture, 0, 0)
 }

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
+import type { ShownPlane } from '../images/stack'
 import { problemOf, type Problem } from '../page/loading'
 import { Trouble } from '../page/notice'
 import { numberText } from '../page/text'
@@ -7,7 +8,8 @@ import { picturesOf, regionsOf } from './layout'
 import { LineHandles } from './line_handles'
 import type { Mode, Shown } from './planes'
 import { readout } from './readout'
-import { Renderer, type Rect } from './renderer'
+import { Painter } from './painter'
+import type { Rect } from './renderer'
 import type { Line } from './viewer'
 import { barLength, fitted, moved, zoomed, type Extent, type View } from './viewport'
 
@@ -36,37 +38,37 @@ export function Canvas(props: CanvasProps) {
   const { planes, extent, mode, contrast, divider, line } = props
   const box = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
-  const renderer = useRef<Renderer | null>(null)
+  const painter = useRef<Painter | null>(null)
   const [screen, setScreen] = useState<Extent>({ width: 0, height: 0 })
   const [problem, setProblem] = useState<Problem | null>(null)
   const [pointer, setPointer] = useState<{ x: number; y: number } | null>(null)
   const ratio = globalThis.devicePixelRatio || 1
 
   useEffect(() => {
+    const lack = (message: string) => setProblem({ message, hint: 'Results can still be downloaded. Current browsers have it; a setting may have switched it off.' })
     try {
-      renderer.current = new Renderer(canvas.current!)
+      painter.current = new Painter(canvas.current!, lack)
     } catch (error) {
-      setProblem({ ...problemOf(error), hint: 'Results can still be downloaded. Current browsers have it; a setting may have switched it off.' })
+      lack(problemOf(error).message)
     }
     const watch = new ResizeObserver(([entry]) => {
       const { width, height } = entry!.contentRect
       setScreen({ width: Math.round(width * ratio), height: Math.round(height * ratio) })
     })
     watch.observe(box.current!)
-    return () => watch.disconnect()
+    return () => {
+      watch.disconnect()
+      painter.current?.close()
+    }
   }, [])
 
   const regions = regionsOf(mode, screen)
   const view = props.view ?? fitted(extent, regions[0]!)
 
   useEffect(() => {
-    const element = canvas.current!
-    if (!renderer.current || !screen.width) return
-    if (element.width !== screen.width || element.height !== screen.height) {
-      element.width = screen.width
-      element.height = screen.height
-    }
-    renderer.current.draw(planes && contrast ? picturesOf(planes, { mode, view, extent, regions, divider, contrast }) : [])
+    if (!painter.current || !screen.width) return
+    const pictures = planes && contrast ? picturesOf(planes, { mode, view, extent, regions, divider, contrast }) : []
+    painter.current.draw(screen, pictures, planesOf(planes))
   }, [planes, contrast, mode, divider, view.x, view.y, view.scale, screen.width, screen.height])
 
   const act = useGestures(box, { ...props, view, regions, screen, ratio })
@@ -137,6 +139,10 @@ export function Canvas(props: CanvasProps) {
   )
 }
 
+function planesOf(shown: Shown | null): ShownPlane[] {
+  return [shown?.before, shown?.after, shown?.difference?.plane].filter((plane) => plane != null)
+}
+
 function labelOf(mode: Mode, planes: Shown | null): string {
   if (!planes) return 'Picture, being read'
   if (!planes.after) return 'The image'
@@ -144,16 +150,13 @@ function labelOf(mode: Mode, planes: Shown | null): string {
     slider: 'Image on the left of the divider, result on the right',
     side: 'Image and result side by side',
     difference: 'Result minus image',
-    reliability: 'Reliability of the result',
   }[mode]
 }
 
 function Labels({ mode, planes, tall, unlike }: { mode: Mode; planes: Shown; tall: boolean; unlike: boolean }) {
   if (!planes.after) return null
   if (mode === 'difference' && planes.difference)
-    return <Legend kind="difference" low={`−${numberText(planes.difference.most)}`} high={`+${numberText(planes.difference.most)}`} title={unlike ? 'After − before, other units' : 'After − before'} />
-  if (mode === 'reliability' && planes.reliability)
-    return <Legend kind="reliability" low={numberText(planes.reliability.low)} high={numberText(planes.reliability.high)} title="Reliability" />
+    return <Legend low={`−${numberText(planes.difference.most)}`} high={`+${numberText(planes.difference.most)}`} title={unlike ? 'After − before, other units' : 'After − before'} />
   return (
     <>
       <span class="label before">Before</span>
@@ -162,11 +165,11 @@ function Labels({ mode, planes, tall, unlike }: { mode: Mode; planes: Shown; tal
   )
 }
 
-function Legend({ kind, low, high, title }: { kind: string; low: string; high: string; title: string }) {
+function Legend({ low, high, title }: { low: string; high: string; title: string }) {
   return (
     <div class="legend">
       <span>{title}</span>
-      <i class={kind} />
+      <i class="difference" />
       <span>{low}</span>
       <span>{high}</span>
     </div>

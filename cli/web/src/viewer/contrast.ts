@@ -1,6 +1,6 @@
 /** Which numbers become black and white. */
 
-import { percentile, windowOf, type Window } from '../images/statistics'
+import type { Spread, Window } from '../images/window'
 
 export interface Contrast {
   before: Window
@@ -18,10 +18,10 @@ export interface Contrast {
  * One for both where both are in the same units: from the lower of both low percentiles to the
  * higher of both high ones.
  */
-export function automatic(before: Float64Array, after: Float64Array | null, gamma = 1): Contrast {
-  const first = windowOf(before)
+export function automatic(before: Spread, after: Spread | null, gamma = 1): Contrast {
+  const first = before.window
   if (!after) return { before: first, after: first, shared: true, gamma, unlike: false }
-  const second = windowOf(after)
+  const second = after.window
   const unlike = areUnlike(first, second)
   if (unlike) return { before: first, after: second, shared: false, gamma, unlike }
   const both = joined(first, second)
@@ -40,9 +40,7 @@ export function areUnlike(one: Window, other: Window): boolean {
 }
 
 /** Range that a histogram shows: all values, and the window where it is wider. */
-export function rangeOf(values: Float64Array[], window: Window): Window {
-  let range = window
-  for (const sorted of values)
-    if (sorted.length) range = joined(range, { low: percentile(sorted, 0), high: percentile(sorted, 100) })
+export function rangeOf(spreads: Spread[], window: Window): Window {
+  const range = spreads.reduce((all, { range }) => (range ? joined(all, range) : all), window)
   return range.high > range.low ? range : { low: range.low, high: range.low + 1 }
 }

@@ -1,15 +1,14 @@
-import { useMemo, useState } from 'preact/hooks'
-import { AUTO, histogram, type Window } from '../images/statistics'
-import type { Pixels } from '../images/stack'
+import { useState } from 'preact/hooks'
+import type { Plane } from '../images/stack'
+import { AUTO, type Window } from '../images/window'
 import { numberText } from '../page/text'
 import { automatic, joined, rangeOf, type Contrast } from './contrast'
 import { Segments } from './controls'
-import type { Shown } from './planes'
+import { useHistogram, type Shown, type Spreads } from './planes'
 
 interface Props {
   contrast: Contrast
-  /** Sorted values of image and result, over their depth. */
-  values: { before: Float64Array; after: Float64Array | null }
+  spreads: Spreads
   planes: Shown | null
   paired: boolean
   onChange: (contrast: Contrast) => void
@@ -19,13 +18,13 @@ const BINS = 160
 type Which = 'before' | 'after'
 
 /** Histograms of the planes on the screen, and the window that becomes black to white. */
-export function ContrastPanel({ contrast, values, planes, paired, onChange }: Props) {
+export function ContrastPanel({ contrast, spreads, planes, paired, onChange }: Props) {
   const [edited, setEdited] = useState<Which>('after')
   const which: Which = contrast.shared || !paired ? 'before' : edited
   const window = contrast[which]
-  const fresh = automatic(values.before, values.after)
+  const fresh = automatic(spreads.before, spreads.after)
   const base = contrast.shared ? joined(fresh.before, fresh.after) : fresh[which]
-  const listed = contrast.shared ? [values.before, ...(values.after ? [values.after] : [])] : [which === 'before' ? values.before : values.after!]
+  const listed = contrast.shared ? [spreads.before, ...(spreads.after ? [spreads.after] : [])] : [which === 'before' ? spreads.before : spreads.after!]
   const range = rangeOf(listed, window)
   const set = (next: Window) => {
     const kept = next.high > next.low ? next : { low: next.low, high: next.low + (range.high - range.low) * 1e-4 }
@@ -33,7 +32,7 @@ export function ContrastPanel({ contrast, values, planes, paired, onChange }: Pr
   }
   function share(shared: boolean) {
     const both = joined(contrast.before, contrast.after)
-    onChange(shared ? { ...contrast, shared, before: both, after: both } : { ...contrast, ...windowsOf(fresh, values), shared })
+    onChange(shared ? { ...contrast, shared, before: both, after: both } : { ...contrast, ...windowsOf(fresh, spreads), shared })
   }
   return (
     <section class="contrast" aria-labelledby="contrast-title">
@@ -74,9 +73,8 @@ export function ContrastPanel({ contrast, values, planes, paired, onChange }: Pr
 }
 
 /** Each image's own window, also where one for both is the default. */
-function windowsOf(fresh: Contrast, values: Props['values']): Pick<Contrast, 'before' | 'after'> {
-  if (!fresh.shared || !values.after) return fresh
-  return { before: automatic(values.before, null).before, after: automatic(values.after, null).before }
+function windowsOf(fresh: Contrast, { before, after }: Spreads): Pick<Contrast, 'before' | 'after'> {
+  return fresh.shared && after ? { before: before.window, after: after.window } : fresh
 }
 
 function explained(contrast: Contrast, paired: boolean): string {
@@ -113,15 +111,10 @@ function Level({ title, value, range, onChange }: { title: string; value: number
 }
 
 function Histogram({ planes, range, window, only }: { planes: Shown | null; range: Window; window: Window; only: Which | null }) {
-  const curves = useMemo(() => {
-    const of = (which: Which) => {
-      const plane = planes?.[which]
-      if (!plane || (only !== null && only !== which)) return ''
-      const { steps, to } = stepsOf(range, plane.data)
-      return curve(histogram(plane.data, { low: range.low, high: to }, steps), (to - range.low) / (range.high - range.low))
-    }
-    return { before: of('before'), after: of('after') }
-  }, [planes, range.low, range.high, only])
+  const curves = {
+    before: useCurve(planes, 'before', range, only === 'after'),
+    after: useCurve(planes, 'after', range, only === 'before'),
+  }
   const place = (value: number) => ((value - range.low) / (range.high - range.low)) * BINS
   return (
     <svg class="histogram" viewBox={`0 0 ${BINS} 60`} preserveAspectRatio="none" role="img" aria-label="Histogram of the plane on the screen, counts by their logarithm">
@@ -132,8 +125,16 @@ function Histogram({ planes, range, window, only }: { planes: Shown | null; rang
   )
 }
 
+/** Outline of a plane's histogram; empty where there is none, or it is not wanted. */
+function useCurve(planes: Shown | null, which: Which, range: Window, hidden: boolean): string {
+  const plane = planes?.[which] ?? null
+  const { steps, to } = plane ? stepsOf(range, plane) : { steps: BINS, to: range.high }
+  const counts = useHistogram(plane && !hidden ? planes!.at[which] : null, { low: range.low, high: to }, steps)
+  return counts ? curve(counts, (to - range.low) / (range.high - range.low)) : ''
+}
+
 /** Steps of a histogram, and where they end: of whole numbers for whole numbers, else a comb shows. */
-function stepsOf(range: Window, data: Pixels): { steps: number; to: number } {
+function stepsOf(range: Window, { data }: Plane): { steps: number; to: number } {
   const whole = !(data instanceof Float32Array || data instanceof Float64Array) && Number.isInteger(range.low)
   if (!whole) return { steps: BINS, to: range.high }
   const step = Math.max(1, Math.ceil((range.high - range.low + 1) / BINS))

@@ -42,10 +42,6 @@ export function picturesOf(planes: Shown, scene: Scene): Picture[] {
     const { plane, most } = planes.difference
     return [{ plane, at, clip: first!, window: { low: -most, high: most }, gamma: 1, map: 'difference' }]
   }
-  if (mode === 'reliability' && planes.reliability) {
-    const { plane, low, high } = planes.reliability
-    return [{ plane, at, clip: first!, window: { low, high }, gamma: 1, map: 'reliability' }]
-  }
   const before: Picture = { plane: planes.before, at, clip: first!, window: contrast.before, ...grey }
   if (!planes.after) return [before]
   if (mode === 'side' && second)

@@ -1,9 +1,9 @@
 /** How an image and its result belong together: which slices, and at which size. */
 
-import type { Section, Sizes, Stack } from '../images/stack'
+import type { Section, Sizes, StackFacts } from '../images/stack'
 import type { Extent } from './viewport'
 
-type Pair = { before: Stack; after: Stack | null }
+type Pair = { before: StackFacts; after: StackFacts | null }
 
 /** Number of places that the scrubber of an axis has: those of the finer image. */
 export function places({ before, after }: Pair, axis: keyof Sizes): number {
@@ -11,7 +11,7 @@ export function places({ before, after }: Pair, axis: keyof Sizes): number {
 }
 
 /** Index in one image of a place on the scrubber, which counts in the finer one. */
-export function indexIn(stack: Stack, pair: Pair, axis: keyof Sizes, place: number): number {
+export function indexIn(stack: StackFacts, pair: Pair, axis: keyof Sizes, place: number): number {
   const own = stack.sizes[axis]
   const all = places(pair, axis)
   if (own === all) return place

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { profile } from '../images/profile'
 import { numberText } from '../page/text'
 import type { Shown } from './planes'
+import { ticks } from './ticks'
 import type { Line } from './viewer'
 import type { Extent } from './viewport'
 
@@ -112,14 +113,4 @@ function rangeOf(curves: Float64Array[]): [number, number] {
   if (finite.length === 0) return [0, 1]
   const [low, high] = [Math.min(...finite), Math.max(...finite)]
   return high > low ? [low, high] : [low - 0.5, low + 0.5]
-}
-
-/** Three to six round numbers inside a range. */
-function ticks([low, high]: [number, number]): number[] {
-  const rough = (high - low) / 4
-  const power = 10 ** Math.floor(Math.log10(rough))
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough)!
-  const found: number[] = []
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) found.push(Number(value.toPrecision(12)))
-  return found
 }

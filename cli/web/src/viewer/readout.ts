@@ -22,12 +22,11 @@ export function readout(pointer: { x: number; y: number }, scene: Scene): string
   const x = (pointer.x - at.x) / at.width
   const y = (pointer.y - at.y) / at.height
   if (x < 0 || y < 0 || x >= 1 || y >= 1) return null
-  const { before, after, reliability } = scene.planes
+  const { before, after } = scene.planes
   const finest = after ?? before
   const parts = [`x ${Math.floor(x * finest.width)}`, `y ${Math.floor(y * finest.height)}`]
   parts.push(`${after ? 'before ' : ''}${numberText(pixel(before, x, y))}`)
   if (after) parts.push(`after ${numberText(pixel(after, x, y))}`)
-  if (reliability) parts.push(`reliability ${numberText(pixel(reliability.plane, x, y))}`)
   return parts.join('   ')
 }
 

@@ -3,11 +3,13 @@
  *
  * 8 and 16 bit planes are unsigned integer textures (R8UI, R16UI), everything else is R32F: window,
  * gamma and colours are computed for each pixel of the screen from the number that was measured.
- * Textures have a largest side, so that a plane is several of them where it is longer.
+ * Textures have a largest side, so that a plane is several of them where it is longer. In the worker that
+ * draws: calls of WebGL wait for the GPU wherever it is slower than what asks.
  */
 
-import type { Pixels, Plane } from '../images/stack'
-import type { Window } from '../images/statistics'
+import type { ShownPlane } from '../images/stack'
+import type { Window } from '../images/window'
+import type { Extent } from './viewport'
 
 export interface Rect {
   x: number
@@ -16,11 +18,11 @@ export interface Rect {
   height: number
 }
 
-export type ColourMap = 'grey' | 'difference' | 'reliability'
+export type ColourMap = 'grey' | 'difference'
 
 /** A plane on the screen; all places in pixels of the screen from the upper left. */
-export interface Picture {
-  plane: Plane
+export interface Picture<P = ShownPlane> {
+  plane: P
   /** Where the whole plane would be. */
   at: Rect
   /** What of the screen it may cover. */
@@ -28,6 +30,17 @@ export interface Picture {
   window: Window
   gamma: number
   map: ColourMap
+}
+
+/** The numbers of a plane as a texture takes them. */
+export type TexturePlane = Pick<ShownPlane, 'texture' | 'width' | 'height'>
+
+/** All that is on the screen; planes by their numbers. */
+export interface Scene {
+  screen: Extent
+  pictures: Picture<number>[]
+  /** Planes that may be drawn again. */
+  kept: number[]
 }
 
 const VERTEX = `#version 300 es
@@ -74,9 +87,6 @@ void main() {
     float side = share * 2. - 1.;
     vec3 end = side < 0. ? vec3(.35, .66, 1.) : vec3(1., .62, .25);
     colour = vec4(mix(vec3(.06), end, pow(abs(side), gamma)), 1.);
-  } else if (map == 2) {
-    vec3 low = mix(vec3(.16, .05, .25), vec3(.12, .38, .5), min(share * 2., 1.));
-    colour = vec4(mix(low, vec3(.93, .95, .62), max(share * 2. - 1., 0.)), 1.);
   } else {
     colour = vec4(vec3(pow(share, gamma)), 1.);
   }
@@ -93,15 +103,24 @@ interface Uploaded {
   tiles: Tile[]
 }
 
+const UNIFORMS = ['at', 'screen', 'range', 'gamma', 'map', 'pixels'] as const
+
+interface Program {
+  program: WebGLProgram
+  places: Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>
+}
+
 export class Renderer {
   private gl: WebGL2RenderingContext
-  private programs!: Record<'integer' | 'float', WebGLProgram>
-  private uploaded = new Map<Plane, Uploaded>()
+  private programs!: Record<'integer' | 'float', Program>
+  private planes = new Map<number, TexturePlane>()
+  private uploaded = new Map<number, Uploaded>()
   private largest = 4096
-  private last: Picture[] = []
+  private last: Scene | null = null
+  private frame = 0
 
-  constructor(private readonly canvas: HTMLCanvasElement) {
-    const gl = canvas.getContext('webgl2', { antialias: false, alpha: false, preserveDrawingBuffer: true })
+  constructor(private readonly canvas: OffscreenCanvas) {
+    const gl = canvas.getContext('webgl2', { antialias: false, alpha: false })
     if (!gl) throw new Error('This browser has no WebGL 2, with which images are shown.')
     this.gl = gl
     this.prepare()
@@ -109,8 +128,12 @@ export class Renderer {
     canvas.addEventListener('webglcontextrestored', () => {
       this.uploaded.clear()
       this.prepare()
-      this.draw(this.last)
+      if (this.last) this.draw(this.last)
     })
+  }
+
+  add(id: number, plane: TexturePlane) {
+    this.planes.set(id, plane)
   }
 
   private prepare() {
@@ -121,10 +144,22 @@ export class Renderer {
     gl.enable(gl.SCISSOR_TEST)
   }
 
-  draw(pictures: Picture[]) {
+  /** Draws with the screen's next frame; of what is asked for until then the last alone. */
+  draw(scene: Scene) {
+    this.last = scene
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0
+      this.drawNow(this.last!)
+    })
+  }
+
+  private drawNow({ screen, pictures, kept }: Scene) {
     const { gl, canvas } = this
-    this.last = pictures
-    this.forget(new Set(pictures.map((one) => one.plane)))
+    if (canvas.width !== screen.width || canvas.height !== screen.height) {
+      canvas.width = screen.width
+      canvas.height = screen.height
+    }
+    this.forget(new Set([...kept, ...pictures.map((one) => one.plane)]))
     gl.viewport(0, 0, canvas.width, canvas.height)
     gl.scissor(0, 0, canvas.width, canvas.height)
     gl.clearColor(0.043, 0.047, 0.055, 1)
@@ -132,27 +167,26 @@ export class Renderer {
     for (const picture of pictures) this.show(picture)
   }
 
-  private show({ plane, at, clip, window, gamma, map }: Picture) {
+  private show({ plane, at, clip, window, gamma, map }: Picture<number>) {
     const { gl, canvas } = this
     const { kind, tiles } = this.upload(plane)
-    const used = this.programs[kind]
-    const place = (name: string) => gl.getUniformLocation(used, name)
-    gl.useProgram(used)
+    const { program, places } = this.programs[kind]
+    gl.useProgram(program)
     gl.scissor(
       Math.round(clip.x),
       Math.round(canvas.height - clip.y - clip.height),
       Math.max(0, Math.round(clip.width)),
       Math.max(0, Math.round(clip.height)),
     )
-    gl.uniform2f(place('screen'), canvas.width, canvas.height)
-    gl.uniform2f(place('range'), window.low, window.high)
-    gl.uniform1f(place('gamma'), gamma)
-    gl.uniform1i(place('map'), { grey: 0, difference: 1, reliability: 2 }[map])
-    gl.uniform1i(place('pixels'), 0)
+    gl.uniform2f(places.screen, canvas.width, canvas.height)
+    gl.uniform2f(places.range, window.low, window.high)
+    gl.uniform1f(places.gamma, gamma)
+    gl.uniform1i(places.map, { grey: 0, difference: 1 }[map])
+    gl.uniform1i(places.pixels, 0)
     for (const { texture, part } of tiles) {
       gl.bindTexture(gl.TEXTURE_2D, texture)
       gl.uniform4f(
-        place('at'),
+        places.at,
         at.x + part.x * at.width,
         at.y + part.y * at.height,
         part.width * at.width,
@@ -162,11 +196,12 @@ export class Renderer {
     }
   }
 
-  private upload(plane: Plane): Uploaded {
-    const known = this.uploaded.get(plane)
+  private upload(id: number): Uploaded {
+    const known = this.uploaded.get(id)
     if (known) return known
     const { gl, largest } = this
-    const form = formOf(gl, plane.data)
+    const plane = this.planes.get(id)!
+    const form = formOf(gl, plane.texture)
     const tiles: Tile[] = []
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1)
     gl.pixelStorei(gl.UNPACK_ROW_LENGTH, plane.width)
@@ -180,37 +215,37 @@ export class Renderer {
         gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST)
         gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, x)
         gl.pixelStorei(gl.UNPACK_SKIP_ROWS, y)
-        gl.texImage2D(gl.TEXTURE_2D, 0, form.inside, width, height, 0, form.format, form.type, form.data)
+        gl.texImage2D(gl.TEXTURE_2D, 0, form.inside, width, height, 0, form.format, form.type, plane.texture)
         tiles.push({
           texture,
           part: { x: x / plane.width, y: y / plane.height, width: width / plane.width, height: height / plane.height },
         })
       }
     const made: Uploaded = { kind: form.kind, tiles }
-    this.uploaded.set(plane, made)
+    this.uploaded.set(id, made)
     return made
   }
 
-  /** Frees textures of planes that are no longer shown. */
-  private forget(shown: Set<Plane>) {
-    for (const [plane, { tiles }] of this.uploaded) {
-      if (shown.has(plane)) continue
-      for (const tile of tiles) this.gl.deleteTexture(tile.texture)
-      this.uploaded.delete(plane)
+  /** Frees planes that are no longer shown. */
+  private forget(shown: Set<number>) {
+    for (const id of this.planes.keys()) {
+      if (shown.has(id)) continue
+      for (const tile of this.uploaded.get(id)?.tiles ?? []) this.gl.deleteTexture(tile.texture)
+      this.uploaded.delete(id)
+      this.planes.delete(id)
     }
   }
 }
 
-function formOf(gl: WebGL2RenderingContext, data: Pixels) {
+function formOf(gl: WebGL2RenderingContext, data: ShownPlane['texture']) {
   if (data instanceof Uint16Array)
-    return { kind: 'integer' as const, inside: gl.R16UI, format: gl.RED_INTEGER, type: gl.UNSIGNED_SHORT, data }
+    return { kind: 'integer' as const, inside: gl.R16UI, format: gl.RED_INTEGER, type: gl.UNSIGNED_SHORT }
   if (data instanceof Uint8Array)
-    return { kind: 'integer' as const, inside: gl.R8UI, format: gl.RED_INTEGER, type: gl.UNSIGNED_BYTE, data }
-  const floats = data instanceof Float32Array ? data : Float32Array.from(data)
-  return { kind: 'float' as const, inside: gl.R32F, format: gl.RED, type: gl.FLOAT, data: floats }
+    return { kind: 'integer' as const, inside: gl.R8UI, format: gl.RED_INTEGER, type: gl.UNSIGNED_BYTE }
+  return { kind: 'float' as const, inside: gl.R32F, format: gl.RED, type: gl.FLOAT }
 }
 
-function program(gl: WebGL2RenderingContext, sampler: string): WebGLProgram {
+function program(gl: WebGL2RenderingContext, sampler: string): Program {
   const made = gl.createProgram()!
   for (const [type, source] of [
     [gl.VERTEX_SHADER, VERTEX],
@@ -224,5 +259,7 @@ function program(gl: WebGL2RenderingContext, sampler: string): WebGLProgram {
   gl.linkProgram(made)
   if (!gl.getProgramParameter(made, gl.LINK_STATUS))
     throw new Error(`Images cannot be shown: ${gl.getProgramInfoLog(made)}`)
-  return made
+  // Asked for once: each question waits for the GPU.
+  const places = Object.fromEntries(UNIFORMS.map((name) => [name, gl.getUniformLocation(made, name)])) as Program['places']
+  return { program: made, places }
 }

@@ -1,12 +1,12 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Place as PicturePlace } from '../images/profile'
-import type { Section, Stack } from '../images/stack'
+import type { OpenStack, Section } from '../images/stack'
 import { Trouble } from '../page/notice'
 import { Canvas } from './canvas'
 import { automatic, type Contrast } from './contrast'
 import { ContrastPanel } from './contrast_panel'
 import { ALONG, extentOf, pixelSize, places } from './pairing'
-import { usePlanes, useValues, type Mode } from './planes'
+import { usePlanes, useSpreads, type Mode } from './planes'
 import { ProfilePanel } from './profile_panel'
 import { Scrubber, Segments } from './controls'
 import type { View } from './viewport'
@@ -17,19 +17,18 @@ export interface Line {
 }
 
 interface Props {
-  before: Stack
-  after: Stack | null
-  reliability: Stack | null
+  before: OpenStack
+  after: OpenStack | null
   channel: number | null
   shown: boolean
 }
 
 const ACROSS: Line = { from: { x: 0.1, y: 0.5 }, to: { x: 0.9, y: 0.5 } }
 
-/** Image and result beside each other: slices, contrast, profiles and maps. */
-export function Viewer({ before, after, reliability, channel, shown }: Props) {
+/** Image and result beside each other: slices, contrast, profiles and the difference. */
+export function Viewer({ before, after, channel, shown }: Props) {
   const pair = { before, after }
-  const images = { before, after, reliability, channel }
+  const images = { before, after, channel }
   const [which, setWhich] = useState<Section>('xy')
   const [index, setIndex] = useState(0)
   const [t, setT] = useState(0)
@@ -39,7 +38,7 @@ export function Viewer({ before, after, reliability, channel, shown }: Props) {
   const [view, setView] = useState<View | null>(null)
   const [contrast, setContrast] = useState<Contrast | null>(null)
   const [line, setLine] = useState<Line | null>(null)
-  const values = useValues(images, c)
+  const spreads = useSpreads(images, c)
   const along = ALONG[which]
   const most = places(pair, along)
 
@@ -54,13 +53,12 @@ export function Viewer({ before, after, reliability, channel, shown }: Props) {
     setWhich('xy')
   }, [before, after, channel])
   useEffect(() => {
-    if (values) setContrast(automatic(values.before, values.after))
-  }, [values])
+    if (spreads) setContrast(automatic(spreads.before, spreads.after))
+  }, [spreads])
 
   const at = { section: which, index: Math.min(index, most - 1), t: Math.min(t, places(pair, 't') - 1), c }
   const planes = usePlanes(images, at, mode)
   const modes: [Mode, string][] = [['slider', 'Slider'], ['side', 'Side by side'], ['difference', 'Difference']]
-  if (reliability) modes.push(['reliability', 'Reliability'])
   const channels = channel === null ? before.sizes.c : 1
   const sections: [Section, string][] = [['xy', 'xy'], ['xz', 'xz'], ['yz', 'yz']]
 
@@ -110,8 +108,8 @@ export function Viewer({ before, after, reliability, channel, shown }: Props) {
         )}
       </div>
       <div class="panels">
-        {contrast && values && (
-          <ContrastPanel contrast={contrast} values={values} planes={planes.shown} paired={after !== null} onChange={setContrast} />
+        {contrast && spreads && (
+          <ContrastPanel contrast={contrast} spreads={spreads} planes={planes.shown} paired={after !== null} onChange={setContrast} />
         )}
         {line && planes.shown && (
           <ProfilePanel
@@ -127,7 +125,7 @@ export function Viewer({ before, after, reliability, channel, shown }: Props) {
   )
 }
 
-function frameText(t: number, stack: Stack, count: number): string {
+function frameText(t: number, stack: OpenStack, count: number): string {
   const time = stack.sampling.t ? ` · ${Number((t * stack.sampling.t).toPrecision(4))} s` : ''
   return `${t + 1} of ${count}${time}`
 }
