@@ -2,8 +2,9 @@
 
 import secrets
 import webbrowser
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,6 +59,13 @@ def serve(
         Path | None,
         typer.Option(help="Private folder for jobs and their images; the user's own by default."),
     ] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Results of `unifmir benchmark` that the page shows; more than once if you like.",
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser of this machine.")
     ] = False,
@@ -76,6 +84,11 @@ def serve(
         raise UnifmirError(
             f"{host} can be reached from other machines: give --auth too, or leave --host out"
         )
+    for path in results or ():
+        if not path.exists():
+            raise UnifmirError(
+                f"{path}: no such file or folder; expected what `unifmir benchmark --out` wrote"
+            )
     count = jobs or chosen.default_jobs()
     options = chosen.ServerOptions(
         folder=(folder or chosen.default_folder()).absolute(),
@@ -104,7 +117,13 @@ def serve(
         if show:
             webbrowser.open(address)
 
-    run(options, page=page_folder(), on_start=tell)
+    run(options, page=page_folder(), results=partial(_tables, results or []), on_start=tell)
+
+
+def _tables(paths: list[Path]) -> list[dict[str, Any]]:
+    from unifmir.benchmarks.report.page_tables import read_tables
+
+    return read_tables(paths)
 
 
 def _require_web() -> None:

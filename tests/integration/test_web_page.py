@@ -1,7 +1,7 @@
 """The web page in Chromium: images are restored by it, and it can be used in every way."""
 
 import subprocess
-import urllib.request
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -13,16 +13,21 @@ import tifffile
 from typer.testing import CliRunner
 
 from tests.helpers import browser as web
+from tests.helpers.browser import downloaded, opened, restored
+from tests.helpers.serve_command import serving
+from unifmir.benchmarks.report.page_tables import read_tables
 from unifmir.cli.main import app
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Response
 
 pytestmark = [
     pytest.mark.slow,  # a browser, a server, and a process a job
     pytest.mark.xdist_group("page"),  # which is served once
 ]
+(RESULTS,) = (web.REPO / "benchmarks" / "results").glob("benchmark-trained-*.json")
+"""Measured results that the page shows."""
 PHONE = {"width": 390, "height": 844}
 
 
@@ -30,8 +35,9 @@ PHONE = {"width": 390, "height": 844}
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server with the page."""
     web.require_page()
-    with web.served(tmp_path_factory.mktemp("serve") / "jobs") as found:
-        yield found
+    folder = tmp_path_factory.mktemp("serve") / "jobs"
+    with serving(folder, "--jobs", "1", "--results", str(RESULTS)) as command:
+        yield f"{command.address}/"
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +73,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def opened(page: "Page", path: Path) -> None:
-    """Choose a file, as the button does."""
-    page.locator("input[type=file]").set_input_files(path)
-    page.wait_for_selector(".contrast")
-
-
-def restored(page: "Page") -> None:
-    """Press the button, and wait for the result."""
-    page.get_by_role("button", name="Restore", exact=True).click()
-    page.wait_for_selector(".outcome")
-
-
 def changed(page: "Page", output: "Locator", text: str) -> None:
     """Wait until an output says something else than a text."""
     handle = output.element_handle()
@@ -90,9 +84,7 @@ def test_what_is_downloaded_is_what_the_command_restores(page, task, tmp_path):
     page.get_by_role("button", name=TASKS[task].title).click()
     page.wait_for_selector(".contrast")
     restored(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download TIFF").click()
-    waiting.value.save_as(tmp_path / "page.tif")
+    downloaded(page, tmp_path / "page.tif")
     source = str(files("unifmir") / "data" / TASKS[task].sample.file)
     more = ["--z-factor", "1"] if task == "isotropic" else []
     words = ["restore", source, "--task", task, "--out", str(tmp_path / "own.tif"), *more]
@@ -127,12 +119,33 @@ def test_a_file_that_is_no_image_is_refused_with_what_to_do(page, tmp_path):
     assert "Save it as TIFF" in told
 
 
+def test_the_step_along_z_is_the_files_or_is_asked_for(page, small, tmp_path):
+    opened(page, small)
+    page.locator("input[value=isotropic]").check()
+    asked = page.get_by_label("z step : pixel")
+    note = page.locator("#z-factor-note")
+    assert note.inner_text().startswith("The file says 5:")
+    assert asked.get_attribute("placeholder") == "5"
+    silent = tmp_path / "silent.tif"
+    tifffile.imwrite(silent, np.ones((4, 24, 32), np.uint16), metadata={"axes": "ZYX"})
+    opened(page, silent)
+    page.wait_for_function("document.querySelector('dd.file').title === 'silent.tif'")
+    assert note.inner_text().startswith("The file does not say")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    assert asked.evaluate("one => one.validity.valueMissing")
+    assert page.locator(".progress").count() == 0
+    asked.fill("2")
+    assert asked.evaluate("one => one.form.checkValidity()")
+
+
 def test_sixteen_bits_reach_the_screen(page, small):
     opened(page, small)
     page.get_by_label("Black point as a number").fill("30000")
     page.get_by_label("White point as a number").fill("30009")
     page.get_by_label("White point as a number").press("Enter")
-    page.wait_for_timeout(300)
+    end = time.monotonic() + 30
+    while len(web.greys(page)) < 10 and time.monotonic() < end:
+        page.wait_for_timeout(200)  # it is drawn by a worker
     # Ten numbers that have one grey in 8 bits of the whole range; the ground beside them is black.
     assert len(web.greys(page)) >= 10
 
@@ -201,16 +214,44 @@ def test_axe_finds_nothing_serious(browser, address, small, scheme):
     assert found == {"start": [], "result": [], "models": [], "benchmarks": []}
 
 
-def test_the_page_weighs_less_than_250_kb_before_an_image_is_opened(address):
-    def fetched(name: str) -> bytes:
-        with urllib.request.urlopen(address + name) as answer:
-            return bytes(answer.read())
+def test_measured_results_are_tables_and_plots_of_the_file(page, address):
+    page.goto(f"{address}#benchmarks")
+    (table,) = (one for one in read_tables([RESULTS]) if one["task"] == "sr")
+    found = page.locator("article.result", has=page.get_by_text(table["title"], exact=True))
+    assert found.locator("tbody tr").count() == len(table["rows"])
+    cells = found.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert cells[:3] == [str(table["rows"][0][name]) for name in ("rank", "model", "runtime")]
+    # A point a row, by the row's number, the faster the further left.
+    points = found.locator("svg.plot circle")
+    assert points.count() == len(table["rows"])
+    places = [float(point.get_attribute("cx") or "nan") for point in points.all()]
+    times = [row["median_ms"] for row in table["rows"]]
+    assert sorted(range(len(times)), key=places.__getitem__) == sorted(
+        range(len(times)), key=times.__getitem__
+    )
+    # What the models' entries tell comes after what was measured here.
+    assert page.locator("article.result").last.locator("svg.plot").count() == 0
 
-    text = fetched("").decode()
-    linked = [part.split('"')[0] for part in text.split('="./')[1:]]
-    assert any(name.endswith(".js") for name in linked)
-    total = len(text) + sum(len(fetched(name)) for name in linked)
-    assert total < 250_000
+
+def test_the_page_weighs_less_than_250_kb_before_an_image_is_opened(browser, address):
+    context = browser.new_context()
+    context.set_default_timeout(web.WAIT_MS)
+    page = context.new_page()
+    fetched: dict[str, int] = {}
+
+    def count(response: "Response") -> None:
+        if response.url.startswith(address) and "/api/" not in response.url:
+            fetched[response.url] = int(response.headers["content-length"])
+
+    # Also what its worker consists of, which shows the examples.
+    context.on("response", count)
+    page.goto(address)
+    page.wait_for_selector(".welcome button:enabled")
+    page.wait_for_load_state("networkidle")
+    context.close()
+    assert {url.rpartition(".")[2] for url in fetched} >= {"js", "css"}
+    assert any("image_worker" in url for url in fetched)
+    assert sum(fetched.values()) < 250_000
 
 
 def test_its_own_tests_pass(tmp_path):

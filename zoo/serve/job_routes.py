@@ -16,8 +16,8 @@ from unifmir.zoo.serve.job_record import JobInput, JobRecord, JobView, now, view
 from unifmir.zoo.serve.job_runner import JobRunner
 from unifmir.zoo.serve.job_store import REPORT, RESULT, JobStore, new_id
 from unifmir.zoo.serve.refusals import RefusalError, Refused
-from unifmir.zoo.serve.request_guard import SESSION
 from unifmir.zoo.serve.server_options import ServerOptions
+from unifmir.zoo.serve.sign_in import SESSION
 from unifmir.zoo.serve.uploads import ReceivedUpload, UploadLimits, receive
 
 TELL_EVERY_S = 0.2

@@ -1,7 +1,7 @@
 """Requests that are refused, and how that is said."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
@@ -34,11 +34,8 @@ class Refused(JsonValues):
     error: Fault
 
 
-def refused(status: int, message: str, hint: str = "") -> JSONResponse:
+def refused(
+    status: int, message: str, hint: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """The answer to a request that is not done."""
-    asked = {"www-authenticate": 'Basic realm="unifmir", charset="UTF-8"'}
-    return JSONResponse(
-        Refused(Fault(message, hint)).to_dict(),
-        status,
-        asked if status == HTTPStatus.UNAUTHORIZED else None,
-    )
+    return JSONResponse(Refused(Fault(message, hint)).to_dict(), status, headers)

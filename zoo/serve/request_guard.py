@@ -1,10 +1,7 @@
 """Who may ask: hosts, origins, the password, and the session that a browser belongs to."""
 
 import asyncio
-import base64
-import binascii
 import hashlib
-import hmac
 import re
 import secrets
 import socket
@@ -19,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unifmir.zoo.serve.page_rules import PAGE_RULES
 from unifmir.zoo.serve.refusals import refused
 from unifmir.zoo.serve.server_options import ServerOptions
+from unifmir.zoo.serve.sign_in import COOKIE_RULES, SESSION, Password
 
 COOKIE = "unifmir-session"
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -36,9 +34,9 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
+BASIC = 'Basic realm="unifmir", charset="UTF-8"'
 WRONG_PASSWORD_S = 1.0
 """Time that an answer to a wrong password takes."""
-_COOKIE_RULES = f"HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -50,10 +48,12 @@ class RequestGuard:
     ----------
     app : ASGI application
     options : ServerOptions
+    password : Password, optional
+        What all of the API asks for. The page itself, which is the same for everybody, does not.
     """
 
-    def __init__(self, app: ASGIApp, options: ServerOptions) -> None:
-        self._app, self._options = app, options
+    def __init__(self, app: ASGIApp, options: ServerOptions, password: Password | None) -> None:
+        self._app, self._password = app, password
         self._names = {"localhost", options.host, socket.gethostname(), socket.getfqdn()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,13 +78,20 @@ class RequestGuard:
             await refused(403, "the request comes from another site", "Use this server's own page")(
                 scope, receive, answer
             )
-        elif not self._has_password(headers):
+        elif (
+            private
+            and self._password is not None
+            and not self._password.is_in(headers, scope[SESSION])
+        ):
             if "authorization" in headers:
                 await asyncio.sleep(WRONG_PASSWORD_S)
+            # The page asks by itself; for what a browser opens otherwise, the browser does.
+            by_browser = headers.get("sec-fetch-mode", "navigate") == "navigate"
             await refused(
                 401,
                 "this server asks for a password",
                 "Send it as `Authorization: Bearer PASSWORD`, or as the password of Basic",
+                {"www-authenticate": BASIC} if by_browser else {},
             )(scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
@@ -101,19 +108,6 @@ class RequestGuard:
         except ValueError:
             return name in {one.lower() for one in self._names}
         return True
-
-    def _has_password(self, headers: Headers) -> bool:
-        if self._options.password is None:
-            return True
-        kind, _, value = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":
-            try:
-                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return False
-        elif kind.lower() != "bearer":
-            return False
-        return hmac.compare_digest(value.encode(), self._options.password.encode())
 
 
 def _token(headers: Headers) -> str | None:
@@ -144,7 +138,7 @@ def _answering(send: Send, token: str | None, *, private: bool) -> Send:
             if token is not None:
                 headers.append(
                     "set-cookie",
-                    f"{COOKIE}={token}; {_COOKIE_RULES}",
+                    f"{COOKIE}={token}; {COOKIE_RULES}",
                 )
         await send(message)
 

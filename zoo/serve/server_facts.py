@@ -109,12 +109,11 @@ def sample_path(task: str) -> Path:
     return Path(str(files("unifmir"))) / "data" / TASKS[task].sample.file
 
 
-def benchmarks() -> list[dict[str, Any]]:
+def measured() -> list[dict[str, Any]]:
     """Measured results of the models, a table each: the rows are those of their entries."""
     return [
         {
             "title": entry.title,
-            "model": entry.id,
             "task": entry.task,
             "rows": [one.model_dump(mode="json") for one in entry.measured],
         }

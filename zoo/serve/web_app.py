@@ -1,9 +1,10 @@
 """The HTTP API and the page, over the store and the runner of jobs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,12 +17,13 @@ from starlette.types import Scope
 
 from unifmir.errors import UnifmirError
 from unifmir.version import __version__
-from unifmir.zoo.serve import api_page, fact_routes, job_routes
+from unifmir.zoo.serve import api_page, fact_routes, job_routes, sign_in
 from unifmir.zoo.serve.job_runner import JobRunner
 from unifmir.zoo.serve.job_store import JobStore
 from unifmir.zoo.serve.refusals import RefusalError, refused
 from unifmir.zoo.serve.request_guard import RequestGuard
 from unifmir.zoo.serve.server_options import ServerOptions
+from unifmir.zoo.serve.sign_in import Password
 
 EXPIRY_EVERY_S = 30.0
 NO_PAGE = (
@@ -37,7 +39,18 @@ NO_TELEMETRY: TelemetryConfig = {
 """FastAPI's own tracing, whatever the environment says: nothing of anybody's use is told."""
 
 
-def create_app(options: ServerOptions, *, page: Path | None = None) -> RequestGuard:
+ResultTables = Callable[[], list[dict[str, Any]]]
+"""Reads tables of measured results, anew each time: files may change while a server runs."""
+
+
+def no_tables() -> list[dict[str, Any]]:
+    """Tables of a server that was given no results."""
+    return []
+
+
+def create_app(
+    options: ServerOptions, *, page: Path | None = None, results: ResultTables = no_tables
+) -> RequestGuard:
     """Make the application of a server.
 
     Parameters
@@ -45,6 +58,8 @@ def create_app(options: ServerOptions, *, page: Path | None = None) -> RequestGu
     options : ServerOptions
     page : Path, optional
         Folder of the built page; where not given, `/` says how to build it.
+    results : callable
+        Tables of results that the page shows beside those of the models.
 
     Returns
     -------
@@ -79,12 +94,15 @@ def create_app(options: ServerOptions, *, page: Path | None = None) -> RequestGu
         telemetry=NO_TELEMETRY,
         lifespan=running,
     )
-    app.state.options, app.state.store = options, store
+    password = None if options.password is None else Password(options.password, options.folder)
+    app.state.options, app.state.store, app.state.password = options, store, password
+    app.state.results = results
     _add_handlers(app)
     app.include_router(job_routes.router)
     app.include_router(fact_routes.router)
+    app.include_router(sign_in.router)
     _add_pages(app, page)
-    return RequestGuard(app, options)
+    return RequestGuard(app, options, password)
 
 
 async def _expire(store: JobStore, options: ServerOptions) -> None:

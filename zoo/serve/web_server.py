@@ -11,7 +11,7 @@ from unifmir.errors import OutputError
 from unifmir.file_locks import held
 from unifmir.user_folders import make_private_folder
 from unifmir.zoo.serve.server_options import ServerOptions
-from unifmir.zoo.serve.web_app import create_app
+from unifmir.zoo.serve.web_app import ResultTables, create_app, no_tables
 
 LEAVE_SECONDS = 3
 """Time that answers have to end when the server does."""
@@ -21,6 +21,7 @@ def serve(
     options: ServerOptions,
     *,
     page: Path | None = None,
+    results: ResultTables = no_tables,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM comes.
@@ -31,6 +32,8 @@ def serve(
         Port 0 takes one that is free.
     page : Path, optional
         Folder of the built page.
+    results : callable
+        Tables of results that the page shows beside those of the models.
     on_start : callable, optional
         Called with the address once the port is taken.
 
@@ -47,7 +50,7 @@ def serve(
     with held(options.folder / "server"), closing(_bound(options)) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(
-            create_app(options, page=page),
+            create_app(options, page=page, results=results),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -237,7 +237,7 @@ def _write_facts(folder: Path, networks: list[dict[str, Any]]) -> None:
             }
             for row in server_facts.samples()
         ],
-        "benchmarks": server_facts.benchmarks(),
+        "benchmarks": server_facts.measured(),
         "networks": networks,
         "engine": sorted(path.name for path in (folder / ENGINE).iterdir()),
     }

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.running_server import Caller, running
 from unifmir.zoo.serve import request_guard
 from unifmir.zoo.serve.request_guard import COOKIE
+from unifmir.zoo.serve.sign_in import COOKIE as SIGNED_IN
 from unifmir.zoo.serve.uploads import display_name
 
 LIMIT = 200_000
@@ -231,12 +232,51 @@ def test_a_password_is_asked_for(tmp_path, monkeypatch):
     basic = base64.b64encode(f"anyone:{PASSWORD}".encode()).decode()
     with running(tmp_path / "f", monkeypatch, password=PASSWORD) as address:
         caller = Caller(address)
-        answer = caller.get("/")
+        answer = caller.get("/api/jobs")
         assert (answer.status_code, answer.headers["www-authenticate"][:5]) == (401, "Basic")
+        # The page asks by itself: a browser need not.
+        fetched = caller.get("/api/jobs", headers={"sec-fetch-mode": "cors"})
+        assert (fetched.status_code, "www-authenticate" in fetched.headers) == (401, False)
         for wrong in ("Bearer x", f"Basic {base64.b64encode(b'a:b').decode()}", "Basic %", "", "x"):
             assert caller.get("/api/about", headers={"authorization": wrong}).status_code == 401
         for right in (f"Bearer {PASSWORD}", f"Basic {basic}"):
             assert caller.get("/api/about", headers={"authorization": right}).status_code == 200
+        assert caller.get("/").status_code == 503  # no page here, which nobody has to sign in for
+
+
+def test_who_signed_in_once_need_not_again_and_nobody_else_is_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(request_guard, "WRONG_PASSWORD_S", 0.0)
+    told = {"authorization": f"Bearer {PASSWORD}".encode()}
+    folder = tmp_path / "f"
+    with running(folder, monkeypatch, password=PASSWORD) as address:
+        caller, other = Caller(address), Caller(address)
+        assert caller.post("/api/sign-in").status_code == 401
+        assert caller.post("/api/sign-in", headers={"authorization": "Bearer x"}).status_code == 401
+        assert caller.get("/api/jobs").status_code == 401
+        answer = caller.post("/api/sign-in", headers=told)
+        assert answer.status_code == 204
+        assert {"HttpOnly", "SameSite=Strict"} <= set(answer.headers["set-cookie"].split("; "))
+        assert caller.get("/api/jobs").status_code == 200
+        # A wrong password is wrong also beside the cookie.
+        assert caller.get("/api/jobs", headers={"authorization": "Bearer x"}).status_code == 401
+        other.get("/")
+        other.cookies[SIGNED_IN] = caller.cookies[SIGNED_IN]
+        assert other.get("/api/jobs").status_code == 401
+    kept = caller.cookies
+    with running(folder, monkeypatch, password=PASSWORD) as address:
+        assert Caller(address).get("/api/jobs", cookies=kept).status_code == 200
+    with running(folder, monkeypatch, password=f"{PASSWORD} 2") as address:
+        assert Caller(address).get("/api/jobs", cookies=kept).status_code == 401
+    assert stat.S_IMODE((folder / "sign-in.key").stat().st_mode) == 0o600
+
+
+def test_a_password_may_have_any_letters(tmp_path, monkeypatch):
+    password = "grün wie Gras 7"
+    basic = base64.b64encode(f":{password}".encode())
+    with running(tmp_path / "f", monkeypatch, password=password) as address:
+        for value in (b"Basic " + basic, b"Bearer " + password.encode()):
+            headers = {"authorization": value}
+            assert Caller(address).get("/api/jobs", headers=headers).status_code == 200
 
 
 def test_the_built_page_is_served_and_nothing_beside_it(tmp_path, monkeypatch):
@@ -288,6 +328,9 @@ def test_facts_are_told(caller):
     assert caller.get("/api/models/nothing").status_code == 404
     samples = caller.get("/api/samples").json()
     assert [row["task"] for row in samples] == [row["name"] for row in about["tasks"]]
+    assert {row["task"]: row["settings"] for row in samples if row["settings"]} == {
+        "isotropic": {"z_factor": 1.0}
+    }
     answer = caller.get("/api/samples/sr")
     assert (answer.headers["content-type"], answer.content[:2]) == ("image/tiff", b"II")
     assert caller.get("/api/samples/nothing").status_code == 404
