@@ -30,6 +30,7 @@ COSTLY = (
     "hypha_inputs",
     "metadata_inputs",
     "old_package_inputs",
+    "request_inputs",
     "submission_inputs",
     "zenodo_inputs",
 )

@@ -2,7 +2,8 @@
 
 import time
 from asyncio import timeout
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -48,6 +49,15 @@ class UploadLimits:
     """Time in which something must arrive."""
 
 
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Refuse what the parser takes for no form."""
+    try:
+        yield
+    except FormParserError as error:
+        raise RefusalError(400, f"the form is damaged ({error})", "Send it again") from error
+
+
 class _Form:
     """A form's parts as the parser finds them: the image waits in `pending` to be written."""
 
@@ -68,25 +78,24 @@ class _Form:
         self.size_bytes = 0
         self.settings = bytearray()
         self.ended = False
-        self._parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        with _damage_told():
+            self._parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._header_field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._data,
+                    "on_end": self._end,
+                },
+            )
 
     def write(self, piece: bytes) -> None:
         """Read on."""
-        try:
+        with _damage_told():
             self._parser.write(piece)
-        except FormParserError as error:
-            raise RefusalError(400, f"the form is damaged ({error})", "Send it again") from error
 
     def _begin(self) -> None:
         self._headers, self._part = {}, b""
