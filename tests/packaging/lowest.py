@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 REPO = Path(__file__).resolve().parents[2]
 LOWEST = Path(__file__).with_name("lowest.txt")
-EXTRAS = ("train", "benchmark", "keras", "openvino", "segmentation", "zarr", "tensorrt-rtx")
+EXTRAS = ("train", "benchmark", "keras", "openvino", "segmentation", "zarr", "tensorrt-rtx", "web")
 """Extras of users that the public index can install: not the libraries of `tensorrt`."""
 HEAD = """\
 # The lowest versions that pyproject.toml allows, on Linux, for `pip install -c`.
