@@ -19,9 +19,6 @@ from unifmir.zoo.serve.server_options import ServerOptions
 from unifmir.zoo.serve.sign_in import COOKIE_RULES, SESSION, Password
 
 COOKIE = "unifmir-session"
-COOKIE_SECONDS = 30 * 24 * 3600
-SESSION = "unifmir.session"
-"""Entry of a request's scope: SHA-256 of its session's token."""
 CSP = f"{PAGE_RULES}; frame-ancestors 'none'"
 """Rules for what the page may load and do: all of it from here, and nothing may frame it."""
 HEADERS = {
