@@ -120,7 +120,7 @@ def test_a_site_tells_what_a_server_tells(tmp_path, page, exported):
     assert exported == [(EMBEDDED, "sr")] == list(built.networks)
     told = json.loads((tmp_path / "zoo" / "site.json").read_text("utf-8"))
     assert told["tasks"] == server_facts.tasks()
-    assert told["benchmarks"] == server_facts.benchmarks()
+    assert told["benchmarks"] == server_facts.measured()
     ours, *others = told["models"]
     assert (ours["id"], ours["available"], ours["missing"]) == (EMBEDDED, True, "")
     assert {one["id"] for one in told["models"]} == {one["id"] for one in server_facts.models()}
