@@ -127,7 +127,9 @@ def test_the_step_along_z_is_the_files_or_is_asked_for(page, small, tmp_path):
     assert note.inner_text().startswith("The file says 5:")
     assert asked.get_attribute("placeholder") == "5"
     silent = tmp_path / "silent.tif"
-    tifffile.imwrite(silent, np.ones((4, 24, 32), np.uint16), metadata={"axes": "ZYX"})
+    plain = {"axes": "ZYX"}
+    values = np.ones((4, 24, 32), np.uint16)
+    tifffile.imwrite(silent, values, photometric="minisblack", metadata=plain)
     opened(page, silent)
     page.wait_for_function("document.querySelector('dd.file').title === 'silent.tif'")
     assert note.inner_text().startswith("The file does not say")
@@ -218,6 +220,7 @@ def test_measured_results_are_tables_and_plots_of_the_file(page, address):
     page.goto(f"{address}#benchmarks")
     (table,) = (one for one in read_tables([RESULTS]) if one["task"] == "sr")
     found = page.locator("article.result", has=page.get_by_text(table["title"], exact=True))
+    found.wait_for()
     assert found.locator("tbody tr").count() == len(table["rows"])
     cells = found.locator("tbody tr").first.locator("td").all_inner_texts()
     assert cells[:3] == [str(table["rows"][0][name]) for name in ("rank", "model", "runtime")]
