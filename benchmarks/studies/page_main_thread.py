@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def measured(folder: Path, page: Path, browser: "Browser") -> list[dict[str, Any]]:
-    """What each part took of the thread of a build of the page."""
+    """Figures of each part, for a build of the page."""
     source, result = folder / "stack.tif", folder / "result.tif"
     values = np.random.default_rng(0).integers(300, 600, SHAPE, np.uint16)
     for target, image in ((source, values), (result, (values // 2 + 200).astype(np.uint16))):
@@ -128,7 +128,7 @@ def shown(browser: "Browser", address: str) -> Iterator["Page"]:
 
 
 def parts(source: Path) -> Iterator[Part]:
-    """What is done, in turn."""
+    """Parts of what a user does, in turn."""
     yield Part("open", lambda page: web.opened(page, source))
     yield Part("slices", scrubbed)
     yield Part("zoom and move", lambda page: pressed(page, "+", "ArrowLeft", "ArrowUp"))

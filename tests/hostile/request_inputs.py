@@ -21,14 +21,14 @@ from tests.helpers.running_server import Caller, running
 from tests.hostile import form_cases, http_cases
 from tests.hostile.raw_requests import FOREIGN, OWN, Ask
 from unifmir.errors import UnifmirError
-from unifmir.zoo.restore import job_process
+from unifmir.zoo.restore import restoring_process
 from unifmir.zoo.serve import request_guard
 from unifmir.zoo.serve.request_guard import COOKIE
 
 ANSWER_S = 12.0
 """Time for an answer."""
 MOST_BYTES = 2_000_000
-REAL = job_process.COMMAND
+REAL = restoring_process.COMMAND
 IMAGE_JOBS = {"command": REAL, "job_bytes": 900 * 10**6}
 
 
