@@ -40,7 +40,10 @@ def guessed_axes(labels: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerImage:
-    """A layer of napari at one moment: nothing of it changes while it is restored."""
+    """A layer of napari as it was when its restoration began: it may move, or go, meanwhile.
+
+    Its pixels are read once, at the start.
+    """
 
     name: str
     data: Any

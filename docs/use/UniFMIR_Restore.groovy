@@ -6,7 +6,7 @@
 #@output ImagePlus restored
 
 // Hands the image in front to `unifmir serve` and opens the result, with its pixel size and display range.
-// In Fiji: put this file into the folder Fiji.app/plugins, restart, and take Plugins > UniFMIR Restore.
+// In Fiji: put this file into the folder Fiji.app/scripts/Plugins, restart, and take Plugins > UniFMIR Restore.
 // The recorder writes it as a line of a macro. Escape cancels. A password is that in the environment
 // variable UNIFMIR_SERVE_PASSWORD.
 

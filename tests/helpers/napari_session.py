@@ -128,6 +128,32 @@ def tried_part(session: Session) -> dict[str, Any]:
     return {"part": facts(part), "first": first.tolist(), "error": float(error)}
 
 
+def turned(session: Session) -> float:
+    """Largest distance of a turned and sheared layer's corners from those of its result."""
+    session.viewer.layers.clear()
+    image = np.random.default_rng(1).poisson(50, (2, 16, 24)).astype(np.uint16)
+    layer = session.viewer.add_image(
+        image,
+        axis_labels=("t", "y", "x"),
+        scale=(1.0, 0.3, 0.2),
+        translate=(0.0, 5.0, -7.0),
+        rotate=(0.0, 30.0, 0.0),
+        shear=(0.0, 0.1, 0.2),
+        affine=np.array([[1, 0, 0, 0], [0, 0.9, 0.2, 3], [0, -0.2, 0.9, 4], [0, 0, 0, 1.0]]),
+    )
+    session.widget.task.value = "sr"
+    session.widget.layer.value = layer
+    result = session.restored(session.widget.restore)
+    pairs = [
+        ((t, y - 0.5, x - 0.5), (t, 2 * y - 0.5, 2 * x - 0.5))
+        for t in (0, 1)
+        for y in (0, 16)
+        for x in (0, 24)
+    ]
+    apart = [np.array(layer.data_to_world(a)) - np.array(result.data_to_world(b)) for a, b in pairs]
+    return float(np.abs(apart).max())
+
+
 def cancelled(session: Session) -> dict[str, Any]:
     """A long restoration that is cancelled when it has begun."""
     session.viewer.layers.clear()
@@ -181,6 +207,7 @@ def main() -> None:
         "manifest": session.manifest,
         "tasks": each_task(session),
         "part": tried_part(session),
+        "turned": turned(session),
         "cancelled": cancelled(session),
         "refused": refused(session),
         "task_manager": sorted(session.tasks_seen),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,22 @@ def test_the_script_of_fiji_says_why_there_is_no_result(server, cells, repo, tmp
     assert run.returncode != 0
     assert "nobodys-model" in run.stderr
     assert not (tmp_path / "result.tif").exists()
+
+
+@NEEDS_GROOVY
+def test_escape_cancels_the_job(server, cells, repo, tmp_path):
+    run = java(
+        *("groovy", "-cp", JAR, repo / "tests" / "helpers" / "run_fiji_script.groovy"),
+        *(repo / "docs" / "use" / "UniFMIR_Restore.groovy", cells, tmp_path / "result.tif"),
+        *("task=sr", "model=unifmir-small-sim", f"server={server.address}", "more="),
+        "escape=yes",
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip().splitlines()[-1] == "no result"
+    deadline = time.monotonic() + 30
+    while server.children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.children() == []  # the job's process has ended
 
 
 @NEEDS_GROOVY

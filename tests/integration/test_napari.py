@@ -112,6 +112,10 @@ def test_a_part_that_is_tried_is_that_part_of_the_whole(seen):
     assert part["error"] < 1e-5
 
 
+def test_the_corners_of_a_turned_layer_are_those_of_its_result(seen):
+    assert seen["turned"] < 1e-9
+
+
 def test_a_cancelled_restoration_ends_its_process_and_leaves_nothing(seen):
     found = seen["cancelled"]
     assert found["ended"]
