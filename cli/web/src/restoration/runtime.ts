@@ -10,6 +10,8 @@ const ENGINE = 'engine/'
 const MOST_THREADS = 8
 /** Runs from which on the graphics card is tried: its engine has 27 MB and compiles for seconds. */
 const WORTH_TRYING = 8
+/** How long the graphics card is waited for, at each step of its trial. */
+const CARD_MS = 30_000
 /** Largest difference between the two, of the range: more is another picture. */
 const SAME = 1e-4
 
@@ -23,15 +25,32 @@ export function threadsHere(): number {
   return Math.min(MOST_THREADS, cores > 4 ? Math.ceil(cores / 2) : cores)
 }
 
-/** Whether this browser gives a graphics card to programs. */
+interface Adapter {
+  info?: { isFallbackAdapter?: boolean; architecture?: string }
+}
+
+/** Whether this browser gives a graphics card to programs, and not the processor in its place. */
 export async function hasGraphics(): Promise<boolean> {
-  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } }
-  return Boolean(await gpu?.requestAdapter().catch(() => null))
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } }
+  const info = (await gpu?.requestAdapter().catch(() => null))?.info
+  return Boolean(info) && !info!.isFallbackAdapter && info!.architecture !== 'swiftshader'
+}
+
+/** Where modules come from, and whether there is a graphics card: others in tests. */
+export interface Machine {
+  moduleOf(provider: Provider, root: string): Promise<typeof Ort>
+  hasGraphics(): Promise<boolean>
+  now(): number
 }
 
 const modules = new Map<Provider, Promise<typeof Ort>>()
 
-async function moduleOf(provider: Provider, root: string): Promise<typeof Ort> {
+function moduleOf(provider: Provider, root: string): Promise<typeof Ort> {
+  if (!modules.has(provider)) modules.set(provider, loaded(provider, root))
+  return modules.get(provider)!
+}
+
+async function loaded(provider: Provider, root: string): Promise<typeof Ort> {
   // Its own file, not a part of the page: threads are started from it.
   const ort: typeof Ort = await import(/* @vite-ignore */ `${root}${ENGINE}${MODULES[provider]}`)
   ort.env.wasm.wasmPaths = root + ENGINE
@@ -39,6 +58,8 @@ async function moduleOf(provider: Provider, root: string): Promise<typeof Ort> {
   ort.env.logLevel = 'error'
   return ort
 }
+
+const HERE: Machine = { moduleOf, hasGraphics, now: () => performance.now() }
 
 /** A network of one file, and where it runs. */
 export class Runtime {
@@ -55,7 +76,8 @@ export class Runtime {
   constructor(
     private readonly root: string,
     private readonly model: ArrayBuffer,
-    private readonly network: Network,
+    private readonly network: Pick<Network, 'input_name' | 'output_name'>,
+    private readonly machine: Machine = HERE,
   ) {}
 
   /** Fetches and starts what is needed for so many runs. */
@@ -91,18 +113,18 @@ export class Runtime {
 
   /** Runs the first tile on both, where there are two and it is worth the while, and takes the faster. */
   private async measured(data: Float32Array, shape: number[]): ReturnType<Run> {
-    const began = performance.now()
+    const began = this.machine.now()
     const made = await (await this.session('wasm'))(data, shape)
-    const seconds = (performance.now() - began) / 1000
+    const seconds = (this.machine.now() - began) / 1000
     if (this.expected < WORTH_TRYING) return made
     this.faster = 'wasm'
     try {
-      if (!(await hasGraphics())) return made
-      const card = await this.session('webgpu')
-      await card(data, shape) // compiles
-      const again = performance.now()
-      const other = await card(data, shape)
-      const theirs = (performance.now() - again) / 1000
+      if (!(await this.machine.hasGraphics())) return made
+      const card = await inTime(this.session('webgpu'))
+      await inTime(card(data, shape)) // compiles
+      const again = this.machine.now()
+      const other = await inTime(card(data, shape))
+      const theirs = (this.machine.now() - again) / 1000
       const apart = difference(made.data, other.data)
       const told = `one part took ${theirs.toPrecision(2)} s on the graphics card, ${seconds.toPrecision(2)} s on the processor`
       if (apart > SAME) this.notes.push(`the graphics card gave another picture (by ${apart.toPrecision(2)} of the range)`)
@@ -126,12 +148,12 @@ export class Runtime {
   }
 
   private async opened(provider: Provider): Promise<Run> {
-    if (!modules.has(provider)) modules.set(provider, moduleOf(provider, this.root))
-    const ort = await modules.get(provider)!
+    const ort = await this.machine.moduleOf(provider, this.root)
     this.version = ort.env.versions.web ?? ''
     const session = await ort.InferenceSession.create(this.model, {
       executionProviders: [provider],
       graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
     })
     return async (data, shape) => {
       const image = new ort.Tensor('float32', data, shape)
@@ -142,6 +164,12 @@ export class Runtime {
       return found
     }
   }
+}
+
+/** What comes within a time; a card that takes longer is none to compute with. */
+function inTime<T>(work: Promise<T>): Promise<T> {
+  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('it took too long')), CARD_MS))
+  return Promise.race([work, late])
 }
 
 /** Largest difference of two results, over the range of the first. */
