@@ -19,7 +19,7 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
 from unifmir.tasks.base import Normalization
-from unifmir.zoo.site.browser_network import browser_network
+from unifmir.zoo.site.browser_network import browser_network, site_interface
 
 Toy = Any
 CASES: dict[str, dict[str, Any]] = {
@@ -38,6 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
     | {"options": {"tile": 48, "intensity": "local"}},
     "cubes": {"task": "isotropic", "own": True, "shape": (9, 32, 40), "axes": "zyx"}
     | {"dtype": "uint16", "options": {"z_factor": 3.0, "intensity": "local"}},
+    "cut cubes": {"task": "isotropic", "shape": (40, 72, 80), "axes": "zyx", "dtype": "uint16"}
+    | {"options": {"z_factor": 1.0, "tile": 56}},
     "surface": {"task": "projection", "shape": (20, 104, 72), "axes": "zyx", "dtype": "float32"}
     | {"options": {"tile": 64}},
     "lenses": {"task": "volume", "shape": (88, 99), "axes": "yx", "dtype": "uint16"},
@@ -51,7 +53,8 @@ def restorations(folder: Path) -> dict[str, Any]:
     found = {}
     for name, case in CASES.items():
         config = toy_config(case["task"], own=case.get("own", False))
-        predictor = Predictor(TOYS[case["task"]], config, "image", bytes_per_pixel=1.0)
+        kind = site_interface(config)
+        predictor = Predictor(TOYS[case["task"]], config, kind, bytes_per_pixel=1.0)
         image = _image(rng, case["shape"], case["dtype"])
         options = case.get("options", {})
         made = restore_array(image, predictor, axes=case["axes"], options=Options(**options))

@@ -1,13 +1,13 @@
 """Facts of an exported network with which a browser restores as `unifmir restore` does."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from unifmir.config import SingleConfig
 from unifmir.export.lineage import IMAGE, RESTORED
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.images.base import Source
-from unifmir.interfaces import interface_of
+from unifmir.interfaces import InputKind, interface_of
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.geometry import TileGeometry, Z, tile_geometry
 from unifmir.restoration.image_check import sampling_of
@@ -23,7 +23,7 @@ from unifmir.tasks import TASKS
 
 @dataclass(frozen=True, slots=True)
 class BrowserNetwork:
-    """Facts of one network in its image interface, as JSON values; sizes are z, y, x."""
+    """Facts of one network as it is exported for browsers, as JSON values; sizes are z, y, x."""
 
     task: str
     input_name: str
@@ -65,12 +65,21 @@ class BrowserNetwork:
     lens_px: int
     isotropic: bool
     """Whether planes have to lie as far apart as pixels."""
-    run_voxels: float
-    """Voxels that a run holds for each one it reads; 0: planes are run one by one."""
+    run: Literal["plane", "section", "volume"]
+    """Part of what is read that one image of a run holds: a plane, a section along z, or all."""
     run_pixels: int
     """Pixels of small images that are run at once."""
     bytes_per_pixel: float
     """Memory that a run needs for each pixel."""
+
+
+def site_interface(config: SingleConfig) -> InputKind:
+    """What a file for browsers takes.
+
+    A user's image; or the sections of one, where the image interface would run all of a stack's at
+    once, which is more than browsers have memory for.
+    """
+    return "network" if interface_of(config).axial else "image"
 
 
 def browser_network(predictor: Predictor, source: Source) -> BrowserNetwork:
@@ -87,7 +96,9 @@ def browser_network(predictor: Predictor, source: Source) -> BrowserNetwork:
     row, signature, task = interface_of(config), config.signature, TASKS[config.task]
     reach = _reach(predictor, source)
     geometry = tile_geometry(config, reach.halo)
-    axes_in, axes_out = row.axes(signature, "image")
+    kind = site_interface(config)
+    axes_in, axes_out = row.axes(signature, kind)
+    way = row.tiles if kind == "network" else row.image_tiles
     normalization = config.normalization
     runtime = RUNTIMES["onnxruntime"]
     return BrowserNetwork(
@@ -105,7 +116,7 @@ def browser_network(predictor: Predictor, source: Source) -> BrowserNetwork:
         intensity=intensity_of(config, Options()),
         low_frequency_px=task.low_frequency_px,
         counterpart=row.counterpart,
-        way=row.image_tiles.partition(":")[2],
+        way=way.partition(":")[2],
         neighbours=row.slices(signature) // 2,
         **_tiles(config, geometry),
         ramp=ramp_of(geometry, reach),
@@ -123,9 +134,9 @@ def browser_network(predictor: Predictor, source: Source) -> BrowserNetwork:
 def _tiles(config: SingleConfig, geometry: TileGeometry) -> dict[str, Any]:
     """How an image is cut: as `unifmir.restoration.tile_size` cuts for a file."""
     deep, lenses = geometry.grid[Z] > 1, interface_of(config).lenses
-    run_voxels = 1.0 if config.signature.volumetric else 2.0 if deep else 0.0
+    run = "volume" if config.signature.volumetric else "section" if deep else "plane"
     # A file cannot be told where a tile of a light field lies.
-    return {**asdict(geometry), "cut": (deep, not lenses, not lenses), "run_voxels": run_voxels}
+    return {**asdict(geometry), "cut": (deep, not lenses, not lenses), "run": run}
 
 
 def _reach(predictor: Predictor, source: Source) -> Reach:

@@ -14,7 +14,7 @@ from typing import Any
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.pruning import task_network
 from unifmir.errors import MissingExtraError, ZooError
-from unifmir.export.pipeline import artifact_name, export
+from unifmir.export.pipeline import export
 from unifmir.hashing import sha256_of
 from unifmir.images.open_files import open_source
 from unifmir.json_values import json_form
@@ -28,7 +28,7 @@ from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.predictors import predictor_for
 from unifmir.zoo.serve import server_facts
 from unifmir.zoo.serve.page_rules import PAGE_RULES
-from unifmir.zoo.site.browser_network import browser_network
+from unifmir.zoo.site.browser_network import browser_network, site_interface
 from unifmir.zoo.site.sample_pictures import write_pictures
 from unifmir.zoo.site.site_folder import FACTS, published_folder
 
@@ -177,11 +177,12 @@ def _network(work: _Trial, folder: Path) -> dict[str, Any]:
     place = folder / "models" / work.model.id
     place.mkdir(parents=True, exist_ok=True)
     with temporary_folder() as aside:
-        (artifact,) = export(single, aside, formats=["onnx"], task=work.task)
+        kind = site_interface(single.config)
+        (artifact,) = export(single, aside, formats=["onnx"], task=work.task, interface=kind)
         digest = artifact.sha256
         # Named by its content: browsers may keep it for ever.
         file = place / f"{work.task}.{digest[:12]}.onnx"
-        shutil.copyfile(aside / artifact_name("onnx", work.task), file)
+        shutil.copyfile(artifact.path, file)
     predictor = predictor_for(ModelChoice(work.model.id, work.task), single)
     facts = asdict(browser_network(predictor, source))
     pictures = write_pictures(work.model.id, predictor, folder)
@@ -209,7 +210,8 @@ def _missing(model: str, tried: set[str]) -> str:
     """Why a model cannot be tried on the site; empty where it can."""
     if model in tried:
         return ""
-    return f"Its weights were not on the machine that made this site. {how_to_get(find(model))}"
+    told = how_to_get(find(model))
+    return f"Its weights were not on the machine that made this site. On a machine of yours: {told}"
 
 
 def _write_facts(folder: Path, networks: list[dict[str, Any]]) -> None:

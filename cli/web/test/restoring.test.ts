@@ -59,7 +59,7 @@ const TOYS: Record<string, Run> = {
     })
     return { data: finer, shape: [shape[0]!, 1, rows * 2, columns * 2] }
   },
-  isotropic: async (data, shape) => ({ data: smoothed(data, shape[3]!, shape[4]!), shape }),
+  isotropic: async (data, shape) => ({ data: smoothed(data, shape[2]!, shape[3]!), shape }),
   projection: async (data, shape) => {
     const size = shape[3]! * shape[4]!
     expect(shape.slice(0, 3)).toEqual([1, 1, 50])

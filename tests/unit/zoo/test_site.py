@@ -15,7 +15,7 @@ from unifmir.restoration.base import Predictor
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.serve import server_facts
 from unifmir.zoo.site import building
-from unifmir.zoo.site.browser_network import BrowserNetwork, browser_network
+from unifmir.zoo.site.browser_network import BrowserNetwork, browser_network, site_interface
 from unifmir.zoo.site.site_folder import published_folder
 
 RNG = np.random.default_rng(2)
@@ -23,7 +23,8 @@ RNG = np.random.default_rng(2)
 
 def network(task: str, shape: tuple[int, ...], axes: str, *, own: bool = False) -> BrowserNetwork:
     """What a browser is told of a toy for a task."""
-    predictor = Predictor(TOYS[task], toy_config(task, own=own), "image")
+    config = toy_config(task, own=own)
+    predictor = Predictor(TOYS[task], config, site_interface(config))
     image = RNG.gamma(2, 100, shape).astype(np.float32)
     return browser_network(predictor, ArraySource(image, axes, ImageInfo("toy", axes)))
 
@@ -51,7 +52,12 @@ def test_a_projection_is_blended_and_a_finer_sampling_told():
     assert surface.whole_depth
     assert (finer.way, finer.scale, finer.clip) == ("restore_planes", 2, True)
     assert (finer.intensity, network("sr", (64, 64), "yx").intensity) == ("local", "percentile")
-    assert network("isotropic", (24, 48, 48), "zyx").isotropic
+
+
+def test_a_stack_of_sections_is_told_by_the_plain_network():
+    found = network("isotropic", (24, 48, 48), "zyx")
+    assert (found.way, found.run, found.isotropic) == ("restore_isotropic", "section", True)
+    assert (found.input_axes, found.cut) == (("batch", "channel=1", "height", "width"), (True,) * 3)
 
 
 def test_a_site_takes_the_place_of_an_earlier_one_alone(tmp_path):

@@ -8,8 +8,8 @@ import { Runtime, threadsHere, type Provider } from '../restoration/runtime'
 import { EngineError, type Settings } from './engine'
 import type { Order, Told } from './messages'
 
-/** Memory that a run may take: WebAssembly has 4 GB, browsers of phones give less. */
-const RUN_BYTES = 512 * 2 ** 20
+/** Memory that a run may take, a part of what the browser says there is: WebAssembly has 4 GB, phones less. */
+const RUN_BYTES = ((navigator as { deviceMemory?: number }).deviceMemory ?? 4) * 128 * 2 ** 20
 const LITTLE_MEMORY = /memory|allocat|bad_alloc|OOM/i
 
 const tell = (said: Told) => postMessage(said)

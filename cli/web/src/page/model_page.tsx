@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import type { About, Engine, Measured, Model, Task, Trial } from '../engine/engine'
 import { FactList } from './facts'
 import { useLoaded } from './loading'
-import { Empty, Trouble } from './notice'
+import { Empty, Trouble, Words } from './notice'
 import { TaskFilter } from './task_filter'
 import { countText, numberText } from './text'
 
@@ -58,7 +58,7 @@ function Card({ model, engine, tasks, place }: { model: Model; engine: Engine; t
                 : 'not on this machine'}
         </span>
       </p>
-      {model.missing && <p class="note">{model.missing}</p>}
+      {model.missing && <p class="note"><Words text={model.missing} /></p>}
       {model.trials && model.trials.length > 0 && <Trials model={model} trials={model.trials} tasks={tasks} />}
       <dl class="short">
         <div>

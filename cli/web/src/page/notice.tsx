@@ -18,6 +18,11 @@ export function Trouble({ problem, onClose }: { problem: Problem; onClose?: () =
   )
 }
 
+/** Words in which what stands between backticks is code. */
+export function Words({ text }: { text: string }) {
+  return <>{text.split('`').map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>
+}
+
 export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>
 }

@@ -21,7 +21,8 @@ export interface Geometry {
   ramp: number
   cut: readonly [boolean, boolean, boolean]
   least_tile: number
-  run_voxels: number
+  /** What one image of a run holds of what is read. */
+  run: 'plane' | 'section' | 'volume'
   run_pixels: number
   bytes_per_pixel: number
 }
@@ -57,8 +58,10 @@ export function readBox(of: Geometry, write: Box, size: Size): Box {
   return [along(0), along(1), along(2)]
 }
 
-/** Pixels that a run holds for a part that is read. */
-const runPixels = (of: Geometry, [z, y, x]: Size) => (of.run_voxels ? of.run_voxels * z * y * x : y * x)
+/** Pixels that one image of a run holds for a part that is read. */
+function runPixels(of: Geometry, [z, y, x]: Size): number {
+  return of.run === 'plane' ? y * x : of.run === 'section' ? z * Math.max(y, x) : z * y * x
+}
 
 /** All lengths of even parts on a grid, the longest first. */
 export function pitches(length: number, step: number): number[] {

@@ -21,7 +21,7 @@ import type { Volume } from './resampling'
 /** Function of a network in its image interface: numbers and their shape in, the same out. */
 export type Run = (data: Float32Array, shape: number[]) => Promise<{ data: Float32Array; shape: readonly number[] }>
 
-export type Way = 'restore_planes' | 'restore_sub_stacks' | 'restore_volume' | 'restore_channels'
+export type Way = 'restore_planes' | 'restore_sub_stacks' | 'restore_volume' | 'restore_channels' | 'restore_isotropic'
 
 export interface TiledNetwork extends Geometry {
   way: Way
@@ -55,7 +55,9 @@ function reading(network: TiledNetwork, tile: Box, size: Size): { read: Box; wri
 
 function runsOf(network: TiledNetwork, { read, write }: { read: Box; write: Box }, limits: Limits): number {
   if (network.way === 'restore_volume' || network.way === 'restore_channels') return 1
-  return Math.ceil(lengthOf(write[0]) / batchFor(network, sizeOf(read), limits))
+  const batch = batchFor(network, sizeOf(read), limits)
+  if (network.way !== 'restore_isotropic') return Math.ceil(lengthOf(write[0]) / batch)
+  return Math.ceil(lengthOf(write[2]) / batch) + Math.ceil(lengthOf(write[1]) / batch)
 }
 
 /** All of a stack's result, in the network's units. */
@@ -97,6 +99,8 @@ function restoreBlock(block: Block, network: TiledNetwork, run: Run, batch: numb
       return planeByPlane(block, network, run, batch)
     case 'restore_sub_stacks':
       return subStacks(block, network, run, batch)
+    case 'restore_isotropic':
+      return sections(block, network, run, batch)
     case 'restore_volume':
       return allAtOnce(block, network, run, ([z, y, x]) => [1, 1, z, y, x])
     case 'restore_channels':
@@ -131,6 +135,45 @@ async function subStacks(block: Block, network: TiledNetwork, run: Run, batch: n
     place(made, first - start, found, part, end - first, block, network.scale)
   }
   return found
+}
+
+/** Sections along z, of each column and then of each row, whose results are combined. */
+async function sections(block: Block, network: TiledNetwork, run: Run, batch: number): Promise<Float32Array> {
+  const [planes, rows, columns] = sizeOf(block.write)
+  const found = new Float32Array(planes * rows * columns).fill(1)
+  for (const axis of [2, 1] as const) {
+    const [number, along] = axis === 2 ? [columns, rows] : [rows, columns]
+    const other = axis === 2 ? 1 : 2
+    for (let first = 0; first < number; first += batch) {
+      const count = Math.min(number, first + batch) - first
+      const given = sectionsOf(block, axis, block.write[axis][0] + first, count)
+      const made = await checked(run, given.data, [count, 1, given.size[1], given.size[2]], network)
+      const [top, left] = [block.write[other][0] - block.read[other][0], block.write[0][0] - block.read[0][0]]
+      for (let section = 0; section < count; section++)
+        for (let at = 0; at < along; at++)
+          for (let z = 0; z < planes; z++) {
+            const [row, column] = axis === 2 ? [at, first + section] : [first + section, at]
+            const to = (z * rows + row) * columns + column
+            const value = made.data[(section * made.rows + top + at) * made.columns + left + z]!
+            found[to] = found[to]! * Math.max(value, 0)
+          }
+    }
+  }
+  return found.map(Math.sqrt)
+}
+
+/** Sections of what a block reads: images whose columns are z, of rows y for columns, x for rows. */
+function sectionsOf({ volume, read }: Block, axis: 1 | 2, first: number, count: number): Volume {
+  const other = axis === 2 ? 1 : 2
+  const [along, depth] = [lengthOf(read[other]), lengthOf(read[0])]
+  const data = new Float32Array(count * along * depth)
+  for (let section = 0; section < count; section++)
+    for (let at = 0; at < along; at++)
+      for (let z = 0; z < depth; z++) {
+        const [row, column] = axis === 2 ? [read[1][0] + at, first + section] : [first + section, read[2][0] + at]
+        data[(section * along + at) * depth + z] = volume.data[((read[0][0] + z) * volume.size[1] + row) * volume.size[2] + column]!
+      }
+  return { data, size: [count, along, depth] }
 }
 
 /** All that is read in one run. */
