@@ -74,10 +74,10 @@ class BrowserNetwork:
 
 
 def site_interface(config: SingleConfig) -> InputKind:
-    """What a file for browsers takes.
+    """Kind of input of a file for browsers: a user's image, or the sections of one.
 
-    A user's image; or the sections of one, where the image interface would run all of a stack's at
-    once, which is more than browsers have memory for.
+    An image interface that runs all sections of a stack at once needs more memory than browsers
+    have.
     """
     return "network" if interface_of(config).axial else "image"
 
