@@ -4,12 +4,12 @@ import secrets
 import webbrowser
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.built_page import page_folder
+from unifmir.cli.page_files import ResultFiles, page_folder, require_results, result_tables
 
 MEGABYTE = 10**6
 HOUR_S = 3600.0
@@ -59,13 +59,7 @@ def serve(
         Path | None,
         typer.Option(help="Private folder for jobs and their images; the user's own by default."),
     ] = None,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE|FOLDER",
-            help="Results of `unifmir benchmark` that the page shows; more than once if you like.",
-        ),
-    ] = None,
+    results: ResultFiles = None,
     show: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser of this machine.")
     ] = False,
@@ -84,11 +78,7 @@ def serve(
         raise UnifmirError(
             f"{host} can be reached from other machines: give --auth too, or leave --host out"
         )
-    for path in results or ():
-        if not path.exists():
-            raise UnifmirError(
-                f"{path}: no such file or folder; expected what `unifmir benchmark --out` wrote"
-            )
+    require_results(results or [])
     count = jobs or chosen.default_jobs()
     options = chosen.ServerOptions(
         folder=(folder or chosen.default_folder()).absolute(),
@@ -117,13 +107,7 @@ def serve(
         if show:
             webbrowser.open(address)
 
-    run(options, page=page_folder(), results=partial(_tables, results or []), on_start=tell)
-
-
-def _tables(paths: list[Path]) -> list[dict[str, Any]]:
-    from unifmir.benchmarks.report.page_tables import read_tables
-
-    return read_tables(paths)
+    run(options, page=page_folder(), results=partial(result_tables, results or []), on_start=tell)
 
 
 def _require_web() -> None:

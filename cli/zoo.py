@@ -9,6 +9,7 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice, WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
+from unifmir.cli.page_files import ResultFiles, page_folder, require_results, result_tables
 from unifmir.cli.score_text import score_line
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
@@ -260,6 +261,7 @@ def site(
         list[TaskChoice] | None,
         typer.Option(help="Task that can be tried; repeatable. All by default."),
     ] = None,
+    results: ResultFiles = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is no such site.")
     ] = False,
@@ -273,9 +275,9 @@ def site(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
-    from unifmir.cli.built_page import page_folder
     from unifmir.zoo.site.building import build_site
 
+    require_results(results or [])
     console = Console(stderr=True)
     quiet = not console.is_terminal
     columns = (BarColumn(), MofNCompleteColumn(), "{task.description}")
@@ -292,6 +294,7 @@ def site(
             page=page_folder(),
             models=model or (),
             tasks=[one.value for one in task or ()],
+            tables=result_tables(results or []),
             overwrite=overwrite,
             on_step=told,
         )

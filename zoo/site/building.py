@@ -64,6 +64,7 @@ def build_site(
     page: Path,
     models: Sequence[str] = (),
     tasks: Sequence[str] = (),
+    tables: Sequence[dict[str, Any]] = (),
     overwrite: bool = False,
     on_step: OnStep | None = None,
 ) -> BuiltSite:
@@ -80,6 +81,8 @@ def build_site(
         are of every model.
     tasks : sequence of str
         Tasks that can be tried; all where none is named.
+    tables : sequence of dict
+        Tables of results that the page shows before those of the models, as a server's.
     overwrite : bool
         Replace a folder that is no site, too.
     on_step : callable, optional
@@ -110,7 +113,7 @@ def build_site(
             steps.begin(f"{work.model.id}, {work.task}: exporting and verifying")
             networks.append(_network(work, folder))
         steps.begin("writing what the page tells")
-        _write_facts(folder, networks)
+        _write_facts(folder, networks, tables)
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         page_bytes = size - sum(
@@ -214,7 +217,9 @@ def _missing(model: str, tried: set[str]) -> str:
     return f"Its weights were not on the machine that made this site. On a machine of yours: {told}"
 
 
-def _write_facts(folder: Path, networks: list[dict[str, Any]]) -> None:
+def _write_facts(
+    folder: Path, networks: list[dict[str, Any]], tables: Sequence[dict[str, Any]]
+) -> None:
     """Write what a server would tell, and make the page look for it."""
     tried = {network["model"] for network in networks}
     # What can be tried on the site, not what is on the machine that made it.
@@ -239,7 +244,7 @@ def _write_facts(folder: Path, networks: list[dict[str, Any]]) -> None:
             }
             for row in server_facts.samples()
         ],
-        "benchmarks": server_facts.measured(),
+        "benchmarks": [*tables, *server_facts.measured()],
         "networks": networks,
         "engine": sorted(path.name for path in (folder / ENGINE).iterdir()),
     }

@@ -122,11 +122,14 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_a_site_tells_what_a_server_tells(tmp_path, page, exported):
-    built = building.build_site(tmp_path / "zoo", page=page, tasks=["sr"], models=[EMBEDDED])
+    table = {"title": "mine", "task": "sr", "rows": [{"model": "a", "median_ms": 3.5}]}
+    built = building.build_site(
+        tmp_path / "zoo", page=page, tasks=["sr"], models=[EMBEDDED], tables=[table]
+    )
     assert exported == [(EMBEDDED, "sr")] == list(built.networks)
     told = json.loads((tmp_path / "zoo" / "site.json").read_text("utf-8"))
     assert told["tasks"] == server_facts.tasks()
-    assert told["benchmarks"] == server_facts.measured()
+    assert told["benchmarks"] == [table, *server_facts.measured()]
     ours, *others = told["models"]
     assert (ours["id"], ours["available"], ours["missing"]) == (EMBEDDED, True, "")
     assert {one["id"] for one in told["models"]} == {one["id"] for one in server_facts.models()}

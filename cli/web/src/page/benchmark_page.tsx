@@ -18,7 +18,7 @@ export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[]
       <h1 id="benchmarks-title">Benchmarks</h1>
       <p class="lead">
         What models cost and how well they restore. Times are of the machine that is named; those of this
-        one: <code>unifmir benchmark --out results.json</code>, shown here by <code>unifmir serve --results results.json</code>.
+        one: <code>unifmir benchmark --out results.json</code>, shown by <code>unifmir serve --results results.json</code>.
       </p>
       <TaskFilter tasks={tasks} task={task} choose={setTask} />
       {tables.problem && <Trouble problem={tables.problem} />}
