@@ -97,8 +97,10 @@ class RestoreWidget(Container[Any]):
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.bar = ProgressBar(visible=False)
         self.told = Label(value="")
-        super().__init__(
-            widgets=[
+        super().__init__()
+        # Not given above: labels become equally wide as widgets are added.
+        self.extend(
+            [
                 self.layer,
                 self.task,
                 self.model,
