@@ -118,7 +118,9 @@ def tried_part(session: Session) -> dict[str, Any]:
     whole = session.restored(session.widget.restore)
     session.viewer.layers.remove(whole)
     session.viewer.dims.set_current_step(0, 3)
-    layer.corner_pixels = np.array([[3, 40, 20], [3, 90, 99]])
+    session.viewer.camera.zoom = 120  # of what is a tenth of a micrometre
+    session.viewer.camera.center = tuple(layer.data_to_world((3, 60, 70)))
+    session.viewer.screenshot(flash=False)  # what is shown is known once it is drawn
     part = session.restored(session.widget.try_on_view)
     first = np.round((np.array(part.translate) - layer.translate) / layer.scale).astype(int)
     region = tuple(

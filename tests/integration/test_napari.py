@@ -104,10 +104,16 @@ def test_progress_is_told_here_and_in_the_task_manager(seen):
 
 def test_a_part_that_is_tried_is_that_part_of_the_whole(seen):
     part = seen["part"]
-    assert part["first"] == [3, 40, 20]
-    assert part["part"]["shape"] == [1, 51, 80]
+    (plane, row, column), (planes, rows, columns) = part["first"], part["part"]["shape"]
+    assert (plane, planes) == (3, 1)
+    # The camera looks at 60, 70 of 128 x 128 pixels.
+    assert abs(row + (rows - 1) / 2 - 60) <= 1
+    assert abs(column + (columns - 1) / 2 - 70) <= 1
+    assert 20 < rows < 128
+    assert 20 < columns < 128
     assert part["part"]["scale"] == pytest.approx([2.0, 0.1, 0.1])
-    assert part["part"]["translate"] == pytest.approx([16.0, 4.0, 7.0])
+    place = [16.0, 0.1 * row, 5.0 + 0.1 * column]
+    assert part["part"]["translate"] == pytest.approx(place)
     assert part["part"]["units"] == ["micrometer"] * 3
     assert part["error"] < 1e-5
 
