@@ -70,7 +70,7 @@ function ResultTable({ table }: { table: Table }) {
                 <tr key={index}>
                   {plot && <th scope="row">{index + 1}</th>}
                   {columns.map((name) => (
-                    <td key={name} class={numeric.includes(name) ? 'number' : undefined}>
+                    <td key={name} class={numeric.includes(name) ? 'number' : String(row[name] ?? '').length > 40 ? 'words' : undefined}>
                       {shown(row[name] ?? null)}
                     </td>
                   ))}

@@ -1,14 +1,23 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Facts, Table } from '../engine/engine'
 import { numberText } from './text'
 import { ticks } from '../viewer/ticks'
 
-const SIZE = { width: 640, height: 300 }
+const HEIGHT = 300
 const MARGIN = { left: 56, right: 20, top: 14, bottom: 40 }
 /** Least height of the upright axis, in its unit: smaller differences should look small. */
 const LEAST_SPAN = 1
 
 /** One column against another by the rows' numbers: quality against time, whose axis has equal steps for equal factors. */
 export function ResultPlot({ rows, plot, title }: { rows: Record<string, Facts>[]; plot: NonNullable<Table['plot']>; title: (name: string) => string }) {
+  const drawing = useRef<SVGSVGElement>(null)
+  const [width, setWidth] = useState(640)
+  useEffect(() => {
+    if (!drawing.current) return
+    const watch = new ResizeObserver(([entry]) => setWidth(Math.max(200, Math.round(entry!.contentRect.width))))
+    watch.observe(drawing.current)
+    return () => watch.disconnect()
+  }, [])
   const points = rows.flatMap((row, index) => {
     const [x, y] = [row[plot.x], row[plot.y]]
     return typeof x === 'number' && typeof y === 'number' && x > 0 ? [{ x, y, number: index + 1 }] : []
@@ -16,32 +25,34 @@ export function ResultPlot({ rows, plot, title }: { rows: Record<string, Facts>[
   if (points.length < 2) return null
   const times = rangeOf(points.map(({ x }) => Math.log10(x)), 0.1)
   const marks = rangeOf(points.map(({ y }) => y), LEAST_SPAN)
-  const across = (x: number) => MARGIN.left + ((Math.log10(x) - times[0]) / (times[1] - times[0])) * (SIZE.width - MARGIN.left - MARGIN.right)
-  const up = (y: number) => SIZE.height - MARGIN.bottom - ((y - marks[0]) / (marks[1] - marks[0])) * (SIZE.height - MARGIN.top - MARGIN.bottom)
+  const across = (x: number) => MARGIN.left + ((Math.log10(x) - times[0]) / (times[1] - times[0])) * (width - MARGIN.left - MARGIN.right)
+  const up = (y: number) => HEIGHT - MARGIN.bottom - ((y - marks[0]) / (marks[1] - marks[0])) * (HEIGHT - MARGIN.top - MARGIN.bottom)
   return (
     <svg
+      ref={drawing}
       class="plot"
-      viewBox={`0 0 ${SIZE.width} ${SIZE.height}`}
+      height={HEIGHT}
+      viewBox={`0 0 ${width} ${HEIGHT}`}
       role="img"
       aria-label={`${title(plot.y)} against ${title(plot.x)}, a point for each numbered row of the table`}
     >
       {ticks(marks).map((value) => (
         <g key={value}>
-          <line x1={MARGIN.left} x2={SIZE.width - MARGIN.right} y1={up(value)} y2={up(value)} class="grid" />
+          <line x1={MARGIN.left} x2={width - MARGIN.right} y1={up(value)} y2={up(value)} class="grid" />
           <text x={MARGIN.left - 6} y={up(value) + 3} text-anchor="end">
             {numberText(value)}
           </text>
         </g>
       ))}
       {logarithmic(times).map((value) => (
-        <text key={value} x={across(value)} y={SIZE.height - MARGIN.bottom + 16} text-anchor="middle">
+        <text key={value} x={across(value)} y={HEIGHT - MARGIN.bottom + 16} text-anchor="middle">
           {numberText(value)}
         </text>
       ))}
-      <text x={(MARGIN.left + SIZE.width - MARGIN.right) / 2} y={SIZE.height - 6} text-anchor="middle">
+      <text x={(MARGIN.left + width - MARGIN.right) / 2} y={HEIGHT - 6} text-anchor="middle">
         {title(plot.x)}
       </text>
-      <text x={14} y={SIZE.height / 2} text-anchor="middle" transform={`rotate(-90 14 ${SIZE.height / 2})`}>
+      <text x={14} y={HEIGHT / 2} text-anchor="middle" transform={`rotate(-90 14 ${HEIGHT / 2})`}>
         {title(plot.y)}
       </text>
       {apart(points.map((point) => ({ ...point, left: across(point.x), top: up(point.y) }))).map(({ number, left, top, lifted }) => (
