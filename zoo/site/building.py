@@ -13,11 +13,12 @@ from typing import Any
 
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.pruning import task_network
-from unifmir.errors import MissingExtraError, ZooError
+from unifmir.errors import MissingExtraError, OutputError, ZooError
 from unifmir.export.pipeline import export
 from unifmir.hashing import sha256_of
 from unifmir.images.open_files import open_source
 from unifmir.json_values import json_form
+from unifmir.output_place import real_path
 from unifmir.tasks import TASKS
 from unifmir.version import __version__
 from unifmir.zoo.catalogue.index import entries, find
@@ -92,13 +93,15 @@ def build_site(
     ZooError
         A model that is named is not on this machine, or no model is for the tasks.
     OutputError
-        There is something else at `out`.
+        There is something else at `out`, or it lies in the page.
     ExportError
         A model's file is not the same picture.
     MissingExtraError
         The page was not built, or was built without its runtime.
     """
     require_page(page)
+    if real_path(page) in (real_path(out), *real_path(out).parents):
+        raise OutputError(f"{out} would lie in the page itself, {page}: name another folder")
     works = _works(models, tasks)
     steps = _ToldSteps(on_step, total=len(works) + 2)
     with published_folder(out, overwrite=overwrite) as folder:

@@ -16,7 +16,7 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.serve import server_facts
 from unifmir.zoo.site import building
 from unifmir.zoo.site.browser_network import BrowserNetwork, browser_network, site_interface
-from unifmir.zoo.site.site_folder import published_folder
+from unifmir.zoo.site.site_folder import PARTS, published_folder
 
 RNG = np.random.default_rng(2)
 
@@ -66,8 +66,8 @@ def test_a_site_takes_the_place_of_an_earlier_one_alone(tmp_path):
         (folder / "site.json").write_text('{"format": 1, "networks": []}', "utf-8")
         assert not out.exists()
     with published_folder(out, overwrite=False) as folder:
-        (folder / "new.txt").write_text("", "utf-8")
-    assert [path.name for path in out.iterdir()] == ["new.txt"]
+        (folder / "index.html").write_text("", "utf-8")
+    assert [path.name for path in out.iterdir()] == ["index.html"]
     with (
         pytest.raises(OutputError, match="is no site of `unifmir zoo site`"),
         published_folder(out, overwrite=False),
@@ -92,6 +92,35 @@ def test_what_fails_leaves_the_site_that_was_there(tmp_path):
         published_folder(tmp_path / "file", overwrite=True),
     ):
         pass
+
+
+def test_what_others_put_into_a_site_is_not_deleted_with_it(tmp_path):
+    out = tmp_path / "zoo"
+    with published_folder(out, overwrite=False) as folder:
+        (folder / "site.json").write_text('{"format": 1, "networks": []}', "utf-8")
+    for name in (".git", "CNAME"):
+        (out / name).mkdir()
+    with (
+        pytest.raises(OutputError, match=r"deleted with it: \.git, CNAME\."),
+        published_folder(out, overwrite=False),
+    ):
+        pass
+    assert {path.name for path in out.iterdir()} == {".git", "CNAME", "site.json"}
+    with published_folder(out, overwrite=True):
+        pass
+    assert list(out.iterdir()) == []
+
+
+def test_the_folder_one_is_in_is_refused_before_a_site_is_made(tmp_path, monkeypatch):
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in" / "deeper")
+    for out in (Path(), Path(".."), tmp_path / "in", tmp_path / "in" / "deeper"):
+        with (
+            pytest.raises(OutputError, match="the folder you are in, or one around it"),
+            published_folder(out, overwrite=True),
+        ):
+            pass
+    assert list((tmp_path / "in").iterdir()) == [tmp_path / "in" / "deeper"]
 
 
 @pytest.fixture
@@ -127,6 +156,7 @@ def test_a_site_tells_what_a_server_tells(tmp_path, page, exported):
         tmp_path / "zoo", page=page, tasks=["sr"], models=[EMBEDDED], tables=[table]
     )
     assert exported == [(EMBEDDED, "sr")] == list(built.networks)
+    assert {path.name for path in (tmp_path / "zoo").iterdir()} <= PARTS
     told = json.loads((tmp_path / "zoo" / "site.json").read_text("utf-8"))
     assert told["tasks"] == server_facts.tasks()
     assert told["benchmarks"] == [table, *server_facts.measured()]
@@ -178,6 +208,9 @@ def test_what_cannot_be_made_is_refused_with_what_to_do(tmp_path, page, exported
         building.build_site(out, page=page, models=["nobody"])
     with pytest.raises(ZooError, match="unifmir-sr-er is not on this machine"):
         building.build_site(out, page=page, models=["unifmir-sr-er"])
+    with pytest.raises(OutputError, match="would lie in the page itself"):
+        building.build_site(page / "zoo", page=page, tasks=["sr"])
+    assert not (page / "zoo").exists()
     (page / "index.html").write_text("<html>", "utf-8")
     with pytest.raises(ZooError, match="lacks the line"):
         building.build_site(out, page=page, tasks=["sr"])

@@ -83,12 +83,13 @@ export class BrowserEngine implements Engine {
         worker.onmessage = worker.onerror = null
       }
       // A run cannot be interrupted: its worker ends, and the next image gets a new one.
-      const cancel = () => {
+      const stop = (reason: unknown) => {
         end()
         worker.terminate()
         this.worker = null
-        reject(signal.reason)
+        reject(reason)
       }
+      const cancel = () => stop(signal.reason)
       worker.onmessage = ({ data: told }: MessageEvent<Told>) => {
         if (told.kind === 'loading') onProgress({ state: 'loading', what: told.what, share: told.share })
         else if (told.kind === 'running') onProgress({ state: 'running', unit: 'parts', ...told })
@@ -100,8 +101,7 @@ export class BrowserEngine implements Engine {
       }
       worker.onerror = (event) => {
         event.preventDefault()
-        cancel()
-        reject(new EngineError('What restores in this browser ended.', 'Choose smaller tiles or fewer slices; the browser’s console says more.'))
+        stop(new EngineError('What restores in this browser ended.', 'Choose smaller tiles or fewer slices; the browser’s console says more.'))
       }
       signal.addEventListener('abort', cancel, { once: true })
       if (signal.aborted) return cancel()
