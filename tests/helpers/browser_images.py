@@ -42,6 +42,8 @@ def written(folder: Path) -> dict[str, Any]:
         tifffile.imwrite(folder / f"{name}.tif", image, **_described(name, axes, keywords))
         facts[name] = _facts(image, axes)
     facts["one_directory"] = _one_directory(folder, rng)
+    facts |= _otherwise_meant(folder, rng)
+    _damaged(folder)
     (folder / "broken.tif").write_bytes((folder / "imagej.tif").read_bytes()[:3000])
     (folder / "text.tif").write_text("not an image", "utf-8")
     return facts
@@ -86,6 +88,57 @@ def _one_directory(folder: Path, rng: np.random.Generator) -> dict[str, Any]:
     )
     path.write_bytes(bytes(data))
     return _facts(image, "zyx")
+
+
+def _otherwise_meant(folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    """Numbers that stand for others, as Fiji shows them, and planes that look like colours."""
+    image = rng.integers(0, 60000, (4, 37, 21)).astype(np.uint16)
+    said = {"axes": "ZYX"}
+    tifffile.imwrite(
+        folder / "white_is_zero.tif", 65535 - image, photometric="miniswhite", metadata=said
+    )
+    tifffile.imwrite(
+        folder / "planes_as_colours.tif",
+        image,
+        photometric="rgb",
+        planarconfig="separate",
+        extrasamples=("unspecified",),
+        metadata=said,
+    )
+    line = {**said, "cf": 0, "c0": -32768, "c1": 1}
+    tifffile.imwrite(folder / "signed_imagej.tif", image, imagej=True, metadata=line)
+    signed = (image.astype(np.int32) - 32768).astype(np.int16)
+    return {
+        "white_is_zero": _facts(image, "zyx"),
+        "planes_as_colours": _facts(image, "zyx"),
+        "signed_imagej": _facts(signed, "zyx"),
+    }
+
+
+def _damaged(folder: Path) -> None:
+    """A chain of directories in a circle, pages of two types, colours, no columns, no deflate."""
+    path = folder / "circle.tif"
+    tifffile.imwrite(path, np.zeros((3, 8, 9), np.uint16), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages.first.offset, file.pages[2]
+        at = last.offset + 2 + 12 * len(last.tags)
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = first.to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with tifffile.TiffWriter(folder / "two_types.tif") as writer:
+        for dtype in (np.uint16, np.uint8):
+            writer.write(np.full((8, 9), 7, dtype), metadata=None)
+    tifffile.imwrite(folder / "colour.tif", np.ones((8, 9, 3), np.uint8), photometric="rgb")
+    plane = np.ones((8, 9), np.uint16)
+    for name, tag in (("no_columns", "ImageWidth"), ("no_deflate", "StripOffsets")):
+        path = folder / f"{name}.tif"
+        tifffile.imwrite(path, plane, compression="zlib", metadata=None)
+        with tifffile.TiffFile(path) as file:
+            found = file.pages.first.tags[tag]
+            at = found.valueoffset if tag == "ImageWidth" else found.value[0]
+        data = bytearray(path.read_bytes())
+        data[at : at + 4] = bytes(4)
+        path.write_bytes(bytes(data))
 
 
 def _facts(image: np.ndarray[Any, Any], axes: str) -> dict[str, Any]:

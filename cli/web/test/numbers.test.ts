@@ -65,7 +65,7 @@ describe('descriptions', () => {
 
   it('ImageJ counts channels first, then slices, then frames', () => {
     const text = 'ImageJ=1.54f\nimages=24\nchannels=2\nslices=4\nframes=3\nunit=micron\nspacing=-0.3\n'
-    const found = described(text, 24, { x: 4, y: 4, unit: 1 })
+    const found = described(text, { pages: 24, samples: 1 }, { x: 4, y: 4, unit: 1 })
     expect(found.sizes).toEqual({ t: 3, c: 2, z: 4 })
     expect(found.sampling).toEqual({ x: 0.25, y: 0.25, z: 0.3, t: null })
     expect(planeNumber(found, { t: 1, c: 1, z: 2 })).toBe(8 + 4 + 1)
@@ -76,13 +76,13 @@ describe('descriptions', () => {
     const text =
       '<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYZCT" SizeC="2" SizeZ="2" SizeT="1">' +
       '<Channel Name="a"/><Channel/>' + entry(0, 0, 3) + entry(0, 1, 2) + entry(1, 0, 1) + entry(1, 1, 0) + '</Pixels></Image></OME>'
-    const found = described(text, 4, none)
+    const found = described(text, { pages: 4, samples: 1 }, none)
     expect(planeNumber(found, { t: 0, c: 1, z: 0 })).toBe(1)
     expect(found.channels).toEqual(['a', null])
   })
 
   it('dots an inch of a print are no pixel size', () => {
-    expect(described('', 1, { x: 72, y: 72, unit: 2 }).sampling.x).toBeNull()
+    expect(described('', { pages: 1, samples: 1 }, { x: 72, y: 72, unit: 2 }).sampling.x).toBeNull()
     expect(micrometres(120, 'nm')).toBeCloseTo(0.12)
     expect(micrometres(1, 'parsec')).toBeNull()
   })

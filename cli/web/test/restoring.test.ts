@@ -79,6 +79,21 @@ const TOYS: Record<string, Run> = {
 }
 
 describe('an image restored in the browser', () => {
+  it('takes no colours for channels of a microscope, as Python does not', async () => {
+    const [{ facts }] = Object.values(told.cases) as [Case]
+    const stack = await openTiff(new Blob([readFileSync(join(folder, 'colour.tif'))]), 'colour.tif')
+    const asked = restoreImage(
+      stack,
+      facts,
+      TOYS[facts.task]!,
+      { channel: null, zFactor: null, rounded: false, intensity: null },
+      { tile: null, bytes: 2 ** 31 },
+      async () => undefined,
+      () => undefined,
+    )
+    await expect(asked).rejects.toThrow('colour.tif is a colour picture: its 3 values a pixel')
+  })
+
   it.each(Object.entries(told.cases))('is what Python makes of it: %s', async (name, { facts, options, shape }) => {
     const stack = await openTiff(new Blob([readFileSync(join(folder, `${name}.tif`))]), `${name}.tif`)
     const steps: [number, number][] = []

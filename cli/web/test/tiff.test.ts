@@ -68,6 +68,21 @@ describe('files that are no whole image', () => {
     })
   })
 
+  it('a chain of directories that leads in a circle is refused', async () => {
+    await expect(open('circle')).rejects.toThrow('circle.tif is damaged: its directory of plane')
+  })
+
+  it('an image without columns, and planes that cannot be decoded, are refused in words', async () => {
+    await expect(open('no_columns')).rejects.toThrow('no_columns.tif has 0 x 8 pixels')
+    const plane = (await open('no_deflate')).plane(0, 0, 0)
+    await expect(plane).rejects.toThrow(/Plane 1 of no_deflate\.tif cannot be decoded in the browser: (?!undefined)/)
+  })
+
+  it('a page of another type is none of the planes', async () => {
+    const stack = await open('two_types')
+    expect([stack.sizes.z, stack.dtype]).toEqual([1, 'uint16'])
+  })
+
   it('a stack that broke off is refused', async () => {
     await expect(open('broken').then((stack) => stack.plane(2, 1, 3))).rejects.toThrow(/broken\.tif/)
   })

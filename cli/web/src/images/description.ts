@@ -11,6 +11,14 @@ export interface Description {
   channels: (string | null)[]
   /** Place in the file of plane number i (in `order`); as they are counted if null. */
   places: number[] | null
+  /** Planes that lie in one directory as samples of its pixels; 1: samples are colours. */
+  samples: number
+}
+
+/** What the file holds: directories of planes, and samples of a pixel in each. */
+export interface Held {
+  pages: number
+  samples: number
 }
 
 const UNKNOWN: Sampling = { x: null, y: null, z: null, t: null }
@@ -26,23 +34,18 @@ export function micrometres(value: number | null, unit: string | undefined): num
   return value !== null && Number.isFinite(value) && value > 0 && factor ? value * factor : null
 }
 
-/**
- * Reads a description.
- *
- * `pages` is the number of planes the file holds as directories of their own, `perUnit` pixels a
- * unit as the resolution tags have them.
- */
+/** Reads a description; `perUnit` are pixels a unit as the resolution tags have them. */
 export function describe(
   text: string,
-  pages: number,
+  held: Held,
   perUnit: { x: number | null; y: number | null; unit: number },
 ): Description {
-  if (text.startsWith('ImageJ=')) return ofImageJ(text, pages, perUnit)
+  if (text.startsWith('ImageJ=')) return ofImageJ(text, held.pages, perUnit)
   if (/<OME[\s>]/.test(text)) {
-    const found = ofOme(text, pages)
+    const found = ofOme(text, held.pages)
     if (found) return found
   }
-  return ofTifffile(text, pages, perUnit)
+  return ofTifffile(text, held, perUnit)
 }
 
 function ofImageJ(
@@ -78,6 +81,7 @@ function ofImageJ(
     },
     channels: Array(c).fill(null),
     places: null,
+    samples: 1,
   }
 }
 
@@ -107,6 +111,7 @@ function ofOme(text: string, pages: number): Description | null {
     sampling: { x: length('X'), y: length('Y'), z: length('Z'), t: Number.isFinite(interval) ? interval : null },
     channels: Array.from({ length: sizes.c }, (_, index) => parts[index]?.get('Name') ?? null),
     places: placesOf(listed, sizes, order, pages),
+    samples: 1,
   }
 }
 
@@ -136,7 +141,7 @@ function placesOf(
 
 function ofTifffile(
   text: string,
-  pages: number,
+  { pages, samples }: Held,
   perUnit: { x: number | null; y: number | null; unit: number },
 ): Description {
   const plain: Description = {
@@ -146,6 +151,7 @@ function ofTifffile(
     sampling: { ...UNKNOWN, ...ofTags(perUnit) },
     channels: [null],
     places: null,
+    samples: 1,
   }
   let said: { axes?: string; shape?: number[] }
   try {
@@ -160,10 +166,13 @@ function ofTifffile(
   if (outer.some((axis) => !'tcz'.includes(axis))) return plain
   const sizes = { t: 1, c: 1, z: 1 }
   outer.forEach((axis, index) => (sizes[axis as 'z'] = shape[index]!))
-  if (sizes.t * sizes.c * sizes.z !== pages) return plain
+  const planes = sizes.t * sizes.c * sizes.z
+  // Three or four planes may have been taken for colours: the axes say that they are none.
+  const inSamples = samples > 1 && planes === pages * samples
+  if (planes !== pages && !inSamples) return plain
   const order = [...outer].reverse() as Description['order']
   for (const axis of ['c', 'z', 't'] as const) if (!order.includes(axis)) order.push(axis)
-  return { ...plain, sizes, order, channels: Array(sizes.c).fill(null) }
+  return { ...plain, sizes, order, channels: Array(sizes.c).fill(null), samples: inSamples ? samples : 1 }
 }
 
 /** Pixel sizes of resolution tags, unless they are dots an inch of a print (above 20 µm, as in Python). */

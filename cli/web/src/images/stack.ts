@@ -46,6 +46,8 @@ export interface StackFacts {
   bytes: number
   sizes: Sizes
   dtype: string
+  /** Whether its channels are the colours of a picture, and not those of a microscope. */
+  colour?: boolean
   sampling: Sampling
   channels: (string | null)[]
   /** What the file is: "ImageJ hyperstack", "OME-TIFF", "TIFF". */

@@ -8,6 +8,7 @@
 
 import GeoTIFF, { type GeoTIFFImage } from 'geotiff'
 import { describe, planeNumber, type Description } from './description'
+import { meaningOf } from './meaning'
 import { PlaneCache } from './sections'
 import { ImageError, type Pixels, type Plane, type Stack } from './stack'
 
@@ -32,22 +33,31 @@ export async function openTiff(blob: Blob, name: string): Promise<Stack> {
       'Save it as TIFF, in Fiji by File › Save As › Tiff, and choose it again.',
     )
   }
-  const kind = dtypeOf(image, name)
+  if (!(image.getWidth() > 0 && image.getHeight() > 0))
+    throw new ImageError(`${name} has ${image.getWidth()} x ${image.getHeight()} pixels: it is empty or damaged.`, 'Save it again, or copy it again.')
+  const stored = dtypeOf(image, name)
   const pages = await pageCount(tiff, image, name)
   const facts = image.getFileDirectory()
   const text = await textOf(facts)
-  const description = describe(text, pages, {
+  const samples = image.getSamplesPerPixel()
+  const meaning = meaningOf(stored, Number((await value(facts, 'PhotometricInterpretation')) ?? 1), text, name)
+  const description = describe(text, { pages, samples }, {
     x: await ratio(facts, 'XResolution'),
     y: await ratio(facts, 'YResolution'),
     unit: Number((await value(facts, 'ResolutionUnit')) ?? 2),
   })
-  const samples = image.getSamplesPerPixel()
   const planes = description.sizes.t * description.sizes.c * description.sizes.z
-  const reader =
-    planes > pages
-      ? await contiguous(tiff, image, blob, { planes, dtype: kind, name })
-      : (number: number, sample: number) => decoded(tiff, number, sample, name)
-  return stackOf(image, blob, { name, description, samples, dtype: kind, planes, reader })
+  const inSamples = description.samples
+  const read =
+    planes > pages * inSamples
+      ? await contiguous(tiff, image, blob, { planes, dtype: stored, name })
+      : (number: number, sample: number) =>
+          decoded(tiff, Math.floor(number / inSamples), inSamples > 1 ? number % inSamples : sample, name)
+  const reader = async (number: number, sample: number) => {
+    const plane = await read(number, sample)
+    return { ...plane, data: meaning.intensities(plane.data) }
+  }
+  return stackOf(image, blob, { name, description, samples, dtype: meaning.dtype, reader })
 }
 
 interface Slice {
@@ -71,17 +81,18 @@ type Reader = (number: number, sample: number) => Promise<Plane>
 function stackOf(
   image: GeoTIFFImage,
   blob: Blob,
-  about: { name: string; description: Description; samples: number; dtype: string; planes: number; reader: Reader },
+  about: { name: string; description: Description; samples: number; dtype: string; reader: Reader },
 ): Stack {
   const { description, samples, reader } = about
   const cache = new PlaneCache()
   // Samples of a pixel (red, green, blue) are channels here.
-  const merged = samples > 1 && description.sizes.c === 1
+  const merged = samples > 1 && description.samples === 1 && description.sizes.c === 1
   const channels = merged ? samples : Math.max(1, description.sizes.c)
   return {
     name: about.name,
     bytes: blob.size,
     kind: description.kind,
+    colour: merged,
     dtype: about.dtype,
     sampling: description.sampling,
     channels: merged ? ['red', 'green', 'blue', 'alpha'].slice(0, samples) : description.channels,
@@ -103,13 +114,18 @@ function dtypeOf(image: GeoTIFFImage, name: string): string {
 }
 
 async function pageCount(tiff: GeoTIFF, image: GeoTIFFImage, name: string): Promise<number> {
-  const size = [image.getWidth(), image.getHeight()]
+  const kind = (one: GeoTIFFImage) =>
+    [one.getWidth(), one.getHeight(), one.getSampleFormat(), one.getBitsPerSample()].join()
+  const followed = new Set<number>()
   let pages = 1
   try {
-    // Other sizes are thumbnails or levels of a pyramid, which lie behind the planes.
+    // Others are thumbnails, levels of a pyramid or further images, which lie behind the planes.
     for (; pages < MOST_PAGES; pages++) {
       const next = await tiff.getImage(pages)
-      if (next.getWidth() !== size[0] || next.getHeight() !== size[1]) break
+      if (kind(next) !== kind(image)) break
+      const { nextIFDByteOffset: after } = await tiff.requestIFD(pages)
+      if (followed.has(after)) throw new Error('the chain of directories leads back to one before')
+      followed.add(after)
     }
   } catch (error) {
     // What geotiff.js says behind the last directory.
@@ -130,7 +146,7 @@ async function decoded(tiff: GeoTIFF, number: number, sample: number, name: stri
     return { data: data!, width: image.getWidth(), height: image.getHeight() }
   } catch (error) {
     throw new ImageError(
-      `Plane ${number + 1} of ${name} cannot be decoded in the browser: ${(error as Error).message}`,
+      `Plane ${number + 1} of ${name} cannot be decoded in the browser: ${error instanceof Error ? error.message : String(error)}`,
       'Save it without compression, or with LZW or Deflate.',
     )
   }

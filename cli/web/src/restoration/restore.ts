@@ -96,6 +96,11 @@ export async function restoreImage(
 /** Refuses what the network does not read, with what to do. */
 function require(stack: Stack, network: Network, wishes: Wishes): void {
   const { z, y, x } = stack.sizes
+  if (stack.colour)
+    throw new ImageError(
+      `${stack.name} is a colour picture: its ${stack.sizes.c} values a pixel are no channels of a microscope.`,
+      'Convert it to grey, in Fiji by Image › Type › 16-bit, or save its channels as planes.',
+    )
   const n = network.lens_px
   if (n > 1 && z !== 1) throw new ImageError(`A light field is a single plane; this image has ${z}.`, 'Choose one slice.')
   if (y % n || x % n)
