@@ -120,7 +120,7 @@ def _damaged(folder: Path) -> None:
     path = folder / "circle.tif"
     tifffile.imwrite(path, np.zeros((3, 8, 9), np.uint16), photometric="minisblack", metadata=None)
     with tifffile.TiffFile(path) as file:
-        first, last = file.pages.first.offset, file.pages[2]
+        first, last = file.pages.first.offset, file.pages[2].aspage()
         at = last.offset + 2 + 12 * len(last.tags)
     data = bytearray(path.read_bytes())
     data[at : at + 4] = first.to_bytes(4, "little")
