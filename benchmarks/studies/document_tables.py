@@ -36,6 +36,7 @@ from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.server_load import server_load_table
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
+from unifmir.benchmarks.studies.site_speed import site_speed_table
 from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
@@ -362,6 +363,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     REPO / "docs" / "simulator.md": {
         name: (RESULTS / "macs.json", render) for name, render in SIMULATOR_TABLES.items()
     },
+    REPO / "docs" / "zoo-site.md": {"site-speed": (RESULTS / "site-speed.json", site_speed_table)},
     REPO / "docs" / "serve.md": {"server-load": (RESULTS / "server-load.json", server_load_table)},
     REPO / "docs" / "web-page.md": {
         "page-main-thread": (RESULTS / "page-main-thread.json", main_thread_table)

@@ -59,8 +59,10 @@ def pictured(context: Any, address: str, into: Path, kind: str = "") -> None:
     page.wait_for_timeout(500)
     kept(page, into / f"site-restored{kind}.png")
     page.goto(f"{address}#models")
-    page.wait_for_selector(".card .pair img")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector(".before-after img")
+    page.locator(".before-after img").evaluate_all(
+        "(all) => Promise.all(all.map((one) => ((one.loading = 'eager'), one.decode())))"
+    )
     kept(page, into / f"site-models{kind}.png")
     context.close()
 

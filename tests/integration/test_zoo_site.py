@@ -242,7 +242,7 @@ def test_axe_finds_nothing_serious(browser, site, small, tmp_path, scheme):
     found = {"start": web.serious_findings(page)}
     restored(page, small[0], tmp_path / "page.tif").close()
     found["result"] = web.serious_findings(page)
-    for name, part in (("models", ".card .pair img"), ("benchmarks", ".reading")):
+    for name, part in (("models", ".before-after img"), ("benchmarks", ".reading")):
         page.goto(f"{site.address}#{name}")
         page.wait_for_selector(part)
         found[name] = web.serious_findings(page)
@@ -258,7 +258,7 @@ def test_the_page_weighs_less_than_1_mb_before_the_engine(browser, site):
     page.goto(site.address)
     page.wait_for_selector(".welcome button:enabled")
     page.goto(f"{site.address}#models")
-    page.wait_for_selector(".card .pair img")
+    page.wait_for_selector(".before-after img")
     page.wait_for_load_state("networkidle")
     context.close()
     assert any(url.endswith("site.json") for url in sizes)

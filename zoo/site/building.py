@@ -216,8 +216,13 @@ def _missing(model: str, tried: set[str]) -> str:
     """Why a model cannot be tried on the site; empty where it can."""
     if model in tried:
         return ""
-    told = how_to_get(find(model))
-    return f"Its weights were not on the machine that made this site. On a machine of yours: {told}"
+    entry = find(model)
+    if is_here(entry):
+        return "It was left out when this site was made."
+    return (
+        "Its weights were not on the machine that made this site. To have them on a machine with "
+        f"unifmir: {how_to_get(entry)}"
+    )
 
 
 def _write_facts(

@@ -105,7 +105,7 @@ function Trials({ model, trials, tasks }: { model: Model; trials: Trial[]; tasks
         const title = tasks.find((one) => one.name === task)?.title ?? task
         return (
           <li key={task}>
-            <div class="pair" style={{ aspectRatio: `${2 * pictures.width} / ${pictures.height}` }}>
+            <div class="before-after" style={{ aspectRatio: `${2 * pictures.width} / ${pictures.height}` }}>
               <img src={pictures.before} alt={`${title}: the image`} loading="lazy" />
               <img src={pictures.after} alt={`${title}: restored`} loading="lazy" />
             </div>
