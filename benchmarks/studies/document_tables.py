@@ -30,14 +30,12 @@ from unifmir.benchmarks.studies.intensity_tables import (
     real_pair_table,
     shared_intensities_table,
 )
-from unifmir.benchmarks.studies.main_thread_table import main_thread_table
 from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
-from unifmir.benchmarks.studies.server_load import server_load_table
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
-from unifmir.benchmarks.studies.site_speed import site_speed_table
 from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
+from unifmir.benchmarks.studies.web_tables import WEB_TABLES
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
@@ -363,10 +361,9 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     REPO / "docs" / "simulator.md": {
         name: (RESULTS / "macs.json", render) for name, render in SIMULATOR_TABLES.items()
     },
-    REPO / "docs" / "zoo-site.md": {"site-speed": (RESULTS / "site-speed.json", site_speed_table)},
-    REPO / "docs" / "serve.md": {"server-load": (RESULTS / "server-load.json", server_load_table)},
-    REPO / "docs" / "web-page.md": {
-        "page-main-thread": (RESULTS / "page-main-thread.json", main_thread_table)
+    **{
+        REPO / "docs" / document: {name: (RESULTS / file, render)}
+        for document, (name, file, render) in WEB_TABLES.items()
     },
     REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
     **task_pages(),
