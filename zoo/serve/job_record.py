@@ -66,8 +66,8 @@ class JobRecord(JsonValues):
     """SHA-256 of the session's token: who reads the disk cannot take its place."""
     settings: RestoreSettings
     input: JobInput
-    source: str
-    """Name of the image in the job's folder."""
+    source: Annotated[str, Matching("image[.a-z0-9]+", "the name of an image in its folder")]
+    """Name of the image in the job's folder; never a path."""
     created: str
     """UTC, as ISO 8601 has it."""
     state: JobState = "waiting"

@@ -1,6 +1,8 @@
 """Jobs of a server from upload to deletion; their processes are stand-ins."""
 
 import hashlib
+import json
+import os
 import time
 
 import pytest
@@ -154,3 +156,29 @@ def test_a_damaged_record_is_removed_and_no_other(tmp_path, monkeypatch, caplog)
     (tmp_path / "f" / "jobs" / names[0] / "job.json").write_text('{"id": 1}')
     assert [job.id for job in JobStore(tmp_path / "f")] == names[1:]
     assert names[0] in caplog.text
+
+
+def test_pipes_links_and_records_of_files_elsewhere_are_no_jobs(tmp_path, caplog):
+    folder, victim = tmp_path / "f", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("precious")
+    JobStore(folder)
+    places = [folder / "jobs" / (letter * 32) for letter in "abc"]
+    for place in places[:2]:
+        place.mkdir()
+    os.mkfifo(places[0] / "job.json")
+    record = {
+        "id": "b" * 32,
+        "session": "0" * 64,
+        "settings": {"task": "sr"},
+        "input": {"name": "a.tif", "bytes": 1},
+        "source": "../../../victim/precious.txt",
+        "created": "2026-01-01T00:00:00.000+00:00",
+    }
+    (places[1] / "job.json").write_text(json.dumps(record))
+    places[2].symlink_to(victim)
+    store = JobStore(folder)
+    assert list(store) == []
+    assert (victim / "precious.txt").read_text() == "precious"
+    for told in ("no plain file", "JobRecord.source is", "No such file"):
+        assert told in caplog.text
