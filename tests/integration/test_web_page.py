@@ -131,7 +131,7 @@ def test_the_step_along_z_is_the_files_or_is_asked_for(page, small, tmp_path):
     values = np.ones((4, 24, 32), np.uint16)
     tifffile.imwrite(silent, values, photometric="minisblack", metadata=plain)
     opened(page, silent)
-    page.wait_for_function("document.querySelector('dd.file').title === 'silent.tif'")
+    page.wait_for_function("() => document.querySelector('dd.file').title === 'silent.tif'")
     assert note.inner_text().startswith("The file does not say")
     page.get_by_role("button", name="Restore", exact=True).click()
     assert asked.evaluate("one => one.validity.valueMissing")

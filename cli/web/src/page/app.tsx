@@ -22,6 +22,7 @@ export function App({ engine }: { engine: Engine }) {
   useEffect(() => {
     const follow = () => setPage(wanted())
     addEventListener('hashchange', follow)
+    follow() // it may have changed since the page was drawn
     return () => removeEventListener('hashchange', follow)
   }, [])
   return (
