@@ -219,6 +219,20 @@ def test_a_cancelled_image_ends_and_the_next_one_is_restored(page, small, tmp_pa
         assert_same(result.asarray(), expected)
 
 
+def test_a_plane_that_is_damaged_is_told_while_another_is_shown(page, tmp_path):
+    path = tmp_path / "damaged.tif"
+    image = np.arange(4 * 64 * 64, dtype=np.uint16).reshape(4, 64, 64)
+    tifffile.imwrite(path, image, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[1].dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    data[start : start + 4] = bytes(4)
+    path.write_bytes(bytes(data))
+    page.locator("input[type=file]").set_input_files(path)
+    page.wait_for_selector("[role=alert]")
+    assert "Plane 2 of damaged.tif cannot be decoded" in page.locator("[role=alert]").inner_text()
+
+
 def test_a_card_leads_to_its_task_with_the_example_open(page):
     page.get_by_role("link", name="Models").click()
     page.get_by_role("link", name=f"Try it: {TASKS[TASK].title}").click()

@@ -100,8 +100,8 @@ function channelOf(stack: OpenStack, { before, channel }: Pair, c: number): numb
 }
 
 /** How values lie in planes spread over image and result: what an automatic contrast is taken from. */
-export function useSpreads(pair: Pair, c: number): Spreads | null {
-  const [spreads, set] = useState<Spreads | null>(null)
+export function useSpreads(pair: Pair, c: number): { spreads: Spreads | null; problem: Problem | null } {
+  const [state, set] = useState<{ spreads: Spreads | null; problem: Problem | null }>({ spreads: null, problem: null })
   const { before, after, channel } = pair
   useEffect(() => {
     const stop = new AbortController()
@@ -112,12 +112,13 @@ export function useSpreads(pair: Pair, c: number): Spreads | null {
       return images.ask('spread', { planes: zs.map((index) => ({ ...at, index })) }, stop.signal)
     }
     Promise.all([of(before), after ? of(after) : null]).then(
-      ([first, second]) => stop.signal.aborted || set({ before: first, after: second }),
-      () => undefined, // usePlanes says what is wrong
+      ([first, second]) => stop.signal.aborted || set({ spreads: { before: first, after: second }, problem: null }),
+      // A plane that is not on the screen may be the one that is damaged.
+      (error) => stop.signal.aborted || set({ spreads: null, problem: problemOf(error) }),
     )
     return () => stop.abort()
   }, [before, after, channel, c])
-  return spreads
+  return state
 }
 
 /** Pixels of a plane that is shown in equal steps of a range; null until they are counted. */

@@ -38,7 +38,7 @@ export function Viewer({ before, after, channel, shown }: Props) {
   const [view, setView] = useState<View | null>(null)
   const [contrast, setContrast] = useState<Contrast | null>(null)
   const [line, setLine] = useState<Line | null>(null)
-  const spreads = useSpreads(images, c)
+  const { spreads, problem } = useSpreads(images, c)
   const along = ALONG[which]
   const most = places(pair, along)
 
@@ -71,7 +71,7 @@ export function Viewer({ before, after, channel, shown }: Props) {
           Line profile
         </button>
       </div>
-      {planes.problem && <Trouble problem={planes.problem} />}
+      {(planes.problem ?? problem) && <Trouble problem={(planes.problem ?? problem)!} />}
       <Canvas
         planes={planes.shown}
         extent={extentOf(pair, which)}
