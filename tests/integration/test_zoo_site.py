@@ -1,6 +1,7 @@
 """The static site in Chromium: the browser restores as Python does, and no server is needed."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import requests
 import tifffile
 from typer.testing import CliRunner
 
@@ -292,3 +294,55 @@ def test_the_site_tells_what_a_server_tells(folder):
     ]
     (network,) = told["networks"]
     assert (folder / network["file"]).stat().st_size == network["bytes"]
+
+
+SMALL = {
+    "sr": (1, 1, 16, 16),
+    "denoise": (1, 1, 5, 16, 16),
+    "isotropic": (2, 1, 8, 8),
+    "projection": (1, 1, 50, 16, 16),
+    "volume": (1, 1, 88, 88),
+}
+"""Inputs of the exported networks that take software seconds."""
+SOFTWARE = (
+    *("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"),
+    *("--enable-features=Vulkan", "--use-vulkan=swiftshader"),
+)
+ON_BOTH = """async ([root, file, shape]) => {
+  if (!(await navigator.gpu?.requestAdapter())) return null
+  let seed = 1
+  const next = () => (seed = (seed * 16807) % 2147483647) / 2147483647
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, next)
+  const made = {}
+  for (const [name, provider] of [['ort.wasm.min.mjs', 'wasm'], ['ort.webgpu.min.mjs', 'webgpu']]) {
+    const ort = await import(`${root}engine/${name}`)
+    ort.env.wasm.wasmPaths = `${root}engine/`
+    ort.env.wasm.numThreads = 1
+    const options = { executionProviders: [provider], logSeverityLevel: 3 }
+    const session = await ort.InferenceSession.create(root + file, options)
+    const { restored } = await session.run({ image: new ort.Tensor('float32', data, shape) })
+    made[provider] = Array.from(await restored.getData())
+    await session.release()
+  }
+  return made
+}"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", list(SMALL))
+def test_webgpu_in_software_gives_the_same_picture(browser, whole, task):
+    told = requests.get(f"{whole}site.json", timeout=30).json()
+    (file,) = [one["file"] for one in told["networks"] if one["facts"]["task"] == task]
+    other = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"), args=[*web.FLAGS, *SOFTWARE]
+    )
+    page = other.new_page()
+    page.goto(whole)
+    page.wait_for_selector(".welcome button:enabled")
+    made = page.evaluate(ON_BOTH, [whole, file, SMALL[task]])
+    other.close()
+    if made is None:
+        pytest.skip("this Chromium has no WebGPU in software")
+    processor, card = (np.array(made[name]) for name in ("wasm", "webgpu"))
+    assert np.ptp(processor) > 0.1
+    assert np.abs(card - processor).max() <= 1e-4 * np.ptp(processor)
