@@ -5,7 +5,7 @@ import type { Site } from '../src/engine/site'
 /** A worker that was started, and what the page listens to. */
 class OwnWorker {
   static readonly started: OwnWorker[] = []
-  onmessage: unknown = null
+  onmessage: ((event: { data: unknown }) => void) | null = null
   onerror: ((event: { preventDefault(): void }) => void) | null = null
   ended = false
   constructor() {
@@ -31,6 +31,19 @@ test('a worker that crashes is told as such, and the next image gets a new one',
   expect(OwnWorker.started[0]!.ended).toBe(true)
   void ask().catch(() => undefined)
   expect(OwnWorker.started).toHaveLength(2)
+})
+
+test('a worker that failed is not asked again', async () => {
+  vi.stubGlobal('Worker', OwnWorker)
+  const engine = new BrowserEngine(SITE, 'http://here/')
+  const ask = () => engine.restore(new File([], 'a.tif'), { task: 'sr' }, () => undefined, new AbortController().signal)
+  const before = OwnWorker.started.length
+  const first = ask()
+  OwnWorker.started[before]!.onmessage!({ data: { kind: 'failed', message: 'no memory', hint: 'less' } })
+  await expect(first).rejects.toMatchObject({ message: 'no memory', hint: 'less' })
+  expect(OwnWorker.started[before]!.ended).toBe(true)
+  void ask().catch(() => undefined)
+  expect(OwnWorker.started).toHaveLength(before + 2)
 })
 
 test('cancelling throws its reason', async () => {

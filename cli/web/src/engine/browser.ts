@@ -93,11 +93,12 @@ export class BrowserEngine implements Engine {
       worker.onmessage = ({ data: told }: MessageEvent<Told>) => {
         if (told.kind === 'loading') onProgress({ state: 'loading', what: told.what, share: told.share })
         else if (told.kind === 'running') onProgress({ state: 'running', unit: 'parts', ...told })
-        else {
+        else if (told.kind === 'done') {
           end()
-          if (told.kind === 'done') resolve(restored(file, network, told))
-          else reject(new EngineError(told.message, told.hint))
+          resolve(restored(file, network, told))
         }
+        // What failed may have left it without memory, or with half an engine.
+        else stop(new EngineError(told.message, told.hint))
       }
       worker.onerror = (event) => {
         event.preventDefault()

@@ -13,7 +13,10 @@ export async function openSite(): Promise<BrowserEngine> {
 async function facts(): Promise<Site> {
   const answer = await fetch('./site.json').catch(() => null)
   if (!answer?.ok) throw new EngineError('The site’s own facts (site.json) cannot be fetched.')
-  return answer.json()
+  const told: Partial<Site> | null = await answer.json().catch(() => null)
+  if (told?.format !== 1)
+    throw new EngineError('The site’s own facts (site.json) are not what this page reads.', 'Make the site again with `unifmir zoo site`.')
+  return told as Site
 }
 
 /** How long a service worker is waited for: it has a kilobyte. */

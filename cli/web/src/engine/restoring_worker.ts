@@ -30,7 +30,7 @@ async function restore({ file, settings, network, root }: Order): Promise<Told> 
   let began = 0
   const begin = async (runs: number) => {
     tell({ kind: 'loading', what: 'the engine', share: null })
-    await runtime.begin(runs, (settings.runtime as Provider) || null)
+    await runtime.begin(runs, (settings.runtime as Provider) || null).catch(unstarted)
     began = performance.now()
   }
   const wishes = wishesOf(settings)
@@ -65,6 +65,16 @@ async function restore({ file, settings, network, root }: Order): Promise<Told> 
   return { kind: 'done', result: new Blob(result.parts, { type: 'image/tiff' }), report, speed }
 }
 
+/** What is said where the engine's own files, or the model's, do not come whole. */
+function unstarted(error: unknown): never {
+  const message = messageOf(error)
+  if (LITTLE_MEMORY.test(message)) throw error
+  throw new EngineError(
+    `The engine cannot be started in this browser (${message}).`,
+    'Look whether the server of this page still runs, and try again; if that does not help, make the site again with `unifmir zoo site`.',
+  )
+}
+
 async function load(root: string, network: Order['network']): Promise<Runtime> {
   tell({ kind: 'loading', what: 'the model', share: null })
   let answer: Response
@@ -90,10 +100,12 @@ function wishesOf(settings: Settings): Wishes {
   }
 }
 
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
 function failure(error: unknown): Told {
   if (error instanceof ImageError || error instanceof EngineError)
     return { kind: 'failed', message: error.message, hint: error.hint }
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   if (error instanceof RangeError || LITTLE_MEMORY.test(message))
     return {
       kind: 'failed',
