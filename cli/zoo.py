@@ -263,7 +263,8 @@ def site(
     ] = None,
     results: ResultFiles = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that is no such site.")
+        bool,
+        typer.Option("--overwrite", help="Replace a folder that holds anything but such a site."),
     ] = False,
     as_json: output.JsonFlag = False,
 ) -> None:

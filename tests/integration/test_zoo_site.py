@@ -235,6 +235,12 @@ def test_a_plane_that_is_damaged_is_told_while_another_is_shown(page, tmp_path):
     assert "Plane 2 of damaged.tif cannot be decoded" in page.locator("[role=alert]").inner_text()
 
 
+def test_an_address_that_is_none_opens_the_page(page, site):
+    page.goto("about:blank")
+    page.goto(f"{site.address}#restore/%E0%A4%A")
+    page.wait_for_selector(".welcome button:enabled")
+
+
 def test_a_card_leads_to_its_task_with_the_example_open(page):
     page.get_by_role("link", name="Models").click()
     page.get_by_role("link", name=f"Try it: {TASKS[TASK].title}").click()

@@ -56,7 +56,7 @@ export function App({ engine }: { engine: Engine }) {
               <RestorePage engine={engine} about={about.value} shown={page === 'restore'} />
             </div>
             {page === 'models' && <ModelPage engine={engine} about={about.value} />}
-            {page === 'benchmarks' && <BenchmarkPage engine={engine} tasks={about.value.tasks} />}
+            {page === 'benchmarks' && <BenchmarkPage engine={engine} place={about.value.place} tasks={about.value.tasks} />}
           </>
         )}
       </main>

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Engine, Facts, Table, Task } from '../engine/engine'
+import type { About, Engine, Facts, Table, Task } from '../engine/engine'
 import { shown } from './facts'
 import { useLoaded } from './loading'
 import { Empty, Trouble } from './notice'
@@ -7,7 +7,8 @@ import { ResultPlot } from './result_plot'
 import { TaskFilter } from './task_filter'
 
 /** Tables of measured results, with a plot of quality against time or bars of one column. */
-export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[] }) {
+export function BenchmarkPage({ engine, place, tasks }: { engine: Engine; place: About['place']; tasks: Task[] }) {
+  const shownBy = place === 'server' ? 'unifmir serve' : 'unifmir zoo site OUT'
   const tables = useLoaded(() => engine.benchmarks(), [engine])
   const [task, setTask] = useState('')
   const chosen = (tables.value ?? []).filter((table) => !task || !table.task || table.task === task)
@@ -18,7 +19,7 @@ export function BenchmarkPage({ engine, tasks }: { engine: Engine; tasks: Task[]
       <h1 id="benchmarks-title">Benchmarks</h1>
       <p class="lead">
         What models cost and how well they restore. Times are of the machine that is named; those of this
-        one: <code>unifmir benchmark --out results.json</code>, shown by <code>unifmir serve --results results.json</code>.
+        one: <code>unifmir benchmark --out results.json</code>, shown by <code>{shownBy} --results results.json</code>.
       </p>
       <TaskFilter tasks={tasks} task={task} choose={setTask} />
       {tables.problem && <Trouble problem={tables.problem} />}

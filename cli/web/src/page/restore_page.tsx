@@ -119,7 +119,7 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
     }
   }
   useEffect(() => {
-    const [page, task, model] = location.hash.slice(1).split('/').map(decodeURIComponent)
+    const [page, task, model] = location.hash.slice(1).split('/').map(plainWord)
     if (!shown || page !== 'restore' || !task || progress) return
     history.replaceState(null, '', '#restore')
     void openTrial(task, model ?? '')
@@ -174,6 +174,15 @@ export function RestorePage({ engine, about, shown }: { engine: Engine; about: A
       </section>
     </div>
   )
+}
+
+/** A part of an address as it was before it was one; as it is where it never was. */
+function plainWord(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
 }
 
 /** Forgets an image once another one takes its place. */
