@@ -18,7 +18,7 @@ def require_known(
     names = list(known)
     if name not in names:
         close = get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise error(f"unknown {what} {name!r}{hint} known: {', '.join(names)}")
 
 

@@ -75,7 +75,8 @@ def jobs(page: "Page") -> list[dict[str, Any]]:
 def listed(page: "Page") -> list[str]:
     """Names under `Earlier images`."""
     page.locator(".jobs summary").click()
-    return page.locator(".jobs .choice b").all_inner_texts()
+    names: list[str] = page.locator(".jobs .choice b").all_inner_texts()
+    return names
 
 
 def chosen(page: "Page", task: str, tile: int) -> None:
