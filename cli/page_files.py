@@ -37,3 +37,14 @@ def result_tables(paths: Sequence[Path]) -> list[dict[str, Any]]:
     from unifmir.benchmarks.report.page_tables import read_tables
 
     return read_tables(paths)
+
+
+def readable_tables(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Tables as `result_tables` gives them; UnifmirError where there is a file without any."""
+    from unifmir.errors import UnifmirError
+
+    require_results(paths)
+    tables = result_tables(paths)
+    if problems := [table["problem"] for table in tables if "problem" in table]:
+        raise UnifmirError("\n  ".join(problems))
+    return tables

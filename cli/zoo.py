@@ -9,7 +9,7 @@ import typer
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice, WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
-from unifmir.cli.page_files import ResultFiles, page_folder, require_results, result_tables
+from unifmir.cli.page_files import ResultFiles, page_folder, readable_tables
 from unifmir.cli.score_text import score_line
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
@@ -278,7 +278,7 @@ def site(
 
     from unifmir.zoo.site.building import build_site
 
-    require_results(results or [])
+    tables = readable_tables(results or [])
     console = Console(stderr=True)
     quiet = not console.is_terminal
     columns = (BarColumn(), MofNCompleteColumn(), "{task.description}")
@@ -295,7 +295,7 @@ def site(
             page=page_folder(),
             models=model or (),
             tasks=[one.value for one in task or ()],
-            tables=result_tables(results or []),
+            tables=tables,
             overwrite=overwrite,
             on_step=told,
         )

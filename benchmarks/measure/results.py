@@ -213,4 +213,5 @@ def read_results(path: Path) -> Results:
     try:
         return Results.from_dict(read_json(path))
     except (ValueError, BenchmarkError) as error:
-        raise BenchmarkError(f"{path}: {error}") from error
+        told = str(error).removeprefix(f"{path.name}: ")
+        raise BenchmarkError(f"{path}: {told}") from error
