@@ -6,7 +6,7 @@ against the distance from the edge. Theory only bounds it: 18 shifted windows of
 about 112 pixels, of which trained networks use a small part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ GLOBAL_FACTOR = 2.0
 has some, are removed by no halo."""
 DEPTH = 16
 """Planes of the stack on which a network with a depth of its own is measured."""
+_EDGES = ((-2, True), (-1, False))
+"""Axis that is cut, and whether its far half is kept."""
 _SEED = 11
 
 
@@ -67,18 +69,23 @@ def measure_halo(network: nn.Module, config: SingleConfig, image: RawImage) -> H
     shape = shape_of(config, "network", batch=2, size=(DEPTH, 2 * half, 2 * half))
     rng = np.random.default_rng(_SEED)
     pair = torch.from_numpy(real_input(config, "network", image, shape, rng))
-    scale = interface_of(config).scale(config.signature, "network")
+    row = interface_of(config)
+    # Light fields get no halo, whatever is measured, and take longest: one edge tells enough.
+    edges = _EDGES[:1] if row.lenses else _EDGES
+    scale = row.scale(config.signature, "network")
     with torch.inference_mode():
-        curve = np.max(list(_responses(network, pair, half, scale)), axis=0)
+        curve = np.max(list(_responses(network, pair, half, scale, edges)), axis=0)
     return _halo_of(curve, rule, _is_global(config))
 
 
-def _responses(network: nn.Module, pair: Tensor, half: int, scale: int) -> Iterator[np.ndarray]:
-    """Response against distance, for both lateral axes and both kinds of edge."""
+def _responses(
+    network: nn.Module, pair: Tensor, half: int, scale: int, edges: Sequence[tuple[int, bool]]
+) -> Iterator[np.ndarray]:
+    """Response against distance, for each axis and both kinds of edge."""
     image, other = pair[:1], pair[1:].flip(-1, -2)
     whole = network(image)
     extent = float(whole.max() - whole.min()) or 1.0
-    for axis, keep_far in ((-2, True), (-1, False)):
+    for axis, keep_far in edges:
         kept, gone = (half, 0) if keep_far else (0, half)
         replaced = image.clone()
         replaced.narrow(axis, gone, half).copy_(other.narrow(axis, gone, half))
