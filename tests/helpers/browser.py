@@ -57,6 +57,16 @@ def serious_findings(page: "Page") -> list[str]:
     ]
 
 
+def serious_findings_at(page: "Page", address: str, **parts: str) -> dict[str, list[str]]:
+    """Serious findings on each page of an address, by its name; its value is what it must show."""
+    found = {}
+    for name, part in parts.items():
+        page.goto(f"{address}#{name}")
+        page.wait_for_selector(part)
+        found[name] = serious_findings(page)
+    return found
+
+
 def greys(page: "Page") -> set[int]:
     """Greys of the picture on the screen, from the canvas that WebGL draws on."""
     found: Any = page.evaluate(

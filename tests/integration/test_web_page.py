@@ -208,10 +208,7 @@ def test_axe_finds_nothing_serious(browser, address, small, scheme):
     page.get_by_role("button", name="Line profile").click()
     page.wait_for_selector(".profile")
     found["result"] = web.serious_findings(page)
-    for name, part in (("models", ".card"), ("benchmarks", ".reading")):
-        page.goto(f"{address}#{name}")
-        page.wait_for_selector(part)
-        found[name] = web.serious_findings(page)
+    found |= web.serious_findings_at(page, address, models=".card", benchmarks=".reading")
     context.close()
     assert found == {"start": [], "result": [], "models": [], "benchmarks": []}
 

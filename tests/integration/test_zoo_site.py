@@ -264,10 +264,9 @@ def test_axe_finds_nothing_serious(browser, site, small, tmp_path, scheme):
     found = {"start": web.serious_findings(page)}
     restored(page, small[0], tmp_path / "page.tif").close()
     found["result"] = web.serious_findings(page)
-    for name, part in (("models", ".before-after img"), ("benchmarks", ".reading")):
-        page.goto(f"{site.address}#{name}")
-        page.wait_for_selector(part)
-        found[name] = web.serious_findings(page)
+    found |= web.serious_findings_at(
+        page, site.address, models=".before-after img", benchmarks=".reading"
+    )
     context.close()
     assert found == {"start": [], "result": [], "models": [], "benchmarks": []}
 
