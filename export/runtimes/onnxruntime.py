@@ -19,6 +19,7 @@ from unifmir.export.runtimes.base import (
     provider_fallbacks,
 )
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
+from unifmir.export.runtimes.out_of_memory import is_out_of_memory
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -62,17 +63,22 @@ class OnnxRuntime(Runtime):
         """Create an inference session on one provider."""
         path = self.file_from(source)
         if not is_cuda(device):
-            return _host(_load_session(path, (CPU, {}), threads), CPU, threads)
+            return _on_host(path, (CPU, {}), threads)
         return _on_cuda(path, device, threads)
 
 
-def _load_session(
-    path: Path, provider: tuple[str, dict[str, str]], threads: int
+def _checked_content(path: Path) -> bytes:
+    """A file's bytes, read once: what is checked is what is loaded."""
+    content = path.read_bytes()
+    require_plain_graph(path.name, content)
+    return content
+
+
+def _session_of(
+    name: str, content: bytes, provider: tuple[str, dict[str, str]], threads: int
 ) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
-    content = path.read_bytes()  # once: what is checked is what is loaded
-    require_plain_graph(path.name, content)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -85,26 +91,51 @@ def _load_session(
             warnings.simplefilter("ignore", UserWarning)
             session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
-        raise ExportError(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
+        raise ExportError(f"{name}: ONNX Runtime cannot load it: {error}") from error
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-        raise ExportError(f"{path.name}: expected one input and one output")
+        raise ExportError(f"{name}: expected one input and one output")
     return session
 
 
-def _host(session: "onnxruntime.InferenceSession", wanted: str, threads: int) -> HostSession:
-    used = list(session.get_providers())
-    ran = _facts(session, "cpu", threads)
-    return HostSession(_compute(session), ran, provider_fallbacks(wanted, used))
+def _on_host(path: Path, provider: tuple[str, dict[str, str]], threads: int) -> HostSession:
+    """A session on the CPU, which says so where another provider was asked for."""
+    content = _checked_content(path)
+
+    def load() -> "onnxruntime.InferenceSession":
+        return _session_of(path.name, content, provider, threads)
+
+    session = load()
+    fallbacks = provider_fallbacks(provider[0], session.get_providers())
+    return HostSession(_Computation(load, session), _facts(session, "cpu", threads), fallbacks)
 
 
-def _compute(session: "onnxruntime.InferenceSession") -> Callable[[Image], Image]:
-    name = session.get_inputs()[0].name
+class _Computation:
+    """Runs a session on the CPU, and loads it anew after a run for which memory was short.
 
-    def compute(image: Image) -> Image:
-        restored: Image = session.run(None, {name: image})[0]
+    ONNX Runtime's arena grows in steps of the largest block it was ever asked for, whether it got
+    that or not. The next run, however small, would take nine tenths of the memory that is left or
+    more, and may find none for anything else.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], "onnxruntime.InferenceSession"],
+        session: "onnxruntime.InferenceSession",
+    ) -> None:
+        self._load = load
+        self._session: onnxruntime.InferenceSession | None = session
+        self._input = session.get_inputs()[0].name
+
+    def __call__(self, image: Image) -> Image:
+        if self._session is None:
+            self._session = self._load()
+        try:
+            restored: Image = self._session.run(None, {self._input: image})[0]
+        except Exception as error:  # as above
+            if is_out_of_memory(error, OnnxRuntime.out_of_memory):
+                self._session = None
+            raise
         return restored
-
-    return compute
 
 
 def _facts(session: "onnxruntime.InferenceSession", device: str, threads: int) -> dict[str, Any]:
@@ -133,9 +164,9 @@ def _on_cuda(path: Path, device: str, threads: int) -> Session:
     options = {"device_id": index, "use_tf32": "0"}
     if stream is not None:
         options["user_compute_stream"] = str(stream.cuda_stream)
-    session = _load_session(path, (CUDA, options), threads)
+    session = _session_of(path.name, _checked_content(path), (CUDA, options), threads)
     if provider_fallbacks(CUDA, session.get_providers()):
-        return _host(session, CUDA, threads)
+        return _on_host(path, (CUDA, options), threads)
     facts = _facts(session, device, threads)
     facts["device_clock"] = "cuda events" if stream is not None else "synchronised host clock"
     return OnnxCudaSession(session, int(index), stream, facts)
