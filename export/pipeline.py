@@ -1,5 +1,6 @@
 """The main job: prune, choose the precision, write each format, verify, and only then publish."""
 
+import gc
 import json
 import logging
 import os
@@ -286,6 +287,9 @@ def _make(
     path = shared.folder / _file_name(exporter, job)
     step(f"writing {path.name}")
     details = exporter.write(job, path)
+    # Graphs that were made on the way hold weights and features in circles, a gigabyte of them in
+    # full-size networks, and verification is where most memory is needed.
+    gc.collect()
     if shared.plan.islands:
         details |= {"kept_in_fp32": kept_parts(shared.network, shared.plan.islands)}
     sha256 = sha256_of(path)
