@@ -14,7 +14,6 @@ from unifmir.cli.choices import (
     RuntimeChoice,
     TableFormatChoice,
     TaskChoice,
-    ViewChoice,
     WorkloadChoice,
 )
 from unifmir.cli.commands import Command, CommandGroup
@@ -31,8 +30,12 @@ if TYPE_CHECKING:
 
 
 FormOption = Annotated[TableFormatChoice, typer.Option("--format", help="How to print the tables.")]
-ViewOption = Annotated[
-    list[ViewChoice] | None, typer.Option("--view", help="Which tables; repeatable, all if none.")
+DetailsFlag = Annotated[
+    bool,
+    typer.Option(
+        "--details",
+        help="Three tables a task in place of one: latency, cost and quality, with all intervals.",
+    ),
 ]
 PlotsOption = Annotated[
     Path | None, typer.Option("--plots", help="Folder for plots as PNG and SVG.")
@@ -69,7 +72,8 @@ def benchmark(
         list[RuntimeChoice] | None,
         typer.Option(
             "--runtime",
-            help="Repeatable; eager and onnxruntime if none is named, with --quick onnxruntime.",
+            help="Repeatable; eager and onnxruntime if none is named, with --quick reference "
+            "models in onnxruntime alone.",
         ),
     ] = None,
     precisions: Annotated[
@@ -91,9 +95,24 @@ def benchmark(
             min=1, max=output.MOST_PROCESSES, help="On the CPU; its physical cores if not given."
         ),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="At least so many.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="At least so many, over three starts or more.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="At least so long a row.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At least so many a row.")] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Half width of a ratio's 95 % interval at which it is known well enough: 0.03 is "
+            "3 %, the default; with --quick 0.08."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds a table after which nothing is started once more: 300, with --quick 30."
+        ),
+    ] = None,
     keep_memory: Annotated[
         bool,
         typer.Option(
@@ -118,7 +137,7 @@ def benchmark(
         bool, typer.Option("--overwrite", help="Measure anew what is in the results file.")
     ] = False,
     form: FormOption = "text",
-    views: ViewOption = None,
+    details: DetailsFlag = False,
     plots: PlotsOption = None,
     paper_tables: Annotated[
         bool,
@@ -131,25 +150,27 @@ def benchmark(
 ) -> None:
     """Measure what models cost, beside reference models and their quality.
 
-    An interrupted run of the same plan goes on where it was. Rows that cannot be trusted are
-    marked with the reason and not ranked.
+    One table a task: what is measured of your models stands first, and a sentence below says what
+    to use. An interrupted run of the same plan goes on where it was. A row has a word where its
+    ratio is not known well enough, it ran elsewhere, or its picture is another.
     """
     if ctx.invoked_subcommand is not None:
         return
     trust_given(trust)
     if paper_tables:
-        _paper_tables(as_json=as_json)
+        _paper_tables(details=details, as_json=as_json)
         return
     from unifmir.benchmarks.measure.benchmark_run import default_name
     from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 
     chosen = tuple(task.value for task in tasks or ())
-    default = ("onnxruntime",) if quick else ("eager", "onnxruntime")
+    default = ("eager", "onnxruntime")
     plan = BenchmarkPlan(
         models=tuple(models or ()) if models or artifacts else default_models(chosen),
         artifacts=tuple(artifacts or ()),
         tasks=chosen,
         runtimes=tuple(r.value for r in runtimes) if runtimes else default,
+        reference_runtimes=("onnxruntime",) if quick and not runtimes else (),
         precisions=tuple(p.value for p in precisions) if precisions else ("fp32",),
         device=device,
         threads=threads,
@@ -157,6 +178,8 @@ def benchmark(
         rounds=rounds,
         seconds=seconds,
         samples=samples,
+        target=target,
+        budget_s=budget,
         seed=seed,
         keep_memory=keep_memory,
         baseline=baseline,
@@ -166,21 +189,21 @@ def benchmark(
     path = out or Path(default_name(device))
     results = _measured(plan, path, overwrite=overwrite)
     output.note(f"results: {path}")
-    _shown(results, form, views, plots, as_json=as_json)
+    _shown(results, form, plots, details=details, as_json=as_json)
 
 
 @app.command("show", cls=Command)
 def show(
     results: Annotated[Path, typer.Argument(help="File that `unifmir benchmark` wrote.")],
     form: FormOption = "text",
-    views: ViewOption = None,
+    details: DetailsFlag = False,
     plots: PlotsOption = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Print the tables of a results file again, in any format, and draw its plots."""
     from unifmir.benchmarks.measure.results import read_results
 
-    _shown(read_results(results), form, views, plots, as_json=as_json)
+    _shown(read_results(results), form, plots, details=details, as_json=as_json)
 
 
 @app.command("diff", cls=Command)
@@ -221,8 +244,8 @@ def _measured(plan: "BenchmarkPlan", out: Path, *, overwrite: bool) -> "Results"
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from unifmir.benchmarks.measure.benchmark_run import BenchmarkProgress
     from unifmir.benchmarks.measure.benchmark_run import benchmark as run
+    from unifmir.benchmarks.measure.progress import BenchmarkProgress
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -240,9 +263,9 @@ def _measured(plan: "BenchmarkPlan", out: Path, *, overwrite: bool) -> "Results"
 def _shown(
     results: "Results",
     form: TableFormatChoice,
-    views: list[ViewChoice] | None,
     plots: Path | None,
     *,
+    details: bool,
     as_json: bool,
 ) -> None:
     from unifmir.benchmarks.report.tables.table_formats import rendered
@@ -254,7 +277,7 @@ def _shown(
     if as_json:
         output.print_result(results.to_dict(), "", as_json=True)
         return
-    names = [view.value for view in views] if views else list(VIEWS)
+    names = list(VIEWS) if details else []
     on_terminal = form == "text" and sys.stdout.isatty()
     if on_terminal:
         width = shutil.get_terminal_size().columns
@@ -275,10 +298,13 @@ def _draw(results: "Results", folder: Path) -> None:
         output.note(f"no plot of {name}: {reason}")
 
 
-def _paper_tables(*, as_json: bool) -> None:
+def _paper_tables(*, details: bool, as_json: bool) -> None:
+    from unifmir.benchmarks.report.tables.paper_text import paper_text
     from unifmir.cost.paper.paper_tables import as_table, paper_rows
 
     rows = [row.to_dict() for row in paper_rows()]
-    shown = as_table(rows)
-    text = "\n".join([aligned(shown.columns, shown.rows), "", *shown.notes])
+    text = paper_text(rows)
+    if details:
+        shown = as_table(rows)
+        text = "\n".join([aligned(shown.columns, shown.rows), "", *shown.notes])
     output.print_result({"rows": rows}, text, as_json=as_json)

@@ -21,8 +21,6 @@ PrecisionChoice = StrEnum("PrecisionChoice", {name: name for name in PRECISIONS}
 DestinationChoice = StrEnum("DestinationChoice", {name: name for name in DESTINATIONS})  # type: ignore[misc]  # as above
 ElementTypeChoice = StrEnum("ElementTypeChoice", {name: name for name in ELEMENT_TYPES})  # type: ignore[misc]  # as above
 WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields(Workloads)})  # type: ignore[misc]  # as above
-ViewChoice = StrEnum("ViewChoice", {name: name for name in ("latency", "cost", "quality")})  # type: ignore[misc]  # as above
-"""Result tables, as in `unifmir.benchmarks.report.tables.views`."""
 
 InterfaceChoice = Literal["image", "network", "raw"]
 """Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""

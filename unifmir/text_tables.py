@@ -40,6 +40,8 @@ def aligned(
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
     words: Sequence[bool] | None = None,
+    *,
+    gap: int = 2,
 ) -> str:
     """Rows as aligned plain text under their column names.
 
@@ -49,6 +51,8 @@ def aligned(
         Names and cells.
     words : sequence of bool, optional
         Which columns stand to the left; by default those with a cell that is no number.
+    gap : int
+        Spaces between two columns.
     """
     if words is None:
         words = [
@@ -58,10 +62,12 @@ def aligned(
     cells = [list(columns), *([shown_cell(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
-        "  ".join(
+        (" " * gap)
+        .join(
             cell.ljust(width) if left else cell.rjust(width)
             for cell, width, left in zip(row, widths, words, strict=True)
-        ).rstrip()
+        )
+        .rstrip()
         for row in cells
     ]
     return "\n".join(lines)

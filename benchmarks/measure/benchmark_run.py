@@ -3,8 +3,8 @@
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from unifmir.benchmarks.measure.prepared_files import (
     PreparedFiles,
     exported_file,
 )
+from unifmir.benchmarks.measure.progress import OnProgress, Steps
 from unifmir.benchmarks.measure.results import Peak, Results, read_results
-from unifmir.benchmarks.measure.rounds import GroupRun
+from unifmir.benchmarks.measure.rounds import GroupRun, least_steps
 from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.groups import ExportedFile, Group, PreparedModel, groups_of
@@ -30,34 +31,6 @@ logger = logging.getLogger(__name__)
 PEAK_S, QUICK_PEAK_S = 1.0, 0.2
 """Seconds for each figure of the machine's peaks."""
 PEAKS_TIMEOUT_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkProgress:
-    """How far a benchmark is."""
-
-    done: int
-    total: int
-    """Steps: models and files loaded, subjects opened, visits made. Grows once, when the models
-    are loaded and the subjects known."""
-    text: str
-
-
-OnProgress = Callable[[BenchmarkProgress], None]
-
-
-class _Steps:
-    """Counts steps and tells of them."""
-
-    def __init__(self, total: int, tell: OnProgress | None) -> None:
-        self.total = total
-        self._done = 0
-        self._tell = tell
-
-    def __call__(self, text: str, count: int = 1) -> None:
-        self._done += count
-        if self._tell is not None:
-            self._tell(BenchmarkProgress(self._done, self.total, text))
 
 
 def benchmark(
@@ -98,7 +71,7 @@ def benchmark(
         A model cannot be had. What fails later is told in its row, and the others go on.
     """
     plan, out = plan.settled(), Path(out)
-    steps = _Steps(len(plan.models) + len(plan.artifacts) + 1, on_progress)
+    steps = Steps(len(plan.models) + len(plan.artifacts) + 1, on_progress)
     with held(out):
         fresh = _blank(plan, command)
         previous = None if overwrite else _previous(out, fresh, resume)
@@ -106,7 +79,7 @@ def benchmark(
 
 
 def _benchmarked(
-    plan: BenchmarkPlan, out: Path, fresh: Results, previous: Results | None, steps: _Steps
+    plan: BenchmarkPlan, out: Path, fresh: Results, previous: Results | None, steps: Steps
 ) -> Results:
     """Prepare, measure and save; go on with what an interrupted run measured."""
     folder = out.parent / f"{PREFIX}{out.stem}"
@@ -216,7 +189,7 @@ def _identity(results: Results) -> dict[str, Any]:
 
 
 def _loaded(
-    plan: BenchmarkPlan, prepared: PreparedFiles, steps: _Steps
+    plan: BenchmarkPlan, prepared: PreparedFiles, steps: Steps
 ) -> tuple[list[PreparedModel], list[ExportedFile]]:
     models: list[PreparedModel] = []
     for name in plan.models:
@@ -241,11 +214,10 @@ def _measured(
     plan: BenchmarkPlan,
     prepared: PreparedFiles,
     out: Path,
-    steps: _Steps,
+    steps: Steps,
 ) -> Results:
     """The results with peaks and every group, saved whenever something was added."""
-    visits = 1 + (plan.rounds or 1)
-    steps.total += visits * sum(len(group.candidates) for group in groups)
+    steps.total += sum(least_steps(group, plan) for group in groups)
     results.save(out)
     if not results.peaks:
         results = replace(results, peaks=_peaks(plan, prepared))
@@ -254,7 +226,8 @@ def _measured(
     for group in groups:
         keys = {candidate.subject.key for candidate in group.candidates}
         if keys <= {row.subject.key for row in results.rows}:
-            steps(f"{group.title}: measured before", visits * len(keys))
+            done = steps.done + least_steps(group, plan)
+            steps.reach(done, f"{group.title}: measured before")
             continue
         found = GroupRun(group, plan, prepared, steps).rows()
         kept = tuple(row for row in results.rows if row.subject.key not in keys)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from unifmir.atomic import write_text
 from unifmir.benchmarks.plan.subject import Subject
@@ -16,18 +16,24 @@ from unifmir.tasks import TASKS
 
 SCHEMA = 1
 
+Word = Literal["", "moved", "differs", "clock", "wide", "near", "waits"]
+"""What is wrong with a row, the worst first: it ran elsewhere than asked; it is another picture;
+its own clock is wrong; its interval is too wide for its claim; it misses the tolerance by a hair;
+it waits more than it computes. With the last two the times are still good."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latency(JsonValues):
     """Wall time end to end, from a NumPy array to a NumPy array. Milliseconds."""
 
     rounds_ms: tuple[tuple[Amount, ...], ...]
-    """Every sample, by round; in each round all compared subjects ran once in turn."""
+    """Every sample, by round; in each round the compared subjects ran once in turn."""
     cpu_ms: tuple[Amount, ...]
     """CPU time of the process per run, by round: what a busy machine disturbs least."""
     median_ms: Amount
+    """Geometric mean over the starts of the median of their rounds' medians."""
     interval_ms: tuple[Amount, Amount]
-    """Bootstrap 95 % interval of the median."""
+    """95 % interval of that, over the starts."""
     p90_ms: Amount
     p99_ms: Amount
     minimum_ms: Amount
@@ -37,6 +43,8 @@ class Latency(JsonValues):
     """Median time between events on the device."""
     copy_ms: Amount | None = None
     """Median time of the copies to and from the device."""
+    starts: tuple[Count, ...] = ()
+    """Rounds of each start of the process, in turn; empty: all are of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +54,9 @@ class Ratio(JsonValues):
     baseline: str
     """Key of the baseline."""
     ratio: Amount
-    """Median over the rounds of baseline time / own time."""
+    """Baseline time / own time: by round, its median in each start, their geometric mean."""
     interval: tuple[Amount, Amount]
-    """Bootstrap 95 % interval."""
+    """95 % interval, over the starts."""
     cpu_ratio: Amount
     """Median over the rounds of baseline CPU time / own CPU time."""
 
@@ -102,6 +110,10 @@ class Row(JsonValues):
     """Against fp32 eager on the timed input: `max_abs_over_std`, `psnr_db`."""
     problems: tuple[str, ...] = ()
     """Why the times cannot be trusted; such a row is shown, marked, and not ranked."""
+    word: Word = ""
+    """What is wrong, for the table; empty if nothing is."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known and takes nothing from the times: who else used the machine..."""
     error: str = ""
     """Why there are no times at all."""
 
@@ -192,6 +204,10 @@ def _contradiction(row: Row) -> str | None:
         return f"the task is {row.subject.task[:80]!r}; expected one of {', '.join(TASKS)}"
     rounds = row.latency.rounds_ms if row.latency else ()
     taken = [sample for samples in rounds for sample in samples]
+    if row.latency and row.latency.starts and sum(row.latency.starts) != len(rounds):
+        return f"starts are {list(row.latency.starts)}; expected as many rounds as {len(rounds)}"
+    if row.latency and 0 in row.latency.starts:
+        return "a start has no rounds"
     if row.latency and taken and not min(taken) <= row.latency.median_ms <= max(taken):
         return (
             f"median_ms is {row.latency.median_ms:g}; expected {min(taken):g} to {max(taken):g}, "

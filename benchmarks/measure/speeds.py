@@ -12,8 +12,9 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor.diagnose import Diagnosis, Speed, devices
 
-ROUNDS, SECONDS, SAMPLES = 5, 0.3, 5
-"""Least rounds, seconds and samples that a benchmark trusts."""
+ROUNDS, SECONDS, SAMPLES, BUDGET_S = 3, 0.3, 3, 20.0
+"""Least rounds, seconds and samples, one after each start, and the seconds from which on none is
+added."""
 
 
 def with_speeds(found: Diagnosis, task: str) -> Diagnosis:
@@ -64,6 +65,7 @@ def _measured(task: str, device: str) -> Results:
         rounds=ROUNDS,
         seconds=SECONDS,
         samples=SAMPLES,
+        budget_s=BUDGET_S,
         quick=True,
     )
     with temporary_folder() as folder:

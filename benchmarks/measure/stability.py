@@ -1,4 +1,7 @@
-"""Whether times can be trusted: what else happened on the machine while they were taken."""
+"""What else happened on the machine while times were taken: it is said beside them.
+
+Whether they can be trusted their own interval decides (`row_trust`).
+"""
 
 import os
 import time
@@ -10,22 +13,16 @@ import numpy as np
 import psutil
 
 from unifmir.benchmarks.measure.gpu import Gpu
-from unifmir.benchmarks.measure.results import Latency
 from unifmir.machine import clock_mhz
 
-MAX_VARIATION = 0.025
-"""Largest variation of the rounds' medians: where trtexec warns."""
 MAX_FOREIGN = 0.05
-"""Part of all cores that other processes may take during a subject's visits. An idle desktop or
-server takes 1 to 2 %; one busy process takes 50 % of two cores, 6 % of 16. On larger machines
-one process more leaves cores enough, and the variation tells whether it disturbed."""
+"""Part of all cores that other processes may take unsaid during a subject's visits. An idle desktop
+or server takes 1 to 2 %; one busy process takes 50 % of two cores, 6 % of 16."""
 MAX_STOLEN = 0.01
-"""Part of the processor time that the host of a virtual machine may keep for others."""
+"""Part of the processor time that the host of a virtual machine keeps for others unsaid."""
 MAX_SLOWDOWN = 0.10
-"""Part by which the clock may fall from the first third of the rounds to the last: boost clocks
-wander by a few per cent, a processor at its power or heat limit loses 15 to 40 %."""
-MIN_ROUNDS, MIN_SAMPLES = 5, 5
-"""Below them neither an interval nor a variation means anything."""
+"""Part by which the clock may fall unsaid from the first third of the rounds to the last: boost
+clocks wander by a few per cent, a processor at its power or heat limit loses 15 to 40 %."""
 
 CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/cpu,cpuacct"))
 SYSTEM_CPUS = Path("/sys/devices/system/cpu")
@@ -114,50 +111,34 @@ class MachineWatch:
         first = float(np.median(self.clocks_mhz[:third]))
         return 1 - float(np.median(self.clocks_mhz[-third:])) / first
 
-    def problems(self, busiest: str = "") -> list[str]:
-        """A sentence for each thing that disturbs times, with what was measured and allowed."""
+    def remarks(self, busiest: str = "") -> list[str]:
+        """A sentence for each thing that disturbs times, with what was measured and is usual."""
         found = []
         if self.foreign > MAX_FOREIGN:
             found.append(
-                f"other processes took {self.foreign:.0%} of the {self.cores} cores, allowed "
-                f"{MAX_FOREIGN:.0%}{busiest and f'; the busiest was {busiest}'}"
+                f"other processes took {self.foreign:.0%} of the {self.cores} cores, usual is up "
+                f"to {MAX_FOREIGN:.0%}{busiest and f'; the busiest was {busiest}'}"
             )
         if self.stolen > MAX_STOLEN:
             found.append(
                 f"the host of this virtual machine took {self.stolen:.1%} of the processor time, "
-                f"allowed {MAX_STOLEN:.0%}"
+                f"usual is up to {MAX_STOLEN:.0%}"
             )
         if self.throttled:
-            found.append(f"the container's quota stopped it {self.throttled} times, allowed 0")
+            found.append(f"the container's quota stopped it {self.throttled} times")
         if self.hot:
-            found.append(f"the processor was slowed for heat {self.hot} times, allowed 0")
+            found.append(f"the processor was slowed for heat {self.hot} times")
         if self.slowdown > MAX_SLOWDOWN:
             found.append(
-                f"the processor's clock fell by {self.slowdown:.0%} meanwhile, allowed "
-                f"{MAX_SLOWDOWN:.0%}"
+                f"the processor's clock fell by {self.slowdown:.0%} meanwhile, usual is "
+                f"up to {MAX_SLOWDOWN:.0%}"
             )
         if self.gpu_reasons:
             reasons = ", ".join(sorted(self.gpu_reasons))
-            found.append(f"the GPU was slowed ({reasons}), allowed never")
+            found.append(f"the GPU was slowed ({reasons})")
         if self.gpu_foreign:
-            found.append(f"{self.gpu_foreign} other processes used the GPU, allowed 0")
+            found.append(f"{self.gpu_foreign} other processes used the GPU")
         return found
-
-
-def timing_problems(latency: Latency) -> list[str]:
-    """Reasons against the times that lie in the samples themselves."""
-    found = []
-    rounds, samples = len(latency.rounds_ms), sum(map(len, latency.rounds_ms))
-    if latency.variation > MAX_VARIATION:
-        found.append(
-            f"the rounds' medians vary by {latency.variation:.1%}, allowed {MAX_VARIATION:.1%}"
-        )
-    if rounds < MIN_ROUNDS or samples < MIN_SAMPLES:
-        found.append(
-            f"too few samples: {samples} in {rounds} rounds, at least {MIN_SAMPLES} in "
-            f"{MIN_ROUNDS} are needed"
-        )
-    return found
 
 
 def process_times() -> dict[int, tuple[str, float]]:

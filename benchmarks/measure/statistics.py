@@ -1,7 +1,9 @@
-"""Statistics of samples: the figures that are printed, exact and repeatable by a seed."""
+"""Statistics of samples: the figures that are printed, the same for the same samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, pi, sqrt
 
 import numpy as np
 from jaxtyping import Float64
@@ -9,15 +11,55 @@ from jaxtyping import Float64
 from unifmir.benchmarks.measure.results import Latency, Ratio
 from unifmir.errors import BenchmarkError
 
-RESAMPLES = 2000
 CONFIDENCE = 0.95
-SEED = 20260
-"""Seed of the bootstrap: the same samples give the same interval, now and in a later run."""
+NORMAL_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+MEDIAN_VARIANCE = pi / 2
+"""Variance of a median over that of the mean of the same normal values, from three values on."""
 
 Numbers = Sequence[float] | Float64[np.ndarray, " n"]
 Rounds = Sequence[Sequence[float]]
-"""Samples by round. A round is the unit that is resampled: samples of one visit share their
-neighbours, their clock frequency and their caches, so they are no independent draws."""
+"""Samples by round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A positive quantity on the scale of logarithms, and how well its starts know it.
+
+    A start is the unit that counts: rounds of one process share where its memory lies, so they are
+    no independent draws. Where all rounds are of one start, they are the units for want of others.
+    """
+
+    centre: float
+    """Mean over the starts of the median of their rounds, natural logarithm."""
+    error: float
+    """Standard error of the centre."""
+    freedom: int
+    """Degrees of freedom: starts less one."""
+
+    @property
+    def value(self) -> float:
+        """The quantity itself."""
+        return exp(self.centre)
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the logarithm, by Student's t; 0.03 is 3 %."""
+        from scipy.special import stdtrit
+
+        if self.error == 0:
+            return 0.0
+        return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the quantity."""
+        return exp(self.centre - self.half_width), exp(self.centre + self.half_width)
+
+    @property
+    def inverse(self) -> "Spread":
+        """One over the quantity."""
+        return Spread(-self.centre, self.error, self.freedom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +77,13 @@ def latency(
     rounds_ms: Rounds,
     cpu_ms: Sequence[float],
     *,
+    starts: Sequence[int] = (),
     device_ms: Sequence[float] = (),
     copy_ms: Sequence[float] = (),
 ) -> Latency:
     """Summarise the samples of one subject.
 
-    The median is that of the rounds' medians, so that it lies inside its own interval;
-    percentiles and minimum are those of all samples, none of them dropped.
+    Percentiles and minimum are those of all samples, none of them dropped.
 
     Parameters
     ----------
@@ -49,30 +91,35 @@ def latency(
         Wall time of each run, ms.
     cpu_ms : sequence of float
         CPU time per run, by round, ms.
+    starts : sequence of int
+        Rounds of each start of the process, in turn; all are of one if none is said.
     device_ms, copy_ms : sequence of float
         Of each run; empty without a device of its own, ms.
     """
     medians = round_medians(rounds_ms)
+    found = spread(medians, starts)
     everything = np.concatenate([np.asarray(samples, dtype=float) for samples in rounds_ms])
     p90, p99 = (float(p) for p in np.percentile(everything, [90, 99]))
     return Latency(
         rounds_ms=tuple(tuple(float(ms) for ms in samples) for samples in rounds_ms),
         cpu_ms=tuple(float(ms) for ms in cpu_ms),
-        median_ms=float(np.median(medians)),
-        interval_ms=median_interval(medians),
+        median_ms=found.value,
+        interval_ms=found.interval,
         p90_ms=p90,
         p99_ms=p99,
         minimum_ms=float(everything.min()),
         variation=variation(medians),
         device_ms=float(np.median(device_ms)) if len(device_ms) else None,
         copy_ms=float(np.median(copy_ms)) if len(copy_ms) else None,
+        starts=tuple(starts),
     )
 
 
 def ratio(baseline: str, base: Latency, own: Latency) -> Ratio:
     """How many times as fast as the baseline, round against round.
 
-    What slows a whole round down slows both, and cancels.
+    What slows a whole round down slows both, and cancels. The baseline may have been started more
+    often: its first rounds are those of the other.
 
     Parameters
     ----------
@@ -81,20 +128,72 @@ def ratio(baseline: str, base: Latency, own: Latency) -> Ratio:
     base, own : Latency
         Of the same rounds.
     """
-    ours, theirs = round_medians(own.rounds_ms), round_medians(base.rounds_ms)
-    if len(ours) != len(theirs):
+    found = ratio_spread(base, own)
+    if found is None:
         raise BenchmarkError(
-            f"{len(ours)} rounds cannot be compared with {len(theirs)} of {baseline}: "
-            "they were not taken in turn; benchmark both in one run"
+            f"{len(own.rounds_ms)} rounds cannot be compared with {len(base.rounds_ms)} of "
+            f"{baseline}: they were not taken in turn; benchmark both in one run"
         )
-    by_round = theirs / ours
-    cpu = np.asarray(base.cpu_ms) / np.maximum(np.asarray(own.cpu_ms), 1e-9)
+    cpu = np.asarray(base.cpu_ms)[: len(own.cpu_ms)] / np.maximum(np.asarray(own.cpu_ms), 1e-9)
     return Ratio(
         baseline=baseline,
-        ratio=float(np.median(by_round)),
-        interval=median_interval(by_round),
+        ratio=found.value,
+        interval=found.interval,
         cpu_ratio=float(np.median(cpu)),
     )
+
+
+def ratio_spread(base: Latency, own: Latency) -> Spread | None:
+    """Time of the baseline over the own, of the same rounds; None if not taken in turn."""
+    if own.starts != base.starts[: len(own.starts)]:
+        return None
+    ours, theirs = round_medians(own.rounds_ms), round_medians(base.rounds_ms)
+    if len(theirs) < len(ours) or (not own.starts and len(theirs) != len(ours)):
+        return None
+    return spread(theirs[: len(ours)] / ours, own.starts)
+
+
+def spread(by_round: Numbers, starts: Sequence[int] = ()) -> Spread:
+    """What rounds say of a positive quantity.
+
+    The starts' medians scatter, and each is known only as well as its rounds: the standard error
+    is the larger of the two, the second from the rounds' median absolute deviation. With few starts
+    the first may be small by luck, and a run that goes on until an interval is narrow would wait
+    for that luck.
+
+    Parameters
+    ----------
+    by_round : sequence of float
+        Above 0, one value a round.
+    starts : sequence of int
+        Rounds of each start, in turn; with fewer than two every round is a unit.
+
+    Raises
+    ------
+    BenchmarkError
+        Fewer than two units: nothing is known of their scatter.
+    """
+    logs = np.log(np.asarray(by_round, dtype=float))
+    if len(starts) > 1:
+        ends = np.cumsum([0, *starts])
+        parts = [logs[first:end] for first, end in pairwise(ends)]
+    else:
+        parts = list(logs[:, None])
+    if len(parts) < 2:
+        raise BenchmarkError("an interval needs at least two starts, or two rounds of one")
+    units = np.array([np.median(part) for part in parts])
+    variance = max(float(units.var(ddof=1)), _within(parts))
+    return Spread(float(units.mean()), sqrt(variance / len(units)), len(units) - 1)
+
+
+def _within(parts: Sequence[Float64[np.ndarray, " _"]]) -> float:
+    """Variance of one start's median, from how its rounds scatter about it; 0 of single rounds."""
+    fewest = min(map(len, parts))
+    if fewest < 2:
+        return 0.0
+    distances = np.concatenate([np.abs(part - np.median(part)) for part in parts])
+    deviation = NORMAL_MAD * float(np.median(distances)) * sqrt(fewest / (fewest - 1))
+    return (MEDIAN_VARIANCE if fewest > 2 else 1.0) * deviation**2 / fewest
 
 
 def round_medians(rounds_ms: Rounds) -> Float64[np.ndarray, " rounds"]:
@@ -102,17 +201,6 @@ def round_medians(rounds_ms: Rounds) -> Float64[np.ndarray, " rounds"]:
     if not rounds_ms or not all(len(samples) for samples in rounds_ms):
         raise BenchmarkError("a round without samples: nothing was measured")
     return np.array([float(np.median(samples)) for samples in rounds_ms])
-
-
-def median_interval(values: Numbers) -> tuple[float, float]:
-    """Bootstrap 95 % interval of the median, by percentiles, in the unit of the values."""
-    # Sorted: the interval must not depend on the order in which equal rounds came.
-    pool = np.sort(np.asarray(values, dtype=float))
-    draws = np.random.default_rng(SEED).integers(0, len(pool), (RESAMPLES, len(pool)))
-    medians = np.median(pool[draws], axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def variation(medians: Numbers) -> float:

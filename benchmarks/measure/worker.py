@@ -88,17 +88,20 @@ class Worker:
 
     def visit(self, runs: int, settling: bool) -> Answer:
         """Run so many times under the clock; one more before, if the caches are to be filled."""
-        session, clock = self._require_session(), Clock()
+        session, whole = self._require_session(), Clock()
         if settling:
             session.run(self._image)
+        clock = Clock()
         timings = [session.timed(self._image) for _ in range(runs)]
+        runs_ms, _ = clock.read()
         on_device = timings[0].device_ms is not None
         return {
             "wall_ms": [t.wall_ms for t in timings],
             "cpu_ms": [t.cpu_ms for t in timings],
             "device_ms": [t.device_ms for t in timings] if on_device else [],
             "copy_ms": [t.copy_ms for t in timings] if on_device else [],
-            "process_cpu_ms": clock.read()[1],
+            "runs_ms": runs_ms,
+            "process_cpu_ms": whole.read()[1],
         }
 
     def save(self, path: str) -> Answer:

@@ -16,9 +16,13 @@ from unifmir.tasks import TASKS
 
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
 """Least rounds, seconds and samples of a subject: 30 samples and 10 s are what
-OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds give the bootstrap something
-to draw from."""
-QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 5, 1.0, 5
+OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds are five after each start."""
+QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 9, 0.9, 9
+TARGET, QUICK_TARGET = 0.03, 0.08
+"""Half width of the ratio's 95 % interval at which a subject is started no more."""
+BUDGET_S, QUICK_BUDGET_S = 300.0, 30.0
+"""Seconds after which the subjects that read one image are started no more, within the target or
+not; the least starts are made whatever they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class BenchmarkPlan(JsonOutput):
     """Empty: every task of every model."""
     runtimes: tuple[str, ...] = ("eager", "onnxruntime")
     """Names in `unifmir.export.runtimes.RUNTIMES`."""
+    reference_runtimes: tuple[str, ...] = ()
+    """Runtimes of the reference models that are only named; those of `runtimes` if empty."""
     precisions: tuple[str, ...] = ("fp32",)
     device: str = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
@@ -46,6 +52,11 @@ class BenchmarkPlan(JsonOutput):
     seconds: float | None = None
     """Seconds of measurement a subject and image, warm-up not counted."""
     samples: int | None = None
+    target: float | None = None
+    """Half width of the interval of the ratio to the baseline that ends a subject's starts; 0.03 is
+    3 %."""
+    budget_s: float | None = None
+    """Seconds after which no start is added to those that read one image."""
     seed: int = 0
     """Seed of the order within each round."""
     baseline: str = ""
@@ -53,7 +64,7 @@ class BenchmarkPlan(JsonOutput):
     images: int = 0
     """Held-out images that the quality is measured on; 0: it is not measured."""
     quick: bool = False
-    """An answer in about a minute: fewer rounds, patches only."""
+    """An answer in a minute or two: fewer rounds, a wider target, patches only."""
 
     def settled(self) -> "BenchmarkPlan":
         """The plan with every default filled in.
@@ -76,6 +87,8 @@ class BenchmarkPlan(JsonOutput):
             rounds=self.rounds or (QUICK_ROUNDS if quick else ROUNDS),
             seconds=self.seconds or (QUICK_SECONDS if quick else SECONDS),
             samples=self.samples or (QUICK_SAMPLES if quick else SAMPLES),
+            target=self.target or (QUICK_TARGET if quick else TARGET),
+            budget_s=self.budget_s or (QUICK_BUDGET_S if quick else BUDGET_S),
         )
         plan.check()
         return plan
@@ -88,7 +101,7 @@ class BenchmarkPlan(JsonOutput):
         for task in self.tasks:
             TASKS.require(task)
         for what, names, known in (
-            ("runtime", self.runtimes, RUNTIMES),
+            ("runtime", (*self.runtimes, *self.reference_runtimes), RUNTIMES),
             ("precision", self.precisions, PRECISIONS),
             ("workload", self.workloads or (), workloads.WORKLOADS),
         ):
@@ -97,7 +110,7 @@ class BenchmarkPlan(JsonOutput):
         for path in self.artifacts:
             if not path.is_file():
                 raise BenchmarkError(f"{path}: no such file; make it with `unifmir export`")
-        for what in ("threads", "rounds", "seconds", "samples"):
+        for what in ("threads", "rounds", "seconds", "samples", "target", "budget_s"):
             value = getattr(self, what)
             if value is not None and value <= 0:
                 raise BenchmarkError(f"{what} is {value}: expected more than 0")

@@ -13,6 +13,7 @@ from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.model import Provenance
 from unifmir.precision.element_types import Precision
+from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Size
 
@@ -126,7 +127,7 @@ def _candidates(
     left_out: dict[str, None],
 ) -> Iterator[Candidate]:
     for model in models:
-        for runtime in plan.runtimes if model.task == task else ():
+        for runtime in _runtimes_of(plan, model) if model.task == task else ():
             for precision in plan.precisions:
                 if Precision.parse(precision) not in RUNTIMES[runtime].precisions(plan.device):
                     left_out[f"{runtime} has no {precision} on {plan.device}"] = None
@@ -141,6 +142,11 @@ def _candidates(
                 plan, file.path.name, file.config, runtime, file.precision, workload, size
             )
             yield Candidate(subject, file.config, file=file)
+
+
+def _runtimes_of(plan: BenchmarkPlan, model: PreparedModel) -> tuple[str, ...]:
+    named_only = model.name in REFERENCES and not model.trained
+    return plan.reference_runtimes if named_only and plan.reference_runtimes else plan.runtimes
 
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:

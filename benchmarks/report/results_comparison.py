@@ -2,24 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import comb, exp, isfinite, log
+from math import exp, hypot, isfinite, log
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64
 
 from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.measure.statistics import CONFIDENCE, RESAMPLES, SEED, round_medians
+from unifmir.benchmarks.measure.statistics import (
+    CONFIDENCE,
+    Spread,
+    ratio_spread,
+    round_medians,
+    spread,
+)
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
 Verdict = Literal["faster", "slower", "same", "not comparable"]
-Samples = Float64[np.ndarray, " _"]
-"""One value a round; two files may have other numbers of rounds."""
 
 THRESHOLD = 0.05
-"""A slow-down by less is no regression by default: two runs on one machine differ by some percent
-in where their memory lies and how warm the machine is, which no number of rounds averages out."""
+"""A slow-down by less is no regression by default, however significant."""
 ALPHA = 1 - CONFIDENCE
 PSNR_STEP_DB = 0.01
 """Smaller differences of the PSNR are not told: it is printed with two decimals."""
@@ -45,15 +47,17 @@ class RowPair:
     """`same`: no difference that is significant."""
     reason: str = ""
     """Why the two are not comparable."""
+    relative: bool = False
+    """Whether `before` and `after` are parts of the baseline's time in the same rounds."""
     before: float | None = None
-    """Median time: ms, or times the baseline's where machines differ."""
+    """Time: of the baseline's, or ms where a row has no baseline."""
     after: float | None = None
     ratio: float | None = None
     """Time after over time before: above 1 is slower."""
     interval: tuple[float, float] | None = None
-    """Bootstrap 95 % interval of the ratio, over the rounds' medians."""
+    """95 % interval of the ratio, over the starts of both runs."""
     p_value: float | None = None
-    """Mann-Whitney U test of the rounds' medians, two-sided, with Holm's correction."""
+    """Welch's t test of the logarithms over the starts, two-sided, with Holm's correction."""
     regression: bool = False
     """Significantly slower, and by more than the threshold."""
     broken: bool = False
@@ -71,7 +75,7 @@ class ResultsComparison:
 
     threshold: float
     relative: bool
-    """The machines differ: each row was compared by its ratio to its group's baseline."""
+    """The machines differ: rows without a baseline were not compared."""
     remarks: tuple[str, ...]
     """Differences between the files as a whole, a sentence each."""
     pairs: tuple[RowPair, ...]
@@ -107,11 +111,15 @@ class ResultsComparison:
 def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) -> ResultsComparison:
     """Match the rows of two files by their key and test each for a difference.
 
-    A difference is significant if the bootstrap interval of the ratio leaves out 1 and the
-    Mann-Whitney U test, with Holm's correction for the number of rows, is below 5 %. Where the
-    rounds are so few that nothing could pass, a row is not comparable rather than the same.
+    Rows are compared by their time relative to the baseline's in the same rounds: what two runs
+    differ by as a whole is out of it, and a baseline itself is what the others are measured by.
+    Rows without a baseline are compared by their times, on one machine alone. What is one and the
+    same measurement is the same, whatever is wrong with it.
 
-    On different machines, times relative to the baseline's of the same round are compared.
+    A difference is significant if the 95 % interval of the ratio leaves out 1 and Welch's test over
+    the starts, with Holm's correction for the number of rows, is below 5 %. The degrees of freedom
+    are those of the run with fewer starts: runs that go on until an interval is narrow end a
+    little more often when it is so by luck.
 
     Parameters
     ----------
@@ -126,70 +134,73 @@ def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) ->
     """
     if not (isfinite(threshold) and threshold >= 0):
         raise BenchmarkError(f"threshold {threshold}: expected a part of 0 or more, such as 0.05")
-    relative = _differ(before.machine, after.machine, SAME_MACHINE) != []
+    elsewhere = _differ(before.machine, after.machine, SAME_MACHINE) != []
     ours = {row.subject.key: row for row in before.rows}
     theirs = {row.subject.key: row for row in after.rows}
     shared = [key for key in ours if key in theirs]
-    samples = {key: _samples(key, before, after, ours, theirs, relative) for key in shared}
-    tested = _tested({key: pair for key, pair in samples.items() if not isinstance(pair, str)})
+    found = {key: _sides(key, before, after, ours, theirs, elsewhere) for key in shared}
+    p_values = holm({key: one.p_value for key, one in found.items() if isinstance(one, _Sides)})
     pairs = []
     for key in shared:
-        pair = tested.get(key) or RowPair(ours[key].subject, "not comparable", str(samples[key]))
+        one = found[key]
+        pair = one if isinstance(one, RowPair) else one.pair(ours[key].subject, p_values[key])
         pairs.append(_completed(pair, ours[key], theirs[key], threshold))
     return ResultsComparison(
         threshold=threshold,
-        relative=relative,
-        remarks=tuple(_remarks(before, after, relative=relative)),
+        relative=elsewhere,
+        remarks=tuple(_remarks(before, after, elsewhere=elsewhere)),
         pairs=tuple(pairs),
         only_before=tuple(key for key in ours if key not in theirs),
         only_after=tuple(key for key in theirs if key not in ours),
     )
 
 
-def _tested(samples: Mapping[str, tuple[Subject, Samples, Samples]]) -> dict[str, RowPair]:
-    """A pair for each key, tested together."""
-    needed = ALPHA / max(len(samples), 1)
-    found: dict[str, RowPair] = {}
-    values: dict[str, float] = {}
-    for key, (subject, before, after) in samples.items():
-        if 2 / comb(len(before) + len(after), len(before)) > needed:
-            reason = (
-                f"{len(before)} and {len(after)} rounds are too few to tell a difference among "
-                f"{len(samples)} rows: benchmark with more rounds"
-            )
-            found[key] = RowPair(subject, "not comparable", reason, *_medians(before, after))
-        else:
-            values[key] = _mann_whitney(before, after)
-    for key, p_value in holm(values).items():
-        subject, before, after = samples[key]
-        low, high = interval = ratio_interval(before, after)
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Times of one row in both files: over the baseline's, or in ms."""
+
+    before: Spread
+    after: Spread
+    relative: bool
+
+    @property
+    def freedom(self) -> int:
+        return min(self.before.freedom, self.after.freedom)
+
+    @property
+    def change(self) -> float:
+        """Logarithm of after over before."""
+        return self.after.centre - self.before.centre
+
+    @property
+    def error(self) -> float:
+        return hypot(self.before.error, self.after.error)
+
+    @property
+    def p_value(self) -> float:
+        from scipy.special import stdtr
+
+        if self.error == 0:
+            return float(self.change == 0)
+        return 2 * float(stdtr(self.freedom, -abs(self.change) / self.error))
+
+    def pair(self, subject: Subject, p_value: float) -> RowPair:
+        """The pair, by its p-value after correction."""
+        reach = Spread(self.change, self.error, self.freedom).half_width
+        low, high = exp(self.change - reach), exp(self.change + reach)
         verdict: Verdict = "same"
         if p_value < ALPHA and not low <= 1 <= high:
             verdict = "slower" if low > 1 else "faster"
-        found[key] = RowPair(
-            subject, verdict, "", *_medians(before, after), interval=interval, p_value=p_value
+        return RowPair(
+            subject,
+            verdict,
+            relative=self.relative,
+            before=self.before.value,
+            after=self.after.value,
+            ratio=exp(self.change),
+            interval=(low, high),
+            p_value=p_value,
         )
-    return found
-
-
-def _medians(before: Samples, after: Samples) -> tuple[float, float, float]:
-    first, second = float(np.median(before)), float(np.median(after))
-    return first, second, second / first
-
-
-def ratio_interval(before: Samples, after: Samples) -> tuple[float, float]:
-    """Bootstrap 95 % interval of the ratio of medians, after over before.
-
-    Samples are in one unit and above 0. Both sides are resampled independently. Two streams of
-    draws are used, each once for either side, so that swapping the sides gives exactly the inverse
-    interval.
-    """
-    ratios = [
-        np.log(_resampled(after, stream)) - np.log(_resampled(before, 1 - stream))
-        for stream in (0, 1)
-    ]
-    low, high = np.quantile(np.concatenate(ratios), [ALPHA / 2, 1 - ALPHA / 2])
-    return exp(low), exp(high)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -202,58 +213,77 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _resampled(samples: Samples, stream: int) -> Samples:
-    """Medians of bootstrap samples."""
-    # Sorted: the order in which rounds came must not decide.
-    pool = np.sort(samples)
-    random = np.random.default_rng([SEED, stream])
-    medians: Samples = np.median(
-        pool[random.integers(0, len(pool), (RESAMPLES, len(pool)))], axis=1
-    )
-    return medians
-
-
-def _mann_whitney(before: Samples, after: Samples) -> float:
-    if np.ptp(np.concatenate([before, after])) == 0:
-        return 1.0  # all the same: the test would divide by no scatter
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(before, after, alternative="two-sided").pvalue)
-
-
-def _samples(
+def _sides(
     key: str,
     before: Results,
     after: Results,
     ours: Mapping[str, Row],
     theirs: Mapping[str, Row],
-    relative: bool,
-) -> tuple[Subject, Samples, Samples] | str:
-    """Samples of a row that are compared, by round; or why they are not."""
-    for name, row in (("before", ours[key]), ("after", theirs[key])):
+    elsewhere: bool,
+) -> _Sides | RowPair:
+    """What is tested of a row; or its pair, where there is nothing to test."""
+    one, other = ours[key], theirs[key]
+    subject = one.subject
+    if _measured(one) == _measured(other):
+        return RowPair(subject, "same", "the same measurement, or none in either")
+    for name, row in (("before", one), ("after", other)):
         if reason := _distrusted(row):
-            return f"{name}: {reason}"
-    if reason := _other_threads(before, after, ours[key], theirs[key]):
-        return reason
-    if not relative:
-        return ours[key].subject, _rounds(ours[key]), _rounds(theirs[key])
-    first, second = _to_baseline(ours[key], ours), _to_baseline(theirs[key], theirs)
-    if isinstance(first, str) or isinstance(second, str):
-        return first if isinstance(first, str) else str(second)
-    if _baseline(ours[key]) != _baseline(theirs[key]):
-        return "different machines, and different baselines"
-    return ours[key].subject, first, second
+            return RowPair(subject, "not comparable", f"{name}: {reason}")
+    if reason := _other_threads(before, after, one, other):
+        return RowPair(subject, "not comparable", reason)
+    if one.ratio is None or other.ratio is None:
+        if elsewhere:
+            return RowPair(subject, "not comparable", "different machines, and no baseline")
+        return _timed(_time(one), _time(other), subject, relative=False)
+    if one.ratio.baseline != other.ratio.baseline:
+        return RowPair(subject, "not comparable", "different baselines")
+    if one.ratio.baseline == key:
+        return RowPair(subject, "same", "the baseline, by which the others are measured")
+    return _timed(_to_baseline(one, ours), _to_baseline(other, theirs), subject, relative=True)
+
+
+def _measured(row: Row) -> Any:
+    """What decides whether two rows are one measurement."""
+    return None if row.latency is None else row.latency.rounds_ms
+
+
+def _timed(
+    first: Spread | None, second: Spread | None, subject: Subject, *, relative: bool
+) -> _Sides | RowPair:
+    if first is None or second is None:
+        reason = "a single round, or no baseline of the same rounds that can be trusted"
+        return RowPair(subject, "not comparable", reason)
+    return _Sides(first, second, relative)
+
+
+def _time(row: Row) -> Spread | None:
+    """Its time in ms; None of a single round."""
+    if row.latency is None or len(row.latency.rounds_ms) < 2:
+        return None
+    return spread(round_medians(row.latency.rounds_ms), row.latency.starts)
+
+
+def _to_baseline(row: Row, rows: Mapping[str, Row]) -> Spread | None:
+    """Its time over the baseline's in the same rounds; None where those are not there."""
+    base = rows.get(row.ratio.baseline) if row.ratio else None
+    if base is None or base.latency is None or row.latency is None or _distrusted(base):
+        return None
+    if len(row.latency.rounds_ms) < 2:
+        return None
+    found = ratio_spread(base.latency, row.latency)
+    return None if found is None else found.inverse
 
 
 def _distrusted(row: Row) -> str:
     if row.latency is None:
         return f"failed: {row.error}" if row.error else "no times"
-    if row.problems:
+    # A wide interval is in the test; times of something else are in no test.
+    if row.problems and row.word != "wide":
         return f"cannot be trusted: {'; '.join(row.problems)}"
     rounds = row.latency.rounds_ms
     if not rounds or not all(rounds):
         return "no samples"
-    medians = _rounds(row)
+    medians = round_medians(rounds)
     return "" if np.all(np.isfinite(medians) & (medians > 0)) else "times that are no numbers"
 
 
@@ -265,28 +295,6 @@ def _other_threads(before: Results, after: Results, one: Row, other: Row) -> str
         if first != second:
             return f"{name}: {first} before, {second} after"
     return ""
-
-
-def _to_baseline(row: Row, rows: Mapping[str, Row]) -> Samples | str:
-    """Time of each round over the baseline's in the same round."""
-    key = _baseline(row)
-    if key == row.subject.key:
-        return "different machines, and it is the baseline itself"
-    if key not in rows or _distrusted(rows[key]):
-        return "different machines, and no baseline that can be trusted"
-    own, base = _rounds(row), _rounds(rows[key])
-    if len(own) != len(base):
-        return "different machines, and its rounds are not the baseline's"
-    relative: Samples = own / base
-    return relative
-
-
-def _baseline(row: Row) -> str:
-    return row.ratio.baseline if row.ratio is not None else ""
-
-
-def _rounds(row: Row) -> Samples:
-    return round_medians(row.latency.rounds_ms if row.latency is not None else ())
 
 
 def _completed(pair: RowPair, before: Row, after: Row, threshold: float) -> RowPair:
@@ -330,7 +338,7 @@ def _differ(
     ]
 
 
-def _remarks(before: Results, after: Results, *, relative: bool) -> list[str]:
+def _remarks(before: Results, after: Results, *, elsewhere: bool) -> list[str]:
     found = [
         f"{change.what}: {change.before} before, {change.after} after"
         for change in [
@@ -338,12 +346,8 @@ def _remarks(before: Results, after: Results, *, relative: bool) -> list[str]:
             *_differ(before.versions, after.versions, sorted({*before.versions, *after.versions})),
         ]
     ]
-    if relative:
-        found.insert(
-            0,
-            "different machines: times are not compared, only each row's time relative to the "
-            "baseline of its group, which tells of a change of the row against the baseline",
-        )
+    if elsewhere:
+        found.insert(0, "different machines: rows without a baseline are not compared")
     for name, results in (("before", before), ("after", after)):
         if not results.complete:
             found.append(f"{name}: the run was interrupted and is not complete")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests import toys
-from unifmir.benchmarks.measure import benchmark_run, rounds
+from unifmir.benchmarks.measure import benchmark_run, timed_subject
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.cli.main import app
 from unifmir.config import BodyConfig, SingleTaskConfig
@@ -128,8 +128,8 @@ def benchmarked_as_the_same_picture(out: Path, models: int) -> None:
 def test_they_are_benchmarked_by_their_own_runtime(
     names: list[str], models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    monkeypatch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
+    monkeypatch.setattr(timed_subject, "QUICK_MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(timed_subject, "QUICK_WARM_UP_S", 0.01)
     monkeypatch.setattr(benchmark_run, "_peaks", lambda *_: ())
     plan = BenchmarkPlan(
         models=tuple(str(models[name]) for name in names),
@@ -141,6 +141,7 @@ def test_they_are_benchmarked_by_their_own_runtime(
         rounds=1,
         seconds=0.05,
         samples=1,
+        budget_s=0.001,
         quick=True,
     )
     out = tmp_path / "results.json"
@@ -154,7 +155,8 @@ def test_the_command_benchmarks_them_by_their_own_runtime(models: dict[str, Path
     named = [word for model in models.values() for word in ("--model", str(model))]
     command = ["benchmark", *named, "--task", TASK, "--runtime", RUNTIME]
     command += ["--runtime", "eager", "--workload", "patch", "--images", "1", "--threads", "1"]
-    command += ["--rounds", "1", "--seconds", "0.05", "--samples", "1", "--out", str(out)]
+    command += ["--rounds", "1", "--seconds", "0.05", "--samples", "1", "--budget", "0.001"]
+    command += ["--out", str(out)]
     # In a process of its own: this one has built its commands' choices without the toys.
     done = subprocess.run(
         [sys.executable, "-m", "unifmir", *command], capture_output=True, text=True

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.task_rows import change_task
-from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure import timed_subject
 from unifmir.benchmarks.plan import workloads
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.tasks import TASKS
@@ -31,9 +31,8 @@ class TinyWorkloads(Workloads):
 
 def short(patch: pytest.MonkeyPatch) -> None:
     """Visits of 10 ms, and tiny images."""
-    patch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    patch.setattr(rounds, "QUICK_WARM_UP_S", 0.01)
-    patch.setattr(rounds, "WARM_UP_S", 0.01)
+    for name in ("MIN_VISIT_S", "QUICK_MIN_VISIT_S", "QUICK_WARM_UP_S", "WARM_UP_S"):
+        patch.setattr(timed_subject, name, 0.01)
     patch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
     for task, tiny in TINY.items():
         rows = asdict(TASKS[task].workloads)
@@ -50,5 +49,6 @@ def plan_of(*models: Path, **changes: object) -> BenchmarkPlan:
         rounds=2,
         seconds=0.02,
         samples=2,
+        budget_s=0.001,
     )
     return replace(plan, **changes)  # type: ignore[arg-type]  # fields of BenchmarkPlan

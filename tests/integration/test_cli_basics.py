@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import unifmir
 from tests.helpers.quick_rows import few_quick
-from unifmir.benchmarks.report.tables import table_formats, views
+from unifmir.benchmarks.report.tables import table_formats
 from unifmir.cli import choices, output
 from unifmir.cli.commands import Commands
 from unifmir.cli.main import app
@@ -103,7 +103,6 @@ def test_choices_written_out_are_those_of_the_rooms():
     # Importing the rooms for a name would make --help heavy.
     assert set(get_args(choices.InterfaceChoice)) == set(get_args(InputKind))
     assert set(get_args(choices.TableFormatChoice)) == set(table_formats.FORMATS)
-    assert set(choices.ViewChoice) == set(views.VIEWS)
 
 
 def test_help_names_every_command():

@@ -10,8 +10,9 @@ from typer.testing import CliRunner, Result
 from tests.helpers.benchmark_results import around, results, row, subject
 from tests.helpers.task_rows import change_task
 from unifmir.benchmarks.measure import benchmark_run as measure
-from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure import timed_subject
 from unifmir.benchmarks.measure.results import Results, read_results
+from unifmir.benchmarks.report.tables.paper_text import grouped, paper_text
 from unifmir.checkpoint.saving import save
 from unifmir.cli.benchmark import default_models
 from unifmir.cli.main import app
@@ -27,8 +28,8 @@ def run(*arguments: str | Path | int | float) -> Result:
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A measurement of a second: what it says of time means nothing."""
-    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
+    monkeypatch.setattr(timed_subject, "MIN_VISIT_S", 0.01)
+    monkeypatch.setattr(timed_subject, "WARM_UP_S", 0.01)
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
     sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),))
     change_task(monkeypatch, "sr", workloads=sizes)
@@ -39,7 +40,7 @@ def test_a_checkpoint_is_measured_and_written_down(tiny_single, tmp_path: Path):
     model, out = tmp_path / "tiny.safetensors", tmp_path / "results.json"
     save(tiny_single("sr"), model)
     options = ("--model", model, "--runtime", "eager", "--workload", "patch", "--threads", 1)
-    few = ("--rounds", 2, "--seconds", 0.02, "--samples", 2, "--images", 1)
+    few = ("--rounds", 2, "--seconds", 0.02, "--samples", 2, "--images", 1, "--budget", 0.001)
     done = run(*options, *few, "--out", out, "--json")
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
@@ -68,12 +69,20 @@ def made(**medians_ms: float) -> Results:
 
 
 @pytest.mark.parametrize(
-    ("form", "mark"), [("text", "rank"), ("markdown", "| "), ("csv", ","), ("latex", r"\toprule")]
+    ("form", "mark"), [("text", "*a "), ("markdown", "| "), ("csv", ","), ("latex", r"\toprule")]
 )
 def test_results_are_shown_in_every_format(file: Path, form: str, mark: str):
     done = run("show", file, "--format", form)
     assert done.exit_code == 0, done.stderr
     assert mark in done.stdout
+
+
+def test_details_are_three_tables_of_ranked_rows(file: Path):
+    done = run("show", file, "--details")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("rank") == 3
+    assert "median [95 %], ms" in done.stdout
+    assert "peak RSS, MiB" in done.stdout
 
 
 def test_plots_are_drawn_and_what_has_no_data_is_said(file: Path, tmp_path: Path):
@@ -86,6 +95,7 @@ def test_plots_are_drawn_and_what_has_no_data_is_said(file: Path, tmp_path: Path
 def test_no_change_is_exit_0_and_a_slowdown_is_exit_1(file: Path, tmp_path: Path):
     same = run("diff", file, file)
     assert same.exit_code == 0, same.stderr
+    assert "2 same, 0 not comparable" in same.stdout
     after = tmp_path / "after.json"
     made(a=20.0, b=20.0).save(after)
     worse = run("diff", file, after)
@@ -110,6 +120,16 @@ def test_the_papers_tables_are_counted_again():
     assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)["rows"]
     assert len(rows) == 33
+    text = paper_text(rows)
+    lines = text.splitlines()
+    assert lines[0] == (
+        "11 of 33 rows are reproduced to every printed digit, and 49 of their 85 figures."
+    )
+    assert lines[1] == "22 rows are not, for 12 reasons:"
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith(" ") and line.endswith(" equal") for line in lines) == 11
+    # Every figure that is not the paper's is in one group.
+    assert sum(map(len, grouped(rows).values())) == 85 - 49
     printed = {
         (row["table"], row["task"], row["model"]): row["gflops"]["exact"]
         for row in rows

@@ -31,11 +31,10 @@ def _times(comparison: ResultsComparison) -> str:
         return "no row is in both files"
     notes = Footnotes()
     rows = [(*_who(pair), *_cells(pair, notes)) for pair in comparison.pairs]
-    unit = "/baseline" if comparison.relative else ", ms"
     return plain(
         TextTable(
-            title="after / before; below 1 is faster",
-            columns=(*_COLUMNS, f"before{unit}", f"after{unit}", *_TIMES),
+            title="after / before; below 1 is faster. Times are parts of the baseline's, or in ms",
+            columns=(*_COLUMNS, "before", "after", *_TIMES),
             rows=tuple(tuple(map(printable, row)) for row in rows),
             words=(*(True,) * len(_COLUMNS), False, False, False, False, True),
             notes=tuple(notes.lines()),
@@ -56,8 +55,13 @@ def _cells(pair: RowPair, notes: Footnotes) -> tuple[str, ...]:
         verdict = f"{verdict}: REGRESSION"
     if pair.broken:
         verdict = f"{verdict}: BROKEN"
-    before, after = (significant(value) for value in (pair.before, pair.after))
+    before, after = (_time(value, pair) for value in (pair.before, pair.after))
     return before, after, _ratio(pair), _chance(pair.p_value), verdict
+
+
+def _time(value: float | None, pair: RowPair) -> str:
+    shown = significant(value)
+    return shown if pair.relative or value is None else f"{shown} ms"
 
 
 def _ratio(pair: RowPair) -> str:

@@ -1,6 +1,7 @@
 """Tables of results as text: which rows and columns, in which order, with which notes."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unifmir.benchmarks.measure.results import Results, Row
@@ -93,6 +94,7 @@ def _table(
     notes = note.lines()
     if any(row.problems and row.latency is not None for row in rows):
         notes.insert(0, f"{UNTRUSTED} not ranked: these times cannot be trusted")
+    notes += map(printable, _remarks(rows))
     return ResultTable(
         title=printable(f"{title}, {_shapes(rows)}"),
         columns=tuple(columns[i].title.format(unit=at.unit.name) for i in kept),
@@ -101,6 +103,15 @@ def _table(
         doubtful=tuple(not row.ranked for row in rows),
         notes=tuple(notes),
     )
+
+
+def _remarks(rows: Sequence[Row]) -> Iterator[str]:
+    """What is said of the rows beside their times: one of each kind, and of how many."""
+    kinds: dict[str, list[str]] = {}
+    for remark in (remark for row in rows for remark in row.remarks):
+        kinds.setdefault(re.sub(r"[\d.]+", "", remark.partition(";")[0]), []).append(remark)
+    for those in kinds.values():
+        yield f"of {len(those)} of {len(rows)} rows: {those[0]}"
 
 
 def _rank(row: Row, places: Mapping[str, int], note: Footnotes) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.csv_table import csv_text
 from unifmir.benchmarks.report.tables.result_tables import footer, tables
+from unifmir.benchmarks.report.tables.summary_table import summary_tables, summary_text
 from unifmir.registry import require_known
 from unifmir.text_tables import TextTable, escape_latex, escape_markdown, latex, markdown, plain
 
@@ -13,10 +14,12 @@ def rendered(
     results: Results,
     form: str = "text",
     *,
-    views: Sequence[str] = ("latency",),
+    views: Sequence[str] = (),
     task: str | None = None,
 ) -> str:
     """Results in one of the `FORMATS`, without a line break at the end.
+
+    Without a view it is one table a task, that says what is asked first.
 
     Parameters
     ----------
@@ -31,8 +34,13 @@ def rendered(
     if form == "csv":
         return csv_text(results, task=task).rstrip("\n")
     require_known("table format", form, FORMATS)
+    if form == "text" and not views:
+        return summary_text(results, task=task)
     write, last = _WRITERS[form]
-    blocks = [write(table) for view in views for table in tables(results, view, task=task)]
+    found: list[TextTable] = [t for view in views for t in tables(results, view, task=task)]
+    if not views:
+        found += summary_tables(results, task=task)
+    blocks = [write(table) for table in found]
     return "\n\n".join([*blocks, last(footer(results))])
 
 

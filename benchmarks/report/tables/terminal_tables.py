@@ -11,8 +11,18 @@ from rich.text import Text
 
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.result_tables import ResultTable, footer, tables
+from unifmir.benchmarks.report.tables.summary_table import summary_lines
 from unifmir.shown_text import shown
 
+_STYLES = {
+    "title": "bold",
+    "head": "bold",
+    "own": "green",
+    "other": "",
+    "doubtful": "yellow",
+    "note": "dim",
+}
+"""Styles of the lines of a summary, by their kind."""
 _NAMES = ("model", "images")
 """Columns that fold first on a narrow terminal, because their words may be long."""
 _NAME_WIDTH = 12
@@ -21,12 +31,14 @@ _NAME_WIDTH = 12
 def terminal(
     results: Results,
     *,
-    views: Sequence[str] = ("latency",),
+    views: Sequence[str] = (),
     task: str | None = None,
     width: int,
     colour: bool,
 ) -> str:
     """Results for a terminal: lines, and colours if it shows them; cells fold to its width.
+
+    Without a view it is one table a task, whose cells do not fold.
 
     Parameters
     ----------
@@ -47,6 +59,10 @@ def terminal(
         no_color=not colour,
         highlight=False,
     )
+    if not views:
+        for line, kind in summary_lines(results, task=task, width=width):
+            console.print(Text(shown(line), style=_STYLES[kind]), soft_wrap=True)
+        return written.getvalue().rstrip("\n")
     for view in views:
         for table in tables(results, view, task=task):
             console.print(_rich(table, width))

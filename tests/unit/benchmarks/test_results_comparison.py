@@ -20,12 +20,12 @@ from tests.helpers.benchmark_results import (
     row,
     subject,
 )
-from unifmir.benchmarks.measure.results import MemoryUse, Ratio, Results, Row
+from unifmir.benchmarks.measure import statistics
+from unifmir.benchmarks.measure.results import Latency, MemoryUse, Ratio, Results, Row
 from unifmir.benchmarks.report.results_comparison import (
     ResultsComparison,
     compare,
     holm,
-    ratio_interval,
 )
 from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 from unifmir.errors import BenchmarkError
@@ -66,9 +66,6 @@ def test_a_file_compared_with_itself_has_no_change(result):
     comparison = compare(result, result)
     for pair in comparison.pairs:
         assert pair.verdict == "same"
-        assert pair.ratio == 1
-        assert pair.interval is not None
-        assert pair.interval[0] <= 1 <= pair.interval[1]
         assert pair.changes == ()
     assert not comparison.regressions
     assert (comparison.only_before, comparison.only_after, comparison.remarks) == ((), (), ())
@@ -141,18 +138,19 @@ def test_a_row_that_fails_now_is_broken():
 
 
 def test_other_threads_are_not_compared():
-    fewer = replace(one(), settings={"threads": 1})
+    fewer = replace(one(latency=around(90)), settings={"threads": 1})
     assert only(compare(one(), fewer)).reason == "threads: 4 before, 1 after"
-    inside = one(ran={"threads": 2})
+    inside = one(ran={"threads": 2}, latency=around(90))
     assert only(compare(one(), inside)).reason == "threads in the runtime: 4 before, 2 after"
 
 
-def test_too_few_rounds_are_not_called_the_same():
+def test_a_single_round_is_not_called_the_same():
     before, after = one(latency=around(100, rounds=3)), one(latency=around(200, rounds=3))
-    pair = only(compare(before, after))
-    assert pair.verdict == "not comparable"
-    assert "3 and 3 rounds are too few" in pair.reason
-    assert pair.ratio == pytest.approx(2)
+    # Three rounds of one start scatter by 1 %: twice as slow is more than that.
+    assert only(compare(before, after)).verdict == "slower"
+    single = only(compare(one(latency=latency([100.0])), after))
+    assert single.verdict == "not comparable"
+    assert single.reason.startswith("a single round")
 
 
 def relative_run(own_ms: float, base_ms: float, *, machine: dict[str, Any], seed: int) -> Results:
@@ -164,24 +162,31 @@ def relative_run(own_ms: float, base_ms: float, *, machine: dict[str, Any], seed
     return results(base, own, machine=machine)
 
 
-def test_on_different_machines_only_ratios_to_the_baseline_are_compared():
+@pytest.mark.parametrize("machine", [MACHINE, OTHER], ids=["same machine", "another machine"])
+def test_ratios_to_the_baseline_are_compared_and_not_times(machine):
     before = relative_run(100, 200, machine=MACHINE, seed=1)
     # All is three times as slow there: no change of the row against the baseline.
-    same = compare(before, relative_run(300, 600, machine=OTHER, seed=5))
-    assert same.relative
-    assert "different machines" in same.remarks[0]
+    same = compare(before, relative_run(300, 600, machine=machine, seed=5))
     baseline, own = same.pairs
-    assert baseline.reason == "different machines, and it is the baseline itself"
-    assert own.verdict == "same"
+    assert (baseline.verdict, own.verdict) == ("same", "same")
+    assert baseline.reason == "the baseline, by which the others are measured"
     assert own.before == pytest.approx(0.5, rel=0.02)
-    worse = compare(before, relative_run(450, 600, machine=OTHER, seed=5))
+    assert own.relative
+    assert same.relative == (machine is OTHER)
+    worse = compare(before, relative_run(450, 600, machine=machine, seed=5))
     assert [pair.subject.model for pair in worse.regressions] == ["m"]
-    assert "before/baseline" in comparison_text(worse)
 
 
 def test_on_different_machines_a_row_without_a_baseline_is_not_compared():
-    pair = only(compare(one(), replace(one(), machine=OTHER)))
-    assert pair.reason == "different machines, and no baseline that can be trusted"
+    pair = only(compare(one(), replace(one(latency=around(200)), machine=OTHER)))
+    assert pair.reason == "different machines, and no baseline"
+
+
+def test_a_baseline_that_cannot_be_trusted_compares_nothing():
+    before = relative_run(100, 200, machine=MACHINE, seed=1)
+    after = relative_run(100, 200, machine=MACHINE, seed=5)
+    bad = replace(after, rows=(replace(after.rows[0], problems=("fell back",)), after.rows[1]))
+    assert compare(before, bad).pairs[1].reason.startswith("a single round, or no baseline")
 
 
 def test_an_updated_driver_is_said_and_compared():
@@ -220,10 +225,10 @@ def test_rows_of_one_file_are_listed():
 
 
 TEXT = """\
-after / before; below 1 is faster
-task  workload  shape      model  runtime      precision  device  before, ms  after, ms          ratio [95 %]       p  verdict
-sr    image     1x512x512  busy   onnxruntime  fp32       cpu              -          -                     -       -  not comparable [1]
-sr    image     1x512x512  slow   onnxruntime  fp32       cpu            100        200  2.000 [2.000, 2.000]  <0.001  slower: REGRESSION
+after / before; below 1 is faster. Times are parts of the baseline's, or in ms
+task  workload  shape      model  runtime      precision  device  before   after          ratio [95 %]       p  verdict
+sr    image     1x512x512  busy   onnxruntime  fp32       cpu          -       -                     -       -  not comparable [1]
+sr    image     1x512x512  slow   onnxruntime  fp32       cpu     100 ms  200 ms  2.000 [2.000, 2.000]  <0.001  slower: REGRESSION
 [1] after: cannot be trusted: busy
 
 0 faster, 1 slower, 0 same, 1 not comparable; regressions past 0.05: 1"""  # noqa: E501 - as it is printed
@@ -232,7 +237,8 @@ sr    image     1x512x512  slow   onnxruntime  fp32       cpu            100    
 def test_a_comparison_reads_as_a_table_with_a_verdict():
     before = results(row(subject("busy")), row(subject("slow"), latency=latency([100.0] * 8)))
     after = results(
-        row(subject("busy"), problems=("busy",)), row(subject("slow"), latency=latency([200.0] * 8))
+        row(subject("busy"), problems=("busy",), latency=around(90)),
+        row(subject("slow"), latency=latency([200.0] * 8)),
     )
     assert comparison_text(compare(before, after)) == TEXT
 
@@ -261,12 +267,73 @@ def test_holm_multiplies_the_smallest_by_all_and_keeps_the_order():
     assert adjusted == pytest.approx({"a": 0.04, "b": 0.09, "c": 0.09, "d": 0.5})
 
 
-def test_the_interval_of_the_ratio_holds_the_truth_about_as_often_as_it_says():
-    random = np.random.default_rng(7)
-    held = 0
-    for _ in range(200):
-        before, after = np.exp(random.normal(0, 0.05, (2, 15)))
-        low, high = ratio_interval(before, 1.2 * after)
-        held += low <= 1.2 <= high
-    # 95 % is promised; percentiles of medians of 15 rounds hold a little more or less.
-    assert 180 <= held <= 200
+def measured_run(seed: int, models: int = 20) -> Results:
+    """A run of rows whose true ratios are the same in every run, with noise of every kind.
+
+    The machine drifts by a quarter over the run and single rounds are half as slow again, for all
+    subjects of a round; each start lies elsewhere in memory (1.5 %); each visit scatters (2 %).
+    """
+    random = np.random.default_rng(seed)
+    starts, rounds = 3, 5
+    drift = np.linspace(1, 1.25, starts * rounds) * random.choice([1, 1.5], starts * rounds)
+    made: list[Row] = []
+    base: Latency | None = None
+    for number in range(models):
+        place = np.repeat(np.exp(random.normal(0, 0.015, starts)), rounds)
+        times = 10 * (1 + number) * drift * place * np.exp(random.normal(0, 0.02, starts * rounds))
+        samples = [[ms] for ms in times.tolist()]
+        timed = statistics.latency(samples, times.tolist(), starts=[rounds] * starts)
+        base = base or timed
+        key = subject("m0").key
+        made.append(
+            row(subject(f"m{number}"), latency=timed, ratio=statistics.ratio(key, base, timed))
+        )
+    return results(*made)
+
+
+def test_two_runs_on_one_machine_disagree_in_no_more_rows_than_they_may():
+    """At the 95 % level: in at most 5 % of the rows, by the verdict and by the intervals."""
+    pairs = [
+        pair
+        for number in range(20)
+        for pair in compare(measured_run(2 * number), measured_run(2 * number + 1)).pairs
+        if pair.interval is not None
+    ]
+    assert len(pairs) == 20 * 19
+    assert sum(pair.verdict != "same" for pair in pairs) / len(pairs) <= 0.05
+    missed = sum(not pair.interval[0] <= 1 <= pair.interval[1] for pair in pairs if pair.interval)
+    assert missed / len(pairs) <= 0.05
+
+
+def test_a_row_that_became_a_third_slower_is_found_in_such_runs():
+    before, after = measured_run(1), measured_run(2)
+    slowed = after.rows[7]
+    assert slowed.latency is not None
+    times = [samples[0] * 1.33 for samples in slowed.latency.rounds_ms]
+    base = after.rows[0].latency
+    assert base is not None
+    timed = statistics.latency([[ms] for ms in times], times, starts=slowed.latency.starts)
+    worse = replace(slowed, latency=timed, ratio=statistics.ratio(base_key(after), base, timed))
+    rows = (*after.rows[:7], worse, *after.rows[8:])
+    found = compare(before, replace(after, rows=rows))
+    assert [pair.subject.model for pair in found.regressions] == ["m7"]
+
+
+def base_key(found: Results) -> str:
+    """Key of the baseline of all rows."""
+    (key,) = {row.ratio.baseline for row in found.rows if row.ratio}
+    return key
+
+
+def test_a_row_known_too_little_for_its_claim_is_tested_all_the_same():
+    wide = one(problems=("known to ±30%",), word="wide", latency=around(101, noise=0.3))
+    assert only(compare(one(latency=around(100, noise=0.3)), wide)).verdict == "same"
+
+
+def test_a_file_with_itself_is_the_same_in_every_row_whatever_is_wrong_with_it():
+    bad = results(
+        row(subject("busy"), problems=("it is another picture",), word="differs"),
+        row(subject("broken"), latency=None, error="out of memory"),
+        row(subject("once"), latency=latency([3.0])),
+    )
+    assert [pair.verdict for pair in compare(bad, bad).pairs] == ["same"] * 3

@@ -7,9 +7,7 @@ from unifmir.benchmarks.measure.stability import (
     busiest_process,
     heat_stops,
     quota_stops,
-    timing_problems,
 )
-from unifmir.benchmarks.measure.statistics import latency
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +29,16 @@ def watched(worker_s: float = 1.0, cores: int = 2, **after: float) -> MachineWat
     return watch
 
 
-def test_a_quiet_machine_has_no_problem():
+def test_nothing_is_said_of_a_quiet_machine():
     # 1.02 s busy, of which the worker took 1 and this process 0.01.
-    assert watched(busy_s=1.02, own_s=0.01).problems("python") == []
+    assert watched(busy_s=1.02, own_s=0.01).remarks("python") == []
 
 
 def test_another_process_is_told_with_what_it_took_and_its_name():
-    (found,) = watched(busy_s=1.9).problems("blender (0.9 cores)")
+    (found,) = watched(busy_s=1.9).remarks("blender (0.9 cores)")
     assert found == (
-        "other processes took 45% of the 2 cores, allowed 5%; the busiest was blender (0.9 cores)"
+        "other processes took 45% of the 2 cores, usual is up to 5%; the busiest was blender "
+        "(0.9 cores)"
     )
 
 
@@ -47,11 +46,11 @@ def test_ticks_of_the_clock_cancel_over_the_visits():
     watch = MachineWatch(2)
     for busy in (1.4, 0.6) * 5:
         watch.add(counters(), counters(at_s=1.0, busy_s=busy), 1.0)
-    assert watch.problems() == []
+    assert watch.remarks() == []
 
 
 def test_a_host_that_takes_time_is_told():
-    (found,) = watched(busy_s=1.0, stolen_s=0.06).problems()
+    (found,) = watched(busy_s=1.0, stolen_s=0.06).remarks()
     assert found.startswith("the host of this virtual machine took 3.0% of the processor time")
 
 
@@ -59,32 +58,19 @@ def test_quota_heat_and_gpu_are_told():
     watch = watched(busy_s=1.0, throttled=3, hot=2)
     watch.gpu_reasons = {"power cap"}
     watch.gpu_foreign = 1
-    found = watch.problems()
+    found = watch.remarks()
     assert found == [
-        "the container's quota stopped it 3 times, allowed 0",
-        "the processor was slowed for heat 2 times, allowed 0",
-        "the GPU was slowed (power cap), allowed never",
-        "1 other processes used the GPU, allowed 0",
+        "the container's quota stopped it 3 times",
+        "the processor was slowed for heat 2 times",
+        "the GPU was slowed (power cap)",
+        "1 other processes used the GPU",
     ]
 
 
 def test_a_clock_that_falls_is_told():
     watch = MachineWatch(2, clocks_mhz=[4000.0] * 5 + [3500.0] * 5 + [3000.0] * 5)
-    (found,) = watch.problems()
-    assert found == "the processor's clock fell by 25% meanwhile, allowed 10%"
-
-
-def test_rounds_that_vary_are_told():
-    steady = latency([[10.0]] * 6, [1.0] * 6)
-    assert timing_problems(steady) == []
-    shaken = latency([[10.0], [11.0]] * 3, [1.0] * 6)
-    (found,) = timing_problems(shaken)
-    assert found == "the rounds' medians vary by 5.2%, allowed 2.5%"
-
-
-def test_too_few_samples_are_told():
-    (found,) = timing_problems(latency([[10.0]] * 4, [1.0] * 4))
-    assert found == "too few samples: 4 in 4 rounds, at least 5 in 5 are needed"
+    (found,) = watch.remarks()
+    assert found == "the processor's clock fell by 25% meanwhile, usual is up to 10%"
 
 
 def test_the_busiest_foreign_process_is_named_and_our_own_are_not():

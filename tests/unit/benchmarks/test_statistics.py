@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from unifmir.benchmarks.measure.results import Latency
 from unifmir.benchmarks.measure.statistics import (
     latency,
-    median_interval,
     power_law,
     ratio,
     round_medians,
+    spread,
     variation,
 )
 from unifmir.errors import BenchmarkError
 
 times = st.floats(min_value=0.01, max_value=1e5, allow_nan=False)
-rounds = st.lists(st.lists(times, min_size=1, max_size=4), min_size=1, max_size=12)
+rounds = st.lists(st.lists(times, min_size=1, max_size=4), min_size=2, max_size=12)
 
 
 def of(samples: list[list[float]]) -> Latency:
@@ -27,7 +27,7 @@ def of(samples: list[list[float]]) -> Latency:
 
 def test_known_samples_give_known_figures():
     found = latency([[1.0, 3.0, 2.0], [4.0, 4.0, 4.0], [3.0]], [1.5, 3.5, 2.5], device_ms=[2, 1, 3])
-    assert found.median_ms == 3.0  # of 2, 4 and 3
+    assert found.median_ms == pytest.approx(24 ** (1 / 3))  # of 2, 4 and 3
     assert found.minimum_ms == 1.0
     assert found.variation == pytest.approx(1 / 3)
     everything = [1, 3, 2, 4, 4, 4, 3]
@@ -40,22 +40,61 @@ def test_known_samples_give_known_figures():
 
 
 def test_equal_rounds_have_an_interval_of_no_width():
-    assert median_interval([7.0] * 9) == (7.0, 7.0)
+    found = spread([7.0] * 9, [3, 3, 3])
+    assert found.interval == (found.value, found.value)
+    assert found.value == pytest.approx(7.0)
     assert variation([7.0] * 9) == 0.0
+
+
+def test_starts_are_the_units_and_not_their_rounds():
+    """Known by hand: three starts at 1, 2 and 4 with rounds that agree."""
+    found = spread([1.0] * 5 + [2.0] * 5 + [4.0] * 5, [5, 5, 5])
+    assert found.value == pytest.approx(2.0)
+    assert found.freedom == 2
+    # The logarithms scatter by ln 2; 4.302653 is Student's t of two degrees of freedom.
+    assert found.error == pytest.approx(math.log(2) / math.sqrt(3))
+    assert found.half_width == pytest.approx(4.302653 * math.log(2) / math.sqrt(3), rel=1e-6)
+    # As rounds of one start they would be known far better than they are.
+    assert spread([1.0] * 5 + [2.0] * 5 + [4.0] * 5).half_width < 0.4 * found.half_width
+
+
+def test_starts_that_agree_by_luck_are_known_no_better_than_their_rounds():
+    """Rounds at 0.9, 1, 1.1 in every start: the starts' medians are all 1."""
+    found = spread([0.9, 1.0, 1.1] * 3, [3, 3, 3])
+    # Median absolute deviation of the logarithms: ln 1.1 = 0.0953.
+    deviation = 1.4826 * math.log(1.1) * math.sqrt(3 / 2)
+    assert found.error == pytest.approx(math.sqrt(math.pi / 2 * deviation**2 / 3 / 3))
+
+
+def test_one_round_has_no_interval():
+    with pytest.raises(BenchmarkError, match="at least two starts"):
+        spread([1.0])
 
 
 def test_a_single_round_has_no_variation():
     assert variation([5.0]) == 0.0
 
 
-def test_the_interval_covers_a_known_median_about_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    covered = 0
+@pytest.mark.parametrize(
+    ("between", "within", "target"),
+    [(0.01, 0.02, 0.03), (0.02, 0.02, 0.03), (0.03, 0.01, 0.08), (0.02, 0.1, 0.08)],
+)
+def test_the_interval_holds_the_truth_though_starts_end_when_it_is_narrow(between, within, target):
+    """Starts differ, rounds of a start differ, and starts are added until the target is met."""
+    rng, held = np.random.default_rng(1), 0
     for _ in range(200):
-        low, high = median_interval(rng.normal(10.0, 1.0, 15))
-        covered += low <= 10.0 <= high
-    # Of 200 at 95 % one expects 190; the percentile bootstrap of 15 falls a little short.
-    assert covered >= 176
+        taken: list[float] = []
+        while True:
+            taken += np.exp(rng.normal(0, between) + rng.normal(0, within, 5)).tolist()
+            starts = [5] * (len(taken) // 5)
+            if len(starts) < 3:
+                continue
+            found = spread(taken, starts)
+            if found.half_width <= target or len(starts) == 12:
+                break
+        held += found.interval[0] <= 1 <= found.interval[1]
+    # Of 200 at 95 % one expects 190; three binomial deviations below that are 181.
+    assert held >= 181
 
 
 def test_the_ratio_compares_round_against_round():
@@ -63,15 +102,23 @@ def test_the_ratio_compares_round_against_round():
     base = of([[10.0], [30.0], [10.0], [30.0], [10.0]])
     own = of([[5.0], [15.0], [5.0], [15.0], [5.0]])
     found = ratio("base", base, own)
-    assert found.ratio == 2.0
-    assert found.interval == (2.0, 2.0)
+    assert found.ratio == pytest.approx(2.0)
+    assert found.interval == (found.ratio, found.ratio)
     assert found.cpu_ratio == 2.0
     assert found.baseline == "base"
 
 
 def test_rounds_of_different_runs_are_not_compared():
     with pytest.raises(BenchmarkError, match="not taken in turn"):
-        ratio("base", of([[1.0], [1.0]]), of([[1.0]]))
+        ratio("base", of([[1.0], [1.0], [1.0]]), of([[1.0], [1.0]]))
+
+
+def test_a_baseline_that_was_started_more_often_is_compared_by_its_first_rounds():
+    base = latency([[10.0], [20.0], [30.0], [99.0]], [1.0] * 4, starts=[1, 1, 1, 1])
+    own = latency([[5.0], [10.0], [15.0]], [1.0] * 3, starts=[1, 1, 1])
+    assert ratio("base", base, own).ratio == pytest.approx(2.0)
+    with pytest.raises(BenchmarkError, match="not taken in turn"):
+        ratio("own", own, base)
 
 
 @pytest.mark.parametrize("samples", [[], [[1.0], []]])
@@ -84,8 +131,8 @@ def test_a_round_without_samples_is_refused(samples):
 def test_another_unit_of_time_scales_every_figure(samples, factor):
     # Powers of two: no rounding.
     before, after = of(samples), of([[ms * factor for ms in one] for one in samples])
-    assert after.median_ms == before.median_ms * factor
-    assert after.interval_ms == tuple(ms * factor for ms in before.interval_ms)
+    assert after.median_ms == pytest.approx(before.median_ms * factor)
+    assert after.interval_ms == pytest.approx([ms * factor for ms in before.interval_ms])
     assert after.p99_ms == pytest.approx(before.p99_ms * factor)
     assert after.variation == pytest.approx(before.variation)
 
@@ -94,7 +141,8 @@ def test_another_unit_of_time_scales_every_figure(samples, factor):
 def test_the_median_lies_in_its_interval_and_the_percentiles_are_in_order(samples):
     found = of(samples)
     low, high = found.interval_ms
-    assert found.minimum_ms <= low <= found.median_ms <= high
+    assert low <= found.median_ms <= high
+    assert found.minimum_ms <= found.median_ms * (1 + 1e-12)
     assert found.minimum_ms <= found.p90_ms <= found.p99_ms
 
 
@@ -102,8 +150,8 @@ def test_the_median_lies_in_its_interval_and_the_percentiles_are_in_order(sample
 def test_the_order_of_the_rounds_does_not_matter(samples, random):
     shuffled = list(samples)
     random.shuffle(shuffled)
-    assert of(shuffled).interval_ms == of(samples).interval_ms
-    assert of(shuffled).median_ms == of(samples).median_ms
+    assert of(shuffled).interval_ms == pytest.approx(of(samples).interval_ms)
+    assert of(shuffled).median_ms == pytest.approx(of(samples).median_ms)
 
 
 @given(rounds)

@@ -134,8 +134,15 @@ def test_plain_text_is_aligned_with_notes_and_footer():
     assert rendered(small(), "text", views=["cost"]) == f"{COST}\n\n{FOOTER}"
 
 
+def test_what_happened_meanwhile_is_said_once_for_each_kind():
+    busy = row(subject("a"), remarks=("others took 7% of it; busiest: x",))
+    table = tables(results(busy, row(subject("b"), remarks=("others took 31% of it",))))[0]
+    assert table.notes == ("of 2 of 2 rows: others took 7% of it; busiest: x",)
+    assert [line[0] for line in table.rows] == ["1=", "1="]
+
+
 def test_markdown_escapes_the_bars_of_names():
-    assert rendered(small(), "markdown") == f"{MARKDOWN.strip()}\n\n{FOOTER}"
+    assert rendered(small(), "markdown", views=["latency"]) == f"{MARKDOWN.strip()}\n\n{FOOTER}"
 
 
 def test_latex_has_booktabs_rules_and_escaped_text():
@@ -155,8 +162,8 @@ def test_markdown_escapes_what_would_be_formatting():
 
 
 def test_a_terminal_gets_colours_and_a_pipe_none():
-    plain = terminal(small(), width=160, colour=False)
-    coloured = terminal(small(), width=160, colour=True)
+    plain = terminal(small(), views=["latency"], width=160, colour=False)
+    coloured = terminal(small(), views=["latency"], width=160, colour=True)
     assert "\x1b" not in plain
     assert "\x1b[33m" in coloured  # the rows that are not ranked
     escapes = re.compile(r"\x1b\[[0-9;]*m")
@@ -170,7 +177,7 @@ def test_a_terminal_gets_colours_and_a_pipe_none():
 def test_a_narrow_terminal_folds_cells_and_loses_no_digit(width):
     table = tables(small())[0]
     column = table.columns.index("median [95 %], ms")
-    text = terminal(small(), width=width, colour=False)
+    text = terminal(small(), views=["latency"], width=width, colour=False)
     assert max(map(len, text.splitlines())) <= width
     for digits in re.findall(r"[\d.]+", " ".join(line[column] for line in table.rows)):
         assert digits in text

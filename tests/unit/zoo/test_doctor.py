@@ -11,7 +11,7 @@ from tests.helpers.benchmark_results import around, results, row, subject
 from tests.helpers.task_rows import change_task
 from unifmir import machine
 from unifmir.benchmarks.measure import benchmark_run as measure
-from unifmir.benchmarks.measure import rounds, speeds
+from unifmir.benchmarks.measure import speeds, timed_subject
 from unifmir.benchmarks.measure.results import Results
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNTIMES
@@ -209,12 +209,13 @@ def test_a_measurement_ranks_the_runtimes(monkeypatch):
 
 @pytest.mark.slow  # each runtime is timed in a process of its own
 def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
-    monkeypatch.setattr(rounds, "MIN_VISIT_S", 0.01)
-    monkeypatch.setattr(rounds, "WARM_UP_S", 0.01)
+    for name in ("QUICK_MIN_VISIT_S", "QUICK_WARM_UP_S"):
+        monkeypatch.setattr(timed_subject, name, 0.01)
     monkeypatch.setattr(measure, "_peaks", lambda *_: ())
     sizes = replace(TASKS["sr"].workloads, patch=((1, 16, 16),))
     change_task(monkeypatch, "sr", workloads=sizes)
     monkeypatch.setattr(speeds, "SECONDS", 0.02)
+    monkeypatch.setattr(speeds, "BUDGET_S", 0.001)
     monkeypatch.setattr(speeds, "instructions", list)
     monkeypatch.setattr(checkups, "runs_here", lambda name: name in ("eager", "onnxruntime"))
     monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])

@@ -1,0 +1,125 @@
+"""Whether a row's times can be trusted, and the word for what is wrong with it.
+
+The interval of the ratio to the baseline decides, not how much single rounds vary: what disturbs a
+machine disturbs both sides of a round. Who else used the machine is said and decides nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from unifmir.benchmarks.measure.output_check import OutputCheck
+from unifmir.benchmarks.measure.results import Latency, Word
+from unifmir.benchmarks.measure.stability import MachineWatch
+from unifmir.benchmarks.measure.statistics import Spread, ratio_spread, round_medians, spread
+
+CLAIM = 0.25
+"""Part of its distance from 1 that a ratio may be unsure of: who says five times as fast need not
+know it to 3 %. Both as logarithms."""
+WIDEST = 0.2
+"""Half width that no claim allows to exceed: 20 %."""
+TRUE_CLOCK = 0.5
+"""Least part of a visit's wall time that its runs must add up to, by the session's own clock."""
+COMPUTING = 0.5
+"""Least part of its wall time that a process computes on the CPU, what others took added."""
+
+Finding = tuple[Word, str]
+"""A word for the table, and the sentence that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTimes:
+    """What was timed of one subject, and beside what."""
+
+    own: Latency
+    base: Latency | None
+    """The baseline's; None if it failed."""
+    target: float
+    """Half width of the ratio's interval that was aimed at; 0.03 is 3 %."""
+    visits_told: Sequence[float]
+    """Part of each visit's wall time that its runs took by the session's clock."""
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowTrust:
+    """Verdict on one row."""
+
+    word: Word
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def known(own: Latency, base: Latency | None) -> Spread:
+    """The ratio to the baseline as it is known; without a baseline the latency."""
+    found = None if base is None else ratio_spread(base, own)
+    return found or spread(round_medians(own.rounds_ms), own.starts)
+
+
+def allowed(found: Spread, target: float) -> float:
+    """Half width that a ratio's claim allows, at least the target."""
+    return max(target, min(WIDEST, CLAIM * abs(found.centre)))
+
+
+def trust(
+    times: SubjectTimes,
+    fallbacks: Sequence[str],
+    check: OutputCheck | None,
+    watch: MachineWatch,
+    busiest: str,
+) -> RowTrust:
+    """Judge one row.
+
+    Parameters
+    ----------
+    times : SubjectTimes
+    fallbacks : sequence of str
+        What the session says of itself.
+    check : OutputCheck or None
+        None where there is no picture to compare with.
+    watch : MachineWatch
+    busiest : str
+        The foreign process that took most; empty if none.
+    """
+    problems: list[Finding] = [("moved", text) for text in fallbacks]
+    remarks: list[Finding] = []
+    if check is not None:
+        (remarks if check.by_a_hair else problems).extend(
+            ("near" if check.by_a_hair else "differs", text) for text in check.problems
+        )
+    problems += _clock(times)
+    problems += _width(times)
+    remarks += _waits(times, watch)
+    words = [word for word, _ in (*problems, *remarks)]
+    told = [text for _, text in remarks]
+    return RowTrust(
+        word=words[0] if words else "",
+        problems=tuple(text for _, text in problems),
+        remarks=(*told, *watch.remarks(busiest)),
+    )
+
+
+def _width(times: SubjectTimes) -> Iterator[Finding]:
+    found = known(times.own, times.base)
+    most = allowed(found, times.target)
+    if found.half_width > most:
+        what = "its time" if times.base is None else f"{found.value:.3g} times as fast"
+        told = f"{what} is known to ±{found.half_width:.0%} after {found.freedom + 1} starts"
+        yield "wide", f"{told}, allowed ±{most:.0%}: give it more time (--budget)"
+
+
+def _clock(times: SubjectTimes) -> Iterator[Finding]:
+    told = median(times.visits_told) if times.visits_told else 1.0
+    if told < TRUE_CLOCK:
+        least = f"expected {TRUE_CLOCK:.0%} at least"
+        yield "clock", f"its own clock tells {told:.0%} of the time that its runs took, {least}"
+
+
+def _waits(times: SubjectTimes, watch: MachineWatch) -> Iterator[Finding]:
+    if times.device != "cpu" or not times.own.cpu_ms:
+        return
+    computed = median(times.own.cpu_ms) / times.own.median_ms
+    others = watch.cores * (watch.foreign + watch.stolen)
+    if computed + others < COMPUTING:
+        taken = f"others took {others:.0%} of a core"
+        yield "waits", f"its process computed for {computed:.0%} of its time while {taken}"

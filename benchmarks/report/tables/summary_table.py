@@ -1,0 +1,371 @@
+"""One table a task that says what is asked first: how fast, how big, how good, and is it the same.
+
+A line a row and no line more than 80 characters, so that all five tasks fit a screen; what it
+leaves out the other tables and the JSON file hold.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, log
+from pathlib import Path
+from textwrap import wrap
+
+from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import groups, ordered
+from unifmir.benchmarks.report.tables.number_text import fixed, significant, supported_decimals
+from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
+from unifmir.reference import REFERENCES
+from unifmir.text_tables import TextTable, aligned, printable
+
+WIDTH = 80
+MARK = "*"
+"""Before the models of the caller."""
+SHORT_NAMES = {
+    "onnxruntime": "ort",
+    "torchscript": "ts",
+    "aotinductor": "aoti",
+    "openvino": "ov",
+    "tensorrt": "trt",
+    "-compute": "c",
+}
+"""What a runtime and a precision are called where their names do not fit."""
+LEAST_NAME = 8
+"""Characters that are left of a model's name at least."""
+DIGITS = 3
+_COLUMNS = (
+    "model",
+    "runtime",
+    "{unit}",
+    "x",
+    "MP/s",
+    "MiB",
+    "Mpar",
+    "GFLOP",
+    "GBOP",
+    "MB",
+    "dB",
+    "",
+)
+_WORDS = (0, 1, len(_COLUMNS) - 1)
+"""Columns to the left."""
+LEGEND = (
+    "Medians ± half of their 95 % interval over starts; x: times as fast as the baseline in the "
+    "same rounds; MiB: peak memory; Mpar: million parameters; MB: file; dB: fitted PSNR, held-out "
+    "images."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryTable(TextTable):
+    """One task and workload.
+
+    A model's cell begins with `MARK` or a space; notes say what the words mean, and what to use.
+    """
+
+    doubtful: tuple[bool, ...]
+    """Which rows are not to be trusted."""
+
+
+def summary_tables(results: Results, *, task: str | None = None) -> list[SummaryTable]:
+    """A table for each task and workload, the caller's models first.
+
+    Parameters
+    ----------
+    results : Results
+    task : str or None
+        Only this task's.
+    """
+    own = own_models(results)
+    return [
+        _table(f"{name}, {workload}", rows, results, own)
+        for (name, workload), rows in groups(results).items()
+        if task in (None, name)
+    ]
+
+
+def summary_text(results: Results, *, task: str | None = None, width: int = WIDTH) -> str:
+    """The tables as text of at most so many characters a line, and what the headings mean.
+
+    Parameters
+    ----------
+    results : Results
+    task : str or None
+        Only this task's.
+    width : int
+        At least `WIDTH`; a narrower terminal gets that too.
+    """
+    return "\n".join(line for line, _ in summary_lines(results, task=task, width=width))
+
+
+def summary_lines(
+    results: Results, *, task: str | None = None, width: int = WIDTH
+) -> Iterator[tuple[str, str]]:
+    """The lines of `summary_text`, each with its kind: title, head, own, other, doubtful, note."""
+    width = max(width, WIDTH)
+    shortened = False
+    for table in summary_tables(results, task=task):
+        yield from ((line, "title") for line in wrap(table.title, width))
+        lines, short = _fitted(table, width)
+        shortened = shortened or short
+        yield lines[0], "head"
+        for line, doubtful in zip(lines[1:], table.doubtful, strict=True):
+            yield line, "doubtful" if doubtful else "own" if line.startswith(MARK) else "other"
+        for note in table.notes:
+            yield from ((line, "note") for line in wrap(note, width, subsequent_indent="  "))
+        yield "", "note"
+    for line in wrap(_footer(results, shortened=shortened), width):
+        yield line, "note"
+
+
+def own_models(results: Results) -> tuple[str, ...]:
+    """Models of the caller: those of the plan that are no reference's name; else the first."""
+    plan = results.settings.get("plan", {})
+    named = [Path(str(name)).name for name in (*plan.get("models", ()), *plan.get("artifacts", ()))]
+    found = tuple(name for name in named if name not in REFERENCES)
+    return found or tuple(named[:1]) or tuple(row.subject.model for row in results.rows[:1])
+
+
+def _table(title: str, rows: Sequence[Row], results: Results, own: Sequence[str]) -> SummaryTable:
+    rows = sorted(ordered(rows), key=lambda row: row.subject.model not in own)
+    unit = time_unit(rows)
+    cells = [_cells(row, unit, own) for row in rows]
+    kept = [i for i in range(len(_COLUMNS)) if i in _WORDS[:2] or any(line[i] for line in cells)]
+    shapes = dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows)
+    known = f"{title} {' and '.join(shapes)}{_how_well(rows, results)}"
+    return SummaryTable(
+        title=printable(known),
+        columns=tuple(_COLUMNS[i].format(unit=unit.name) for i in kept),
+        rows=tuple(tuple(line[i] for i in kept) for line in cells),
+        words=tuple(i in _WORDS for i in kept),
+        doubtful=tuple(not row.ranked for row in rows),
+        notes=(*map(printable, _word_notes(rows)), *map(printable, _advice(rows, own))),
+    )
+
+
+def _cells(row: Row, unit: TimeUnit, own: Sequence[str]) -> tuple[str, ...]:
+    subject, counts = row.subject, row.counts
+    mark = MARK if subject.model in own else " "
+    memory = None
+    if row.memory is not None:
+        memory = row.memory.peak_device_bytes or row.memory.peak_rss_bytes
+    return (
+        mark + printable(subject.model),
+        printable(_how(row)),
+        _latency(row, unit),
+        _times_as_fast(row),
+        _number(row.megapixels_per_s, 1, 2),
+        _number(memory, MIB),
+        _number(counts.get("parameters"), 1e6),
+        _number(counts.get("flops"), 1e9),
+        _number(counts.get("bops"), 1e9),
+        _number(counts.get("file_bytes"), 1e6),
+        _decibel(row.quality),
+        word_of(row),
+    )
+
+
+def word_of(row: Row) -> str:
+    """One word for what is wrong with a row; empty if nothing is."""
+    if row.latency is None:
+        return "failed"
+    return row.word or ("doubt" if row.problems else "")
+
+
+def _how(row: Row) -> str:
+    where = "" if row.subject.device == "cpu" else f" {row.subject.device}"
+    return f"{row.subject.runtime} {row.subject.precision}{where}"
+
+
+def _latency(row: Row, unit: TimeUnit) -> str:
+    if row.latency is None:
+        return ""
+    value = row.median_ms / unit.ms
+    low, high = (end / unit.ms for end in row.latency.interval_ms)
+    half = (high - low) / 2
+    if not isfinite(half):
+        return significant(value)
+    decimals = min(supported_decimals(value, (low, high)), _decimals(value))
+    # A narrower interval than the last digit is not shown as none.
+    return f"{fixed(value, decimals)}±{fixed(max(half, 10.0**-decimals), decimals)}"
+
+
+def _times_as_fast(row: Row) -> str:
+    if row.ratio is None or row.latency is None:
+        return ""
+    if row.ratio.baseline == row.subject.key:
+        return "base"
+    decimals = supported_decimals(row.ratio.ratio, row.ratio.interval)
+    return fixed(row.ratio.ratio, min(decimals, _decimals(row.ratio.ratio)))
+
+
+def _decimals(value: float) -> int:
+    """Decimals of three digits; two below 1, where a leading zero takes the place of the third."""
+    if value <= 0:
+        return 0
+    digits = 0
+    while value * 10**digits < 100 and digits < DIGITS:
+        digits += 1
+    return min(digits, 2) if value >= 0.1 else digits
+
+
+def _number(value: float | None, per: float, digits: int = DIGITS) -> str:
+    """A number as short as it may be: two decimals below 1, k and M from 100,000 on."""
+    if value is None or not isfinite(value):
+        return ""
+    shown = value / per
+    for limit, unit, letter in ((1e8, 1e6, "M"), (1e5, 1e3, "k")):
+        if shown >= limit:
+            return significant(shown / unit, digits) + letter
+    return fixed(shown, 2) if 0.1 <= shown < 1 else significant(shown, digits)
+
+
+def _decibel(quality: Mapping[str, object] | None) -> str:
+    value = (quality or {}).get("psnr_db")
+    return fixed(value, 1) if isinstance(value, int | float) and isfinite(value) else ""
+
+
+def _how_well(rows: Sequence[Row], results: Results) -> str:
+    """How well the ratios are known, and whether the target or the time ended the starts."""
+    target = results.settings.get("plan", {}).get("target")
+    starts = [len(row.latency.starts) for row in rows if row.latency is not None]
+    widths = [half_width(row) for row in rows if row.ratio and row.latency]
+    if not isinstance(target, float) or not starts or not max(starts) or not widths:
+        return ""
+    told = f"{max(starts)} starts"
+    if max(widths) <= target:
+        return f": ratios within ±{target:.0%} after {told}"
+    return f": time spent after {told}, ratios within ±{max(widths):.0%}, wanted ±{target:.0%}"
+
+
+def half_width(row: Row) -> float:
+    """Half of the interval of the ratio's logarithm: 0.03 is 3 %; infinite if it is not known."""
+    low, high = row.ratio.interval if row.ratio else (0.0, 0.0)
+    return log(high / low) / 2 if low > 0 else float("inf")
+
+
+def _word_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """What each word stands for, with the rows it is on and their figures."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if word := word_of(row):
+            found.setdefault(word, []).append(row)
+    for word, those in found.items():
+        if word == "wide":
+            yield f"wide: {_listed(those, _width)}: the interval is too wide for such a ratio"
+        elif word in ("differs", "near") and all(_psnr(row) for row in those):
+            meaning = (
+                "not the picture of fp32 eager"
+                if word == "differs"
+                else "misses the bar of fp32 by a hair, and has fresh weights: its time stands"
+            )
+            yield f"{word}: {_listed(those, _psnr)}: {meaning}"
+        else:
+            for row in those:
+                why = row.error or "; ".join(row.problems[:1] or row.remarks[:1])
+                yield f"{word}: {row.subject.model} {_how(row)}: {why}"
+
+
+def _listed(rows: Sequence[Row], figure: Callable[[Row], str]) -> str:
+    return ", ".join(f"{row.subject.model} {_how(row)} {figure(row)}" for row in rows)
+
+
+def _width(row: Row) -> str:
+    return f"±{half_width(row):.0%}"
+
+
+def _psnr(row: Row) -> str:
+    value = (row.same_picture or {}).get("psnr_db")
+    return f"{value:.0f} dB" if isinstance(value, int | float) and isfinite(value) else ""
+
+
+def _advice(rows: Sequence[Row], own: Sequence[str]) -> Iterator[str]:
+    """What to use, for the caller's first model that was measured."""
+    mine = [row for row in rows if row.subject.model in own]
+    if not mine:
+        return
+    mine = [row for row in mine if row.subject.model == mine[0].subject.model]
+    good = [row for row in mine if row.ranked and row.word != "waits"]
+    if not good:
+        yield f"no way to run {mine[0].subject.model} came out trusted: see the words above"
+        return
+    best = good[0]
+    name = f"{best.subject.runtime} in {best.subject.precision}"
+    if len(mine) == 1:
+        yield f"{name} is all that was measured of {best.subject.model}; --runtime adds others"
+        return
+    base = next(
+        (row for row in rows if best.ratio and row.subject.key == best.ratio.baseline), None
+    )
+    if base is None or best.ratio is None or base is best:
+        yield f"use {name}: nothing that is the same picture was faster"
+        return
+    same_model = base.subject.model == best.subject.model
+    against = base.subject.runtime if same_model else f"{base.subject.model} in {_how(base)}"
+    low, high = best.ratio.interval
+    speed = f"{significant(best.ratio.ratio, 2)} times {against}"
+    if low <= 1 <= high:
+        speed = (
+            f"no faster than {against} for sure ({_times_as_fast(best)} ±{half_width(best):.0%})"
+        )
+    yield f"use {name}: {speed}{_same(best)}"
+
+
+def _same(row: Row) -> str:
+    if (row.same_picture or {}).get("identical"):
+        return ", the same picture bit for bit"
+    return f", same picture at {_psnr(row)}" if _psnr(row) else ""
+
+
+def _fitted(table: SummaryTable, width: int) -> tuple[list[str], bool]:
+    """The lines of a table that fit, and whether runtimes are called by their short names.
+
+    Less space between columns comes first, then short names of runtimes, then models' names without
+    what kind of file they are, then cut: no number loses a digit.
+    """
+    cells = [table.columns, *table.rows]
+    for gap in (2, 1):
+        lines = _lines(cells, table.words, gap)
+        if max(map(len, lines)) <= width:
+            return lines, False
+    cells = [(line[0], _shortened(line[1]), *line[2:]) for line in cells]
+    lines = _lines(cells, table.words, 1)
+    over = max(map(len, lines)) - width
+    stems = [line[0].rpartition(".")[0] or line[0] for line in cells]
+    if over > 0 and len(set(stems)) == len({line[0] for line in cells}):
+        cells = [(stem, *line[1:]) for stem, line in zip(stems, cells, strict=True)]
+        lines = _lines(cells, table.words, 1)
+        over = max(map(len, lines)) - width
+    if over > 0:
+        room = max(LEAST_NAME, max(len(line[0]) for line in cells) - over)
+        cells = [(_cut(line[0], room), *line[1:]) for line in cells]
+        lines = _lines(cells, table.words, 1)
+    return lines, True
+
+
+def _lines(cells: Sequence[Sequence[str]], words: Sequence[bool], gap: int) -> list[str]:
+    return aligned(cells[0], cells[1:], words, gap=gap).split("\n")
+
+
+def _shortened(name: str) -> str:
+    for long, short in SHORT_NAMES.items():
+        name = name.replace(long, short)
+    return name
+
+
+def _cut(name: str, room: int) -> str:
+    return name if len(name) <= room else f"{name[: room - 1]}…"
+
+
+def _footer(results: Results, *, shortened: bool) -> str:
+    used = {row.subject.runtime for row in results.rows}
+    short = [f"{SHORT_NAMES[name]}: {name}" for name in SHORT_NAMES if shortened and name in used]
+    versions = [
+        f"{name} {results.versions[name]}" for name in ("torch",) if name in results.versions
+    ]
+    versions += [
+        f"{name} {results.versions[name]}" for name in sorted(used & set(results.versions))
+    ]
+    facts = [results.machine.get("processor"), f"threads {results.settings.get('threads', '?')}"]
+    told = "; ".join([", ".join(map(str, (*filter(None, facts), *versions))), *short])
+    state = "" if results.complete else " INCOMPLETE: the run was interrupted."
+    return printable(f"{MARK} yours. {LEGEND} {told}.{state} More: --details, --json.")

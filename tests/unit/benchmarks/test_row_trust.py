@@ -1,0 +1,118 @@
+"""Which rows are trusted: by the interval of their ratio, by where they ran, by their picture."""
+
+import math
+
+import pytest
+
+from unifmir.benchmarks.measure import stability
+from unifmir.benchmarks.measure.output_check import OutputCheck
+from unifmir.benchmarks.measure.results import Latency
+from unifmir.benchmarks.measure.row_trust import RowTrust, SubjectTimes, allowed, trust
+from unifmir.benchmarks.measure.stability import MachineWatch
+from unifmir.benchmarks.measure.statistics import Spread, latency
+
+STARTS = [5, 5, 5]
+
+
+@pytest.fixture(autouse=True)
+def _no_clock(monkeypatch):
+    # The real machine's clock is nobody's business here.
+    monkeypatch.setattr(stability, "clock_mhz", lambda: None)
+
+
+def timed(factors: list[float], ms: float = 10.0, computed: float = 1.0) -> Latency:
+    """A latency of fifteen rounds in three starts, at these multiples of a time."""
+    times = [ms * factor for factor in factors]
+    return latency([[t] for t in times], [computed * t for t in times], starts=STARTS)
+
+
+def judged(
+    own: Latency,
+    base: Latency | None,
+    *,
+    target: float = 0.03,
+    told: float = 1.0,
+    fallbacks: tuple[str, ...] = (),
+    check: OutputCheck | None = None,
+    watch: MachineWatch | None = None,
+) -> RowTrust:
+    """The verdict on a row of the CPU."""
+    times = SubjectTimes(own, base, target, [told] * 15, "cpu")
+    return trust(times, fallbacks, check, watch or MachineWatch(2), "")
+
+
+WILD = [1.0, 2.0, 1.4, 1.0, 3.0] * 3
+"""A machine that is three times as slow at times."""
+
+
+def test_rounds_that_vary_are_no_reason_while_the_ratio_is_known():
+    found = judged(timed(WILD, 5.0), timed(WILD))
+    assert found == RowTrust("", (), ())
+
+
+def test_an_interval_too_wide_for_the_claim_is():
+    shaky = [1.0] * 5 + [1.1] * 5 + [1.2] * 5
+    found = judged(timed(shaky), timed([1.0] * 15))
+    assert found.word == "wide"
+    (told,) = found.problems
+    assert told.startswith("0.912 times as fast is known to ±23% after 3 starts, allowed ±3%")
+
+
+def test_who_is_five_times_as_fast_need_not_know_it_to_three_percent():
+    five = Spread(math.log(5), 0.01, 2)
+    assert allowed(five, 0.03) == pytest.approx(0.2)
+    assert allowed(Spread(math.log(1.5), 0.01, 2), 0.03) == pytest.approx(math.log(1.5) / 4)
+    assert allowed(Spread(math.log(1.02), 0.01, 2), 0.03) == 0.03
+    shaky = [1.0] * 5 + [1.06] * 5 + [1.12] * 5
+    assert judged(timed(shaky, 2.0), timed([1.0] * 15)).word == ""
+    assert judged(timed(shaky, 9.0), timed([1.0] * 15)).word == "wide"
+
+
+def test_without_a_baseline_the_time_itself_is_judged():
+    assert judged(timed([1.0] * 15), None).word == ""
+    assert judged(timed([1.0] * 5 + [1.1] * 5 + [1.2] * 5), None).problems[0].startswith("its time")
+
+
+def test_a_busy_machine_is_said_and_takes_no_trust():
+    watch = MachineWatch(2, elapsed_s=10.0, foreign_s=5.0)
+    found = judged(timed([1.0] * 15), timed([1.0] * 15), watch=watch)
+    assert (found.word, found.problems) == ("", ())
+    assert found.remarks == ("other processes took 25% of the 2 cores, usual is up to 5%",)
+
+
+def test_what_fell_back_is_not_trusted():
+    found = judged(timed([1.0] * 15), timed([1.0] * 15), fallbacks=("CUDA did not load",))
+    assert (found.word, found.problems) == ("moved", ("CUDA did not load",))
+
+
+def test_another_picture_has_its_own_word_and_a_hair_costs_nothing():
+    base = timed([1.0] * 15)
+    check = OutputCheck({"psnr_db": 31.0}, ("not the same picture: 31 dB",))
+    assert judged(base, base, check=check).word == "differs"
+    assert judged(base, base, check=check).problems == check.problems
+    hair = OutputCheck({"psnr_db": 110.0}, ("not the same picture: 1.1e-4",), by_a_hair=True)
+    found = judged(base, base, check=hair)
+    assert (found.word, found.problems, found.remarks) == ("near", (), hair.problems)
+
+
+def test_a_clock_that_tells_less_than_passed_is_caught():
+    found = judged(timed([1.0] * 15, 1.0), timed([1.0] * 15), told=0.1)
+    assert found.word == "clock"
+    assert "its own clock tells 10%" in found.problems[0]
+
+
+def test_a_runtime_that_sleeps_has_the_word_for_it_and_its_time():
+    sleepy = timed([1.0] * 15, 50.0, computed=0.1)
+    found = judged(sleepy, timed([1.0] * 15))
+    assert (found.word, found.problems) == ("waits", ())
+    assert "computed for 10% of its time while others took 0% of a core" in found.remarks[0]
+    # Who waits because others had the core does not sleep.
+    busy = MachineWatch(1, elapsed_s=10.0, foreign_s=6.0)
+    assert judged(sleepy, timed([1.0] * 15), watch=busy).word == ""
+
+
+def test_the_worst_word_is_shown():
+    check = OutputCheck({}, ("not the same picture",))
+    found = judged(timed(WILD), timed([1.0] * 15), fallbacks=("elsewhere",), check=check)
+    assert found.word == "moved"
+    assert len(found.problems) == 3

@@ -1,0 +1,195 @@
+"""One table a task: each row once, at most 80 characters, the caller's first, and what to use."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.helpers.benchmark_results import (
+    TASKS,
+    latency,
+    quality_of,
+    results,
+    row,
+    subject,
+)
+from unifmir.benchmarks.measure.results import MemoryUse, Ratio, Results, Row
+from unifmir.benchmarks.report.tables.summary_table import (
+    own_models,
+    summary_tables,
+    summary_text,
+)
+from unifmir.benchmarks.report.tables.table_formats import rendered
+from unifmir.benchmarks.report.tables.terminal_tables import terminal
+
+MINE = "my-model.safetensors"
+PLAN = {"models": [MINE, "care-2d", "dfcan"], "target": 0.08}
+
+
+def timed(model: str, ms: float, times: float, *, task: str = "sr", **changes: Any) -> Row:
+    """A row of three starts, known to 1 %, against eager's row of the caller's model."""
+    how = {"runtime": changes.pop("runtime", "onnxruntime"), "workload": "patch"}
+    about = subject(model, task, input_shape=(1, 1, 128, 128), **how)
+    base = subject(MINE, task, input_shape=(1, 1, 128, 128), runtime="eager", workload="patch")
+    values = {
+        "latency": latency([ms] * 6, interval_ms=(0.99 * ms, 1.01 * ms), starts=(2, 2, 2)),
+        "ratio": Ratio(base.key, times, (0.99 * times, 1.01 * times), times),
+        "memory": MemoryUse(471 * 2**20, 1),
+        "counts": {"parameters": 1_564_973, "flops": 5.67e10, "bops": 2.9e13, "file_bytes": 6.7e6},
+        **changes,
+    }
+    return row(about, **values)
+
+
+def run(**changes: Any) -> Results:
+    """A run of the caller's model in two runtimes beside two reference models."""
+    rows = (
+        timed(MINE, 100.0, 1.0, runtime="eager", quality=quality_of(31.42)),
+        timed(
+            MINE, 47.6, 2.1, quality=quality_of(31.42),
+            same_picture={"psnr_db": 98.2, "passed": True, "identical": False},
+        ),
+        timed("care-2d", 4.4, 22.7),
+        timed("dfcan", 470.0, 0.213),
+    )  # fmt: skip
+    return replace(results(*rows, settings={"plan": PLAN, "threads": 1}), **changes)
+
+
+def test_a_table_holds_each_row_once_with_the_callers_first():
+    text = summary_text(run())
+    lines = text.splitlines()
+    assert lines[0] == "sr, patch 1x1x128x128: ratios within ±8% after 3 starts"
+    assert " ".join(lines[1].split()) == "model runtime ms x MP/s MiB Mpar GFLOP GBOP MB dB"
+    assert " ".join(lines[2].split()) == (
+        "*my-model ort fp32 47.6±0.5 2.10 0.34 471 1.56 56.7 29000 6.70 31.4"
+    )
+    assert lines[3].split()[:5] == ["*my-model", "eager", "fp32", "100±1", "base"]
+    assert [line.split()[0] for line in lines[4:6]] == ["care-2d", "dfcan"]
+    assert lines[6] == "use onnxruntime in fp32: 2.1 times eager, same picture at 98 dB"
+    assert "ort: onnxruntime" in text
+
+
+def test_five_tasks_take_less_than_sixty_lines_of_eighty_characters():
+    rows = [
+        timed(model, ms, ms / 10, task=task, runtime=runtime, quality=quality_of(31.4))
+        for task in TASKS
+        for model, runtime, ms in (
+            (MINE, "eager", 10.0),
+            (MINE, "onnxruntime", 1234.5),
+            ("gvtnets-projection", "onnxruntime", 0.1234),
+            ("care-projection", "onnxruntime", 56789.0),
+        )
+    ]
+    text = summary_text(results(*rows, settings={"plan": PLAN}))
+    assert len(text.splitlines()) < 60
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("*") == 2 * len(TASKS) + 1  # and once to say what it means
+
+
+def test_no_number_loses_a_digit_for_want_of_space():
+    long = timed("a-model-with-a-name-that-no-table-has-room-for", 47.6, 2.1, word="differs")
+    (_, _, line, *_) = summary_text(results(long)).splitlines()
+    assert len(line) <= 80
+    assert line.split()[1:3] == ["ort", "fp32"]
+    assert "47.6±0.5" in line
+    assert "29000" in line
+
+
+def test_columns_without_any_cell_are_left_out():
+    (table,) = summary_tables(run())
+    assert table.columns[-1] == "dB"
+    bare = run(rows=tuple(replace(one, quality=None, memory=None) for one in run().rows))
+    (table,) = summary_tables(bare)
+    assert "dB" not in table.columns
+    assert "MiB" not in table.columns
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "note"),
+    [
+        (
+            {"word": "differs", "problems": ("x",), "same_picture": {"psnr_db": 54.4}},
+            "differs",
+            "differs: my-model.safetensors onnxruntime fp32 54 dB: not the picture of fp32 eager",
+        ),
+        (
+            {"word": "near", "remarks": ("x",), "same_picture": {"psnr_db": 112.0}},
+            "near",
+            "near: my-model.safetensors onnxruntime fp32 112 dB: misses the bar of fp32 by a hair,",
+        ),
+        (
+            {"word": "wide", "problems": ("x",)},
+            "wide",
+            "wide: my-model.safetensors onnxruntime fp32 ±1%: the interval is too wide for such a",
+        ),
+        (
+            {"word": "moved", "problems": ("CUDA did not load",)},
+            "moved",
+            "moved: my-model.safetensors onnxruntime fp32: CUDA did not load",
+        ),
+        ({"latency": None, "error": "no memory"}, "failed", "failed: my-model.safetensors"),
+        ({"problems": ("busy",)}, "doubt", "doubt: my-model.safetensors onnxruntime fp32: busy"),
+    ],
+)
+def test_what_is_wrong_has_a_word_and_its_figure_below(changes, word, note):
+    rows = run().rows
+    text = summary_text(run(rows=(rows[0], replace(rows[1], **changes), *rows[2:])))
+    lines = text.splitlines()
+    # The caller's rows stay first, whatever is wrong with them.
+    assert {line.split()[0] for line in lines[2:4]} == {"*my-model"}
+    assert [line for line in lines[2:4] if line.endswith(word)]
+    assert note in " ".join(line.strip() for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def advice(*rows: Row) -> str:
+    """The sentence below the table."""
+    (table,) = summary_tables(run(rows=rows))
+    return table.notes[-1]
+
+
+def test_what_is_another_picture_is_not_what_to_use():
+    eager, fast, *others = run().rows
+    liar = replace(fast, word="differs", problems=("another picture",))
+    assert advice(eager, liar, *others) == (
+        "use eager in fp32: nothing that is the same picture was faster"
+    )
+    both = replace(eager, word="moved", problems=("elsewhere",))
+    assert advice(both, liar).startswith("no way to run my-model.safetensors came out trusted")
+
+
+def test_a_runtime_that_waits_is_not_what_to_use():
+    eager, fast, *_ = run().rows
+    assert advice(eager, replace(fast, word="waits", remarks=("sleeps",))).startswith("use eager")
+
+
+def test_what_is_no_faster_for_sure_is_not_called_faster():
+    eager, fast, *_ = run().rows
+    equal = replace(fast, ratio=replace(fast.ratio, ratio=1.01, interval=(0.97, 1.05)))  # type: ignore[type-var]  # it has one
+    assert advice(eager, equal) == (
+        "use onnxruntime in fp32: no faster than eager for sure (1.01 ±4%), same picture at 98 dB"
+    )
+
+
+def test_the_title_says_whether_the_target_or_the_time_ended_it():
+    (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": 0.005}}))
+    assert table.title == (
+        "sr, patch 1x1x128x128: time spent after 3 starts, ratios within ±1%, wanted ±0%"
+    )
+
+
+def test_models_that_are_no_references_are_the_callers():
+    assert own_models(run()) == (MINE,)
+    only_references = run(settings={"plan": {"models": ["care-2d", "dfcan"]}})
+    assert own_models(only_references) == ("care-2d",)
+    assert own_models(run(settings={})) == (MINE,)
+
+
+def test_every_format_has_it_and_a_terminal_shows_whose_it_is():
+    assert "| *my-model" in rendered(run(), "markdown") or "| \\*my-model" in rendered(
+        run(), "markdown"
+    )
+    assert r"\toprule" in rendered(run(), "latex")
+    coloured = terminal(run(), width=80, colour=True)
+    assert "\x1b[32m*my-model" in coloured
+    assert terminal(run(), width=20, colour=False) == summary_text(run())
