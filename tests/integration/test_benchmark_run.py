@@ -152,12 +152,12 @@ def test_a_worker_that_is_killed_gives_an_error_and_the_others_go_on(sr, tmp_pat
     killed: list[int] = []
 
     def kill_one(progress: BenchmarkProgress) -> None:
-        if "start 2, round 1 of 1" in progress.text and not killed:
+        if "start 2, round 1 of 2" in progress.text and not killed:
             (child, *_) = psutil.Process().children()
             killed.append(child.pid)
             child.kill()
 
-    plan = plan_of(sr, runtimes=("eager", "onnxruntime"))
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"), rounds=6)
     results = benchmark(plan, tmp_path / "results.json", on_progress=kill_one)
     failed = [row for row in results.rows if row.error]
     assert len(failed) == 1
