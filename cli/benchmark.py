@@ -110,7 +110,7 @@ def benchmark(
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Seconds a table after which nothing is started once more: 300, with --quick 30."
+            help="Seconds a table after which nothing is started once more: 300, with --quick 60."
         ),
     ] = None,
     keep_memory: Annotated[

@@ -14,6 +14,7 @@ from typing import Any
 from unifmir.version import __version__
 
 CPU_INFORMATION = Path("/proc/cpuinfo")
+SCHEDULED = Path("/proc/self/schedstat")
 STATUS = Path("/proc/self/status")
 INSTRUCTIONS = (
     *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -103,6 +104,13 @@ def resident_bytes(field: str) -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return int(peak if sys.platform == "darwin" else peak * 1024)
     return int(memory.rss)
+
+
+def queued_ms() -> float | None:
+    """Time that this process's first thread was ready to run and had no core; None if unknown."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(SCHEDULED.read_text().split()[1]) / 1e6
+    return None
 
 
 def library_versions() -> dict[str, str]:

@@ -218,7 +218,12 @@ class GroupRun:
         own, base = latencies[subject.key], latencies.get(self.group.baseline)
         source = self._no_meter if self._meter is None else self._meter.source
         times = SubjectTimes(
-            own, base, self.plan.target or 0.0, tuple(one.visits_told), subject.device
+            own,
+            base,
+            self.plan.target or 0.0,
+            tuple(one.visits_told),
+            subject.device,
+            tuple(one.visits_queued),
         )
         verdict = trust(times, one.fallbacks, one.check, one.watch, self._busiest)
         return Row(

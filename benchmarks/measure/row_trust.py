@@ -21,7 +21,7 @@ WIDEST = 0.2
 TRUE_CLOCK = 0.5
 """Least part of a visit's wall time that its runs must add up to, by the session's own clock."""
 COMPUTING = 0.5
-"""Least part of its wall time that a process computes on the CPU, what others took added."""
+"""Least part of its wall time that a process computes or has no core, on the CPU."""
 
 Finding = tuple[Word, str]
 """A word for the table, and the sentence that it stands for."""
@@ -39,6 +39,8 @@ class SubjectTimes:
     visits_told: Sequence[float]
     """Part of each visit's wall time that its runs took by the session's clock."""
     device: str
+    visits_queued: Sequence[float] = ()
+    """Part of each visit's wall time that it was ready and had no core; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _waits(times: SubjectTimes, watch: MachineWatch) -> Iterator[Finding]:
         return
     computed = median(times.own.cpu_ms) / times.own.median_ms
     others = watch.cores * (watch.foreign + watch.stolen)
-    if computed + others < COMPUTING:
-        taken = f"others took {others:.0%} of a core"
-        yield "waits", f"its process computed for {computed:.0%} of its time while {taken}"
+    queued = median(times.visits_queued) if times.visits_queued else others
+    if computed + queued < COMPUTING:
+        told = f"it computed for {computed:.0%} of its time and had no core for {queued:.0%}"
+        yield "waits", f"{told}: it waits for something else"

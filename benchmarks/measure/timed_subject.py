@@ -61,6 +61,8 @@ class TimedSubject:
     joules: list[float | None] = field(default_factory=list)
     visits_told: list[float] = field(default_factory=list)
     """Part of each visit's wall time that its runs took by the session's own clock."""
+    visits_queued: list[float] = field(default_factory=list)
+    """Part of each visit's wall time that the process was ready and had no core, if known."""
     check: OutputCheck | None = None
     quality: dict[str, Any] | None = None
     memory: MemoryUse | None = None
@@ -165,6 +167,8 @@ class TimedSubject:
         self.device_ms += answer["device_ms"]
         self.copy_ms += answer["copy_ms"]
         self.visits_told.append(sum(answer["wall_ms"]) / answer["runs_ms"])
+        if answer["queued_ms"] is not None:
+            self.visits_queued.append(answer["queued_ms"] / answer["runs_ms"])
         self.runs_done += self.runs + self.settling
         if gpu is not None:
             self.watch.look_at(gpu, set(own))

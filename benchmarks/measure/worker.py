@@ -18,7 +18,7 @@ from unifmir.errors import BenchmarkError, UnifmirError
 from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Clock, Session
-from unifmir.machine import resident_bytes
+from unifmir.machine import queued_ms, resident_bytes
 
 SETTLED = 0.02
 """Warm-up ends when the last `LAST` runs differ by less than this part of the fastest."""
@@ -91,9 +91,10 @@ class Worker:
         session, whole = self._require_session(), Clock()
         if settling:
             session.run(self._image)
-        clock = Clock()
+        clock, queued = Clock(), queued_ms()
         timings = [session.timed(self._image) for _ in range(runs)]
         runs_ms, _ = clock.read()
+        after = queued_ms()
         on_device = timings[0].device_ms is not None
         return {
             "wall_ms": [t.wall_ms for t in timings],
@@ -101,6 +102,7 @@ class Worker:
             "device_ms": [t.device_ms for t in timings] if on_device else [],
             "copy_ms": [t.copy_ms for t in timings] if on_device else [],
             "runs_ms": runs_ms,
+            "queued_ms": None if queued is None or after is None else after - queued,
             "process_cpu_ms": whole.read()[1],
         }
 

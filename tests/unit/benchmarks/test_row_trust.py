@@ -35,9 +35,10 @@ def judged(
     fallbacks: tuple[str, ...] = (),
     check: OutputCheck | None = None,
     watch: MachineWatch | None = None,
+    queued: float | None = None,
 ) -> RowTrust:
     """The verdict on a row of the CPU."""
-    times = SubjectTimes(own, base, target, [told] * 15, "cpu")
+    times = SubjectTimes(own, base, target, [told] * 15, "cpu", [] if queued is None else [queued])
     return trust(times, fallbacks, check, watch or MachineWatch(2), "")
 
 
@@ -105,10 +106,13 @@ def test_a_runtime_that_sleeps_has_the_word_for_it_and_its_time():
     sleepy = timed([1.0] * 15, 50.0, computed=0.1)
     found = judged(sleepy, timed([1.0] * 15))
     assert (found.word, found.problems) == ("waits", ())
-    assert "computed for 10% of its time while others took 0% of a core" in found.remarks[0]
+    assert "it computed for 10% of its time and had no core for 0%" in found.remarks[0]
     # Who waits because others had the core does not sleep.
     busy = MachineWatch(1, elapsed_s=10.0, foreign_s=6.0)
     assert judged(sleepy, timed([1.0] * 15), watch=busy).word == ""
+    # Where the system says how long it had no core, that is what counts.
+    assert judged(sleepy, timed([1.0] * 15), watch=busy, queued=0.1).word == "waits"
+    assert judged(sleepy, timed([1.0] * 15), queued=0.6).word == ""
 
 
 def test_the_worst_word_is_shown():
