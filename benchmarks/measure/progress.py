@@ -38,7 +38,7 @@ class Steps:
         self.reach(self.done + 1, text)
 
     def reach(self, done: int, text: str) -> None:
-        """So many are done, those included that were not needed."""
+        """Count up to a number of steps, those included that were not needed."""
         self.done = done
         if self._tell is not None:
             self._tell(BenchmarkProgress(self.done, self.total, text))

@@ -17,7 +17,7 @@ from unifmir.tasks import TASKS
 SCHEMA = 1
 
 Word = Literal["", "moved", "differs", "clock", "wide", "near", "waits"]
-"""What is wrong with a row, the worst first: it ran elsewhere than asked; it is another picture;
+"""Words for what is wrong with a row, the worst first: it ran elsewhere than asked; it is another picture;
 its own clock is wrong; its interval is too wide for its claim; it misses the tolerance by a hair;
 it waits more than it computes. With the last two the times are still good."""
 
@@ -111,9 +111,9 @@ class Row(JsonValues):
     problems: tuple[str, ...] = ()
     """Why the times cannot be trusted; such a row is shown, marked, and not ranked."""
     word: Word = ""
-    """What is wrong, for the table; empty if nothing is."""
+    """The word for what is wrong, for the table; empty if nothing is."""
     remarks: tuple[str, ...] = ()
-    """What is to be known and takes nothing from the times: who else used the machine..."""
+    """Sentences that take nothing from the times: on who else used the machine..."""
     error: str = ""
     """Why there are no times at all."""
 

@@ -29,7 +29,7 @@ Finding = tuple[Word, str]
 
 @dataclass(frozen=True, slots=True)
 class SubjectTimes:
-    """What was timed of one subject, and beside what."""
+    """Times of one subject and of its baseline."""
 
     own: Latency
     base: Latency | None

@@ -1,4 +1,4 @@
-"""What else happened on the machine while times were taken: it is said beside them.
+"""Disturbances of the machine while times were taken: they are said beside the times.
 
 Whether they can be trusted their own interval decides (`row_trust`).
 """

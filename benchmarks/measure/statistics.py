@@ -154,7 +154,7 @@ def ratio_spread(base: Latency, own: Latency) -> Spread | None:
 
 
 def spread(by_round: Numbers, starts: Sequence[int] = ()) -> Spread:
-    """What rounds say of a positive quantity.
+    """Estimate a positive quantity from its rounds.
 
     The starts' medians scatter, and each is known only as well as its rounds: the standard error
     is the larger of the two, the second from the rounds' median absolute deviation. With few starts

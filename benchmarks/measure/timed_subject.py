@@ -48,7 +48,7 @@ class TimedSubject:
     """Facts of what ran, as the first start told them."""
     fallbacks: list[str] = field(default_factory=list)
     cold: list[ColdStart] = field(default_factory=list)
-    """Of every start."""
+    """Cold start of every process."""
     starts: list[int] = field(default_factory=list)
     """Rounds of every start."""
     runs: int = 1

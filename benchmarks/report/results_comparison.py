@@ -221,7 +221,7 @@ def _sides(
     theirs: Mapping[str, Row],
     elsewhere: bool,
 ) -> _Sides | RowPair:
-    """What is tested of a row; or its pair, where there is nothing to test."""
+    """Both sides of a row that is tested; or its pair, where there is nothing to test."""
     one, other = ours[key], theirs[key]
     subject = one.subject
     if _measured(one) == _measured(other):
@@ -243,7 +243,7 @@ def _sides(
 
 
 def _measured(row: Row) -> Any:
-    """What decides whether two rows are one measurement."""
+    """Samples of a row: equal ones are one measurement."""
     return None if row.latency is None else row.latency.rounds_ms
 
 
@@ -257,14 +257,14 @@ def _timed(
 
 
 def _time(row: Row) -> Spread | None:
-    """Its time in ms; None of a single round."""
+    """Time of a row in ms; None of a single round."""
     if row.latency is None or len(row.latency.rounds_ms) < 2:
         return None
     return spread(round_medians(row.latency.rounds_ms), row.latency.starts)
 
 
 def _to_baseline(row: Row, rows: Mapping[str, Row]) -> Spread | None:
-    """Its time over the baseline's in the same rounds; None where those are not there."""
+    """Time of a row over the baseline's in the same rounds; None where those are not there."""
     base = rows.get(row.ratio.baseline) if row.ratio else None
     if base is None or base.latency is None or row.latency is None or _distrusted(base):
         return None

@@ -106,7 +106,7 @@ def _table(
 
 
 def _remarks(rows: Sequence[Row]) -> Iterator[str]:
-    """What is said of the rows beside their times: one of each kind, and of how many."""
+    """Remarks on the rows: one of each kind, and on how many."""
     kinds: dict[str, list[str]] = {}
     for remark in (remark for row in rows for remark in row.remarks):
         kinds.setdefault(re.sub(r"[\d.]+", "", remark.partition(";")[0]), []).append(remark)

@@ -19,7 +19,7 @@ from unifmir.text_tables import TextTable, aligned, printable
 
 WIDTH = 80
 MARK = "*"
-"""Before the models of the caller."""
+"""Mark before the models of the caller."""
 SHORT_NAMES = {
     "onnxruntime": "ort",
     "torchscript": "ts",
@@ -28,7 +28,7 @@ SHORT_NAMES = {
     "tensorrt": "trt",
     "-compute": "c",
 }
-"""What a runtime and a precision are called where their names do not fit."""
+"""Names of runtimes and precisions where the full ones do not fit."""
 LEAST_NAME = 8
 """Characters that are left of a model's name at least."""
 DIGITS = 3
@@ -244,7 +244,7 @@ def half_width(row: Row) -> float:
 
 
 def _word_notes(rows: Sequence[Row]) -> Iterator[str]:
-    """What each word stands for, with the rows it is on and their figures."""
+    """Meaning of each word, with the rows it is on and their figures."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         if word := word_of(row):
@@ -279,7 +279,7 @@ def _psnr(row: Row) -> str:
 
 
 def _advice(rows: Sequence[Row], own: Sequence[str]) -> Iterator[str]:
-    """What to use, for the caller's first model that was measured."""
+    """Sentence on what to use, for the caller's first model that was measured."""
     mine = [row for row in rows if row.subject.model in own]
     if not mine:
         return
