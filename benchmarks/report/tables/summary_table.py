@@ -297,7 +297,7 @@ def _advice(rows: Sequence[Row], own: Sequence[str]) -> Iterator[str]:
         (row for row in rows if best.ratio and row.subject.key == best.ratio.baseline), None
     )
     if base is None or best.ratio is None or base is best:
-        yield f"use {name}: nothing that is the same picture was faster"
+        yield f"use {name}: nothing else that is trusted was faster"
         return
     same_model = base.subject.model == best.subject.model
     against = base.subject.runtime if same_model else f"{base.subject.model} in {_how(base)}"

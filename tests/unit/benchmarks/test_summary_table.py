@@ -152,7 +152,7 @@ def test_what_is_another_picture_is_not_what_to_use():
     eager, fast, *others = run().rows
     liar = replace(fast, word="differs", problems=("another picture",))
     assert advice(eager, liar, *others) == (
-        "use eager in fp32: nothing that is the same picture was faster"
+        "use eager in fp32: nothing else that is trusted was faster"
     )
     both = replace(eager, word="moved", problems=("elsewhere",))
     assert advice(both, liar).startswith("no way to run my-model.safetensors came out trusted")
