@@ -18,8 +18,8 @@ SCHEMA = 1
 
 Word = Literal["", "moved", "differs", "clock", "wide", "near", "waits"]
 """Words for what is wrong with a row, the worst first: it ran elsewhere than asked; it is another
-picture; its own clock is wrong; its interval is too wide for its claim; it misses the tolerance by a
-hair; it waits more than it computes. With the last two the times are still good."""
+picture; its own clock is wrong; its interval is too wide for its claim; it misses the tolerance by
+a hair; it waits more than it computes. With the last two the times are still good."""
 
 
 @dataclass(frozen=True, slots=True)
