@@ -32,7 +32,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	[ -x $(BIN)/pip ] || { echo "no Python 3.11 or newer on PATH: make PYTHON=/path/to/python"; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[train,benchmark,keras,openvino,segmentation,zarr,tensorrt-rtx,publish,web,docs,dev]'
+	  --editable '.[cpu,train,benchmark,keras,openvino,segmentation,zarr,tensorrt-rtx,publish,web,docs,dev]'
 	@touch $@
 
 demo: $(READY)  ## Export a model for denoising to ONNX and BioImage.IO in out/, and try it
@@ -57,7 +57,7 @@ napari-check: $(READY)  ## The napari plugin, in an environment of its own, with
 	[ -x $(NAPARI)/bin/pip ] || $(BIN)/python -m venv $(NAPARI)
 	$(NAPARI)/bin/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(NAPARI)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[napari,dev]' PySide6-Essentials
+	  --editable '.[cpu,napari,dev]' PySide6-Essentials
 	$(NAPARI)/bin/python -m pytest -p no:napari -p no:npe2 \
 	  tests/integration/test_napari.py tests/unit/cli
 

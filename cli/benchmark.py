@@ -10,6 +10,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import (
+    DEVICE_NAMES,
     PrecisionChoice,
     RuntimeChoice,
     TableFormatChoice,
@@ -88,7 +89,7 @@ def benchmark(
             "--workload", help="Image sizes; repeatable. patch and image, with --quick patch."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")] = "cpu",
     threads: Annotated[
         int | None,
         typer.Option(
@@ -162,6 +163,7 @@ def benchmark(
         return
     from unifmir.benchmarks.measure.benchmark_run import default_name
     from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
+    from unifmir.devices import chosen_device
 
     chosen = tuple(task.value for task in tasks or ())
     default = ("eager", "onnxruntime")
@@ -186,7 +188,7 @@ def benchmark(
         images=images,
         quick=quick,
     )
-    path = out or Path(default_name(device))
+    path = out or Path(default_name(chosen_device(device).name))
     results = _measured(plan, path, overwrite=overwrite)
     output.note(f"results: {path}")
     _shown(results, form, plots, details=details, as_json=as_json)

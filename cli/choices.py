@@ -7,6 +7,7 @@ from dataclasses import fields
 from enum import StrEnum
 from typing import Literal
 
+from unifmir.devices import AUTO, DEVICES
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.precision.element_types import ELEMENT_TYPES, PRECISIONS
@@ -42,7 +43,9 @@ LossChoice = Literal["mixed", "l1", "cobi"]
 """Losses of a training."""
 FreezeChoice = Literal["nothing", "others", "body"]
 """Weights that stay as they are: `unifmir.training.configuration.Frozen`."""
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-"""Devices to train on."""
+DEVICE_NAMES = ", ".join(
+    (AUTO, *(f"{kind.name}{kind.separator and f'{kind.separator}N'}" for kind in DEVICES.values()))
+)
+"""Devices as options name them: `unifmir.devices`."""
 SplitChoice = Literal["train", "validation", "test"]
 """Parts of a dataset: `unifmir.datasets.pairing.Split`."""

@@ -9,6 +9,7 @@ from unifmir.cli.choices import TaskChoice
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
+    from unifmir.zoo.doctor.device_findings import DeviceFinding
     from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
 
 
@@ -53,6 +54,10 @@ def _told(found: "Diagnosis") -> str:
             ],
         ),
         aligned(
+            ("device", "here", "runtimes that serve it", ""),
+            [_device(one) for one in found.devices],
+        ),
+        aligned(
             ("kind", "name", "state", "detail"),
             [(one.kind, one.name, one.state, one.detail) for one in found.findings],
         ),
@@ -63,6 +68,13 @@ def _told(found: "Diagnosis") -> str:
     if found.speeds:
         parts.append(_speeds(found))
     return "\n\n".join(parts)
+
+
+def _device(one: "DeviceFinding") -> tuple[str, ...]:
+    told = ", ".join(one.hardware) if one.here else f"needs {one.needs}"
+    never = "" if one.measured else "never run where unifmir is developed"
+    words = "; ".join(filter(None, (told, never)))
+    return (", ".join(one.names), "yes" if one.here else "no", ", ".join(one.runtimes), words)
 
 
 def _hardware(found: "Diagnosis") -> str:

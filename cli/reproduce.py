@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unifmir.cli import output
-from unifmir.cli.choices import DeviceChoice
+from unifmir.cli.choices import DEVICE_NAMES
 from unifmir.text_tables import aligned
 
 
@@ -33,7 +33,7 @@ def reproduce(
         int | None, typer.Option(min=1, help="Images of a set, at most; all if not given.")
     ] = None,
     device: Annotated[
-        DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")
+        str, typer.Option(help=f"{DEVICE_NAMES}. auto: a GPU if there is one.")
     ] = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:

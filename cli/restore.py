@@ -11,6 +11,7 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import (
+    DEVICE_NAMES,
     ElementTypeChoice,
     ImageFormatChoice,
     IntensityChoice,
@@ -83,7 +84,7 @@ def restore(
         typer.Option("--format", help="Of the results; as the image if not given."),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or cuda:N.")
+        str, typer.Option(help=f"{DEVICE_NAMES}. auto: a GPU if there is one.")
     ] = "auto",
     tile: Annotated[
         str,

@@ -12,7 +12,6 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import (
-    DeviceChoice,
     FreezeChoice,
     IntensitiesChoice,
     LossChoice,
@@ -102,7 +101,9 @@ LogDir = Annotated[
 PicturesEvery = Annotated[
     int, typer.Option(min=0, help="Steps between pictures of input, restored, truth. 0: none.")
 ]
-Device = Annotated[DeviceChoice, typer.Option(help="auto: a CUDA device if there is one.")]
+DeviceName = Annotated[
+    str, typer.Option(help="auto (a CUDA device if there is one), cpu, cuda:N or mps.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def _asked(
     processes: Processes = "1",
     log_dir: LogDir = None,
     pictures_every: PicturesEvery = 0,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     as_json: output.JsonFlag = False,
 ) -> _Asked:
     changes = _given(
@@ -242,7 +243,7 @@ def self_supervised(
     processes: Processes = "1",
     log_dir: LogDir = None,
     pictures_every: PicturesEvery = 0,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     as_json: output.JsonFlag = False,
 ) -> None:
     """Adapt a denoising model to noisy images alone (--data), and say whether that has helped.
@@ -334,6 +335,7 @@ def _run(
 
     from unifmir import load
     from unifmir.checkpoint.header import recorded_configuration
+    from unifmir.devices import training_device
     from unifmir.errors import CheckpointError, NotHelpedError
     from unifmir.tasks import TASKS
     from unifmir.training.configuration import as_toml
@@ -351,19 +353,16 @@ def _run(
     if out is None or out.suffix != ".safetensors":
         named = "say where the model goes" if out is None else f"{out.name}: not a model's name"
         raise CheckpointError(f"{named}; the trained model is a .safetensors file: --out NAME")
-    cuda = torch.cuda.is_available()
-    if how.device == "cuda" and not cuda:
-        raise CheckpointError("no CUDA device was found here; use --device cpu or auto")
-    device = "cuda" if cuda and how.device != "cpu" else "cpu"
+    device = training_device(how.device)
     tasks = _tasks(config)
     network = load(config.init, task=tasks[0] if len(tasks) == 1 else None) if config.init else None
     features = vgg_features(config.features) if config.loss == "cobi" else None
     tasks = tasks or tasks_of(network.config if network else CONFIGS[config.model])
-    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+    if device.is_cpu and "OMP_NUM_THREADS" not in os.environ:
         # Threads wait for each other, ruinously so where others compute; processes do not.
         torch.set_num_threads(1)
     request = TrainingRequest(
-        *(out, config, network, how.resume, device, how.workers, features),
+        *(out, config, network, how.resume, device.name, how.workers, features),
         *(how.processes, how.log_dir, how.pictures_every),
     )
     with training_progress(config, tasks, shown=is_first(how.processes or 2)) as watch:

@@ -55,7 +55,7 @@ def open_file(
     runtime : Runtime
     path : Path
     device : str
-        `cpu` or `cuda:N`.
+        A name in full.
     threads : int
         On the CPU.
     own_process : bool
@@ -109,7 +109,7 @@ class IsolatedSession(TimedOnHost):
     runtime : str
         Row of `RUNTIMES`.
     device : str
-        `cpu` or `cuda:N`.
+        A name in full.
     threads : int
     writes : bool
         Whether the runtime has to write files.

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifmir.devices import device_named
 from unifmir.export.isolation import open_file
-from unifmir.export.runtimes.base import Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import Runtime, Session
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,7 @@ def open_session(
     source : module or Path
         As `Runtime.open` takes it.
     device : str
-        `cpu` or `cuda:N`.
+        A name in full.
     threads : int
         On the CPU.
     own_process : bool
@@ -39,7 +40,8 @@ def open_session(
     """
     if not isinstance(source, Path):
         return runtime.open(source, device=device, threads=threads)
-    if is_cuda(device) and runtime.needs_verification(source):
+    on_cpu = device_named(device).is_cpu
+    if runtime.carries_proof and not on_cpu and runtime.needs_verification(source):
         # Only here: a process that only runs a file pays for nothing else.
         from unifmir.export.verification import require_verified
 

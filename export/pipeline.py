@@ -33,6 +33,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.export.formats.onnx import DEFAULT_OPSET
 from unifmir.export.lineage import lineage_of
 from unifmir.export.recorded_report import report_path
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.verification import check, open_artifact
 from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
@@ -148,6 +149,8 @@ def export(
     ExportError
         The precision or an artifact is not the same picture; the message has the figures. Or a
         format cannot take raw images.
+    MissingExtraError
+        The runtime that a format is verified by is not installed.
     """
     if interface not in get_args(InputKind):
         raise ExportError(
@@ -156,6 +159,8 @@ def export(
     exporters = tuple(FORMATS[name] for name in dict.fromkeys(formats))
     if not exporters:
         raise ExportError(f"no format asked for; known: {', '.join(FORMATS)}")
+    for exporter in exporters:
+        RUNTIMES[exporter.runtime].require()
     if interface == "raw":
         _require_raw(exporters)
     out_dir = Path(out_dir)

@@ -115,9 +115,10 @@ def queued_ms() -> float | None:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide how fast a model is."""
-    names = ("unifmir", "python", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")
-    found = versions(*names, "openvino")
-    return {name.removesuffix("-gpu"): version for name, version in found.items()}
+    builds = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+    found = versions("unifmir", "python", "torch", *builds, "onnx", "numpy", "openvino")
+    named = {name: "onnxruntime" if name in builds else name for name in found}
+    return {named[name]: version for name, version in found.items()}
 
 
 def memory_bytes() -> int:

@@ -26,8 +26,9 @@ FOLDER = "UNIFMIR_TRUSTED"
 _KEY = "key"
 _KEY_BYTES = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_WRITTEN, _TRUSTED = "written", "trusted"
-"""Why a file is remembered: this installation wrote it, or its user trusts who did."""
+_WRITTEN, _TRUSTED, _VERIFIED = "written", "trusted", "verified"
+"""Why a hash is remembered: this installation wrote the file, its user trusts who did, or it is of
+the facts of a device that gave the picture of the CPU."""
 _unrecorded: set[str] = set()
 """Files that this process wrote and could not record: it may run them, to verify them."""
 
@@ -82,6 +83,25 @@ def remember_own(sha256: str) -> None:
                 error,
             )
         _unrecorded.add(sha256)
+
+
+def remember_verified(sha256: str) -> None:
+    """Remember that a device gave the picture of the CPU; where that cannot be, it is said.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the facts that decide it: model, runtime, versions, device.
+    """
+    try:
+        _remember(sha256, _VERIFIED)
+    except UntrustedError as error:
+        logger.warning("%s. Until then each device is held against the CPU every time", error)
+
+
+def was_verified(sha256: str) -> bool:
+    """Whether a device with these facts gave the picture of the CPU."""
+    return sha256 not in _unrecorded and _remembered(sha256, _VERIFIED)
 
 
 def is_trusted(sha256: str) -> bool:

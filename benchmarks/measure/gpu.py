@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from unifmir.devices import CUDA, device_named
 from unifmir.machine import nvml
 
 _REASONS = {
@@ -70,10 +71,10 @@ class Gpu:
 
 def gpu_of(device: str, environment: Mapping[str, str] = os.environ) -> Gpu | None:
     """The GPU that CUDA calls `device`; None for the CPU, or where NVML cannot be asked."""
-    library = nvml()
-    if library is None or not device.startswith("cuda:"):
+    library, there = nvml(), device_named(device)
+    if library is None or there.kind is not CUDA:
         return None
-    index = int(device.partition(":")[2])
+    index = there.index
     visible = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     name = visible[index] if index < len(visible) else str(index)
     try:

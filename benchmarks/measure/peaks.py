@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from unifmir.export.runtimes.base import is_cuda
+from unifmir.devices import device_named
 from unifmir.export.runtimes.pytorch import prepare_device
 from unifmir.precision.variants import DTYPES
 
@@ -55,7 +55,7 @@ def gflops_per_s(device: str, dtype: torch.dtype, seconds: float) -> float | Non
         if _product_s(device, dtype, _SMALL, 0.0) * (SIDE / _SMALL) ** 3 > _TOO_SLOW_S:
             return None
         rate = 2 * SIDE**3 / _product_s(device, dtype, SIDE, seconds)
-        if not is_cuda(device):
+        if device_named(device).is_cpu:
             operations = 2 * 9 * CHANNELS**2 * PIXELS**2
             rate = max(rate, operations / _convolution_s(dtype, seconds))
         return rate / 1e9
@@ -87,7 +87,7 @@ def _convolution_s(dtype: torch.dtype, seconds: float) -> float:
 
 def _best_s(run: Callable[[], object], device: str, seconds: float) -> float:
     """Shortest of at least three runs after a first one."""
-    wait = (torch.cuda if is_cuda(device) else torch.cpu).synchronize
+    wait = torch.get_device_module(torch.device(device)).synchronize
     run()
     wait()
     taken: list[float] = []

@@ -6,11 +6,12 @@ from unifmir.atomic import temporary_folder
 from unifmir.benchmarks.measure.benchmark_run import benchmark
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
+from unifmir.devices import device_named, present_devices
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.machine import instructions
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
-from unifmir.zoo.doctor.diagnose import Diagnosis, Speed, devices
+from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
 
 ROUNDS, SECONDS, SAMPLES, BUDGET_S = 3, 0.3, 3, 20.0
 """Least rounds, seconds and samples, one after each start, and the seconds from which on none is
@@ -36,7 +37,7 @@ def with_speeds(found: Diagnosis, task: str) -> Diagnosis:
 
 def _speeds(task: str) -> list[Speed]:
     """Every runtime that is here, on every device, the fastest first."""
-    results = [(device, _measured(task, device)) for device in devices()]
+    results = [(device, _measured(task, device)) for device in _timed_devices()]
     rows = [(device, row) for device, found in results for row in found.rows]
     reference = next(
         (
@@ -52,10 +53,15 @@ def _speeds(task: str) -> list[Speed]:
     )
 
 
+def _timed_devices() -> list[str]:
+    """The devices that run the embedded model: those of PyTorch."""
+    return [one.name for one in present_devices() if one.kind.torch_type is not None]
+
+
 def _measured(task: str, device: str) -> Results:
     """A short benchmark of the embedded model."""
     here = tuple(name for name in RUNTIMES if _is_quick(name) and checkups.runs_here(name))
-    low = "fp16-compute" if device != "cpu" else "bf16-compute"
+    low = "fp16-compute" if not device_named(device).is_cpu else "bf16-compute"
     plan = BenchmarkPlan(
         models=(EMBEDDED,),
         tasks=(task,),
@@ -81,7 +87,8 @@ def _is_quick(runtime: str) -> bool:
 
 def _computes_low(device: str) -> bool:
     """Whether two-byte arithmetic may be faster: on every GPU, and on processors made for it."""
-    return device != "cpu" or bool({"avx512_bf16", "amx_bf16", "bf16"} & set(instructions()))
+    made_for_it = {"avx512_bf16", "amx_bf16", "bf16"} & set(instructions())
+    return not device_named(device).is_cpu or bool(made_for_it)
 
 
 def _speed(device: str, row: Row, reference: float | None) -> Speed:

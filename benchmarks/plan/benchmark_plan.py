@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.benchmarks.plan import workloads
+from unifmir.devices import chosen_device
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
-from unifmir.export.runtimes.base import is_cuda
 from unifmir.json_values import JsonOutput
 from unifmir.machine import default_threads
 from unifmir.precision.element_types import PRECISIONS
@@ -41,7 +41,7 @@ class BenchmarkPlan(JsonOutput):
     """Runtimes of the reference models that are only named; those of `runtimes` if empty."""
     precisions: tuple[str, ...] = ("fp32",)
     device: str = "cpu"
-    """`cpu`, `cuda` or `cuda:N`."""
+    """`auto` or a name of `unifmir.devices`."""
     threads: int | None = None
     """Threads on the CPU; the cores of the machine by default."""
     keep_memory: bool = True
@@ -79,7 +79,7 @@ class BenchmarkPlan(JsonOutput):
         quick = self.quick
         plan = replace(
             self,
-            device="cuda:0" if self.device == "cuda" else self.device,
+            device=chosen_device(self.device).name,
             models=tuple(dict.fromkeys(self.models)),
             artifacts=tuple(Path(path) for path in dict.fromkeys(self.artifacts)),
             threads=self.threads or default_threads(),
@@ -97,7 +97,6 @@ class BenchmarkPlan(JsonOutput):
         """An error as of `settled` if something is unknown or makes no sense."""
         if not self.models and not self.artifacts:
             raise BenchmarkError("nothing to benchmark: give a model, or an exported file")
-        is_cuda(self.device)
         for task in self.tasks:
             TASKS.require(task)
         for what, names, known in (

@@ -123,9 +123,9 @@ def runtimes_table(_document: dict[str, Any]) -> str:
     for name in RUNTIMES:
         row = RUNTIMES[name]
         reads = f"`{row.format}` files" if row.format else "checkpoints and models"
-        places = [str(rank) if rank < UNRANKED else "-" for rank in (row.cpu_rank, row.cuda_rank)]
+        places = [str(rank) if rank < UNRANKED else "-" for rank in (row.cpu_rank, row.gpu_rank)]
         rows.append([f"`{name}`", reads, *places, "yes" if row.only_on_request else "no"])
-    columns = ["runtime", "runs", "tried on CPUs", "tried on CUDA", "only if named"]
+    columns = ["runtime", "runs", "tried on CPUs", "tried on GPUs", "only if named"]
     return markdown_rows(columns, rows)
 
 

@@ -24,13 +24,13 @@ from unifmir.benchmarks.studies.document_facts import (
     sample_text,
     task_facts,
 )
+from unifmir.benchmarks.studies.install_tables import INSTALL_TABLES
 from unifmir.benchmarks.studies.intensity_tables import (
     FITTED,
     intensities_table,
     real_pair_table,
     shared_intensities_table,
 )
-from unifmir.benchmarks.studies.newcomer_path import newcomer_table
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
@@ -365,7 +365,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         REPO / "docs" / document: {name: (RESULTS / file, render)}
         for document, (name, file, render) in WEB_TABLES.items()
     },
-    REPO / "docs" / "install.md": {"newcomer": (RESULTS / "newcomer-path.json", newcomer_table)},
+    REPO / "docs" / "install.md": INSTALL_TABLES,
     **task_pages(),
     **measured_pages(),
 }

@@ -51,7 +51,7 @@ def steps(folder: Path) -> tuple[TimedCommand, ...]:
     return (
         TimedCommand("clone", ("git", "clone", "--quiet", str(REPO), "unifmir"), set_up=True),
         TimedCommand("environment", (sys.executable, "-m", "venv", "unifmir/.venv"), set_up=True),
-        TimedCommand("install", (*pip, "./unifmir"), set_up=True),
+        TimedCommand("install", (*pip, "./unifmir[cpu]"), set_up=True),
         TimedCommand("image", (python, "-c", SAMPLE), set_up=True),
         TimedCommand("export", (tool, "export", "--task", TASK, "--out", "exported")),
         TimedCommand("restore", (tool, "restore", "cells.tif", "--task", TASK)),

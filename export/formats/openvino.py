@@ -17,7 +17,6 @@ from unifmir.export.formats.onnx import graph, parent_graph, told_difference
 from unifmir.export.formats.openvino_structure import openvino_differences
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes.openvino import (
-    GRAPH,
     LINEAGE,
     SUFFIX,
     WEIGHTS,
@@ -26,6 +25,7 @@ from unifmir.export.runtimes.openvino import (
     read_model,
     recorded_lineage,
 )
+from unifmir.export.runtimes.openvino_graph import GRAPH
 from unifmir.hashing import sha256_of
 from unifmir.model import in_interface
 from unifmir.networks.base import Network

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from unifmir.atomic import temporary_folder
 from unifmir.config import SingleConfig
+from unifmir.devices import device_named
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.lineage import MAX_RECORD_BYTES, Lineage
-from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import STORED, Runtime, Session
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.json_values import JsonValues, read_values
 from unifmir.machine import processor
@@ -41,8 +42,8 @@ class AotInductorRuntime(Runtime):
     slow_start = True
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """Weights in any element type, arithmetic in fp32; nothing on CUDA devices."""
-        return () if is_cuda(device) else STORED
+        """Weights in any element type, arithmetic in fp32, on the CPU."""
+        return STORED if device_named(device).is_cpu else ()
 
     def require_harmless(self, path: Path) -> None:
         """Refuse a package that is not trusted, is damaged or was compiled for another machine."""
@@ -51,7 +52,7 @@ class AotInductorRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the package, on the machine it was compiled on."""
         path = self.file_from(source)
-        if is_cuda(device):
+        if not device_named(device).is_cpu:
             raise BenchmarkError(
                 f"aotinductor packages are compiled for the CPU, not for {device}: use --device cpu"
             )

@@ -1,6 +1,5 @@
 """Runtimes in common. Nothing here imports one: a process pays for what it runs."""
 
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from jaxtyping import Float32
 
+from unifmir.devices import DEVICES, device_named
 from unifmir.errors import BenchmarkError
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 
@@ -73,8 +73,8 @@ class Runtime(ABC):
     """Whether it computes in its precision by itself, from a module in fp32, and proves it."""
     cpu_rank: int = UNRANKED
     """Place in the order in which runtimes are tried on the CPU, the least first."""
-    cuda_rank: int = UNRANKED
-    """Place in the order in which runtimes are tried on CUDA devices, the least first."""
+    gpu_rank: int = UNRANKED
+    """Place in the order in which runtimes are tried on other devices, the least first."""
     only_on_request: bool = False
     """Whether it is taken only when it is asked for by name."""
     slow_start: bool = False
@@ -98,6 +98,9 @@ class Runtime(ABC):
     )
     """Parts of its errors when memory is short, in lower case; these are what PyTorch, ONNX
     Runtime, OpenVINO, cuDNN and cuBLAS say."""
+    carries_proof: bool = False
+    """Whether its files carry the proof that they are right on a device, as engines do; what others
+    give on a device is looked at when it is first used (`export/device_proof.py`)."""
     distributions: tuple[str, ...] = ("torch",)
     """Python distributions whose versions tell what ran."""
 
@@ -118,7 +121,7 @@ class Runtime(ABC):
         """
 
     def needs_verification(self, path: Path) -> bool:
-        """Whether a file must be verified on this machine's device before it runs."""
+        """Whether a file that carries its proof has none for this machine's device."""
         return False
 
     def prepare(self, module: "nn.Module") -> "nn.Module":
@@ -135,7 +138,7 @@ class Runtime(ABC):
             A module with the image interface, in the wanted precision; a file where the runtime
             has a `format`.
         device : str
-            `cpu` or `cuda:N`.
+            A name in full, as `Device.name` gives it.
         threads : int
             On the CPU.
 
@@ -156,8 +159,8 @@ class Runtime(ABC):
         return source
 
     def require_cpu(self, device: str) -> None:
-        """BenchmarkError if the device is a GPU, for runtimes that compute on the CPU alone."""
-        if is_cuda(device):
+        """BenchmarkError if the device is another, for runtimes that compute on the CPU alone."""
+        if not device_named(device).is_cpu:
             raise BenchmarkError(f"{self.name} does not run on {device}: use --device cpu")
 
     def module_from(self, source: "nn.Module | Path") -> "nn.Module":
@@ -217,14 +220,6 @@ class Clock:
         return wall / 1e6, (time.process_time_ns() - self._cpu) / 1e6
 
 
-def is_cuda(device: str) -> bool:
-    """Whether a device name means a GPU; BenchmarkError if it is neither that nor the CPU."""
-    kind, _, index = device.partition(":")
-    if device != "cpu" and (kind != "cuda" or not re.fullmatch("[0-9]{1,3}", index)):
-        raise BenchmarkError(f"unknown device {device!r}: expected 'cpu' or 'cuda:0'")
-    return kind == "cuda"
-
-
 def provider_fallbacks(wanted: str, used: Sequence[str]) -> tuple[str, ...]:
     """Sentence on a fallback: ONNX Runtime goes on without a provider that cannot load.
 
@@ -238,4 +233,6 @@ def provider_fallbacks(wanted: str, used: Sequence[str]) -> tuple[str, ...]:
     if used and used[0] == wanted:
         return ()
     found = used[0] if used else "nothing"
-    return (f"{wanted} was asked for, {found} was used: see what it needs with `unifmir doctor`",)
+    kind = next((row for row in DEVICES.values() if row.provider == wanted), None)
+    needs = f": it needs {kind.needs}; `unifmir doctor` says what is here" if kind else ""
+    return (f"{wanted} was asked for, {found} was used{needs}",)

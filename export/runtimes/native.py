@@ -8,9 +8,10 @@ from torch import nn
 
 from unifmir import native
 from unifmir.compare import LOW_PRECISION, compare
+from unifmir.devices import device_named
 from unifmir.errors import ExportError
 from unifmir.export.cases import calibration_inputs
-from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import STORED, Runtime, Session
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
@@ -37,7 +38,7 @@ class NativeRuntime(Runtime):
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """Weights in any precision and fp32 arithmetic, or bf16 arithmetic; nothing on GPUs."""
-        if is_cuda(device):
+        if not device_named(device).is_cpu:
             return ()
         return (Precision(self.arithmetic, self.arithmetic),) if self.own_arithmetic else STORED
 

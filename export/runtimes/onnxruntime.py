@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU or a CUDA device, and nothing it was not asked for."""
+"""ONNX Runtime, by the execution provider of the device, and nothing it was not asked for."""
 
 import importlib
 import warnings
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifmir.errors import ExportError, MissingExtraError
+from unifmir.devices import COREML, CUDA, DIRECTML, Device, device_named
+from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
 from unifmir.export.runtimes.base import (
     STORED,
     Clock,
@@ -15,7 +16,6 @@ from unifmir.export.runtimes.base import (
     Runtime,
     Session,
     Timing,
-    is_cuda,
     provider_fallbacks,
 )
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from torch import nn
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+Provider = tuple[str, dict[str, str]]
+"""An execution provider and its options."""
 
 
 class OnnxRuntime(Runtime):
@@ -35,15 +36,18 @@ class OnnxRuntime(Runtime):
 
     name = "onnxruntime"
     format = "onnx"
-    cpu_rank, cuda_rank = 2, 1
+    cpu_rank, gpu_rank = 2, 1
     body_maps = 16
     holds_attention = True
-    distributions = ("onnxruntime", "onnxruntime-gpu")
+    distributions = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """Weights in any element type; no provider computes in bf16 everywhere."""
-        is_cuda(device)
-        return (*STORED, Precision("fp16", "fp16"))
+        kind = device_named(device).kind
+        if kind.provider is None:
+            return ()
+        # Core ML chooses by itself what it computes in two bytes: nothing more is asked of it.
+        return STORED if kind is COREML else (*STORED, Precision("fp16", "fp16"))
 
     def require(self) -> None:
         """Import ONNX Runtime and what reads graphs."""
@@ -61,10 +65,20 @@ class OnnxRuntime(Runtime):
 
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Create an inference session on one provider."""
-        path = self.file_from(source)
-        if not is_cuda(device):
-            return _on_host(path, (CPU, {}), threads)
-        return _on_cuda(path, device, threads)
+        path, there = self.file_from(source), device_named(device)
+        if there.kind.provider is None:
+            raise BenchmarkError(f"onnxruntime does not run on {there.name}: use --device cpu")
+        self.require()
+        if there.kind is CUDA:
+            return _on_cuda(path, there, threads)
+        there.require()
+        return _by_provider(path, there, _provider_of(there), threads)
+
+
+def _provider_of(device: Device) -> Provider:
+    """The device's provider, in the arithmetic that is asked for."""
+    number = {"device_id": str(device.index)} if device.kind.separator else {}
+    return str(device.kind.provider), {**number, **device.kind.provider_options}
 
 
 def _checked_content(path: Path) -> bytes:
@@ -75,7 +89,7 @@ def _checked_content(path: Path) -> bytes:
 
 
 def _session_of(
-    name: str, content: bytes, provider: tuple[str, dict[str, str]], threads: int
+    name: str, content: bytes, provider: Provider, threads: int
 ) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
@@ -85,6 +99,9 @@ def _session_of(
     options.inter_op_num_threads = 1
     # Waiting threads that spin take the cores from whoever shares the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider[0] == DIRECTML.provider:
+        # It has no such plans, and refuses sessions that have.
+        options.enable_mem_pattern = False
     try:
         with warnings.catch_warnings():
             # Of a provider that this build lacks; the fallback is told by what the session has.
@@ -97,8 +114,8 @@ def _session_of(
     return session
 
 
-def _on_host(path: Path, provider: tuple[str, dict[str, str]], threads: int) -> HostSession:
-    """A session on the CPU, which says so where another provider was asked for."""
+def _by_provider(path: Path, device: Device, provider: Provider, threads: int) -> HostSession:
+    """A session seen from the CPU; it says so where it computes there and should not."""
     content = _checked_content(path)
 
     def load() -> "onnxruntime.InferenceSession":
@@ -106,11 +123,12 @@ def _on_host(path: Path, provider: tuple[str, dict[str, str]], threads: int) -> 
 
     session = load()
     fallbacks = provider_fallbacks(provider[0], session.get_providers())
-    return HostSession(_Computation(load, session), _facts(session, "cpu", threads), fallbacks)
+    name = "cpu" if fallbacks else device.name
+    return HostSession(_Computation(load, session), _facts(session, name, threads), fallbacks)
 
 
 class _Computation:
-    """Runs a session on the CPU, and loads it anew after a run for which memory was short.
+    """Runs a session, and loads it anew after a run for which memory was short.
 
     ONNX Runtime's arena grows in steps of the largest block it was ever asked for, whether it got
     that or not. The next run, however small, would take nine tenths of the memory that is left or
@@ -156,20 +174,18 @@ def _facts(session: "onnxruntime.InferenceSession", device: str, threads: int) -
     }
 
 
-def _on_cuda(path: Path, device: str, threads: int) -> Session:
+def _on_cuda(path: Path, device: Device, threads: int) -> Session:
     """A session bound to a GPU; one on the CPU that says so if the provider does not load."""
-    index = device.partition(":")[2]
-    stream = _stream(device)
-    # TF32 is on by default, and then "fp32" is not what other runtimes compute.
-    options = {"device_id": index, "use_tf32": "0"}
+    stream = _stream(device.name)
+    provider, options = _provider_of(device)
     if stream is not None:
         options["user_compute_stream"] = str(stream.cuda_stream)
-    session = _session_of(path.name, _checked_content(path), (CUDA, options), threads)
-    if provider_fallbacks(CUDA, session.get_providers()):
-        return _on_host(path, (CUDA, options), threads)
-    facts = _facts(session, device, threads)
+    session = _session_of(path.name, _checked_content(path), (provider, options), threads)
+    if provider_fallbacks(provider, session.get_providers()):
+        return _by_provider(path, device, (provider, options), threads)
+    facts = _facts(session, device.name, threads)
     facts["device_clock"] = "cuda events" if stream is not None else "synchronised host clock"
-    return OnnxCudaSession(session, int(index), stream, facts)
+    return OnnxCudaSession(session, device.index, stream, facts)
 
 
 def _stream(device: str) -> Any:

@@ -1,8 +1,7 @@
-"""OpenVINO on the CPU: its own files and ONNX files, compiled for each size that comes."""
+"""OpenVINO: its own files and ONNX files, compiled for each size that comes."""
 
 import importlib
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from unifmir.errors import ArchiveError, ExportError, MissingExtraError
-from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost, is_cuda
+from unifmir.devices import Device, device_named
+from unifmir.errors import ArchiveError, BenchmarkError, ExportError, MissingExtraError
+from unifmir.export.runtimes.base import Image, Runtime, Session, TimedOnHost
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
+from unifmir.export.runtimes.openvino_graph import GRAPH, parsed_plain_graph
 from unifmir.precision.element_types import Precision
 from unifmir.zip_archive import opened_zip
 
@@ -23,90 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".openvino.zip"
-GRAPH, WEIGHTS = "model.xml", "model.bin"
-"""Files of an archive."""
+WEIGHTS = "model.bin"
+"""Name of the weights in an archive, beside the graph."""
 LINEAGE = "unifmir"
 """Key of the run-time information that holds the lineage."""
-OPERATORS = frozenset(
-    (
-        "Abs",
-        "Add",
-        "AvgPool",
-        "BatchNormInference",
-        "Broadcast",
-        "Clamp",
-        "Concat",
-        "Const",
-        "Convert",
-        "Convolution",
-        "ConvolutionBackpropData",
-        "Cos",
-        "DepthToSpace",
-        "Divide",
-        "Equal",
-        "Erf",
-        "Exp",
-        "Floor",
-        "FloorMod",
-        "Gather",
-        "Gelu",
-        "Greater",
-        "GreaterEqual",
-        "Interpolate",
-        "IsInf",
-        "IsNaN",
-        "Less",
-        "LogicalAnd",
-        "LogicalNot",
-        "LogicalOr",
-        "MVN",
-        "MatMul",
-        "MaxPool",
-        "Maximum",
-        "Minimum",
-        "Multiply",
-        "Negative",
-        "PReLU",
-        "Pad",
-        "Parameter",
-        "Power",
-        "Range",
-        "ReLU",
-        "ReduceL2",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceSum",
-        "Reshape",
-        "Result",
-        "Select",
-        "ShapeOf",
-        "Sigmoid",
-        "Sin",
-        "Slice",
-        "SoftMax",
-        "SpaceToDepth",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Subtract",
-        "Tanh",
-        "Tile",
-        "TopK",
-        "Transpose",
-        "Unsqueeze",
-        "VariadicSplit",
-    )
-)
-"""Operators that exported networks may have: what those of `onnx_graph.OPERATORS` become. None
-holds a graph, remembers what it was given, or is left to chance."""
-MAX_LAYERS = 100_000
-"""Limit of a graph."""
-MAX_TEXT_BYTES = 64_000_000
-"""Limit of a graph; those of full-size networks have 3 MB."""
-_OPSET = re.compile(r"opset[0-9]+")
-_DIGITS = re.compile(r"[0-9]{1,19}")
 KEPT_SIZES = 4
 """Compiled graphs that are kept: a whole image is restored in tiles of few sizes."""
 
@@ -121,10 +42,12 @@ class OpenVino(Runtime):
     distributions = ("openvino",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """Weights in fp16, or arithmetic in bf16; nothing on CUDA devices."""
-        if is_cuda(device):
+        """Weights in fp16, and on the CPU arithmetic in bf16; nothing on devices of others."""
+        there = device_named(device)
+        if there.kind.openvino is None:
             return ()
-        return Precision("fp32"), Precision("fp16"), Precision("bf16", "bf16")
+        stored = (Precision("fp32"), Precision("fp16"))
+        return (*stored, Precision("bf16", "bf16")) if there.is_cpu else stored
 
     def require(self) -> None:
         """Import OpenVINO."""
@@ -136,9 +59,14 @@ class OpenVino(Runtime):
 
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Read the file; it is compiled when the first image comes."""
-        path = self.file_from(source)
-        self.require_cpu(device)
-        return OpenVinoSession(read_model(path), threads, path.name)
+        path, there = self.file_from(source), device_named(device)
+        if there.kind.openvino is None:
+            raise BenchmarkError(
+                f"openvino does not run on {there.name}: use --device cpu or openvino:GPU"
+            )
+        self.require()
+        there.require()
+        return OpenVinoSession(read_model(path), threads, path.name, there)
 
 
 class OpenVinoSession(TimedOnHost):
@@ -151,10 +79,13 @@ class OpenVinoSession(TimedOnHost):
     threads : int
     name : str
         Of the file, for errors.
+    device : Device
+        One that OpenVINO has.
     """
 
-    def __init__(self, model: Any, threads: int, name: str) -> None:
+    def __init__(self, model: Any, threads: int, name: str, device: Device) -> None:
         self._model = model
+        self._device = device
         self._name = name
         self._core = import_openvino().Core()
         wanted = "bf16" if _says(model, "variant") == "computing" else "f32"
@@ -163,13 +94,15 @@ class OpenVinoSession(TimedOnHost):
                 f"{name} computes in bf16 and this processor does not: use the fp32 or fp16 file"
             )
         self._wanted = wanted
-        self._settings = {
-            "INFERENCE_NUM_THREADS": threads,
+        self._threads = threads
+        self._settings: dict[str, Any] = {
             "NUM_STREAMS": 1,
             # By default it computes in bf16 where the processor can: 46 to 56 dB on the embedded
-            # models, not the same picture.
+            # models, not the same picture. On a GPU the default is fp16.
             "INFERENCE_PRECISION_HINT": wanted,
         }
+        if device.is_cpu:
+            self._settings["INFERENCE_NUM_THREADS"] = threads
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._last: Any = None
 
@@ -181,8 +114,12 @@ class OpenVinoSession(TimedOnHost):
             "library": "openvino",
             "version": import_openvino().__version__,
             "provider": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
-            "device": "cpu",
-            "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+            "device": self._device.name,
+            "threads": (
+                int(compiled.get_property("INFERENCE_NUM_THREADS"))
+                if self._device.is_cpu
+                else self._threads
+            ),
             "tf32": False,
             "element_type": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
         }
@@ -217,8 +154,10 @@ class OpenVinoSession(TimedOnHost):
         return request
 
     def _compiled(self, model: Any) -> Any:
+        kind, index = self._device.kind.openvino, self._device.index
+        place = f"{kind}.{index}" if self._device.kind.separator else kind
         try:
-            return self._core.compile_model(model, "CPU", self._settings)
+            return self._core.compile_model(model, place, self._settings)
         except RuntimeError as error:
             raise ExportError(f"{self._name}: OpenVINO cannot compile it: {error}") from error
 
@@ -278,7 +217,7 @@ def _checked(source: Path | bytes) -> tuple[bytes, bytes | None]:
     name = source.name if isinstance(source, Path) else "the ONNX graph"
     if isinstance(source, Path) and source.name.endswith(SUFFIX):
         text, weights = _unpacked(source)
-        _require_plain_graph(name, text, len(weights))
+        parsed_plain_graph(name, text, len(weights))
         return text, weights
     content = source.read_bytes() if isinstance(source, Path) else source
     require_plain_graph(name, content)
@@ -304,7 +243,7 @@ def recorded_lineage(path: Path) -> dict[str, str]:
 def read_archive(path: Path) -> tuple[ET.Element, bytes]:
     """The XML and the weights of an archive, of which nothing is run; ExportError if it is none."""
     text, weights = _unpacked(path)
-    return _require_plain_graph(path.name, text, len(weights)), weights
+    return parsed_plain_graph(path.name, text, len(weights)), weights
 
 
 def _unpacked(path: Path) -> tuple[bytes, bytes]:
@@ -324,54 +263,6 @@ def _members(path: Path) -> tuple[bytes, bytes]:
                 f"found {', '.join(sorted(found)) or 'nothing'}"
             )
         return archive.read(GRAPH), archive.read(WEIGHTS)
-
-
-def _require_plain_graph(name: str, text: bytes, weights_bytes: int) -> ET.Element:
-    """The graph's XML, if it does nothing but compute with its own constants.
-
-    Raises
-    ------
-    ExportError
-        It has entities, graphs in it, operators of others or constants out of reach; nothing of it
-        was run.
-    """
-    if len(text) > MAX_TEXT_BYTES:
-        raise ExportError(f"{name}: its {GRAPH} is longer than {MAX_TEXT_BYTES} bytes")
-    # In UTF-8, whatever it declares: in another encoding a declaration would not be seen.
-    if text[:1] != b"<" or b"\0" in text:
-        raise ExportError(f"{name}: its {GRAPH} is no XML in UTF-8")
-    if b"<!" in text:  # entities, which may be files or grow without end, need a declaration
-        raise ExportError(f"{name}: its {GRAPH} declares entities, which no export has")
-    try:
-        graph = ET.fromstring(text, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no entities
-    except ET.ParseError as error:
-        raise ExportError(f"{name}: its {GRAPH} is no XML ({error})") from error
-    layers = list(graph.iter("layer"))
-    if len(layers) > MAX_LAYERS:
-        raise ExportError(f"{name}: it has {len(layers)} operators, expected at most {MAX_LAYERS}")
-    for layer in layers:
-        kind, version = layer.get("type", ""), layer.get("version", "")
-        if kind not in OPERATORS or not _OPSET.fullmatch(version):
-            raise ExportError(
-                f"{name} is refused, and nothing of it was run: it has an operator "
-                f"{kind[:80]!r} of {version[:80]!r}, which no network of unifmir needs"
-            )
-        data = layer.find("data")
-        if kind == "Const" and data is not None:
-            _require_within(name, data, weights_bytes)
-    return graph
-
-
-def _require_within(name: str, data: ET.Element, weights_bytes: int) -> None:
-    """Refuse a constant that does not lie in the weights."""
-    offset, size = data.get("offset", ""), data.get("size", "")
-    # Digits of other scripts are numbers to Python alone.
-    numbers = _DIGITS.fullmatch(offset) and _DIGITS.fullmatch(size)
-    if not numbers or int(offset) + int(size) > weights_bytes:
-        raise ExportError(
-            f"{name}: a constant of {size[:20]!r} bytes at {offset[:20]!r} does not lie in its "
-            f"{weights_bytes} bytes of weights"
-        )
 
 
 def _without_integer_abs(openvino: Any, model: Any) -> None:

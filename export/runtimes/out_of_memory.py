@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from unifmir.devices import device_named
 from unifmir.errors import ExportError, TooLittleMemoryError, UnifmirError
-from unifmir.export.runtimes.base import Image, is_cuda
+from unifmir.export.runtimes.base import Image
 
 
 def is_out_of_memory(error: Exception, told_by: Sequence[str]) -> bool:
@@ -24,7 +25,7 @@ def with_memory_errors(
     run : callable
         Restores an image.
     device : str
-        `cpu` or `cuda:N`.
+        A name in full.
     told_by : sequence of str
         Parts of the errors, in lower case: `Runtime.out_of_memory`.
     """
@@ -43,10 +44,7 @@ def with_memory_errors(
                     f"the model failed on an input of {shape} on {device}: {told[:500]}"
                 ) from error
         # Here the error is gone, and with it the tensors that its traceback held.
-        if is_cuda(device):
-            import torch
-
-            torch.cuda.empty_cache()
+        device_named(device).empty_cache()
         shape = "x".join(map(str, image.shape))
         raise TooLittleMemoryError(
             f"{device} has too little memory for an input of {shape}: {told}"

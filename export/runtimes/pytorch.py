@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.errors import BenchmarkError
+from unifmir.devices import Device, compute_in_full_fp32, device_named
 from unifmir.export.runtimes.base import (
     STORED,
     UNRANKED,
@@ -19,7 +19,6 @@ from unifmir.export.runtimes.base import (
     Runtime,
     Session,
     Timing,
-    is_cuda,
 )
 from unifmir.precision.element_types import Precision
 
@@ -32,25 +31,25 @@ class ModuleRuntime(Runtime):
     """Runs a module as it is."""
 
     name = "eager"
-    cpu_rank, cuda_rank = 4, 3
+    cpu_rank, gpu_rank = 4, 3
     places_tiles = True
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """Everything that a module can be made to compute in."""
-        return _ON_GPU if is_cuda(device) else _ON_CPU
+        """Everything that a module can be made to compute in; nothing where PyTorch is not."""
+        return torch_precisions(device_named(device), on_gpu=_ON_GPU, on_cpu=_ON_CPU)
 
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Move the module to the device."""
         module = self.module_from(source)
-        prepare_device(device, threads)
-        return session_of(self.prepare(module.to(device).eval()), device)
+        there = prepare_device(device, threads)
+        return session_of(self.prepare(module.to(there.torch_name).eval()), device)
 
 
 class PlainRuntime(ModuleRuntime):
     """Runs a module's operations one by one: what faster ways are measured against."""
 
     name = "plain"
-    cpu_rank = cuda_rank = UNRANKED
+    cpu_rank = gpu_rank = UNRANKED
     only_on_request = True
     places_tiles = False
 
@@ -63,7 +62,7 @@ class CompiledRuntime(ModuleRuntime):
     """Runs a module that torch.compile compiles anew for every size."""
 
     name = "compiled"
-    cpu_rank = cuda_rank = UNRANKED
+    cpu_rank = gpu_rank = UNRANKED
     only_on_request = True
     slow_start = True
     places_tiles = False
@@ -74,46 +73,51 @@ class CompiledRuntime(ModuleRuntime):
         return compiled
 
 
-def prepare_device(device: str, threads: int) -> None:
-    """Threads, TF32 off, and the device is there; BenchmarkError if not."""
+def torch_precisions(
+    device: Device, *, on_gpu: tuple[Precision, ...], on_cpu: tuple[Precision, ...]
+) -> tuple[Precision, ...]:
+    """Precisions of what PyTorch runs on a device: none on one that it does not know."""
+    if device.kind.torch_type is None:
+        return ()
+    return on_cpu if device.is_cpu else on_gpu
+
+
+def prepare_device(device: str, threads: int) -> Device:
+    """Threads, TF32 off, and the device is there; BenchmarkError with what to install if not."""
     torch.set_num_threads(threads)
-    if not is_cuda(device):
-        return
-    index = int(device.partition(":")[2])
-    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
-        raise BenchmarkError(
-            f"{device}: this PyTorch ({torch.__version__}) finds {torch.cuda.device_count()} "
-            "CUDA devices; run with --device cpu, or install the build for your GPU"
-        )
-    torch.cuda.set_device(index)
-    # Off, or "fp32" rows of PyTorch and of other runtimes are not the same arithmetic. By the
-    # older names, which every supported version has; the newer ones must not be mixed with them.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    # Or "fp32" rows of PyTorch and of other runtimes are not the same arithmetic.
+    compute_in_full_fp32()
+    there = device_named(device)
+    name = there.torch_name
+    there.require()
+    if there.kind.separator:
+        torch.get_device_module(name).set_device(there.index)
     # Kernels are chosen by rule: the search would be repeated, and differ, in every process.
     torch.backends.cudnn.benchmark = False
+    return there
 
 
 def session_of(
     module: nn.Module, device: str, known: Mapping[str, Any] = MappingProxyType({})
 ) -> Session:
     """Session of a module that lies on a device; what is known better replaces facts of torch."""
+    there = device_named(device)
     kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
     ran: dict[str, Any] = {
         "library": "torch",
         "version": torch.__version__,
-        "provider": device.partition(":")[0],
-        "device": device,
+        "provider": there.kind.name,
+        "device": there.name,
         "threads": torch.get_num_threads(),
         "tf32": False,
         "element_type": "+".join(kinds),
         **known,
     }
-    if not is_cuda(device):
+    if there.is_cpu:
         return HostSession(_on_cpu(module), ran)
     ran["tf32"] = bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
-    ran["gpu"] = torch.cuda.get_device_name(device)
-    return TorchCudaSession(module, torch.device(device), ran)
+    ran["gpu"] = there.kind.hardware(there.index)
+    return TorchGpuSession(module, torch.device(there.torch_name), ran)
 
 
 def _on_cpu(module: nn.Module) -> Callable[[Image], Image]:
@@ -125,8 +129,8 @@ def _on_cpu(module: nn.Module) -> Callable[[Image], Image]:
     return compute
 
 
-class TorchCudaSession:
-    """A module on a GPU: copies and computation are told apart by events."""
+class TorchGpuSession:
+    """A module on a GPU, PyTorch's current one: copies and computation are told apart by events."""
 
     fallbacks: tuple[str, ...] = ()
 
@@ -134,6 +138,7 @@ class TorchCudaSession:
         self.ran = ran
         self._module = module
         self._device = device
+        self._backend: Any = torch.get_device_module(device)
 
     def run(self, image: Image) -> Image:
         """Copy there, compute, copy back."""
@@ -143,8 +148,8 @@ class TorchCudaSession:
 
     def timed(self, image: Image) -> Timing:
         """Run once between events; the wall clock stops when the result is back."""
-        marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
-        torch.cuda.synchronize(self._device)
+        marks = [self._backend.Event(enable_timing=True) for _ in range(4)]
+        self._backend.synchronize()
         clock = Clock()
         with torch.inference_mode():
             marks[0].record()
@@ -154,7 +159,7 @@ class TorchCudaSession:
             marks[2].record()
             restored.cpu()
             marks[3].record()
-        torch.cuda.synchronize(self._device)
+        self._backend.synchronize()
         wall, cpu = clock.read()
         there_ms, device_ms, back_ms = (
             first.elapsed_time(second) for first, second in pairwise(marks)
@@ -162,8 +167,12 @@ class TorchCudaSession:
         return Timing(wall, cpu, device_ms, there_ms + back_ms)
 
     def device_bytes(self) -> int | None:
-        """Largest reservation of PyTorch's allocator, in bytes; the CUDA context comes on top."""
-        return int(torch.cuda.max_memory_reserved(self._device))
+        """Largest reservation of PyTorch's allocator, in bytes; None where it keeps no count.
+
+        The context of the device's driver comes on top.
+        """
+        largest = getattr(self._backend, "max_memory_reserved", None)
+        return None if largest is None else int(largest(self._device))
 
     def _there(self, image: Image) -> Tensor:
         return torch.from_numpy(image).to(self._device)

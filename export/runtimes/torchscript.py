@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from unifmir.devices import device_named
 from unifmir.errors import ExportError
-from unifmir.export.runtimes.base import STORED, Runtime, Session, is_cuda
-from unifmir.export.runtimes.pytorch import prepare_device, session_of
+from unifmir.export.runtimes.base import STORED, Runtime, Session
+from unifmir.export.runtimes.pytorch import prepare_device, session_of, torch_precisions
 from unifmir.export.runtimes.script_program import require_plain_program
 from unifmir.precision.element_types import Precision
 from unifmir.trusted_files import require_trusted
@@ -21,14 +22,13 @@ class TorchScriptRuntime(Runtime):
 
     name = "torchscript"
     format = "torchscript"
-    cpu_rank, cuda_rank = 3, 2
+    cpu_rank, gpu_rank = 3, 2
     body_maps = 16
     holds_attention = True
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """Weights in any element type, arithmetic in fp32, on every device."""
-        is_cuda(device)
-        return STORED
+        """Weights in any element type, arithmetic in fp32, on every device of PyTorch."""
+        return torch_precisions(device_named(device), on_gpu=STORED, on_cpu=STORED)
 
     def require_harmless(self, path: Path) -> None:
         """Refuse a program that is not trusted, or does more than compute with tensors."""
@@ -37,8 +37,8 @@ class TorchScriptRuntime(Runtime):
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Load the file by torch.jit on the device."""
         path = self.file_from(source)
-        prepare_device(device, threads)
-        return session_of(load_torchscript(path, device), device)
+        there = prepare_device(device, threads)
+        return session_of(load_torchscript(path, there.torch_name), device)
 
 
 def load_torchscript(

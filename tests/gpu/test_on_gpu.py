@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 import unifmir
 from unifmir.cli.main import app
 from unifmir.compare import FP32, LOW_PRECISION, compare
+from unifmir.devices import CUDA, device_named
 from unifmir.errors import MissingExtraError
 from unifmir.export.case_sizes import fixed_cases, verified_shapes
 from unifmir.export.cases import calibration_inputs, cases
 from unifmir.export.runtimes import RUNTIMES
-from unifmir.export.runtimes.base import is_cuda
 from unifmir.export.runtimes.tensorrt import passport as passports
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.model import image_interface
@@ -82,7 +82,7 @@ def test_every_runtime_gives_the_picture_of_fp32_on_the_cpu(name, network, files
         assert not FP32.failures(compare(expected, found)), case.source
     timing = session.timed(case.image)
     assert 0 < timing.device_ms <= timing.wall_ms
-    assert is_cuda(session.ran["device"])
+    assert device_named(session.ran["device"]).kind is CUDA
     assert session.ran["tf32"] is False
 
 

@@ -21,7 +21,8 @@ from tests.golden.weights import filled
 from tests.helpers.restoration_cases import small
 from unifmir.checkpoint.saving import save
 from unifmir.export.formats import FORMATS
-from unifmir.export.runtimes.openvino import GRAPH, LINEAGE, WEIGHTS, import_openvino, read_model
+from unifmir.export.runtimes.openvino import LINEAGE, WEIGHTS, import_openvino, read_model
+from unifmir.export.runtimes.openvino_graph import GRAPH
 from unifmir.zip_archive import write_stored_zip
 
 FORMS = ("safetensors", "onnx", "torchscript", "openvino")

@@ -13,7 +13,8 @@ import numpy as np
 from tests.helpers.hostile import Case, HostileKind, Room
 from tests.helpers.hostile_artifacts import LIES, exported, give, lie, packed, placed
 from unifmir.export.lineage import Lineage
-from unifmir.export.runtimes.openvino import GRAPH, WEIGHTS
+from unifmir.export.runtimes.openvino import WEIGHTS
+from unifmir.export.runtimes.openvino_graph import GRAPH
 
 FORMAT = "openvino"
 

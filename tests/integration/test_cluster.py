@@ -18,6 +18,7 @@ from tests.helpers.quick_rows import few_quick
 from tests.helpers.restoration_cases import small
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
+from unifmir.devices import CPU, CUDA, Device
 from unifmir.errors import ClusterError, ImageError
 from unifmir.images.open_files import open_source
 from unifmir.restoration.executor import RestorationProgress
@@ -346,20 +347,20 @@ def test_the_command_gives_its_files_to_a_scheduler(threads, folder, choice):
 
 
 def test_each_gpu_gets_a_worker_that_sees_no_other():
-    found = local_workers.worker_environments("cuda:0", 3, 4, visible="0,GPU-b")
+    found = local_workers.worker_environments(Device(CUDA), 3, 4, visible="0,GPU-b")
     assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "GPU-b", "0"]
-    (cpu,) = local_workers.worker_environments("cpu", 1, 4, visible="0")
+    (cpu,) = local_workers.worker_environments(Device(CPU), 1, 4, visible="0")
     assert cpu == {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}
 
 
 def test_cores_and_memory_are_divided_among_the_workers(choice, monkeypatch):
     monkeypatch.setattr(local_workers, "available_cores", lambda: 8)
     free = ModelChoice(task="sr")
-    chosen, options = local_workers.divide_resources(free, Options(), "cpu", 4)
-    _, alone = local_workers.divide_resources(free, Options(), "cpu", 1)
+    chosen, options = local_workers.divide_resources(free, Options(), Device(CPU), 4)
+    _, alone = local_workers.divide_resources(free, Options(), Device(CPU), 1)
     assert (chosen.device, chosen.threads) == ("cpu", 2)
     assert options.max_memory_bytes is not None
     assert alone.max_memory_bytes is not None
     assert 0 < options.max_memory_bytes <= alone.max_memory_bytes
-    chosen, options = local_workers.divide_resources(choice, OPTIONS, "cuda:1", 4)
+    chosen, options = local_workers.divide_resources(choice, OPTIONS, Device(CUDA, 1), 4)
     assert (chosen.device, chosen.threads, options) == ("cuda:0", 1, OPTIONS)

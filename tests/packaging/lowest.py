@@ -15,8 +15,12 @@ from packaging.requirements import Requirement
 
 REPO = Path(__file__).resolve().parents[2]
 LOWEST = Path(__file__).with_name("lowest.txt")
-EXTRAS = ("train", "benchmark", "keras", "openvino", "segmentation", "zarr", "tensorrt-rtx", "web")
-"""Extras of users that the public index can install: not the libraries of `tensorrt`."""
+EXTRAS = (
+    *("cpu", "train", "benchmark", "keras", "openvino", "segmentation", "zarr"),
+    *("tensorrt-rtx", "web"),
+)
+"""Extras of users that the public index can install together: not the libraries of `tensorrt`, and
+one build of ONNX Runtime."""
 HEAD = """\
 # The lowest versions that pyproject.toml allows, on Linux, for `pip install -c`.
 # Made by `python -m tests.packaging.lowest`.

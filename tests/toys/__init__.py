@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from unifmir.devices import DEVICES
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.reference import REFERENCES
@@ -19,6 +20,8 @@ ROWS = (
     (TASKS, "toy-task", "tests.toys.task:TOY_TASK"),
     (FORMATS, "toy-format", "tests.toys.format:TOY_FORMAT"),
     (RUNTIMES, "toy-runtime", "tests.toys.runtime:TOY_RUNTIME"),
+    (DEVICES, "toy-device", "tests.toys.device:TOY_DEVICE"),
+    (RUNTIMES, "toy-device-runtime", "tests.toys.device:TOY_DEVICE_RUNTIME"),
     (REFERENCES, "toy-model", "tests.toys.reference:TOY_MODEL"),
 )
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from unifmir.config import config_from_dict
+from unifmir.devices import device_named
 from unifmir.errors import ExportError
 from unifmir.export.lineage import Lineage
-from unifmir.export.runtimes.base import HostSession, Image, Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import HostSession, Image, Runtime, Session
 from unifmir.model import build, image_interface
 from unifmir.precision.element_types import Precision
 
@@ -23,7 +24,7 @@ class ToyRuntime(Runtime):
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """Only fp32, only on the CPU."""
-        return () if is_cuda(device) else (Precision("fp32"),)
+        return (Precision("fp32"),) if device_named(device).is_cpu else ()
 
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Build the network of the lineage and fill it."""

@@ -1,6 +1,7 @@
 """How much memory a network needs, and how much there is."""
 
 from unifmir.config import ReferenceConfig, SingleConfig
+from unifmir.devices import device_named
 from unifmir.interfaces import interface_of
 from unifmir.machine import available_bytes
 from unifmir.networks.volume import ViewUNet
@@ -63,10 +64,7 @@ def estimated_bytes_per_pixel(
 
 def usable_bytes(device: str) -> int:
     """Bytes that a run may take of the memory that is free now."""
-    kind, _, index = device.partition(":")
-    if kind == "cuda":
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(int(index or 0))
-        return int(free * SHARE)
+    there = device_named(device)
+    if there.kind.free_bytes is not None:
+        return int(there.kind.free_bytes(there.index) * SHARE)
     return int(min(available_bytes() * SHARE, HOST_BYTES))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
+from unifmir.devices import device_named
 from unifmir.errors import ImageError
 from unifmir.interfaces import interface_of
 from unifmir.normalize import Scaling
@@ -27,7 +28,7 @@ from unifmir.restoration.sampling_levels import Level
 
 RAMP_STEPS = 4
 """Grid steps over which tiles of a network with whole-image statistics are blended."""
-RUN_PIXELS = {"cpu": 2**16, "cuda": 2**20}
+RUN_PIXELS = {"cpu": 2**16, "gpu": 2**20}
 """Small images are run in batches up to so many pixels; more gains nothing."""
 TILE_PIXELS = 2**20
 """Small planes are put together in tiles up to so many pixels."""
@@ -97,7 +98,7 @@ def batch_for(predictor: Predictor, geometry: TileGeometry, read: Size, options:
     """Network inputs in one run for tiles that read so much."""
     if options.batch is not None:
         return options.batch
-    kind = "cuda" if predictor.device.startswith("cuda") else "cpu"
+    kind = "cpu" if device_named(predictor.device).is_cpu else "gpu"
     pixels = _run_pixels(predictor, geometry, (1, read[Y], read[X]) if geometry.by_plane else read)
     fitting = _budget(predictor, options) / (run_bytes_per_pixel(predictor) * pixels)
     return max(1, min(RUN_PIXELS[kind] // max(1, int(pixels)), int(fitting)))

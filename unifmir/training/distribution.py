@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from unifmir import machine
+from unifmir.devices import CPU, CUDA, Device, compute_in_full_fp32, device_named
 from unifmir.errors import ClusterError, MissingExtraError
 from unifmir.training.configuration import Precision
 
@@ -46,7 +47,8 @@ def is_first(count: int) -> bool:
 
 def most_processes(device: str) -> int:
     """Number of processes that there are cores, or GPUs, for."""
-    return machine.available_cores() if device == "cpu" else torch.cuda.device_count()
+    there = device_named(device)
+    return machine.available_cores() if there.is_cpu else there.kind.count()
 
 
 class TrainingProcesses:
@@ -55,7 +57,7 @@ class TrainingProcesses:
     Parameters
     ----------
     device : str
-        `cpu` or `cuda`.
+        A name of `unifmir.devices`; with several processes the first of its kind are taken.
     precision : {"fp32", "bf16"}
     count : int
         Processes on this machine. Those that torchrun started are counted by themselves.
@@ -68,7 +70,10 @@ class TrainingProcesses:
 
     def __init__(self, device: str, precision: Precision, count: int = 1) -> None:
         self.precision = precision
-        self.fabric = _fabric(device, precision, count)
+        self._device = device
+        # Or "fp32" would be TF32 in convolutions on NVIDIA's GPUs.
+        compute_in_full_fp32()
+        self.fabric = _fabric(device_named(device), precision, count)
 
     @property
     def count(self) -> int:
@@ -95,7 +100,7 @@ class TrainingProcesses:
 
     def alone(self) -> "TrainingProcesses":
         """Processes of which there is one: this one without the others, on the same device."""
-        return TrainingProcesses(self.fabric.device.type, self.precision)
+        return TrainingProcesses(self._device, self.precision)
 
     def shared(self, value: Shared) -> Shared:
         """The first process's value, in every process.
@@ -152,8 +157,11 @@ def fitting_precision(device: str) -> Precision:
     The losses of a training's first steps lie within 3 % of those in fp32 (a test); how good the
     results of whole trainings are beside each other was not measured.
     """
-    if device == "cpu":
+    kind = device_named(device).kind
+    if kind is CPU:
         return "bf16" if "avx512_bf16" in machine.processor_features() else "fp32"
+    if kind is not CUDA:
+        return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
@@ -200,7 +208,7 @@ def _first_sentence(error: RuntimeError) -> str:
     return f"{str(error).partition('. ')[0]:.300}"
 
 
-def _fabric(device: str, precision: Precision, count: int) -> "Fabric":
+def _fabric(device: Device, precision: Precision, count: int) -> "Fabric":
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -210,7 +218,7 @@ def _fabric(device: str, precision: Precision, count: int) -> "Fabric":
         ) from error
     # What it has to say is said by the command that trains.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    options: dict[str, Any] = {"devices": 1}
+    options: dict[str, Any] = {"devices": [device.index] if device.kind is CUDA else 1}
     if by_torchrun():
         options = {
             "devices": int(os.environ["LOCAL_WORLD_SIZE"]),
@@ -221,7 +229,7 @@ def _fabric(device: str, precision: Precision, count: int) -> "Fabric":
         # Not Slurm's, which would wait for processes that nobody starts.
         options = {"devices": count, "strategy": "ddp", "plugins": LightningEnvironment()}
     return Fabric(
-        accelerator=device,
+        accelerator=device.kind.name,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
         **options,
     )

@@ -50,7 +50,7 @@ def runtimes() -> Iterator[Finding]:
 def formats() -> Iterator[Finding]:
     """Each row of `FORMATS`: whether it can be written here."""
     for name in FORMATS:
-        yield _tried("format", name, lambda one: FORMATS[one].suffix)
+        yield _tried("format", name, _verifiable)
 
 
 def runs_here(runtime: str) -> bool:
@@ -112,23 +112,36 @@ def numpy_bridge() -> Finding:
 
 
 def onnxruntime_build(has_gpu: bool) -> Finding:
-    """Whether ONNX Runtime is there once, and computes on the GPU if there is one."""
-    cpu, gpu = installed_version("onnxruntime"), installed_version("onnxruntime-gpu")
-    name = "onnxruntime-gpu" if gpu else "onnxruntime"
-    if cpu and gpu:
+    """Whether ONNX Runtime is there once, and computes on the NVIDIA GPU if there is one."""
+    builds = {
+        name: found
+        for name in RUNTIMES["onnxruntime"].distributions
+        if (found := installed_version(name))
+    }
+    if not builds:
+        detail = "no build of ONNX Runtime: ONNX files and packages can be neither made nor run"
+        remedy = (
+            "pip install 'unifmir[cpu]', or with an NVIDIA GPU 'unifmir[gpu]', or on Windows with "
+            "another GPU 'unifmir[directml]': one of them"
+        )
+        return Finding("library", "onnxruntime", "missing", detail, remedy)
+    name = next((one for one in builds if one != "onnxruntime"), "onnxruntime")
+    if len(builds) > 1:
+        told = " and ".join(f"{one} {found}" for one, found in builds.items())
         return Finding(
             "library",
             name,
             "mismatched",
-            f"onnxruntime {cpu} and onnxruntime-gpu {gpu} overwrite each other's files",
-            f"pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu=={gpu}",
+            f"{told} overwrite each other's files",
+            f"pip uninstall {' '.join(builds)}, then pip install {name}=={builds[name]}",
         )
-    if not has_gpu:
-        return Finding("library", name, "usable" if cpu or gpu else "missing", cpu or gpu or "")
-    if not gpu:
-        remedy = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
-        return Finding("library", name, "missing", f"{cpu}, without a provider for GPUs", remedy)
-    return _cuda_provider(name, gpu)
+    if not has_gpu or name == "onnxruntime-directml":
+        return Finding("library", name, "usable", builds[name])
+    if name == "onnxruntime":
+        remedy = "pip uninstall onnxruntime, then pip install 'unifmir[gpu]'"
+        detail = f"{builds[name]}, without a provider for NVIDIA's GPUs"
+        return Finding("library", name, "missing", detail, remedy)
+    return _cuda_provider(name, builds[name])
 
 
 def _cuda_provider(name: str, found: str) -> Finding:
@@ -140,7 +153,7 @@ def _cuda_provider(name: str, found: str) -> Finding:
         return Finding("library", name, "usable", f"{found}, CUDA provider loads")
     remedy = (
         "its CUDA and cuDNN must be those of its release, and installed: "
-        "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them"
+        "pip install 'unifmir[gpu]' brings them"
     )
     detail = f"{found}, but its CUDA provider does not load: it would run on the CPU"
     return Finding("library", name, "mismatched", detail, remedy)
@@ -217,6 +230,13 @@ def _required(runtime: str) -> str:
     row = RUNTIMES[runtime]
     row.require()
     return ", ".join(map(str, row.precisions("cpu"))) or "GPUs only"
+
+
+def _verifiable(name: str) -> str:
+    """Suffix of a format whose files can be run here: others are not written."""
+    row = FORMATS[name]
+    RUNTIMES[row.runtime].require()
+    return row.suffix
 
 
 def _imported(name: str) -> str:

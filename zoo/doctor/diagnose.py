@@ -1,6 +1,7 @@
 """Diagnosis of a machine: what it has, what each path would use here, and what is missing."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ import psutil
 
 from unifmir import machine
 from unifmir.atomic import temporary_folder
+from unifmir.devices import Device, present_devices
 from unifmir.errors import UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
@@ -18,8 +20,10 @@ from unifmir.machine import available_cores, instructions, library_versions
 from unifmir.precision.element_types import Precision
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor.checkups import Finding
+from unifmir.zoo.doctor.device_findings import DeviceFinding, device_findings
 from unifmir.zoo.restore.model_choice import ModelChoice
-from unifmir.zoo.restore.predictors import candidates, open_model, predictor_for
+from unifmir.zoo.restore.predictors import predictor_for
+from unifmir.zoo.restore.runtime_choice import candidates, open_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ class Speed:
 class Diagnosis(JsonOutput):
     """Everything `unifmir doctor` says."""
 
-    written = ("usable", "hardware", "versions", "findings", "routes", "task", "speeds", "fastest")
+    written = (
+        *("usable", "hardware", "versions", "findings", "routes", "devices"),
+        *("task", "speeds", "fastest"),
+    )
 
     hardware: dict[str, Any]
     versions: dict[str, str]
@@ -67,6 +74,7 @@ class Diagnosis(JsonOutput):
     """Task that was measured, if any."""
     speeds: tuple[Speed, ...] = ()
     """The fastest first; empty if nothing was measured."""
+    devices: tuple[DeviceFinding, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -87,7 +95,9 @@ def diagnose() -> Diagnosis:
     """Look at the machine and at what is installed."""
     hardware = described_hardware()
     findings = (*checkups.runtimes(), *checkups.formats(), *checkups.libraries(hardware["gpus"]))
-    return Diagnosis(hardware, library_versions(), findings, tuple(_routes(devices())))
+    routes = tuple(_routes(present_devices()))
+    devices = tuple(device_findings())
+    return Diagnosis(hardware, library_versions(), findings, routes, devices=devices)
 
 
 def described_hardware() -> dict[str, Any]:
@@ -105,14 +115,6 @@ def described_hardware() -> dict[str, Any]:
         "gpus": _gpus(),
         "driver": facts["driver"],
     }
-
-
-def devices() -> list[str]:
-    """The CPU, and the GPUs that PyTorch can use."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return ["cpu", *(f"cuda:{index}" for index in range(count))]
 
 
 def _gpus() -> list[dict[str, Any]]:
@@ -134,14 +136,15 @@ def _gpus() -> list[dict[str, Any]]:
     return found
 
 
-def _routes(found: Sequence[str]) -> Iterator[Route]:
+def _routes(found: Sequence[Device]) -> Iterator[Route]:
     with temporary_folder() as folder:
         probes = checkups.probes(folder)
         read_by_runtimes = {row.format for row in RUNTIMES.values()}
-        for device in found:
-            predictor = predictor_for(ModelChoice(task="sr", device=device))
-            ran = predictor.ran
-            yield _route(MODULES, device, ran["runtime"], ran["provider"])
+        for device in (one.name for one in found):
+            # A device may run files alone, or give another picture than the CPU.
+            with suppress(UnifmirError):
+                ran = predictor_for(ModelChoice(task="sr", device=device)).ran
+                yield _route(MODULES, device, ran["runtime"], ran["provider"])
             for name in (one for one in FORMATS if one in read_by_runtimes):
                 yield from _file_route(name, device, probes.get(name))
 

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unifmir.checkpoint.weight_sets import WeightKind
+from unifmir.devices import Device, chosen_device
 from unifmir.file_locks import held
 from unifmir.images.plates import add_field
 from unifmir.machine import available_cores, resident_bytes
@@ -21,7 +22,7 @@ from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job, OnProgress, RefusedFile
-from unifmir.zoo.restore.predictors import predictor_for, usable_device
+from unifmir.zoo.restore.predictors import predictor_for
 from unifmir.zoo.restore.restored_file import (
     RestoredFile,
     create_output,
@@ -64,7 +65,7 @@ def restore(
     axes : str, optional
         Of the image, some of `tczyx` in that order; its last ones where not given.
     device : str
-        `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+        `auto` (a GPU if there is one), or a name of `unifmir.devices`, such as `cpu` or `cuda:0`.
     precision : {"fp32", "fp16", "bf16"}
         Of the arithmetic; refused where the picture would not be the same.
     fast : bool
@@ -145,7 +146,7 @@ def restore_files(
         The model cannot be had or run; with `fail_fast` also as `restore_file` and
         `unifmir.zoo.restore.cluster.dask_run.restore_on_cluster`.
     """
-    count = workers or default_workers(len(jobs), usable_device(choice.device))
+    count = workers or default_workers(len(jobs), chosen_device(choice.device))
     if scheduler is not None or workers is not None or count > 1:
         from unifmir.zoo.restore.cluster.dask_run import restore_on_cluster
 
@@ -173,15 +174,11 @@ def restore_files(
         yield outcome
 
 
-def default_workers(files: int, device: str) -> int:
+def default_workers(files: int, device: Device) -> int:
     """Processes for so many files: one for one file, else one a GPU, or one a file and core."""
     if files < 2 or find_spec("distributed") is None:
         return 1
-    if device == "cpu":
-        return min(files, available_cores())
-    import torch
-
-    return torch.cuda.device_count()
+    return min(files, available_cores()) if device.is_cpu else device.kind.count()
 
 
 def restore_file(

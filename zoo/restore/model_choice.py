@@ -29,7 +29,7 @@ class ModelChoice:
     weights: "WeightKind | None" = None
     """`raw` or `ema`, where a checkpoint has both."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    """`auto` or a name of `unifmir.devices`."""
     precision: str = "fp32"
     """Element type of the arithmetic; a file of `unifmir export` has its own."""
     fast: bool = False

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unifmir.checkpoint.loading import load_as, load_file
+from unifmir.devices import device_named
 from unifmir.errors import ExportError
 from unifmir.export.case_comparison import compared, tolerance_of
 from unifmir.export.cases import Case
@@ -58,7 +59,10 @@ class ParentCheck:
                 f"is {network.config}; export the parent again, and use that file"
             )
         self._predictor, self._path, self._parent, self._lineage = predictor, path, parent, lineage
-        self._module = in_interface(network, lineage.interface).to(predictor.device)
+        device = device_named(predictor.device)
+        # Of devices that PyTorch does not know, on the CPU.
+        place = "cpu" if device.kind.torch_type is None else device.torch_name
+        self._module = in_interface(network, lineage.interface).to(place)
         self._looks: Counter[tuple[int, ...]] = Counter()
 
     def run(self, image: FloatImage) -> FloatImage:

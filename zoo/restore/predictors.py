@@ -1,32 +1,37 @@
 """Predictors: a model by its name or file, loaded into the runtime that fits."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifmir.checkpoint.pruning import task_network, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
+from unifmir.compare import FP32, LOW_PRECISION
 from unifmir.config import SingleConfig
-from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UnifmirError
+from unifmir.devices import AUTO, CPU, Device, chosen_device, device_named
+from unifmir.errors import BenchmarkError, ExportError, UnifmirError
+from unifmir.export.base import Exporter
+from unifmir.export.case_comparison import tolerance_of
+from unifmir.export.device_proof import DeviceProof
 from unifmir.export.formats import FORMATS, format_of
+from unifmir.export.lineage import Lineage
 from unifmir.export.opening import open_session
 from unifmir.export.recorded_report import read_report
 from unifmir.export.runtimes import RUNTIMES
-from unifmir.export.runtimes.base import Image, Runtime, Session, is_cuda
+from unifmir.export.runtimes.base import Image, Runtime, Session
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
 from unifmir.export.verification import runs_foreign_graph, serves_as_weights
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind, interface_of
-from unifmir.machine import default_threads
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
 from unifmir.restoration.base import Placement, Predictor
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load_trained
 from unifmir.zoo.restore.model_choice import ModelChoice, known_task
+from unifmir.zoo.restore.runtime_choice import open_model, threads_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +68,7 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
     MissingExtraError
         The runtime that was asked for is not installed.
     """
-    device = usable_device(choice.device)
+    device = chosen_device(choice.device)
     if choice.precision not in ELEMENT_TYPES:
         raise UnifmirError(
             f"unknown precision {choice.precision!r}: expected {', '.join(ELEMENT_TYPES)}"
@@ -80,10 +85,19 @@ def predictor_for(choice: ModelChoice, network: Network | None = None) -> Predic
 
         require_parents_weights(path, FORMATS[format_of(path)].lineage(path))
         path = None
-    if path is not None:
-        predictor = _of_file(choice, path, device)
-    else:
-        predictor = _of_network(choice, network or _loaded(choice), device)
+
+    def loaded(where: Device) -> Predictor:
+        if path is not None:
+            return _of_file(choice, path, where)
+        return _of_network(choice, network or _loaded(choice), where)
+
+    try:
+        predictor = loaded(device)
+    except (BenchmarkError, ExportError) as error:
+        if choice.device != AUTO or device.is_cpu:
+            raise
+        logger.warning("%s is not used, but the CPU: %s", device.name, error)
+        predictor = loaded(Device(CPU))
     _tell_fallbacks(choice, predictor)
     return predictor
 
@@ -92,23 +106,6 @@ def _is_program_of_others(path: Path) -> bool:
     exporter = FORMATS[format_of(path)]
     # Hashing takes 3 s for a gigabyte: only where it decides.
     return exporter.holds_weights and serves_as_weights(exporter, sha256_of(path))
-
-
-def usable_device(device: str) -> str:
-    """`cpu` or `cuda:N` for `auto`, `cpu`, `cuda` or `cuda:N`: with `auto` a GPU if there is one.
-
-    Raises
-    ------
-    BenchmarkError
-        It is none of these.
-    """
-    if device == "auto":
-        import torch
-
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    device = "cuda:0" if device == "cuda" else device
-    is_cuda(device)
-    return device
 
 
 def exported_path(model: str | Path | None) -> Path | None:
@@ -123,23 +120,6 @@ def exported_path(model: str | Path | None) -> Path | None:
     if name == "safetensors" or not FORMATS[name].made(path):
         return None
     return path
-
-
-def candidates(
-    device: str, precision: Precision, *, file_format: str | None = None
-) -> Iterator[str]:
-    """Names of the runtimes that could run a module, or files of a format, the preferred first."""
-    rows = []
-    for name in RUNTIMES:
-        try:
-            rows.append(RUNTIMES[name])
-        except ImportError:  # of the library that the row is about
-            continue
-    rank = attrgetter("cuda_rank" if is_cuda(device) else "cpu_rank")
-    for row in sorted(rows, key=rank):
-        fits = row.format == file_format and precision in row.precisions(device)
-        if fits and not row.only_on_request:
-            yield row.name
 
 
 def task_of(choice: ModelChoice) -> str:
@@ -175,8 +155,9 @@ def _loaded(choice: ModelChoice) -> Network:
     return load_trained(model, task=choice.task, weights=choice.weights, untrained=choice.untrained)
 
 
-def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor:
+def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predictor:
     single = _single(choice, network)
+    single.cpu()  # where its pictures are what devices are held against
     source = network.source
     name = (source.zoo_id or source.name) if source else "a network in memory"
     weights = tensors_sha256(single.state_dict())
@@ -190,7 +171,17 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
             return single
         return _in_precision(single, choice.precision)
 
-    runtime, session = open_model(choice, source_of, device, precision)
+    def on_cpu() -> Callable[[Image], Image]:
+        return RUNTIMES["eager"].open(single, device="cpu", threads=threads_of(choice)).run
+
+    proof = DeviceProof(
+        f"{weights} {choice.precision}{' fast' if choice.fast else ''}",
+        single.config,
+        "network",
+        FP32 if choice.precision == "fp32" else LOW_PRECISION,
+        on_cpu,
+    )
+    runtime, session = open_model(choice, source_of, device.name, precision, proof=proof)
     predictor = _predictor(
         session,
         single.config,
@@ -202,12 +193,15 @@ def _of_network(choice: ModelChoice, network: Network, device: str) -> Predictor
         fast=choice.fast,
     )
     lenses = interface_of(single.config).lenses
-    if not runtime.places_tiles or choice.precision != "fp32" or not lenses:
+    there = device_named(predictor.device)
+    if not (runtime.places_tiles and there.kind.float64 and lenses and choice.precision == "fp32"):
         return predictor
-    return replace(predictor, run_placed=_placed(single, runtime, predictor.device))
+    return replace(predictor, run_placed=_placed(single, runtime, there))
 
 
-def _placed(network: Network, runtime: Runtime, device: str) -> Callable[[Image, Placement], Image]:
+def _placed(
+    network: Network, runtime: Runtime, device: Device
+) -> Callable[[Image, Placement], Image]:
     """The network on tiles of a light field; the session moved it to the device."""
     import torch
 
@@ -218,11 +212,12 @@ def _placed(network: Network, runtime: Runtime, device: str) -> Callable[[Image,
     def run(views: Image, place: Placement) -> Image:
         def there(image: Image) -> Image:
             with torch.inference_mode():
-                volume = module(torch.from_numpy(image).to(device), place.start, place.whole)
+                moved = torch.from_numpy(image).to(device.torch_name)
+                volume = module(moved, place.start, place.whole)
                 restored: Image = volume.cpu().numpy()
             return restored
 
-        return with_memory_errors(there, device, runtime.out_of_memory)(views)
+        return with_memory_errors(there, device.name, runtime.out_of_memory)(views)
 
     return run
 
@@ -253,7 +248,7 @@ def _in_precision(network: Network, precision: str) -> "nn.Module":
     return computing(network, plan.recipe)
 
 
-def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
+def _of_file(choice: ModelChoice, path: Path, device: Device) -> Predictor:
     exporter = FORMATS[format_of(path)]
     lineage = exporter.lineage(path)
     config = lineage.network_config
@@ -286,7 +281,12 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
         )
     with exporter.runnable(path) as source:
         runtime, session = open_model(
-            choice, lambda _: source, device, lineage.types, file_format=exporter.runnable_format
+            choice,
+            lambda _: source,
+            device.name,
+            lineage.types,
+            file_format=exporter.runnable_format,
+            proof=_proof_of_file(choice, exporter, source, lineage, sha256),
         )
     predictor = _predictor(
         session,
@@ -306,54 +306,21 @@ def _of_file(choice: ModelChoice, path: Path, device: str) -> Predictor:
     return with_parent_check(predictor, path, lineage)
 
 
-def open_model(
+def _proof_of_file(
     choice: ModelChoice,
-    source_of: "Callable[[Runtime], nn.Module | Path]",
-    device: str,
-    precision: Precision,
-    *,
-    file_format: str | None = None,
-) -> tuple[Runtime, Session]:
-    """Open a model in the runtime that was asked for, or in the first that is usable.
+    exporter: Exporter,
+    source: "nn.Module | Path",
+    lineage: Lineage,
+    sha256: str,
+) -> DeviceProof:
+    """Pictures of a file on the CPU, where it was verified when it was made."""
 
-    Parameters
-    ----------
-    source_of : callable
-        What a runtime is given: a module, or a file.
-    device : str
-        `cpu` or `cuda:N`.
-    precision : Precision
-        Of the model or the file.
-    file_format : str, optional
-        Of the file.
-    """
-    threads = choice.threads or default_threads()
+    def on_cpu() -> Callable[[Image], Image]:
+        row = RUNTIMES[exporter.runtime]
+        return open_session(row, source, device="cpu", threads=threads_of(choice)).run
 
-    def opened_in(row: Runtime) -> Session:
-        return open_session(row, source_of(row), device=device, threads=threads)
-
-    if choice.runtime is not None:
-        row = RUNTIMES[choice.runtime]
-        row.require()
-        able = row.precisions(device)
-        if precision not in able:
-            raise BenchmarkError(
-                f"{choice.runtime} does not run {precision} on {device}, but "
-                f"{', '.join(map(str, able)) or 'nothing'}"
-            )
-        return row, opened_in(row)
-    refused: list[str] = []
-    for name in candidates(device, precision, file_format=file_format):
-        try:
-            row = RUNTIMES[name]
-            row.require()
-            return row, opened_in(row)
-        except (MissingExtraError, ExportError) as error:
-            logger.info("%s is passed over: %s", name, error)
-            refused.append(f"{name}: {error}")
-    what = f"{file_format} files" if file_format else "this network"
-    reasons = "; ".join(refused) or "no runtime does"
-    raise ExportError(f"nothing here runs {what} in {precision} on {device}: {reasons}")
+    tolerance = tolerance_of(lineage)
+    return DeviceProof(sha256, lineage.network_config, lineage.interface, tolerance, on_cpu)
 
 
 def _predictor(
@@ -386,7 +353,7 @@ def _predictor(
 def _tell_fallbacks(choice: ModelChoice, predictor: Predictor) -> None:
     """Say what did not happen; an error where the device was named."""
     fallbacks = predictor.ran["fallbacks"]
-    if fallbacks and choice.device != "auto":
+    if fallbacks and choice.device != AUTO:
         raise BenchmarkError("; ".join(fallbacks))
     for fallback in fallbacks:
         logger.warning(fallback)

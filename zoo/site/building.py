@@ -15,6 +15,7 @@ from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.pruning import task_network
 from unifmir.errors import MissingExtraError, OutputError, ZooError
 from unifmir.export.pipeline import export
+from unifmir.export.runtimes import RUNTIMES
 from unifmir.hashing import sha256_of
 from unifmir.images.open_files import open_source
 from unifmir.json_values import json_form
@@ -205,7 +206,7 @@ def _network(work: _Trial, folder: Path) -> dict[str, Any]:
 
 def _write_notices(engine: Path) -> None:
     """Put the notices of what ONNX Runtime is made of beside it, as its own package has them."""
-    for name in ("onnxruntime", "onnxruntime-gpu"):
+    for name in RUNTIMES["onnxruntime"].distributions:
         with suppress(PackageNotFoundError):
             for path in distribution(name).files or ():
                 if path.name in ("LICENSE", "ThirdPartyNotices.txt"):

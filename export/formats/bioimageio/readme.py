@@ -108,7 +108,7 @@ def _how_to_run(facts: ReadmeFacts) -> str:
         "bioimageio test package.zip\n"
         "bioimageio predict package.zip --inputs image.tif --outputs restored.tif\n```\n\n"
         f"{whole} unifmir itself also pads odd sizes and maps the result back to intensities: "
-        "`pip install unifmir`.\n\n" + _other_programs(facts)
+        "`pip install 'unifmir[cpu]'`.\n\n" + _other_programs(facts)
     )
 
 

@@ -5,8 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unifmir.devices import CUDA, device_named
 from unifmir.errors import BenchmarkError
-from unifmir.export.runtimes.base import Clock, Image, Runtime, Session, Timing, is_cuda
+from unifmir.export.runtimes.base import Clock, Image, Runtime, Session, Timing
 from unifmir.export.runtimes.tensorrt.host import host, require_gpu
 from unifmir.export.runtimes.tensorrt.library import library
 from unifmir.export.runtimes.tensorrt.passport import read_passport
@@ -23,14 +24,15 @@ class TensorRt(Runtime):
 
     name = "tensorrt"
     format = "tensorrt"
-    cuda_rank = 0
+    gpu_rank = 0
+    carries_proof = True
     body_maps = 16
     holds_attention = True
     distributions = ("tensorrt", "tensorrt-rtx")
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """Arithmetic in any element type; nothing on the CPU."""
-        if not is_cuda(device):
+        """Arithmetic in any element type; nothing but on CUDA devices."""
+        if device_named(device).kind is not CUDA:
             return ()
         return tuple(Precision(name, name) for name in ELEMENT_TYPES)
 
@@ -53,9 +55,9 @@ class TensorRt(Runtime):
     def open(self, source: "nn.Module | Path", *, device: str, threads: int) -> Session:
         """Load an engine, whether it was verified on this GPU before or not."""
         path = self.file_from(source)
-        if not is_cuda(device):
+        if device_named(device).kind is not CUDA:
             raise BenchmarkError(f"tensorrt does not run on {device}: use --device cuda:0")
-        if device != "cuda:0":
+        if device_named(device).index:
             raise BenchmarkError(
                 f"tensorrt runs on cuda:0, not {device}: choose the card by CUDA_VISIBLE_DEVICES"
             )

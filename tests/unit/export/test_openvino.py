@@ -19,6 +19,7 @@ from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.openvino import OPENVINO_FORMAT
 from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import openvino as runner
+from unifmir.export.runtimes.openvino_graph import GRAPH
 from unifmir.export.verification import check, open_artifact
 from unifmir.model import Provenance, build, image_interface
 from unifmir.precision.element_types import Precision
@@ -89,7 +90,7 @@ def test_fp32_weights_stay_fp32_and_fp16_is_half(network, files):
     sizes = {}
     for precision in ("fp32", "fp16"):
         with zipfile.ZipFile(files["openvino", precision]) as archive:
-            assert archive.namelist() == [runner.GRAPH, runner.WEIGHTS]
+            assert archive.namelist() == [GRAPH, runner.WEIGHTS]
             sizes[precision] = archive.getinfo(runner.WEIGHTS).file_size
     assert sizes["fp32"] > 4 * parameters
     assert sizes["fp16"] < 0.6 * sizes["fp32"]
@@ -237,8 +238,8 @@ def test_an_archive_with_anything_else_is_refused(extra, files, tmp_path):
 def test_a_graph_that_no_export_has_is_refused(old, new, problem, files, tmp_path):
     with zipfile.ZipFile(files["openvino", "fp32"]) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert old in members[runner.GRAPH]
-    members[runner.GRAPH] = members[runner.GRAPH].replace(old, new, 1)
+    assert old in members[GRAPH]
+    members[GRAPH] = members[GRAPH].replace(old, new, 1)
     path = tmp_path / f"altered{runner.SUFFIX}"
     write_stored_zip(members, path)
     with pytest.raises(ExportError, match=problem):
@@ -258,10 +259,10 @@ def test_a_compressed_archive_is_refused_because_it_may_grow(files, tmp_path):
 def test_a_graph_of_somebody_else_has_no_lineage(tmp_path):
     x = openvino.opset13.parameter([1, 1, 8, 8], np.float32)
     model = openvino.Model([openvino.opset13.relu(x)], [x], "somebody's")
-    openvino.save_model(model, tmp_path / runner.GRAPH, compress_to_fp16=False)
+    openvino.save_model(model, tmp_path / GRAPH, compress_to_fp16=False)
     path = tmp_path / "theirs.openvino.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in (runner.GRAPH, runner.WEIGHTS):
+        for name in (GRAPH, runner.WEIGHTS):
             archive.write(tmp_path / name, name)
     with pytest.raises(ExportError, match="did not make"):
         OPENVINO_FORMAT.lineage(path)

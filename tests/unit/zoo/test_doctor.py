@@ -13,6 +13,7 @@ from unifmir import machine
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import speeds, timed_subject
 from unifmir.benchmarks.measure.results import Results
+from unifmir.devices import CPU, Device
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.tasks import TASKS
@@ -107,8 +108,10 @@ def test_a_gpu_that_pytorch_cannot_use_is_a_mismatch(monkeypatch, built, visible
 @pytest.mark.parametrize(
     ("installed", "has_gpu", "state", "remedy"),
     [
+        ({}, False, "missing", "unifmir[cpu]"),
         ({"onnxruntime": "1.31"}, False, "usable", ""),
-        ({"onnxruntime": "1.31"}, True, "missing", "pip install onnxruntime-gpu"),
+        ({"onnxruntime-directml": "1.24"}, True, "usable", ""),
+        ({"onnxruntime": "1.31"}, True, "missing", "unifmir[gpu]"),
         ({"onnxruntime": "1.31", "onnxruntime-gpu": "1.30"}, False, "mismatched", "=="),
         # Listed, but its CUDA libraries do not load: here because there is no GPU.
         ({"onnxruntime-gpu": "1.31"}, True, "mismatched", "CUDA and cuDNN"),
@@ -189,7 +192,7 @@ def measured(**medians_ms: float) -> Results:
 
 
 def test_a_measurement_ranks_the_runtimes(monkeypatch):
-    monkeypatch.setattr(speeds, "devices", lambda: ["cpu"])
+    monkeypatch.setattr(speeds, "present_devices", lambda: [Device(CPU)])
     plans = []
 
     def benchmark(plan, _out):
@@ -218,8 +221,8 @@ def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
     monkeypatch.setattr(speeds, "BUDGET_S", 0.001)
     monkeypatch.setattr(speeds, "instructions", list)
     monkeypatch.setattr(checkups, "runs_here", lambda name: name in ("eager", "onnxruntime"))
-    monkeypatch.setattr(doctor, "devices", lambda: ["cpu"])
-    monkeypatch.setattr(speeds, "devices", lambda: ["cpu"])
+    monkeypatch.setattr(doctor, "present_devices", lambda: [Device(CPU)])
+    monkeypatch.setattr(speeds, "present_devices", lambda: [Device(CPU)])
     found = speeds.with_speeds(doctor.diagnose(), "sr")
     assert {one.runtime for one in found.speeds} == {"eager", "onnxruntime"}
     assert all(one.same_picture for one in found.speeds)

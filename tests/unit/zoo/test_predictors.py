@@ -24,7 +24,8 @@ from unifmir.restoration.base import Placement
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore import predictors
 from unifmir.zoo.restore.model_choice import ModelChoice
-from unifmir.zoo.restore.predictors import candidates, predictor_for, task_of
+from unifmir.zoo.restore.predictors import predictor_for, task_of
+from unifmir.zoo.restore.runtime_choice import candidates
 
 FP32 = Precision("fp32")
 EAGER = ModelChoice(device="cpu", runtime="eager", threads=1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from unifmir.devices import CPU, CUDA, Device
 from unifmir.zoo.restore import files as restoring
 from unifmir.zoo.restore.files import default_workers
 from unifmir.zoo.restore.outputs import Job
@@ -64,8 +65,9 @@ def test_an_ome_zarr_image_is_identified_by_what_describes_it(tmp_path: Path):
 def test_several_files_get_a_process_each_as_long_as_there_are_cores(monkeypatch):
     monkeypatch.setattr(restoring, "available_cores", lambda: 4)
     monkeypatch.setattr(restoring, "find_spec", lambda _: object())
-    assert [default_workers(files, "cpu") for files in (1, 3, 9)] == [1, 3, 4]
+    assert [default_workers(files, Device(CPU)) for files in (1, 3, 9)] == [1, 3, 4]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [default_workers(files, "cuda:0") for files in (1, 9)] == [1, 2]
+    assert [default_workers(files, Device(CUDA)) for files in (1, 9)] == [1, 2]
     monkeypatch.setattr(restoring, "find_spec", lambda _: None)
-    assert default_workers(9, "cpu") == 1
+    assert default_workers(9, Device(CPU)) == 1

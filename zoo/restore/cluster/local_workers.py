@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from unifmir.atomic import temporary_folder
+from unifmir.devices import CUDA, Device, chosen_device
 from unifmir.machine import available_bytes, available_cores
 from unifmir.restoration.memory_budget import HOST_BYTES, SHARE
 from unifmir.restoration.restoration_options import Options
 from unifmir.zoo.restore.model_choice import ModelChoice
-from unifmir.zoo.restore.predictors import usable_device
 
 STARTING_AGAIN = "1 hour"
 """Time that a killed worker may take to come back. After Dask's own 15 s it is given up for good,
@@ -45,7 +45,7 @@ def local_cluster(
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
-    device = usable_device(choice.device)
+    device = chosen_device(choice.device)
     chosen, settled = divide_resources(choice, options, device, workers)
     environments = worker_environments(device, workers, chosen.threads or 1)
     spec = {
@@ -80,14 +80,13 @@ def local_cluster(
 
 
 def worker_environments(
-    device: str, workers: int, threads: int, visible: str | None = None
+    device: Device, workers: int, threads: int, visible: str | None = None
 ) -> list[dict[str, str]]:
-    """The environment of each worker: on GPUs it sees one of them.
+    """The environment of each worker: of NVIDIA's GPUs it sees one, or none.
 
     Parameters
     ----------
-    device : str
-        `cpu` or `cuda:N`.
+    device : Device
     workers : int
         More workers than GPUs share them in turn.
     threads : int
@@ -96,7 +95,7 @@ def worker_environments(
         `CUDA_VISIBLE_DEVICES`; that of this process where not given.
     """
     own = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    if device == "cpu":
+    if device.kind is not CUDA:
         return [{**own, "CUDA_VISIBLE_DEVICES": ""}] * workers
     gpus = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible)
     return [{**own, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(workers)]
@@ -106,19 +105,18 @@ def visible_gpus(visible: str | None) -> list[str]:
     """Names that CUDA_VISIBLE_DEVICES takes, of the GPUs that this process may use."""
     if visible:
         return [name for name in visible.split(",") if name]
-    import torch
-
-    return [str(index) for index in range(torch.cuda.device_count())]
+    return [str(index) for index in range(CUDA.count())]
 
 
 def divide_resources(
-    choice: ModelChoice, options: Options, device: str, workers: int
+    choice: ModelChoice, options: Options, device: Device, workers: int
 ) -> tuple[ModelChoice, Options]:
     """The choices of one of several workers on this machine: cores and memory are divided."""
     threads = choice.threads or max(1, available_cores() // workers)
-    if device != "cpu":
-        # Its one GPU is the first that it sees.
-        return replace(choice, device="cuda:0", threads=threads), options
+    if not device.is_cpu:
+        # Of NVIDIA's, its one GPU is the first that it sees; any other is shared by all.
+        name = Device(CUDA).name if device.kind is CUDA else device.name
+        return replace(choice, device=name, threads=threads), options
     chosen = replace(choice, device="cpu", threads=threads)
     if options.max_memory_bytes is not None:
         return chosen, options
