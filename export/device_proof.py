@@ -1,4 +1,4 @@
-"""What a device makes of a model, held against fp32 on the CPU before a picture is trusted to it.
+"""Proof that a device gives the pictures of fp32 on the CPU, before one is trusted to it.
 
 Each model is looked at once on each device, by each runtime. What passed is remembered, signed with
 the user's key, by the hash of all that decides it: the model, the runtime and the versions of its

@@ -34,9 +34,9 @@ class DeviceKind:
 
     name: str
     separator: str = ""
-    """What stands between name and number; empty: there is one at most."""
+    """Character between name and number; empty: there is one at most."""
     needs: str
-    """What a machine must have, and how to install it, in words."""
+    """Needs of such a device, and how to install them, in words."""
     count: Callable[[], int] = _one
     """Number of such devices that the library finds; 0 where it is not installed."""
     counted: bool = True

@@ -1,4 +1,4 @@
-"""What pip would install for each extra, by system and Python: resolved, and nothing installed.
+"""Packages that pip would install for each extra, by system and Python; nothing is installed.
 
     python -m benchmarks.studies.resolved_extras
 
@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"\w+://\S+")
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What an extra becomes on a system with a Python."""
+    """Packages that an extra becomes on a system with a Python."""
 
     system: str
     python: str
@@ -51,7 +51,7 @@ class Resolution:
 
 
 def requirements(extra: str) -> list[str]:
-    """What `unifmir[extra]` needs, as pyproject.toml says it."""
+    """Requirements of `unifmir[extra]`, as pyproject.toml says it."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
     return [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ())]
 
@@ -74,7 +74,7 @@ def find_python(version: str) -> Path | None:
 
 
 def resolved_by_pip(pip: Path, python: str, extra: str, folder: Path) -> Resolution:
-    """What the pip of an environment would install; nothing is downloaded."""
+    """Packages that the pip of an environment would install; nothing is downloaded."""
     report = folder / "report.json"
     report.unlink(missing_ok=True)
     options = ("--dry-run", "--ignore-installed", "--use-feature=fast-deps", "--quiet")
@@ -91,7 +91,7 @@ def resolved_by_pip(pip: Path, python: str, extra: str, folder: Path) -> Resolut
 
 
 def resolved_by_uv(uv: str, system: str, python: str, extra: str) -> Resolution:
-    """What uv would install on another system."""
+    """Packages that uv would install on another system."""
     options = ("--python-version", python, "--python-platform", SYSTEMS[system], "--quiet")
     shown = ("--no-header", "--no-annotate")
     constrained = ("--constraint", REPO / "constraints.txt", "-")
@@ -125,7 +125,7 @@ def resolutions(folder: Path) -> Iterator[Resolution]:
 
 
 def resolved_table(document: dict[str, Any]) -> str:
-    """What each extra becomes on each system, in all Pythons alike, or where it differs."""
+    """Packages of each extra on each system, a row for the Pythons that are alike."""
     rows = [Resolution(**row) for row in document["rows"]]
     lines = []
     for system in dict.fromkeys(row.system for row in rows):

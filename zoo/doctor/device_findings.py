@@ -15,13 +15,13 @@ class DeviceFinding:
     """Names of the devices that were found; the kind's where there is none."""
     here: bool
     hardware: tuple[str, ...]
-    """What they are, where their library says it."""
+    """Names of the hardware, where its library says them."""
     runtimes: tuple[str, ...]
     """Runtimes that serve it, installed or not."""
     measured: bool
     """Whether anything was ever run on such a device where unifmir is developed."""
     needs: str
-    """What it takes where it is not here."""
+    """Needs, where it is not here."""
 
 
 def device_findings() -> Iterator[DeviceFinding]:
