@@ -54,15 +54,19 @@ def _told(found: "Diagnosis") -> str:
             ],
         ),
         aligned(
-            ("device", "here", "runtimes that serve it", ""),
+            ("device", "here", "measured", "runtimes that serve it"),
             [_device(one) for one in found.devices],
         ),
+        "not measured: never run where unifmir is developed; held against the CPU on first use",
         aligned(
             ("kind", "name", "state", "detail"),
             [(one.kind, one.name, one.state, one.detail) for one in found.findings],
         ),
     ]
-    remedies = [f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy]
+    remedies = [
+        *(f"  {one.names[0]}: needs {one.needs}" for one in found.devices if not one.here),
+        *(f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy),
+    ]
     if remedies:
         parts.append("\n".join(["to do, where you need it:", *remedies]))
     if found.speeds:
@@ -71,10 +75,8 @@ def _told(found: "Diagnosis") -> str:
 
 
 def _device(one: "DeviceFinding") -> tuple[str, ...]:
-    told = ", ".join(one.hardware) if one.here else f"needs {one.needs}"
-    never = "" if one.measured else "never run where unifmir is developed"
-    words = "; ".join(filter(None, (told, never)))
-    return (", ".join(one.names), "yes" if one.here else "no", ", ".join(one.runtimes), words)
+    here = ", ".join(one.hardware) or "yes" if one.here else "no"
+    return ", ".join(one.names), here, "yes" if one.measured else "no", ", ".join(one.runtimes)
 
 
 def _hardware(found: "Diagnosis") -> str:

@@ -11,6 +11,7 @@ from unifmir.cli.main import app
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.zoo.doctor import diagnose as doctor
 from unifmir.zoo.doctor.checkups import Finding
+from unifmir.zoo.doctor.device_findings import DeviceFinding
 from unifmir.zoo.doctor.diagnose import MODULES, Diagnosis, Route, Speed
 
 HARDWARE = {
@@ -29,6 +30,10 @@ FINDINGS = (
     Finding("runtime", "eager", "usable", "fp32"),
     Finding("library", "torch", "mismatched", "finds no GPU", "install the build for CUDA"),
 )
+DEVICES = (
+    DeviceFinding(("cuda:0", "cuda:1"), True, ("a GPU",), ("eager",), False, "a driver"),
+    DeviceFinding(("mps",), False, (), ("eager",), False, "a Mac"),
+)
 SPEEDS = (
     Speed("cpu", "broken", "fp32", 1.0, 8.0, same_picture=False, problems=("another picture",)),
     Speed("cuda:0", "eager", "fp32", 2.0, 4.0, same_picture=True),
@@ -43,7 +48,7 @@ def asked(monkeypatch) -> list[str | None]:
 
     def diagnose() -> Diagnosis:
         tasks.append(None)
-        return Diagnosis(HARDWARE, {"torch": "2.13"}, FINDINGS, (ROUTE,))
+        return Diagnosis(HARDWARE, {"torch": "2.13"}, FINDINGS, (ROUTE,), devices=DEVICES)
 
     def with_speeds(found: Diagnosis, task: str) -> Diagnosis:
         tasks[-1] = task
@@ -72,6 +77,10 @@ def test_hardware_routes_findings_and_remedies_are_told(asked):
         assert told in done.stdout
     assert "mismatched" in done.stdout
     assert "torch: install the build for CUDA" in done.stdout
+    assert "cuda:0, cuda:1  a GPU  no" in done.stdout
+    assert "mps: needs a Mac" in done.stdout
+    assert "cuda:0: needs" not in done.stdout
+    assert "never run where unifmir is developed" in done.stdout
     assert "fastest" not in done.stdout
     assert asked == [None]
 

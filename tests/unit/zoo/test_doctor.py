@@ -13,13 +13,14 @@ from unifmir import machine
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure import speeds, timed_subject
 from unifmir.benchmarks.measure.results import Results
-from unifmir.devices import CPU, Device
+from unifmir.devices import CPU, DEVICES, Device
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.doctor import checkups
 from unifmir.zoo.doctor import diagnose as doctor
+from unifmir.zoo.doctor.device_findings import device_findings
 from unifmir.zoo.doctor.diagnose import MODULES, Diagnosis, Route, Speed
 
 
@@ -229,3 +230,17 @@ def test_the_runtimes_of_this_machine_are_measured(monkeypatch):
     assert found.fastest == found.speeds[0]
     eager = next(one for one in found.speeds if one.runtime == "eager")
     assert eager.ratio == 1.0
+
+
+def test_each_device_says_what_it_is_or_needs(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda index: f"GPU number {index}")
+    found = {one.names[0]: one for one in device_findings()}
+    assert found["cuda:0"].names == ("cuda:0", "cuda:1")
+    assert found["cuda:0"].hardware == ("GPU number 0", "GPU number 1")
+    assert "tensorrt" in found["cuda:0"].runtimes
+    assert [name for name, one in found.items() if one.measured] == ["cpu"]
+    assert len(found) == len(DEVICES)
+    assert found["directml"].runtimes == ("onnxruntime",)
+    assert "unifmir[directml]" in found["directml"].needs
