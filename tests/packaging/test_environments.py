@@ -159,10 +159,12 @@ def test_export_verify_and_restore_work(place, tmp_path):
 @pytest.mark.slow
 @pytest.mark.long  # gigabytes to fetch and unpack
 @pytest.mark.timeout(20 * MINUTES)
-def test_the_newest_python_exports_and_restores_without_extras(wheel, tmp_path_factory, tmp_path):
+def test_the_newest_python_exports_and_restores_with_the_extra_of_processors(
+    wheel, tmp_path_factory, tmp_path
+):
     version = list(PINS)[-1]
     folder = tmp_path_factory.mktemp("newest")
-    with made_place(version, wheel, (), folder) as place:
+    with made_place(version, wheel, ("cpu",), folder) as place:
         told = place.run("unifmir", "export", "--task", "sr", "--format", "onnx", "--out", "out")
         assert "passed" in told
         cells = write_cells(folder)
