@@ -24,7 +24,11 @@ a hair; it waits more than it computes. With the last two the times are still go
 
 @dataclass(frozen=True, slots=True)
 class Latency(JsonValues):
-    """Wall time end to end, from a NumPy array to a NumPy array. Milliseconds."""
+    """Wall time end to end, from a NumPy array to a NumPy array. Milliseconds.
+
+    Where a row's `ran` says `queued_taken_off`, without the time in which the process was ready to
+    compute and others had its core.
+    """
 
     rounds_ms: tuple[tuple[Amount, ...], ...]
     """Every sample, by round; in each round the compared subjects ran once in turn."""

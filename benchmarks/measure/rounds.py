@@ -224,6 +224,7 @@ class GroupRun:
             tuple(one.visits_told),
             subject.device,
             tuple(one.visits_queued),
+            bool(one.ran.get("queued_taken_off")),
         )
         verdict = trust(times, one.fallbacks, one.check, one.watch, self._busiest)
         return Row(

@@ -10,7 +10,7 @@ from statistics import median
 
 from unifmir.benchmarks.measure.output_check import OutputCheck
 from unifmir.benchmarks.measure.results import Latency, Word
-from unifmir.benchmarks.measure.stability import MachineWatch
+from unifmir.benchmarks.measure.stability import MAX_FOREIGN, MachineWatch
 from unifmir.benchmarks.measure.statistics import Spread, ratio_spread, round_medians, spread
 
 CLAIM = 0.25
@@ -40,7 +40,9 @@ class SubjectTimes:
     """Part of each visit's wall time that its runs took by the session's clock."""
     device: str
     visits_queued: Sequence[float] = ()
-    """Part of each visit's wall time that it was ready and had no core; empty if unknown."""
+    """Part of each visit's wall time that it was ready and had no core; 0 where nothing says so."""
+    taken_off: bool = False
+    """Whether the times are without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def trust(
     problems += _width(times)
     remarks += _waits(times, watch)
     words = [word for word, _ in (*problems, *remarks)]
-    told = [text for _, text in remarks]
+    told = [*(text for _, text in remarks), *_queued(times)]
     return RowTrust(
         word=words[0] if words else "",
         problems=tuple(text for _, text in problems),
@@ -122,7 +124,15 @@ def _waits(times: SubjectTimes, watch: MachineWatch) -> Iterator[Finding]:
         return
     computed = median(times.own.cpu_ms) / times.own.median_ms
     others = watch.cores * (watch.foreign + watch.stolen)
-    queued = median(times.visits_queued) if times.visits_queued else others
-    if computed + queued < COMPUTING:
-        told = f"it computed for {computed:.0%} of its time and had no core for {queued:.0%}"
+    queued = median(times.visits_queued) if times.visits_queued else 0.0
+    without_core = 0.0 if times.taken_off else queued or others
+    if computed + without_core < COMPUTING:
+        told = f"it computed for {computed:.0%} of its time and had no core for {without_core:.0%}"
         yield "waits", f"{told}: it waits for something else"
+
+
+def _queued(times: SubjectTimes) -> Iterator[str]:
+    queued = median(times.visits_queued) if times.visits_queued else 0.0
+    if queued > MAX_FOREIGN:
+        state = "which is taken off" if times.taken_off else "which is in its times"
+        yield f"others had its core for {queued:.0%} of the wall time, {state}"

@@ -62,7 +62,7 @@ class TimedSubject:
     visits_told: list[float] = field(default_factory=list)
     """Part of each visit's wall time that its runs took by the session's own clock."""
     visits_queued: list[float] = field(default_factory=list)
-    """Part of each visit's wall time that the process was ready and had no core, if known."""
+    """Part of each visit's wall time that the process was ready and had no core."""
     check: OutputCheck | None = None
     quality: dict[str, Any] | None = None
     memory: MemoryUse | None = None
@@ -166,9 +166,11 @@ class TimedSubject:
         self.cpu_ms.append(round(plain.fmean(answer["cpu_ms"]), 4))
         self.device_ms += answer["device_ms"]
         self.copy_ms += answer["copy_ms"]
-        self.visits_told.append(sum(answer["wall_ms"]) / answer["runs_ms"])
-        if answer["queued_ms"] is not None:
-            self.visits_queued.append(answer["queued_ms"] / answer["runs_ms"])
+        queued_ms = answer["queued_ms"]
+        told_ms = sum(answer["wall_ms"]) + (queued_ms if answer["taken_off"] else 0.0)
+        self.visits_told.append(told_ms / answer["runs_ms"])
+        self.visits_queued.append(queued_ms / answer["runs_ms"])
+        self.ran["queued_taken_off"] = answer["taken_off"]
         self.runs_done += self.runs + self.settling
         if gpu is not None:
             self.watch.look_at(gpu, set(own))

@@ -17,7 +17,7 @@ from unifmir.benchmarks.measure.model_spec import ModelSpec, module_of
 from unifmir.errors import BenchmarkError, UnifmirError
 from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
-from unifmir.export.runtimes.base import Clock, Session
+from unifmir.export.runtimes.base import Clock, Session, Timing
 from unifmir.machine import queued_ms, resident_bytes
 
 SETTLED = 0.02
@@ -37,6 +37,7 @@ class Worker:
         self._session: Session | None = None
         self._image = np.empty(0, dtype=np.float32)
         self._before_load = 0
+        self._alone = False
         self.commands: Mapping[str, Callable[..., Answer]] = {
             "open": self.open,
             "warm_up": self.warm_up,
@@ -60,6 +61,8 @@ class Worker:
         import_ms, _ = started.read()
         self._before_load = resident_bytes("VmRSS")
         self._image = np.load(image)
+        # Of several threads one may have a core while another waits for it.
+        self._alone = threads == 1 and device == "cpu"
         clock, wanted = Clock(), ModelSpec.from_dict(source)
         what = module_of(wanted) if row.format is None else wanted.path
         self._session = open_session(row, what, device=device, threads=threads, own_process=True)
@@ -91,20 +94,35 @@ class Worker:
         session, whole = self._require_session(), Clock()
         if settling:
             session.run(self._image)
-        clock, queued = Clock(), queued_ms()
-        timings = [session.timed(self._image) for _ in range(runs)]
+        clock = Clock()
+        taken = [self._timed(session) for _ in range(runs)]
         runs_ms, _ = clock.read()
-        after = queued_ms()
+        timings = [timing for timing, _ in taken]
         on_device = timings[0].device_ms is not None
         return {
-            "wall_ms": [t.wall_ms for t in timings],
+            "wall_ms": [
+                timing.wall_ms - (queued if self._alone else 0) for timing, queued in taken
+            ],
+            "queued_ms": sum(queued for _, queued in taken),
+            "taken_off": self._alone,
             "cpu_ms": [t.cpu_ms for t in timings],
             "device_ms": [t.device_ms for t in timings] if on_device else [],
             "copy_ms": [t.copy_ms for t in timings] if on_device else [],
             "runs_ms": runs_ms,
-            "queued_ms": None if queued is None or after is None else after - queued,
             "process_cpu_ms": whole.read()[1],
         }
+
+    def _timed(self, session: Session) -> tuple[Timing, float]:
+        """Timing of one run, and how long the process was ready in it and had no core, in ms.
+
+        Where it computes in one thread on the CPU, that time is other processes' and is taken off:
+        a session that sleeps has it all.
+        """
+        before = queued_ms()
+        timing = session.timed(self._image)
+        after = queued_ms()
+        queued = 0.0 if before is None or after is None else after - before
+        return timing, min(queued, timing.wall_ms)
 
     def save(self, path: str) -> Answer:
         """Write the output as .npy."""

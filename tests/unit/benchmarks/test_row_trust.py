@@ -35,10 +35,11 @@ def judged(
     fallbacks: tuple[str, ...] = (),
     check: OutputCheck | None = None,
     watch: MachineWatch | None = None,
-    queued: float | None = None,
+    queued: float = 0.0,
+    taken_off: bool = False,
 ) -> RowTrust:
     """The verdict on a row of the CPU."""
-    times = SubjectTimes(own, base, target, [told] * 15, "cpu", [] if queued is None else [queued])
+    times = SubjectTimes(own, base, target, [told] * 15, "cpu", [queued], taken_off)
     return trust(times, fallbacks, check, watch or MachineWatch(2), "")
 
 
@@ -113,6 +114,18 @@ def test_a_runtime_that_sleeps_has_the_word_for_it_and_its_time():
     # Where the system says how long it had no core, that is what counts.
     assert judged(sleepy, timed([1.0] * 15), watch=busy, queued=0.1).word == "waits"
     assert judged(sleepy, timed([1.0] * 15), queued=0.6).word == ""
+
+
+def test_what_was_taken_off_is_said():
+    base = timed([1.0] * 15)
+    found = judged(base, base, queued=0.4, taken_off=True)
+    assert found == RowTrust(
+        "", (), ("others had its core for 40% of the wall time, which is taken off",)
+    )
+    assert judged(base, base, queued=0.4).remarks[0].endswith("which is in its times")
+    # What sleeps for the rest of the time that is left does not hide behind it.
+    sleepy = timed([1.0] * 15, 50.0, computed=0.1)
+    assert judged(sleepy, base, queued=0.6, taken_off=True).word == "waits"
 
 
 def test_the_worst_word_is_shown():

@@ -1,10 +1,14 @@
 import io
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from unifmir import machine
+from unifmir.benchmarks.measure import worker as worker_module
 from unifmir.benchmarks.measure import worker_process
 from unifmir.benchmarks.measure.model_spec import ModelSpec
 from unifmir.benchmarks.measure.worker import Worker, answer, serve, settled
@@ -15,6 +19,7 @@ from unifmir.benchmarks.measure.worker_process import (
     environment,
 )
 from unifmir.checkpoint.saving import save
+from unifmir.export.runtimes.base import Timing
 from unifmir.machine import resident_bytes
 
 LONG_S = 120.0
@@ -68,6 +73,36 @@ def test_the_commands_in_their_order(opened, tmp_path):
         assert memory["peak_rss_bytes"] > memory["before_load_bytes"] > 50e6
         assert memory["device_bytes"] is None
     assert np.load(tmp_path / "output.npy").shape == (1, 1, 32, 32)
+
+
+class FakeSecond:
+    """A session whose runs take a second, says its clock."""
+
+    ran: Mapping[str, Any] = MappingProxyType({})
+    fallbacks = ()
+
+    def run(self, image):
+        return image
+
+    def timed(self, image):
+        return Timing(1000.0, 700.0)
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "wall_ms", "taken_off"),
+    [(1, "cpu", 750.0, True), (2, "cpu", 1000.0, False), (1, "cuda:0", 1000.0, False)],
+)
+def test_time_without_a_core_is_taken_off_where_one_thread_computes(
+    opened, monkeypatch, threads, device, wall_ms, taken_off
+):
+    without_core = iter([0.0, 250.0, 300.0, 550.0])  # before and after each of two runs
+    monkeypatch.setattr(worker_module, "queued_ms", lambda: next(without_core))
+    monkeypatch.setattr(worker_module, "open_session", lambda *_, **__: FakeSecond())
+    worker = Worker()
+    worker.open(**{**opened, "threads": threads, "device": device})
+    visit = worker.visit(runs=2, settling=False)
+    assert visit["wall_ms"] == [wall_ms, wall_ms]
+    assert (visit["queued_ms"], visit["taken_off"]) == (500.0, taken_off)
 
 
 @pytest.mark.slow
