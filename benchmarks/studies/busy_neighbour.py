@@ -2,10 +2,10 @@
 
     python -m benchmarks.studies.busy_neighbour FOLDER [--threads 1] [--core 1]
 
-keeps what it measured in FOLDER, goes on there when it is interrupted, and writes benchmarks/results/busy-neighbour.json, and the results of the second run, beside which
+writes benchmarks/results/busy-neighbour.json, and the results of the second run, beside which
 nothing of ours ran, as benchmarks/results/benchmark-quick-MACHINE.json: what the documents show.
-The other process counts for 10 ms and sleeps for 10 ms, on one core. What else ran on the machine
-is in the remarks of the rows.
+FOLDER keeps both runs; an interrupted one goes on. The other process counts for 10 ms and sleeps
+for 10 ms, on one core. What else ran on the machine is in the remarks of the rows.
 """
 
 import argparse
