@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from unifmir.benchmarks.measure import stability
 from unifmir.benchmarks.measure.output_check import OutputCheck
 from unifmir.benchmarks.measure.results import Latency
-from unifmir.benchmarks.measure.row_trust import RowTrust, SubjectTimes, allowed, trust
+from unifmir.benchmarks.measure.row_trust import RowTrust, SubjectTimes, allowed, known, trust
 from unifmir.benchmarks.measure.stability import MachineWatch
 from unifmir.benchmarks.measure.statistics import Spread, latency
 
@@ -133,3 +134,26 @@ def test_the_worst_word_is_shown():
     found = judged(timed(WILD), timed([1.0] * 15), fallbacks=("elsewhere",), check=check)
     assert found.word == "moved"
     assert len(found.problems) == 3
+
+
+def test_most_rows_are_trusted_though_every_visit_scatters_by_eight_percent():
+    """Scatter of single visits as measured beside processes that had 77 % of the core.
+
+    Starts lie elsewhere in memory by 1.5 %, and are added up to six, as the time of `--quick` is
+    for while another process uses half of a core.
+    """
+    random = np.random.default_rng(0)
+    trusted = []
+    for faster in np.geomspace(0.1, 10, 80):
+        sides: list[list[float]] = [[], []]
+        for count in range(1, 7):
+            for times, ms in zip(sides, (10.0, 10.0 / faster), strict=True):
+                place = random.normal(0, 0.015)
+                times.extend((ms * np.exp(place + random.normal(0, 0.08, 3))).tolist())
+            base, own = (
+                latency([[t] for t in times], times, starts=[3] * count) for times in sides
+            )
+            if count >= 3 and known(own, base).half_width <= 0.08:
+                break
+        trusted.append(judged(own, base, target=0.08).problems == ())
+    assert sum(trusted) / len(trusted) >= 0.8
