@@ -14,6 +14,7 @@ from typing import Any
 
 from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.results import Results
+from unifmir.benchmarks.report.tables.summary_table import summary_text
 from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.document_facts import (
     Render,
@@ -208,6 +209,15 @@ def results_table(*views: str) -> Render:
     return render
 
 
+def screen(task: str | None = None) -> Render:
+    """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all."""
+
+    def render(document: dict[str, Any]) -> str:
+        return f"```text\n{summary_text(Results.from_dict(document), task=task)}\n```"
+
+    return render
+
+
 def folded_results(task: str, *views: str) -> Render:
     """Writer of one task's results of `unifmir benchmark`, folded until asked for."""
 
@@ -326,6 +336,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     README: {
         "embedded": (EMBEDDED, embedded_table),
         "export-full-size": (EXPORTS, export_table),
+        "benchmark": (result_of("benchmark-full-size"), screen("volume")),
     },
     COSTS: {
         "macs": (RESULTS / "macs.json", macs_table),

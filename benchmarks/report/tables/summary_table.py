@@ -49,7 +49,7 @@ _COLUMNS = (
 _WORDS = (0, 1, len(_COLUMNS) - 1)
 """Columns to the left."""
 LEGEND = (
-    "Medians ± half of their 95 % interval over starts; x: times as fast as the baseline in the "
+    "Medians ± half of their 95 % interval over {units}; x: times as fast as the baseline in the "
     "same rounds; MiB: peak memory; Mpar: million parameters; MB: file; dB: fitted PSNR, held-out "
     "images."
 )
@@ -367,5 +367,7 @@ def _footer(results: Results, *, shortened: bool) -> str:
     ]
     facts = [results.machine.get("processor"), f"threads {results.settings.get('threads', '?')}"]
     told = "; ".join([", ".join(map(str, (*filter(None, facts), *versions))), *short])
+    started = any(row.latency and row.latency.starts for row in results.rows)
+    legend = LEGEND.format(units="starts" if started else "rounds of one start")
     state = "" if results.complete else " INCOMPLETE: the run was interrupted."
-    return printable(f"{MARK} yours. {LEGEND} {told}.{state} More: --details, --json.")
+    return printable(f"{MARK} yours. {legend} {told}.{state} More: --details, --json.")
