@@ -213,7 +213,8 @@ def screen(task: str | None = None) -> Render:
     """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all."""
 
     def render(document: dict[str, Any]) -> str:
-        return f"```text\n{summary_text(Results.from_dict(document), task=task)}\n```"
+        shown = summary_text(Results.from_dict(document), task=task)
+        return f"<!-- not run: what a command prints -->\n```text\n{shown}\n```"
 
     return render
 
