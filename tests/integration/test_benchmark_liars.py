@@ -114,7 +114,8 @@ def rows(results) -> dict[str, Row]:
 def test_one_that_sleeps_is_as_slow_as_it_was_and_said_to_wait(rows):
     row = rows["sleeper"]
     assert row.latency is not None
-    assert row.latency.median_ms > 50
+    # It sleeps for 50 ms; waits for a core right beside its clock may be taken off too.
+    assert row.latency.median_ms > 35
     assert row.ratio is not None
     assert row.ratio.ratio < 1
     assert row.word in ("waits", "wide")
