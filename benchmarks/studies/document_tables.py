@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.atomic import write_text
-from unifmir.benchmarks.measure.results import Results
-from unifmir.benchmarks.report.tables.summary_table import summary_text
-from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.document_facts import (
     Render,
     formats_table,
@@ -198,40 +195,6 @@ def start_up_table(document: dict[str, Any]) -> str:
     columns = ["process", "s", "over the import", "CPU s", "over the import"]
     told = f"Medians of {document['rounds']} rounds; {document['image']}. {origin(document)}"
     return f"{markdown_rows(columns, rows)}\n\n{told}"
-
-
-def results_table(*views: str) -> Render:
-    """Writer of results of `unifmir benchmark`, in these views."""
-
-    def render(document: dict[str, Any]) -> str:
-        return rendered_results(Results.from_dict(document), "markdown", views=views)
-
-    return render
-
-
-def screen(task: str | None = None) -> Render:
-    """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all."""
-
-    def render(document: dict[str, Any]) -> str:
-        shown = summary_text(Results.from_dict(document), task=task)
-        return f"<!-- not run: what a command prints -->\n```text\n{shown}\n```"
-
-    return render
-
-
-def folded_results(task: str, *views: str) -> Render:
-    """Writer of one task's results of `unifmir benchmark`, folded until asked for."""
-
-    def render(document: dict[str, Any]) -> str:
-        results = Results.from_dict(document)
-        shown = rendered_results(results, "markdown", views=views, task=task)
-        # An element of HTML, which folds on the site and where Markdown is shown as it is.
-        return (
-            '<details markdown="1">\n<summary>Table, machine and versions</summary>\n\n'
-            f"{shown}\n\n</details>"
-        )
-
-    return render
 
 
 def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
