@@ -29,6 +29,7 @@ from unifmir.benchmarks.studies.intensity_tables import (
     real_pair_table,
     shared_intensities_table,
 )
+from unifmir.benchmarks.studies.measured_tables import folded_results, results_table, screen
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
