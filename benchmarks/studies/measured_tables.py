@@ -22,7 +22,9 @@ def screen(task: str | None = None) -> Render:
 
     def render(document: dict[str, Any]) -> str:
         shown = summary_text(Results.from_dict(document), task=task)
-        return f"<!-- not run: what a command prints -->\n```text\n{shown}\n```"
+        # Indented: a block between fences is one to run.
+        lines = (f"    {line}".rstrip() for line in shown.splitlines())
+        return "\n".join(["", *lines, ""])
 
     return render
 
