@@ -192,6 +192,8 @@ def benchmark(
     results = _measured(plan, path, overwrite=overwrite)
     output.note(f"results: {path}")
     _shown(results, form, plots, details=details, as_json=as_json)
+    if not any(row.latency for row in results.rows):
+        output.check_failed("nothing was measured: every row failed, with its reason in the table")
 
 
 @app.command("show", cls=Command)

@@ -93,6 +93,11 @@ class Device:
             if backend is not None:
                 backend.empty_cache()
 
+    def require_any_library(self) -> None:
+        """As `require`, unless ONNX Runtime has a provider for it, which may be there without."""
+        if self.is_cpu or not self.kind.provider or not _provider_count(self.kind.provider)():
+            self.require()
+
     def require(self) -> None:
         """BenchmarkError with what to install, unless the device is there."""
         found = self.kind.count()
@@ -124,7 +129,14 @@ def device_named(name: str) -> Device:
         number = name.removeprefix(start)
         if kind.separator and name.startswith(start) and _NUMBER.fullmatch(number):
             return Device(kind, int(number))
-    require_known("device", name, (AUTO, *DEVICES), BenchmarkError)
+    known = (AUTO, *DEVICES)
+    if name.lower() == "gpu":
+        # The nearest name in letters is a maker's that nobody meant.
+        raise BenchmarkError(
+            f"unknown device {name!r}: a GPU goes by who computes on it, {AUTO} takes the first "
+            f"there is; known: {', '.join(known)}"
+        )
+    require_known("device", name, known, BenchmarkError)
     raise BenchmarkError(f"{name!r} is no device by itself: choose one of {', '.join(DEVICES)}")
 
 

@@ -17,7 +17,8 @@ def require_known(
     """Raise an error with the known names and the nearest, unless the name is one of them."""
     names = list(known)
     if name not in names:
-        close = get_close_matches(name, names, n=1, cutoff=0.5)
+        close = [one for one in names if one.lower() == name.lower()]
+        close = close or get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise error(f"unknown {what} {name!r}{hint} known: {', '.join(names)}")
 

@@ -21,6 +21,7 @@ from unifmir.benchmarks.measure.rounds import GroupRun, least_steps
 from unifmir.benchmarks.measure.worker_process import WorkerError, WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
 from unifmir.benchmarks.plan.groups import ExportedFile, Group, PreparedModel, groups_of
+from unifmir.devices import device_named
 from unifmir.errors import BenchmarkError
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
@@ -64,13 +65,15 @@ def benchmark(
     Raises
     ------
     BenchmarkError
-        The plan makes no sense, or `out` holds something that must not be replaced.
+        The plan makes no sense, its device is not there, or `out` holds something that must not
+        be replaced.
     InUseError
         Another process is measuring for the same file.
     UnifmirError
         A model cannot be had. What fails later is told in its row, and the others go on.
     """
     plan, out = plan.settled(), Path(out)
+    device_named(plan.device).require_any_library()
     steps = Steps(len(plan.models) + len(plan.artifacts) + 1, on_progress)
     with held(out):
         fresh = _blank(plan, command)

@@ -190,8 +190,13 @@ class Results(JsonValues):
             results = read_values(cls, data)
         except CheckpointError as error:
             raise BenchmarkError(f"not results of `unifmir benchmark` ({error})") from error
+        keys: set[str] = set()
         for number, row in enumerate(results.rows):
-            if problem := _contradiction(row):
+            problem = _contradiction(row)
+            if problem is None and row.subject.key in keys:
+                problem = f"{row.subject.key} once more; expected each row once"
+            keys.add(row.subject.key)
+            if problem:
                 raise BenchmarkError(
                     f"not results of `unifmir benchmark` (Results.rows.{number}: {problem})"
                 )

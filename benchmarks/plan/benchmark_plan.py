@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unifmir.benchmarks.plan import workloads
 from unifmir.devices import chosen_device
@@ -23,6 +23,13 @@ TARGET, QUICK_TARGET = 0.03, 0.08
 BUDGET_S, QUICK_BUDGET_S = 300.0, 60.0
 """Seconds after which the subjects that read one image are started no more, within the target or
 not; the least starts are made whatever they take."""
+
+Number = TypeVar("Number", int, float)
+
+
+def _given(value: Number | None, default: Number) -> Number:
+    """A value that is given, be it 0, which is refused later; else the default."""
+    return default if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +89,13 @@ class BenchmarkPlan(JsonOutput):
             device=chosen_device(self.device).name,
             models=tuple(dict.fromkeys(self.models)),
             artifacts=tuple(Path(path) for path in dict.fromkeys(self.artifacts)),
-            threads=self.threads or default_threads(),
+            threads=default_threads() if self.threads is None else self.threads,
             workloads=self.workloads or (("patch",) if quick else ("patch", "image")),
-            rounds=self.rounds or (QUICK_ROUNDS if quick else ROUNDS),
-            seconds=self.seconds or (QUICK_SECONDS if quick else SECONDS),
-            samples=self.samples or (QUICK_SAMPLES if quick else SAMPLES),
-            target=self.target or (QUICK_TARGET if quick else TARGET),
-            budget_s=self.budget_s or (QUICK_BUDGET_S if quick else BUDGET_S),
+            rounds=_given(self.rounds, QUICK_ROUNDS if quick else ROUNDS),
+            seconds=_given(self.seconds, QUICK_SECONDS if quick else SECONDS),
+            samples=_given(self.samples, QUICK_SAMPLES if quick else SAMPLES),
+            target=_given(self.target, QUICK_TARGET if quick else TARGET),
+            budget_s=_given(self.budget_s, QUICK_BUDGET_S if quick else BUDGET_S),
         )
         plan.check()
         return plan

@@ -1,6 +1,6 @@
 """Groups of subjects that are compared: those of a plan that read the same image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +84,10 @@ def groups_of(
     Raises
     ------
     BenchmarkError
-        Nothing is left, or two subjects cannot be told apart.
+        Nothing is left, a file is for another task than those asked for, the baseline is not
+        among the subjects, or two of them cannot be told apart.
     """
+    _check_tasks(plan, files)
     left_out: dict[str, None] = {}
     members: dict[tuple[str, str, tuple[int, ...]], list[Candidate]] = {}
     tasks = [task for task in TASKS if any(task == m.task for m in models)]
@@ -98,6 +100,9 @@ def groups_of(
                     members.setdefault((task, name, shape), []).append(candidate)
     if not members:
         raise BenchmarkError(f"nothing is left to benchmark: {'; '.join(left_out)}")
+    every = [candidate for found in members.values() for candidate in found]
+    if plan.baseline and not any(_is_wanted(plan, candidate) for candidate in every):
+        raise BenchmarkError(_no_baseline(plan, every))
     groups = [Group(*key, tuple(found), baseline_of(plan, found)) for key, found in members.items()]
     _check_distinct(groups)
     return groups, list(left_out)
@@ -105,16 +110,31 @@ def groups_of(
 
 def baseline_of(plan: BenchmarkPlan, candidates: Sequence[Candidate]) -> str:
     """Key of the wanted baseline, else of the first model in fp32 eager, else of the first."""
-    if plan.baseline:
-        wanted = plan.baseline.split("/")
-        for candidate in candidates:
-            s = candidate.subject
-            if [s.model, s.runtime, s.precision][: len(wanted)] == wanted:
-                return s.key
+    for candidate in candidates:
+        if _is_wanted(plan, candidate):
+            return candidate.subject.key
     for candidate in candidates:
         if candidate.subject.runtime == "eager" and candidate.subject.precision == "fp32":
             return candidate.subject.key
     return candidates[0].subject.key
+
+
+def _names(candidate: Candidate) -> list[str]:
+    s = candidate.subject
+    return [s.model, s.runtime, s.precision]
+
+
+def _is_wanted(plan: BenchmarkPlan, candidate: Candidate) -> bool:
+    wanted = plan.baseline.split("/")
+    return _names(candidate)[: len(wanted)] == wanted
+
+
+def _no_baseline(plan: BenchmarkPlan, candidates: Iterable[Candidate]) -> str:
+    known = dict.fromkeys("/".join(_names(candidate)) for candidate in candidates)
+    return (
+        f"nothing of this plan is the baseline {plan.baseline!r}: expected MODEL, MODEL/RUNTIME or "
+        f"MODEL/RUNTIME/PRECISION of {', '.join(known)}"
+    )
 
 
 def _candidates(
@@ -150,9 +170,10 @@ def _runtimes_of(plan: BenchmarkPlan, model: PreparedModel) -> tuple[str, ...]:
 
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:
-    """Runtimes of the plan that read the file; where there is none, the first that does."""
-    able = [name for name in RUNTIMES if RUNTIMES[name].format == file.format]
-    return [name for name in plan.runtimes if name in able] or able[:1]
+    """Runtimes of the plan that read the file; where there is none, the first of its format."""
+    own = [name for name in RUNTIMES if RUNTIMES[name].format == file.format]
+    able = [name for name in RUNTIMES if file.format in RUNTIMES[name].also_reads] + own
+    return [name for name in plan.runtimes if name in able] or own[:1]
 
 
 def _subject(
@@ -166,6 +187,15 @@ def _subject(
 ) -> Subject:
     shape = input_shape(config, size)
     return Subject(name, config.task, runtime, precision, plan.device, workload, shape)
+
+
+def _check_tasks(plan: BenchmarkPlan, files: Sequence[ExportedFile]) -> None:
+    for file in files:
+        if plan.tasks and file.lineage.task not in plan.tasks:
+            raise BenchmarkError(
+                f"{file.path.name} is for {file.lineage.task}, and for none of the tasks asked "
+                f"for: {', '.join(plan.tasks)}"
+            )
 
 
 def _check_distinct(groups: Sequence[Group]) -> None:

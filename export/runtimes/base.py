@@ -69,6 +69,8 @@ class Runtime(ABC):
     name: str
     format: str | None = None
     """Row of `unifmir.export.formats.FORMATS` whose files it reads; None: it runs a module."""
+    also_reads: tuple[str, ...] = ()
+    """Further rows whose files it reads; it is taken where no runtime of their own is."""
     own_arithmetic: bool = False
     """Whether it computes in its precision by itself, from a module in fp32, and proves it."""
     cpu_rank: int = UNRANKED

@@ -37,6 +37,7 @@ class OpenVino(Runtime):
 
     name = "openvino"
     format = "openvino"
+    also_reads = ("onnx",)
     body_maps = 16
     holds_attention = True
     distributions = ("openvino",)

@@ -138,6 +138,12 @@ def test_a_file_that_no_runtime_reads_is_refused(sr, tmp_path):
         benchmark(plan_of(artifacts=(sr,)), tmp_path / "results.json")
 
 
+def test_a_file_for_another_task_than_was_asked_for_is_refused(sr, tmp_path):
+    (artifact,) = unifmir.export(unifmir.load(sr), tmp_path / "out", formats=("torchscript",))
+    with pytest.raises(BenchmarkError, match=r"is for sr, and for none .* asked for: denoise"):
+        benchmark(plan_of(artifacts=(artifact.path,), tasks=("denoise",)), tmp_path / "r.json")
+
+
 def test_a_file_for_the_plain_network_is_refused(sr, tmp_path):
     (artifact,) = unifmir.export(
         unifmir.load(sr), tmp_path / "out", formats=("onnx",), interface="network"
@@ -266,7 +272,17 @@ def test_quick_results_say_so_have_the_machines_peaks_and_are_kept(sr, tmp_path,
         ({"precisions": ("fp61",)}, "unknown precision 'fp61'; did you mean 'fp16'"),
         ({"workloads": ("big",)}, "unknown workload 'big'"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "cuda:99"}, r"cuda:99 is not there: .*build for CUDA"),
+        ({"device": "openvino:GPU.99"}, r"openvino:GPU.99 is not there: .*unifmir\[openvino\]"),
         ({"rounds": -1}, "rounds is -1: expected more than 0"),
+        ({"rounds": 0}, "rounds is 0: expected more than 0"),
+        ({"seconds": 0.0}, "seconds is 0.0: expected more than 0"),
+        ({"samples": 0}, "samples is 0: expected more than 0"),
+        ({"target": 0.0}, "target is 0.0: expected more than 0"),
+        ({"budget_s": 0.0}, "budget_s is 0.0: expected more than 0"),
+        ({"threads": 0}, "threads is 0: expected more than 0"),
+        ({"baseline": "care"}, r"baseline 'care': expected MODEL, .* of tiny-sr\S*/eager/fp32"),
+        ({"baseline": "/eager"}, "is the baseline '/eager'"),
         ({"artifacts": (Path("none.onnx"),)}, "none.onnx: no such file"),
         ({"tasks": ("denoise", "volume")}, "for none of the tasks asked for: denoise, volume"),
         ({"precisions": ("fp16-compute",)}, "eager has no fp16-compute on cpu"),

@@ -55,6 +55,15 @@ def test_a_checkpoint_is_measured_and_written_down(tiny_single, tmp_path: Path):
     assert "--overwrite" in again.stderr
 
 
+def test_a_run_in_which_every_row_fails_is_exit_1(monkeypatch, tmp_path: Path):
+    failed = results(row(latency=None, ratio=None, error="no runtime here"))
+    monkeypatch.setattr(measure, "benchmark", lambda *_, **__: failed)
+    done = run("--task", "sr", "--out", tmp_path / "none.json")
+    assert done.exit_code == 1
+    assert "no runtime here" in done.stdout
+    assert "nothing was measured: every row failed" in done.stderr
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "before.json"
@@ -112,6 +121,17 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path):
     refused = run("show", path)
     assert refused.exit_code == 2
     assert "not results" in refused.stderr
+
+
+def test_a_file_with_a_row_twice_is_refused(file: Path, tmp_path: Path):
+    document = json.loads(file.read_text("utf-8"))
+    document["rows"].append(document["rows"][0])
+    twice = tmp_path / "twice.json"
+    twice.write_text(json.dumps(document), "utf-8")
+    refused = run("diff", file, twice)
+    assert refused.exit_code == 2
+    assert "Results.rows.2: sr/" in refused.stderr
+    assert "expected each row once" in refused.stderr
 
 
 @pytest.mark.slow  # full-size networks

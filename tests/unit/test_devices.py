@@ -1,4 +1,5 @@
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,20 @@ def test_a_name_means_one_device_and_its_full_name_the_same(name, kind, index, f
 )
 def test_any_other_name_is_refused_with_those_there_are(name):
     with pytest.raises(BenchmarkError, match=r"unknown device .*auto, cpu, cuda, xpu, mps"):
+        device_named(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("CPU", "unknown device 'CPU'; did you mean 'cpu'"),
+        ("MPS", "did you mean 'mps'"),
+        ("gpu", "a GPU goes by who computes on it, auto takes the first"),
+        ("GPU", "a GPU goes by who computes on it, auto takes the first"),
+    ],
+)
+def test_a_name_in_other_letters_or_of_any_gpu_is_answered_with_what_was_meant(name, hint):
+    with pytest.raises(BenchmarkError, match=hint):
         device_named(name)
 
 
@@ -120,6 +135,25 @@ def test_what_the_libraries_find_is_there(only, here, present, automatic, trains
     assert training_device("auto").name == trains
     for name in present:
         device_named(name).require()
+
+
+@pytest.mark.parametrize(
+    ("name", "providers", "refused"),
+    [
+        ("cpu", [], False),
+        ("cuda:0", [], True),
+        ("cuda:0", ["CUDAExecutionProvider"], False),
+        ("xpu:0", ["CUDAExecutionProvider"], True),
+        ("coreml", ["CUDAExecutionProvider"], True),
+        ("coreml", ["CoreMLExecutionProvider"], False),
+    ],
+)
+def test_what_onnx_runtime_alone_computes_on_is_there_for_a_benchmark(
+    only, name, providers, refused
+):
+    only(providers=providers)
+    with pytest.raises(BenchmarkError, match="is not there") if refused else nullcontext():
+        device_named(name).require_any_library()
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

@@ -31,17 +31,21 @@ def candidates(
     device: str, precision: Precision, *, file_format: str | None = None
 ) -> Iterator[str]:
     """Names of the runtimes that could run a module, or files of a format, the preferred first."""
-    rows = []
+    rank = attrgetter("cpu_rank" if device_named(device).is_cpu else "gpu_rank")
+    rows = sorted(_rows(), key=rank)
+    own = [row for row in rows if row.format == file_format]
+    others = [row for row in rows if file_format in row.also_reads]
+    for row in (*own, *others):
+        if precision in row.precisions(device) and not row.only_on_request:
+            yield row.name
+
+
+def _rows() -> Iterator[Runtime]:
     for name in RUNTIMES:
         try:
-            rows.append(RUNTIMES[name])
+            yield RUNTIMES[name]
         except ImportError:  # of the library that the row is about
             continue
-    rank = attrgetter("cpu_rank" if device_named(device).is_cpu else "gpu_rank")
-    for row in sorted(rows, key=rank):
-        fits = row.format == file_format and precision in row.precisions(device)
-        if fits and not row.only_on_request:
-            yield row.name
 
 
 def open_model(
@@ -96,5 +100,16 @@ def open_model(
             logger.info("%s is passed over: %s", name, error)
             refused.append(f"{name}: {error}")
     what = f"{file_format} files" if file_format else "this network"
-    reasons = "; ".join(refused) or f"no runtime does. {device} needs {there.kind.needs}"
+    reasons = "; ".join(refused) or _none_fits(device)
     raise ExportError(f"nothing here runs {what} in {precision} on {device}: {reasons}")
+
+
+def _none_fits(device: str) -> str:
+    """What a device does run: what it needs is no answer where it is there."""
+    able = dict.fromkeys(
+        f"{one} files" if one else "checkpoints"
+        for row in _rows()
+        if row.precisions(device)
+        for one in (row.format, *row.also_reads)
+    )
+    return f"no runtime does. It runs {', '.join(able)}; or run with --device cpu"

@@ -129,6 +129,7 @@ def _table(title: str, rows: Sequence[Row], results: Results, own: Sequence[str]
     rows = sorted(ordered(rows), key=lambda row: row.subject.model not in own)
     unit = time_unit(rows)
     cells = [_cells(row, unit, own) for row in rows]
+    files = results.settings.get("plan", {}).get("artifacts", ())
     kept = [i for i in range(len(_COLUMNS)) if i in _WORDS[:2] or any(line[i] for line in cells)]
     shapes = dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows)
     known = f"{title} {' and '.join(shapes)}{_how_well(rows, results)}"
@@ -138,7 +139,7 @@ def _table(title: str, rows: Sequence[Row], results: Results, own: Sequence[str]
         rows=tuple(tuple(line[i] for i in kept) for line in cells),
         words=tuple(i in _WORDS for i in kept),
         doubtful=tuple(not row.ranked for row in rows),
-        notes=(*map(printable, _word_notes(rows)), *map(printable, _advice(rows, own))),
+        notes=(*map(printable, _word_notes(rows)), *map(printable, _advice(rows, own, files))),
     )
 
 
@@ -228,13 +229,20 @@ def _how_well(rows: Sequence[Row], results: Results) -> str:
     """How well the ratios are known, and whether the target or the time ended the starts."""
     target = results.settings.get("plan", {}).get("target")
     starts = [len(row.latency.starts) for row in rows if row.latency is not None]
-    widths = [half_width(row) for row in rows if row.ratio and row.latency]
+    against = [row for row in rows if row.ratio and row.ratio.baseline != row.subject.key]
+    widths = [half_width(row) for row in against if row.latency]
     if not isinstance(target, float) or not starts or not max(starts) or not widths:
         return ""
     told = f"{max(starts)} starts"
     if max(widths) <= target:
-        return f": ratios within ±{target:.0%} after {told}"
-    return f": time spent after {told}, ratios within ±{max(widths):.0%}, wanted ±{target:.0%}"
+        return f": ratios within ±{_percent(target)} after {told}"
+    reached, wanted = _percent(max(widths)), _percent(target)
+    return f": time spent after {told}, ratios within ±{reached}, wanted ±{wanted}"
+
+
+def _percent(part: float) -> str:
+    """A part as per cent in two digits: 0.5% is not 0%, and 8.3% not the 8% that were wanted."""
+    return f"{100 * part:.2g}%" if part < 1 else f"{part:.0%}"
 
 
 def half_width(row: Row) -> float:
@@ -278,7 +286,7 @@ def _psnr(row: Row) -> str:
     return f"{value:.0f} dB" if isinstance(value, int | float) and isfinite(value) else ""
 
 
-def _advice(rows: Sequence[Row], own: Sequence[str]) -> Iterator[str]:
+def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> Iterator[str]:
     """Sentence on what to use, for the caller's first model that was measured."""
     mine = [row for row in rows if row.subject.model in own]
     if not mine:
@@ -291,7 +299,10 @@ def _advice(rows: Sequence[Row], own: Sequence[str]) -> Iterator[str]:
     best = good[0]
     name = f"{best.subject.runtime} in {best.subject.precision}"
     if len(mine) == 1:
-        yield f"{name} is all that was measured of {best.subject.model}; --runtime adds others"
+        # A file of `export` runs as it is, and what it was made from in every runtime.
+        exported = best.subject.model in files
+        more = "--model with its checkpoint adds others" if exported else "--runtime adds others"
+        yield f"{name} is all that was measured of {best.subject.model}; {more}"
         return
     base = next(
         (row for row in rows if best.ratio and row.subject.key == best.ratio.baseline), None

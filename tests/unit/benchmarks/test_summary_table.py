@@ -172,10 +172,34 @@ def test_what_is_no_faster_for_sure_is_not_called_faster():
 
 
 def test_the_title_says_whether_the_target_or_the_time_ended_it():
-    (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": 0.005}}))
-    assert table.title == (
-        "sr, patch 1x1x128x128: time spent after 3 starts, ratios within ±1%, wanted ±0%"
-    )
+    for target, told in ((0.005, "0.5%"), (0.0001, "0.01%")):
+        (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": target}}))
+        assert table.title == (
+            "sr, patch 1x1x128x128: time spent after 3 starts, ratios within ±1%, wanted ±" + told
+        )
+    for target, told in ((0.08, "8%"), (5.0, "500%")):
+        (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": target}}))
+        assert table.title == f"sr, patch 1x1x128x128: ratios within ±{told} after 3 starts"
+
+
+@pytest.mark.parametrize(
+    ("plan", "more"),
+    [
+        ({"models": [MINE]}, "--runtime adds others"),
+        ({"artifacts": [MINE]}, "--model with its checkpoint adds others"),
+    ],
+)
+def test_the_only_row_of_a_model_says_what_adds_others(plan, more):
+    alone = timed(MINE, 100.0, 1.0, runtime="eager")
+    (table,) = summary_tables(run(rows=(alone,), settings={"plan": plan}))
+    assert table.notes == (f"eager in fp32 is all that was measured of {MINE}; {more}",)
+
+
+def test_where_only_the_baseline_was_measured_no_ratio_is_said_to_be_known():
+    alone = timed(MINE, 100.0, 1.0, runtime="eager")
+    failed = replace(timed(MINE, 47.6, 2.1), latency=None, ratio=None, error="no runtime")
+    (table,) = summary_tables(run(rows=(alone, failed)))
+    assert table.title == "sr, patch 1x1x128x128"
 
 
 def test_models_that_are_no_references_are_the_callers():

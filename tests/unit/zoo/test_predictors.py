@@ -118,6 +118,24 @@ def test_a_bioimageio_package_runs_by_the_onnx_file_in_it(tiny_single, tmp_path)
     np.testing.assert_allclose(found.run(x), expected, atol=1e-4 * expected.std())
 
 
+def test_an_onnx_file_is_read_by_openvino_where_its_own_runtime_does_not_run():
+    assert list(candidates("cpu", FP32, file_format="onnx")) == ["onnxruntime", "openvino"]
+    assert list(candidates("openvino:GPU.0", FP32, file_format="onnx")) == ["openvino"]
+    assert list(candidates("openvino:GPU.0", FP32, file_format="torchscript")) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "able"),
+    [
+        ("openvino:GPU", r"no runtime does\. It runs openvino files, onnx files; or run with"),
+        ("coreml", r"no runtime does\. It runs onnx files; or run with --device cpu"),
+    ],
+)
+def test_a_device_that_runs_no_checkpoints_says_what_it_runs(tiny_single, device, able):
+    with pytest.raises(ExportError, match=able):
+        predictor_for(replace(EAGER, runtime=None, device=device), tiny_single("sr"))
+
+
 def test_a_file_keeps_its_task_and_precision(exported):
     choice = ModelChoice(model=exported["onnx"], device="cpu")
     assert task_of(choice) == "sr"
