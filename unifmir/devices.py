@@ -94,7 +94,7 @@ class Device:
                 backend.empty_cache()
 
     def require_any_library(self) -> None:
-        """As `require`, unless ONNX Runtime has a provider for it, which may be there without."""
+        """BenchmarkError unless its library finds it, or ONNX Runtime has a provider for it."""
         if self.is_cpu or not self.kind.provider or not _provider_count(self.kind.provider)():
             self.require()
 
