@@ -105,7 +105,7 @@ def open_model(
 
 
 def _none_fits(device: str) -> str:
-    """What a device does run; what it needs would be no answer where it is there."""
+    """Formats that a device runs; its needs are no answer where it is there."""
     able = dict.fromkeys(
         f"{one} files" if one else "checkpoints"
         for row in _rows()
