@@ -129,7 +129,7 @@ def benchmark(
     ] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of the order within each round.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="An answer in a minute or two, marked as such.")
+        bool, typer.Option("--quick", help="A first answer, about a minute a task, marked as such.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Results file; named by machine and versions if not given.")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.atomic import write_text
+from unifmir.benchmarks.studies.busy_neighbour import RESULT as BUSY_NEIGHBOUR
+from unifmir.benchmarks.studies.busy_neighbour import busy_neighbour_text
 from unifmir.benchmarks.studies.document_facts import (
     Render,
     formats_table,
@@ -307,6 +309,8 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "macs": (RESULTS / "macs.json", macs_table),
         "paper-costs": (RESULTS / "paper-tables.json", paper_table),
         "references": (RESULTS / "macs.json", references_table),
+        "quick": (result_of("benchmark-quick"), screen()),
+        "busy-neighbour": (RESULTS / BUSY_NEIGHBOUR, busy_neighbour_text),
     },
     QUANTISED: {"quantisation": (result_of("quantisation"), quantisation_table)},
     RESTORE: {
