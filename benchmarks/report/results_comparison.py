@@ -28,6 +28,9 @@ PSNR_STEP_DB = 0.01
 SAME_MACHINE = ("processor", "cores", "gpu")
 """Facts that must agree for times to be compared as they are; system and driver may be updated."""
 
+NOT_TOLD = {"threads", "warm_up"}
+"""Facts of where it ran that are no change: told elsewhere, or how this run happened to go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -311,11 +314,9 @@ def _completed(pair: RowPair, before: Row, after: Row, threshold: float) -> RowP
 def _changes(before: Row, after: Row, threshold: float) -> list[Change]:
     names = sorted({*before.counts, *after.counts})
     found = _differ(before.counts, after.counts, names)
-    found += [
-        change
-        for change in _differ(before.ran, after.ran, sorted({*before.ran, *after.ran}))
-        if change.what != "threads"
-    ]
+    if before.ran and after.ran:  # what failed ran nowhere, which is said already
+        told = sorted({*before.ran, *after.ran} - NOT_TOLD)
+        found += _differ(before.ran, after.ran, told)
     for name in ("peak_rss_bytes", "peak_device_bytes"):
         old, new = getattr(before.memory, name, None), getattr(after.memory, name, None)
         # Memory is measured: by as much as times may vary, it may too.

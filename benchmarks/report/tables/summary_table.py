@@ -313,7 +313,8 @@ def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> It
     same_model = base.subject.model == best.subject.model
     against = base.subject.runtime if same_model else f"{base.subject.model} in {_how(base)}"
     low, high = best.ratio.interval
-    speed = f"{significant(best.ratio.ratio, 2)} times {against}"
+    # Near 1 two digits would say of what is faster for sure that it is 1.0 times as fast.
+    speed = f"{significant(best.ratio.ratio, 2 if best.ratio.ratio >= 2 else 3)} times {against}"
     if low <= 1 <= high:
         speed = (
             f"no faster than {against} for sure ({_times_as_fast(best)} ±{half_width(best):.0%})"

@@ -216,6 +216,14 @@ def test_another_provider_is_reported():
     assert [change.what for change in only(compare(one(), after)).changes] == ["provider"]
 
 
+def test_how_a_warm_up_went_and_what_never_ran_are_no_changes():
+    ran = {"provider": "CPU", "threads": 4}
+    before = one(ran={**ran, "warm_up": {"runs": 3, "settled": False}})
+    after = one(ran={**ran, "warm_up": {"runs": 5, "settled": True}})
+    assert only(compare(before, after)).changes == ()
+    assert only(compare(before, one(ran={}, latency=None, error="gone"))).changes == ()
+
+
 def test_rows_of_one_file_are_listed():
     a, b, c = (row(subject(name)) for name in "abc")
     comparison = compare(results(a, b), results(b, c))

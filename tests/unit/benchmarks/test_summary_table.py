@@ -163,6 +163,13 @@ def test_a_runtime_that_waits_is_not_what_to_use():
     assert advice(eager, replace(fast, word="waits", remarks=("sleeps",))).startswith("use eager")
 
 
+def test_what_is_faster_by_little_is_not_told_as_once():
+    rows = [one for one in run().rows if one.subject.runtime == "eager"]
+    little = timed(MINE, 96.0, 1.04, same_picture={"identical": True})
+    (table,) = summary_tables(run(rows=(*rows, little)))
+    assert table.notes[-1].startswith("use onnxruntime in fp32: 1.04 times eager, the same")
+
+
 def test_what_is_no_faster_for_sure_is_not_called_faster():
     eager, fast, *_ = run().rows
     equal = replace(fast, ratio=replace(fast.ratio, ratio=1.01, interval=(0.97, 1.05)))  # type: ignore[type-var]  # it has one
