@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
 from math import isfinite
 from typing import Any
 
@@ -21,6 +22,9 @@ _IMAGES = (".tif", ".tiff", ".btf", ".png", ".zarr", ".czi", ".nd2", ".lif")
 
 class _Readable:
     """Mixin of commands and groups. Any: Typer keeps the types of its contexts to itself."""
+
+    def __init__(self, *args: Any, help: str | None = None, **options: Any) -> None:  # noqa: A002 - Typer's
+        super().__init__(*args, help=_flowing(help), **options)  # type: ignore[call-arg]  # of the other base
 
     def get_params(self, ctx: Any) -> Any:
         """Parameters whose choices are written with room for a line break between them."""
@@ -73,6 +77,18 @@ class Commands(CommandGroup):
                 error.message += f" To restore an image: unifmir restore {name} --task TASK"
             error.message = shown(error.message)
             raise
+
+
+def _flowing(text: str | None) -> str | None:
+    """Paragraphs on a line each: they are broken where the terminal ends, not as in the source."""
+    if text is None:
+        return None
+    return "\n\n".join(
+        paragraph.replace("\n", " ")
+        if "\n " not in paragraph and "\n- " not in paragraph
+        else paragraph
+        for paragraph in cleandoc(text).split("\n\n")
+    )
 
 
 def _require_text(args: Iterable[str]) -> None:

@@ -105,6 +105,15 @@ def test_choices_written_out_are_those_of_the_rooms():
     assert set(get_args(choices.TableFormatChoice)) == set(table_formats.FORMATS)
 
 
+def test_help_flows_to_the_width_of_the_terminal():
+    shown = CliRunner().invoke(app, ["benchmark", "--help"], env={"COLUMNS": "80"}).stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    place = lines.index(
+        "below says what to use. An interrupted run of the same plan goes on where it"
+    )
+    assert lines[place - 1].endswith("stands first, and a sentence")
+
+
 def test_help_names_every_command():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0

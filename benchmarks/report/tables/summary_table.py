@@ -103,7 +103,12 @@ def summary_lines(
     """The lines of `summary_text`, each with its kind: title, head, own, other, doubtful, note."""
     width = max(width, WIDTH)
     shortened = False
-    for table in summary_tables(results, task=task):
+    tables = summary_tables(results, task=task)
+    if not tables:
+        state = "" if results.complete else ": the run was interrupted; the same command goes on"
+        yield f"no row was measured{state}", "note"
+        return
+    for table in tables:
         yield from ((line, "title") for line in wrap(table.title, width))
         lines, short = _fitted(table, width)
         shortened = shortened or short

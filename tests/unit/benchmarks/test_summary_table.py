@@ -163,6 +163,12 @@ def test_a_runtime_that_waits_is_not_what_to_use():
     assert advice(eager, replace(fast, word="waits", remarks=("sleeps",))).startswith("use eager")
 
 
+def test_a_run_without_a_row_says_so():
+    assert summary_text(run(rows=())) == "no row was measured"
+    interrupted = "no row was measured: the run was interrupted; the same command goes on"
+    assert summary_text(run(rows=(), complete=False)) == interrupted
+
+
 def test_what_is_faster_by_little_is_not_told_as_once():
     rows = [one for one in run().rows if one.subject.runtime == "eager"]
     little = timed(MINE, 96.0, 1.04, same_picture={"identical": True})
