@@ -65,7 +65,12 @@ class TorchScriptExporter(Exporter):
 
 def _traced(job: ExportJob) -> bytes:
     """Archive of the traced module, without what depends on this machine."""
-    with warnings.catch_warnings(), torch.no_grad(), _without_gradients(job.module):
+    with (
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        _without_gradients(job.module),
+        _kernels_by_rule(),
+    ):
         # Tracing warns where it fixes a Python value; that none matters is verified at
         # other sizes and batches.
         warnings.simplefilter("ignore")
@@ -116,6 +121,19 @@ def _without_gradients(module: nn.Module) -> Iterator[None]:
     finally:
         for one in asking:
             one.requires_grad_(True)
+
+
+@contextmanager
+def _kernels_by_rule() -> Iterator[None]:
+    """Settings of cuDNN that a file keeps in each convolution, whatever this process computes by.
+
+    Full fp32, no search for the fastest kernel. By the older name of TF32, which every supported
+    version has.
+    """
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=False, allow_tf32=False
+    ):
+        yield
 
 
 class _Upcast(nn.Module):

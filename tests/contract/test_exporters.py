@@ -273,6 +273,15 @@ class TestTorchScript(ExporterContract):
     def test_no_file_asks_for_gradients(self, task_made: str, once: Once):
         assert_no_gradients(once(task_made))
 
+    def test_a_file_is_the_same_whatever_its_process_computes_by(
+        self, once: Once, monkeypatch: pytest.MonkeyPatch
+    ):
+        # Each convolution keeps whether TF32 is allowed: it is not, fp32 means fp32.
+        (artifact,) = once("sr")
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+        (other,) = once("sr", again=True)
+        assert other.sha256 == artifact.sha256
+
     def test_no_file_of_narrow_weights_asks_for_gradients(self, once: Once):
         assert_no_gradients(once("sr", precision="fp16"))
 
