@@ -61,13 +61,12 @@ class OutputChecker:
         except ImageError as error:
             return OutputCheck({"tolerance": tolerance.name, "passed": False}, (str(error),))
         failures = tolerance.failures(found)
-        fresh = candidate.model is not None and not candidate.model.trained
         values = found.to_dict()
         figures = {name: values[name] for name in ("max_abs_over_std", "psnr_db", "identical")}
         return OutputCheck(
             {**figures, "tolerance": tolerance.name, "passed": not failures},
             tuple(f"not the same picture as fp32 eager: {text}" for text in failures),
-            by_a_hair=fresh and bool(failures) and not LOW_PRECISION.failures(found),
+            by_a_hair=candidate.fresh and bool(failures) and not LOW_PRECISION.failures(found),
         )
 
     def _expected_output(self, candidate: Candidate) -> Path | None:

@@ -31,7 +31,12 @@ from unifmir.precision.variants import VARIANTS, stored, stored_dtypes
 from unifmir.reference import REFERENCES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.load import (
+    fresh_reference,
+    load,
+    load_model,
+    trained_reference,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +179,9 @@ def _networks(name: str, tasks: Sequence[str]) -> Iterator[Network]:
     if name in REFERENCES and not Path(name).is_file():
         for task in REFERENCES[name].tasks:
             if not tasks or task in tasks:
-                yield prune(load(name, task=task), task)
+                entry = trained_reference(name, task)
+                network = load_model(entry.id) if entry else fresh_reference(name, task=task)
+                yield prune(network, task)
         return
     network = load(name, task=tasks[0] if len(tasks) == 1 else None)
     if isinstance(network.config, MultiTaskConfig):

@@ -36,9 +36,9 @@ class QualityCache:
     def of(self, candidate: Candidate, worker: WorkerProcess) -> dict[str, Any] | None:
         """The quality of a subject; None if it is not wanted, or there is nothing to be judged.
 
-        A reference model that is only named has fresh weights, and no quality.
+        A reference model without trained weights in the zoo has fresh ones, and no quality.
         """
-        if not self.images or (candidate.model is not None and not candidate.model.trained):
+        if not self.images or candidate.fresh:
             return None
         subject = candidate.subject
         name = f"{subject.task}/{subject.model}/{subject.runtime}/{subject.precision}"

@@ -110,6 +110,8 @@ class Row(JsonValues):
     energy: Energy | None = None
     quality: Mapping[str, Any] | None = None
     """Means of `unifmir.metrics.METRICS` in this row's precision, `images` and `dataset`."""
+    fresh: bool = False
+    """Whether the weights are a reference model's untrained ones, of which there is no quality."""
     same_picture: Mapping[str, Any] | None = None
     """Against fp32 eager on the timed input: `max_abs_over_std`, `psnr_db`."""
     problems: tuple[str, ...] = ()

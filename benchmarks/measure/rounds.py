@@ -237,6 +237,7 @@ class GroupRun:
             memory=one.memory,
             energy=energy_of(one.joules, source, one.megapixels),
             quality=one.quality,
+            fresh=one.candidate.fresh,
             same_picture=one.check.figures if one.check and one.check.figures else None,
             problems=verdict.problems,
             word=verdict.word,

@@ -31,7 +31,7 @@ class PreparedModel:
     file: Path
     """The fp32 checkpoint in the work folder."""
     trained: bool
-    """Whether the weights come from a file; those of a reference model that is named do not."""
+    """Whether the weights come from a file; those of a reference model only if the zoo has some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Candidate:
     config: SingleConfig
     model: PreparedModel | None = None
     file: ExportedFile | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the weights are a reference model's untrained ones."""
+        return self.model is not None and not self.model.trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,7 @@ def _candidates(
 
 
 def _runtimes_of(plan: BenchmarkPlan, model: PreparedModel) -> tuple[str, ...]:
-    named_only = model.name in REFERENCES and not model.trained
-    return plan.reference_runtimes if named_only and plan.reference_runtimes else plan.runtimes
+    return (model.name in REFERENCES and plan.reference_runtimes) or plan.runtimes
 
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:

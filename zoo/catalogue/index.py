@@ -60,6 +60,11 @@ def find(model_id: str) -> ZooEntry:
     return read_entry(known[model_id])
 
 
+def trained_id(name: str, task: str) -> str:
+    """Id of the zoo model that has a reference model's trained weights for a task, if any has."""
+    return f"{name}-{task}"
+
+
 def read_entry(path: Path) -> ZooEntry:
     """The entry in a JSON file named after its id.
 

@@ -8,14 +8,14 @@ import torch
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.weight_sets import WeightKind
 from unifmir.config import ReferenceConfig
-from unifmir.errors import CheckpointError, ZooError
+from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue.adding import completed_entry
-from unifmir.zoo.catalogue.index import find
-from unifmir.zoo.catalogue.pull import local_file
-from unifmir.zoo.catalogue.schema import MULTITASK, FileSource
+from unifmir.zoo.catalogue.index import find, trained_id
+from unifmir.zoo.catalogue.pull import local_file, present_file
+from unifmir.zoo.catalogue.schema import MULTITASK, FileSource, ZooEntry
 
 SUFFIXES = (
     ".pt",
@@ -124,6 +124,30 @@ def fresh_reference(name: str, *, task: str | None = None) -> Network:
         network = build(ReferenceConfig(name, task or row.tasks[0]))
     network.source = Provenance(name=name, sha256="")
     return network
+
+
+def trained_reference(name: str, task: str) -> ZooEntry | None:
+    """The zoo model of a reference model's trained weights for a task; None if it is not here.
+
+    Parameters
+    ----------
+    name : str
+        Name in `REFERENCES`.
+    task : str
+        A model called `NAME-TASK` whose network is another is none.
+
+    Raises
+    ------
+    ZooError
+        If the entry's file is damaged.
+    """
+    try:
+        entry = find(trained_id(name, task))
+    except UnknownNameError:
+        return None
+    config = entry.config
+    same = isinstance(config, ReferenceConfig) and (config.model, config.task) == (name, task)
+    return entry if same and present_file(entry) is not None else None
 
 
 def load_model(

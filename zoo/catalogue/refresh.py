@@ -41,12 +41,19 @@ def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
     document["normalisation"] = {name: rule.model_dump() for name, rule in rules.items()}
     if evaluation.is_file():
         report = read_json(evaluation)
-        document["measured"] = _measured(report)
+        document["measured"] = measured_rows(report)
         document["training"] = {name: str(value) for name, value in report["training"].items()}
     return parse_entry(json.dumps(document), entry.id)
 
 
-def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
+def measured_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The field `measured` of an entry, of what `unifmir evaluate --json` printed.
+
+    Parameters
+    ----------
+    report : dict
+        `tasks` as printed, and the `command` and `seed` that they are of.
+    """
     by = f"`{report['command']}`, seed {report['seed']}"
     rows = []
     for task, result in report["tasks"].items():

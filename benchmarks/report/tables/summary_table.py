@@ -4,7 +4,7 @@ A line a row and no line more than 80 characters, so that all five tasks fit a s
 leaves out the other tables and the JSON file hold.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, log
 from pathlib import Path
@@ -16,6 +16,7 @@ from unifmir.benchmarks.report.tables.number_text import fixed, significant, sup
 from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import TextTable, aligned, printable
+from unifmir.zoo.catalogue.index import trained_id
 
 WIDTH = 80
 MARK = "*"
@@ -165,7 +166,7 @@ def _cells(row: Row, unit: TimeUnit, own: Sequence[str]) -> tuple[str, ...]:
         _number(counts.get("flops"), 1e9),
         _number(counts.get("bops"), 1e9),
         _number(counts.get("file_bytes"), 1e6),
-        _decibel(row.quality),
+        _decibel(row),
         word_of(row),
     )
 
@@ -225,8 +226,10 @@ def _number(value: float | None, per: float, digits: int = DIGITS) -> str:
     return fixed(shown, 2) if 0.1 <= shown < 1 else significant(shown, digits)
 
 
-def _decibel(quality: Mapping[str, object] | None) -> str:
-    value = (quality or {}).get("psnr_db")
+def _decibel(row: Row) -> str:
+    if row.fresh:
+        return "fresh"
+    value = (row.quality or {}).get("psnr_db")
     return fixed(value, 1) if isinstance(value, int | float) and isfinite(value) else ""
 
 
@@ -386,5 +389,10 @@ def _footer(results: Results, *, shortened: bool) -> str:
     told = "; ".join([", ".join(map(str, (*filter(None, facts), *versions))), *short])
     started = any(row.latency and row.latency.starts for row in results.rows)
     legend = LEGEND.format(units="starts" if started else "rounds of one start")
+    fresh = next((row.subject for row in results.rows if row.fresh), None)
+    if fresh is not None:
+        init = f"`unifmir train --init {fresh.model} --task {fresh.task}`"
+        added = f"`unifmir zoo add --id {trained_id(fresh.model, fresh.task)}`"
+        legend += f" fresh: untrained, so no dB; to train it: {init}, then {added} (docs/costs.md)."
     state = "" if results.complete else " INCOMPLETE: the run was interrupted."
     return printable(f"{MARK} yours. {legend} {told}.{state} More: --details, --json.")
