@@ -34,7 +34,7 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id of a model.")]
 @app.command("list", cls=Command)
 def list_models(as_json: output.JsonFlag = False) -> None:
     """Show the models there are, and which of them are on this machine."""
-    from unifmir.zoo.catalogue.index import entries
+    from unifmir.zoo.catalogue.index import entries, reference_of
     from unifmir.zoo.catalogue.pull import present_file
 
     rows = [
@@ -47,6 +47,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
             "licence": entry.licence,
             "size_bytes": entry.source.size_bytes,
             "local": present_file(entry),
+            "reference": reference_of(entry),
         }
         for entry in entries().values()
     ]
@@ -57,6 +58,8 @@ def list_models(as_json: output.JsonFlag = False) -> None:
     text = aligned(("id", "task", "dataset", "source", "here"), shown)
     names = ", ".join(REFERENCES)
     text += f"\n\nreference models, with fresh weights, taken wherever an id is: {names}"
+    if trained := [str(row["id"]) for row in rows if row["reference"]]:
+        text += f"\ntheir trained weights, which a benchmark takes: {', '.join(trained)}"
     output.print_result(rows, text, as_json=as_json)
 
 

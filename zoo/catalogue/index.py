@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from unifmir.config import ReferenceConfig
 from unifmir.errors import UnknownNameError, ZooError
 from unifmir.reference import REFERENCES
 from unifmir.registry import require_known
@@ -63,6 +64,17 @@ def find(model_id: str) -> ZooEntry:
 def trained_id(name: str, task: str) -> str:
     """Id of the zoo model that has a reference model's trained weights for a task, if any has."""
     return f"{name}-{task}"
+
+
+def reference_of(entry: ZooEntry) -> str | None:
+    """Name of the reference model that this entry gives its weights for a task, or None.
+
+    It is called as `trained_id` says, and its network is that reference model's.
+    """
+    config = entry.config
+    if isinstance(config, ReferenceConfig) and entry.id == trained_id(config.model, config.task):
+        return config.model
+    return None
 
 
 def read_entry(path: Path) -> ZooEntry:

@@ -13,7 +13,7 @@ from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue.adding import completed_entry
-from unifmir.zoo.catalogue.index import find, trained_id
+from unifmir.zoo.catalogue.index import find, reference_of, trained_id
 from unifmir.zoo.catalogue.pull import local_file, present_file
 from unifmir.zoo.catalogue.schema import MULTITASK, FileSource, ZooEntry
 
@@ -145,9 +145,8 @@ def trained_reference(name: str, task: str) -> ZooEntry | None:
         entry = find(trained_id(name, task))
     except UnknownNameError:
         return None
-    config = entry.config
-    same = isinstance(config, ReferenceConfig) and (config.model, config.task) == (name, task)
-    return entry if same and present_file(entry) is not None else None
+    here = reference_of(entry) == name and present_file(entry) is not None
+    return entry if here else None
 
 
 def load_model(

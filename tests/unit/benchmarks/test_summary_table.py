@@ -95,6 +95,19 @@ def test_no_number_loses_a_digit_for_want_of_space():
     assert "29000" in line
 
 
+def test_fresh_weights_have_a_word_for_their_quality_and_the_footer_says_how_to_train_them():
+    rows = tuple(replace(one, fresh=one.subject.model == "care-2d") for one in run().rows)
+    text = summary_text(run(rows=rows))
+    (line,) = (line for line in text.splitlines() if line.startswith(" care-2d"))
+    assert line.split()[-1] == "fresh"
+    told = " ".join(text.split())
+    assert (
+        "fresh: untrained, so no dB; to train it: `unifmir train --init care-2d --task sr`, then "
+        "`unifmir zoo add --id care-2d-sr` (docs/costs.md)" in told
+    )
+    assert "fresh" not in summary_text(run())
+
+
 def test_columns_without_any_cell_are_left_out():
     (table,) = summary_tables(run())
     assert table.columns[-1] == "dB"
