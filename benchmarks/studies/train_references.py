@@ -24,20 +24,14 @@ from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED
 from unifmir.benchmarks.studies.train_embedded import PRETRAINING, fine_tuning
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
-from unifmir.config import ReferenceConfig
 from unifmir.errors import ZooError
-from unifmir.model import build
-from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
-from unifmir.training.configuration import TrainingConfig, preset_path, read_config
-from unifmir.training.distribution import TrainingProcesses, fitting_precision
+from unifmir.training.configuration import RecipeChange, TrainingConfig, preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
-from unifmir.training.pool import simulate_pool
-from unifmir.training.schedule import CONFIGS, Schedule
-from unifmir.training.trainer import Training
 from unifmir.training.training_record import read_training_record, record_path
 from unifmir.training.training_run import STATE_SUFFIX, TrainingCallbacks, TrainingRequest, train
+from unifmir.training.training_setup import set_up
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.adding import add_entry
 from unifmir.zoo.catalogue.index import entries, find, trained_id, user_folder
@@ -99,10 +93,12 @@ def own_steps(config: TrainingConfig, task: str) -> int:
 
 def as_long(config: TrainingConfig, name: str, task: str) -> float:
     """Steps of a reference model in the time of one of the embedded model's, median over rounds."""
-    recipe = replace(config.recipe(task), scenes=TIMED_SCENES)
-    networks = {"embedded": build(CONFIGS[config.model]), "reference": untrained(name, task)}
+    few = replace(config.recipes.get(task, RecipeChange()), scenes=TIMED_SCENES)
+    timed = replace(_alone(config, name, task, (ROUNDS + 1) * STEPS), recipes={task: few})
+    own = replace(timed, stage=config.stage, init=config.init)
     trainings = {
-        which: _training(network, task, recipe, config) for which, network in networks.items()
+        "embedded": set_up(own, None, "cpu")[0],
+        "reference": set_up(timed, fresh_reference(name, task=task), "cpu")[0],
     }
     ratios = []
     for _ in range(ROUNDS + 1):
@@ -114,16 +110,6 @@ def as_long(config: TrainingConfig, name: str, task: str) -> float:
         ratios.append(spent["embedded"] / spent["reference"])
     # The first round pages in the kernels.
     return sorted(ratios[1:])[ROUNDS // 2]
-
-
-def untrained(name: str, task: str) -> Network:
-    """A reference model with random weights, with as many planes as the simulator's volumes."""
-    planes = TASKS[task].simulation.result_planes if TASKS[task].simulation.views else None
-    if planes is None:
-        return fresh_reference(name, task=task)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build(ReferenceConfig(name, task, (("planes", planes),)))
 
 
 def add_to_zoo(name: str, task: str, file: Path) -> ZooEntry:
@@ -188,26 +174,24 @@ def _entry(name: str, task: str, file: Path, found: Evaluation) -> dict[str, Any
     }
 
 
-def _training(network: Network, task: str, recipe: Any, config: TrainingConfig) -> Training:
-    return Training(
-        network=network,
-        pools={task: simulate_pool(task, recipe, SEED, "shared")},
-        recipes={task: recipe},
-        schedule=Schedule(config.learning_rate, (ROUNDS + 1) * STEPS),
-        seed=SEED,
-        order=[task],
-        processes=TrainingProcesses("cpu", fitting_precision("cpu")),
+def _alone(config: TrainingConfig, name: str, task: str, steps: int) -> TrainingConfig:
+    """Training of a reference model; truths share intensities by default, where they have some."""
+    return replace(
+        config,
+        stage="finetune",
+        tasks=[task],
+        init=name,
+        steps=steps,
+        intensities=None,
+        learning_rate=LEARNING_RATES.get(name, config.learning_rate),
     )
 
 
 def _train(config: TrainingConfig, name: str, task: str, steps: int, out: Path) -> None:
     """Train from random weights, or go on with a training that was stopped."""
-    rate = LEARNING_RATES.get(name, config.learning_rate)
-    own = replace(
-        config, stage="finetune", tasks=[task], init=name, steps=steps, learning_rate=rate
-    )
     state = out.with_name(out.name + STATE_SUFFIX)
-    request = TrainingRequest(out, own, untrained(name, task), resume=state.exists())
+    own, network = _alone(config, name, task, steps), fresh_reference(name, task=task)
+    request = TrainingRequest(out, own, network, resume=state.exists())
     train(request, TrainingCallbacks(lambda _: None, lambda *_: None))
 
 
