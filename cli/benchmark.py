@@ -225,7 +225,8 @@ def diff(
     from unifmir.benchmarks.report.tables.comparison_table import comparison_text
 
     found = compare(read_results(before), read_results(after), threshold=threshold)
-    output.print_result(found.to_dict(), comparison_text(found), as_json=as_json)
+    text = comparison_text(found, width=output.terminal_width())
+    output.print_result(found.to_dict(), text, as_json=as_json)
     worse = [pair.subject.key for pair in (*found.regressions, *found.broken)]
     if worse:
         output.check_failed("\n  ".join(["slower or broken:", *worse]))
@@ -252,16 +253,24 @@ def _measured(plan: "BenchmarkPlan", out: Path, *, overwrite: bool) -> "Results"
     from unifmir.benchmarks.measure.progress import BenchmarkProgress
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("benchmark", total=None)
+    console = Console(stderr=True)
+    # Where nobody watches, rich would still end its display with an empty line.
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    task = bar.add_task("benchmark", total=None)
 
-        def tell(step: BenchmarkProgress) -> None:
-            bar.update(
-                task, completed=step.done, total=step.total, description=output.bar_label(step.text)
-            )
+    def tell(step: BenchmarkProgress) -> None:
+        # Shown from the first step on: what is refused before has no bar.
+        bar.start()
+        bar.update(
+            task, completed=step.done, total=step.total, description=output.bar_label(step.text)
+        )
 
-        command = without_secrets(" ".join(["unifmir", *map(_without_folder, sys.argv[1:])]))
+    command = without_secrets(" ".join(["unifmir", *map(_without_folder, sys.argv[1:])]))
+    try:
         return run(plan, out, overwrite=overwrite, command=command, on_progress=tell)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _shown(

@@ -6,11 +6,14 @@ import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice
-from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.zoo.doctor.device_findings import DeviceFinding
     from unifmir.zoo.doctor.diagnose import Diagnosis, Speed
+
+_NOT_MEASURED = (
+    "not measured: never run where unifmir is developed; held against the CPU on first use"
+)
 
 
 def doctor(
@@ -45,22 +48,28 @@ def doctor(
 def _told(found: "Diagnosis") -> str:
     parts = [
         _hardware(found),
-        ", ".join(f"{name} {version}" for name, version in found.versions.items()),
-        aligned(
-            ("what restoring would use for", "device", "runtime", "provider", "precisions"),
+        output.folded_lines(
+            [", ".join(f"{name} {version}" for name, version in found.versions.items())]
+        ),
+        "what restoring would use\n"
+        + output.folded_table(
+            ("for", "device", "runtime", "provider", "precisions"),
             [
                 (one.source, one.device, one.runtime, one.provider, ", ".join(one.precisions))
                 for one in found.routes
             ],
+            folds=2,
         ),
-        aligned(
+        output.folded_table(
             ("device", "here", "measured", "runtimes that serve it"),
             [_device(one) for one in found.devices],
+            folds=1,
         ),
-        "not measured: never run where unifmir is developed; held against the CPU on first use",
-        aligned(
+        output.folded_lines([_NOT_MEASURED]),
+        output.folded_table(
             ("kind", "name", "state", "detail"),
             [(one.kind, one.name, one.state, one.detail) for one in found.findings],
+            folds=1,
         ),
     ]
     remedies = [
@@ -68,7 +77,7 @@ def _told(found: "Diagnosis") -> str:
         *(f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy),
     ]
     if remedies:
-        parts.append("\n".join(["to do, where you need it:", *remedies]))
+        parts.append(output.folded_lines(["to do, where you need it:", *remedies]))
     if found.speeds:
         parts.append(_speeds(found))
     return "\n\n".join(parts)
@@ -104,7 +113,7 @@ def _gpu(gpu: dict[str, Any]) -> str:
 
 def _speeds(found: "Diagnosis") -> str:
     columns = ("device", "runtime", "precision", "ms", "times eager fp32", "same picture", "")
-    table = aligned(columns, [_speed(one) for one in found.speeds])
+    table = output.folded_table(columns, [_speed(one) for one in found.speeds], folds=1)
     best = found.fastest
     verdict = "nothing gave the same picture"
     if best is not None:

@@ -11,10 +11,11 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -70,6 +71,62 @@ def print_result(document: Any, text: str, *, as_json: bool, styled: bool = Fals
         text = shown(text)
     # Flushed here, so that a full disk behind a redirection fails where it can be reported.
     print(text, flush=True)
+
+
+def terminal_width() -> int:
+    """Characters in a line of the terminal that stdout is; 80 where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+
+
+def folded_table(columns: Sequence[str], rows: Sequence[Sequence[str]], folds: int) -> str:
+    """Rows as aligned text as wide as the terminal: the last columns fold where they must.
+
+    Parameters
+    ----------
+    columns, rows
+        Names and cells.
+    folds : int
+        How many columns, from the last on, may fold between their words.
+    """
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = terminal_width()
+    cells = [[name, *map(shown_cell, column)] for name, *column in zip(columns, *rows, strict=True)]
+    # No column that folds is narrower than its longest word, unless that takes a third of the line.
+    least = [
+        max(map(len, cell))
+        if place < len(columns) - folds
+        else min(max(map(len, " ".join(cell).split())), width // 3)
+        for place, cell in enumerate(cells)
+    ]
+    gap = 2 if sum(least) + 2 * len(least) <= width else 1
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="")
+    for name, narrowest in zip(columns, least, strict=True):
+        table.add_column(Text(name), overflow="fold", min_width=narrowest)
+    for row in rows:
+        # Text: a string's brackets would be read as markup.
+        table.add_row(*(Text(shown_cell(cell)) for cell in row))
+    written = StringIO()
+    Console(file=written, width=width, highlight=False, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def folded_lines(lines: Sequence[str]) -> str:
+    """Lines of words, broken at the terminal's width; what a line begins with stays before it."""
+    from textwrap import wrap
+
+    found: list[str] = []
+    for line in lines:
+        start = line[: len(line) - len(line.lstrip())]
+        found += wrap(
+            line, terminal_width(), subsequent_indent=f"{start}  ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join(found)
 
 
 def note(message: str) -> None:

@@ -81,6 +81,7 @@ def test_hardware_routes_findings_and_remedies_are_told(asked):
     assert "mps: needs a Mac" in done.stdout
     assert "cuda:0: needs" not in done.stdout
     assert "never run where unifmir is developed" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert "fastest" not in done.stdout
     assert asked == [None]
 

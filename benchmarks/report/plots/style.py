@@ -1,10 +1,9 @@
 """How all plots look: colours and marks of models and runtimes, panels, titles, labels."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain, pairwise
+from itertools import pairwise
 from textwrap import wrap
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
+from unifmir.benchmarks.report.tables.summary_table import word_notes
 from unifmir.text_tables import printable
 
 STYLE: dict[str, Any] = {
@@ -195,21 +195,12 @@ def _settle(figure: Figure, below: float, above: float) -> None:
     figure.set_layout_engine("none")
 
 
-_NUMBER = re.compile(r"[\d.]+")
-
-
 def untrusted_note(rows: Iterable[Row], shown_as: str) -> list[str]:
-    """Note on rows whose times cannot be trusted, if any is shown."""
+    """Notes on rows whose times cannot be trusted, each with its own figure, if any is shown."""
     doubtful = [row for row in rows if row.problems and row.latency is not None]
     if not doubtful:
         return []
-    # One of each kind: the tables have every row's own figures.
-    kinds = {
-        _NUMBER.sub("N", reason.partition("; the busiest")[0]): reason
-        for reason in chain.from_iterable(row.problems for row in reversed(doubtful))
-    }
-    reasons = reversed(kinds.values())
-    return [f"{UNTRUSTED} {shown_as}: times that cannot be trusted ({'; '.join(reasons)})"]
+    return [f"{UNTRUSTED} {shown_as}: times that cannot be trusted", *word_notes(doubtful)]
 
 
 def entries(rows: Sequence[Row], colour: Look, mark: Look) -> list[Line2D]:
@@ -248,7 +239,8 @@ def logarithmic(axes: Axes, *names: Literal["x", "y"]) -> None:
         axes.set(**{f"{name}scale": "log"})
         axis: Axis = getattr(axes, f"{name}axis")
         axis.set_major_formatter(_Plain())
-        axis.set_minor_formatter(_Plain())
+        # Also between two powers of ten: a number alone tells no distances.
+        axis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.4)))
 
 
 class _Plain(LogFormatterMathtext):

@@ -1,60 +1,84 @@
 """A comparison of two results files as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from unifmir.benchmarks.report.results_comparison import Change, ResultsComparison, RowPair
+from unifmir.benchmarks.report.tables.fitted_lines import fitted
 from unifmir.benchmarks.report.tables.number_text import NOTHING, significant, with_interval
 from unifmir.benchmarks.report.tables.result_tables import Footnotes
-from unifmir.text_tables import TextTable, plain, printable
+from unifmir.benchmarks.report.tables.summary_table import WIDTH
+from unifmir.text_tables import TextTable, printable
 
-_COLUMNS = ("task", "workload", "shape", "model", "runtime", "precision", "device")
-_TIMES = ("ratio [95 %]", "p", "verdict")
+_COLUMNS = ("model", "runtime", "before", "after", "ratio [95 %]", "p", "verdict")
+_WORDS = (True, True, False, False, False, False, True)
+_TITLE = "after / before; below 1 is faster. Times are parts of the baseline's, or in ms"
 
 
-def comparison_text(comparison: ResultsComparison) -> str:
-    """A table of all rows in both files, what else changed, and what it comes to."""
-    blocks = [_remarks(comparison), _times(comparison), _others(comparison.pairs)]
+def comparison_text(comparison: ResultsComparison, *, width: int = WIDTH) -> str:
+    """A table of all rows in both files, what else changed, and what it comes to.
+
+    Parameters
+    ----------
+    comparison : ResultsComparison
+    width : int
+        Characters in a line, at least `WIDTH`; keys of rows are never broken.
+    """
+    width = max(width, WIDTH)
+    blocks = [
+        list(map(printable, comparison.remarks)),
+        _times(comparison, width),
+        _others(comparison.pairs),
+    ]
     blocks += [
         _listed("only before", comparison.only_before),
         _listed("only after", comparison.only_after),
-        _summary(comparison),
+        [_summary(comparison)],
     ]
-    return "\n\n".join(block for block in blocks if block)
+    return "\n\n".join("\n".join(_folded(block, width)) for block in blocks if block)
 
 
-def _remarks(comparison: ResultsComparison) -> str:
-    return "\n".join(printable(remark) for remark in comparison.remarks)
+def _folded(lines: Iterable[str], width: int) -> list[str]:
+    """Lines of words, broken between words; what they begin with stays before each part."""
+    found: list[str] = []
+    for line in lines:
+        start = line[: len(line) - len(line.lstrip())]
+        found += wrap(
+            line, width, subsequent_indent=f"{start}  ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return found
 
 
-def _times(comparison: ResultsComparison) -> str:
+def _times(comparison: ResultsComparison, width: int) -> list[str]:
     if not comparison.pairs:
-        return "no row is in both files"
-    notes = Footnotes()
-    rows = [(*_who(pair), *_cells(pair, notes)) for pair in comparison.pairs]
-    return plain(
-        TextTable(
-            title="after / before; below 1 is faster. Times are parts of the baseline's, or in ms",
-            columns=(*_COLUMNS, "before", "after", *_TIMES),
-            rows=tuple(tuple(map(printable, row)) for row in rows),
-            words=(*(True,) * len(_COLUMNS), False, False, False, False, True),
-            notes=tuple(notes.lines()),
-        )
-    )
+        return ["no row is in both files"]
+    tables: dict[str, list[RowPair]] = {}
+    for pair in comparison.pairs:
+        tables.setdefault(_image(pair), []).append(pair)
+    notes, lines = Footnotes(), [_TITLE]
+    for title, pairs in tables.items():
+        rows = tuple(tuple(map(printable, (*_who(pair), *_cells(pair, notes)))) for pair in pairs)
+        found, _ = fitted(TextTable(columns=_COLUMNS, rows=rows, words=_WORDS), width)
+        lines += [title, *found]
+    return [*lines, *_folded(notes.lines(), width)]
 
 
-def _who(pair: RowPair) -> tuple[str, ...]:
+def _image(pair: RowPair) -> str:
     subject = pair.subject
-    shape = "x".join(map(str, subject.input_shape))
-    how = (subject.model, subject.runtime, subject.precision, subject.device)
-    return subject.task, subject.workload, shape, *how
+    return f"{subject.task}, {subject.workload} {'x'.join(map(str, subject.input_shape))}"
+
+
+def _who(pair: RowPair) -> tuple[str, str]:
+    subject = pair.subject
+    where = "" if subject.device == "cpu" else f" {subject.device}"
+    return subject.model, f"{subject.runtime} {subject.precision}{where}"
 
 
 def _cells(pair: RowPair, notes: Footnotes) -> tuple[str, ...]:
-    verdict = f"{pair.verdict} {notes(pair.reason)}" if pair.reason else str(pair.verdict)
-    if pair.regression:
-        verdict = f"{verdict}: REGRESSION"
-    if pair.broken:
-        verdict = f"{verdict}: BROKEN"
+    verdict = "REGRESSION" if pair.regression else "BROKEN" if pair.broken else str(pair.verdict)
+    if pair.reason:
+        verdict = f"{verdict} {notes(pair.reason)}"
     before, after = (_time(value, pair) for value in (pair.before, pair.after))
     return before, after, _ratio(pair), _chance(pair.p_value), verdict
 
@@ -76,13 +100,13 @@ def _chance(p_value: float | None) -> str:
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _others(pairs: Sequence[RowPair]) -> str:
+def _others(pairs: Sequence[RowPair]) -> list[str]:
     lines = [
-        printable(f"  {pair.subject.key}: {', '.join(map(_change, pair.changes))}")
+        "  " + printable(f"{pair.subject.key}: {', '.join(map(_change, pair.changes))}")
         for pair in pairs
         if pair.changes
     ]
-    return "\n".join(["other changes", *lines]) if lines else ""
+    return ["other changes", *lines] if lines else []
 
 
 def _change(change: Change) -> str:
@@ -104,8 +128,8 @@ def _shown(value: object) -> str:
     return NOTHING if value is None else str(value)
 
 
-def _listed(title: str, keys: Sequence[str]) -> str:
-    return "\n".join([title, *(f"  {printable(key)}" for key in keys)]) if keys else ""
+def _listed(title: str, keys: Sequence[str]) -> list[str]:
+    return [title, *(f"  {printable(key)}" for key in keys)] if keys else []
 
 
 def _summary(comparison: ResultsComparison) -> str:

@@ -12,26 +12,16 @@ from textwrap import wrap
 
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.report.derived_figures import groups, ordered
+from unifmir.benchmarks.report.tables.fitted_lines import SHORT_NAMES, fitted
 from unifmir.benchmarks.report.tables.number_text import fixed, significant, supported_decimals
 from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
 from unifmir.reference import REFERENCES
-from unifmir.text_tables import TextTable, aligned, printable
+from unifmir.text_tables import TextTable, printable
 from unifmir.zoo.catalogue.index import trained_id
 
 WIDTH = 80
 MARK = "*"
 """Mark before the models of the caller."""
-SHORT_NAMES = {
-    "onnxruntime": "ort",
-    "torchscript": "ts",
-    "aotinductor": "aoti",
-    "openvino": "ov",
-    "tensorrt": "trt",
-    "-compute": "c",
-}
-"""Names of runtimes and precisions where the full ones do not fit."""
-LEAST_NAME = 8
-"""Characters that are left of a model's name at least."""
 DIGITS = 3
 _COLUMNS = (
     "model",
@@ -111,7 +101,7 @@ def summary_lines(
         return
     for table in tables:
         yield from ((line, "title") for line in wrap(table.title, width))
-        lines, short = _fitted(table, width)
+        lines, short = fitted(table, width)
         shortened = shortened or short
         yield lines[0], "head"
         for line, doubtful in zip(lines[1:], table.doubtful, strict=True):
@@ -145,7 +135,7 @@ def _table(title: str, rows: Sequence[Row], results: Results, own: Sequence[str]
         rows=tuple(tuple(line[i] for i in kept) for line in cells),
         words=tuple(i in _WORDS for i in kept),
         doubtful=tuple(not row.ranked for row in rows),
-        notes=(*map(printable, _word_notes(rows)), *map(printable, _advice(rows, own, files))),
+        notes=(*map(printable, word_notes(rows)), *map(printable, _advice(rows, own, files))),
     )
 
 
@@ -259,7 +249,7 @@ def half_width(row: Row) -> float:
     return log(high / low) / 2 if low > 0 else float("inf")
 
 
-def _word_notes(rows: Sequence[Row]) -> Iterator[str]:
+def word_notes(rows: Sequence[Row]) -> Iterator[str]:
     """Meaning of each word, with the rows it is on and their figures."""
     found: dict[str, list[Row]] = {}
     for row in rows:
@@ -336,46 +326,6 @@ def _same(row: Row) -> str:
     return f", same picture at {_psnr(row)}" if _psnr(row) else ""
 
 
-def _fitted(table: SummaryTable, width: int) -> tuple[list[str], bool]:
-    """The lines of a table that fit, and whether runtimes are called by their short names.
-
-    Less space between columns comes first, then short names of runtimes, then models' names without
-    what kind of file they are, then cut: no number loses a digit.
-    """
-    cells = [table.columns, *table.rows]
-    for gap in (2, 1):
-        lines = _lines(cells, table.words, gap)
-        if max(map(len, lines)) <= width:
-            return lines, False
-    cells = [(line[0], _shortened(line[1]), *line[2:]) for line in cells]
-    lines = _lines(cells, table.words, 1)
-    over = max(map(len, lines)) - width
-    stems = [line[0].rpartition(".")[0] or line[0] for line in cells]
-    if over > 0 and len(set(stems)) == len({line[0] for line in cells}):
-        cells = [(stem, *line[1:]) for stem, line in zip(stems, cells, strict=True)]
-        lines = _lines(cells, table.words, 1)
-        over = max(map(len, lines)) - width
-    if over > 0:
-        room = max(LEAST_NAME, max(len(line[0]) for line in cells) - over)
-        cells = [(_cut(line[0], room), *line[1:]) for line in cells]
-        lines = _lines(cells, table.words, 1)
-    return lines, True
-
-
-def _lines(cells: Sequence[Sequence[str]], words: Sequence[bool], gap: int) -> list[str]:
-    return aligned(cells[0], cells[1:], words, gap=gap).split("\n")
-
-
-def _shortened(name: str) -> str:
-    for long, short in SHORT_NAMES.items():
-        name = name.replace(long, short)
-    return name
-
-
-def _cut(name: str, room: int) -> str:
-    return name if len(name) <= room else f"{name[: room - 1]}…"
-
-
 def _footer(results: Results, *, shortened: bool) -> str:
     used = {row.subject.runtime for row in results.rows}
     short = [f"{SHORT_NAMES[name]}: {name}" for name in SHORT_NAMES if shortened and name in used]
@@ -395,4 +345,7 @@ def _footer(results: Results, *, shortened: bool) -> str:
         added = f"`unifmir zoo add --id {trained_id(fresh.model, fresh.task)}`"
         legend += f" fresh: untrained, so no dB; to train it: {init}, then {added} (docs/costs.md)."
     state = "" if results.complete else " INCOMPLETE: the run was interrupted."
+    if not any(row.latency for row in results.rows):
+        # No heading of a figure is shown.
+        legend = ""
     return printable(f"{MARK} yours. {legend} {told}.{state} More: --details, --json.")

@@ -143,6 +143,18 @@ def test_members_of_the_front_are_named_and_untrusted_points_are_hollow():
     assert faces.count("white") == 1
 
 
+def test_each_untrusted_row_has_its_own_figure_below_the_plot():
+    rows = [
+        rated(name, 5, 40, problems=("x",), word="differs", same_picture={"psnr_db": psnr_db})
+        for name, psnr_db in (("one", 44.6), ("other", 57.2))
+    ]
+    told = words(
+        figures(results(rated("fast", 10, 28), *rows), plots=["quality"])[0]["quality-image"]
+    )
+    assert "one onnxruntime fp32 45 dB" in told
+    assert "other onnxruntime fp32 57 dB" in told
+
+
 def test_bars_of_untrusted_rows_are_hatched_and_errors_are_said():
     figure = drawn()["cost-image"]
     latencies = [axes for axes in figure.axes if axes.get_title(loc="left") in ("sr", "volume")]

@@ -234,12 +234,13 @@ def test_rows_of_one_file_are_listed():
 
 TEXT = """\
 after / before; below 1 is faster. Times are parts of the baseline's, or in ms
-task  workload  shape      model  runtime      precision  device  before   after          ratio [95 %]       p  verdict
-sr    image     1x512x512  busy   onnxruntime  fp32       cpu          -       -                     -       -  not comparable [1]
-sr    image     1x512x512  slow   onnxruntime  fp32       cpu     100 ms  200 ms  2.000 [2.000, 2.000]  <0.001  slower: REGRESSION
+sr, image 1x512x512
+model runtime          before  after         ratio [95 %]      p verdict
+busy  onnxruntime fp32      -      -                    -      - not comparable [1]
+slow  onnxruntime fp32 100 ms 200 ms 2.000 [2.000, 2.000] <0.001 REGRESSION
 [1] after: cannot be trusted: busy
 
-0 faster, 1 slower, 0 same, 1 not comparable; regressions past 0.05: 1"""  # noqa: E501 - as it is printed
+0 faster, 1 slower, 0 same, 1 not comparable; regressions past 0.05: 1"""
 
 
 def test_a_comparison_reads_as_a_table_with_a_verdict():
@@ -249,6 +250,17 @@ def test_a_comparison_reads_as_a_table_with_a_verdict():
         row(subject("slow"), latency=latency([200.0] * 8)),
     )
     assert comparison_text(compare(before, after)) == TEXT
+
+
+def test_no_line_of_a_comparison_is_wider_than_the_terminal():
+    name = "a-model-with-a-name-that-no-table-has-room-for.safetensors"
+    old = "the machine was busy and so on; " * 5
+    before = replace(results(row(subject(name), latency=latency([100.0] * 8))), machine=OTHER)
+    after = results(row(subject(name), latency=latency([200.0] * 8), problems=(old,)))
+    text = comparison_text(compare(before, after))
+    # A key is one word: it is copied into other commands.
+    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, comparison_text(compare(before, after), width=120).splitlines())) > 80
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""Lines of a table that fit a terminal: its first column is a model, its second a runtime."""
+
+from collections.abc import Sequence
+
+from unifmir.text_tables import TextTable, aligned
+
+SHORT_NAMES = {
+    "onnxruntime": "ort",
+    "torchscript": "ts",
+    "aotinductor": "aoti",
+    "openvino": "ov",
+    "tensorrt": "trt",
+    "-compute": "c",
+}
+"""Names of runtimes and precisions where the full ones do not fit."""
+LEAST_NAME = 8
+"""Characters that are left of a model's name at least."""
+
+
+def fitted(table: TextTable, width: int) -> tuple[list[str], bool]:
+    """The lines of a table that fit, and whether runtimes are called by their short names.
+
+    Less space between columns comes first, then short names of runtimes, then models' names without
+    what kind of file they are, then cut: no number loses a digit.
+    """
+    cells = [table.columns, *table.rows]
+    for gap in (2, 1):
+        lines = _lines(cells, table.words, gap)
+        if max(map(len, lines)) <= width:
+            return lines, False
+    cells = [(line[0], _shortened(line[1]), *line[2:]) for line in cells]
+    lines = _lines(cells, table.words, 1)
+    over = max(map(len, lines)) - width
+    stems = [line[0].rpartition(".")[0] or line[0] for line in cells]
+    if over > 0 and len(set(stems)) == len({line[0] for line in cells}):
+        cells = [(stem, *line[1:]) for stem, line in zip(stems, cells, strict=True)]
+        lines = _lines(cells, table.words, 1)
+        over = max(map(len, lines)) - width
+    if over > 0:
+        room = max(LEAST_NAME, max(len(line[0]) for line in cells) - over)
+        cells = [(_cut(line[0], room), *line[1:]) for line in cells]
+        lines = _lines(cells, table.words, 1)
+    return lines, True
+
+
+def _lines(cells: Sequence[Sequence[str]], words: Sequence[bool], gap: int) -> list[str]:
+    return aligned(cells[0], cells[1:], words, gap=gap).split("\n")
+
+
+def _shortened(name: str) -> str:
+    for long, short in SHORT_NAMES.items():
+        name = name.replace(long, short)
+    return name
+
+
+def _cut(name: str, room: int) -> str:
+    return name if len(name) <= room else f"{name[: room - 1]}…"
