@@ -17,6 +17,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
+from textwrap import wrap
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -88,37 +90,37 @@ def folded_table(columns: Sequence[str], rows: Sequence[Sequence[str]], folds: i
     folds : int
         How many columns, from the last on, may fold between their words.
     """
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     width = terminal_width()
-    cells = [[name, *map(shown_cell, column)] for name, *column in zip(columns, *rows, strict=True)]
-    # No column that folds is narrower than its longest word, unless that takes a third of the line.
-    least = [
-        max(map(len, cell))
-        if place < len(columns) - folds
-        else min(max(map(len, " ".join(cell).split())), width // 3)
-        for place, cell in enumerate(cells)
+    lines = [list(map(shown_cell, line)) for line in (columns, *rows)]
+    natural = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    whole = len(columns) - folds
+    # No column is narrower than its longest word, unless that takes a third of the line.
+    least = natural[:whole] + [
+        min(max((len(word) for cell in column for word in cell.split()), default=0), width // 3)
+        for column in list(zip(*lines, strict=True))[whole:]
     ]
-    gap = 2 if sum(least) + 2 * len(least) <= width else 1
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="")
-    for name, narrowest in zip(columns, least, strict=True):
-        table.add_column(Text(name), overflow="fold", min_width=narrowest)
-    for row in rows:
-        # Text: a string's brackets would be read as markup.
-        table.add_row(*(Text(shown_cell(cell)) for cell in row))
-    written = StringIO()
-    Console(file=written, width=width, highlight=False, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+    gap = 2 if sum(least) + 2 * (len(least) - 1) <= width else 1
+    room = max(0, width - sum(least) - gap * (len(least) - 1))
+    widths = []
+    for wanted, narrowest in zip(natural, least, strict=True):
+        widths.append(min(wanted, narrowest + room))
+        room -= widths[-1] - narrowest
+    return "\n".join(text for line in lines for text in _folded_row(line, widths, " " * gap))
+
+
+def _folded_row(cells: Sequence[str], widths: Sequence[int], gap: str) -> Iterator[str]:
+    """The lines of one row, each cell broken at its column's width."""
+    parts = [
+        wrap(cell, max(1, width), break_on_hyphens=False) or [""]
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    for texts in zip_longest(*parts, fillvalue=""):
+        shown_texts = (text.ljust(width) for text, width in zip(texts, widths, strict=True))
+        yield gap.join(shown_texts).rstrip()
 
 
 def folded_lines(lines: Sequence[str]) -> str:
     """Lines of words, broken at the terminal's width; what a line begins with stays before it."""
-    from textwrap import wrap
-
     found: list[str] = []
     for line in lines:
         start = line[: len(line) - len(line.lstrip())]

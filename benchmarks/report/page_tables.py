@@ -27,6 +27,7 @@ COLUMNS = {
 """Columns of a table, and what is written over them; those without a value are left out."""
 PLOT = {"x": "median_ms", "y": "psnr_db"}
 """Columns of the plot of quality against time."""
+_FRESH = ("untrained weights: no quality",)
 _MIB = 2.0**20
 
 
@@ -95,7 +96,7 @@ def _cells(row: Row, places: Mapping[str, int]) -> dict[str, Any]:
         "peak_memory_mib": row.memory.peak_rss_bytes / _MIB if row.memory else None,
         "psnr_db": quality.get("psnr_db"),
         "ssim": quality.get("ssim"),
-        "remark": row.error or "; ".join(row.problems) or None,
+        "remark": row.error or "; ".join((*row.problems, *_FRESH * row.fresh)) or None,
     }
 
 
