@@ -341,7 +341,7 @@ def _footer(results: Results, *, shortened: bool) -> str:
     legend = LEGEND.format(units="starts" if started else "rounds of one start")
     fresh = next((row.subject for row in results.rows if row.fresh), None)
     if fresh is not None:
-        init = f"`unifmir train --init {fresh.model} --task {fresh.task}`"
+        init = f"`unifmir train pretrain --init {fresh.model} --task {fresh.task}`"
         added = f"`unifmir zoo add --id {trained_id(fresh.model, fresh.task)}`"
         legend += f" fresh: untrained, so no dB; to train it: {init}, then {added} (docs/costs.md)."
     state = "" if results.complete else " INCOMPLETE: the run was interrupted."

@@ -102,8 +102,8 @@ def test_fresh_weights_have_a_word_for_their_quality_and_the_footer_says_how_to_
     assert line.split()[-1] == "fresh"
     told = " ".join(text.split())
     assert (
-        "fresh: untrained, so no dB; to train it: `unifmir train --init care-2d --task sr`, then "
-        "`unifmir zoo add --id care-2d-sr` (docs/costs.md)" in told
+        "fresh: untrained, so no dB; to train it: `unifmir train pretrain --init care-2d --task "
+        "sr`, then `unifmir zoo add --id care-2d-sr` (docs/costs.md)" in told
     )
     assert "fresh" not in summary_text(run())
 
