@@ -55,7 +55,8 @@ def make_private_folder(folder: Path) -> None:
     """Make a folder that is the user's alone, or make sure that it is.
 
     What anybody may write to (`/tmp`, `/dev/shm`) is no place for it: names there can be taken by
-    others first. A folder in such a place serves if it was made before and is private.
+    others first. A folder in such a place that is there before, the user's own, serves: others may
+    look into it, but not write, and what is made in it is private.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def make_private_folder(folder: Path) -> None:
     """
     for shared, below in _in_shared_places(folder):
         try:
-            require_private(below, OTHERS_TOUCH)
+            require_private(below, OTHERS_WRITE)
         except FileNotFoundError:
             raise UntrustedError(
                 f"{folder} would lie in {shared}, where every user may write: name a folder of "
