@@ -253,7 +253,8 @@ def _take_kernels(graph: onnx.GraphProto) -> list[TensorProto]:
     """
     read = Counter(name for node in graph.node for name in node.input)
     kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
-    kept, taken = [], []
+    kept: list[TensorProto] = []
+    taken: list[TensorProto] = []
     for tensor in graph.initializer:
         alone = tensor.name in kernels and read[tensor.name] == 1
         (taken if alone and len(tensor.raw_data) >= LARGE_KERNEL_BYTES else kept).append(tensor)
