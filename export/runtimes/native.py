@@ -22,8 +22,9 @@ from unifmir.samples import sample
 class NativeRuntime(Runtime):
     """A module with its slow parts in C.
 
-    In bf16 it is held to the acceptance of low precision on the task's sample when it is opened:
-    what a kernel computes in is its own, so no plan made for another runtime speaks for it.
+    In bf16 it is held to the acceptance of low precision when it is opened, on crops of the task's
+    sample that the weights were not rounded for: what a kernel computes in is its own, so no plan
+    made for another runtime speaks for it.
     """
 
     body_maps = 6
@@ -66,10 +67,11 @@ class NativeRuntime(Runtime):
         if not self.own_arithmetic:
             return native.accelerate(network)
         task = network.config.task
-        inputs = calibration_inputs(network.config, "network", [sample(task).image])
-        fast = native.accelerate(network, precision=self.arithmetic, example=torch.cat(inputs))
+        crops = calibration_inputs(network.config, "network", [sample(task).image])
+        example, others = torch.cat(crops[::2]), crops[1::2]
+        fast = native.accelerate(network, precision=self.arithmetic, example=example)
         with torch.inference_mode():
-            for image in inputs:
+            for image in others:
                 found = compare(network(image).numpy(), fast(image).numpy())
                 if failures := LOW_PRECISION.failures(found):
                     raise ExportError(

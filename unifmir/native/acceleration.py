@@ -9,19 +9,26 @@ from torch import Tensor, nn
 
 from unifmir.errors import ExportError
 from unifmir.native.compilation import require
-from unifmir.native.modules import NativeBody, NativeConv, moments_inside
+from unifmir.native.modules import (
+    NativeBody,
+    NativeConv,
+    NativeResidual,
+    NativeWinograd,
+    moments_inside,
+)
 from unifmir.native.packing import WINDOW
 from unifmir.native.rounding import Moments, measure_moments
 from unifmir.networks.base import Network
+from unifmir.networks.projection import ResidualBlock
 from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
 from unifmir.networks.volume import VolumeRestoration
 
 PRECISIONS = ("fp32", "bf16")
-WIDEST_FP32 = 128
-"""Input channels up to which the native fp32 convolution is faster than PyTorch's."""
-NARROWEST_BF16 = 64
-"""Channels in and out from which a convolution is computed in bf16. The narrow ones at the
-network's ends cost little, and the rounding of their weights changes all intensities alike."""
+WIDEST_DIRECT = 128
+"""Input channels up to which a convolution written out is faster here than PyTorch's."""
+NARROWEST_WINOGRAD = 32
+"""Channels in and out from which a convolution is faster by Winograd's algorithm, in fp32, than
+written out, also in bf16."""
 Images = Float32[Tensor, "n c h w"]
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -60,8 +67,8 @@ def accelerate(
         A single-task network, with or without its image interface, fp32, on the CPU. It is not
         changed.
     precision : {"fp32", "bf16"}
-        bf16: products of Swin blocks and 3 x 3 convolutions, with sums and everything else in
-        fp32. Whether that is the same picture is for the caller to check.
+        bf16: products of Swin blocks, with sums and everything else in fp32. Whether that is the
+        same picture is for the caller to check.
     example : Tensor, optional
         A real input of `module`, in the range it takes, which weights are rounded for in bf16; see
         `unifmir.native.rounding`.
@@ -83,12 +90,16 @@ def accelerate(
     bf16 = precision == "bf16"
     moments = measure_moments(module, example) if bf16 and example is not None else {}
     native = copy.deepcopy(module)
-    # Swin bodies first: what they consist of is not looked at again.
+    # Largest parts first: what they consist of is not looked at again.
     for name, body in list(native.named_modules()):
         if isinstance(body, SwinBody):
             _replace_body(body, bf16, moments_inside(moments, name))
-    for name, parent in list(native.named_modules()):
-        _replace_convolutions(parent, bf16, moments_inside(moments, name))
+    for parent in list(native.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ResidualBlock):
+                setattr(parent, name, NativeResidual(child))
+    for parent in list(native.modules()):
+        _replace_convolutions(parent)
     return native.eval().requires_grad_(False)
 
 
@@ -120,7 +131,7 @@ def _replace_body(body: SwinBody, bf16: bool, moments: Moments) -> None:
     cast(NativeSwinRestoration, body).native_body = native
 
 
-def _replace_convolutions(parent: nn.Module, bf16: bool, moments: Moments) -> None:
+def _replace_convolutions(parent: nn.Module) -> None:
     """Every 3 x 3 convolution that is faster here, with the activation that follows it."""
     children = list(parent.named_children())
     following = dict(
@@ -129,22 +140,26 @@ def _replace_convolutions(parent: nn.Module, bf16: bool, moments: Moments) -> No
     for name, child in children:
         if not isinstance(child, nn.Conv2d):
             continue
-        narrowed = bf16 and min(child.in_channels, child.out_channels) >= NARROWEST_BF16
-        if not _suits(child, narrowed):
+        kind = _kernel_of(child)
+        if kind is None:
             continue
         slope, after = None, following.get(name)
         if isinstance(parent, nn.Sequential) and isinstance(after, nn.LeakyReLU | nn.ReLU):
             slope = after.negative_slope if isinstance(after, nn.LeakyReLU) else 0.0
             setattr(parent, str(int(name) + 1), nn.Identity())
-        setattr(parent, name, NativeConv(child, narrowed, slope=slope, moments=moments.get(name)))
+        setattr(parent, name, kind(child, slope=slope))
 
 
-def _suits(conv: nn.Conv2d, bf16: bool) -> bool:
-    return (
+def _kernel_of(conv: nn.Conv2d) -> type[NativeConv] | None:
+    """What computes a convolution here; None where PyTorch does."""
+    if not (
         conv.kernel_size == (3, 3)
         and conv.stride == (1, 1)
         and conv.padding == (1, 1)
         and conv.dilation == (1, 1)
         and conv.groups == 1
-        and (bf16 or conv.in_channels <= WIDEST_FP32)
-    )
+    ):
+        return None
+    if min(conv.in_channels, conv.out_channels) >= NARROWEST_WINOGRAD:
+        return NativeWinograd
+    return NativeConv if conv.in_channels <= WIDEST_DIRECT else None

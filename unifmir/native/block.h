@@ -18,6 +18,7 @@ typedef struct {
     const float *norm1, *norm2;  /* [2][channels]: weight, bias */
     Matrix qkv, proj, fc1, fc2;  /* qkv: queries, keys, values; heads inside */
     const float *position;       /* [heads][key][query] */
+    const float *centre;         /* bf16: of the hidden layer, taken off before it is rounded */
 } Block;
 
 enum { PLAIN, ADD, GELU };

@@ -51,18 +51,18 @@ class Block(ctypes.Structure):
         ("fc1", Matrix),
         ("fc2", Matrix),
         ("position", c_void_p),
+        ("centre", c_void_p),
     )
 
 
 class Conv(ctypes.Structure):
-    """One convolution, as in conv.c."""
+    """One convolution, as in conv.h."""
 
     _fields_ = (
         ("inputs", c_int64),
         ("outputs", c_int64),
         ("weights", c_void_p),
         ("bias", c_void_p),
-        ("bf16", c_int64),
         ("after", c_int64),
         ("slope", c_float),
     )
@@ -244,9 +244,14 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.norm_images.argtypes = (
         c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p,
     )  # fmt: skip
-    lib.conv_images.argtypes = (
-        POINTER(Conv), *images, c_void_p, c_void_p, c_int64, c_void_p, c_void_p,
-    )  # fmt: skip
+    rest = (*images, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)
+    lib.conv_images.argtypes = (POINTER(Conv), *rest)
+    lib.winograd_images.argtypes = (POINTER(Conv), c_void_p, *rest)
+    lib.winograd_kernel.argtypes = (POINTER(Conv), c_void_p, c_void_p)
+    lib.winograd_kernel_size.argtypes = (POINTER(Conv),)
+    lib.winograd_work.argtypes = (POINTER(Conv), c_int64)
+    lib.winograd_kernel_size.restype = lib.winograd_work.restype = c_int64
+    lib.winograd_images.restype = lib.winograd_kernel.restype = None
     shape = POINTER(AttentionShape)
     lib.attention_work.argtypes = ()
     lib.attention_work.restype = c_int64

@@ -3,24 +3,15 @@
  * A tile of the input is copied with its border, [channel][row][column], so that a tap is an
  * offset and a run of 64 neighbouring outputs is six rows of a matrix product, as in swin.c.
  * Outputs are computed over the border's columns too (2 of TILE + 2) and dropped.
+ *
+ * Weights: [out / 6][in][tap][6].
  */
 
 #include <stdatomic.h>
 
-#include "vectors.h"
+#include "conv.h"
 
 #define TILE 64 /* columns and, where memory allows, up to 32 rows */
-#define TAPS 9
-
-enum { NOTHING = 0, LEAKY = 1 };
-
-typedef struct {
-    int64_t in, out;      /* channels */
-    const void *weights;  /* [out / 6][in][tap][6], floats; bf16: [out / 6][in / 2][tap][6] pairs */
-    const float *bias;    /* filled up to a multiple of 6 */
-    int64_t bf16, after;
-    float slope;          /* of LEAKY; 0 makes it a ReLU */
-} Conv;
 
 typedef struct {
     int64_t height, width, top, left, rows, columns;
@@ -29,7 +20,7 @@ typedef struct {
 
 static int64_t rows_of(const Conv *c) {
     /* A tile of half a megabyte stays in the second-level cache beside the weights of six rows. */
-    int64_t row = c->in * (TILE + 2) * (c->bf16 ? 2 : 4), rows = (1 << 19) / row - 2;
+    int64_t row = c->in * (TILE + 2) * 4, rows = (1 << 19) / row - 2;
     return rows < 4 ? 4 : rows > 32 ? 32 : rows;
 }
 
@@ -96,49 +87,6 @@ INLINE void run(const float *w, const float *b, const float *x, int64_t channels
     }
 }
 
-#ifdef HAS_BF16
-static void pair_planes(const float *rows, int64_t channels, int64_t plane, pair *out) {
-    for (int64_t c = 0; c < channels; c += 2)
-        for (int64_t i = 0; i < plane; i += LANES)
-            store_pairs(out + c / 2 * plane + i, load(rows + i),
-                        c + 1 < channels ? load(rows + plane + i) : all(0));
-}
-
-INLINE void run_bf16(const pair *w, const float *b, const pair *x, int64_t pairs, int64_t plane,
-                     int64_t stride, float *out, int64_t step) {
-    vec sum[ROWS][SPAN];
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
-    for (int64_t c = 0; c < pairs; c++)
-        for (int dy = 0; dy < 3; dy++)
-#pragma GCC unroll 3
-            for (int dx = 0; dx < 3; dx++) {
-                const pair *from = x + c * plane + dy * stride + dx;
-                const pair *weights = w + (c * TAPS + dy * 3 + dx) * ROWS;
-                __m512bh in[SPAN];
-#pragma GCC unroll 4
-                for (int s = 0; s < SPAN; s++) in[s] = load_pairs(from + s * LANES);
-#pragma GCC unroll 6
-                for (int r = 0; r < ROWS; r++) {
-                    __m512bh weight = both(weights[r]);
-#pragma GCC unroll 4
-                    for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
-                }
-            }
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) store(out + r * step + s * LANES, sum[r][s]);
-}
-#endif
-
-static float after(const Conv *c, float value) {
-    if (c->after == NOTHING || value > 0) return value;
-    return value * c->slope;
-}
-
 /* One row of six computed channels to the image, without the border's columns. */
 static void place(const Conv *c, Area a, const float *computed, int64_t step, int64_t first,
                   const float *add, float *image) {
@@ -160,29 +108,11 @@ static void conv_tile(const Conv *c, const float *image, Area a, const float *ad
     const int64_t plane = (positions(a.rows, a.columns) + LANES - 1) / LANES * LANES;
     const int64_t step = (many + PIXELS - 1) / PIXELS * PIXELS;
     float *computed = work, *rows = work + ROWS * step;
-    if (!c->bf16) copy_tile(image, c->in, a, plane, rows);
-#ifdef HAS_BF16
-    pair *pairs = (pair *)(rows + 2 * plane);
-    if (c->bf16)
-        for (int64_t i = 0; i < c->in; i += 2) {
-            int64_t two = i + 1 < c->in ? 2 : 1;
-            copy_tile(image + i * a.in_plane, two, a, plane, rows);
-            pair_planes(rows, two, plane, pairs + i / 2 * plane);
-        }
-#endif
+    copy_tile(image, c->in, a, plane, rows);
     for (int64_t first = 0; first < c->out; first += ROWS) {
-        for (int64_t at = 0; at < many; at += PIXELS) {
-#ifdef HAS_BF16
-            int64_t half = (c->in + 1) / 2;
-            if (c->bf16) {
-                run_bf16((const pair *)c->weights + first * half * TAPS, c->bias + first,
-                         pairs + at, half, plane, stride, computed + at, step);
-                continue;
-            }
-#endif
-            run((const float *)c->weights + first * c->in * TAPS, c->bias + first, rows + at,
-                c->in, plane, stride, computed + at, step);
-        }
+        for (int64_t at = 0; at < many; at += PIXELS)
+            run(c->weights + first * c->in * TAPS, c->bias + first, rows + at, c->in, plane, stride,
+                computed + at, step);
         place(c, a, computed, step, first, add, out);
     }
 }

@@ -1,5 +1,6 @@
 """Modules whose forward is a call into the C library. Inference on the CPU only."""
 
+import copy
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from unifmir.native import packing
 from unifmir.native.compilation import Block, Conv, Matrix, load_library
 from unifmir.native.rounding import Moments
+from unifmir.networks.projection import RESIDUAL_SHARE, ResidualBlock
 from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
 
 GAP = 272
@@ -71,6 +73,7 @@ class NativeBlock(_Packed):
             self.pointer("norm2"),
             *(self.matrix(name) for name in ("qkv", "proj", "fc1", "fc2")),
             self.pointer("position"),
+            self.pointer("centre"),
         )
         lib, count, (n, _, height, width) = load_library(), ctypes.c_int64(0), images.shape
         need = lib.swin_work(block)
@@ -130,30 +133,23 @@ class NativeConv(_Packed):
     Parameters
     ----------
     conv : Conv2d
-    bf16 : bool
     slope : float, optional
         Slope of a LeakyReLU after the convolution; 0 is a ReLU.
-    moments : Tensor, optional
-        As for `packing.pack_kernel`.
     """
 
-    def __init__(
-        self,
-        conv: nn.Conv2d,
-        bf16: bool,
-        *,
-        slope: float | None = None,
-        moments: Tensor | None = None,
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, *, slope: float | None = None) -> None:
         super().__init__(
             {
-                "kernel": packing.pack_kernel(conv.weight, bf16, moments),
+                "kernel": self._pack(conv.weight),
                 "bias": packing.pack_bias(conv.bias, conv.out_channels),
             }
         )
         self.channels = conv.in_channels, conv.out_channels
-        self.bf16 = bf16
         self.slope = slope
+
+    @staticmethod
+    def _pack(weight: Tensor) -> Tensor:
+        return packing.pack_kernel(weight)
 
     def forward(
         self, images: Float32[Tensor, "n channels h w"], add: Images | None = None
@@ -171,30 +167,70 @@ class NativeConv(_Packed):
             *self.channels,
             self.pointer("kernel"),
             self.pointer("bias"),
-            int(self.bf16),
             after,
             slope,
         )
+        self._run(
+            conv,
+            images.data_ptr(),
+            images.stride(1),
+            n,
+            height,
+            width,
+            None if add is None else add.data_ptr(),
+            out.data_ptr(),
+            out.stride(1),
+        )
+        return out
+
+    def _run(self, conv: Conv, *images: int | None) -> None:
         lib, count = load_library(), ctypes.c_int64(0)
         need = lib.conv_work(conv)
-        more = None if add is None else add.data_ptr()
+        _on_all_threads(
+            lambda: lib.conv_images(conv, *images, ctypes.addressof(count), _floats(need))
+        )
 
-        def work() -> None:
-            lib.conv_images(
-                conv,
-                images.data_ptr(),
-                images.stride(1),
-                n,
-                height,
-                width,
-                more,
-                out.data_ptr(),
-                out.stride(1),
-                ctypes.addressof(count),
-                _floats(need),
+
+class NativeWinograd(NativeConv):
+    """A convolution of many channels by a quarter of the products: winograd.c.
+
+    The points of its kernel are computed anew for each image: they would take four times the
+    memory of the weights, and computing them takes a hundredth of the time.
+    """
+
+    @staticmethod
+    def _pack(weight: Tensor) -> Tensor:
+        return packing.pack_winograd(weight)
+
+    def _run(self, conv: Conv, *images: int | None) -> None:
+        lib = load_library()
+        points = _floats(lib.winograd_kernel_size(conv), "points")
+        made, done = ctypes.c_int64(0), ctypes.c_int64(0)
+        need = lib.winograd_work(conv, images[4])
+        _on_all_threads(lambda: lib.winograd_kernel(conv, points, ctypes.addressof(made)))
+        _on_all_threads(
+            lambda: lib.winograd_images(
+                conv, points, *images, ctypes.addressof(done), _floats(need)
             )
+        )
 
-        _on_all_threads(work)
+
+class NativeResidual(nn.Module):
+    """A residual block of the projector: its share is in the weights, its input is added in C."""
+
+    def __init__(self, block: ResidualBlock) -> None:
+        super().__init__()
+        first, _, second = cast(tuple[nn.Conv2d, nn.ReLU, nn.Conv2d], block.body)
+        second = copy.deepcopy(second)
+        for values in second.parameters():
+            values.mul_(RESIDUAL_SHARE)
+        self.first = NativeWinograd(first, slope=0.0)
+        self.second = NativeWinograd(second)
+
+    def forward(self, images: Images) -> Images:
+        """Features of any real value, refined; contiguous."""
+        images = images.contiguous()
+        out: Tensor = self.second(self.first(images), images)
         return out
 
 
@@ -210,7 +246,7 @@ class NativeGroup(nn.Module):
                 if isinstance(block, SwinBlock)
             )
         )
-        self.conv = NativeConv(group.conv, bf16, moments=moments.get("conv"))
+        self.conv = NativeWinograd(group.conv)
 
     def forward(self, images: Images) -> Images:
         """Features of any real value, refined."""
@@ -233,7 +269,7 @@ class NativeBody(nn.Module):
             )
         )
         self.norm = NativeNorm(body.norm)
-        self.conv = NativeConv(body.conv_after_body, bf16, moments=moments.get("conv_after_body"))
+        self.conv = NativeWinograd(body.conv_after_body)
 
     def forward(self, features: Images, residual: bool) -> Images:
         """Features of any real value, enhanced; `residual`: added to themselves."""
@@ -275,11 +311,12 @@ def moments_inside(moments: Moments, part: str) -> Moments:
     }
 
 
-def _floats(count: int) -> int:
-    """Address of memory for this thread, kept from call to call."""
-    held: Tensor | None = getattr(_memory, "held", None)
+def _floats(count: int, use: str = "work") -> int:
+    """Address of memory for this thread and use, kept from call to call."""
+    held: Tensor | None = getattr(_memory, use, None)
     if held is None or held.numel() < count:
-        held = _memory.held = torch.empty(count)
+        held = torch.empty(count)
+        setattr(_memory, use, held)
     return held.data_ptr()
 
 

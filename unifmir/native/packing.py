@@ -3,15 +3,18 @@
 from math import ceil, e, log2
 
 import torch
-from jaxtyping import Float, Float32, Float64
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from unifmir.native.rounding import Moments, round_to_bf16
+from unifmir.native.rounding import Inputs, Moments, round_to_bf16
 from unifmir.networks.swin import MASKED, SwinBlock, WindowAttention, shift_mask
 
 ROWS = 6
 """Rows of a weight matrix that are computed at once (swin.c)."""
 WINDOW = 8
+LANES = 16
+"""Floats of a vector, at most."""
 LOG2E = log2(e)
 """Softmax is computed with powers of 2: scores are multiplied by this."""
 
@@ -34,28 +37,27 @@ def pack_matrix(weight: Float32[Tensor, "rows columns"], bf16: bool) -> Float[Te
     return _packed(weight[..., None], bf16).squeeze(2)
 
 
-def pack_kernel(
-    weight: Float32[Tensor, "rows columns 3 3"],
-    bf16: bool,
-    moments: Float64[Tensor, "n n"] | None = None,
-) -> Float[Tensor, "..."]:
-    """Pack a 3 x 3 convolution.
-
-    Parameters
-    ----------
-    weight : Tensor
-        Channels out, channels in.
-    moments : Tensor, optional
-        Second moments of what it reads, see `unifmir.native.rounding`; used for bf16.
+def pack_kernel(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor, "groups _ 9 6"]:
+    """Pack a 3 x 3 convolution, weights of any real value, for `conv.c`.
 
     Returns
     -------
     Tensor
-        (out / 6, in, 9, 6) float32, or (out / 6, in / 2, 9, 6, 2) bfloat16.
+        (out / 6, in, 9, 6).
     """
-    if bf16 and moments is not None:
-        weight = round_to_bf16(weight.flatten(1).double(), moments).reshape(weight.shape)
-    return _packed(weight.flatten(2), bf16)
+    return _packed(weight.flatten(2), False)
+
+
+def pack_winograd(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor, "9 plane"]:
+    """Pack a 3 x 3 convolution, weights of any real value, for `winograd.c`.
+
+    Returns
+    -------
+    Tensor
+        (9, out / 6 * in * 6), filled up with zeros to whole vectors.
+    """
+    planes = _packed(weight.flatten(2), False).permute(2, 0, 1, 3).flatten(1)
+    return F.pad(planes, (0, -planes.shape[1] % LANES)).contiguous()
 
 
 def _packed(weight: Tensor, bf16: bool) -> Tensor:
@@ -78,9 +80,10 @@ def pack_bias(values: Float32[Tensor, " rows"] | None, rows: int) -> Float32[Ten
     return filled
 
 
-def pack_norm(layer: nn.LayerNorm) -> Float32[Tensor, "2 channels"]:
-    """Weights and biases of a LayerNorm."""
-    return torch.stack((layer.weight, layer.bias)).float().contiguous()
+def pack_norm(layer: nn.LayerNorm, reader: Inputs | None = None) -> Float32[Tensor, "2 channels"]:
+    """Weights and biases of a LayerNorm, less the centre of what reads it."""
+    bias = layer.bias if reader is None else (layer.bias.double() - reader.centre).float()
+    return torch.stack((layer.weight, bias)).float().contiguous()
 
 
 def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float[Tensor, "..."]]:
@@ -94,41 +97,51 @@ def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float
     # In float64: the scale is folded into the weights, which then are rounded once.
     scale = torch.ones(3 * channels, 1, dtype=torch.float64)
     scale[:channels] = attention.head_dim**-0.5 * LOG2E
-    parts = {
-        "norm1": pack_norm(swin.norm1),
-        "norm2": pack_norm(swin.norm2),
-        "position": pack_position(attention),
-    }
     layers = {
         "qkv": attention.qkv,
         "proj": attention.proj,
         "fc1": swin.mlp.fc1,
         "fc2": swin.mlp.fc2,
     }
-    reads = _reads(swin, moments)
+    reads = _reads(swin, moments) if bf16 else {}
+    parts = {
+        "norm1": pack_norm(swin.norm1, reads.get("qkv")),
+        "norm2": pack_norm(swin.norm2, reads.get("fc1")),
+        "position": pack_position(attention),
+        "centre": pack_bias(None, swin.mlp.fc1.out_features),
+    }
+    if "fc2" in reads:
+        parts["centre"] = pack_bias(reads["fc2"].centre.float(), swin.mlp.fc1.out_features)
     for name, layer in layers.items():
         weight, offset = layer.weight.double(), layer.bias.double()
+        exact = weight
+        if name in reads:
+            offset = offset + weight @ reads[name].centre
         if name == "qkv":
-            weight, offset = weight * scale, offset * scale[:, 0]
-        if bf16 and name in reads:
-            weight = round_to_bf16(weight, reads[name])
-        parts[name] = pack_matrix(weight.float(), bf16)
+            exact, offset = weight * scale, offset * scale[:, 0]
+            if "proj" in reads:
+                offset[2 * channels :] -= reads["proj"].centre
+        if name in reads:
+            exact = round_to_bf16(exact, reads[name].spread)
+        parts[name] = pack_matrix(exact.float(), bf16)
         parts[f"{name}_bias"] = pack_bias(offset.float(), layer.out_features)
     return parts
 
 
-def _reads(swin: SwinBlock, moments: Moments) -> Moments:
-    """Second moments of what matrices read, as far as it is known."""
-    found = {}
+def _reads(swin: SwinBlock, moments: Moments) -> dict[str, Inputs]:
+    """What matrices read, as far as it is known."""
+    found = {
+        name: Inputs.of(moments[before])
+        for name, before in (("qkv", "norm1"), ("fc1", "norm2"), ("fc2", "mlp.act"))
+        if before in moments
+    }
     if "norm1" in moments:
-        found["qkv"] = moments["norm1"][:-1, :-1]
         # What attention gives is a mean of values, and on a flat background a value.
         qkv = swin.attn.qkv
         values = torch.cat((qkv.weight, qkv.bias[:, None]), 1).double()[2 * qkv.in_features :]
-        found["proj"] = values @ moments["norm1"] @ values.T
-    for name, before in (("fc1", "norm2"), ("fc2", "mlp.act")):
-        if before in moments:
-            found[name] = moments[before][:-1, :-1]
+        one = F.one_hot(torch.tensor([qkv.in_features])).double()
+        values = torch.cat((values, one))
+        found["proj"] = Inputs.of(values @ moments["norm1"] @ values.T)
     return found
 
 

@@ -7,6 +7,7 @@ made good in the columns that are still to be rounded, weighted by how the input
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,20 +21,36 @@ DAMPING = 1e-2
 """Added to the diagonal of the second moments, over its mean: what the inputs never do is not
 inverted (OPTQ, section 3)."""
 
-WIDEST = 128
-"""Input channels of convolutions that are rounded so: the second moments of a patch of 3 x 3 pixels
-have 9 times as many rows and columns."""
-
 ENOUGH = 4096
 """Pixels of an input that are looked at, or up to twice as many."""
 
 Moments = dict[str, Float64[Tensor, "_ _"]]
-"""Name of a convolution -> second moments of what it reads, (columns, columns). Name of a
-LayerNorm or a GELU -> those of what it gives, with a last column that is always 1."""
+"""Name of a LayerNorm or a GELU -> second moments of what it gives, with a last column that is
+always 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a matrix reads: what all of it has in common, and how it varies.
+
+    The common part is taken off before numbers are rounded, and what the matrix makes of it is in
+    its bias, in fp32: only what an image has beside its background is rounded.
+    """
+
+    centre: Float64[Tensor, " n"]
+    """Mean."""
+    spread: Float64[Tensor, "n n"]
+    """Second moments of what is left without the mean."""
+
+    @classmethod
+    def of(cls, moments: Float64[Tensor, "_ _"]) -> "Inputs":
+        """Both from second moments with a last column that is always 1."""
+        centre = moments[-1, :-1] / moments[-1, -1]
+        return cls(centre, moments[:-1, :-1] - moments[-1, -1] * torch.outer(centre, centre))
 
 
 def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
-    """Run a network and watch what its matrices and convolutions read.
+    """Run a network and watch what the matrices of its Swin blocks read.
 
     Parameters
     ----------
@@ -50,29 +67,15 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     def after(name: str) -> Callable[..., None]:
         return lambda _norm, _args, output: add(name, F.pad(output, (0, 1), value=1).flatten(0, -2))
 
-    def before_conv(name: str) -> Callable[..., None]:
-        return lambda _conv, args: add(name, _patches(args[0]))
-
     handles = []
     for name, child in module.named_modules():
         if isinstance(child, SwinBlock):
             for part in ("norm1", "norm2", "mlp.act"):
                 watched = child.get_submodule(part)
                 handles.append(watched.register_forward_hook(after(f"{name}.{part}")))
-        elif (
-            isinstance(child, nn.Conv2d)
-            and child.kernel_size == (3, 3)
-            and child.in_channels <= WIDEST
-        ):
-            handles.append(child.register_forward_pre_hook(before_conv(name)))
     with removed_after(handles), torch.no_grad():
         module(image)
     return moments
-
-
-def _patches(image: Tensor) -> Tensor:
-    """The 3 x 3 pixels around each pixel, (pixels, 9 * channels), channel by channel."""
-    return F.unfold(image, 3, padding=1).transpose(1, 2).flatten(0, 1)
 
 
 def round_to_bf16(

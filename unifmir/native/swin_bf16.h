@@ -127,13 +127,14 @@ static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const f
     for (; d < width; d++) some_values_bf16(1, v + d * PIXELS, shares, total, out + d * PIXELS);
 }
 
-/* GELU of rows of fp32, as pairs. */
-INLINE void activate(const float *rows, int64_t count, pair *out) {
+/* GELU of rows of fp32, less their centres, as pairs. */
+INLINE void activate(const float *rows, const float *centre, int64_t count, pair *out) {
     for (int64_t r = 0; r < count; r += 2)
         for (int at = 0; at < PIXELS; at += LANES) {
             const float *even = rows + r * PIXELS + at;
-            vec odd = r + 1 < count ? gelu_roughly(load(even + PIXELS)) : all(0);
-            store_pairs(out + r / 2 * PIXELS + at, gelu_roughly(load(even)), odd);
+            vec odd = all(0);
+            if (r + 1 < count) odd = gelu_roughly(load(even + PIXELS)) - all(centre[r + 1]);
+            store_pairs(out + r / 2 * PIXELS + at, gelu_roughly(load(even)) - all(centre[r]), odd);
         }
 }
 
@@ -161,6 +162,6 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
     layer_norm(x, PIXELS, b->norm2, c, normed, PIXELS);
     pair_rows(normed, c, in);
     linear_bf16(b->fc1, in, b->hidden, c, qkv, PLAIN);
-    activate(qkv, b->hidden, in);
+    activate(qkv, b->centre, b->hidden, in);
     linear_bf16(b->fc2, in, c, b->hidden, x, ADD);
 }

@@ -19,6 +19,8 @@ MATCH_GAIN = 6**0.5
 KERNEL_FLOOR = 1e-4
 """Keeps the random features positive."""
 NORM_EPS = 5e-5
+RESIDUAL_SHARE = 0.1
+"""Of what a block computes, that is added to its input."""
 
 
 class RandomFeatureAttention(nn.Module):
@@ -67,12 +69,12 @@ class NonLocalAttention(nn.Module):
         value = self.conv_assembly(x)
         tokens = [t.flatten(2).transpose(1, 2) for t in (query, key, value)]
         attended = self.attn_fn(*tokens).transpose(1, 2).reshape(x.shape)
-        result: Tensor = 0.1 * attended + x
+        result: Tensor = RESIDUAL_SHARE * attended + x
         return result
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, scaled by 0.1, with a residual around them."""
+    """Two convolutions, scaled by a tenth, with a residual around them."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, features, H, W), float in and out."""
-        result: Tensor = 0.1 * self.body(x) + x
+        result: Tensor = RESIDUAL_SHARE * self.body(x) + x
         return result
 
 
