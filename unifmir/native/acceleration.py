@@ -151,7 +151,7 @@ def _replace_convolutions(parent: nn.Module) -> None:
 
 
 def _kernel_of(conv: nn.Conv2d) -> type[NativeConv] | None:
-    """What computes a convolution here; None where PyTorch does."""
+    """Choose the kernel of a convolution; None where PyTorch is to compute it."""
     if not (
         conv.kernel_size == (3, 3)
         and conv.stride == (1, 1)

@@ -129,7 +129,7 @@ def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float
 
 
 def _reads(swin: SwinBlock, moments: Moments) -> dict[str, Inputs]:
-    """What matrices read, as far as it is known."""
+    """Inputs of the block's matrices, as far as they are known."""
     found = {
         name: Inputs.of(moments[before])
         for name, before in (("qkv", "norm1"), ("fc1", "norm2"), ("fc2", "mlp.act"))

@@ -31,7 +31,7 @@ always 1."""
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a matrix reads: what all of it has in common, and how it varies.
+    """Statistics of a matrix's inputs: what they have in common, and how they vary.
 
     The common part is taken off before numbers are rounded, and what the matrix makes of it is in
     its bias, in fp32: only what an image has beside its background is rounded.
@@ -44,7 +44,7 @@ class Inputs:
 
     @classmethod
     def of(cls, moments: Float64[Tensor, "_ _"]) -> "Inputs":
-        """Both from second moments with a last column that is always 1."""
+        """Both from second moments, unbounded, with a last column that is always 1."""
         centre = moments[-1, :-1] / moments[-1, -1]
         return cls(centre, moments[:-1, :-1] - moments[-1, -1] * torch.outer(centre, centre))
 

@@ -20,7 +20,7 @@ KERNEL_FLOOR = 1e-4
 """Keeps the random features positive."""
 NORM_EPS = 5e-5
 RESIDUAL_SHARE = 0.1
-"""Of what a block computes, that is added to its input."""
+"""Share of a block's output that is added to its input."""
 
 
 class RandomFeatureAttention(nn.Module):
