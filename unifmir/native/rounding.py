@@ -44,7 +44,7 @@ class Inputs:
 
     @classmethod
     def of(cls, moments: Float64[Tensor, "_ _"]) -> "Inputs":
-        """Both from second moments, unbounded, with a last column that is always 1."""
+        """Both from second moments, of any real values, with a last column that is always 1."""
         centre = moments[-1, :-1] / moments[-1, -1]
         return cls(centre, moments[:-1, :-1] - moments[-1, -1] * torch.outer(centre, centre))
 

@@ -157,8 +157,7 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
         attend_bf16(q, k, v, b->position + h * plane, mask, b->width, scores, shares,
                     heads + h * b->width * PIXELS);
     }
-    pair_rows(heads, c, in);
-    linear_bf16(b->proj, in, c, c, x, ADD);
+    linear(b->proj, heads, c, c, x, ADD);
     layer_norm(x, PIXELS, b->norm2, c, normed, PIXELS);
     pair_rows(normed, c, in);
     linear_bf16(b->fc1, in, b->hidden, c, qkv, PLAIN);
