@@ -31,7 +31,7 @@ from unifmir.benchmarks.studies.intensity_tables import (
     real_pair_table,
     shared_intensities_table,
 )
-from unifmir.benchmarks.studies.measured_tables import folded_results, results_table, screen
+from unifmir.benchmarks.studies.measured_tables import results_table, screen
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
@@ -202,15 +202,10 @@ def start_up_table(document: dict[str, Any]) -> str:
 
 def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
     """The pages of measured results, one a task."""
-    shown = {
-        "trained": ("latency", "quality"),
-        "full-size": ("latency", "cost"),
-        "growth": ("latency",),
-    }
     return {
         MEASURED / f"{task}.md": {
-            name: (result_of(f"benchmark-{name}"), folded_results(task, *views))
-            for name, views in shown.items()
+            "measured": (measured_file(task), screen(task)),
+            "full-size": (result_of("benchmark-full-size"), screen(task)),
         }
         for task in multitask_parts()
     }
@@ -289,6 +284,12 @@ def hostile_table(document: dict[str, Any]) -> str:
     columns = ["hostile input", "given", "refused", "served rightly", "executed"]
     columns += ["touched other files", "traceback", "over 30 s", "lie believed"]
     return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
+
+
+def measured_file(task: str) -> Path:
+    """The results of a task's page: a file of its own, or the quick run of all tasks."""
+    own = [*RESULTS.glob(f"benchmark-{task}-*.json")]
+    return own[0] if own else result_of("benchmark-quick")
 
 
 def result_of(start: str) -> Path:

@@ -27,18 +27,3 @@ def screen(task: str | None = None) -> Render:
         return "\n".join(["", *lines, ""])
 
     return render
-
-
-def folded_results(task: str, *views: str) -> Render:
-    """Writer of one task's results of `unifmir benchmark`, folded until asked for."""
-
-    def render(document: dict[str, Any]) -> str:
-        results = Results.from_dict(document)
-        shown = rendered_results(results, "markdown", views=views, task=task)
-        # An element of HTML, which folds on the site and where Markdown is shown as it is.
-        return (
-            '<details markdown="1">\n<summary>Table, machine and versions</summary>\n\n'
-            f"{shown}\n\n</details>"
-        )
-
-    return render

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,  # a browser, a server, and a process a job
     pytest.mark.xdist_group("page"),  # which is served once
 ]
-(RESULTS,) = (web.REPO / "benchmarks" / "results").glob("benchmark-trained-*.json")
+(RESULTS,) = (web.REPO / "benchmarks" / "results").glob("benchmark-sr-*.json")
 """Measured results that the page shows."""
 PHONE = {"width": 390, "height": 844}
 

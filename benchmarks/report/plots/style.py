@@ -239,15 +239,18 @@ def logarithmic(axes: Axes, *names: Literal["x", "y"]) -> None:
         axes.set(**{f"{name}scale": "log"})
         axis: Axis = getattr(axes, f"{name}axis")
         axis.set_major_formatter(_Plain())
-        # Also between two powers of ten: a number alone tells no distances.
-        axis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.4)))
+        axis.set_minor_formatter(_Plain())
 
 
 class _Plain(LogFormatterMathtext):
-    """Labels where matplotlib would set powers of ten."""
+    """Labels where matplotlib would set powers of ten, and over two decades at 2 and 5 as well."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:.10g}" if super().__call__(x, pos) else ""
+        low, high = sorted(self.axis.get_view_interval())
+        shown = bool(super().__call__(x, pos))
+        if low > 0 and 1 < math.log10(high / low) <= 2:
+            shown = round(x / 10 ** math.floor(math.log10(x) + 1e-9)) in (1, 2, 5)
+        return f"{x:.10g}" if shown else ""
 
 
 def label_points(axes: Axes, labels: Sequence[tuple[float, float, str]]) -> list[Annotation]:

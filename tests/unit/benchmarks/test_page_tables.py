@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
 @pytest.fixture(scope="module")
 def measured() -> Path:
     """Results that have times, memory and quality."""
-    (found,) = RESULTS.glob("benchmark-trained-*.json")
+    (found,) = RESULTS.glob("benchmark-sr-*.json")
     return found
 
 
