@@ -246,8 +246,8 @@ class _Plain(LogFormatterMathtext):
     """Labels where matplotlib would set powers of ten, and over two decades at 2 and 5 as well."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        low, high = sorted(self.axis.get_view_interval())
         shown = bool(super().__call__(x, pos))
+        low, high = sorted(self.axis.get_view_interval()) if self.axis else (0.0, 0.0)
         if low > 0 and 1 < math.log10(high / low) <= 2:
             shown = round(x / 10 ** math.floor(math.log10(x) + 1e-9)) in (1, 2, 5)
         return f"{x:.10g}" if shown else ""

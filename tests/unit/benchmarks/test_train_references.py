@@ -19,7 +19,7 @@ from unifmir.zoo.catalogue.verifying import verify_local
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path: Path, monkeypatch) -> Path:
     """A folder with a trained model, a zoo of its own, and an evaluation that takes no time."""
 
     def evaluated(network, task, *, images, seed) -> Evaluation:
