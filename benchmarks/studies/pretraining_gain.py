@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED
-from unifmir.benchmarks.studies.result_files import RESULTS, origin, provenance, write_result
+from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
 from unifmir.benchmarks.studies.train_embedded import PRETRAINING, fine_tuning
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.pruning import prune
@@ -128,9 +128,6 @@ def pretraining_gain_table(document: dict[str, Any]) -> str:
         f"{document['images']} held-out images a task; {document['steps']} steps of each, the "
         f"steps that all tasks took together not counted. {origin(document)}"
     )
-
-
-PRETRAINING_GAIN = RESULTS / RESULT
 
 
 if __name__ == "__main__":

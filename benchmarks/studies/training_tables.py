@@ -4,6 +4,8 @@ from unifmir.benchmarks.studies.equal_training import RESULT as EQUAL_TRAINING
 from unifmir.benchmarks.studies.equal_training import equal_training_table
 from unifmir.benchmarks.studies.noisy_alone import RESULT as NOISY_ALONE
 from unifmir.benchmarks.studies.noisy_alone import noisy_alone_table
+from unifmir.benchmarks.studies.pretraining_gain import RESULT as PRETRAINING_GAIN
+from unifmir.benchmarks.studies.pretraining_gain import pretraining_gain_table
 from unifmir.benchmarks.studies.repeated_frames import RESULT as REPEATED_FRAMES
 from unifmir.benchmarks.studies.repeated_frames import repeated_frames_table
 from unifmir.benchmarks.studies.result_files import RESULTS
@@ -14,6 +16,7 @@ from unifmir.benchmarks.studies.training_speed import training_table
 
 TRAINING_TABLES = {
     "equal-training": (RESULTS / EQUAL_TRAINING, equal_training_table),
+    "pretraining-gain": (RESULTS / PRETRAINING_GAIN, pretraining_gain_table),
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),
     "shift-check": (RESULTS / SHIFT_CHECK, shift_check_table),
     "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
