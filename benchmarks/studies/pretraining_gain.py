@@ -1,4 +1,4 @@
-"""What learning all tasks first brings a task, beside learning it from random weights.
+"""What learning all tasks first brings a task, beside random weights.
 
     python -m benchmarks.studies.pretraining_gain START FOLDER [TASK...] [--steps N]
 
