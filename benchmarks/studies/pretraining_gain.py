@@ -1,4 +1,4 @@
-"""What learning all tasks first brings a task, beside random weights.
+"""Compare a task learned after all tasks together with the same learned from random weights.
 
     python -m benchmarks.studies.pretraining_gain START FOLDER [TASK...] [--steps N]
 
