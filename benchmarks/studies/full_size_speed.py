@@ -1,0 +1,142 @@
+"""How fast the native kernels are on full-size networks, in one interleaved run on one thread.
+
+    python -m benchmarks.studies.full_size FOLDER
+    python -m benchmarks.studies.full_size_speed FOLDER [--rounds N]
+
+writes benchmarks/results/full-size-speed.json. The network written out and its native runtimes
+compute the same crop of the task's sample in turn. Ratios are medians over the rounds of the CPU
+time of one and the other: wall time on a machine that others use is theirs as well.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from unifmir.benchmarks.studies.full_size import NAME
+from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.checkpoint.pruning import prune
+from unifmir.compare import FP32, LOW_PRECISION, compare
+from unifmir.cost.dispatcher import count_dispatched
+from unifmir.export.cases import calibration_inputs
+from unifmir.export.runtimes import RUNTIMES
+from unifmir.samples import sample
+from unifmir.tasks import TASKS
+from unifmir.text_tables import markdown_rows
+from unifmir.zoo.catalogue.load import load
+
+RESULT = "full-size-speed.json"
+PLAIN = "plain"
+RUNTIMES_COMPARED = {PLAIN: "fp32", "native": "fp32", "native-bf16": "bf16"}
+"""Their arithmetic."""
+SIDES = {"sr": 128, "denoise": 128, "isotropic": 128, "projection": 64, "volume": 64}
+"""Pixels of the crops, or what the task makes of them: those of the last two take longest."""
+CALLS = {PLAIN: 1, "native": 2, "native-bf16": 3}
+"""Calls of a round."""
+CHANNELS, PIXELS = 256, 64
+"""Shape of the convolution whose rate is the peak, as in `benchmarks.measure.peaks`."""
+
+
+def cpu_s(call: Callable[[], Any], calls: int) -> float:
+    """CPU time of one of several calls in a row."""
+    begun = time.process_time()
+    for _ in range(calls):
+        call()
+    return (time.process_time() - begun) / calls
+
+
+def peak_gmac_per_s(dtype: torch.dtype, rounds: int) -> float:
+    """Best rate of PyTorch's convolution, by CPU time."""
+    conv = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, dtype=dtype)
+    image = torch.randn(1, CHANNELS, PIXELS, PIXELS, dtype=dtype)
+    with torch.inference_mode():
+        best = min(cpu_s(lambda: conv(image), 5) for _ in range(rounds))
+    return 9e-9 * CHANNELS**2 * PIXELS**2 / best
+
+
+def measured(task: str, checkpoint: Path, rounds: int, peaks: dict[str, float]) -> Any:
+    """Rows of one task."""
+    network = prune(load(checkpoint), task).eval()
+    config = network.config
+    # The second crop: weights are rounded for the first.
+    image = calibration_inputs(config, "network", [sample(task).image], side=SIDES[task])[1].numpy()
+    sessions = {
+        name: RUNTIMES[name].open(network, device="cpu", threads=1) for name in RUNTIMES_COMPARED
+    }
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(image)).numpy()
+    pictures = {name: np.array(session.run(image)) for name, session in sessions.items()}
+    spent: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            spent[name].append(cpu_s(partial(session.run, image), CALLS[name]))
+    gmac = count_dispatched(network, image.shape).macs / 1e9
+    for name, arithmetic in RUNTIMES_COMPARED.items():
+        found = compare(wanted, pictures[name])
+        bar = FP32 if arithmetic == "fp32" else LOW_PRECISION
+        ratios = [a / b for a, b in zip(spent[PLAIN], spent[name], strict=True)]
+        yield {
+            "task": task,
+            "input": list(image.shape),
+            "runtime": name,
+            "times_as_fast": median(ratios),
+            "slowest_round": min(ratios),
+            "fastest_round": max(ratios),
+            "psnr_db": found.psnr_db,
+            "max_abs_over_std": found.max_abs_over_std,
+            "same_picture": not bar.failures(found),
+            "share_of_peak": gmac / median(spent[name]) / peaks[arithmetic],
+        }
+
+
+def full_size_speed_table(document: dict[str, Any]) -> str:
+    """Rows of the tasks, as Markdown."""
+    rows = [
+        [
+            f"`{row['task']}`",
+            "x".join(map(str, row["input"])),
+            row["runtime"],
+            f"{row['times_as_fast']:.2f}",
+            f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}",
+            f"{row['psnr_db']:.1f} dB, {'same' if row['same_picture'] else 'another'} picture",
+            f"{100 * row['share_of_peak']:.0f}",
+        ]
+        for row in document["rows"]
+    ]
+    columns = ["task", "input", "runtime", "times as fast", "rounds", "beside fp32 eager"]
+    return (
+        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{document['rounds']} rounds; "
+        f"{document['machine']['processor']}, one thread. {origin(document)}"
+    )
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="where `full_size` wrote the checkpoint")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    peaks = {
+        "fp32": peak_gmac_per_s(torch.float32, options.rounds),
+        "bf16": peak_gmac_per_s(torch.bfloat16, options.rounds),
+    }
+    rows = []
+    for task in TASKS:
+        for row in measured(task, options.folder / NAME, options.rounds, peaks):
+            rows.append(row)
+            print(task, row["runtime"], f"{row['times_as_fast']:.2f}", flush=True)
+    command = f"python -m benchmarks.studies.full_size_speed FOLDER --rounds {options.rounds}"
+    document = {**provenance(command), "rounds": options.rounds, "rows": rows}
+    write_result(RESULT, document)
+    print(full_size_speed_table(document))
+
+
+if __name__ == "__main__":
+    main()
