@@ -158,7 +158,9 @@ class NativeConv(_Packed):
 
         `add`, of the shape of the result, is added at the end; the result lies as it does.
         """
-        images = images if lies_in_planes(images) else images.contiguous()
+        if not lies_in_planes(images):
+            # contiguous() would leave the distance of an only channel as it is, whatever it is.
+            images = images.clone(memory_format=torch.contiguous_format)
         n, _, height, width = images.shape
         shape = (n, self.channels[1], height, width)
         out = torch.empty(shape) if add is None or add.is_contiguous() else empty_planes(shape)

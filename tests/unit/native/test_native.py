@@ -124,6 +124,18 @@ def test_a_convolution_of_any_size_is_pytorchs(kernel, height, width, channels, 
 
 
 @needs_compiler
+@pytest.mark.parametrize("kernel", [NativeConv, NativeWinograd])
+def test_images_of_one_channel_may_have_been_the_channels_of_one(kernel):
+    """PyTorch calls them contiguous, and the distance of their channels is any."""
+    conv = nn.Conv2d(1, 6, 3, padding=1)
+    images = torch.rand(1, 3, 8, 8).transpose(0, 1)
+    assert images.is_contiguous()
+    assert images.stride(1) == 3 * 64
+    with torch.inference_mode():
+        torch.testing.assert_close(kernel(conv)(images), conv(images), rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
 def test_a_norm_over_channels_is_pytorchs():
     layer = nn.LayerNorm(13)
     nn.init.normal_(layer.weight)
