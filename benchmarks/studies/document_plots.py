@@ -10,7 +10,7 @@ from pathlib import Path
 from unifmir.atomic import temporary_folder, write_text
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.plots.drawing import draw
-from unifmir.benchmarks.studies.document_tables import REPO, measured_file, result_of
+from unifmir.benchmarks.studies.document_tables import REPO, result_of
 from unifmir.tasks import multitask_parts
 
 PLOTS = REPO / "docs" / "plots"
@@ -20,7 +20,7 @@ def main() -> None:
     """Draw every task's plots."""
     for task in multitask_parts():
         files = {
-            "quality": measured_file(task),
+            "quality": result_of(f"benchmark-{task}"),
             "cost": result_of("benchmark-full-size"),
             "growth": result_of("benchmark-growth"),
         }

@@ -204,7 +204,7 @@ def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
     """The pages of measured results, one a task."""
     return {
         MEASURED / f"{task}.md": {
-            "measured": (measured_file(task), screen(task)),
+            "measured": (result_of(f"benchmark-{task}"), screen(task)),
             "full-size": (result_of("benchmark-full-size"), screen(task)),
         }
         for task in multitask_parts()
@@ -284,12 +284,6 @@ def hostile_table(document: dict[str, Any]) -> str:
     columns = ["hostile input", "given", "refused", "served rightly", "executed"]
     columns += ["touched other files", "traceback", "over 30 s", "lie believed"]
     return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
-
-
-def measured_file(task: str) -> Path:
-    """The results of a task's page: a file of its own, or the quick run of all tasks."""
-    own = [*RESULTS.glob(f"benchmark-{task}-*.json")]
-    return own[0] if own else result_of("benchmark-quick")
 
 
 def result_of(start: str) -> Path:
