@@ -31,7 +31,11 @@ from unifmir.benchmarks.studies.intensity_tables import (
     real_pair_table,
     shared_intensities_table,
 )
-from unifmir.benchmarks.studies.measured_tables import results_table, screen
+from unifmir.benchmarks.studies.measured_tables import (
+    FULL_SIZE_SPEED,
+    full_size_speed_table,
+    screen,
+)
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
@@ -325,7 +329,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     },
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
-        "speed-sr": (result_of("benchmark-speed-sr"), results_table("latency", "cost")),
+        "full-size-speed": (RESULTS / FULL_SIZE_SPEED, full_size_speed_table),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),
     },

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from unifmir.benchmarks.studies.full_size import NAME
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.measured_tables import FULL_SIZE_SPEED, full_size_speed_table
+from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.cost.dispatcher import count_dispatched
@@ -28,10 +29,8 @@ from unifmir.export.cases import calibration_inputs
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.text_tables import markdown_rows
 from unifmir.zoo.catalogue.load import load
 
-RESULT = "full-size-speed.json"
 PLAIN = "plain"
 RUNTIMES_COMPARED = {PLAIN: "fp32", "native": "fp32", "native-bf16": "bf16"}
 """Their arithmetic."""
@@ -95,27 +94,6 @@ def measured(task: str, checkpoint: Path, rounds: int, peaks: dict[str, float]) 
         }
 
 
-def full_size_speed_table(document: dict[str, Any]) -> str:
-    """Rows of the tasks, as Markdown."""
-    rows = [
-        [
-            f"`{row['task']}`",
-            "x".join(map(str, row["input"])),
-            row["runtime"],
-            f"{row['times_as_fast']:.2f}",
-            f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}",
-            f"{row['psnr_db']:.1f} dB, {'same' if row['same_picture'] else 'another'} picture",
-            f"{100 * row['share_of_peak']:.0f}",
-        ]
-        for row in document["rows"]
-    ]
-    columns = ["task", "input", "runtime", "times as fast", "rounds", "beside fp32 eager"]
-    return (
-        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{document['rounds']} rounds; "
-        f"{document['machine']['processor']}, one thread. {origin(document)}"
-    )
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -134,7 +112,7 @@ def main() -> None:
             print(task, row["runtime"], f"{row['times_as_fast']:.2f}", flush=True)
     command = f"python -m benchmarks.studies.full_size_speed FOLDER --rounds {options.rounds}"
     document = {**provenance(command), "rounds": options.rounds, "rows": rows}
-    write_result(RESULT, document)
+    write_result(FULL_SIZE_SPEED, document)
     print(full_size_speed_table(document))
 
 

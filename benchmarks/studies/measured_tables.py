@@ -4,17 +4,12 @@ from typing import Any
 
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.summary_table import summary_text
-from unifmir.benchmarks.report.tables.table_formats import rendered as rendered_results
 from unifmir.benchmarks.studies.document_facts import Render
+from unifmir.benchmarks.studies.result_files import origin
+from unifmir.text_tables import markdown_rows
 
-
-def results_table(*views: str) -> Render:
-    """Writer of results of `unifmir benchmark`, in these views."""
-
-    def render(document: dict[str, Any]) -> str:
-        return rendered_results(Results.from_dict(document), "markdown", views=views)
-
-    return render
+FULL_SIZE_SPEED = "full-size-speed.json"
+"""Result file of `full_size_speed`, which has the heavy imports."""
 
 
 def screen(task: str | None = None) -> Render:
@@ -27,3 +22,24 @@ def screen(task: str | None = None) -> Render:
         return "\n".join(["", *lines, ""])
 
     return render
+
+
+def full_size_speed_table(document: dict[str, Any]) -> str:
+    """Rows of the tasks, as Markdown."""
+    rows = [
+        [
+            f"`{row['task']}`",
+            "x".join(map(str, row["input"])),
+            row["runtime"],
+            f"{row['times_as_fast']:.2f}",
+            f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}",
+            f"{row['psnr_db']:.1f} dB, {'same' if row['same_picture'] else 'another'} picture",
+            f"{100 * row['share_of_peak']:.0f}",
+        ]
+        for row in document["rows"]
+    ]
+    columns = ["task", "input", "runtime", "times as fast", "rounds", "beside fp32 eager"]
+    return (
+        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{document['rounds']} rounds; "
+        f"{document['machine']['processor']}, one thread. {origin(document)}"
+    )
