@@ -58,7 +58,7 @@ def list_models(as_json: output.JsonFlag = False) -> None:
     text = aligned(("id", "task", "dataset", "source", "here"), shown)
     names = ", ".join(REFERENCES)
     text += f"\n\nreference models, with fresh weights, taken wherever an id is: {names}"
-    if trained := [str(row["id"]) for row in rows if row["reference"]]:
+    if trained := [str(row["id"]) for row in rows if row["reference"] and row["local"]]:
         text += f"\ntheir trained weights, which a benchmark takes: {', '.join(trained)}"
     output.print_result(rows, text, as_json=as_json)
 

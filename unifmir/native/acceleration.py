@@ -81,8 +81,8 @@ def accelerate(
     Raises
     ------
     ExportError
-        The network is one of several tasks, its windows are not 8 pixels, or its weights are not
-        fp32 on the CPU.
+        The network is one of several tasks, its windows are not 8 pixels, its weights are not fp32
+        on the CPU, or nothing of it would be computed in bf16.
     MissingExtraError
         There is no C compiler, or the processor does not multiply in bf16.
     """
@@ -116,6 +116,11 @@ def _check(module: nn.Module, precision: str) -> None:
                 f"native kernels have windows of {WINDOW} pixels, this network "
                 f"{body.window_size}: use the eager runtime"
             )
+    if precision == "bf16" and not any(isinstance(m, SwinBody) for m in module.modules()):
+        raise ExportError(
+            "native kernels compute Swin blocks in bf16 and this network has none: use native in "
+            "fp32, which is what it would be"
+        )
     kinds = {(p.dtype, p.device.type) for p in module.parameters()}
     if kinds != {(torch.float32, "cpu")}:
         found = ", ".join(sorted(f"{kind} on {device}" for kind, device in kinds))

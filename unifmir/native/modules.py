@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from unifmir.errors import ExportError
 from unifmir.native import packing
 from unifmir.native.compilation import Block, Conv, Matrix, load_library
 from unifmir.native.rounding import Moments
@@ -157,7 +158,18 @@ class NativeConv(_Packed):
         """Features of any real value, convolved; contiguous.
 
         `add`, of the shape of the result, is added at the end; the result lies as it does.
+
+        Raises
+        ------
+        ExportError
+            They are not float32, or have other channels than the kernel: C would read what is not
+            there.
         """
+        if images.dtype != torch.float32 or images.shape[1] != self.channels[0]:
+            raise ExportError(
+                f"native convolutions take float32 images of {self.channels[0]} channels, found "
+                f"{images.dtype} of {images.shape[1]}"
+            )
         if not lies_in_planes(images):
             # contiguous() would leave the distance of an only channel as it is, whatever it is.
             images = images.clone(memory_format=torch.contiguous_format)

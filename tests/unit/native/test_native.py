@@ -1,9 +1,11 @@
 """unifmir.native: the same picture as the eager network, and what is refused."""
 
 import copy
+import inspect
 import pickle
 import platform
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from unifmir.config import (
     BodyConfig,
     MultiTaskConfig,
     ProjectorConfig,
+    ReferenceConfig,
     SingleTaskConfig,
     ViewUNetConfig,
 )
@@ -323,6 +326,21 @@ def test_what_the_kernels_cannot_do_is_refused(tiny_multitask, tiny_single):
         native.accelerate(tiny_single("sr").half())
     with pytest.raises(ExportError, match="fp32 or bf16, not in fp16"):
         native.accelerate(tiny_single("sr"), precision="fp16")
+    with pytest.raises(ExportError, match="Swin blocks in bf16 and this network has none"):
+        native.accelerate(build(ReferenceConfig("care-2d", "sr")), precision="bf16")
+
+
+@needs_compiler
+@pytest.mark.parametrize("kernel", [NativeConv, NativeWinograd])
+def test_a_convolution_reads_no_other_images_than_its_own(kernel):
+    native_conv = kernel(nn.Conv2d(3, 6, 3, padding=1))
+    # Without the check of annotations, which only tests make.
+    convolve = partial(inspect.unwrap(kernel.forward), native_conv)
+    for wrong in (torch.rand(1, 3, 8, 8).double(), torch.rand(1, 3, 8, 8).half()):
+        with pytest.raises(ExportError, match=f"found {wrong.dtype}"):
+            convolve(wrong)
+    with pytest.raises(ExportError, match=r"images of 3 channels, found torch\.float32 of 2"):
+        convolve(torch.rand(1, 2, 8, 8))
 
 
 @needs_compiler
