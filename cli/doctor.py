@@ -48,9 +48,7 @@ def doctor(
 def _told(found: "Diagnosis") -> str:
     parts = [
         _hardware(found),
-        output.folded_lines(
-            [", ".join(f"{name} {version}" for name, version in found.versions.items())]
-        ),
+        output.folded([", ".join(f"{name} {version}" for name, version in found.versions.items())]),
         "what restoring would use\n"
         + output.folded_table(
             ("for", "device", "runtime", "provider", "precisions"),
@@ -65,7 +63,7 @@ def _told(found: "Diagnosis") -> str:
             [_device(one) for one in found.devices],
             folds=1,
         ),
-        output.folded_lines([_NOT_MEASURED]),
+        output.folded([_NOT_MEASURED]),
         output.folded_table(
             ("kind", "name", "state", "detail"),
             [(one.kind, one.name, one.state, one.detail) for one in found.findings],
@@ -77,7 +75,7 @@ def _told(found: "Diagnosis") -> str:
         *(f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy),
     ]
     if remedies:
-        parts.append(output.folded_lines(["to do, where you need it:", *remedies]))
+        parts.append(output.folded(["to do, where you need it:", *remedies]))
     if found.speeds:
         parts.append(_speeds(found))
     return "\n\n".join(parts)

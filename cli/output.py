@@ -27,6 +27,7 @@ import typer
 from unifmir.errors import UnifmirError
 from unifmir.json_values import json_form
 from unifmir.shown_text import shown, shown_cell, shown_json
+from unifmir.text_tables import folded_lines
 
 CHECK_FAILED = 1
 KNOWN_ERROR = 2
@@ -119,16 +120,9 @@ def _folded_row(cells: Sequence[str], widths: Sequence[int], gap: str) -> Iterat
         yield gap.join(shown_texts).rstrip()
 
 
-def folded_lines(lines: Sequence[str]) -> str:
+def folded(lines: Sequence[str]) -> str:
     """Lines of words, broken at the terminal's width; what a line begins with stays before it."""
-    found: list[str] = []
-    for line in lines:
-        start = line[: len(line) - len(line.lstrip())]
-        found += wrap(
-            line, terminal_width(), subsequent_indent=f"{start}  ", break_long_words=False,
-            break_on_hyphens=False,
-        )  # fmt: skip
-    return "\n".join(found)
+    return "\n".join(folded_lines(lines, terminal_width()))
 
 
 def note(message: str) -> None:

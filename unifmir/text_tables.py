@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from unifmir.shown_text import shown_cell
 
@@ -144,3 +145,22 @@ def printable(text: str) -> str:
 def _latex_row(cells: Sequence[str]) -> str:
     # Braces: a first cell that begins with a bracket would be read as the line before's space.
     return "{}" * cells[0].startswith(("[", "*")) + " & ".join(map(escape_latex, cells)) + r" \\"
+
+
+def folded_lines(lines: Iterable[str], width: int) -> list[str]:
+    """Lines of words, broken between words; what they begin with stays before each part.
+
+    Parameters
+    ----------
+    lines : iterable of str
+    width : int
+        Characters in a line.
+    """
+    found: list[str] = []
+    for line in lines:
+        start = line[: len(line) - len(line.lstrip())]
+        found += wrap(
+            line, width, subsequent_indent=f"{start}  ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return found

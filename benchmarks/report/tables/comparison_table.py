@@ -1,14 +1,13 @@
 """A comparison of two results files as text."""
 
-from collections.abc import Iterable, Sequence
-from textwrap import wrap
+from collections.abc import Sequence
 
 from unifmir.benchmarks.report.results_comparison import Change, ResultsComparison, RowPair
 from unifmir.benchmarks.report.tables.fitted_lines import fitted
 from unifmir.benchmarks.report.tables.number_text import NOTHING, significant, with_interval
 from unifmir.benchmarks.report.tables.result_tables import Footnotes
 from unifmir.benchmarks.report.tables.summary_table import WIDTH
-from unifmir.text_tables import TextTable, printable
+from unifmir.text_tables import TextTable, folded_lines, printable
 
 _COLUMNS = ("model", "runtime", "before", "after", "ratio [95 %]", "p", "verdict")
 _WORDS = (True, True, False, False, False, False, True)
@@ -35,19 +34,7 @@ def comparison_text(comparison: ResultsComparison, *, width: int = WIDTH) -> str
         _listed("only after", comparison.only_after),
         [_summary(comparison)],
     ]
-    return "\n\n".join("\n".join(_folded(block, width)) for block in blocks if block)
-
-
-def _folded(lines: Iterable[str], width: int) -> list[str]:
-    """Lines of words, broken between words; what they begin with stays before each part."""
-    found: list[str] = []
-    for line in lines:
-        start = line[: len(line) - len(line.lstrip())]
-        found += wrap(
-            line, width, subsequent_indent=f"{start}  ", break_long_words=False,
-            break_on_hyphens=False,
-        )  # fmt: skip
-    return found
+    return "\n\n".join("\n".join(folded_lines(block, width)) for block in blocks if block)
 
 
 def _times(comparison: ResultsComparison, width: int) -> list[str]:
@@ -61,7 +48,7 @@ def _times(comparison: ResultsComparison, width: int) -> list[str]:
         rows = tuple(tuple(map(printable, (*_who(pair), *_cells(pair, notes)))) for pair in pairs)
         found, _ = fitted(TextTable(columns=_COLUMNS, rows=rows, words=_WORDS), width)
         lines += [title, *found]
-    return [*lines, *_folded(notes.lines(), width)]
+    return [*lines, *folded_lines(notes.lines(), width)]
 
 
 def _image(pair: RowPair) -> str:
