@@ -31,7 +31,11 @@ def test_a_table_has_the_figures_of_its_rows(measured):
     assert len(table["rows"]) == len(rows)
     for shown in table["rows"]:
         row = rows[shown["model"], shown["runtime"], shown["precision"]]
-        assert row.latency is not None
+        if row.latency is None:  # refused: bf16 of a network that it would not change
+            assert shown["median_ms"] is None
+            assert shown["rank"] is None
+            assert shown["remark"] == row.error != ""
+            continue
         assert row.quality is not None
         assert shown["median_ms"] == row.latency.median_ms
         assert shown["psnr_db"] == row.quality["psnr_db"]
