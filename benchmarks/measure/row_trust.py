@@ -19,7 +19,7 @@ know it to 3 %. Both as logarithms."""
 WIDEST = 0.2
 """Half width that no claim allows to exceed: 20 %."""
 TRUE_CLOCK = 0.5
-"""Least part of a visit's wall time that its runs must add up to, by the session's own clock."""
+"""Least part of a visit's time, without waits for a core, that the session's own clock tells."""
 COMPUTING = 0.5
 """Least part of its wall time that a process computes or has no core, on the CPU."""
 
@@ -37,7 +37,7 @@ class SubjectTimes:
     target: float
     """Half width of the ratio's interval that was aimed at; 0.03 is 3 %."""
     visits_told: Sequence[float]
-    """Part of each visit's wall time that its runs took by the session's clock."""
+    """Part of each visit's time, without waits for a core, that the session's own clock tells."""
     device: str
     visits_queued: Sequence[float] = ()
     """Part of each visit's wall time that it was ready and had no core; 0 where nothing says so."""

@@ -60,7 +60,7 @@ class TimedSubject:
     copy_ms: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
     visits_told: list[float] = field(default_factory=list)
-    """Part of each visit's wall time that its runs took by the session's own clock."""
+    """Part of each visit's time, without waits for a core, that the session's own clock tells."""
     visits_queued: list[float] = field(default_factory=list)
     """Part of each visit's wall time that the process was ready and had no core."""
     check: OutputCheck | None = None
@@ -167,8 +167,7 @@ class TimedSubject:
         self.device_ms += answer["device_ms"]
         self.copy_ms += answer["copy_ms"]
         queued_ms = answer["queued_ms"]
-        told_ms = sum(answer["wall_ms"]) + (queued_ms if answer["taken_off"] else 0.0)
-        self.visits_told.append(told_ms / answer["runs_ms"])
+        self.visits_told.append(answer["told"])
         self.visits_queued.append(queued_ms / answer["runs_ms"])
         self.ran["queued_taken_off"] = answer["taken_off"]
         self.runs_done += self.runs + self.settling

@@ -95,20 +95,27 @@ class Worker:
         if settling:
             session.run(self._image)
         clock = Clock()
+        began_ms, before = reading(clock)
         taken = [self._timed(session) for _ in range(runs)]
-        runs_ms, _ = clock.read()
+        ended_ms, after = reading(clock)
+        runs_ms = ended_ms - began_ms
         timings = [timing for timing, _ in taken]
+        queued_in_runs_ms = sum(queued for _, queued in taken)
         on_device = timings[0].device_ms is not None
         return {
             "wall_ms": [
                 timing.wall_ms - (queued if self._alone else 0) for timing, queued in taken
             ],
-            "queued_ms": sum(queued for _, queued in taken),
+            "queued_ms": queued_in_runs_ms,
             "taken_off": self._alone,
             "cpu_ms": [t.cpu_ms for t in timings],
             "device_ms": [t.device_ms for t in timings] if on_device else [],
             "copy_ms": [t.copy_ms for t in timings] if on_device else [],
             "runs_ms": runs_ms,
+            "told": told(
+                sum(timing.wall_ms for timing in timings) - queued_in_runs_ms,
+                runs_ms - waited(before, after),
+            ),
             "process_cpu_ms": whole.read()[1],
         }
 
@@ -120,10 +127,9 @@ class Worker:
         """
         before = queued_ms()
         timing = session.timed(self._image)
-        after = queued_ms()
-        queued = 0.0 if before is None or after is None else after - before
         # A wait beside the session's own clock is not in its time; what was computed is.
-        return timing, max(0.0, min(queued, timing.wall_ms - timing.cpu_ms))
+        queued = min(waited(before, queued_ms()), timing.wall_ms - timing.cpu_ms)
+        return timing, max(0.0, queued)
 
     def save(self, path: str) -> Answer:
         """Write the output as .npy."""
@@ -158,6 +164,28 @@ class Worker:
         if self._session is None:
             raise BenchmarkError("nothing is open: send 'open' first")
         return self._session
+
+
+def reading(clock: Clock) -> tuple[float, float | None]:
+    """Wall time and time without a core, both in ms, read with no wait between the two."""
+    while True:
+        before, (passed_ms, _) = queued_ms(), clock.read()
+        if queued_ms() == before:
+            return passed_ms, before
+
+
+def waited(before: float | None, after: float | None) -> float:
+    """Time without a core between two readings, in ms; 0 where the system does not tell."""
+    return 0.0 if before is None or after is None else after - before
+
+
+def told(own_ms: float, passed_ms: float) -> float:
+    """Part of the time that passed in runs which their session's own clock tells.
+
+    Both without the time that the process had no core: on a busy machine it loses its core beside
+    the session's clock too, which is no lie of that clock.
+    """
+    return own_ms / passed_ms if passed_ms > 0 else 1.0
 
 
 def settled(taken: list[float]) -> bool:

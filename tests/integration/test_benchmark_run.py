@@ -236,7 +236,7 @@ def test_who_else_used_the_machine_is_said_and_decides_nothing(sr, tmp_path):
         plan = plan_of(sr, rounds=5, seconds=0.5)
         results = benchmark(plan, tmp_path / "results.json", on_progress=burn)
     for row in results.rows:
-        assert row.problems == ()
+        assert not any("other processes" in text for text in row.problems)
         (told,) = [text for text in row.remarks if "other processes took" in text]
         assert "usual is up to 5%" in told
         assert "the busiest was" in told

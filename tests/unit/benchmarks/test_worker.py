@@ -1,7 +1,7 @@
 import io
 import json
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from unifmir.benchmarks.measure.worker_process import (
     environment,
 )
 from unifmir.checkpoint.saving import save
-from unifmir.export.runtimes.base import Timing
+from unifmir.export.runtimes.base import Clock, Timing
 from unifmir.machine import resident_bytes
 
 LONG_S = 120.0
@@ -75,17 +75,32 @@ def test_the_commands_in_their_order(opened, tmp_path):
     assert np.load(tmp_path / "output.npy").shape == (1, 1, 32, 32)
 
 
-class FakeSecond:
-    """A session whose runs take a second, says its clock."""
+@dataclass
+class FakeRuns:
+    """A session whose runs take a second by its clock, and lose their core for so long."""
 
-    ran: Mapping[str, Any] = MappingProxyType({})
+    losses_ms: list[float]
+    clock: float = 1.0
+    """What its clock makes of a second."""
+    ran: Mapping[str, Any] = field(default_factory=dict)
     fallbacks = ()
+    lost_ms: float = 0.0
 
     def run(self, image):
         return image
 
     def timed(self, image):
-        return Timing(1000.0, 700.0)
+        self.lost_ms += self.losses_ms.pop(0)
+        return Timing(self.clock * 1000.0, self.clock * 700.0)
+
+
+def visited(monkeypatch, opened, session: FakeRuns) -> dict[str, Any]:
+    """What a visit of two runs says."""
+    monkeypatch.setattr(worker_module, "queued_ms", lambda: session.lost_ms)
+    monkeypatch.setattr(worker_module, "open_session", lambda *_, **__: session)
+    worker = Worker()
+    worker.open(**opened)
+    return worker.visit(runs=2, settling=False)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +114,36 @@ class FakeSecond:
 def test_time_without_a_core_is_taken_off_where_one_thread_computes(
     opened, monkeypatch, threads, device, wall_ms, taken_off
 ):
-    # Before and after each of two runs; of the second's 900 ms not all can have been in its time.
-    without_core = iter([0.0, 250.0, 300.0, 1200.0])
-    monkeypatch.setattr(worker_module, "queued_ms", lambda: next(without_core))
-    monkeypatch.setattr(worker_module, "open_session", lambda *_, **__: FakeSecond())
-    worker = Worker()
-    worker.open(**{**opened, "threads": threads, "device": device})
-    visit = worker.visit(runs=2, settling=False)
+    # Of the second's 900 ms not all can have been in its time.
+    session = FakeRuns([250.0, 900.0])
+    visit = visited(monkeypatch, {**opened, "threads": threads, "device": device}, session)
     assert visit["wall_ms"] == wall_ms
     assert (visit["queued_ms"], visit["taken_off"]) == (250.0 + 300.0, taken_off)
+
+
+@pytest.mark.parametrize("clock", [1.0, 0.2], ids=["honest", "slow clock"])
+def test_a_core_lost_beside_the_clock_is_no_lie_of_the_clock(opened, monkeypatch, clock):
+    session = FakeRuns([1800.0, 1800.0], clock)
+
+    class TrueClock:
+        def read(self):
+            # Each run computed for 700 ms and had no core for 1800, of which 300 in its own time.
+            return 700.0 * (2 - len(session.losses_ms)) + session.lost_ms, 0.0
+
+    monkeypatch.setattr(worker_module, "Clock", TrueClock)
+    assert visited(monkeypatch, opened, session)["told"] == pytest.approx(clock)
+
+
+def test_a_wait_between_two_readings_is_read_again(monkeypatch):
+    readings = iter([0.0, 40.0, 40.0, 40.0])
+    monkeypatch.setattr(worker_module, "queued_ms", lambda: next(readings))
+    passed = iter([(10.0, 0.0), (50.0, 0.0)])
+
+    class TwoTimes(Clock):
+        def read(self):
+            return next(passed)
+
+    assert worker_module.reading(TwoTimes()) == (50.0, 40.0)
 
 
 @pytest.mark.slow
