@@ -207,7 +207,8 @@ def check_plain_command(package: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_single):
+def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_single, monkeypatch):
+    without_configurations(monkeypatch)
     network = tiny_single("denoise")
     archive = traced(network, example(network))
     server.record(
@@ -216,7 +217,8 @@ def test_a_record_that_lists_the_files_of_a_package_is_pulled(server, tiny_singl
     assert same_weights(unifmir.load("unifmir-denoise-planaria"), network)
 
 
-def test_the_member_that_the_description_names_is_pulled(server, tiny_single):
+def test_the_member_that_the_description_names_is_pulled(server, tiny_single, monkeypatch):
+    without_configurations(monkeypatch)
     network = tiny_single("denoise")
     archive = traced(network, example(network))
     package = packaged(archive, RDF_04, source="b.pt")

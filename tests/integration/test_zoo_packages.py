@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import PLANARIA, left, zipped
 from unifmir import zip_archive
 from unifmir.checkpoint.saving import save
@@ -17,8 +18,9 @@ BIG = bytes(range(256)) * 12_000
 
 
 @pytest.fixture
-def entry() -> ZooEntry:
-    """A packaged model whose file is on Zenodo."""
+def entry(monkeypatch) -> ZooEntry:
+    """A packaged model whose file is on Zenodo, and may be a small one here."""
+    without_configurations(monkeypatch)
     return find(PLANARIA)
 
 

@@ -19,7 +19,9 @@ from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.index import entries, find, read_any_entry, user_folder
+from unifmir.zoo.catalogue.named_file import facts_as_named
 from unifmir.zoo.catalogue.pins import Pin
+from unifmir.zoo.catalogue.pull import giving
 from unifmir.zoo.catalogue.remote import safe_name
 from unifmir.zoo.catalogue.schema import (
     MULTITASK,
@@ -191,7 +193,7 @@ def _check_new(model_id: str) -> None:
     if model_id in entries() or (user_folder() / f"{model_id}.json").exists():
         raise ZooError(
             f"there is a zoo model {model_id!r} already; choose another id, or give its file "
-            f"with `unifmir zoo add --from {model_id} --file FILE`"
+            f"with `{giving(model_id)}`"
         )
 
 
@@ -216,25 +218,25 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
         raise ZooError(f"{file.name} holds a {task} network, {entry.id} is {entry.task}{hint}")
     parameters = found.parameters_as(entry.parameters)
     network = {"configuration": found.config, "parameters": parameters}
-    own = isinstance(entry.source, FileSource)
-    own_file = {"sha256": found.sha256, "size_bytes": found.size_bytes} if own else {}
+    stored = facts_as_named(entry, file, found.sha256)
     document = entry.model_dump(mode="json")
     recorded = {**document["source"], **document}
-    for name, actual in {**network, **own_file}.items():
+    for name, actual in {**network, **stored}.items():
         if recorded[name] not in (None, actual):
             raise ZooError(
                 f"{file.name} is not the file of {entry.id}: its {name} is "
-                f"{_contradiction(actual, recorded[name])}. If it is a model of its own, export it "
+                f"{contradiction(actual, recorded[name])}. If it is a model of its own, export it "
                 "with --checkpoint alone, or add it with `unifmir zoo add --id ID --file FILE`"
             )
     document |= network
     rules = normalisation_of(task, config_from_dict(found.config))
     document["normalisation"] = {name: rule.model_dump() for name, rule in rules.items()}
-    document["source"] |= own_file
+    if isinstance(entry.source, FileSource):
+        document["source"] |= stored
     return parse_entry(json.dumps(document), entry.id)
 
 
-def _contradiction(actual: object, recorded: object) -> str:
+def contradiction(actual: object, recorded: object) -> str:
     """Sentence on what a file has and its entry says, of a configuration on its parts alone."""
     if not (isinstance(actual, dict) and isinstance(recorded, dict)):
         return f"{actual}, the entry says {recorded}"

@@ -12,10 +12,10 @@ from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.model import Provenance, build
 from unifmir.networks.base import Network
 from unifmir.reference import REFERENCES
-from unifmir.zoo.catalogue.adding import completed_entry
+from unifmir.zoo.catalogue.adding import completed_entry, contradiction
 from unifmir.zoo.catalogue.index import find, reference_of, trained_id
-from unifmir.zoo.catalogue.pull import local_file, present_file
-from unifmir.zoo.catalogue.schema import MULTITASK, FileSource, ZooEntry
+from unifmir.zoo.catalogue.pull import giving, how_to_get, local_file, present_file
+from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
 
 SUFFIXES = (
     ".pt",
@@ -167,6 +167,13 @@ def load_model(
         if isinstance(entry.source, FileSource):
             raise
         raise CheckpointError(f"{error} (zoo model {entry.id}: {entry.notes})") from error
+    if (stated := entry.configuration) not in (None, found := network.config.to_dict()):
+        embedded = isinstance(entry.source, EmbeddedSource)
+        advice = how_to_get(entry) if embedded else f"Give the right one with `{giving(entry.id)}`"
+        raise ZooError(
+            f"{file} is not the file of {entry.id}: its configuration is "
+            f"{contradiction(found, stated)}. {advice}"
+        )
     network.source = replace(network.source, zoo_id=entry.id)
     return network
 

@@ -22,10 +22,21 @@ class WeightsFile:
 
 
 @contextmanager
-def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator[WeightsFile]:
+def weights_of(
+    path: Path, filename: str, patterns: tuple[str, ...], *, beside: Path | None = None
+) -> Iterator[WeightsFile]:
     """The weights of a download: the file itself, or the member of a package, unpacked.
 
     What is unpacked is removed after the block, unless it was moved away.
+
+    Parameters
+    ----------
+    path, filename
+        The file, and what its server or user calls it.
+    patterns : tuple of str
+        Shell patterns of the weights' name, where the package's description names none.
+    beside : Path, optional
+        Folder to unpack in; by default that of the file.
 
     Raises
     ------
@@ -35,7 +46,7 @@ def weights_of(path: Path, filename: str, patterns: tuple[str, ...]) -> Iterator
     if not _is_package(path, filename):
         yield WeightsFile(path, filename)
         return
-    with working_folder(path.parent) as folder:
+    with working_folder(beside or path.parent) as folder:
         yield _unpacked(path, filename, patterns, folder)
 
 

@@ -9,6 +9,7 @@ from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.shown_text import without_secrets
 from unifmir.zoo.catalogue import directories, pins
+from unifmir.zoo.catalogue.named_file import facts_as_named
 from unifmir.zoo.catalogue.pins import Pin
 from unifmir.zoo.catalogue.schema import EmbeddedSource, UrlSource, ZenodoSource, ZooEntry
 from unifmir.zoo.catalogue.servers import zenodo_address
@@ -62,7 +63,7 @@ def local_file(entry: ZooEntry, *, offline: bool = False, progress: OnBytes | No
 
 def how_to_get(entry: ZooEntry) -> str:
     """Advice on how to have the file of a model, in a sentence or two."""
-    add = f"`unifmir zoo add --from {entry.id} --file FILE`"
+    add = f"`{giving(entry.id)}`"
     source = entry.source
     if isinstance(source, EmbeddedSource):
         return "It is part of unifmir: install the package again"
@@ -76,6 +77,12 @@ def how_to_get(entry: ZooEntry) -> str:
         f"Run `unifmir zoo pull {entry.id}` with a network, or download it from {address} and give "
         f"it with {add}"
     )
+
+
+def giving(model_id: str) -> str:
+    """Command that gives a model its file, also in the place of one that was given before."""
+    before = pins.pin_of(model_id, "file") is not None
+    return f"unifmir zoo add --from {model_id} --file FILE{' --replace' if before else ''}"
 
 
 def given_file(entry: ZooEntry) -> Path | None:
@@ -119,13 +126,20 @@ def _checked_given(entry: ZooEntry, path: Path) -> Path:
     if not path.is_file():
         raise ZooError(
             f"{path}, given for {entry.id}, is no longer there; give it again with "
-            f"`unifmir zoo add --from {entry.id} --file FILE --replace`"
+            f"`{giving(entry.id)}`"
         )
-    if pin is not None and (found := sha256_of(path)) != pin.sha256:
+    found = sha256_of(path)
+    if pin is not None and found != pin.sha256:
         raise ZooError(
             f"{path} has changed since it was given for {entry.id}: its SHA-256 is {found}, "
-            f"recorded was {pin.sha256}; give it again with "
-            f"`unifmir zoo add --from {entry.id} --file FILE --replace`"
+            f"recorded was {pin.sha256}; give it again with `{giving(entry.id)}`"
+        )
+    named = entry.source.sha256
+    # An entry may have learned its file's hash after the file was given.
+    if named is not None and (given := facts_as_named(entry, path, found)["sha256"]) != named:
+        raise ZooError(
+            f"{path}, given for {entry.id}, is not the file that its entry names: its SHA-256 is "
+            f"{given}, expected {named}; give that one with `{giving(entry.id)}`"
         )
     return path
 

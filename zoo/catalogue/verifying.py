@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.checkpoint.inspection import inspect_file
-from unifmir.errors import CheckpointError
+from unifmir.errors import CheckpointError, ZooError
 from unifmir.hashing import sha256_of
 from unifmir.json_values import JsonOutput
 from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue.named_file import facts_as_named
 from unifmir.zoo.catalogue.pull import given_file, present_file
-from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
+from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, ZooEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,16 @@ def verify_local(entry: ZooEntry) -> Verdict:
 
 def _stored(entry: ZooEntry, path: Path, *, given: bool) -> list[Check]:
     sha256, size_bytes = sha256_of(path), path.stat().st_size
-    checks = []
-    # A given file stands in for a download, whose hash it need not have.
-    if not given or isinstance(entry.source, FileSource):
-        checks += [
-            Check("sha256", entry.source.sha256, sha256),
-            Check("size_bytes", entry.source.size_bytes, size_bytes),
-        ]
+    stored: dict[str, Any] = {}
+    if given:
+        try:
+            stored = facts_as_named(entry, path, sha256)
+        except ZooError as error:
+            stored = {"sha256": f"not readable: {error}"}
+    checks = [
+        Check("sha256", entry.source.sha256, stored.get("sha256", sha256)),
+        Check("size_bytes", entry.source.size_bytes, stored.get("size_bytes", size_bytes)),
+    ]
     pin = pins.pin_of(entry.id, "file" if given else "download")
     if pin is not None:
         checks += [

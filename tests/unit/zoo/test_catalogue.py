@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -158,6 +159,82 @@ def test_a_file_of_another_configuration_is_not_the_models(file_of, tmp_path):
     told = r"another \(body\.embed_dim is 12, the entry says 24; .*\)\. If it is a model of its own"
     with pytest.raises(ZooError, match=told):
         load_in_place("my-model", tmp_path / "wider.safetensors")
+
+
+@pytest.fixture
+def named(file_of, monkeypatch, tmp_path):
+    """Own entry of a downloaded model that names its file's hash; and a file of other weights."""
+    right = file_of("sr")
+    document = add_checkpoint(right, about()).model_dump(mode="json") | {"id": "theirs"}
+    facts = {name: document["source"][name] for name in ("sha256", "size_bytes")}
+    document["source"] = {"kind": "url", "url": "https://zoo.example/theirs.zip", **facts}
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(document), "utf-8")
+    content = bytearray(right.read_bytes())
+    content[-1] ^= 1
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(content)
+    return path, right, other
+
+
+def test_a_file_of_another_hash_than_the_entry_names_is_refused_wherever_it_is_given(named):
+    path, right, other = named
+    told = f"other.safetensors is not the file of theirs: its sha256 is {sha256_of(other)}, "
+    told += f"the entry says {sha256_of(right)}. If it is a model of its own"
+    with pytest.raises(ZooError, match=told):
+        add_entry(path, other)
+    add_entry(path)
+    with pytest.raises(ZooError, match=told):
+        give_file("theirs", other)
+    with pytest.raises(ZooError, match=told):
+        load_in_place("theirs", other)
+    give_file("theirs", right)
+    assert load("theirs").source.sha256 == sha256_of(right)
+
+
+def test_a_package_is_the_entrys_file_by_the_weights_in_it(named, tmp_path):
+    path, right, other = named
+    for name, inside in (("right", right), ("wrong", other)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as package:
+            package.write(inside, "model.safetensors")
+            description = (
+                "type: model\nformat_version: 0.4.9\nweights:\n  pytorch_state_dict:\n"
+                "    source: model.safetensors\n"
+            )
+            package.writestr("rdf.yaml", description)
+    with pytest.raises(ZooError, match=f"its sha256 is {sha256_of(other)}"):
+        add_entry(path, tmp_path / "wrong.zip")
+    entry = add_entry(path, tmp_path / "right.zip")
+    assert entry.source.sha256 == sha256_of(right)
+    assert local_file(entry).name == "right.zip"
+    assert verify_local(entry).passed
+
+
+def test_a_given_file_is_held_against_a_hash_that_its_entry_learned_later(file_of):
+    entry = give_file("unifmir-sr-er", file_of("sr"))
+    digest = sha256_of(file_of("sr"))
+    right, wrong = (
+        entry.model_copy(update={"source": entry.source.model_copy(update={"sha256": sha256})})
+        for sha256 in (digest, "0" * 64)
+    )
+    assert local_file(right).is_file()
+    assert verify_local(right).passed
+    told = f"its SHA-256 is {digest}, expected {'0' * 64}; give that one with .* --replace`"
+    with pytest.raises(ZooError, match=told):
+        local_file(wrong)
+    assert [c.name for c in verify_local(wrong).checks if not c.passed] == ["sha256"]
+
+
+def test_a_file_of_another_configuration_is_not_loaded_as_the_model(file_of, tmp_path, home):
+    add_checkpoint(file_of("sr"), about())
+    path = home / "entries" / "my-model.json"
+    document = json.loads(path.read_text("utf-8"))
+    # As a record whose file was exchanged, or an entry that was written for another file.
+    wider = SingleTaskConfig("sr", BodyConfig(12, (2,), (2,), 4, 24), scale=2)
+    path.write_text(json.dumps(document | {"configuration": wider.to_dict()}), "utf-8")
+    told = r"its configuration is another \(body\.embed_dim is 24, the entry says 12; .*--replace`"
+    with pytest.raises(ZooError, match=told):
+        load("my-model")
 
 
 def test_parameters_are_counted_with_those_that_no_network_reads_or_without(tiny_config, tmp_path):
