@@ -19,6 +19,8 @@ from unifmir.benchmarks.studies.result_files import origin, provenance, write_re
 from unifmir.benchmarks.studies.train_embedded import PRETRAINING
 from unifmir.benchmarks.studies.train_references import own_steps, trained
 from unifmir.checkpoint.loading import load_file
+from unifmir.cli.output import known_errors
+from unifmir.registry import require_known
 from unifmir.text_tables import markdown_rows
 from unifmir.training.configuration import preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
@@ -38,27 +40,27 @@ def main() -> None:
     """Train what is not there yet, evaluate it, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("tasks", nargs="*", choices=[[], *RIVALS], default=[])
+    parser.add_argument("tasks", nargs="*", metavar="TASK")
     asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     embedded = json.loads((WEIGHTS / f"{EMBEDDED}.evaluation.json").read_text("utf-8"))
-    rows = [
-        row(task, asked.folder, embedded["tasks"][task]) for task in asked.tasks or list(RIVALS)
-    ]
-    command = " ".join(["python -m benchmarks.studies.equal_training FOLDER", *asked.tasks])
-    write_result(RESULT, {**provenance(command), "images": IMAGES, "seed": SEED, "rows": rows})
+    with known_errors():
+        for task in asked.tasks:
+            require_known("task", task, RIVALS)
+        rows = [row(task, asked.folder, embedded["tasks"][task]) for task in asked.tasks or RIVALS]
+        command = " ".join(["python -m benchmarks.studies.equal_training FOLDER", *asked.tasks])
+        write_result(RESULT, {**provenance(command), "images": IMAGES, "seed": SEED, "rows": rows})
 
 
 def row(task: str, folder: Path, embedded: dict[str, Any]) -> dict[str, Any]:
     """Figures of a task: both models on the held-out images, and how long the rival learned."""
     config = read_config(preset_path(PRETRAINING))
-    out, plan = trained(RIVALS[task], task, folder)
+    out, length = trained(RIVALS[task], task, folder)
     # A rival of an earlier run may have learned as long as an embedded model before.
-    share = plan["steps"] / (own_steps(config, task) * plan["step_ratio"])
+    share = length.steps / (own_steps(config, task) * length.step_ratio)
     found = evaluate(load_file(out), task, images=IMAGES, seed=SEED)
-    print(task, plan, found.to_dict()["model"], flush=True)
-    told = {"task": task, "rival": RIVALS[task], **plan, "time_share": round(share, 3)}
+    print(task, length, found.to_dict()["model"], flush=True)
+    told = {"task": task, "rival": RIVALS[task], **length.to_dict(), "time_share": round(share, 3)}
     return {**told, **_figures(found), "embedded": embedded}
 
 

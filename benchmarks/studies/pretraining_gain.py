@@ -22,8 +22,10 @@ from unifmir.benchmarks.studies.result_files import origin, provenance, write_re
 from unifmir.benchmarks.studies.train_embedded import PRETRAINING, fine_tuning
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.pruning import prune
+from unifmir.cli.output import known_errors
 from unifmir.model import build
 from unifmir.networks.base import Network
+from unifmir.output_place import written_to
 from unifmir.tasks import TASKS
 from unifmir.text_tables import markdown_rows
 from unifmir.training.configuration import preset_path, read_config
@@ -42,10 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("start", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("tasks", nargs="*", choices=[[], *TASKS], default=[])
+    parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--steps", type=int, default=STEPS)
     asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     tasks = asked.tasks or list(COMPARED)
     setting = {"steps": asked.steps, "images": IMAGES, "seed": SEED}
@@ -54,9 +55,14 @@ def main() -> None:
         + ([f"--steps {asked.steps}"] if asked.steps != STEPS else [])
     )
     rows: list[dict[str, Any]] = []
-    for task in tasks:
-        rows += measured(task, asked.start, asked.folder, asked.steps)
-        write_result(RESULT, {**provenance(command), **setting, "rows": rows})
+    with known_errors():
+        for task in tasks:
+            TASKS.require(task)
+        with written_to(asked.folder):
+            asked.folder.mkdir(parents=True, exist_ok=True)
+        for task in tasks:
+            rows += measured(task, asked.start, asked.folder, asked.steps)
+            write_result(RESULT, {**provenance(command), **setting, "rows": rows})
 
 
 def measured(task: str, start: Path, folder: Path, steps: int) -> Iterator[dict[str, Any]]:

@@ -13,19 +13,25 @@ Without names all are trained, which takes about half an hour of one core each.
 import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from unifmir.atomic import temporary_folder
+from unifmir.atomic import temporary_folder, write_text
 from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED
 from unifmir.benchmarks.studies.train_embedded import PRETRAINING, fine_tuning
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
-from unifmir.errors import ZooError
+from unifmir.cli.output import known_errors
+from unifmir.config import ReferenceConfig
+from unifmir.errors import BenchmarkError, CheckpointError, ZooError
+from unifmir.json_values import Between, JsonValues, read_values
+from unifmir.output_place import written_to
+from unifmir.plain_text_values import read_json
 from unifmir.reference import REFERENCES
+from unifmir.registry import require_known
 from unifmir.tasks import TASKS
 from unifmir.training.configuration import RecipeChange, TrainingConfig, preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
@@ -33,9 +39,10 @@ from unifmir.training.training_record import read_training_record, record_path
 from unifmir.training.training_run import STATE_SUFFIX, TrainingCallbacks, TrainingRequest, train
 from unifmir.training.training_setup import set_up
 from unifmir.zoo import EMBEDDED
-from unifmir.zoo.catalogue.adding import add_entry
+from unifmir.zoo.catalogue.adding import add_entry, give_file
 from unifmir.zoo.catalogue.index import entries, find, trained_id, user_folder
 from unifmir.zoo.catalogue.load import fresh_reference
+from unifmir.zoo.catalogue.pull import present_file
 from unifmir.zoo.catalogue.refresh import measured_rows
 from unifmir.zoo.catalogue.schema import ZooEntry, normalisation_of
 
@@ -52,37 +59,80 @@ def main() -> None:
     """Train what is not there yet, evaluate it, and add it to the zoo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("models", nargs="*", choices=[[], *PAIRS], default=[], metavar="MODEL-TASK")
+    parser.add_argument("models", nargs="*", metavar="MODEL-TASK")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for model_id in asked.models or PAIRS:
-        name, task = PAIRS[model_id]
-        out, _ = trained(name, task, asked.folder)
-        entry = add_to_zoo(name, task, out)
-        print(f"{entry.id}: sha256 {entry.source.sha256}, {told_quality(entry)}", flush=True)
+    with known_errors():
+        for model_id in asked.models:
+            require_known("trained reference model", model_id, PAIRS)
+        for model_id in asked.models or PAIRS:
+            name, task = PAIRS[model_id]
+            out, _ = trained(name, task, asked.folder)
+            entry = add_to_zoo(name, task, out)
+            print(f"{entry.id}: sha256 {entry.source.sha256}, {told_quality(entry)}", flush=True)
 
 
-def trained(name: str, task: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class TrainingLength(JsonValues):
+    """How long a reference model learns, written beside its file before it begins."""
+
+    steps: Annotated[int, Between(1, 1e9)]
+    step_ratio: Annotated[float, Between(1e-6, 1e6)]
+    """Steps that it takes in the time of one of the embedded model's."""
+
+
+def trained(name: str, task: str, folder: Path) -> tuple[Path, TrainingLength]:
     """The file of a reference model for a task, trained if it is not there, and for how long.
 
-    Returns
-    -------
-    path : Path
-    plan : dict
-        `steps`; `step_ratio`: its steps in the time of one of the embedded model's.
+    Raises
+    ------
+    BenchmarkError
+        What is in the folder is not that model, or does not say how long it learned.
+    CheckpointError
+        The file is no checkpoint.
+    OutputError
+        The folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with written_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     config = read_config(preset_path(PRETRAINING))
     out = folder / f"{trained_id(name, task)}.safetensors"
     record = out.with_suffix(".steps.json")
-    if not record.exists():
+    if out.exists():
+        _require_model(name, task, out)
+    elif not record.exists():
         ratio = as_long(config, name, task)
-        steps = round(own_steps(config, task) * ratio)
-        record.write_text(json.dumps({"steps": steps, "step_ratio": ratio}))
-    plan: dict[str, Any] = json.loads(record.read_text())
+        length = TrainingLength(round(own_steps(config, task) * ratio), ratio)
+        write_text(record, json.dumps(length.to_dict()) + "\n")
+    length = _read_length(record, out)
     if not out.exists():
-        _train(config, name, task, plan["steps"], out)
-    return out, plan
+        _train(config, name, task, length.steps, out)
+    return out, length
+
+
+def _require_model(name: str, task: str, file: Path) -> None:
+    """Refuse a file that holds another network than the one it is called after."""
+    config = load_file(file, task=task).config
+    found = (config.model, config.task) if isinstance(config, ReferenceConfig) else ("", "")
+    if found != (name, task):
+        held = f"{found[0]} for {found[1]}" if found[0] else "a UniFMIR network"
+        raise BenchmarkError(
+            f"{file} holds {held}, expected {name} for {task}: move it away, and {file.name} is "
+            "trained anew"
+        )
+
+
+def _read_length(record: Path, file: Path) -> TrainingLength:
+    """How long a model learns, as it was written before it began."""
+    try:
+        return read_values(TrainingLength, read_json(record))
+    except (CheckpointError, OSError) as error:
+        state = file.with_name(file.name + STATE_SUFFIX)
+        there = [str(path) for path in (record, file, state) if path.exists()]
+        raise BenchmarkError(
+            f"{record} does not say how long {file.name} learns ({error}). Remove "
+            f"{' and '.join(there)}, and it is trained anew"
+        ) from error
 
 
 def own_steps(config: TrainingConfig, task: str) -> int:
@@ -115,6 +165,8 @@ def as_long(config: TrainingConfig, name: str, task: str) -> float:
 def add_to_zoo(name: str, task: str, file: Path) -> ZooEntry:
     """Evaluate a trained reference model and add it as the zoo model MODEL-TASK.
 
+    Where the zoo has the model and has lost its file, the file is given again.
+
     Raises
     ------
     ZooError
@@ -129,6 +181,8 @@ def add_to_zoo(name: str, task: str, file: Path) -> ZooEntry:
                 f"{model_id} is in the zoo with another file: sha256 {known.source.sha256}, "
                 f"{file.name} has {found.sha256}; remove {user_folder() / model_id}.json first"
             )
+        if present_file(known) is None:
+            give_file(model_id, file, replace=True)
         return known
     document = _entry(name, task, file, evaluate(load_file(file), task, images=IMAGES, seed=SEED))
     with temporary_folder() as folder:

@@ -17,7 +17,8 @@ from unifmir.benchmarks.report.tables.number_text import fixed, significant, sup
 from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import TextTable, printable
-from unifmir.zoo.catalogue.index import trained_id
+from unifmir.zoo.catalogue.index import entries, reference_of, trained_id
+from unifmir.zoo.catalogue.pull import giving, present_file
 
 WIDTH = 80
 MARK = "*"
@@ -341,11 +342,21 @@ def _footer(results: Results, *, shortened: bool) -> str:
     legend = LEGEND.format(units="starts" if started else "rounds of one start")
     fresh = next((row.subject for row in results.rows if row.fresh), None)
     if fresh is not None:
-        init = f"`unifmir train pretrain --init {fresh.model} --task {fresh.task}`"
-        added = f"`unifmir zoo add --id {trained_id(fresh.model, fresh.task)}`"
-        legend += f" fresh: untrained, so no dB; to train it: {init}, then {added} (docs/costs.md)."
+        legend += f" fresh: untrained, so no dB; {_how_to_train(fresh.model, fresh.task)}."
     state = "" if results.complete else " INCOMPLETE: the run was interrupted."
     if not any(row.latency for row in results.rows):
         # No heading of a figure is shown.
         legend = ""
     return printable(f"{MARK} yours. {legend} {told}.{state} More: --details, --json.")
+
+
+def _how_to_train(model: str, task: str) -> str:
+    """Advice on how a reference model gets trained weights on this machine."""
+    entry = entries().get(trained_id(model, task))
+    if entry is None or reference_of(entry) != model:
+        init = f"`unifmir train pretrain --init {model} --task {task}`"
+        added = f"`unifmir zoo add --id {trained_id(model, task)}`"
+        return f"to train it: {init}, then {added} (docs/costs.md)"
+    if present_file(entry) is None:
+        return f"the file of {entry.id} is missing: `{giving(entry.id)}`"
+    return f"{entry.id} has its weights by now: measure again"
