@@ -1,7 +1,7 @@
 """TorchScript by tracing: what deepImageJ and Icy run.
 
 Traced, not scripted: a scripted file of a recent torch fails to load in the older ones that Fiji
-ships, a traced one loads.
+ships, a traced one loads. Scripted is one loop alone, see `script_loop`.
 """
 
 import copy
@@ -22,6 +22,7 @@ from unifmir.checkpoint.sniffing import script_root
 from unifmir.errors import ArchiveError, ExportError
 from unifmir.export.base import Exporter, ExportJob
 from unifmir.export.case_sizes import verified_shapes
+from unifmir.export.formats.script_loop import looped
 from unifmir.export.lineage import MAX_RECORD_BYTES, Lineage, lineage_in_text
 from unifmir.hashing import sha256_of
 from unifmir.precision.variants import DTYPES
@@ -82,9 +83,9 @@ def _traced(job: ExportJob) -> bytes:
         if unnamed := {torch.typename(type(part)) for part in module.modules()} - _NAMED:
             # Only for their names, so of the least image that is verified.
             _, least, *_ = verified_shapes(job.network.config, job.lineage.interface)
-            torch.jit.trace(module, torch.zeros(least), check_trace=False)
+            _trace(module, torch.zeros(least))
             _NAMED.update(unnamed)
-        traced = torch.jit.trace(module, job.example, check_trace=False)
+        traced = _trace(module, job.example)
         extra = {LINEAGE_FILE: json.dumps(job.lineage.to_strings(), sort_keys=True)}
         with temporary_folder() as folder:
             # The first folder inside is named after the file.
@@ -92,6 +93,12 @@ def _traced(job: ExportJob) -> bytes:
             torch.jit.save(traced, str(saved), _extra_files=extra)
             _write_reproducible(saved, reproducible)
             return reproducible.read_bytes()
+
+
+def _trace(module: nn.Module, image: Tensor) -> torch.jit.ScriptModule:
+    with looped(module, image):
+        traced: torch.jit.ScriptModule = torch.jit.trace(module, image, check_trace=False)
+    return traced
 
 
 def _lineage_text(path: Path) -> str:

@@ -1,8 +1,9 @@
 """The program of a TorchScript file, read as text and held against what unifmir's exports use.
 
-What is traced has one straight line of tensor operations in each `forward`: no branches, no loops,
-no function of its own and nothing that runs when the file is loaded. So a short list says all that
-a file may do, and whatever is not on it is refused before torch sees the file.
+What is traced has one straight line of tensor operations in each `forward`: no branches, no
+function of its own and nothing that runs when the file is loaded. The one loop is over the parts of
+a list, each of which gives one result (`unifmir.export.formats.script_loop`). So a short list says
+all that a file may do, and whatever is not on it is refused before torch sees the file.
 """
 
 import ast
@@ -40,6 +41,7 @@ OPERATORS = frozenset(
         "fft_fftshift",
         "flatten",
         "floor_divide",
+        "floordiv",
         "full_like",
         "ge",
         "gelu",
@@ -50,6 +52,7 @@ OPERATORS = frozenset(
         "isfinite",
         "layer_norm",
         "leaky_relu",
+        "len",
         "linalg_vector_norm",
         "linear",
         "lt",
@@ -77,6 +80,7 @@ OPERATORS = frozenset(
         "size",
         "slice",
         "softmax",
+        "split",
         "sqrt",
         "square",
         "sub",
@@ -100,6 +104,9 @@ _METHOD = re.compile(r"forward\d*")
 _DOTTED = re.compile(r"[\w.]+")
 _TYPES = "__annotations__"
 _LISTS = ("__parameters__", "__buffers__", _TYPES)
+_NEW_LIST = "annotate(List[Tensor], [])"
+_PLACES = re.compile(r"range\(torch\.len\(\w+\)\)")
+"""What a loop runs over: the places of a list."""
 _PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Name, ast.Subscript, ast.UnaryOp, ast.USub)
 _SYNTAX = (*_PLAIN, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store)
 """Parts that an expression may be made of."""
@@ -176,19 +183,61 @@ def _check_method(name: str, method: ast.FunctionDef) -> None:
     # __setstate__ and its like run when a file is loaded.
     if not _METHOD.fullmatch(method.name) or method.decorator_list or method.args.defaults:
         raise _refused(name, method)
+    names, lists = {argument.arg for argument in method.args.args}, set[str]()
     for statement in method.body:
-        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Return):
+        if isinstance(statement, ast.For):
+            _check_loop(name, statement, names, lists)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.Return):
+            _check_line(name, statement)
+            given = set(_names(*_targets(statement)))
+            names |= given
+            if statement.value is not None and ast.unparse(statement.value) == _NEW_LIST:
+                lists |= given
+        else:
             raise _refused(name, statement)
-        if not all(_is_new_name(target) for target in _targets(statement)):
-            raise _refused(name, statement)  # it would change the image or the module
-        if statement.value is not None:
-            _check_expression(name, statement.value)
+
+
+def _check_loop(name: str, loop: ast.For, names: set[str], lists: set[str]) -> None:
+    """Refuse a loop unless each turn is the same for its own part, and adds to one of `lists`.
+
+    No turn sees what another has made: no name that is known before is given anew.
+    """
+    lines = [line for line in loop.body if isinstance(line, ast.Assign)]
+    given = _names(loop.target, *(target for line in lines for target in line.targets))
+    if (
+        len(lines) < len(loop.body)
+        or loop.orelse
+        or not _PLACES.fullmatch(ast.unparse(loop.iter))
+        or not names.isdisjoint(given)
+    ):
+        raise _refused(name, loop)
+    for line in lines:
+        value = line.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "torch.append":
+            if len(value.args) != 2 or ast.unparse(value.args[0]) not in lists:
+                raise _refused(name, value)
+            value = value.args[1]
+        _check_line(name, ast.Assign(line.targets, value))
+        if not lists.isdisjoint(_names(value)):
+            raise _refused(name, line)
+
+
+def _check_line(name: str, line: ast.Assign | ast.AnnAssign | ast.Return) -> None:
+    if not all(_is_new_name(target) for target in _targets(line)):
+        raise _refused(name, line)  # it would change the image or the module
+    if line.value is not None:
+        _check_expression(name, line.value)
 
 
 def _targets(statement: ast.Assign | ast.AnnAssign | ast.Return) -> list[ast.expr]:
     if isinstance(statement, ast.Assign):
         return statement.targets
     return [statement.target] if isinstance(statement, ast.AnnAssign) else []
+
+
+def _names(*expressions: ast.expr) -> list[str]:
+    nodes = (node for expression in expressions for node in ast.walk(expression))
+    return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
 def _is_new_name(target: ast.expr) -> bool:
@@ -218,7 +267,7 @@ def _is_known(call: ast.Call) -> bool:
     if of == "torch":
         return called.attr in OPERATORS
     if of == "ops.prim":
-        return called.attr == "NumToTensor"
+        return called.attr in ("NumToTensor", "is_cuda", "max")
     return isinstance(called.value, ast.Name) and _METHOD.fullmatch(called.attr) is not None
 
 

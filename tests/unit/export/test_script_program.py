@@ -147,6 +147,57 @@ def test_a_traced_module_passes(plain):
     require_plain_program(plain.name, plain.read_bytes())
 
 
+LOOP = """class A(Module):
+  def forward(self, x: Tensor) -> Tensor:
+    network = self.network
+    found = annotate(List[Tensor], [])
+    parts = torch.split(x, 2)
+    for i in range(torch.len(parts)):
+      part = parts[i]
+      a = torch.append(found, (network).forward(part, ))
+    return torch.cat(found)
+"""
+"""The loop that slices are restored in."""
+LOOPS = {
+    "a number of turns": ("range(torch.len(parts))", "range(10)"),
+    "turns that the image decides": ("torch.len(parts)", "int(torch.sum(x))"),
+    "another list": ("torch.append(found,", "torch.append(parts,"),
+    "a list of the module": ("annotate(List[Tensor], [])", "self.kept"),
+    "two parts at once": ("forward(part, ))", "forward(part, ), part)"),
+    "a value carried on": ("a = torch", "x = torch"),
+    "what was added before": ("forward(part, )", "forward(found[0], )"),
+    "a loop in it": (
+        "part = parts[i]",
+        "for j in range(torch.len(parts)):\n        part = parts[j]",
+    ),
+    "an end in it": ("part = parts[i]", "return x"),
+    "something else": ("(network).forward(part, )", "torch.save(part)"),
+    "something else first": ("part = parts[i]", "part = torch.save(parts[i])"),
+    "an else": ("    return", "    else:\n      b = 1\n    return"),
+}
+
+
+def with_program(plain: Path, text: str) -> bytes:
+    """The content of an archive with one more part of a program."""
+    with zipfile.ZipFile(plain) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (root,) = {name.split("/")[0] for name in files}
+    files[f"{root}/code/__torch__/more.py"] = text.encode()
+    write_stored_zip(files, plain)
+    return plain.read_bytes()
+
+
+def test_the_loop_over_parts_passes(plain):
+    require_plain_program(plain.name, with_program(plain, LOOP))
+
+
+@pytest.mark.parametrize("change", LOOPS.values(), ids=LOOPS)
+def test_any_other_loop_is_refused(change, plain):
+    assert LOOP.count(change[0]) == 1
+    with pytest.raises(ExportError, match=r"more\.py.* holds"):
+        require_plain_program(plain.name, with_program(plain, LOOP.replace(*change)))
+
+
 LINES = (
     "import os",
     "x = 1",
@@ -175,13 +226,8 @@ LINES = (
 
 @pytest.mark.parametrize("text", LINES)
 def test_a_program_of_anything_else_is_refused(text, plain):
-    with zipfile.ZipFile(plain) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    (root,) = {name.split("/")[0] for name in files}
-    files[f"{root}/code/__torch__/more.py"] = text.encode()
-    write_stored_zip(files, plain)
     with pytest.raises(ExportError, match=r"more\.py"):
-        require_plain_program(plain.name, plain.read_bytes())
+        require_plain_program(plain.name, with_program(plain, text))
 
 
 def test_classes_in_cpp_are_refused(plain):
