@@ -273,6 +273,7 @@ INTERFACES: dict[str, ImageInterface] = {
             image_tiles=f"{_TILES}:restore_volume",
             patch=f"{_PATCHES}:projection_patch",
             counterpart="maximum",
+            case_divisor=(2, 2),
             depth="fixed",
             whole_depth=True,
             global_statistics=True,
