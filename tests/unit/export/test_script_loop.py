@@ -40,13 +40,13 @@ def test_a_part_has_8192_pixels_and_at_least_one_image(shape, parts):
 
 @pytest.mark.parametrize("task", ["denoise", "isotropic"])
 def test_slices_and_sections_are_restored_in_a_loop(task):
-    model = network(task)
-    interface, inside = image_interface(model), model
+    interface = image_interface(network(task))
+    inside = interface.get_submodule("network")
     small, large = torch.rand(1, 1, 3, 8, 9), torch.rand(2, 1, 6, 40, 72)
     with torch.no_grad(), looped(interface, small):
-        assert isinstance(interface.network, torch.jit.ScriptModule)
+        assert isinstance(interface.get_submodule("network"), torch.jit.ScriptModule)
         traced = torch.jit.trace(interface, small, check_trace=False)
-    assert interface.network is inside
+    assert interface.get_submodule("network") is inside
     assert "prim::Loop" in str(traced.network.graph)
     with torch.no_grad():
         torch.testing.assert_close(traced(large), interface(large), rtol=1e-4, atol=1e-5)
