@@ -56,7 +56,7 @@ class EngineSizes:
 _STACKS = EngineSizes(batch=(1, 1, 3))
 _ISOTROPIC = EngineSizes((1, 1, 3), (1, 64, 64), (4, 64, 96))
 """A stack is height + width slices for the network."""
-_PROJECTED = EngineSizes(batch=(1, 1, 3), lateral=(8, 128, 192))
+_PROJECTED = EngineSizes(batch=(1, 1, 3), lateral=(4, 128, 192))
 """A whole stack at full resolution passes the first layers."""
 _LENSES = EngineSizes(batch=(1, 1, 3), lateral=(2, 16, 32))
 """Sizes of the views, since the network works at 11 times their sampling."""
