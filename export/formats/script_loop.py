@@ -28,7 +28,7 @@ class InParts(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restore images (N, C, H, W), float; what the network makes of them."""
+        """Restore images (N, C, H, W), float, in any range that the network takes."""
         # 8192 pixels at a time: their features stay in a processor's cache. A GPU takes 64 times as
         # many, without a branch: a program with one is refused. Written out, since torch writes a
         # class's constants in an order of the moment.
@@ -48,7 +48,7 @@ def looped(module: nn.Module, example: Tensor) -> Iterator[None]:
     ----------
     module : module
     example : Tensor
-        Image that it can be traced with, of any shape it takes, float.
+        Image that it can be traced with, of any shape and range that it takes, float.
     """
     with ExitStack() as undo:
         for part in list(module.modules()):
@@ -65,7 +65,7 @@ def _looped(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def _seen(module: nn.Module, network: nn.Module, image: Tensor) -> Tensor:
-    """What a network inside a module is given for an image of the module."""
+    """Input of a network inside a module, for an image of the module."""
     seen: list[Tensor] = []
     hook = network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:

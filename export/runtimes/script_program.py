@@ -106,7 +106,7 @@ _TYPES = "__annotations__"
 _LISTS = ("__parameters__", "__buffers__", _TYPES)
 _NEW_LIST = "annotate(List[Tensor], [])"
 _PLACES = re.compile(r"range\(torch\.len\(\w+\)\)")
-"""What a loop runs over: the places of a list."""
+"""Places of a list, over which a loop may run."""
 _PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Name, ast.Subscript, ast.UnaryOp, ast.USub)
 _SYNTAX = (*_PLAIN, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store)
 """Parts that an expression may be made of."""
