@@ -130,6 +130,21 @@ def note(message: str) -> None:
     typer.echo(_one_message(message), err=True)
 
 
+def require_yes(question: str) -> None:
+    """Ask a person at the terminal before something is done that cannot be undone.
+
+    Raises
+    ------
+    UnifmirError
+        The answer is not yes, or nobody is there to give one.
+    """
+    if not sys.stdin.isatty():
+        raise UnifmirError("standard input is no terminal, so nobody can be asked: give --yes")
+    typer.echo(f"{_one_message(question)}\nyes or no? ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UnifmirError("nothing was done, as the answer was not yes")
+
+
 def bar_label(text: str) -> str:
     """Text beside a bar of rich, which would read brackets as markup."""
     from rich.markup import escape

@@ -1,8 +1,8 @@
-"""`unifmir zoo`: list, show, add, pull and verify models, and lint their packages."""
+"""`unifmir zoo`: list, show, add, remove, pull and verify models, and lint their packages."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,20 +10,18 @@ from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice, WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
 from unifmir.cli.page_files import ResultFiles, page_folder, readable_tables
-from unifmir.cli.score_text import score_line
+from unifmir.cli.zoo_text import checks_text, entry_lines, facts_text, verdict_lines
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
-    from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
     from unifmir.zoo.catalogue.adding import Description
     from unifmir.zoo.catalogue.schema import ZooEntry
-    from unifmir.zoo.catalogue.verifying import Verdict
 
 app = typer.Typer(
     name="zoo",
     cls=CommandGroup,
-    help="List, show, add, pull and verify models; lint packages.",
+    help="List, show, add, remove, pull and verify models; lint packages.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -70,17 +68,10 @@ def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
 
     if model_id in REFERENCES:
         facts = asdict(REFERENCES[model_id])
-        text = "\n".join(f"{name}: {_listed(value)}" for name, value in facts.items() if value)
-        output.print_result(facts, text, as_json=as_json)
+        output.print_result(facts, facts_text(facts), as_json=as_json)
         return
     entry = find(model_id)
-    output.print_result(entry.model_dump(mode="json"), _described(entry), as_json=as_json)
-
-
-def _listed(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_listed(item)}" for name, item in value.items())
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    output.print_result(entry.model_dump(mode="json"), entry_lines(entry), as_json=as_json)
 
 
 @app.command("add", cls=Command)
@@ -149,7 +140,9 @@ def add(
     if sum((entry is not None, existing is not None, model_id is not None)) != 1:
         raise ZooError("give exactly one of an entry's JSON file, --from ID, or --id ID")
     if replace and existing is None:
-        raise ZooError("--replace goes with --from ID; entries are not replaced")
+        raise ZooError(
+            "--replace goes with --from ID; entries are not replaced: `unifmir zoo remove ID` first"
+        )
     if model_id is None and described:
         raise ZooError(f"{', '.join(described)} describe a new model: they go with --id ID")
     if file is None:
@@ -183,6 +176,27 @@ def _tell_added(added: "ZooEntry", *, as_json: bool) -> None:
     document = {"id": added.id, "task": added.task, "path": place}
     text = f"added {added.id} ({added.task})" + (f": {place}" if place else "")
     output.print_result(document, text, as_json=as_json)
+
+
+@app.command("remove", cls=Command)
+def remove(
+    model_id: ModelId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Remove a model of your own, or the file that you gave for a model that ships with unifmir.
+
+    A model that ships stays, and so does its download.
+    """
+    from unifmir.zoo.catalogue.removing import additions_of, remove_additions
+
+    found = additions_of(model_id)
+    listed = [f"  {path} ({output.megabytes(size)})" for path, size in found.sizes.items()]
+    what = "\n".join([f"{found.words}, {output.megabytes(found.size_bytes)}:", *listed])
+    if not yes:
+        output.require_yes(f"remove {what}")
+    remove_additions(found)
+    output.print_result(found.to_dict(), f"removed {what}", as_json=as_json)
 
 
 @app.command("pull", cls=Command)
@@ -245,7 +259,7 @@ def verify(
         raise ZooError(f"{model_id} has no file on this machine to verify. {how_to_get(chosen[0])}")
     output.print_result(
         [verdict.to_dict() for verdict in verdicts],
-        "\n".join(line for verdict in verdicts for line in _judged(verdict)),
+        "\n".join(line for verdict in verdicts for line in verdict_lines(verdict)),
         as_json=as_json,
     )
     failed = [verdict.id for verdict in verdicts if not verdict.passed]
@@ -344,56 +358,6 @@ def lint(
             write_checks(checks, package)
         except OutputError as error:
             output.note(f"the results are not kept: {error}")
-    output.print_result(checks.to_dict(), _checked(checks), as_json=as_json)
+    output.print_result(checks.to_dict(), checks_text(checks), as_json=as_json)
     if checks.failed:
         output.check_failed(f"{package.name}: failed {', '.join(checks.failed)}")
-
-
-def _checked(checks: "PackageChecks") -> str:
-    """Checks of a package as text for people."""
-    lines = []
-    for one in checks.checks:
-        lines.append(f"{one.outcome.ljust(7)}  {one.name.ljust(11)}  {one.detail}")
-        lines += [f"{' ' * 22}{told}" for told in one.instead]
-    lines += ["", *(f"{one.severity}: {one.where}: {one.message}" for one in checks.findings)]
-    return "\n".join([*lines, score_line(checks.score.to_dict()) if checks.score else ""]).rstrip()
-
-
-def _described(entry: "ZooEntry") -> str:
-    """An entry as text for people."""
-    source: dict[str, Any] = entry.source.model_dump(mode="json", exclude_none=True)
-    rows: list[tuple[str, object]] = [
-        ("title", entry.title),
-        ("task", entry.task),
-        ("dataset", entry.dataset),
-        ("licence", f"{entry.licence or 'unknown'}. {entry.licence_note or ''}".strip()),
-        ("authors", ", ".join(entry.authors)),
-        ("cite", ", ".join(entry.cite)),
-        *((f"source {name}", value) for name, value in source.items()),
-        ("parameters", f"{entry.parameters:,}" if entry.parameters else "unknown until pulled"),
-        *((f"training {name}", value) for name, value in (entry.training or {}).items()),
-        ("notes", entry.notes),
-    ]
-    width = max(len(name) for name, _ in rows)
-    lines = [entry.id, *(f"{name.ljust(width)}  {value}" for name, value in rows)]
-    if entry.measured:
-        columns = ("metric", "value", "unit", "dataset", "precision", "source")
-        measured = [
-            (m.metric, m.value, m.unit or "", m.dataset, m.precision or "", m.source)
-            for m in entry.measured
-        ]
-        lines += ["", aligned(columns, measured)]
-    return "\n".join(lines)
-
-
-def _judged(verdict: "Verdict") -> list[str]:
-    if not verdict.checks:
-        return [f"-     {verdict.id}: no file on this machine"]
-    mark = "ok   " if verdict.passed else "WRONG"
-    lines = [f"{mark} {verdict.id}: {verdict.path or 'file missing'}"]
-    for check in verdict.checks:
-        if not check.passed:
-            lines.append(f"      {check.name}: recorded {check.expected}, found {check.found}")
-        elif check.name == "configuration" and not isinstance(check.found, dict):
-            lines.append(f"      {check.found}")
-    return lines

@@ -40,7 +40,7 @@ from unifmir.training.training_run import STATE_SUFFIX, TrainingCallbacks, Train
 from unifmir.training.training_setup import set_up
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.adding import add_entry, give_file
-from unifmir.zoo.catalogue.index import entries, find, trained_id, user_folder
+from unifmir.zoo.catalogue.index import entries, find, trained_id
 from unifmir.zoo.catalogue.load import fresh_reference
 from unifmir.zoo.catalogue.pull import present_file
 from unifmir.zoo.catalogue.refresh import measured_rows
@@ -179,7 +179,7 @@ def add_to_zoo(name: str, task: str, file: Path) -> ZooEntry:
         if known.source.sha256 != found.sha256:
             raise ZooError(
                 f"{model_id} is in the zoo with another file: sha256 {known.source.sha256}, "
-                f"{file.name} has {found.sha256}; remove {user_folder() / model_id}.json first"
+                f"{file.name} has {found.sha256}; `unifmir zoo remove {model_id}` first"
             )
         if present_file(known) is None:
             give_file(model_id, file, replace=True)

@@ -1,5 +1,6 @@
 """`unifmir zoo`, from the command line to the files."""
 
+import io
 import json
 import subprocess
 import sys
@@ -67,6 +68,38 @@ def test_list_shows_every_model():
     assert len(shown) == 13
     assert shown[-1].startswith("reference models")
     assert [line.split()[0] for line in shown[1:11]] == [row["id"] for row in rows]
+
+
+class Terminal(io.StringIO):
+    """Standard input at which somebody sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_remove_asks_and_says_what_went_and_how_large(added, home, monkeypatch, capsys):
+    assert zoo(*added).exit_code == 0
+    weights = home / "files" / "mine" / "mine.safetensors"
+    size = f"({weights.stat().st_size / 1e6:.2f} MB)"
+    alone = zoo("remove", "mine")
+    assert isinstance(alone.exception, UnifmirError)
+    assert str(alone.exception).endswith("give --yes")
+    monkeypatch.setattr(sys, "stdin", Terminal("no\n"))
+    with pytest.raises(UnifmirError, match="nothing was done"):
+        app(["remove", "mine"], standalone_mode=False)
+    assert weights.is_file()
+    monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
+    app(["remove", "mine"], standalone_mode=False)
+    told = capsys.readouterr()
+    assert told.err.count("yes or no? ") == 2
+    assert told.out.startswith("removed the model mine, ")
+    assert f"  {weights} {size}\n" in told.out
+    assert not weights.exists()
+    assert zoo(*added).exit_code == 0
+    removed = document("remove", "mine", "--yes")
+    assert (removed["id"], removed["ships"]) == ("mine", False)
+    assert sum(removed["sizes"].values()) == removed["size_bytes"]
+    assert isinstance(zoo("show", "mine").exception, UnifmirError)
 
 
 def test_show_prints_the_entry():

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,11 +17,18 @@ from unifmir.config import config_from_dict
 from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.reference import REFERENCES
-from unifmir.zoo.catalogue import directories, pins
-from unifmir.zoo.catalogue.index import entries, find, read_any_entry, user_folder
+from unifmir.zoo.catalogue import pins
+from unifmir.zoo.catalogue.index import (
+    changing_model,
+    entries,
+    find,
+    packaged_ids,
+    read_any_entry,
+    user_folder,
+)
 from unifmir.zoo.catalogue.named_file import facts_as_named
 from unifmir.zoo.catalogue.pins import Pin
-from unifmir.zoo.catalogue.pull import giving
+from unifmir.zoo.catalogue.pull import given_folder, giving
 from unifmir.zoo.catalogue.remote import safe_name
 from unifmir.zoo.catalogue.schema import (
     MULTITASK,
@@ -87,7 +94,7 @@ def add_entry(path: Path, file: Path | None = None) -> ZooEntry:
         If the file is no checkpoint of a UniFMIR network.
     """
     entry = read_any_entry(path)
-    with _changing(entry.id):
+    with changing_model(entry.id):
         _check_new(entry.id)
         if isinstance(entry.source, EmbeddedSource):
             raise ZooError(
@@ -143,7 +150,7 @@ def add_checkpoint(file: Path, about: Description, *, cite: Sequence[str] = ()) 
         "notes": about["notes"] or "Added by the user; nothing more is known of it.",
     }
     entry = parse_entry(json.dumps(document), "the new model")
-    with _changing(entry.id):
+    with changing_model(entry.id):
         _check_new(entry.id)
         entry = completed_entry(entry, file)
         _keep(entry.id, file)
@@ -168,7 +175,7 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
     entry = find(model_id)
     if isinstance(entry.source, EmbeddedSource):
         raise ZooError(f"the file of {model_id} is part of unifmir; add a model with another --id")
-    with _changing(model_id):
+    with changing_model(model_id):
         old = pins.pin_of(model_id, "file")
         if old is not None and not replace:
             raise ZooError(
@@ -182,18 +189,14 @@ def give_file(model_id: str, file: Path, *, replace: bool = False) -> ZooEntry:
     return entry
 
 
-def _changing(model_id: str) -> AbstractContextManager[None]:
-    """Let no other process add or change this model meanwhile."""
-    return directories.changing(user_folder() / f"{model_id}.json", directories.HOME_VARIABLE)
-
-
 def _check_new(model_id: str) -> None:
     if model_id in REFERENCES:
         raise ZooError(f"{model_id!r} is the name of a reference model; choose another id")
     if model_id in entries() or (user_folder() / f"{model_id}.json").exists():
+        removed = "" if model_id in packaged_ids() else f", or `unifmir zoo remove {model_id}`"
         raise ZooError(
             f"there is a zoo model {model_id!r} already; choose another id, or give its file "
-            f"with `{giving(model_id)}`"
+            f"with `{giving(model_id)}`{removed}"
         )
 
 
@@ -223,10 +226,16 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
     recorded = {**document["source"], **document}
     for name, actual in {**network, **stored}.items():
         if recorded[name] not in (None, actual):
+            instead = (
+                ""
+                if entry.id in packaged_ids()
+                else f"; in place of this one after `unifmir zoo remove {entry.id}`"
+            )
             raise ZooError(
                 f"{file.name} is not the file of {entry.id}: its {name} is "
                 f"{contradiction(actual, recorded[name])}. If it is a model of its own, export it "
                 "with --checkpoint alone, or add it with `unifmir zoo add --id ID --file FILE`"
+                f"{instead}"
             )
     document |= network
     rules = normalisation_of(task, config_from_dict(found.config))
@@ -261,7 +270,7 @@ def _parts(configuration: dict[str, Any], within: str = "") -> Iterator[tuple[st
 
 def _keep(model_id: str, file: Path) -> Path:
     """Copy a checkpoint into the user's folder, and pin it."""
-    place = directories.home() / "files" / model_id / safe_name(file.name)
+    place = given_folder(model_id) / safe_name(file.name)
     with writing(place) as aside:
         shutil.copyfile(file, aside)
     today = datetime.now(UTC).date().isoformat()

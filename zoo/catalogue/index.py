@@ -1,6 +1,7 @@
 """The models there are: the entries of the package, and those the user added."""
 
 import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from unifmir.config import ReferenceConfig
@@ -109,9 +110,19 @@ def read_any_entry(path: Path) -> ZooEntry:
     return parse_entry(text, str(path))
 
 
+def packaged_ids() -> tuple[str, ...]:
+    """Ids of the models that ship with the package."""
+    return tuple(path.stem for path in _files(directories.packaged("entries")))
+
+
 def user_folder() -> Path:
     """Folder of the user's own entries."""
     return directories.home() / "entries"
+
+
+def changing_model(model_id: str) -> AbstractContextManager[None]:
+    """Let no other process add or change this model meanwhile."""
+    return directories.changing(user_folder() / f"{model_id}.json", directories.HOME_VARIABLE)
 
 
 def _paths() -> dict[str, Path]:

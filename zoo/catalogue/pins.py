@@ -53,6 +53,19 @@ def pin_of(model_id: str, origin: Origin) -> Pin | None:
 def record(model_id: str, origin: Origin, pin: Pin) -> None:
     """Add a pin; a model's earlier one of the same origin is replaced."""
     pins = {**_read(model_id), origin: pin}
+    _write(model_id, pins)
+
+
+def forget(model_id: str, origin: Origin) -> None:
+    """Remove a pin, if there is one."""
+    pins = {kept: pin for kept, pin in _read(model_id).items() if kept != origin}
+    if pins:
+        _write(model_id, pins)
+    else:
+        pins_file(model_id).unlink(missing_ok=True)
+
+
+def _write(model_id: str, pins: dict[Origin, Pin]) -> None:
     document = _PinsFile(pins).to_dict()
     write_text(pins_file(model_id), json.dumps(document, indent=2, sort_keys=True) + "\n")
 

@@ -88,7 +88,12 @@ def giving(model_id: str) -> str:
 def given_file(entry: ZooEntry) -> Path | None:
     """Path of the file that the user gave for a model, or None; it may have been removed."""
     pin = pins.pin_of(entry.id, "file")
-    return None if pin is None else directories.home() / "files" / entry.id / pin.filename
+    return None if pin is None else given_folder(entry.id) / pin.filename
+
+
+def given_folder(model_id: str) -> Path:
+    """Folder of the file that the user gave for a model."""
+    return directories.home() / "files" / model_id
 
 
 def cached_file(entry: ZooEntry) -> Path | None:

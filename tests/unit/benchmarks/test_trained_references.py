@@ -76,7 +76,7 @@ def test_another_file_of_the_same_model_is_refused_with_what_to_remove(folder):
     changed = bytearray(other.read_bytes())
     changed[-1] ^= 1
     other.write_bytes(bytes(changed))
-    with pytest.raises(ZooError, match=r"remove .*care-2d-sr\.json first"):
+    with pytest.raises(ZooError, match="`unifmir zoo remove care-2d-sr` first"):
         add_to_zoo("care-2d", "sr", other)
 
 
