@@ -66,12 +66,13 @@ def measure_halo(network: nn.Module, config: SingleConfig, image: RawImage) -> H
     """
     rule = tile_rule(config)
     half = rule.largest // rule.unit // 2
-    shape = shape_of(config, "network", batch=2, size=(DEPTH, 2 * half, 2 * half))
+    row = interface_of(config)
+    # Light fields get no halo, whatever is measured, and take longest: one edge of an image that is
+    # half as wide tells enough.
+    edges, width = (_EDGES[:1], half) if row.lenses else (_EDGES, 2 * half)
+    shape = shape_of(config, "network", batch=2, size=(DEPTH, 2 * half, width))
     rng = np.random.default_rng(_SEED)
     pair = torch.from_numpy(real_input(config, "network", image, shape, rng))
-    row = interface_of(config)
-    # Light fields get no halo, whatever is measured, and take longest: one edge tells enough.
-    edges = _EDGES[:1] if row.lenses else _EDGES
     scale = row.scale(config.signature, "network")
     with torch.inference_mode():
         curve = np.max(list(_responses(network, pair, half, scale, edges)), axis=0)
