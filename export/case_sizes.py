@@ -33,8 +33,8 @@ SIZES: tuple[tuple[int, tuple[int, int, int]], ...] = (
 """(batch, (depth, height, width)): of whole windows, smaller, odd, odd and larger, narrow, larger.
 
 In network pixels; heights and widths are a quarter of that for light fields, whose network works
-at 11 times the sampling of its input, and half for whole isotropic volumes and for projection,
-whose network multiplies 47 times as often for a pixel as the one for denoising.
+at 11 times the sampling of its input, and half for whole isotropic volumes and for whole stacks
+that are projected: that network multiplies 47 times as often for a pixel as denoising's.
 """
 _DEPTH = 4
 """Planes of these two."""

@@ -34,8 +34,12 @@ from unifmir.zoo.catalogue.load import load
 PLAIN = "plain"
 RUNTIMES_COMPARED = {PLAIN: "fp32", "native": "fp32", "native-bf16": "bf16"}
 """Their arithmetic."""
-SIDES = {"sr": 128, "denoise": 128, "isotropic": 128, "projection": 64, "volume": 64}
-"""Pixels of the crops, or what the task makes of them: those of the last two take longest."""
+SIDES = {"sr": 256, "denoise": 256, "isotropic": 256, "projection": 64, "volume": 64}
+"""Pixels of the crops, or what the task makes of them.
+
+256 x 256 is what `restore` gives a network at once on a CPU (`tile_size.RUN_PIXELS`). Of the last
+two tasks smaller crops take as long as that.
+"""
 CALLS = {PLAIN: 1, "native": 2, "native-bf16": 3}
 """Calls of a round."""
 CHANNELS, PIXELS = 256, 64
