@@ -344,6 +344,21 @@ def test_a_convolution_reads_no_other_images_than_its_own(kernel):
 
 
 @needs_compiler
+@pytest.mark.parametrize(("kernel", "pixels"), [(NativeConv, 9), (NativeWinograd, 25)])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_spreads_over_tiles_of_winograd(kernel, pixels, bad):
+    conv = nn.Conv2d(32, 8, 3, padding=1)
+    image = torch.rand(1, 32, 24, 24)
+    image[0, 0, 8, 8] = bad  # the corner of a tile, which three others read
+    with torch.inference_mode():
+        spread = ~torch.isfinite(kernel(conv)(image)).all(1)[0]
+        assert int((~torch.isfinite(conv(image)).all(1)).sum()) == 9
+    assert int(spread.sum()) == pixels
+    assert spread[7:10, 7:10].all()
+    assert not spread[:, 12:].any()
+
+
+@needs_compiler
 def test_the_runtime_takes_images_and_refuses_files_and_gpus(tiny_single, tmp_path):
     network = tiny_single("isotropic")
     row = RUNTIMES["native"]
