@@ -101,7 +101,7 @@ def _hardware(found: "Diagnosis") -> str:
     ]
     if not facts["gpus"]:
         rows.append(("GPU", "none that NVIDIA's library knows"))
-    return "\n".join(f"{name.ljust(12)}  {value}" for name, value in rows)
+    return output.folded_facts(rows)
 
 
 def _gpu(gpu: dict[str, Any]) -> str:
@@ -113,12 +113,12 @@ def _speeds(found: "Diagnosis") -> str:
     columns = ("device", "runtime", "precision", "ms", "times eager fp32", "same picture", "")
     table = output.folded_table(columns, [_speed(one) for one in found.speeds], folds=1)
     best = found.fastest
-    verdict = "nothing gave the same picture"
+    verdict = ["nothing gave the same picture"]
     if best is not None:
-        verdict = f"fastest for {found.task}: {best.runtime} in {best.precision} on {best.device}"
+        verdict = [f"fastest for {found.task}: {best.runtime} in {best.precision} on {best.device}"]
     if any(one.problems and one.median_ms is not None for one in found.speeds):
-        verdict += "\n~ rough: the machine was busy or unsteady; --json says how"
-    return f"{table}\n\n{verdict}"
+        verdict.append("~ rough: the machine was busy or unsteady; --json says how")
+    return f"{table}\n\n{output.folded(verdict)}"
 
 
 def _speed(one: "Speed") -> tuple[str, ...]:

@@ -84,6 +84,8 @@ def terminal_width() -> int:
 def folded_table(columns: Sequence[str], rows: Sequence[Sequence[str]], folds: int) -> str:
     """Rows as aligned text as wide as the terminal: the last columns fold where they must.
 
+    On a terminal that is too narrow even so, each row becomes lines of its own, a cell each.
+
     Parameters
     ----------
     columns, rows
@@ -101,12 +103,48 @@ def folded_table(columns: Sequence[str], rows: Sequence[Sequence[str]], folds: i
         for column in list(zip(*lines, strict=True))[whole:]
     ]
     gap = 2 if sum(least) + 2 * (len(least) - 1) <= width else 1
+    if sum(least) + gap * (len(least) - 1) > width:
+        return folded([text for line in lines[1:] for text in _stacked(lines[0], line)])
     room = max(0, width - sum(least) - gap * (len(least) - 1))
-    widths = []
-    for wanted, narrowest in zip(natural, least, strict=True):
-        widths.append(min(wanted, narrowest + room))
-        room -= widths[-1] - narrowest
+    widths = list(least)
+    # Those that lack least get it first: so most cells stay whole.
+    for index in sorted(range(len(least)), key=lambda one: natural[one] - least[one]):
+        widths[index] = min(natural[index], least[index] + room)
+        room -= widths[index] - least[index]
     return "\n".join(text for line in lines for text in _folded_row(line, widths, " " * gap))
+
+
+def _stacked(columns: Sequence[str], cells: Sequence[str]) -> list[str]:
+    """The lines of one row: its first cell, and below it the others by their columns' names."""
+    below = (
+        f"  {name}: {cell}" if name else f"  {cell}"
+        for name, cell in zip(columns[1:], cells[1:], strict=True)
+        if cell
+    )
+    return [cells[0], *below]
+
+
+def folded_facts(facts: Sequence[tuple[str, object]]) -> str:
+    """Facts by their names, one below the other, broken at the terminal's width.
+
+    Where the names would take more than half of a line, or a word does not fit beside them, facts
+    go on below their names. Words longer than a line stay whole.
+    """
+    width = terminal_width()
+    start = max(len(name) for name, _ in facts) + 2
+    lines: list[str] = []
+    for name, value in facts:
+        text = shown_cell(str(value))
+        longest = max(map(len, text.split()), default=0)
+        beside = start <= width // 2 and start + longest <= width
+        if beside:
+            first, indent = f"{name.ljust(start)}{text}", " " * start
+        else:
+            first, indent = f"{name}: {text}", "  "
+        lines += wrap(
+            first, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
 
 
 def _folded_row(cells: Sequence[str], widths: Sequence[int], gap: str) -> Iterator[str]:

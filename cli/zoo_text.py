@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from unifmir.cli import output
 from unifmir.cli.score_text import score_line
-from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
     from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def facts_text(facts: Mapping[str, Any]) -> str:
     """Facts on a reference model, one a line; those that are empty are left out."""
-    return "\n".join(f"{name}: {_listed(value)}" for name, value in facts.items() if value)
+    return output.folded([f"{name}: {_listed(value)}" for name, value in facts.items() if value])
 
 
 def _listed(value: Any) -> str:
@@ -38,16 +38,35 @@ def entry_lines(entry: "ZooEntry") -> str:
         *((f"training {name}", value) for name, value in (entry.training or {}).items()),
         ("notes", entry.notes),
     ]
-    width = max(len(name) for name, _ in rows)
-    lines = [entry.id, *(f"{name.ljust(width)}  {value}" for name, value in rows)]
+    parts = [entry.id, output.folded_facts(rows)]
     if entry.measured:
-        columns = ("metric", "value", "unit", "dataset", "precision", "source")
-        measured = [
-            (m.metric, m.value, m.unit or "", m.dataset, m.precision or "", m.source)
-            for m in entry.measured
-        ]
-        lines += ["", aligned(columns, measured)]
-    return "\n".join(lines)
+        parts += ["", _measured_text(entry)]
+    return "\n".join(parts)
+
+
+def _measured_text(entry: "ZooEntry") -> str:
+    """Measurements as a table; what is the same in all of them stands before it."""
+    columns = ("metric", "value", "unit", "dataset", "precision", "source")
+    rows = [
+        (m.metric, f"{m.value:g}", m.unit or "", m.dataset, m.precision or "", m.source)
+        for m in entry.measured
+    ]
+    common = [
+        name in ("dataset", "precision", "source") and len(set(cells)) == 1 < len(cells)
+        for name, cells in zip(columns, zip(*rows, strict=True), strict=True)
+    ]
+    told = [
+        (f"measured {name}", cell)
+        for name, cell, same in zip(columns, rows[0], common, strict=True)
+        if same and cell
+    ]
+    kept = [index for index, same in enumerate(common) if not same]
+    table = output.folded_table(
+        [columns[index] for index in kept],
+        [[row[index] for index in kept] for row in rows],
+        folds=len(kept),
+    )
+    return "\n\n".join([output.folded_facts(told), table] if told else [table])
 
 
 def verdict_lines(verdict: "Verdict") -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from unifmir.benchmarks.measure import speeds
+from unifmir.cli import output
 from unifmir.cli.main import app
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.zoo.doctor import diagnose as doctor
@@ -84,6 +85,15 @@ def test_hardware_routes_findings_and_remedies_are_told(asked):
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "fastest" not in done.stdout
     assert asked == [None]
+
+
+def test_a_narrow_terminal_gets_rows_below_each_other(asked, monkeypatch):
+    monkeypatch.setattr(output, "terminal_width", lambda: 40)
+    told = CliRunner().invoke(app, ["doctor", "--task", "sr"]).stdout
+    assert max(map(len, told.splitlines())) <= 40
+    stacked = "\ncuda:0\n  runtime: eager\n  precision: fp32\n  ms: 2.0\n  times eager fp32: 4.00\n"
+    assert stacked in told
+    assert "\ninstructions  avx2\n" in told
 
 
 def test_the_fastest_runtime_that_gives_the_picture_is_named(asked):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import PLANARIA, serving
 from unifmir.checkpoint.saving import save
+from unifmir.cli import output
 from unifmir.cli.zoo import app
 from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of
@@ -107,6 +108,20 @@ def test_show_prints_the_entry():
     text = zoo("show", PLANARIA).stdout
     for told in ("10.5281/zenodo.10579778", "CC-BY-4.0", "36.668", "Extended Data Table 4"):
         assert told in text
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_show_fits_the_terminal(columns, monkeypatch):
+    monkeypatch.setattr(output, "terminal_width", lambda: columns)
+    for model_id in ("unifmir-small-sim", PLANARIA, "unifmir-sr-er", "care"):
+        lines = zoo("show", model_id).stdout.splitlines()
+        # A hash or an address is one word: it is copied.
+        assert [one for one in lines if len(one) > columns and len(one.split()) > 1] == []
+    shown = zoo("show", "unifmir-small-sim").stdout
+    assert "357f4f05a9e3b494b01eb821e9623f39aee6236ba456480c97e64203e5471feb" in shown
+    assert shown.count("float32") == 1
+    gap = 4 if columns == 40 else 15
+    assert f"fitted SSIM{' ' * gap}0.9372" in shown
 
 
 def test_show_of_an_unknown_model_names_the_nearest():

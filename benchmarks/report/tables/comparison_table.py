@@ -21,20 +21,21 @@ def comparison_text(comparison: ResultsComparison, *, width: int = WIDTH) -> str
     ----------
     comparison : ResultsComparison
     width : int
-        Characters in a line, at least `WIDTH`; keys of rows are never broken.
+        Characters in a line. Keys of rows are never broken, nor are the lines of the table, which
+        needs some 70.
     """
-    width = max(width, WIDTH)
-    blocks = [
-        list(map(printable, comparison.remarks)),
-        _times(comparison, width),
+    words = [
         _others(comparison.pairs),
-    ]
-    blocks += [
         _listed("only before", comparison.only_before),
         _listed("only after", comparison.only_after),
         [_summary(comparison)],
     ]
-    return "\n\n".join("\n".join(folded_lines(block, width)) for block in blocks if block)
+    blocks = [
+        folded_lines(map(printable, comparison.remarks), width),
+        _times(comparison, width),
+        *(folded_lines(block, width) for block in words),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _times(comparison: ResultsComparison, width: int) -> list[str]:
@@ -43,11 +44,11 @@ def _times(comparison: ResultsComparison, width: int) -> list[str]:
     tables: dict[str, list[RowPair]] = {}
     for pair in comparison.pairs:
         tables.setdefault(_image(pair), []).append(pair)
-    notes, lines = Footnotes(), [_TITLE]
+    notes, lines = Footnotes(), folded_lines([_TITLE], width)
     for title, pairs in tables.items():
         rows = tuple(tuple(map(printable, (*_who(pair), *_cells(pair, notes)))) for pair in pairs)
         found, _ = fitted(TextTable(columns=_COLUMNS, rows=rows, words=_WORDS), width)
-        lines += [title, *found]
+        lines += [*folded_lines([title], width), *found]
     return [*lines, *folded_lines(notes.lines(), width)]
 
 

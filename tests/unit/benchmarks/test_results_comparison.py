@@ -262,6 +262,10 @@ def test_no_line_of_a_comparison_is_wider_than_the_terminal():
     # A key is one word: it is copied into other commands.
     assert max(map(len, text.splitlines())) <= 80
     assert max(map(len, comparison_text(compare(before, after), width=120).splitlines())) > 80
+    narrow = comparison_text(compare(before, after), width=40).splitlines()
+    wide = [line for line in narrow if len(line) > 40]
+    # The lines of the table, whose numbers lose no digit.
+    assert [line.split()[:2] for line in wide] == [["model", "runtime"], ["a-model…", "ort"]]
 
 
 @pytest.mark.slow
