@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -98,9 +98,17 @@ def test_every_task_of_the_multi_task_network_is_the_same_picture(
 
 
 @given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70))
+@example(3, 19, 16)  # 2.006e-6 between the two ways, each 1.4e-6 from the picture in float64
 @settings(max_examples=8, deadline=None)
 def test_some_sizes_and_batches_are_the_same_picture(batch, height, width):
-    assert deviation(network_of(), image(batch, 1, height, width)) <= ROUNDING
+    """Both ways round: the fast one may be off by no more than about what the plain one is."""
+    network, x = network_of(), image(batch, 1, height, width)
+    written_out = plain(network)
+    with torch.inference_mode():
+        exact = deepcopy(written_out).double()(x.double())
+        fast, usual = (difference(way(x).double(), exact) for way in (network, written_out))
+    # In 401 sizes 1.65 times at most.
+    assert fast <= max(2 * usual, ROUNDING / 2)
 
 
 @pytest.mark.slow  # the same, of more images
