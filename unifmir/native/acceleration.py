@@ -14,10 +14,9 @@ from unifmir.native.modules import (
     NativeConv,
     NativeResidual,
     NativeWinograd,
-    moments_inside,
 )
 from unifmir.native.packing import WINDOW
-from unifmir.native.rounding import Moments, measure_moments
+from unifmir.native.rounding import Moments, measure_moments, moments_inside
 from unifmir.networks.base import Network
 from unifmir.networks.projection import ResidualBlock
 from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
@@ -27,8 +26,8 @@ PRECISIONS = ("fp32", "bf16")
 WIDEST_DIRECT = 128
 """Input channels up to which a convolution written out is faster here than PyTorch's."""
 NARROWEST_WINOGRAD = 32
-"""Channels in and out from which a convolution is faster by Winograd's algorithm, in fp32, than
-written out, also in bf16."""
+"""Channels in and out from which a convolution is faster by Winograd's algorithm than written
+out."""
 Images = Float32[Tensor, "n c h w"]
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -57,7 +56,11 @@ _NATIVE = {SwinRestoration: NativeSwinRestoration, VolumeRestoration: NativeVolu
 
 @torch.no_grad()
 def accelerate(
-    module: _Module, *, precision: str = "fp32", example: Float32[Tensor, "..."] | None = None
+    module: _Module,
+    *,
+    precision: str = "fp32",
+    convolutions: str | None = None,
+    example: Float32[Tensor, "..."] | None = None,
 ) -> _Module:
     """A copy of a network for inference on the CPU, with the slow parts in C.
 
@@ -67,8 +70,10 @@ def accelerate(
         A single-task network, with or without its image interface, fp32, on the CPU. It is not
         changed.
     precision : {"fp32", "bf16"}
-        bf16: products of Swin blocks, with sums and everything else in fp32. Whether that is the
-        same picture is for the caller to check.
+        bf16: products of Swin blocks and of the projector's residual blocks, with sums and
+        everything else in fp32. Whether that is the same picture is for the caller to check.
+    convolutions : {"fp32", "bf16"}, optional
+        Precision of the residual blocks, where it is not that of Swin blocks.
     example : Tensor, optional
         A real input of `module`, in the range it takes, which weights are rounded for in bf16; see
         `unifmir.native.rounding`.
@@ -94,10 +99,12 @@ def accelerate(
     for name, body in list(native.named_modules()):
         if isinstance(body, SwinBody):
             _replace_body(body, bf16, moments_inside(moments, name))
-    for parent in list(native.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, ResidualBlock):
-                setattr(parent, name, NativeResidual(child))
+    for name, block in list(native.named_modules()):
+        if isinstance(block, ResidualBlock):
+            parent, _, last = name.rpartition(".")
+            narrow = (convolutions or precision) == "bf16"
+            replaced = NativeResidual(block, narrow, moments_inside(moments, name))
+            setattr(native.get_submodule(parent), last, replaced)
     for parent in list(native.modules()):
         _replace_convolutions(parent)
     return native.eval().requires_grad_(False)

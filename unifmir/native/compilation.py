@@ -252,6 +252,11 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.winograd_work.argtypes = (POINTER(Conv), c_int64)
     lib.winograd_kernel_size.restype = lib.winograd_work.restype = c_int64
     lib.winograd_images.restype = lib.winograd_kernel.restype = None
+    if lib.has_bf16():
+        lib.winograd_bf16_work.argtypes = (POINTER(Conv),)
+        lib.winograd_bf16_work.restype = c_int64
+        lib.winograd_bf16_images.argtypes = (POINTER(Conv), c_void_p, *rest)
+        lib.winograd_bf16_images.restype = None
     shape = POINTER(AttentionShape)
     lib.attention_work.argtypes = ()
     lib.attention_work.restype = c_int64

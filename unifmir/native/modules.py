@@ -9,13 +9,13 @@ from functools import cache
 from typing import cast
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
 from unifmir.errors import ExportError
 from unifmir.native import packing
 from unifmir.native.compilation import Block, Conv, Matrix, load_library
-from unifmir.native.rounding import Moments
+from unifmir.native.rounding import Moments, centre_of, moments_inside
 from unifmir.networks.projection import RESIDUAL_SHARE, ResidualBlock
 from unifmir.networks.swin import ResidualGroup, SwinBlock, SwinBody
 
@@ -229,17 +229,66 @@ class NativeWinograd(NativeConv):
         )
 
 
-class NativeResidual(nn.Module):
-    """A residual block of the projector: its share is in the weights, its input is added in C."""
+class NativeWinogradBf16(NativeConv):
+    """A convolution of many channels by a third of the products, in bf16: winograd_bf16.c.
 
-    def __init__(self, block: ResidualBlock) -> None:
+    Parameters
+    ----------
+    conv : Conv2d
+    slope : float, optional
+        As for `NativeConv`.
+    centre : Tensor, optional
+        Mean of each channel it reads, of any real value, which is taken off before rounding.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        *,
+        slope: float | None = None,
+        centre: Float64[Tensor, " in"] | None = None,
+    ) -> None:
+        _Packed.__init__(self, packing.pack_winograd_bf16(conv, centre))
+        self.channels = conv.in_channels, conv.out_channels
+        self.slope = slope
+
+    def _run(self, conv: Conv, *images: int | None) -> None:
+        lib, count = load_library(), ctypes.c_int64(0)
+        need, centre = lib.winograd_bf16_work(conv), self.pointer("centre")
+        _on_all_threads(
+            lambda: lib.winograd_bf16_images(
+                conv, centre, *images, ctypes.addressof(count), _floats(need)
+            )
+        )
+
+
+class NativeResidual(nn.Module):
+    """A residual block of the projector: its share is in the weights, its input is added in C.
+
+    Parameters
+    ----------
+    block : ResidualBlock
+    bf16 : bool
+        Multiply in bf16, with sums and the image in fp32.
+    moments : mapping
+        Of what its convolutions read, used for bf16. See `unifmir.native.rounding`.
+    """
+
+    def __init__(self, block: ResidualBlock, bf16: bool, moments: Moments) -> None:
         super().__init__()
         first, _, second = cast(tuple[nn.Conv2d, nn.ReLU, nn.Conv2d], block.body)
         second = copy.deepcopy(second)
         for values in second.parameters():
             values.mul_(RESIDUAL_SHARE)
-        self.first = NativeWinograd(first, slope=0.0)
-        self.second = NativeWinograd(second)
+        if bf16:
+            centres = {name: centre_of(values) for name, values in moments.items()}
+            self.first: NativeConv = NativeWinogradBf16(
+                first, slope=0.0, centre=centres.get("body.0")
+            )
+            self.second: NativeConv = NativeWinogradBf16(second, centre=centres.get("body.2"))
+        else:
+            self.first = NativeWinograd(first, slope=0.0)
+            self.second = NativeWinograd(second)
 
     def forward(self, images: Images) -> Images:
         """Features of any real value, refined; contiguous."""
@@ -313,16 +362,6 @@ def lies_in_planes(image: Images) -> bool:
     n, channels, _, width = image.shape
     plane = image.stride(1)
     return image.stride() == (channels * plane, plane, width, 1) and n > 0
-
-
-def moments_inside(moments: Moments, part: str) -> Moments:
-    """Moments of a part of a module, by their names in it."""
-    start = f"{part}." if part else ""
-    return {
-        name.removeprefix(start): values
-        for name, values in moments.items()
-        if name.startswith(start)
-    }
 
 
 def _floats(count: int, use: str = "work") -> int:

@@ -1,10 +1,10 @@
 """Weights in the order in which the C code reads them."""
 
-from math import ceil, e, log2
+from math import ceil, e, log2, prod
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
 from unifmir.native.rounding import Inputs, Moments, round_to_bf16
@@ -17,6 +17,8 @@ LANES = 16
 """Floats of a vector, at most."""
 LOG2E = log2(e)
 """Softmax is computed with powers of 2: scores are multiplied by this."""
+POINTS_DOWN, POINTS_ACROSS = (0.0, 11 / 16, -11 / 16, 23 / 16, -23 / 16), (0.0, 1.0, -1.0)
+"""Points at which winograd_bf16.c knows kernels, beside infinity."""
 IN_FP32 = ("proj",)
 """Matrices that stay fp32 in a block of bf16. With a tenth of the products, this one made half of
 the error: what attention gives is nearly the same for all pixels of a window, and so is what
@@ -62,6 +64,47 @@ def pack_winograd(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor
     """
     planes = _packed(weight.flatten(2), False).permute(2, 0, 1, 3).flatten(1)
     return F.pad(planes, (0, -planes.shape[1] % LANES)).contiguous()
+
+
+def pack_winograd_bf16(
+    conv: nn.Conv2d, centre: Float64[Tensor, " columns"] | None
+) -> dict[str, Float[Tensor, "..."]]:
+    """Pack a 3 x 3 convolution for `winograd_bf16.c`.
+
+    Parameters
+    ----------
+    conv : Conv2d
+    centre : Tensor, optional
+        Mean of each channel it reads, of any real value.
+
+    Returns
+    -------
+    dict
+        kernel: (out / 6, 24, in / 2, 6, 2) bfloat16; bias, filled up to a multiple of six, and
+        centre: float32, one number a channel.
+    """
+    weight = conv.weight.double()
+    down, across = _kernel_at(POINTS_DOWN), _kernel_at(POINTS_ACROSS)
+    points = (down @ weight @ across.T).flatten(2)
+    # As C takes it off.
+    taken = torch.zeros(conv.in_channels) if centre is None else centre.float()
+    bias = weight.sum((2, 3)) @ taken.double()
+    if conv.bias is not None:
+        bias = bias + conv.bias.double()
+    return {
+        "kernel": _packed(points.float(), True).transpose(1, 2).contiguous(),
+        "bias": pack_bias(bias.float(), conv.out_channels),
+        "centre": taken,
+    }
+
+
+def _kernel_at(points: tuple[float, ...]) -> Float64[Tensor, "points 3"]:
+    """Matrix of three taps' values at points and infinity, over what interpolation divides by."""
+    rows = [
+        torch.tensor([1.0, p, p * p]).double() / prod(p - q for q in points if q != p)
+        for p in points
+    ]
+    return torch.stack([*rows, torch.tensor([0.0, 0.0, 1.0]).double()])
 
 
 def _packed(weight: Tensor, bf16: bool) -> Tensor:

@@ -15,6 +15,7 @@ from jaxtyping import Float64, Shaped
 from torch import Tensor, nn
 
 from unifmir.module_hooks import removed_after
+from unifmir.networks.projection import ResidualBlock
 from unifmir.networks.swin import SwinBlock
 
 DAMPING = 1e-2
@@ -26,7 +27,7 @@ ENOUGH = 4096
 
 Moments = dict[str, Float64[Tensor, "_ _"]]
 """Name of a LayerNorm or a GELU -> second moments of what it gives, with a last column that is
-always 1."""
+always 1. Name of a convolution -> the last row of those of what it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,19 @@ class Inputs:
     @classmethod
     def of(cls, moments: Float64[Tensor, "_ _"]) -> "Inputs":
         """Both from second moments, of any real values, with a last column that is always 1."""
-        centre = moments[-1, :-1] / moments[-1, -1]
+        centre = centre_of(moments)
         return cls(centre, moments[:-1, :-1] - moments[-1, -1] * torch.outer(centre, centre))
 
 
+def centre_of(moments: Float64[Tensor, "_ _"]) -> Float64[Tensor, " n"]:
+    """Mean, of any real value, from second moments with a last column that is always 1."""
+    return moments[-1, :-1] / moments[-1, -1]
+
+
 def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
-    """Run a network and watch what the matrices of its Swin blocks read.
+    """Run a network and watch what the parts of it read that multiply in bf16.
+
+    They are the matrices of Swin blocks and the convolutions of the projector's residual blocks.
 
     Parameters
     ----------
@@ -67,8 +75,21 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     def after(name: str) -> Callable[..., None]:
         return lambda _norm, _args, output: add(name, F.pad(output, (0, 1), value=1).flatten(0, -2))
 
+    def before(name: str) -> Callable[..., None]:
+        def add_sums(_conv: nn.Module, args: tuple[Tensor, ...]) -> None:
+            (images,) = args
+            sums = F.pad(images.double().sum((0, 2, 3)), (0, 1), value=images[:, 0].numel())
+            moments[name] = moments.get(name, 0) + sums[None]
+
+        return add_sums
+
     handles = []
     for name, child in module.named_modules():
+        if isinstance(child, ResidualBlock):
+            handles += [
+                child.get_submodule(conv).register_forward_pre_hook(before(f"{name}.{conv}"))
+                for conv in ("body.0", "body.2")
+            ]
         if isinstance(child, SwinBlock):
             for part in ("norm1", "norm2", "mlp.act"):
                 watched = child.get_submodule(part)
@@ -76,6 +97,16 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     with removed_after(handles), torch.no_grad():
         module(image)
     return moments
+
+
+def moments_inside(moments: Moments, part: str) -> Moments:
+    """Moments of a part of a module, by their names in it."""
+    start = f"{part}." if part else ""
+    return {
+        name.removeprefix(start): values
+        for name, values in moments.items()
+        if name.startswith(start)
+    }
 
 
 def round_to_bf16(

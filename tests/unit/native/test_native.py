@@ -1,20 +1,16 @@
 """unifmir.native: the same picture as the eager network, and what is refused."""
 
 import copy
-import inspect
 import pickle
 import platform
-import shutil
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from tests.golden.weights import filled
+from tests.helpers.native_marks import needs_bf16, needs_compiler
 from tests.helpers.quick_rows import few_quick
 from unifmir import native
 from unifmir.compare import FP32, LOW_PRECISION, compare
@@ -32,17 +28,13 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.interfaces import shape_of
 from unifmir.model import build, image_interface
 from unifmir.native import compilation, packing, rounding
-from unifmir.native.modules import NativeConv, NativeNorm, NativeWinograd
+from unifmir.native.modules import NativeNorm
 from unifmir.networks.swin import SwinBlock
 from unifmir.samples import sample
 from unifmir.simulate import generator, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue.load import load
 
-HAS_COMPILER = any(shutil.which(name) for name in compilation.COMPILERS)
-HAS_BF16 = HAS_COMPILER and bool(compilation.load_library().has_bf16())
-needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="no C compiler on PATH")
-needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="no AVX512_BF16, or no C compiler")
 ARCHITECTURES = ["native"]
 if platform.machine() == "x86_64":
     # What processors without AVX-512, and without AVX, run.
@@ -101,41 +93,6 @@ def test_every_processor_is_the_same_picture(body):
     network.load_state_dict(filled(network.state_dict(), seed=3))
     found = difference(network, native.accelerate(network), random_input(network, (24, 72), 1))
     assert not FP32.failures(found)
-
-
-@needs_compiler
-@pytest.mark.parametrize("kernel", [NativeConv, NativeWinograd])
-@settings(max_examples=20, deadline=None)
-@given(
-    height=st.integers(1, 40),
-    width=st.integers(1, 150),
-    channels=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    batch=st.integers(1, 3),
-    slope=st.sampled_from([None, 0.0, 0.01]),
-)
-def test_a_convolution_of_any_size_is_pytorchs(kernel, height, width, channels, batch, slope):
-    torch.manual_seed(0)
-    conv = nn.Conv2d(channels[0], channels[1], 3, padding=1)
-    image = torch.randn(batch, channels[0], height, width)
-    add = torch.randn(batch, channels[1], height, width)
-    with torch.inference_mode():
-        wanted = conv(image)
-        if slope is not None:
-            wanted = torch.where(wanted > 0, wanted, wanted * slope)
-        found = kernel(conv, slope=slope)(image, add)
-    torch.testing.assert_close(found, wanted + add, rtol=1e-5, atol=1e-5)
-
-
-@needs_compiler
-@pytest.mark.parametrize("kernel", [NativeConv, NativeWinograd])
-def test_images_of_one_channel_may_have_been_the_channels_of_one(kernel):
-    """PyTorch calls them contiguous, and the distance of their channels is any."""
-    conv = nn.Conv2d(1, 6, 3, padding=1)
-    images = torch.rand(1, 3, 8, 8).transpose(0, 1)
-    assert images.is_contiguous()
-    assert images.stride(1) == 3 * 64
-    with torch.inference_mode():
-        torch.testing.assert_close(kernel(conv)(images), conv(images), rtol=1e-5, atol=1e-5)
 
 
 @needs_compiler
@@ -328,34 +285,6 @@ def test_what_the_kernels_cannot_do_is_refused(tiny_multitask, tiny_single):
         native.accelerate(tiny_single("sr"), precision="fp16")
     with pytest.raises(ExportError, match="Swin blocks in bf16 and this network has none"):
         native.accelerate(build(ReferenceConfig("care-2d", "sr")), precision="bf16")
-
-
-@needs_compiler
-@pytest.mark.parametrize("kernel", [NativeConv, NativeWinograd])
-def test_a_convolution_reads_no_other_images_than_its_own(kernel):
-    native_conv = kernel(nn.Conv2d(3, 6, 3, padding=1))
-    # Without the check of annotations, which only tests make.
-    convolve = partial(inspect.unwrap(kernel.forward), native_conv)
-    for wrong in (torch.rand(1, 3, 8, 8).double(), torch.rand(1, 3, 8, 8).half()):
-        with pytest.raises(ExportError, match=f"found {wrong.dtype}"):
-            convolve(wrong)
-    with pytest.raises(ExportError, match=r"images of 3 channels, found torch\.float32 of 2"):
-        convolve(torch.rand(1, 2, 8, 8))
-
-
-@needs_compiler
-@pytest.mark.parametrize(("kernel", "pixels"), [(NativeConv, 9), (NativeWinograd, 25)])
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_spreads_over_tiles_of_winograd(kernel, pixels, bad):
-    conv = nn.Conv2d(32, 8, 3, padding=1)
-    image = torch.rand(1, 32, 24, 24)
-    image[0, 0, 8, 8] = bad  # the corner of a tile, which three others read
-    with torch.inference_mode():
-        spread = ~torch.isfinite(kernel(conv)(image)).all(1)[0]
-        assert int((~torch.isfinite(conv(image)).all(1)).sum()) == 9
-    assert int(spread.sum()) == pixels
-    assert spread[7:10, 7:10].all()
-    assert not spread[:, 12:].any()
 
 
 @needs_compiler
