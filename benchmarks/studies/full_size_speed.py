@@ -34,11 +34,11 @@ from unifmir.zoo.catalogue.load import load
 PLAIN = "plain"
 RUNTIMES_COMPARED = {PLAIN: "fp32", "native": "fp32", "native-bf16": "bf16"}
 """Their arithmetic."""
-SIDES = {"sr": 256, "denoise": 256, "isotropic": 256, "projection": 64, "volume": 64}
-"""Pixels of the crops, or what the task makes of them.
+SIDES = {"sr": 256, "denoise": 256, "isotropic": 256, "projection": 64, "volume": 96}
+"""Pixels of the crops, or what the task makes of them: 96 are 24 lenses.
 
-256 x 256 is what `restore` gives a network at once on a CPU (`tile_size.RUN_PIXELS`). Of the last
-two tasks smaller crops take as long as that.
+256 x 256 pixels are what `restore` gives a network at once on a CPU (`tile_size.RUN_PIXELS`), and
+a light field of 24 lenses a side is 264 wide. Projection takes minutes for that many.
 """
 CALLS = {PLAIN: 1, "native": 2, "native-bf16": 3}
 """Calls of a round."""
