@@ -56,12 +56,17 @@ class SizedCase:
     sources: tuple[str, ...] = ("random", "real")
 
 
+def _divisor(config: SingleConfig, interface: InputKind) -> int:
+    """Divisor of the heights and widths of `SIZES`."""
+    return interface_of(config).case_divisor[interface != "network"]
+
+
 def case_size(
     config: SingleConfig, interface: InputKind, size: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """One of `SIZES`, made affordable for the network."""
     depth, height, width = size
-    divisor = interface_of(config).case_divisor[interface != "network"]
+    divisor = _divisor(config, interface)
     return depth, -(-height // divisor), -(-width // divisor)
 
 
@@ -132,9 +137,12 @@ def _affordable(
     narrow, larger = (cost(shape) for shape in verified_shapes(config, interface)[-2:])
     budget = 2 * narrow + larger
     window = cost(shaped(_GRID, _GRID))
-    windows = max(1, min(longest // (unit * _GRID), int(_TILE_SHARE * budget / window)))
+    share = int(_TILE_SHARE * budget / window)
+    # Tiles of stacks that are projected are longer than a row in the time of their smaller cases.
+    most = share * _divisor(config, interface) ** 2 if interface_of(config).whole_row else share
+    windows = max(1, min(longest // (unit * _GRID), most))
     tile = SizedCase("tile", shaped(_GRID, windows * _GRID), ("random",))
-    left = max(1, budget // window - windows)
+    left = max(1, budget // window - min(windows, share))
     across = int(rng.integers(1, int(left**0.5) + 1))
     along = int(rng.integers(across, left // across + 1))
     # The last window of each axis is not whole; one pixel of the first must be there.

@@ -105,6 +105,8 @@ class ImageInterface:
     """Whether the whole image reaches every pixel, so that no halo makes tiles exact."""
     case_divisor: tuple[int, int] = (1, 1)
     """Heights and widths of verification cases are divided by it: network, image."""
+    whole_row: bool = False
+    """Whether the row of windows among these cases may be as long as if nothing were divided."""
     engine_sizes: tuple[EngineSizes, EngineSizes] = (EngineSizes(), EngineSizes())
     """Sizes of a TensorRT engine: network, image."""
     network_range: tuple[float, float] = NORMALISED_RANGE
@@ -274,6 +276,7 @@ INTERFACES: dict[str, ImageInterface] = {
             patch=f"{_PATCHES}:projection_patch",
             counterpart="maximum",
             case_divisor=(1, 2),
+            whole_row=True,
             depth="fixed",
             whole_depth=True,
             global_statistics=True,

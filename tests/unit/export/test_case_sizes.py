@@ -29,6 +29,13 @@ def test_one_case_is_as_long_as_a_tile(config):
     assert tile.shape == (1, 1, 8, 504)
 
 
+@pytest.mark.parametrize("side", [280, 504])
+def test_one_case_is_as_long_as_a_tile_of_a_projected_stack(side, tiny_config):
+    found = of(tiny_config.single("projection"), 1, tile=(1, side, side))
+    assert [one.shape[-2:] for one in found if one.sizing == "tile"] == [(8, side)]
+    assert all(max(one.shape[-2:]) <= 104 for one in found if one.sizing != "tile")
+
+
 def test_a_seed_gives_the_same_sizes_and_another_gives_new_ones(config):
     assert of(config, 1) == of(config, 1)
     drawn = [one.shape for seed in range(50) for one in of(config, seed) if one.sizing == "new"]
@@ -43,7 +50,10 @@ def test_a_seed_gives_the_same_sizes_and_another_gives_new_ones(config):
 @pytest.mark.parametrize("interface", ["image", "network"])
 def test_new_sizes_cost_what_the_ones_they_replace_did(task, interface, tiny_config):
     config = tiny_config.single(task)
-    before = 2 * sum(prod(padded(config, s)) for s in verified_shapes(config, interface))
+    # A row that is not divided costs no more than before anything was.
+    undivided = interface_of(config).whole_row
+    shapes = verified_shapes(config, "network" if undivided else interface)
+    before = 2 * sum(prod(padded(config, s)) for s in shapes)
     for seed in range(20):
         found = sized_cases(config, interface, (16, 5000, 5000), seed=seed, whole_tiles=False)
         cost = sum(len(one.sources) * prod(padded(config, one.shape)) for one in found)
