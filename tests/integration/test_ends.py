@@ -222,6 +222,10 @@ import platformdirs
 for kind in ("data", "cache", "state"):
     setattr(platformdirs, f"user_{kind}_dir", lambda *_, **__: "~/.local/unifmir")
 """
+NO_COMPILER = """
+import sys
+sys.modules["ziglang"] = None
+"""
 RUN = "from unifmir.cli.main import run; run()"
 
 
@@ -249,9 +253,9 @@ LACKS: dict[str, tuple[str, dict[str, str]]] = {
     "known home": (NO_HOME, {"HOME": ""}),
     "temporary folder": (NO_TEMPORARY_FOLDER, {}),
     "temporary folder of its name": ("", {"TMPDIR": "read-only"}),
-    "compiler": ("", {"PATH": "/nonexistent"}),
+    "compiler": (NO_COMPILER, {"PATH": "/nonexistent"}),
     "cache that can be written to": ("", {"UNIFMIR_NATIVE_CACHE": "read-only"}),
-    "anything": (NO_TEMPORARY_FOLDER, {"HOME": "read-only", "PATH": "/nonexistent"}),
+    "anything": (NO_TEMPORARY_FOLDER + NO_COMPILER, {"HOME": "read-only", "PATH": "/nonexistent"}),
 }
 
 

@@ -17,7 +17,7 @@ REPO = Path(__file__).resolve().parents[2]
 LOWEST = Path(__file__).with_name("lowest.txt")
 EXTRAS = (
     *("cpu", "train", "benchmark", "keras", "openvino", "segmentation", "zarr"),
-    *("tensorrt-rtx", "web"),
+    *("compiler", "tensorrt-rtx", "web"),
 )
 """Extras of users that the public index can install together: not the libraries of `tensorrt`, and
 one build of ONNX Runtime."""

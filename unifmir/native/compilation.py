@@ -3,10 +3,6 @@
 import ctypes
 import hashlib
 import logging
-import os
-import platform
-import shutil
-import subprocess
 from ctypes import POINTER, c_float, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
@@ -15,14 +11,13 @@ from pathlib import Path
 from unifmir.atomic import temporary_folder, working_folder
 from unifmir.errors import ExportError, MissingExtraError, UntrustedError
 from unifmir.machine import processor_features
+from unifmir.native.compilers import Compiler, find_compiler
 from unifmir.trusted_files import is_trusted, remember_own
 from unifmir.user_folders import OTHERS_WRITE, make_private_folder, require_private, user_folder
 
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent
-COMPILERS = ("cc", "gcc", "clang")
-"""Tried in this order; the environment variable CC goes before them."""
 CACHE = "UNIFMIR_NATIVE_CACHE"
 """Environment variable: folder of the compiled libraries, the user's cache folder otherwise."""
 # No -ffast-math: NaN stays NaN. Contraction makes one rounding of a product and a sum.
@@ -78,13 +73,15 @@ class AttentionShape(ctypes.Structure):
 
 
 @cache
-def load_library(architecture: str = "native") -> ctypes.CDLL:
+def load_library(architecture: str = "native", compiler: Compiler | None = None) -> ctypes.CDLL:
     """Load the library, compiled if it has not been for this source, compiler and processor.
 
     Parameters
     ----------
     architecture : str
         `-march` of the compiler; `native` is the processor at hand.
+    compiler : Compiler, optional
+        By default the one that `find_compiler` finds.
 
     Raises
     ------
@@ -93,16 +90,16 @@ def load_library(architecture: str = "native") -> ctypes.CDLL:
     ExportError
         The compiler refuses the source.
     """
-    compiler = _compiler()
-    command = [compiler, *_OPTIONS, *_target(architecture)]
+    compiler = compiler or find_compiler()
+    options = [*_OPTIONS, compiler.target(architecture)]
     sources = sorted(SOURCES.glob("*.[ch]"))
     # Machines that share a home folder may differ in what `native` means.
-    identity = [*command, _version(compiler), processor_features()]
+    identity = [*compiler.command, *options, compiler.version, processor_features()]
     digest = hashlib.sha256("\0".join(identity).encode())
     for source in sources:
         digest.update(source.read_bytes())
     name = f"unifmir-{digest.hexdigest()[:24]}.so"
-    build = _Build(command, [str(path) for path in sources if path.suffix == ".c"])
+    build = _Build(compiler, [*options, *(str(one) for one in sources if one.suffix == ".c")])
     return _declared(_kept(name, build) or _passing(name, build))
 
 
@@ -110,14 +107,14 @@ def load_library(architecture: str = "native") -> ctypes.CDLL:
 class _Build:
     """How the library is made."""
 
-    command: list[str]
-    units: list[str]
+    compiler: Compiler
+    arguments: list[str]
 
     def run(self, out: Path) -> None:
         logger.info(
-            "compiling the kernels for the CPU with %s, once on this machine", self.command[0]
+            "compiling the kernels for the CPU with %s, once on this machine", self.compiler.name
         )
-        _compile([*self.command, *self.units, "-o", str(out)])
+        _compile(self.compiler, self.arguments, out)
         logger.debug("the kernels are compiled")
 
 
@@ -196,41 +193,16 @@ def require(precision: str = "fp32") -> None:
 
 def compiler_version() -> str:
     """First line of what the C compiler says of its version."""
-    return _version(_compiler()).splitlines()[0]
+    return find_compiler().version
 
 
-def _compiler() -> str:
-    wanted = [os.environ["CC"]] if os.environ.get("CC") else list(COMPILERS)
-    for name in wanted:
-        if found := shutil.which(name):
-            return found
-    raise MissingExtraError(
-        f"the native kernels need a C compiler, and {' or '.join(wanted)} is not on PATH: install "
-        "one (Debian: apt install gcc; macOS: xcode-select --install), or use another runtime"
-    )
-
-
-def _target(architecture: str) -> list[str]:
-    # Clang on Apple's and other ARM processors knows the processor only by -mcpu.
-    is_arm = platform.machine().lower() in ("arm64", "aarch64")
-    return [f"-mcpu={architecture}" if is_arm else f"-march={architecture}"]
-
-
-@cache
-def _version(compiler: str) -> str:
-    result = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return result.stdout
-
-
-def _compile(command: list[str]) -> None:
-    with temporary_folder(otherwise=Path(command[-1]).parent) as folder:
-        # A compiler that is killed with this process leaves its own temporary files there.
-        place = {**os.environ, "TMPDIR": str(folder)}
-        result = subprocess.run(command, capture_output=True, text=True, check=False, env=place)
+def _compile(compiler: Compiler, arguments: list[str], out: Path) -> None:
+    with temporary_folder(otherwise=out.parent) as folder:
+        result = compiler.run([*arguments, "-o", str(out)], folder)
     if result.returncode:
         raise ExportError(
-            f"{Path(command[0]).name} cannot compile the native kernels; expected GCC 10 or Clang "
-            f"12 or newer. Use another runtime, or report this:\n{result.stderr[:2000]}"
+            f"{compiler.name} cannot compile the native kernels; expected GCC 10, Clang 12 or Zig "
+            f"0.13 or newer. Use another runtime, or report this:\n{result.stderr[:2000]}"
         )
 
 

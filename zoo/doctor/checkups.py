@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unifmir.atomic import temporary_folder
-from unifmir.errors import UnifmirError
+from unifmir.errors import MissingExtraError, UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.hashing import sha256_of
 from unifmir.machine import installed_version
+from unifmir.native.compilers import find_compiler
 from unifmir.trusted_files import remember_own
 
 State = Literal["usable", "missing", "mismatched"]
@@ -59,7 +60,7 @@ def runs_here(runtime: str) -> bool:
 
 
 def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Libraries that must fit together: PyTorch, NumPy, ONNX Runtime, pydantic, and the extras.
+    """Libraries that must fit together, the C compiler, and what the extras bring.
 
     Parameters
     ----------
@@ -69,6 +70,7 @@ def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     yield torch_build(bool(gpus) or DRIVER.is_file())
     yield numpy_bridge()
     yield onnxruntime_build(bool(gpus))
+    yield c_compiler()
     yield _tried("library", "bioimageio.spec", _imported)
     if find_spec("torchvision") is not None:
         yield _torchvision()
@@ -142,6 +144,20 @@ def onnxruntime_build(has_gpu: bool) -> Finding:
         detail = f"{builds[name]}, without a provider for NVIDIA's GPUs"
         return Finding("library", name, "missing", detail, remedy)
     return _cuda_provider(name, builds[name])
+
+
+def c_compiler() -> Finding:
+    """The C compiler that makes the native kernels."""
+    try:
+        compiler = find_compiler()
+    except MissingExtraError:
+        detail = "none: models run on the CPU by PyTorch's own operations, slower"
+        return Finding(
+            "library", "C compiler", "missing", detail, "pip install 'unifmir[compiler]'"
+        )
+    return Finding(
+        "library", "C compiler", "usable", f"{compiler.version}, {' '.join(compiler.command)}"
+    )
 
 
 def _cuda_provider(name: str, found: str) -> Finding:

@@ -1,6 +1,5 @@
 """The folder of compiled kernels: the user's alone, and nothing loaded that was not made here."""
 
-import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -8,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.native_marks import needs_compiler
 from unifmir import native
 from unifmir.errors import ExportError
 from unifmir.native import compilation
+from unifmir.native.compilers import Compiler
 from unifmir.trusted_files import remember_own
-
-needs_compiler = pytest.mark.skipif(
-    not any(shutil.which(name) for name in compilation.COMPILERS), reason="no C compiler on PATH"
-)
 
 
 @pytest.fixture
@@ -35,12 +32,11 @@ _libraries: dict[str, bytes] = {}
 _calls: list[str] = []
 
 
-def compiled(command: list[str]) -> None:
+def compiled(compiler: Compiler, arguments: list[str], out: Path) -> None:
     """A compiler that takes seconds once, whatever asks for the library."""
-    out = Path(command[-1])
     _calls.append(out.name)
     if out.name not in _libraries:
-        _really_compile(command)
+        _really_compile(compiler, arguments, out)
         _libraries[out.name] = out.read_bytes()
     out.write_bytes(_libraries[out.name])
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import platform
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from tests.golden.weights import filled
-from tests.helpers.native_marks import needs_bf16, needs_compiler
+from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compiler
 from tests.helpers.quick_rows import few_quick
 from unifmir import native
 from unifmir.compare import FP32, LOW_PRECISION, compare
@@ -54,7 +55,7 @@ def difference(network, fast, image):
 
 
 @pytest.fixture(params=few_quick(ARCHITECTURES, QUICK_ARCHITECTURES))
-def architecture(request, monkeypatch):
+def architecture(request, compiler, monkeypatch):
     """Kernels compiled for another processor; they run on this one."""
     compiled = compilation.load_library(request.param)
     monkeypatch.setattr("unifmir.native.modules.load_library", lambda: compiled)
@@ -96,6 +97,7 @@ def test_every_processor_is_the_same_picture(body):
 
 
 @needs_compiler
+@every_compiler
 def test_a_norm_over_channels_is_pytorchs():
     layer = nn.LayerNorm(13)
     nn.init.normal_(layer.weight)
@@ -107,6 +109,7 @@ def test_a_norm_over_channels_is_pytorchs():
 
 
 @needs_compiler
+@every_compiler
 def test_the_number_of_threads_does_not_change_a_bit(tiny_single):
     network = tiny_single("denoise")
     fast, image = native.accelerate(network), random_input(network, (64, 70), 2)
@@ -139,6 +142,7 @@ def test_the_network_itself_stays_as_it_was_and_copies_work(tiny_single):
 
 
 @needs_compiler
+@every_compiler
 def test_not_a_number_stays_not_a_number(tiny_single):
     network = tiny_single("denoise")
     image = random_input(network, (16, 16), 1)
@@ -148,6 +152,7 @@ def test_not_a_number_stays_not_a_number(tiny_single):
 
 
 @needs_bf16
+@every_compiler
 @pytest.mark.parametrize(
     "task",
     [
@@ -266,9 +271,11 @@ def test_packing_keeps_every_weight_in_its_place(rows, columns, bf16):
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setitem(sys.modules, "ziglang", None)
     compilation.load_library.cache_clear()
+    told = r"need a C compiler.*'unifmir\[compiler\]'.*apt install gcc"
     try:
-        with pytest.raises(MissingExtraError, match=r"need a C compiler.*apt install gcc"):
+        with pytest.raises(MissingExtraError, match=told):
             RUNTIMES["native"].require()
     finally:
         compilation.load_library.cache_clear()

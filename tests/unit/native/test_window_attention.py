@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.native_marks import every_compiler
 from unifmir.errors import MissingExtraError
 from unifmir.native import window_attention
 from unifmir.native.window_attention import attention_in_c
@@ -33,6 +34,7 @@ def gradients(block: SwinBlock, x: Tensor) -> dict[str, Tensor]:
     return {"out": out.detach(), "x": x.grad, **found}  # type: ignore[dict-item]  # all have one
 
 
+@every_compiler
 @pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize(
     ("width", "heads", "shape"), [(32, 4, (2, 16, 24)), (90, 6, (1, 24, 16)), (6, 2, (1, 8, 8))]
@@ -51,6 +53,7 @@ def test_result_and_gradients_are_those_of_the_block(
         assert error < ROUNDING, (name, error)
 
 
+@every_compiler
 def test_in_bf16_it_is_as_close_as_bf16_is() -> None:
     block = make_block(32, 4, shifted=True)
     x = torch.randn(1, 16, 24, 32)

@@ -127,6 +127,19 @@ def test_onnxruntime_is_there_once_and_for_the_gpu(monkeypatch, installed, has_g
     assert remedy in one.remedy
 
 
+def test_the_compiler_of_the_kernels_is_told(monkeypatch, tmp_path):
+    script = tmp_path / "mycc"
+    script.write_text("#!/bin/sh\necho my compiler 1.2\necho more\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("CC", str(script))
+    one = checkups.c_compiler()
+    assert (one.state, one.detail) == ("usable", f"my compiler 1.2, {script}")
+    script.unlink()
+    one = checkups.c_compiler()
+    assert one.state == "missing"
+    assert "'unifmir[compiler]'" in one.remedy
+
+
 def test_a_torch_built_for_another_numpy_is_a_mismatch(monkeypatch):
     def from_numpy(_):
         raise RuntimeError("Numpy is not available")
