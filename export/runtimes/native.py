@@ -17,7 +17,6 @@ from unifmir.export.runtimes.base import STORED, Runtime, Session
 from unifmir.export.runtimes.pytorch import prepare_device, session_of
 from unifmir.model import image_interface
 from unifmir.networks.base import Network
-from unifmir.networks.projection import ResidualBlock
 from unifmir.precision.element_types import Precision
 from unifmir.samples import sample
 
@@ -74,8 +73,7 @@ class NativeRuntime(Runtime):
         task = network.config.task
         crops = calibration_inputs(network.config, "network", [sample(task).image])
         example, others = torch.cat(crops[::2]), crops[1::2]
-        has_residual_blocks = any(isinstance(part, ResidualBlock) for part in network.modules())
-        for convolutions in ("bf16", "fp32") if has_residual_blocks else ("fp32",):
+        for convolutions in ("bf16", "fp32"):
             fast = native.accelerate(
                 network, precision=self.arithmetic, convolutions=convolutions, example=example
             )

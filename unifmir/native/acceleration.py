@@ -9,25 +9,17 @@ from torch import Tensor, nn
 
 from unifmir.errors import ExportError
 from unifmir.native.compilation import require
-from unifmir.native.modules import (
-    NativeBody,
-    NativeConv,
-    NativeResidual,
-    NativeWinograd,
-)
+from unifmir.native.convolutions import NativeResidual, kernel_of
 from unifmir.native.packing import WINDOW
 from unifmir.native.rounding import Moments, measure_moments, moments_inside
+from unifmir.native.swin_body import NativeBody
+from unifmir.native.view_unet import NativeViewUNet
 from unifmir.networks.base import Network
 from unifmir.networks.projection import ResidualBlock
 from unifmir.networks.swin import BODY_PARTS, SwinBody, SwinRestoration
-from unifmir.networks.volume import VolumeRestoration
+from unifmir.networks.volume import ViewUNet, VolumeRestoration
 
 PRECISIONS = ("fp32", "bf16")
-WIDEST_DIRECT = 128
-"""Input channels up to which a convolution written out is faster here than PyTorch's."""
-NARROWEST_WINOGRAD = 32
-"""Channels in and out from which a convolution is faster by Winograd's algorithm than written
-out."""
 Images = Float32[Tensor, "n c h w"]
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -51,6 +43,7 @@ class NativeVolumeRestoration(_NativeBody, VolumeRestoration):
     """`VolumeRestoration` with a native body."""
 
 
+_CONVOLVING = {ResidualBlock: NativeResidual, ViewUNet: NativeViewUNet}
 _NATIVE = {SwinRestoration: NativeSwinRestoration, VolumeRestoration: NativeVolumeRestoration}
 
 
@@ -70,10 +63,11 @@ def accelerate(
         A single-task network, with or without its image interface, fp32, on the CPU. It is not
         changed.
     precision : {"fp32", "bf16"}
-        bf16: products of Swin blocks and of the projector's residual blocks, with sums and
-        everything else in fp32. Whether that is the same picture is for the caller to check.
+        bf16: products of Swin blocks, of the projector's residual blocks and of the levels of a
+        light field's U-Net, with sums and everything else in fp32. Whether that is the same picture
+        is for the caller to check.
     convolutions : {"fp32", "bf16"}, optional
-        Precision of the residual blocks, where it is not that of Swin blocks.
+        Precision of residual blocks and levels, where it is not that of Swin blocks.
     example : Tensor, optional
         A real input of `module`, in the range it takes, which weights are rounded for in bf16; see
         `unifmir.native.rounding`.
@@ -95,16 +89,17 @@ def accelerate(
     bf16 = precision == "bf16"
     moments = measure_moments(module, example) if bf16 and example is not None else {}
     native = copy.deepcopy(module)
+    narrow = (convolutions or precision) == "bf16"
     # Largest parts first: what they consist of is not looked at again.
     for name, body in list(native.named_modules()):
         if isinstance(body, SwinBody):
             _replace_body(body, bf16, moments_inside(moments, name))
-    for name, block in list(native.named_modules()):
-        if isinstance(block, ResidualBlock):
-            parent, _, last = name.rpartition(".")
-            narrow = (convolutions or precision) == "bf16"
-            replaced = NativeResidual(block, narrow, moments_inside(moments, name))
-            setattr(native.get_submodule(parent), last, replaced)
+    for name, part in list(native.named_modules()):
+        for kind, native_kind in _CONVOLVING.items():
+            if isinstance(part, kind):
+                parent, _, last = name.rpartition(".")
+                replaced = native_kind(part, narrow, moments_inside(moments, name))
+                setattr(native.get_submodule(parent), last, replaced)
     for parent in list(native.modules()):
         _replace_convolutions(parent)
     return native.eval().requires_grad_(False)
@@ -152,7 +147,7 @@ def _replace_convolutions(parent: nn.Module) -> None:
     for name, child in children:
         if not isinstance(child, nn.Conv2d):
             continue
-        kind = _kernel_of(child)
+        kind = kernel_of(child)
         if kind is None:
             continue
         slope, after = None, following.get(name)
@@ -160,18 +155,3 @@ def _replace_convolutions(parent: nn.Module) -> None:
             slope = after.negative_slope if isinstance(after, nn.LeakyReLU) else 0.0
             setattr(parent, str(int(name) + 1), nn.Identity())
         setattr(parent, name, kind(child, slope=slope))
-
-
-def _kernel_of(conv: nn.Conv2d) -> type[NativeConv] | None:
-    """Choose the kernel of a convolution; None where PyTorch is to compute it."""
-    if not (
-        conv.kernel_size == (3, 3)
-        and conv.stride == (1, 1)
-        and conv.padding == (1, 1)
-        and conv.dilation == (1, 1)
-        and conv.groups == 1
-    ):
-        return None
-    if min(conv.in_channels, conv.out_channels) >= NARROWEST_WINOGRAD:
-        return NativeWinograd
-    return NativeConv if conv.in_channels <= WIDEST_DIRECT else None

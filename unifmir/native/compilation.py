@@ -63,6 +63,18 @@ class Conv(ctypes.Structure):
     )
 
 
+class Planes(ctypes.Structure):
+    """Channels of an image, as in resampling.c."""
+
+    _fields_ = (
+        ("first", c_void_p),
+        ("plane", c_int64),
+        ("channels", c_int64),
+        ("height", c_int64),
+        ("width", c_int64),
+    )
+
+
 class AttentionShape(ctypes.Structure):
     """Images whose windows attend, as in attention.c."""
 
@@ -229,6 +241,14 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         lib.winograd_bf16_work.restype = c_int64
         lib.winograd_bf16_images.argtypes = (POINTER(Conv), c_void_p, *rest)
         lib.winograd_bf16_images.restype = None
+    lib.prefer_large_pages.argtypes = (c_void_p, c_int64)
+    lib.prefer_large_pages.restype = None
+    planes = POINTER(Planes)
+    lib.pool_images.argtypes = (planes, planes, planes, c_void_p, c_void_p)
+    lib.resize_work.argtypes = (c_int64, c_int64)
+    lib.resize_work.restype = c_int64
+    lib.resize_images.argtypes = (planes, c_void_p, c_void_p, planes, c_void_p, c_void_p)
+    lib.pool_images.restype = lib.resize_images.restype = None
     shape = POINTER(AttentionShape)
     lib.attention_work.argtypes = ()
     lib.attention_work.restype = c_int64

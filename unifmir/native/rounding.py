@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unifmir.module_hooks import removed_after
 from unifmir.networks.projection import ResidualBlock
 from unifmir.networks.swin import SwinBlock
+from unifmir.networks.volume import ViewUNet
 
 DAMPING = 1e-2
 """Added to the diagonal of the second moments, over its mean: what the inputs never do is not
@@ -58,7 +59,8 @@ def centre_of(moments: Float64[Tensor, "_ _"]) -> Float64[Tensor, " n"]:
 def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     """Run a network and watch what the parts of it read that multiply in bf16.
 
-    They are the matrices of Swin blocks and the convolutions of the projector's residual blocks.
+    They are the matrices of Swin blocks, and the convolutions of the projector's residual blocks
+    and of the levels of a light field's U-Net.
 
     Parameters
     ----------
@@ -85,11 +87,9 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
 
     handles = []
     for name, child in module.named_modules():
-        if isinstance(child, ResidualBlock):
-            handles += [
-                child.get_submodule(conv).register_forward_pre_hook(before(f"{name}.{conv}"))
-                for conv in ("body.0", "body.2")
-            ]
+        for conv in _convolutions_of(child):
+            watched = child.get_submodule(conv)
+            handles.append(watched.register_forward_pre_hook(before(f"{name}.{conv}")))
         if isinstance(child, SwinBlock):
             for part in ("norm1", "norm2", "mlp.act"):
                 watched = child.get_submodule(part)
@@ -97,6 +97,19 @@ def measure_moments(module: nn.Module, image: Shaped[Tensor, "..."]) -> Moments:
     with removed_after(handles), torch.no_grad():
         module(image)
     return moments
+
+
+def _convolutions_of(part: nn.Module) -> list[str]:
+    """Names of a part's convolutions that multiply in bf16."""
+    if isinstance(part, ResidualBlock):
+        return ["body.0", "body.2"]
+    if isinstance(part, ViewUNet):
+        return [
+            f"{levels}.{index}.0"
+            for levels in ("encoder_layers", "decoder_layers")
+            for index in range(len(part.get_submodule(levels)))  # type: ignore[arg-type]
+        ]
+    return []
 
 
 def moments_inside(moments: Moments, part: str) -> Moments:

@@ -29,7 +29,7 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.interfaces import shape_of
 from unifmir.model import build, image_interface
 from unifmir.native import compilation, packing, rounding
-from unifmir.native.modules import NativeNorm
+from unifmir.native.swin_body import NativeNorm
 from unifmir.networks.swin import SwinBlock
 from unifmir.samples import sample
 from unifmir.simulate import generator, simulate_pair
@@ -58,7 +58,8 @@ def difference(network, fast, image):
 def architecture(request, compiler, monkeypatch):
     """Kernels compiled for another processor; they run on this one."""
     compiled = compilation.load_library(request.param)
-    monkeypatch.setattr("unifmir.native.modules.load_library", lambda: compiled)
+    for module in ("convolutions", "memory", "swin_body", "view_unet"):
+        monkeypatch.setattr(f"unifmir.native.{module}.load_library", lambda: compiled)
     return request.param
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from unifmir.errors import ExportError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.interfaces import shape_of
 from unifmir.native import packing, rounding
-from unifmir.native.modules import NativeConv, NativeWinograd, NativeWinogradBf16
+from unifmir.native.convolutions import NativeConv, NativeWinograd, NativeWinogradBf16
 
 CONVOLUTIONS = [
     NativeConv,
@@ -165,31 +166,45 @@ def test_what_pixels_have_in_common_is_not_rounded_in_a_convolution():
 
 
 @needs_bf16
-def test_residual_blocks_of_the_projector_multiply_in_bf16(tiny_single):
-    network = tiny_single("projection")
+@pytest.mark.parametrize(
+    ("task", "places", "convolution"),
+    [
+        # Of a residual block and of a level: (its name in both networks, of the convolution here,
+        # and there).
+        ("projection", r".*\.(first|second)", ("second", "body.2")),
+        ("volume", r"conv_first0\.(encoder|decoder)\.\d+", ("decoder.1", "decoder_layers.1.0")),
+    ],
+)
+def test_wide_convolutions_multiply_in_bf16(tiny_single, task, places, convolution, monkeypatch):
+    monkeypatch.setattr("unifmir.native.convolutions.NARROWEST_WINOGRAD", 1)
+    network = tiny_single(task)
     image = torch.rand(shape_of(network.config, "network", batch=1, size=(1, 16, 16)))
     fast = native.accelerate(network, precision="bf16", example=image)
     kinds = {name: type(m) for name, m in fast.named_modules() if isinstance(m, NativeConv)}
     in_bf16 = {name for name, kind in kinds.items() if kind is NativeWinogradBf16}
     assert in_bf16
-    assert in_bf16 == {name for name in kinds if name.endswith((".first", ".second"))}
+    assert in_bf16 == {name for name in kinds if re.fullmatch(places, name)}
     reads = rounding.measure_moments(network, image)
-    block = next(iter(in_bf16)).rpartition(".")[0]
+    ours, theirs = convolution
+    name = next(name for name in in_bf16 if name.endswith(ours))
+    watched = f"{name.removesuffix(ours)}{theirs}"
     seen = []
-    handle = network.get_submodule(f"{block}.body.2").register_forward_pre_hook(
+    handle = network.get_submodule(watched).register_forward_pre_hook(
         lambda _conv, args: seen.append(args[0])
     )
     with torch.inference_mode():
         network(image)
     handle.remove()
-    centre = fast.get_submodule(f"{block}.second").centre
+    centre = fast.get_submodule(name).centre
     torch.testing.assert_close(centre, seen[0].mean((0, 2, 3)))
-    assert reads[f"{block}.body.2"].shape == (1, len(centre) + 1)
+    assert reads[watched].shape == (1, len(centre) + 1)
 
 
 @needs_bf16
-def test_convolutions_that_are_not_accurate_in_bf16_stay_in_fp32(tiny_single, monkeypatch):
-    network = tiny_single("projection")
+@pytest.mark.parametrize("task", ["projection", "volume"])
+def test_convolutions_that_are_not_accurate_in_bf16_stay_in_fp32(tiny_single, monkeypatch, task):
+    monkeypatch.setattr("unifmir.native.convolutions.NARROWEST_WINOGRAD", 1)
+    network = tiny_single(task)
     tried = []
 
     def one_failure(_network, fast, _images):
