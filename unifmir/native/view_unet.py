@@ -53,7 +53,7 @@ class NativeViewUNet(nn.Module):
                     levels[index] = _narrowed(cast(nn.Sequential, level), read)
 
     def forward(self, views: Float32[Tensor, "n v h w"]) -> Float32[Tensor, "n planes up right"]:
-        """Volumes in (-1, 1), n times as high and wide as the views."""
+        """Volumes in (-1, 1), n times as high and wide as the views, n * n of them, in [-1, 1]."""
         return torch.cat([self._restored(one) for one in views.split(1)])
 
     def _restored(self, views: Image) -> Image:
@@ -75,7 +75,7 @@ class NativeViewUNet(nn.Module):
 
 
 class _Affine(nn.Module):
-    """What a batch normalisation does at inference: a factor and a summand for each channel."""
+    """Batch normalisation at inference: a factor and a summand for each channel."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
