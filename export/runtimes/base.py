@@ -113,6 +113,13 @@ class Runtime(ABC):
     def require(self) -> None:  # noqa: B027 - most need nothing beyond what importing them imports
         """Import what it needs; MissingExtraError with what to install where that is missing."""
 
+    def instructions(self) -> str:
+        """Name of the processor's instructions that it chose to multiply with, as of Linux.
+
+        Empty where its library keeps that to itself. Raises as `require` does.
+        """
+        return ""
+
     def require_harmless(self, path: Path) -> None:  # noqa: B027 - not all can tell
         """Refuse a file that may not run here, by its bytes alone; nothing of it is run.
 

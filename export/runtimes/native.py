@@ -51,6 +51,10 @@ class NativeRuntime(Runtime):
         """Compile the kernels; MissingExtraError where there is no compiler, or no bf16."""
         native.require(self.arithmetic)
 
+    def instructions(self) -> str:
+        """`amx_bf16` or `avx512_bf16`; in fp32 the compiler chooses."""
+        return native.instructions_of_bf16() if self.own_arithmetic else ""
+
     def open(self, source: nn.Module | Path, *, device: str, threads: int) -> Session:
         """Pack the weights."""
         module = self.module_from(source)
@@ -60,7 +64,8 @@ class NativeRuntime(Runtime):
         fast = cast(Network, self.prepare(network))
         known = {
             "library": "unifmir.native",
-            "provider": native.compiler_version(),
+            # Other instructions sum in another order: they are part of what ran.
+            "provider": ", ".join(filter(None, (native.compiler_version(), self.instructions()))),
             "element_type": self.arithmetic,
         }
         return session_of(fast if module is network else image_interface(fast), device, known)

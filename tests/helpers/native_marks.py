@@ -1,5 +1,6 @@
 """Marks of tests that the kernels of unifmir.native are needed for, and the compilers at hand."""
 
+import ctypes
 import shlex
 from collections.abc import Iterator
 
@@ -46,3 +47,26 @@ def compiler(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 every_compiler = pytest.mark.usefixtures("compiler")
+
+
+def compute_with(library: ctypes.CDLL, patch: pytest.MonkeyPatch) -> None:
+    """Call these kernels, not those for the processor at hand."""
+    for module in ("compilation", "convolutions", "memory", "swin_body", "view_unet"):
+        patch.setattr(f"unifmir.native.{module}.load_library", lambda: library)
+
+
+@pytest.fixture
+def emulated_amx() -> ctypes.CDLL:
+    """The kernels with AMX's instructions in plain C."""
+    return compilation.load_library(options=("-DEMULATE_AMX",))
+
+
+@pytest.fixture(params=["chosen", pytest.param("amx", marks=pytest.mark.slow)])
+def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Products in bf16 by the instructions that are chosen here, and by emulated AMX."""
+    if request.param == "amx":
+        compute_with(request.getfixturevalue("emulated_amx"), monkeypatch)
+    return str(request.param)
+
+
+every_instruction = pytest.mark.usefixtures("instructions")

@@ -7,6 +7,6 @@ in C (`window_attention.py`).
 """
 
 from unifmir.native.acceleration import accelerate
-from unifmir.native.compilation import compiler_version, require
+from unifmir.native.compilation import compiler_version, instructions_of_bf16, require
 
-__all__ = ["accelerate", "compiler_version", "require"]
+__all__ = ["accelerate", "compiler_version", "instructions_of_bf16", "require"]

@@ -4,8 +4,8 @@
 
 #include "vectors.h"
 
-/* A matrix of floats is packed [rows / 6][columns][6], one of bf16 [rows / 6][columns / 2][6] pairs,
- * the last group filled up with zeros, and so is the bias. */
+/* A matrix of floats is packed [rows / 6][columns][6], one of bf16 [rows / 48][columns / 32][48][16]
+ * pairs (amx.h), the last of each filled up with zeros; the bias to a multiple of six. */
 typedef struct {
     const void *weights;
     const float *bias;

@@ -85,15 +85,16 @@ class AttentionShape(ctypes.Structure):
 
 
 @cache
-def load_library(architecture: str = "native", compiler: Compiler | None = None) -> ctypes.CDLL:
+def load_library(architecture: str = "native", options: tuple[str, ...] = ()) -> ctypes.CDLL:
     """Load the library, compiled if it has not been for this source, compiler and processor.
 
     Parameters
     ----------
     architecture : str
         `-march` of the compiler; `native` is the processor at hand.
-    compiler : Compiler, optional
-        By default the one that `find_compiler` finds.
+    options : tuple of str
+        Further ones of the compiler. `-DEMULATE_AMX` makes the library of tests, whose products in
+        bf16 are AMX's in plain C.
 
     Raises
     ------
@@ -102,16 +103,16 @@ def load_library(architecture: str = "native", compiler: Compiler | None = None)
     ExportError
         The compiler refuses the source.
     """
-    compiler = compiler or find_compiler()
-    options = [*_OPTIONS, compiler.target(architecture)]
+    compiler = find_compiler()
+    arguments = [*_OPTIONS, compiler.target(architecture), *options]
     sources = sorted(SOURCES.glob("*.[ch]"))
     # Machines that share a home folder may differ in what `native` means.
-    identity = [*compiler.command, *options, compiler.version, processor_features()]
+    identity = [*compiler.command, *arguments, compiler.version, processor_features()]
     digest = hashlib.sha256("\0".join(identity).encode())
     for source in sources:
         digest.update(source.read_bytes())
     name = f"unifmir-{digest.hexdigest()[:24]}.so"
-    build = _Build(compiler, [*options, *(str(one) for one in sources if one.suffix == ".c")])
+    build = _Build(compiler, [*arguments, *(str(one) for one in sources if one.suffix == ".c")])
     return _declared(_kept(name, build) or _passing(name, build))
 
 
@@ -203,6 +204,21 @@ def require(precision: str = "fp32") -> None:
         )
 
 
+def instructions_of_bf16() -> str:
+    """Name of the instructions that multiply in bf16 here, as /proc/cpuinfo has it.
+
+    `amx_bf16` where the processor has it and the system lets this process use it, else
+    `avx512_bf16`.
+
+    Raises
+    ------
+    MissingExtraError
+        The processor does not multiply in bf16, or there is no C compiler.
+    """
+    require("bf16")
+    return "amx_bf16" if load_library().has_amx() else "avx512_bf16"
+
+
 def compiler_version() -> str:
     """First line of what the C compiler says of its version."""
     return find_compiler().version
@@ -223,7 +239,8 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     images = (c_void_p, c_int64, c_int64, c_int64, c_int64)  # pointer, plane, n, height, width
     lib.swin_work.argtypes = (POINTER(Block),)
     lib.conv_work.argtypes = (POINTER(Conv),)
-    lib.swin_work.restype = lib.conv_work.restype = lib.has_bf16.restype = c_int64
+    lib.swin_work.restype = lib.conv_work.restype = c_int64
+    lib.has_bf16.restype = lib.has_amx.restype = c_int64
     lib.swin_block.argtypes = (POINTER(Block), *images, c_int64, c_void_p, c_void_p, c_void_p)
     lib.norm_images.argtypes = (
         c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p,
@@ -240,7 +257,8 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         lib.winograd_bf16_work.argtypes = (POINTER(Conv),)
         lib.winograd_bf16_work.restype = c_int64
         lib.winograd_bf16_images.argtypes = (POINTER(Conv), c_void_p, *rest)
-        lib.winograd_bf16_images.restype = None
+        lib.amx_product.argtypes = (c_void_p, c_void_p, c_void_p)
+        lib.winograd_bf16_images.restype = lib.amx_product.restype = None
     lib.prefer_large_pages.argtypes = (c_void_p, c_int64)
     lib.prefer_large_pages.restype = None
     planes = POINTER(Planes)

@@ -12,6 +12,8 @@ from unifmir.networks.swin import MASKED, SwinBlock, WindowAttention, shift_mask
 
 ROWS = 6
 """Rows of a weight matrix that are computed at once (swin.c)."""
+BAND, TILE = 48, 16
+"""Rows of a weight matrix in bf16 that lie together, and pairs of columns (amx.h)."""
 WINDOW = 8
 LANES = 16
 """Floats of a vector, at most."""
@@ -37,10 +39,10 @@ def pack_matrix(weight: Float32[Tensor, "rows columns"], bf16: bool) -> Float[Te
     Returns
     -------
     Tensor
-        (rows / 6, columns, 6) float32, or (rows / 6, columns / 2, 6, 2) bfloat16; both rounded
-        up, with zeros.
+        (rows / 6, columns, 6) float32, or (rows / 48, columns / 32, 48, 16, 2) bfloat16; both
+        rounded up, with zeros.
     """
-    return _packed(weight[..., None], bf16).squeeze(2)
+    return _packed_bf16(weight) if bf16 else _packed(weight[..., None]).squeeze(2)
 
 
 def pack_kernel(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor, "groups _ 9 6"]:
@@ -51,7 +53,7 @@ def pack_kernel(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor, 
     Tensor
         (out / 6, in, 9, 6).
     """
-    return _packed(weight.flatten(2), False)
+    return _packed(weight.flatten(2))
 
 
 def pack_winograd(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor, "9 plane"]:
@@ -62,7 +64,7 @@ def pack_winograd(weight: Float32[Tensor, "rows columns 3 3"]) -> Float32[Tensor
     Tensor
         (9, out / 6 * in * 6), filled up with zeros to whole vectors.
     """
-    planes = _packed(weight.flatten(2), False).permute(2, 0, 1, 3).flatten(1)
+    planes = _packed(weight.flatten(2)).permute(2, 0, 1, 3).flatten(1)
     return F.pad(planes, (0, -planes.shape[1] % LANES)).contiguous()
 
 
@@ -80,8 +82,8 @@ def pack_winograd_bf16(
     Returns
     -------
     dict
-        kernel: (out / 6, 24, in / 2, 6, 2) bfloat16; bias, filled up to a multiple of six, and
-        centre: float32, one number a channel.
+        kernel: (out / 48, 24, in / 32, 48, 16, 2) bfloat16; bias, filled up to a multiple of six,
+        and centre: float32, one number a channel.
     """
     weight = conv.weight.double()
     down, across = _kernel_at(POINTS_DOWN), _kernel_at(POINTS_ACROSS)
@@ -92,7 +94,7 @@ def pack_winograd_bf16(
     if conv.bias is not None:
         bias = bias + conv.bias.double()
     return {
-        "kernel": _packed(points.float(), True).transpose(1, 2).contiguous(),
+        "kernel": _packed_bf16(points.permute(2, 0, 1).float()).transpose(0, 1).contiguous(),
         "bias": pack_bias(bias.float(), conv.out_channels),
         "centre": taken,
     }
@@ -107,16 +109,19 @@ def _kernel_at(points: tuple[float, ...]) -> Float64[Tensor, "points 3"]:
     return torch.stack([*rows, torch.tensor([0.0, 0.0, 1.0]).double()])
 
 
-def _packed(weight: Tensor, bf16: bool) -> Tensor:
-    """(rows, columns, taps) as (rows / 6, columns, taps, 6), or with columns in pairs."""
+def _packed(weight: Tensor) -> Tensor:
+    """(rows, columns, taps) as (rows / 6, columns, taps, 6)."""
     rows, columns, taps = weight.shape
-    wide = ceil(columns / 2) * 2 if bf16 else columns
-    filled = torch.zeros(ceil(rows / ROWS) * ROWS, wide, taps, dtype=torch.float32)
-    filled[:rows, :columns] = weight
-    if bf16:
-        pairs = filled.reshape(-1, ROWS, wide // 2, 2, taps).permute(0, 2, 4, 1, 3)
-        return pairs.to(torch.bfloat16).contiguous()
-    return filled.reshape(-1, ROWS, wide, taps).permute(0, 2, 3, 1).contiguous()
+    filled = F.pad(weight, (0, 0, 0, 0, 0, -rows % ROWS))
+    return filled.reshape(-1, ROWS, columns, taps).permute(0, 2, 3, 1).contiguous()
+
+
+def _packed_bf16(weight: Tensor) -> Tensor:
+    """(..., rows, columns) as (..., rows / 48, columns / 32, 48, 16, 2)."""
+    rows, columns = weight.shape[-2:]
+    filled = F.pad(weight, (0, -columns % (2 * TILE), 0, -rows % BAND)).to(torch.bfloat16)
+    bands = filled.unflatten(-1, (-1, TILE, 2)).unflatten(-4, (-1, BAND))
+    return bands.transpose(-4, -3).contiguous()
 
 
 def pack_bias(values: Float32[Tensor, " rows"] | None, rows: int) -> Float32[Tensor, " filled"]:

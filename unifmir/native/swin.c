@@ -6,7 +6,8 @@
  * product is then "broadcast one weight, multiply vectors of pixels". Images stay (N, C, H, W) as
  * convolutions want them; blocks work in place.
  *
- * Plain C with the vector extension of GCC and Clang; AVX512_BF16 where bf16 is asked for.
+ * Plain C with the vector extension of GCC and Clang; AVX512_BF16, and AMX,
+ * where bf16 is asked for.
  */
 
 #include <stdatomic.h>
@@ -143,13 +144,16 @@ static void window_block(const Block *b, const float *mask, float *x, float *wor
 
 #ifdef HAS_BF16
 #include "swin_bf16.h"
+#else
+INLINE void begin_tiles(void) {}
+INLINE void end_tiles(void) {}
 #endif
 
 /* Floats of memory a thread needs. */
 int64_t swin_work(const Block *b) {
     int64_t wide = 3 * b->channels > b->hidden ? 3 * b->channels : b->hidden;
     /* The window, normed, heads; queries, keys and values or the hidden layer; scores; the same
-     * again as pairs. */
+     * again as pairs, in whole tiles. */
     return (4 * b->channels + wide + 5 * ROWS) * PIXELS * 2 + 2 * PIXELS * PIXELS;
 }
 
@@ -162,9 +166,10 @@ void swin_block(const Block *b, float *images, int64_t plane, int64_t n, int64_t
                 int64_t width, int64_t shift, const float *masks, _Atomic int64_t *next, float *work) {
     const int64_t down = height / WINDOW, across = width / WINDOW, many = n * down * across;
     float *x = work, *rest = work + (b->channels + ROWS) * PIXELS;
+    if (b->bf16) begin_tiles();
     for (;;) {
         int64_t first = atomic_fetch_add(next, 4);
-        if (first >= many) return;
+        if (first >= many) break;
         for (int64_t index = first; index < first + 4 && index < many; index++) {
             int64_t row = index / across % down, column = index % across;
             float *image = images + index / across / down * b->channels * plane;
@@ -186,6 +191,7 @@ void swin_block(const Block *b, float *images, int64_t plane, int64_t n, int64_t
             scatter(image, at, b->channels, x);
         }
     }
+    if (b->bf16) end_tiles();
 }
 
 /* LayerNorm over the channels of images (n, channels, pixels), pixels a multiple of 64. */

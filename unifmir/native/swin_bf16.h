@@ -1,10 +1,13 @@
 /* The products of a Swin block in bf16 with sums in fp32. See swin.c.
  *
- * The image, LayerNorm, softmax and GELU stay fp32.
+ * The image, LayerNorm, softmax and GELU stay fp32. `linear_bf16` chooses what multiplies a matrix and a
+ * window: AMX where this process may use it, AVX512_BF16 otherwise. Scores of attention are always
+ * AVX512_BF16's: keys lie as pixels do, and AMX would want them as it wants weights.
  */
 
 #pragma once
 
+#include "amx.h"
 #include "block.h"
 
 INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t pairs, float *out,
@@ -14,15 +17,18 @@ INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t 
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
-    for (int64_t k = 0; k < pairs; k++) {
-        __m512bh in[SPAN];
+    for (; pairs > 0; pairs -= AMX_TILE, w += BAND * AMX_TILE) {
+        const int64_t here = pairs < AMX_TILE ? pairs : AMX_TILE;
+        for (int64_t k = 0; k < here; k++, x += PIXELS) {
+            __m512bh in[SPAN];
 #pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(x + k * PIXELS + s * LANES);
+            for (int s = 0; s < SPAN; s++) in[s] = load_pairs(x + s * LANES);
 #pragma GCC unroll 6
-        for (int r = 0; r < ROWS; r++) {
-            __m512bh weight = both(w[k * ROWS + r]);
+            for (int r = 0; r < ROWS; r++) {
+                __m512bh weight = both(w[r * AMX_TILE + k]);
 #pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+                for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+            }
         }
     }
 #pragma GCC unroll 6
@@ -35,12 +41,33 @@ INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t 
         }
 }
 
-INLINE void linear_bf16(Matrix m, const pair *x, int64_t rows, int64_t columns, float *out,
-                        int kind) {
-    const int64_t pairs = (columns + 1) / 2;
-    for (int64_t r = 0; r < rows; r += ROWS)
-        six_rows_bf16((const pair *)m.weights + r * pairs, m.bias + r, x, pairs, out + r * PIXELS,
-                      kind);
+/* At most sixteen rows, by AMX. */
+INLINE void tile_of_rows(const pair *w, const float *b, const pair *x, int64_t pairs, int64_t rows,
+                         float *out, int kind) {
+    float sums[AMX_TILE * PIXELS];
+    multiply_amx(SPAN, w, AMX_TILE, BAND * AMX_TILE, x, PIXELS, pairs, sums, PIXELS);
+    for (int64_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int64_t at = r * PIXELS; at < (r + 1) * PIXELS; at += LANES) {
+            vec sum = load(sums + at) + all(b[r]);
+            if (kind == ADD) sum += load(out + at);
+            store(out + at, sum);
+        }
+}
+
+/* out[row][pixel] (+)= m[row] . x[.][pixel]. */
+INLINE void linear_bf16(Matrix m, pair *x, int64_t rows, int64_t columns, float *out, int kind) {
+    const int64_t pairs = (columns + 1) / 2, filled = in_tiles(pairs);
+    const int64_t amx = uses_amx(), step = amx ? AMX_TILE : ROWS;
+    if (amx) memset(x + pairs * PIXELS, 0, (filled - pairs) * PIXELS * sizeof(pair));
+    for (int64_t r = 0; r < rows; r += step) {
+        const pair *w = (const pair *)m.weights + r / BAND * BAND * filled + r % BAND * AMX_TILE;
+        const int64_t left = rows - r < AMX_TILE ? rows - r : AMX_TILE;
+        if (amx)
+            tile_of_rows(w, m.bias + r, x, filled, left, out + r * PIXELS, kind);
+        else
+            six_rows_bf16(w, m.bias + r, x, pairs, out + r * PIXELS, kind);
+    }
 }
 
 INLINE void four_keys_bf16(const pair *q, const pair *k, const float *bias, const float *mask,
@@ -100,6 +127,19 @@ INLINE void some_values_bf16(const int count, const uint16_t *v, const pair *p, 
         for (int s = 0; s < SPAN; s++) store(out + d * PIXELS + s * LANES, sum[d][s] * factor[s]);
 }
 
+/* At most sixteen values, by AMX. */
+INLINE void tile_of_values(const uint16_t *v, const pair *p, const vec *factor, int64_t rows,
+                           float *out) {
+    float sums[AMX_TILE * PIXELS];
+    multiply_amx(SPAN, (const pair *)v, PIXELS / 2, AMX_TILE, p, PIXELS, PIXELS / 2, sums, PIXELS);
+    for (int64_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int s = 0; s < SPAN; s++) {
+            const int64_t at = r * PIXELS + s * LANES;
+            store(out + at, load(sums + at) * factor[s]);
+        }
+}
+
 static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const float *bias,
                         const float *mask, int64_t width, float *scores, pair *shares, float *out) {
     const int64_t pairs = (width + 1) / 2;
@@ -122,6 +162,10 @@ static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const f
         }
     for (int s = 0; s < SPAN; s++) total[s] = all(1.0f) / total[s];
     int64_t d = 0;
+    if (uses_amx())
+        for (; d < width; d += AMX_TILE)
+            tile_of_values(v + d * PIXELS, shares, total, width - d < AMX_TILE ? width - d : AMX_TILE,
+                           out + d * PIXELS);
     for (; d + 5 <= width; d += 5)
         some_values_bf16(5, v + d * PIXELS, shares, total, out + d * PIXELS);
     for (; d < width; d++) some_values_bf16(1, v + d * PIXELS, shares, total, out + d * PIXELS);
@@ -144,7 +188,7 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
     float *normed = work, *qkv = normed + c * PIXELS, *heads = qkv + (wide + ROWS) * PIXELS;
     float *scores = heads + c * PIXELS;
     pair *shares = (pair *)(scores + plane), *in = shares + plane / 2;
-    pair *q = in + (wide + ROWS) * PIXELS / 2, *k = q + pairs * PIXELS;
+    pair *q = in + in_tiles((wide + 1) / 2) * PIXELS, *k = q + pairs * PIXELS;
     uint16_t *v = (uint16_t *)(k + pairs * PIXELS);
     layer_norm(x, PIXELS, b->norm1, c, normed, PIXELS);
     pair_rows(normed, c, in);

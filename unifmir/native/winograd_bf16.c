@@ -10,12 +10,14 @@
  * What a channel's pixels have in common, `centre`, is taken off them and off the zeros around the
  * image before anything is rounded; what the kernel makes of it is in the bias.
  *
- * All points of six channels out are computed together, so that their sums stay in the cache until
- * they are outputs. Weights: [out / 6][point][in / 2][6] pairs.
+ * All points of six channels out are computed together, or of sixteen by AMX (amx.h), so that their
+ * sums stay in the cache until they are outputs. Weights: a matrix as block.h says for each point,
+ * [out / 48][point][in / 32][48][16] pairs.
  */
 
 #include <stdatomic.h>
 
+#include "amx.h"
 #include "conv.h"
 
 #ifdef HAS_BF16
@@ -46,7 +48,9 @@ INLINE int64_t filled(int64_t tiles) { return (tiles + LANES - 1) / LANES * LANE
 INLINE int64_t pairs_of(const Conv *c) { return (c->in + 1) / 2; }
 
 /* Pairs between two points: not a power of two, or all would lie in the same lines of a cache. */
-INLINE int64_t apart(const Conv *c, int64_t many) { return pairs_of(c) * many + LANES; }
+INLINE int64_t apart(const Conv *c, int64_t many) {
+    return in_tiles(pairs_of(c)) * many + LANES;
+}
 
 /* Floats of the planes of one channel's pixels that have the same place in their tiles. */
 INLINE int64_t place_of(int64_t down, int64_t across) {
@@ -58,7 +62,7 @@ INLINE int64_t place_of(int64_t down, int64_t across) {
 /* Floats of memory a thread needs. */
 int64_t winograd_bf16_work(const Conv *c) {
     return POINTS * apart(c, TILES) + 2 * HIGH * ACROSS * MOST_PLACE + WIDE * TILES + 4 * LANES +
-           POINTS * ROWS * TILES + HIGH * WIDE * TILES;
+           POINTS * AMX_TILE * TILES + HIGH * WIDE * TILES;
 }
 
 INLINE vec from_two(vec a, vec b, int start, int step) {
@@ -121,10 +125,13 @@ INLINE void tiles_down(const float *sorted, int64_t place, int64_t across, vec *
     }
 }
 
-/* A part of an image at the points, [point][in / 2][tile] pairs. */
+/* A part of an image at the points, [point][in / 2][tile] pairs, filled up to whole tiles of AMX. */
 static void image_to_points(const Conv *c, const float *centre, const float *image, Size size, Part p,
                             float *work, pair *out) {
     const int64_t place = place_of(p.down, p.across), step = apart(c, p.many);
+    const int64_t pairs = pairs_of(c), more = in_tiles(pairs) - pairs;
+    for (int point = 0; more && point < POINTS; point++)
+        memset(out + point * step + pairs * p.many, 0, more * p.many * sizeof(pair));
     float *second = work + HIGH * ACROSS * place, *row = second + HIGH * ACROSS * place;
     for (int64_t channel = 0; channel < c->in; channel += 2) {
         const int alone = channel + 1 == c->in;
@@ -151,21 +158,26 @@ static void image_to_points(const Conv *c, const float *centre, const float *ima
 /* out = kernel . in at one point, six channels out and `span` vectors of tiles. */
 INLINE void six_outputs(const int span, const pair *w, const pair *x, int64_t pairs, int64_t many,
                         float *out) {
+    const int64_t next_point = BAND * in_tiles(pairs);
     vec sum[ROWS][SPAN];
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int s = 0; s < span; s++) sum[r][s] = all(0);
-    for (int64_t k = 0; k < pairs; k++) {
-        __builtin_prefetch(w + (pairs + k) * ROWS); /* of the next point */
-        __m512bh in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < span; s++) in[s] = load_pairs(x + k * many + s * LANES);
+    for (; pairs > 0; pairs -= AMX_TILE, w += BAND * AMX_TILE) {
+        const int64_t here = pairs < AMX_TILE ? pairs : AMX_TILE;
 #pragma GCC unroll 6
-        for (int r = 0; r < ROWS; r++) {
-            __m512bh weight = both(w[k * ROWS + r]);
+        for (int r = 0; r < ROWS; r++) __builtin_prefetch(w + next_point + r * AMX_TILE);
+        for (int64_t k = 0; k < here; k++, x += many) {
+            __m512bh in[SPAN];
 #pragma GCC unroll 4
-            for (int s = 0; s < span; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+            for (int s = 0; s < span; s++) in[s] = load_pairs(x + s * LANES);
+#pragma GCC unroll 6
+            for (int r = 0; r < ROWS; r++) {
+                __m512bh weight = both(w[r * AMX_TILE + k]);
+#pragma GCC unroll 4
+                for (int s = 0; s < span; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+            }
         }
     }
 #pragma GCC unroll 6
@@ -174,17 +186,26 @@ INLINE void six_outputs(const int span, const pair *w, const pair *x, int64_t pa
         for (int s = 0; s < span; s++) store(out + r * TILES + s * LANES, sum[r][s]);
 }
 
-/* Six channels out at all points, [point][6][tile]. */
-static void multiply(const Conv *c, int64_t group, Part p, const pair *in, float *out) {
-    const int64_t pairs = pairs_of(c), step = apart(c, p.many);
-    const pair *w = (const pair *)c->weights + group * POINTS * pairs * ROWS;
-    for (int point = 0; point < POINTS; point++, w += pairs * ROWS, out += ROWS * TILES) {
+/* The same of as many channels out as are computed together: six, or sixteen by AMX. */
+INLINE void outputs(int together, const int span, const pair *w, const pair *x, int64_t pairs,
+                    int64_t many, float *out) {
+    if (together == AMX_TILE)
+        multiply_amx(span, w, AMX_TILE, BAND * AMX_TILE, x, many, in_tiles(pairs), out, TILES);
+    else
+        six_outputs(span, w, x, pairs, many, out);
+}
+
+/* Some channels out, from `first` on, at all points: [point][together][tile]. */
+static void multiply(const Conv *c, int together, int64_t first, Part p, const pair *in, float *out) {
+    const int64_t pairs = pairs_of(c), plane = BAND * in_tiles(pairs), step = apart(c, p.many);
+    const pair *w = (const pair *)c->weights + first / BAND * POINTS * plane + first % BAND * AMX_TILE;
+    for (int point = 0; point < POINTS; point++, w += plane, out += together * TILES) {
         const pair *x = in + point * step;
         switch (p.many / LANES) {
-        case 1: six_outputs(1, w, x, pairs, p.many, out); break;
-        case 2: six_outputs(2, w, x, pairs, p.many, out); break;
-        case 3: six_outputs(3, w, x, pairs, p.many, out); break;
-        default: six_outputs(4, w, x, pairs, p.many, out);
+        case 1: outputs(together, 1, w, x, pairs, p.many, out); break;
+        case 2: outputs(together, 2, w, x, pairs, p.many, out); break;
+        case 3: outputs(together, 3, w, x, pairs, p.many, out); break;
+        default: outputs(together, 4, w, x, pairs, p.many, out);
         }
     }
 }
@@ -198,7 +219,8 @@ INLINE void outputs_down(const vec *m, vec *out, int64_t step) {
 }
 
 /* One channel from the points, [4 rows][tile][2 columns]. */
-static void points_to_outputs(const Conv *c, const float *in, float bias, int64_t many, float *out) {
+static void points_to_outputs(const Conv *c, int together, const float *in, float bias, int64_t many,
+                              float *out) {
     for (int64_t at = 0; at < many; at += LANES) {
         vec half[HIGH * ACROSS];
 #pragma GCC unroll 4
@@ -206,7 +228,7 @@ static void points_to_outputs(const Conv *c, const float *in, float bias, int64_
             vec column[DOWN];
 #pragma GCC unroll 6
             for (int y = 0; y < DOWN; y++)
-                column[y] = load(in + (ACROSS * y + x) * ROWS * TILES + at);
+                column[y] = load(in + (ACROSS * y + x) * together * TILES + at);
             outputs_down(column, half + x, ACROSS);
         }
 #pragma GCC unroll 4
@@ -242,16 +264,17 @@ static void place_outputs(const float *computed, Size size, Part p, const float 
     }
 }
 
-static void part_of_image(const Conv *c, const float *centre, const float *image, Size size, Part p,
-                          const float *add, float *out, int64_t out_plane, float *work) {
+static void part_of_image(const Conv *c, int together, const float *centre, const float *image,
+                          Size size, Part p, const float *add, float *out, int64_t out_plane,
+                          float *work) {
     pair *in = (pair *)work;
-    float *sums = work + POINTS * apart(c, TILES), *computed = sums + POINTS * ROWS * TILES;
+    float *sums = work + POINTS * apart(c, TILES), *computed = sums + POINTS * together * TILES;
     image_to_points(c, centre, image, size, p, computed + HIGH * WIDE * TILES, in);
-    for (int64_t group = 0; group * ROWS < c->out; group++) {
-        multiply(c, group, p, in, sums);
-        for (int64_t r = 0; r < ROWS && group * ROWS + r < c->out; r++) {
-            const int64_t channel = group * ROWS + r, where = channel * out_plane;
-            points_to_outputs(c, sums + r * TILES, c->bias[channel], p.many, computed);
+    for (int64_t first = 0; first < c->out; first += together) {
+        multiply(c, together, first, p, in, sums);
+        for (int64_t r = 0; r < together && first + r < c->out; r++) {
+            const int64_t channel = first + r, where = channel * out_plane;
+            points_to_outputs(c, together, sums + r * TILES, c->bias[channel], p.many, computed);
             place_outputs(computed, size, p, add ? add + where : 0, out + where);
         }
     }
@@ -265,17 +288,22 @@ void winograd_bf16_images(const Conv *c, const float *centre, const float *image
     const int64_t wide = across < TILES ? across : TILES, high = TILES / wide;
     const int64_t rows = (down + high - 1) / high, columns = (across + wide - 1) / wide;
     const Size size = {height, width, in_plane};
+    begin_tiles();
     for (;;) {
         int64_t index = atomic_fetch_add(next, 1);
-        if (index >= n * rows * columns) return;
+        if (index >= n * rows * columns) break;
         int64_t image = index / columns / rows, where = image * c->out * out_plane;
         Part p = {index / columns % rows * high, index % columns * wide, high, wide, 0};
         if (p.top + p.down > down) p.down = down - p.top;
         if (p.left + p.across > across) p.across = across - p.left;
         p.many = filled(p.down * p.across);
-        part_of_image(c, centre, images + image * c->in * in_plane, size, p, add ? add + where : 0,
-                      out + where, out_plane, work);
+        const float *from = images + image * c->in * in_plane, *more = add ? add + where : 0;
+        if (uses_amx())
+            part_of_image(c, AMX_TILE, centre, from, size, p, more, out + where, out_plane, work);
+        else
+            part_of_image(c, ROWS, centre, from, size, p, more, out + where, out_plane, work);
     }
+    end_tiles();
 }
 
 #endif

@@ -245,7 +245,8 @@ def _tried(
 def _required(runtime: str) -> str:
     row = RUNTIMES[runtime]
     row.require()
-    return ", ".join(map(str, row.precisions("cpu"))) or "GPUs only"
+    able = [*map(str, row.precisions("cpu"))] or ["GPUs only"]
+    return ", ".join(filter(None, (*able, row.instructions())))
 
 
 def _verifiable(name: str) -> str:

@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from tests.golden.weights import filled
-from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compiler
+from tests.helpers.native_marks import (
+    compute_with,
+    every_compiler,
+    every_instruction,
+    needs_bf16,
+    needs_compiler,
+)
 from tests.helpers.quick_rows import few_quick
 from unifmir import native
 from unifmir.compare import FP32, LOW_PRECISION, compare
@@ -57,9 +63,7 @@ def difference(network, fast, image):
 @pytest.fixture(params=few_quick(ARCHITECTURES, QUICK_ARCHITECTURES))
 def architecture(request, compiler, monkeypatch):
     """Kernels compiled for another processor; they run on this one."""
-    compiled = compilation.load_library(request.param)
-    for module in ("convolutions", "memory", "swin_body", "view_unet"):
-        monkeypatch.setattr(f"unifmir.native.{module}.load_library", lambda: compiled)
+    compute_with(compilation.load_library(request.param), monkeypatch)
     return request.param
 
 
@@ -154,6 +158,7 @@ def test_not_a_number_stays_not_a_number(tiny_single):
 
 @needs_bf16
 @every_compiler
+@every_instruction
 @pytest.mark.parametrize(
     "task",
     [
@@ -220,6 +225,7 @@ def test_what_inputs_have_in_common_is_told_from_how_they_vary():
 
 
 @needs_bf16
+@every_instruction
 def test_what_inputs_have_in_common_is_not_rounded():
     """A block's bf16 error falls where it was rounded for images like those it gets."""
     torch.manual_seed(0)
@@ -257,14 +263,16 @@ def test_moments_are_those_of_what_norms_give(tiny_single):
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize(("rows", "columns"), [(6, 4), (7, 5), (1, 1), (24, 30)])
+@pytest.mark.parametrize(("rows", "columns"), [(6, 4), (7, 5), (1, 1), (24, 30), (50, 33)])
 def test_packing_keeps_every_weight_in_its_place(rows, columns, bf16):
     weight = torch.arange(1.0, rows * columns + 1).reshape(rows, columns)
     packed = packing.pack_matrix(weight, bf16).float()
     if bf16:
-        packed = packed.transpose(2, 3).flatten(1, 2)
+        # Bands of 48 rows, in each tiles of 16 pairs.
+        found = packed.transpose(1, 2).flatten(2).flatten(0, 1)
         weight = weight.bfloat16().float()
-    found = packed.transpose(1, 2).reshape(-1, packed.shape[1])
+    else:
+        found = packed.transpose(1, 2).reshape(-1, packed.shape[1])
     assert torch.equal(found[:rows, :columns], weight)
     assert found.sum() == weight.sum(), "the rest is zeros"
 

@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compiler
+from tests.helpers.native_marks import (
+    every_compiler,
+    every_instruction,
+    needs_bf16,
+    needs_compiler,
+)
 from unifmir import native
 from unifmir.errors import ExportError
 from unifmir.export.runtimes import RUNTIMES
@@ -92,6 +97,7 @@ def most_bf16_errs(weight, image, centre):
 
 @needs_bf16
 @every_compiler
+@every_instruction
 @pytest.mark.parametrize(
     ("channels", "size", "batch", "slope"),
     [
@@ -123,6 +129,7 @@ def test_a_convolution_in_bf16_errs_no_more_than_its_rounding_can(channels, size
 
 @needs_bf16
 @every_compiler
+@every_instruction
 def test_tiles_err_by_what_independent_roundings_say():
     """Of white noise by 2.85 times a convolution written out: sqrt(1.67 across * 4.88 down)."""
     torch.manual_seed(0)
@@ -138,6 +145,7 @@ def test_tiles_err_by_what_independent_roundings_say():
 
 @needs_bf16
 @every_compiler
+@every_instruction
 def test_the_number_of_threads_does_not_change_a_bit_of_bf16():
     conv = NativeWinogradBf16(nn.Conv2d(7, 9, 3, padding=1))
     image, before, results = torch.randn(2, 7, 33, 140), torch.get_num_threads(), []
