@@ -120,7 +120,7 @@ def _packed_bf16(weight: Tensor) -> Tensor:
     """(..., rows, columns) as (..., rows / 48, columns / 32, 48, 16, 2)."""
     rows, columns = weight.shape[-2:]
     filled = F.pad(weight, (0, -columns % (2 * TILE), 0, -rows % BAND)).to(torch.bfloat16)
-    bands = filled.unflatten(-1, (-1, TILE, 2)).unflatten(-4, (-1, BAND))
+    bands: Tensor = filled.unflatten(-1, (-1, TILE, 2)).unflatten(-4, (-1, BAND))
     return bands.transpose(-4, -3).contiguous()
 
 

@@ -58,9 +58,9 @@ def product(library, a, b, sums):
     """The library's product of these matrices."""
     # Pairs: two rows of b side by side.
     pairs = np.ascontiguousarray(b.reshape(TILE, 2, TILE).transpose(0, 2, 1))
-    halves = [(np.ascontiguousarray(m).view(np.uint32) >> 16).astype(np.uint16) for m in (a, pairs)]
+    first, second = ((m.copy().view(np.uint32) >> 16).astype(np.uint16) for m in (a, pairs))
     out = np.array(sums, dtype=np.float32)
-    library.amx_product(*(one.ctypes.data for one in (*halves, out)))
+    library.amx_product(first.ctypes.data, second.ctypes.data, out.ctypes.data)
     return out
 
 
