@@ -238,11 +238,33 @@ def _simplified(file: Path) -> ModelProto:
     kernels = _take_kernels(traced.graph)
     slim: ModelProto = onnxslim.slim(traced)
     _put_back(slim.graph, kernels)
+    _share_equal_weights(slim.graph)
     if slim.ByteSize() > SLIM_GROWTH * file.stat().st_size:
         logger.info("simplified graph is larger (%d bytes): kept as traced", slim.ByteSize())
         return onnx.load(file)
     slim.ir_version = ir_version
     return slim
+
+
+def _share_equal_weights(graph: onnx.GraphProto) -> None:
+    """Keep one of several initialisers that hold the same.
+
+    A network that is called twice, for the two kinds of sections of a volume, shares its weights;
+    simplifying copies them to each place where they are read.
+    """
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    kept, names = [], {}
+    for tensor in graph.initializer:
+        content = numpy_helper.to_array(tensor).tobytes()
+        key = tensor.data_type, tuple(tensor.dims), sha256(content).digest()
+        names[tensor.name] = first.setdefault(key, tensor.name)
+        if names[tensor.name] == tensor.name:
+            kept.append(tensor)
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
 
 
 def _take_kernels(graph: onnx.GraphProto) -> list[TensorProto]:

@@ -14,17 +14,18 @@ from unifmir.benchmarks.studies.oracles.onnx_macs import count_onnx
 from unifmir.compare import FP32, compare
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.export.base import ExportJob
-from unifmir.export.cases import example
+from unifmir.export.cases import example, traced_example
 from unifmir.export.credit import Credit
 from unifmir.export.formats.onnx import DEFAULT_OPSET, graph
 from unifmir.export.lineage import lineage_of
 from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import shape_of
-from unifmir.model import Provenance, build
+from unifmir.model import Provenance, build, in_interface
 from unifmir.networks.base import Network
 from unifmir.networks.swin import SwinBlock
 from unifmir.precision.element_types import Precision
 from unifmir.precision.planning import plan_precision
+from unifmir.precision.recipe import PrecisionRecipe
 from unifmir.tasks import TASKS
 
 BLOCKS = 4
@@ -144,3 +145,36 @@ def test_onnx_runtime_finds_what_it_fuses(exported, tmp_path):
     assert found["Erf"] == 0
     # The factor of the scores is part of their product.
     assert found["FusedMatMul"] == BLOCKS
+
+
+def test_a_network_that_is_called_twice_has_its_weights_once(tiny_single):
+    """Both kinds of sections of a volume go through one network."""
+    twice = tiny_single("isotropic")
+    graphs = {
+        interface: graph(
+            ExportJob(
+                network=twice,
+                module=in_interface(twice, interface),
+                example=traced_example(twice.config, interface),
+                lineage=lineage_of(
+                    twice.config, interface, Precision("fp32"), Provenance("p", "0" * 64)
+                ),
+                recipe=PrecisionRecipe("fp32"),
+                opset=DEFAULT_OPSET,
+                credit=Credit(),
+            )
+        ).graph
+        for interface in ("network", "image")
+    }
+    products = {
+        name: sum(node.op_type == "MatMul" for node in one.node) for name, one in graphs.items()
+    }
+    once, both = (
+        [numpy_helper.to_array(one) for one in graphs[name].initializer] for name in graphs
+    )
+    assert len({(one.dtype.str, one.shape, one.tobytes()) for one in both}) == len(both)
+    assert products["image"] == 2 * products["network"]
+    # As traced it has more than three times as many.
+    assert len(graphs["image"].node) < 2.5 * len(graphs["network"].node)
+    weights = [sum(one.nbytes for one in found if one.size > 1) for found in (once, both)]
+    assert weights[1] < 1.1 * weights[0]
