@@ -1,12 +1,16 @@
 """AMX: its emulation against Intel's manual, the kernels on it, and which path is said to run."""
 
+import ctypes
 import platform
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.helpers.native_marks import compute_with, needs_bf16, needs_compiler
 from unifmir import machine
@@ -17,6 +21,7 @@ from unifmir.interfaces import shape_of
 from unifmir.model import build
 from unifmir.native import accelerate, compilation
 from unifmir.native.compilers import find_compiler
+from unifmir.native.convolutions import NativeWinogradBf16
 from unifmir.native.memory import empty_planes
 from unifmir.native.swin_body import NativeBlock
 from unifmir.networks.swin import SwinBlock
@@ -26,6 +31,9 @@ from unifmir.zoo.restore.restored_file import model_identity
 
 TILE = 16
 LEAST = np.finfo(np.float32).tiny
+MADE_FOR_AMX = ("-mamx-tile", "-mamx-bf16")
+KERNELS = sorted(str(path) for path in compilation.SOURCES.glob("*.c"))
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's way of signals")
 needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is of x86-64")
 
 
@@ -183,7 +191,7 @@ def test_the_path_is_what_the_processor_has():
 @pytest.mark.slow  # compiles
 def test_where_the_system_grants_no_tiles_avx512_serves(monkeypatch):
     """A library with AMX in it, on a processor with or without."""
-    both = compilation.load_library(options=("-mamx-tile", "-mamx-bf16"))
+    both = compilation.load_library(options=MADE_FOR_AMX)
     assert bool(both.has_amx()) == ("amx_bf16" in machine.instructions())
     if both.has_amx():
         pytest.skip("this processor has AMX, and the system grants it")
@@ -196,6 +204,44 @@ def test_where_the_system_grants_no_tiles_avx512_serves(monkeypatch):
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def trapped(tmp_path_factory):
+    """The kernels with AMX's own instructions, each of which the signal of its absence emulates."""
+    folder, compiler = tmp_path_factory.mktemp("traps"), find_compiler()
+    out = folder / "trapped.so"
+    traps = Path(__file__).parents[2] / "helpers" / "amx_traps.c"
+    options = (*MADE_FOR_AMX, "-Dsyscall=always_granted", f"-I{compilation.SOURCES}")
+    made = [*compilation._OPTIONS, compiler.target("native"), *options, *KERNELS, str(traps)]
+    done = compiler.run([*made, "-o", str(out)], folder)
+    assert done.returncode == 0, done.stderr
+    library = compilation._declared(ctypes.CDLL(str(out)))
+    library.begin_traps()
+    yield library
+    library.end_traps()
+
+
+@needs_bf16
+@needs_linux
+@pytest.mark.slow  # compiles
+@pytest.mark.skipif("amx_tile" in machine.instructions(), reason="AMX itself is here")
+@pytest.mark.parametrize(("channels", "heads", "hidden"), [(90, 6, 180), (34, 1, 102), (15, 3, 35)])
+def test_what_the_compiler_makes_of_amx_is_what_is_emulated(
+    channels, heads, hidden, trapped, emulated_amx, monkeypatch
+):
+    torch.manual_seed(0)
+    network = build(SingleTaskConfig("sr", BodyConfig(channels, (2,), (heads,), 8, hidden)))
+    block = [part for part in network.modules() if isinstance(part, SwinBlock)][-1]
+    conv = NativeWinogradBf16(nn.Conv2d(channels, channels, 3, padding=1))
+    image, results = torch.randn(1, channels, 16, 24), []
+    for library in (emulated_amx, trapped):
+        compute_with(library, monkeypatch)
+        begun = ctypes.c_int64.in_dll(trapped, "trapped").value
+        planes = empty_planes(image.shape).copy_(image)
+        results.append(conv(NativeBlock(block, True, {})(planes)))
+    assert ctypes.c_int64.in_dll(trapped, "trapped").value > begun + 1000
+    assert torch.equal(*results)
+
+
 @needs_compiler
 @needs_x86
 @pytest.mark.slow  # compiles
@@ -203,10 +249,9 @@ def test_for_sapphire_rapids_it_is_amx_that_multiplies(tmp_path):
     if shutil.which("objdump") is None:
         pytest.skip("no objdump on PATH")
     out = tmp_path / "kernels.so"
-    sources = sorted(str(path) for path in compilation.SOURCES.glob("*.c"))
     compiler = find_compiler()
     options = [*compilation._OPTIONS, compiler.target("sapphirerapids")]
-    done = compiler.run([*options, *sources, "-o", str(out)], tmp_path)
+    done = compiler.run([*options, *KERNELS, "-o", str(out)], tmp_path)
     if "sapphirerapids" in done.stderr:
         pytest.skip("the compiler does not know Sapphire Rapids")
     assert done.returncode == 0, done.stderr
