@@ -11,7 +11,7 @@ INLINE void four_keys(const float *q, const float *k, const float *bias, const f
     vec sum[4][SPAN];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < SPAN; s++) {
             int64_t where = (key + j) * PIXELS + at + s * LANES;
             sum[j][s] = load(bias + where);
@@ -24,7 +24,7 @@ INLINE void four_keys(const float *q, const float *k, const float *bias, const f
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < SPAN; s++) {
             store(scores + (key + j) * stride + s * LANES, sum[j][s]);
             most[s] = larger(most[s], sum[j][s]);
@@ -35,17 +35,17 @@ INLINE void four_keys(const float *q, const float *k, const float *bias, const f
 INLINE void some_values(const int count, const float *v, const float *p, int64_t stride,
                         const vec *factor, float *out) {
     vec sum[5][SPAN];
-#pragma GCC unroll 5
+UNROLLED
     for (int d = 0; d < count; d++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
     for (int key = 0; key < PIXELS; key++) {
         vec in[SPAN];
         load_span(in, p + key * stride);
         add_products(count, v + key, PIXELS, in, sum);
     }
-#pragma GCC unroll 5
+UNROLLED
     for (int d = 0; d < count; d++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < SPAN; s++) store(out + d * PIXELS + s * LANES, sum[d][s] * factor[s]);
 }

@@ -62,7 +62,7 @@ INLINE void run(const float *w, const float *b, const float *x, int64_t channels
         vec sum[ROWS][SPAN];
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
         for (int64_t c = 0; c < channels; c++)
             for (int dy = 0; dy < 3; dy++)
@@ -71,18 +71,18 @@ INLINE void run(const float *w, const float *b, const float *x, int64_t channels
                     const float *from = x + c * plane + dy * stride + dx + at;
                     const float *weights = w + (c * TAPS + dy * 3 + dx) * ROWS;
                     vec in[SPAN];
-#pragma GCC unroll 4
+UNROLLED
                     for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
 #pragma GCC unroll 6
                     for (int r = 0; r < ROWS; r++) {
                         vec weight = all(weights[r]);
-#pragma GCC unroll 4
+UNROLLED
                         for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
                     }
                 }
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < SPAN; s++) store(out + r * step + at + s * LANES, sum[r][s]);
     }
 }
@@ -97,6 +97,8 @@ static void place(const Conv *c, Area a, const float *computed, int64_t step, in
             if (add)
                 for (int64_t x = 0; x < a.columns; x++)
                     image[where + x] = after(c, from[x]) + add[where + x];
+            else if (c->after == NOTHING)
+                memcpy(image + where, from, a.columns * sizeof(float));
             else
                 for (int64_t x = 0; x < a.columns; x++) image[where + x] = after(c, from[x]);
         }

@@ -22,7 +22,7 @@ INLINE void six_rows(const float *w, const float *b, const float *x, int64_t col
         vec sum[ROWS][SPAN];
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
         for (int64_t k = 0; k < columns; k++) {
             vec in[SPAN];
@@ -31,7 +31,7 @@ INLINE void six_rows(const float *w, const float *b, const float *x, int64_t col
         }
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < SPAN; s++) {
                 float *to = out + r * PIXELS + at + s * LANES;
                 if (kind == ADD) sum[r][s] += load(to);
@@ -61,7 +61,7 @@ static void attend(const float *q, const float *k, const float *v, const float *
             for (int key = 0; key < PIXELS; key += 4)
                 four_keys(q, k, bias, 0, width, at, key, BLOCK, scores, most);
         for (int key = 0; key < PIXELS; key++)
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < SPAN; s++) {
                 float *score = scores + key * BLOCK + s * LANES;
                 vec e = exp2_of(larger(load(score) - most[s], all(-126.0f)));

@@ -25,6 +25,14 @@
 
 #define BLOCK (SPAN * LANES) /* pixels at once */
 #define INLINE static inline __attribute__((always_inline))
+/* Before a loop that is written out whole, so that its arrays are registers, of a number of turns that
+ * depends on the processor or the caller. GCC has to be told; Clang up to 16 does not do it where it is
+ * told a larger number, and does it anyway. */
+#if defined(__clang__)
+#define UNROLLED
+#else
+#define UNROLLED _Pragma("GCC unroll 36")
+#endif
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -35,17 +43,17 @@ INLINE vec all(float x) { return x - (vec){0}; }
 
 /* Vectors of the pixels of one channel. */
 INLINE void load_span(vec *in, const float *from) {
-#pragma GCC unroll 4
+UNROLLED
     for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
 }
 
 /* sum[r] += weights[r * step] * in, of at most six rows. */
 INLINE void add_products(const int rows, const float *weights, const int64_t step, const vec *in,
                          vec (*sum)[SPAN]) {
-#pragma GCC unroll 6
+UNROLLED
     for (int r = 0; r < rows; r++) {
         vec weight = all(weights[r * step]);
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
     }
 }
@@ -102,7 +110,13 @@ INLINE vec gelu_of(vec x) {
 typedef uint32_t pair; /* two bf16 */
 
 INLINE __m512bh load_pairs(const pair *p) { return (__m512bh)_mm512_loadu_si512(p); }
-INLINE __m512bh both(pair p) { return (__m512bh)_mm512_set1_epi32((int)p); }
+INLINE __m512bh both(pair p) {
+    __m512i pairs = _mm512_set1_epi32((int)p);
+#if defined(__clang__) && (__clang_major__ == 16 || __clang_major__ == 17)
+    __asm__("" : "+v"(pairs)); /* seeing what is cast, these two recurse until they crash */
+#endif
+    return (__m512bh)pairs;
+}
 INLINE vec dot(vec sum, __m512bh a, __m512bh b) {
     return (vec)_mm512_dpbf16_ps((__m512)sum, a, b);
 }

@@ -167,23 +167,23 @@ INLINE void six_outputs(const int span, const float *w, const float *x, int64_t 
     vec sum[ROWS][SPAN];
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < span; s++) sum[r][s] = all(0);
     for (int64_t c = 0; c < channels; c++) {
         __builtin_prefetch(w + next + c * ROWS);
         vec in[SPAN];
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < span; s++) in[s] = load(x + c * many + s * LANES);
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++) {
             vec weight = all(w[c * ROWS + r]);
-#pragma GCC unroll 4
+UNROLLED
             for (int s = 0; s < span; s++) sum[r][s] += weight * in[s];
         }
     }
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
+UNROLLED
         for (int s = 0; s < span; s++) {
             float *to = out + r * many + s * LANES;
             if (add) sum[r][s] += load(to);
@@ -259,7 +259,8 @@ static void place_outputs(const Conv *c, const float *sorted, int64_t height, in
             for (int column = 0; column < STEP; column++)
                 to[STEP * tile + column] = from[column * s.many + tile];
         for (int64_t x = STEP * whole; x < width; x++) to[x] = from[x % STEP * s.many + whole];
-        for (int64_t x = 0; x < width; x++) to[x] = after(c, to[x]);
+        if (c->after != NOTHING)
+            for (int64_t x = 0; x < width; x++) to[x] = after(c, to[x]);
         if (add)
             for (int64_t x = 0; x < width; x++) to[x] += add[y * width + x];
     }
