@@ -33,7 +33,9 @@ from unifmir.benchmarks.studies.intensity_tables import (
 )
 from unifmir.benchmarks.studies.measured_tables import (
     FULL_SIZE_SPEED,
+    KERNEL_COMPILERS,
     full_size_speed_table,
+    kernel_compilers_table,
     screen,
 )
 from unifmir.benchmarks.studies.partner_table import partners_table
@@ -330,6 +332,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
         "full-size-speed": (RESULTS / FULL_SIZE_SPEED, full_size_speed_table),
+        "kernel-compilers": (RESULTS / KERNEL_COMPILERS, kernel_compilers_table),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),
     },

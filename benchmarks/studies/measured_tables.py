@@ -10,6 +10,8 @@ from unifmir.text_tables import markdown_rows
 
 FULL_SIZE_SPEED = "full-size-speed.json"
 """Result file of `full_size_speed`, which has the heavy imports."""
+KERNEL_COMPILERS = "kernel-compilers.json"
+"""Result file of `kernel_compilers`."""
 
 
 def screen(task: str | None = None) -> Render:
@@ -41,5 +43,28 @@ def full_size_speed_table(document: dict[str, Any]) -> str:
     columns = ["task", "input", "runtime", "times as fast", "rounds", "beside fp32 eager"]
     return (
         f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{document['rounds']} rounds; "
+        f"{document['machine']['processor']}, one thread. {origin(document)}"
+    )
+
+
+def kernel_compilers_table(document: dict[str, Any]) -> str:
+    """CPU time by each compiler over the first one's, and how far the results are apart."""
+    base, *others = document["compilers"]
+    rows = [
+        [
+            row["what"],
+            *(
+                f"{one['ratio']:.2f} ({one['least']:.2f} to {one['most']:.2f})"
+                for one in row["compilers"].values()
+            ),
+            f"{max(one['max_abs_over_std'] for one in row['compilers'].values()):.0e}",
+        ]
+        for row in document["rows"]
+    ]
+    versions = "; ".join(f"`{name}`: {told}" for name, told in document["compilers"].items())
+    return (
+        f"{markdown_rows(['what', *(f'`{name}`' for name in others), 'max diff / std'], rows)}\n\n"
+        f"CPU time over that of `{base}`, with least and most of {document['rounds']} rounds. "
+        f"{versions}; "
         f"{document['machine']['processor']}, one thread. {origin(document)}"
     )

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.helpers.native_marks import needs_bf16, needs_compiler
+from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compiler
 from unifmir.compare import FP32, compare
 from unifmir.native import acceleration, rounding
 from unifmir.native.view_unet import NativeViewUNet, _Affine, _channels, _pooled, _resize
@@ -30,6 +30,7 @@ def trained_unet(seed=0):
 
 
 @needs_compiler
+@every_compiler
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("narrow", [2, 6])
 def test_pooling_is_pytorchs_of_a_sum(size, narrow):
@@ -40,6 +41,7 @@ def test_pooling_is_pytorchs_of_a_sum(size, narrow):
 
 
 @needs_compiler
+@every_compiler
 def test_pooling_keeps_what_is_not_a_number():
     image, more = torch.rand(1, 2, 9, 9), torch.zeros(1, 1, 9, 9)
     image[0, 1, 4, 4] = float("nan")
@@ -48,6 +50,7 @@ def test_pooling_keeps_what_is_not_a_number():
 
 
 @needs_compiler
+@every_compiler
 @pytest.mark.parametrize("old", SIZES)
 @pytest.mark.parametrize("new", SIZES)
 def test_resizing_is_pytorchs_after_a_normalisation(old, new):
@@ -72,6 +75,7 @@ def test_channels_in_the_middle_of_others_are_resized_in_place():
 
 
 @needs_compiler
+@every_compiler
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_volume_is_the_same_on_any_number_of_threads(batch):
     unet = trained_unet()
@@ -93,6 +97,7 @@ def test_the_volume_is_the_same_on_any_number_of_threads(batch):
 
 
 @needs_bf16
+@every_compiler
 def test_the_volume_in_bf16_is_the_same_picture():
     unet, views = trained_unet(), torch.randn(1, 9, 8, 8)
     moments = rounding.measure_moments(unet, views)
