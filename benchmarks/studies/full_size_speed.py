@@ -76,7 +76,7 @@ def process() -> ProcessPoolExecutor:
 
 
 _turn: list[Callable[[], Any]] = []
-"""What this process computes in its turn."""
+"""The call that this process makes in its turn."""
 
 
 def first_picture(checkpoint: Path, task: str, runtime: str, image: np.ndarray) -> np.ndarray:
