@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from tests.compat.packages import network
+from unifmir.compare import FP32, compare
 from unifmir.export.formats.script_loop import InParts, looped
 from unifmir.model import image_interface
 
@@ -42,6 +43,7 @@ def test_a_part_has_8192_pixels_and_at_least_one_image(shape, parts):
 def test_slices_and_sections_are_restored_in_a_loop(task):
     interface = image_interface(network(task))
     inside = interface.get_submodule("network")
+    torch.manual_seed(0)
     small, large = torch.rand(1, 1, 3, 8, 9), torch.rand(2, 1, 6, 40, 72)
     with torch.no_grad(), looped(interface, small):
         assert isinstance(interface.get_submodule("network"), torch.jit.ScriptModule)
@@ -49,7 +51,10 @@ def test_slices_and_sections_are_restored_in_a_loop(task):
     assert interface.get_submodule("network") is inside
     assert "prim::Loop" in str(traced.network.graph)
     with torch.no_grad():
-        torch.testing.assert_close(traced(large), interface(large), rtol=1e-4, atol=1e-5)
+        found = compare(interface(large).numpy(), traced(large).numpy())
+    # Not each pixel by itself: a volume is the root of a product of both sections, which near 0
+    # makes 1e-5 of rounding.
+    assert not FP32.failures(found)
 
 
 def test_what_cuts_nothing_stays_as_it_is():
