@@ -41,7 +41,8 @@ def empty(shape: Sequence[int] | int) -> Float32[Tensor, "..."]:
     """Memory for images, any values in it, in large pages where the system has them.
 
     A volume's features of 75 MB, touched for the first time in pages of 4 KB, took a quarter of the
-    time of the convolution that wrote them.
+    time of the convolution that wrote them. PyTorch can do so itself (`THP_MEM_ALLOC_ENABLE`), but
+    by a variable of the whole process, which has to be set before it allocates anything.
     """
     images = torch.empty(shape)
     if images.nbytes >= LARGE:

@@ -19,6 +19,7 @@ from tests.helpers.native_marks import (
     needs_compiler,
 )
 from tests.helpers.quick_rows import few_quick
+from tests.helpers.threads import on_threads
 from unifmir import native
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.config import (
@@ -118,15 +119,7 @@ def test_a_norm_over_channels_is_pytorchs():
 def test_the_number_of_threads_does_not_change_a_bit(tiny_single):
     network = tiny_single("denoise")
     fast, image = native.accelerate(network), random_input(network, (64, 70), 2)
-    before = torch.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            with torch.inference_mode():
-                results.append(fast(image))
-    finally:
-        torch.set_num_threads(before)
+    results = on_threads(lambda: fast(image), (1, 2, 3))
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 

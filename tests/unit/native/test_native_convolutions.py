@@ -18,6 +18,7 @@ from tests.helpers.native_marks import (
     needs_bf16,
     needs_compiler,
 )
+from tests.helpers.threads import on_threads
 from unifmir import native
 from unifmir.errors import ExportError
 from unifmir.export.runtimes import RUNTIMES
@@ -148,15 +149,8 @@ def test_tiles_err_by_what_independent_roundings_say():
 @every_instruction
 def test_the_number_of_threads_does_not_change_a_bit_of_bf16():
     conv = NativeWinogradBf16(nn.Conv2d(7, 9, 3, padding=1))
-    image, before, results = torch.randn(2, 7, 33, 140), torch.get_num_threads(), []
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            with torch.inference_mode():
-                results.append(conv(image))
-    finally:
-        torch.set_num_threads(before)
-    assert torch.equal(*results)
+    image = torch.randn(2, 7, 33, 140)
+    assert torch.equal(*on_threads(lambda: conv(image), (1, 3)))
 
 
 @needs_bf16

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compiler
+from tests.helpers.threads import on_threads
 from unifmir.compare import FP32, compare
 from unifmir.native import acceleration, rounding
 from unifmir.native.view_unet import NativeViewUNet, _Affine, _channels, _pooled, _resize
@@ -83,14 +84,7 @@ def test_the_volume_is_the_same_on_any_number_of_threads(batch):
     fast = NativeViewUNet(copy.deepcopy(unet), False, {})
     for parent in list(fast.modules()):
         acceleration._replace_convolutions(parent)
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            with torch.inference_mode():
-                results.append(fast(views))
-    finally:
-        torch.set_num_threads(before)
+    results = on_threads(lambda: fast(views), (1, 3))
     assert torch.equal(*results)
     with torch.inference_mode():
         assert not FP32.failures(compare(unet(views).numpy(), results[0].numpy()))
