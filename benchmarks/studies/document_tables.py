@@ -32,8 +32,8 @@ from unifmir.benchmarks.studies.intensity_tables import (
     shared_intensities_table,
 )
 from unifmir.benchmarks.studies.measured_tables import (
-    FULL_SIZE_SPEED,
     KERNEL_COMPILERS,
+    full_size_speed,
     full_size_speed_table,
     kernel_compilers_table,
     screen,
@@ -331,7 +331,10 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     },
     SPEED: {
         "start-up": (RESULTS / "start-up.json", start_up_table),
-        "full-size-speed": (RESULTS / FULL_SIZE_SPEED, full_size_speed_table),
+        **{
+            f"full-size-speed-{kind}": (RESULTS / full_size_speed(kind), full_size_speed_table)
+            for kind in ("avx512_bf16", "avx2")
+        },
         "kernel-compilers": (RESULTS / KERNEL_COMPILERS, kernel_compilers_table),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),

@@ -3,14 +3,16 @@
     python -m benchmarks.studies.full_size FOLDER
     python -m benchmarks.studies.full_size_speed FOLDER [--rounds N]
 
-writes benchmarks/results/full-size-speed.json. The network written out and its native runtimes
-compute the same crop of the task's sample in turn, each in a process of its own: memory that one of
-them freed, in large pages as the kernels ask for it, would make another faster. Ratios are medians
-over the rounds of the CPU time of one and the other: wall time on a machine that others use is
-theirs as well.
+writes benchmarks/results/full-size-speed-INSTRUCTIONS.json, named by the widest instructions of the
+processor. The network written out and its native runtimes compute the same crop of the task's
+sample in turn, each in a process of its own that keeps the memory it frees, as those of `unifmir
+benchmark` do: whether a process does so by itself is chance, and decides up to a third of the time
+of the network written out. Ratios are medians over the rounds of the CPU time of one and the other:
+wall time on a machine that others use is theirs as well.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -24,14 +26,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from unifmir.benchmarks.measure.worker_process import KEPT_MEMORY
 from unifmir.benchmarks.studies.full_size import NAME
-from unifmir.benchmarks.studies.measured_tables import FULL_SIZE_SPEED, full_size_speed_table
+from unifmir.benchmarks.studies.measured_tables import full_size_speed, full_size_speed_table
 from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.cost.dispatcher import count_dispatched
+from unifmir.errors import MissingExtraError
 from unifmir.export.cases import calibration_inputs
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.machine import instructions
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue.load import load
@@ -92,7 +97,20 @@ def next_turn(calls: int) -> float:
     return cpu_s(_turn[0], calls)
 
 
-def measured(task: str, checkpoint: Path, rounds: int, peaks: dict[str, float]) -> Any:
+def missing() -> dict[str, str]:
+    """Runtimes that this machine cannot run, and what each needs."""
+    reasons = {}
+    for name in RUNTIMES_COMPARED:
+        try:
+            RUNTIMES[name].require()
+        except MissingExtraError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def measured(
+    task: str, checkpoint: Path, runtimes: list[str], rounds: int, peaks: dict[str, float]
+) -> Any:
     """Rows of one task."""
     network = prune(load(checkpoint), task).eval()
     config = network.config
@@ -100,9 +118,9 @@ def measured(task: str, checkpoint: Path, rounds: int, peaks: dict[str, float]) 
     image = calibration_inputs(config, "network", [sample(task).image], side=SIDES[task])[1].numpy()
     with torch.inference_mode():
         wanted = network(torch.from_numpy(image)).numpy()
-    spent: dict[str, list[float]] = {name: [] for name in RUNTIMES_COMPARED}
+    spent: dict[str, list[float]] = {name: [] for name in runtimes}
     with ExitStack() as ends:
-        processes = {name: ends.enter_context(process()) for name in RUNTIMES_COMPARED}
+        processes = {name: ends.enter_context(process()) for name in runtimes}
         pictures = {
             name: one.submit(first_picture, checkpoint, task, name, image).result()
             for name, one in processes.items()
@@ -111,7 +129,8 @@ def measured(task: str, checkpoint: Path, rounds: int, peaks: dict[str, float]) 
             for name, one in processes.items():
                 spent[name].append(one.submit(next_turn, CALLS[name]).result())
     gmac = count_dispatched(network, image.shape).macs / 1e9
-    for name, arithmetic in RUNTIMES_COMPARED.items():
+    for name in runtimes:
+        arithmetic = RUNTIMES_COMPARED[name]
         found = compare(wanted, pictures[name])
         bar = FP32 if arithmetic == "fp32" else LOW_PRECISION
         ratios = [a / b for a, b in zip(spent[PLAIN], spent[name], strict=True)]
@@ -136,18 +155,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ.update(KEPT_MEMORY)
+    without = missing()
+    runtimes = [name for name in RUNTIMES_COMPARED if name not in without]
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     peaks = {
-        "fp32": peak_gmac_per_s(torch.float32, options.rounds),
-        "bf16": peak_gmac_per_s(torch.bfloat16, options.rounds),
+        name: peak_gmac_per_s(types[name], options.rounds)
+        for name in {RUNTIMES_COMPARED[runtime] for runtime in runtimes}
     }
     rows = []
     for task in TASKS:
-        for row in measured(task, options.folder / NAME, options.rounds, peaks):
+        for row in measured(task, options.folder / NAME, runtimes, options.rounds, peaks):
             rows.append(row)
             print(task, row["runtime"], f"{row['times_as_fast']:.2f}", flush=True)
     command = f"python -m benchmarks.studies.full_size_speed FOLDER --rounds {options.rounds}"
-    document = {**provenance(command), "rounds": options.rounds, "rows": rows}
-    write_result(FULL_SIZE_SPEED, document)
+    document = {
+        **provenance(command),
+        "rounds": options.rounds,
+        "rows": rows,
+        "missing": without,
+    }
+    write_result(full_size_speed((instructions() or ["other"])[-1]), document)
     print(full_size_speed_table(document))
 
 

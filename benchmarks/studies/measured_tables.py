@@ -8,8 +8,6 @@ from unifmir.benchmarks.studies.document_facts import Render
 from unifmir.benchmarks.studies.result_files import origin
 from unifmir.text_tables import markdown_rows
 
-FULL_SIZE_SPEED = "full-size-speed.json"
-"""Result file of `full_size_speed`, which has the heavy imports."""
 KERNEL_COMPILERS = "kernel-compilers.json"
 """Result file of `kernel_compilers`."""
 
@@ -26,8 +24,13 @@ def screen(task: str | None = None) -> Render:
     return render
 
 
+def full_size_speed(instructions: str) -> str:
+    """Result file of `full_size_speed`, which has the heavy imports, on a kind of processors."""
+    return f"full-size-speed-{instructions}.json"
+
+
 def full_size_speed_table(document: dict[str, Any]) -> str:
-    """Rows of the tasks, as Markdown."""
+    """Rows of the tasks, as Markdown, and what was not run."""
     rows = [
         [
             f"`{row['task']}`",
@@ -41,8 +44,11 @@ def full_size_speed_table(document: dict[str, Any]) -> str:
         for row in document["rows"]
     ]
     columns = ["task", "input", "runtime", "times as fast", "rounds", "beside fp32 eager"]
+    missing = "".join(
+        f"Not run: `{name}` ({reason}). " for name, reason in document.get("missing", {}).items()
+    )
     return (
-        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{document['rounds']} rounds; "
+        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{missing}{document['rounds']} rounds; "
         f"{document['machine']['processor']}, one thread. {origin(document)}"
     )
 

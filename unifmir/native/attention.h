@@ -17,11 +17,8 @@ UNROLLED
             sum[j][s] = load(bias + where);
             if (mask) sum[j][s] += load(mask + where);
         }
-    for (int64_t d = 0; d < width; d++) {
-        vec in[SPAN];
-        load_span(in, q + d * PIXELS + at);
-        add_products(4, k + d * PIXELS + key, 1, in, sum);
-    }
+    for (int64_t d = 0; d < width; d++)
+        add_products(4, SPAN, k + d * PIXELS + key, 1, q + d * PIXELS + at, sum);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
 UNROLLED
@@ -39,11 +36,8 @@ UNROLLED
     for (int d = 0; d < count; d++)
 UNROLLED
         for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
-    for (int key = 0; key < PIXELS; key++) {
-        vec in[SPAN];
-        load_span(in, p + key * stride);
-        add_products(count, v + key, PIXELS, in, sum);
-    }
+    for (int key = 0; key < PIXELS; key++)
+        add_products(count, SPAN, v + key, PIXELS, p + key * stride, sum);
 UNROLLED
     for (int d = 0; d < count; d++)
 UNROLLED

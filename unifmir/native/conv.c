@@ -67,19 +67,9 @@ UNROLLED
         for (int64_t c = 0; c < channels; c++)
             for (int dy = 0; dy < 3; dy++)
 #pragma GCC unroll 3
-                for (int dx = 0; dx < 3; dx++) {
-                    const float *from = x + c * plane + dy * stride + dx + at;
-                    const float *weights = w + (c * TAPS + dy * 3 + dx) * ROWS;
-                    vec in[SPAN];
-UNROLLED
-                    for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
-#pragma GCC unroll 6
-                    for (int r = 0; r < ROWS; r++) {
-                        vec weight = all(weights[r]);
-UNROLLED
-                        for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
-                    }
-                }
+                for (int dx = 0; dx < 3; dx++)
+                    add_products(ROWS, SPAN, w + (c * TAPS + dy * 3 + dx) * ROWS, 1,
+                                 x + c * plane + dy * stride + dx + at, sum);
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
 UNROLLED

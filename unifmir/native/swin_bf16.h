@@ -19,17 +19,8 @@ INLINE void six_rows_bf16(const pair *w, const float *b, const pair *x, int64_t 
         for (int s = 0; s < SPAN; s++) sum[r][s] = all(b[r]);
     for (; pairs > 0; pairs -= AMX_TILE, w += BAND * AMX_TILE) {
         const int64_t here = pairs < AMX_TILE ? pairs : AMX_TILE;
-        for (int64_t k = 0; k < here; k++, x += PIXELS) {
-            __m512bh in[SPAN];
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) in[s] = load_pairs(x + s * LANES);
-#pragma GCC unroll 6
-            for (int r = 0; r < ROWS; r++) {
-                __m512bh weight = both(w[r * AMX_TILE + k]);
-#pragma GCC unroll 4
-                for (int s = 0; s < SPAN; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
-            }
-        }
+        for (int64_t k = 0; k < here; k++, x += PIXELS)
+            add_products_bf16(ROWS, SPAN, w + k, AMX_TILE, x, sum);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)
@@ -81,17 +72,8 @@ INLINE void four_keys_bf16(const pair *q, const pair *k, const float *bias, cons
             sum[j][s] = load(bias + where);
             if (mask) sum[j][s] += load(mask + where);
         }
-    for (int64_t d = 0; d < pairs; d++) {
-        __m512bh in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(q + d * PIXELS + s * LANES);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            __m512bh weight = both(k[d * PIXELS + key + j]);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[j][s] = dot(sum[j][s], weight, in[s]);
-        }
-    }
+    for (int64_t d = 0; d < pairs; d++)
+        add_products_bf16(4, SPAN, k + d * PIXELS + key, 1, q + d * PIXELS, sum);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
 #pragma GCC unroll 4
@@ -108,19 +90,8 @@ INLINE void some_values_bf16(const int count, const uint16_t *v, const pair *p, 
     for (int d = 0; d < count; d++)
 #pragma GCC unroll 4
         for (int s = 0; s < SPAN; s++) sum[d][s] = all(0);
-    for (int key = 0; key < PIXELS / 2; key++) {
-        __m512bh in[SPAN];
-#pragma GCC unroll 4
-        for (int s = 0; s < SPAN; s++) in[s] = load_pairs(p + key * PIXELS + s * LANES);
-#pragma GCC unroll 5
-        for (int d = 0; d < count; d++) {
-            pair two;
-            memcpy(&two, v + d * PIXELS + 2 * key, sizeof two);
-            __m512bh weight = both(two);
-#pragma GCC unroll 4
-            for (int s = 0; s < SPAN; s++) sum[d][s] = dot(sum[d][s], weight, in[s]);
-        }
-    }
+    for (int key = 0; key < PIXELS / 2; key++)
+        add_products_bf16(count, SPAN, (const pair *)v + key, PIXELS / 2, p + key * PIXELS, sum);
 #pragma GCC unroll 5
     for (int d = 0; d < count; d++)
 #pragma GCC unroll 4

@@ -25,6 +25,7 @@
 
 #define BLOCK (SPAN * LANES) /* pixels at once */
 #define INLINE static inline __attribute__((always_inline))
+#define ALONE static __attribute__((noinline))
 /* Before a loop that is written out whole, so that its arrays are registers, of a number of turns that
  * depends on the processor or the caller. GCC has to be told; Clang up to 16 does not do it where it is
  * told a larger number, and does it anyway. */
@@ -34,6 +35,16 @@
 #define UNROLLED _Pragma("GCC unroll 36")
 #endif
 
+/* What was loaded stays in its register: GCC else loads it again for each product, and with 16
+ * registers (AVX2) has none left for the sums. */
+#if defined(__AVX512F__)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__SSE__)
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define IN_REGISTER(v)
+#endif
+
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
@@ -41,20 +52,21 @@ INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec all(float x) { return x - (vec){0}; }
 
-/* Vectors of the pixels of one channel. */
-INLINE void load_span(vec *in, const float *from) {
+/* sum[r] += weights[r * step] * the pixels of one channel, of at most six rows and SPAN vectors. */
+INLINE void add_products(const int rows, const int span, const float *weights, const int64_t step,
+                         const float *from, vec (*sum)[SPAN]) {
+    vec in[SPAN];
 UNROLLED
-    for (int s = 0; s < SPAN; s++) in[s] = load(from + s * LANES);
-}
-
-/* sum[r] += weights[r * step] * in, of at most six rows. */
-INLINE void add_products(const int rows, const float *weights, const int64_t step, const vec *in,
-                         vec (*sum)[SPAN]) {
+    for (int s = 0; s < span; s++) {
+        vec pixels = load(from + s * LANES);
+        IN_REGISTER(pixels);
+        in[s] = pixels;
+    }
 UNROLLED
     for (int r = 0; r < rows; r++) {
         vec weight = all(weights[r * step]);
 UNROLLED
-        for (int s = 0; s < SPAN; s++) sum[r][s] += weight * in[s];
+        for (int s = 0; s < span; s++) sum[r][s] += weight * in[s];
     }
 }
 
@@ -107,9 +119,8 @@ INLINE vec gelu_of(vec x) {
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
 #define HAS_BF16
 
-typedef uint32_t pair; /* two bf16 */
+typedef uint32_t pair __attribute__((may_alias)); /* two bf16 */
 
-INLINE __m512bh load_pairs(const pair *p) { return (__m512bh)_mm512_loadu_si512(p); }
 INLINE __m512bh both(pair p) {
     __m512i pairs = _mm512_set1_epi32((int)p);
 #if defined(__clang__) && (__clang_major__ == 16 || __clang_major__ == 17)
@@ -119,6 +130,24 @@ INLINE __m512bh both(pair p) {
 }
 INLINE vec dot(vec sum, __m512bh a, __m512bh b) {
     return (vec)_mm512_dpbf16_ps((__m512)sum, a, b);
+}
+
+/* As add_products, of pairs. */
+INLINE void add_products_bf16(const int rows, const int span, const pair *weights,
+                              const int64_t step, const pair *from, vec (*sum)[SPAN]) {
+    __m512bh in[SPAN];
+UNROLLED
+    for (int s = 0; s < span; s++) {
+        __m512i pairs = _mm512_loadu_si512(from + s * LANES);
+        IN_REGISTER(pairs);
+        in[s] = (__m512bh)pairs;
+    }
+UNROLLED
+    for (int r = 0; r < rows; r++) {
+        __m512bh weight = both(weights[r * step]);
+UNROLLED
+        for (int s = 0; s < span; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
+    }
 }
 
 /* Two rows of 16 pixels side by side. */

@@ -171,15 +171,7 @@ UNROLLED
         for (int s = 0; s < span; s++) sum[r][s] = all(0);
     for (int64_t c = 0; c < channels; c++) {
         __builtin_prefetch(w + next + c * ROWS);
-        vec in[SPAN];
-UNROLLED
-        for (int s = 0; s < span; s++) in[s] = load(x + c * many + s * LANES);
-#pragma GCC unroll 6
-        for (int r = 0; r < ROWS; r++) {
-            vec weight = all(w[c * ROWS + r]);
-UNROLLED
-            for (int s = 0; s < span; s++) sum[r][s] += weight * in[s];
-        }
+        add_products(ROWS, span, w + c * ROWS, 1, x + c * many, sum);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)

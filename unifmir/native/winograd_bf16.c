@@ -168,17 +168,8 @@ INLINE void six_outputs(const int span, const pair *w, const pair *x, int64_t pa
         const int64_t here = pairs < AMX_TILE ? pairs : AMX_TILE;
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++) __builtin_prefetch(w + next_point + r * AMX_TILE);
-        for (int64_t k = 0; k < here; k++, x += many) {
-            __m512bh in[SPAN];
-#pragma GCC unroll 4
-            for (int s = 0; s < span; s++) in[s] = load_pairs(x + s * LANES);
-#pragma GCC unroll 6
-            for (int r = 0; r < ROWS; r++) {
-                __m512bh weight = both(w[r * AMX_TILE + k]);
-#pragma GCC unroll 4
-                for (int s = 0; s < span; s++) sum[r][s] = dot(sum[r][s], weight, in[s]);
-            }
-        }
+        for (int64_t k = 0; k < here; k++, x += many)
+            add_products_bf16(ROWS, span, w + k, AMX_TILE, x, sum);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++)
