@@ -236,7 +236,7 @@ def _tried(
             kind, name, "missing", f"no module {error.name}", f"pip install {error.name}"
         )
     except UnifmirError as error:
-        return Finding(kind, name, "missing", "not installed", str(error))
+        return Finding(kind, name, "missing", "not here", str(error))
     except Exception as error:  # noqa: BLE001 - what libraries raise at import shares no base
         remedy = f"{name} is installed but cannot be loaded: install it again, whole"
         return Finding(kind, name, "mismatched", _first_line(error), remedy)
