@@ -137,6 +137,14 @@ INLINE vec sum_rows(const vec *row) {
                                _mm512_shuffle_f32x4(four[2 * i], four[2 * i + 1], 0xee));
     return (vec)_mm512_add_ps(_mm512_shuffle_f32x4(two[0], two[1], 0x88),
                               _mm512_shuffle_f32x4(two[0], two[1], 0xdd));
+#elif defined(__AVX__)
+    __m256 four[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        four[i] = _mm256_hadd_ps(_mm256_hadd_ps((__m256)row[4 * i], (__m256)row[4 * i + 1]),
+                                 _mm256_hadd_ps((__m256)row[4 * i + 2], (__m256)row[4 * i + 3]));
+    return (vec)_mm256_add_ps(_mm256_permute2f128_ps(four[0], four[1], 0x20),
+                              _mm256_permute2f128_ps(four[0], four[1], 0x31));
 #else
     vec out;
     for (int i = 0; i < LANES; i++) {
