@@ -1,14 +1,15 @@
-"""How fast the native kernels are on full-size networks, in one interleaved run on one thread.
+"""How fast full-size networks are in every runtime, in one interleaved run on one thread.
 
     python -m benchmarks.studies.full_size FOLDER
     python -m benchmarks.studies.full_size_speed FOLDER [--rounds N]
 
 writes benchmarks/results/full-size-speed-INSTRUCTIONS.json, named by the widest instructions of the
-processor. The network written out and its native runtimes compute the same crop of the task's
-sample in turn, each in a process of its own that keeps the memory it frees, as those of `unifmir
-benchmark` do: whether a process does so by itself is chance, and decides up to a third of the time
-of the network written out. Ratios are medians over the rounds of the CPU time of one and the other:
-wall time on a machine that others use is theirs as well.
+processor. The network written out and the runtimes compute the same crop of the task's sample in
+turn, each in a process of its own that keeps the memory it frees, as those of `unifmir benchmark`
+do: whether a process does so by itself is chance, and decides up to a third of the time of the
+network written out. Ratios are medians over the rounds of the CPU time of one and the other: wall
+time on a machine that others use is theirs as well. Left out are the runtimes that compile for
+minutes (`compiled`, `aotinductor`).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,18 +33,29 @@ from unifmir.benchmarks.studies.full_size import NAME
 from unifmir.benchmarks.studies.measured_tables import full_size_speed, full_size_speed_table
 from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune
+from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32, LOW_PRECISION, compare
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.errors import MissingExtraError
-from unifmir.export.cases import calibration_inputs
+from unifmir.export.base import ExportJob
+from unifmir.export.cases import calibration_inputs, example
+from unifmir.export.credit import Credit
+from unifmir.export.formats import FORMATS
+from unifmir.export.formats.onnx import DEFAULT_OPSET
+from unifmir.export.lineage import lineage_of
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.machine import instructions
+from unifmir.precision.element_types import Precision
+from unifmir.precision.recipe import PrecisionRecipe
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue.load import load
 
 PLAIN = "plain"
-RUNTIMES_COMPARED = {PLAIN: "fp32", "native": "fp32", "native-bf16": "bf16"}
+RUNTIMES_COMPARED = {
+    **dict.fromkeys((PLAIN, "eager", "native", "torchscript", "onnxruntime", "openvino"), "fp32"),
+    "native-bf16": "bf16",
+}
 """Their arithmetic."""
 SIDES = {"sr": 256, "denoise": 256, "isotropic": 256, "projection": 64, "volume": 96}
 """Pixels of the crops, or what the task makes of them: 96 are 24 lenses.
@@ -50,8 +63,8 @@ SIDES = {"sr": 256, "denoise": 256, "isotropic": 256, "projection": 64, "volume"
 256 x 256 pixels are what `restore` gives a network at once on a CPU (`tile_size.RUN_PIXELS`), and
 a light field of 24 lenses a side is 264 wide. Projection takes minutes for that many.
 """
-CALLS = {PLAIN: 1, "native": 2, "native-bf16": 3}
-"""Calls of a round."""
+CALLS = {"native": 2, "native-bf16": 3}
+"""Calls of a round; of others one."""
 CHANNELS, PIXELS = 256, 64
 """Shape of the convolution whose rate is the peak, as in `benchmarks.measure.peaks`."""
 
@@ -84,10 +97,31 @@ _turn: list[Callable[[], Any]] = []
 """The call that this process makes in its turn."""
 
 
-def first_picture(checkpoint: Path, task: str, runtime: str, image: np.ndarray) -> np.ndarray:
+def written(checkpoint: Path, task: str, format_name: str, folder: Path) -> Path:
+    """A file of a format, of the plain network."""
+    network = prune(load(checkpoint), task)
+    path = folder / f"{task}{FORMATS[format_name].suffix}"
+    job = ExportJob(
+        network=network,
+        module=network,
+        example=example(network.config, "network"),
+        lineage=lineage_of(
+            network.config, "network", Precision("fp32"), save(network, folder / "parent")
+        ),
+        recipe=PrecisionRecipe("fp32"),
+        opset=DEFAULT_OPSET,
+        credit=Credit(),
+    )
+    FORMATS[format_name].write(job, path)
+    return path
+
+
+def first_picture(
+    checkpoint: Path, task: str, runtime: str, file: Path | None, image: np.ndarray
+) -> np.ndarray:
     """Open a runtime in this process; returns what it makes of an image."""
-    network = prune(load(checkpoint), task).eval()
-    session = RUNTIMES[runtime].open(network, device="cpu", threads=1)
+    source = file or prune(load(checkpoint), task).eval()
+    session = RUNTIMES[runtime].open(source, device="cpu", threads=1)
     _turn[:] = [partial(session.run, image)]
     return np.array(session.run(image))
 
@@ -120,14 +154,19 @@ def measured(
         wanted = network(torch.from_numpy(image)).numpy()
     spent: dict[str, list[float]] = {name: [] for name in runtimes}
     with ExitStack() as ends:
+        folder = Path(ends.enter_context(TemporaryDirectory()))
         processes = {name: ends.enter_context(process()) for name in runtimes}
-        pictures = {
-            name: one.submit(first_picture, checkpoint, task, name, image).result()
-            for name, one in processes.items()
-        }
+        pictures = {}
+        for name, one in processes.items():
+            wanted_format, file = RUNTIMES[name].format, None
+            if wanted_format:
+                # By a process that ends: memory that writing it takes is no part of running it.
+                with process() as writer:
+                    file = writer.submit(written, checkpoint, task, wanted_format, folder).result()
+            pictures[name] = one.submit(first_picture, checkpoint, task, name, file, image).result()
         for _ in range(rounds):
             for name, one in processes.items():
-                spent[name].append(one.submit(next_turn, CALLS[name]).result())
+                spent[name].append(one.submit(next_turn, CALLS.get(name, 1)).result())
     gmac = count_dispatched(network, image.shape).macs / 1e9
     for name in runtimes:
         arithmetic = RUNTIMES_COMPARED[name]
