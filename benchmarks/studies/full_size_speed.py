@@ -180,7 +180,7 @@ def measured(
             "times_as_fast": median(ratios),
             "slowest_round": min(ratios),
             "fastest_round": max(ratios),
-            "psnr_db": found.psnr_db,
+            "psnr_db": found.psnr_db if np.isfinite(found.psnr_db) else None,
             "max_abs_over_std": found.max_abs_over_std,
             "same_picture": not bar.failures(found),
             "share_of_peak": gmac / median(spent[name]) / peaks[arithmetic],

@@ -38,7 +38,7 @@ def full_size_speed_table(document: dict[str, Any]) -> str:
             row["runtime"],
             f"{row['times_as_fast']:.2f}",
             f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}",
-            f"{row['psnr_db']:.1f} dB, {'same' if row['same_picture'] else 'another'} picture",
+            f"{_nearness(row['psnr_db'])}, {'same' if row['same_picture'] else 'another'} picture",
             f"{100 * row['share_of_peak']:.0f}",
         ]
         for row in document["rows"]
@@ -51,6 +51,11 @@ def full_size_speed_table(document: dict[str, Any]) -> str:
         f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{missing}{document['rounds']} rounds; "
         f"{document['machine']['processor']}, one thread. {origin(document)}"
     )
+
+
+def _nearness(psnr_db: float | None) -> str:
+    """PSNR against the picture that it should be; None: it is that, bit for bit."""
+    return "identical" if psnr_db is None else f"{psnr_db:.1f} dB"
 
 
 def kernel_compilers_table(document: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 /* One Swin block over an image, window by window, without leaving the cache.
  *
  * A window of 8 x 8 pixels is held channel-major, [channel][64 pixels], so that pixels fill vector
- * registers exactly (64 = 4 x 16), whatever the number of channels and the head width: no padding
+ * registers exactly (64 = 4 x 16 = 8 x 8), whatever the number of channels and the head width: no padding
  * is ever computed, and LayerNorm, softmax and GELU need no sums across a register. Every matrix
  * product is then "broadcast one weight, multiply vectors of pixels". Images stay (N, C, H, W) as
  * convolutions want them; blocks work in place.
