@@ -43,7 +43,6 @@ def test_a_part_has_8192_pixels_and_at_least_one_image(shape, parts):
 def test_slices_and_sections_are_restored_in_a_loop(task):
     interface = image_interface(network(task))
     inside = interface.get_submodule("network")
-    torch.manual_seed(0)
     small, large = torch.rand(1, 1, 3, 8, 9), torch.rand(2, 1, 6, 40, 72)
     with torch.no_grad(), looped(interface, small):
         assert isinstance(interface.get_submodule("network"), torch.jit.ScriptModule)
@@ -51,10 +50,13 @@ def test_slices_and_sections_are_restored_in_a_loop(task):
     assert interface.get_submodule("network") is inside
     assert "prim::Loop" in str(traced.network.graph)
     with torch.no_grad():
-        found = compare(interface(large).numpy(), traced(large).numpy())
-    # Not each pixel by itself: a volume is the root of a product of both sections, which near 0
-    # makes 1e-5 of rounding.
-    assert not FP32.failures(found)
+        expected, actual = interface(large), traced(large)
+    if task == "isotropic":
+        # A volume is the root of a product of both sections, whose slope is infinite at 0, where
+        # it makes 1e-5 of rounding: what is under the root is compared.
+        expected, actual = expected.square(), actual.square()
+    found = compare(expected.numpy(), actual.numpy())
+    assert not FP32.failures(found), found
 
 
 def test_what_cuts_nothing_stays_as_it_is():
