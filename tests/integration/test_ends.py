@@ -199,7 +199,7 @@ between rows, test_preparation.py one between pairs, test_cluster.py kills what 
 
 
 @pytest.mark.slow  # a command runs twice beside the time that it is killed
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "command",
     [
@@ -265,7 +265,7 @@ among the things that `anything` lacks."""
 
 
 @pytest.mark.slow  # two commands in processes of their own
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "lack",
     [pytest.param(lack, marks=() if lack in TOGETHER else pytest.mark.long) for lack in LACKS],
