@@ -11,6 +11,7 @@ from unifmir.tasks import TASKS
 pytestmark = pytest.mark.slow  # a plan tries part after part
 
 
+@pytest.mark.timeout(1800)  # PyTorch in fp16 without AVX-512: volume takes more than 7 minutes
 @pytest.mark.parametrize(
     "task",
     # The second was once refused by planning, though verification takes it.
