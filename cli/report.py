@@ -10,7 +10,10 @@ from unifmir.cli import output
 
 def report(
     model: Annotated[str, typer.Argument(help="Checkpoint file or zoo id.")],
-    out: Annotated[Path, typer.Option(help="File to write, ending in .html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, ending in .html; without it, MODEL.html in this folder."),
+    ] = None,
     artifact: Annotated[
         list[Path] | None,
         typer.Option(help="File that `unifmir export` made, with its report; repeatable."),
@@ -30,13 +33,11 @@ def report(
     from unifmir.atomic import write_text
     from unifmir.benchmarks.measure.results import read_results
     from unifmir.benchmarks.report.model_page import model_page
-    from unifmir.errors import OutputError
     from unifmir.hashing import sha256_of
     from unifmir.output_place import written_to
     from unifmir.zoo.catalogue.load import load_trained
 
-    if out.suffix != ".html":
-        raise OutputError(f"--out {out}: expected a name ending in .html")
+    out = _checked_output(model, out)
     with Console(stderr=True).status("loading"):
         page = model_page(
             load_trained(model, untrained=untrained),
@@ -48,3 +49,23 @@ def report(
         write_text(out, page)
     document = {"out": out, "size_bytes": out.stat().st_size, "sha256": sha256_of(out)}
     output.print_result(document, f"{out}: {output.megabytes(out.stat().st_size)}", as_json=as_json)
+
+
+def _checked_output(model: str, out: Path | None) -> Path:
+    """The page's path; OutputError where it is no page, or a file that is none of these pages."""
+    from unifmir.benchmarks.report.html_page import is_page_of
+    from unifmir.benchmarks.report.model_page import COMMAND
+    from unifmir.errors import OutputError
+    from unifmir.output_place import written_to
+
+    if out is None:
+        named = Path(model)
+        out = Path(f"{named.stem if named.exists() else named.name}.html")
+    if out.suffix != ".html":
+        raise OutputError(f"--out {out}: expected a name ending in .html")
+    with written_to(out):
+        if out.exists() and not is_page_of(COMMAND, out):
+            raise OutputError(
+                f"{out} exists and is no page of `{COMMAND}`: give another --out, or remove it"
+            )
+    return out

@@ -77,7 +77,7 @@ def evaluation_page(facts: EvaluationFacts) -> str:
         sections.append(section("Pictures", "\n".join([paragraph(_PICTURES), *shown])))
     if facts.failed:
         sections.append(section("Not measured", table(("image", "reason"), facts.failed.items())))
-    return page(facts.title, sections)
+    return page(facts.title, sections, command="unifmir evaluate")
 
 
 def _means(facts: EvaluationFacts) -> Iterator[Sequence[str]]:

@@ -7,10 +7,12 @@ run and nothing be fetched.
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 from unifmir.shown_text import shown
 from unifmir.version import __version__
 
+_START = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
@@ -21,10 +23,21 @@ _STYLE = (
 )
 
 
-def page(title: str, sections: Iterable[str]) -> str:
-    """A whole document of sections, which are HTML already."""
+def is_page_of(command: str, path: Path) -> bool:
+    """Whether a file is a page that a command of this or another unifmir wrote."""
+    start = (_START + _made_by(command)).encode()
+    with path.open("rb") as stream:
+        return stream.read(len(start)) == start
+
+
+def _made_by(command: str) -> str:
+    return f'<meta name="generator" content="{text(command)}">\n'
+
+
+def page(title: str, sections: Iterable[str], *, command: str) -> str:
+    """A whole document of sections, which are HTML already, by the command that writes it."""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{_START}{_made_by(command)}"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{text(title)}</h1>\n" + "\n".join(sections) + f"\n<p>unifmir {__version__}</p>\n"

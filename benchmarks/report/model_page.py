@@ -21,17 +21,27 @@ from unifmir.cost.dispatcher import count_dispatched
 from unifmir.cost.meta_device import meta_network
 from unifmir.errors import BenchmarkError, ExportError
 from unifmir.export.formats.bioimageio.cover import cover_png
+from unifmir.export.formats.bioimageio.partners.recorded_checks import (
+    RecordedChecks,
+    read_checks,
+)
 from unifmir.export.recorded_report import RecordedReport, read_report
 from unifmir.hashing import sha256_of
 from unifmir.model import image_interface
 from unifmir.samples import sample
 from unifmir.tasks import TASKS, multitask_parts
+from unifmir.training.training_record import read_training_record, record_path
 from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.publish.destinations import DESTINATIONS
+from unifmir.zoo.publish.submission import read_submission
+from unifmir.zoo.publish.submission import record_path as submission_path
 
 if TYPE_CHECKING:
     from unifmir.networks.base import Network
     from unifmir.zoo.catalogue.schema import ZooEntry
 
+COMMAND = "unifmir report"
+"""Command that writes these pages."""
 Row = tuple[str, ...]
 
 
@@ -49,7 +59,8 @@ def model_page(
     network : Network
         From `unifmir.load`, with one task or all.
     artifacts : sequence of Path
-        Files of `unifmir export`; the report beside each is shown, and held against the file.
+        Files of `unifmir export`; the report beside each is shown, and held against the file. Of
+        packages also what `unifmir zoo lint` and `unifmir publish` recorded beside them.
     results : Results, optional
         Of a benchmark; the rows of this model are shown.
     pictures : bool
@@ -58,7 +69,11 @@ def model_page(
     Raises
     ------
     ExportError
-        An artifact has no report beside it, or that of another file.
+        An artifact has no report beside it, or that of another file, or a record there is none.
+    CheckpointError
+        The training record beside a model of the user is none.
+    ZooError
+        The record of a submission beside a package is none, or somebody else's.
     BenchmarkError
         The results have no row of this model.
     """
@@ -69,12 +84,14 @@ def model_page(
         section("Model", table((), _identity(network, entry))),
         *([_pictures(network)] if pictures else []),
         *_described(entry),
+        *_packaged(network, entry),
         section("Cost", table(("task", "parameters", "input", "GFLOPs"), _costs(network))),
         *([section("Verification", _verified(artifacts))] if artifacts else []),
+        *_published(artifacts),
         *([section("Benchmark", _measured(network, results))] if results else []),
         section("Configuration", table((), _flat(network.config.to_dict()))),
     ]
-    return page(title, sections)
+    return page(title, sections, command=COMMAND)
 
 
 def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
@@ -98,6 +115,8 @@ def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
     if entry.pixel_size_um:
         yield "pixel size of the training data", f"{entry.pixel_size_um} um"
     yield "notes", entry.notes
+    stated = entry.source.model_dump(mode="json", exclude_none=True)
+    yield from _flat({name: _told(value) for name, value in stated.items()}, "source ")
 
 
 def _described(entry: "ZooEntry | None") -> Iterator[str]:
@@ -117,6 +136,25 @@ def _described(entry: "ZooEntry | None") -> Iterator[str]:
     ]
     names = next(iter(entry.normalisation.values())).model_dump()
     yield section("Normalisation", table(("task", *names), scaling))
+
+
+def _packaged(network: "Network", entry: "ZooEntry | None") -> Iterator[str]:
+    """Statements of a package of the model, and its training as far as it was recorded."""
+    stated = entry.package if entry else None
+    if stated is not None:
+        values = stated.model_dump(exclude={"training", "cite"}, exclude_none=True)
+        rows = [(name.replace("_", " "), _told(value)) for name, value in values.items() if value]
+        rows += [("cite", f"{work.text} {work.doi}") for work in stated.cite]
+        yield section("Package", table((), rows))
+    if stated is not None:
+        record = stated.training
+    elif network.source.path and (beside := record_path(network.source.path)).is_file():
+        record = read_training_record(beside)
+    else:
+        return
+    if facts := record.stated():
+        names = {name.replace("_", " "): value for name, value in facts.items()}
+        yield section("Training record", table((), _flat(names)))
 
 
 def _costs(network: "Network") -> Iterator[Row]:
@@ -155,6 +193,35 @@ def _verified(artifacts: Sequence[Path]) -> str:
         rows.append((path.name, verdict, cases, f"{worst:.1e}", report.sha256, parent))
     columns = ("file", "same picture", "comparisons", "max diff / std", "SHA-256", "made from")
     return table(columns, rows)
+
+
+def _published(artifacts: Sequence[Path]) -> Iterator[str]:
+    """Records of `unifmir zoo lint` and `unifmir publish` beside packages."""
+    for path in artifacts:
+        if (checks := read_checks(path)) is not None:
+            yield section(f"Checks of {path.name}", _checked(path, checks))
+        for destination in DESTINATIONS:
+            record = read_submission(submission_path(path, destination))
+            if record is not None:
+                kept = ("destination", "server", "package_sha256", "state", "record", "link", "doi")
+                rows = [(name.replace("_", " "), getattr(record, name)) for name in kept]
+                rows += [("test of the server", _told(record.report.get("status", "")))]
+                told = table((), [row for row in rows if row[1]])
+                yield section(f"Submission of {path.name}", told)
+
+
+def _checked(path: Path, checks: RecordedChecks) -> str:
+    if checks.sha256 != sha256_of(path):
+        return paragraph(
+            "The checks beside it are of another file of this name: `unifmir zoo lint` runs them."
+        )
+    rows = [(one.name, one.outcome, one.detail) for one in checks.checks]
+    shown = table(("check", "outcome", "detail"), rows)
+    if checks.score is None:
+        return shown
+    score = checks.score.to_dict()
+    parts = {name.replace("_", " "): _told(value) for name, value in score.items() if value}
+    return shown + table((), parts.items(), caption="Expected score in the BioImage Model Zoo")
 
 
 def _report_of(path: Path) -> RecordedReport:
@@ -207,6 +274,10 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[Row]:
             yield from _flat(value, f"{before}{name}.")
         else:
             yield before + name, *_flat_values({name: value})
+
+
+def _told(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _flat_values(values: Mapping[str, Any]) -> Row:

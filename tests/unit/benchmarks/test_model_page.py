@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,16 @@ from unifmir.benchmarks.report.model_page import model_page
 from unifmir.benchmarks.studies.document_tables import result_of
 from unifmir.checkpoint.pruning import prune
 from unifmir.errors import BenchmarkError, ExportError
+from unifmir.export.formats.bioimageio.partners.base import PartnerReport
+from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
+from unifmir.export.formats.bioimageio.partners.recorded_checks import write_checks
+from unifmir.export.formats.bioimageio.score import ExpectedScore
+from unifmir.export.recorded_report import report_path
+from unifmir.training.training_record import TrainingRecord, record_path, write_training_record
+from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.publish.submission import Ledger, Submission
+from unifmir.zoo.publish.submission import record_path as submission_path
 
 EVIL = '<script src="//evil">alert(1)</script>"\x1b[31m\u202e.pt'
 
@@ -87,6 +98,77 @@ def test_results_of_other_models_and_files_without_a_report_are_refused(denoiser
     file.write_bytes(b"")
     with pytest.raises(ExportError, match="report beside it"):
         model_page(denoiser, artifacts=[file], pictures=False)
+
+
+def test_what_the_entry_says_of_a_package_and_its_training_is_shown(denoiser):
+    entry = find("unifmir-sr-microtubules")
+    denoiser.source = replace(denoiser.source, zoo_id=entry.id)
+    page = Page(model_page(denoiser, pictures=False))
+    stated = entry.package
+    for word in (
+        stated.modality,
+        stated.settings,
+        stated.derived_from,
+        stated.cite[0].doi,
+        stated.training.optimizer,
+        stated.training.source,
+        entry.source.doi,
+    ):
+        assert word in page.text
+
+
+def test_the_training_record_beside_a_file_is_shown(denoiser, tmp_path):
+    file = tmp_path / "mine.safetensors"
+    write_training_record(TrainingRecord(hardware="a desk lamp", steps=321), record_path(file))
+    denoiser.source = replace(denoiser.source, zoo_id=None, path=file)
+    page = Page(model_page(denoiser, pictures=False))
+    assert "a desk lamp" in page.text
+    assert "321" in page.text
+
+
+def test_checks_and_submissions_beside_a_package_are_shown(denoiser, tmp_path):
+    package = _recorded(tmp_path / "mine.bioimageio.zip")
+    denoiser.source = replace(denoiser.source, zoo_id=None, path=None)
+    page = Page(model_page(denoiser, artifacts=[package], pictures=False))
+    for word in ("largest difference is 0.25", "not run", "0.9321", "curious-newt", "10.5072/7"):
+        assert word in page.text
+
+
+def test_checks_of_another_package_of_the_name_are_not_shown(denoiser, tmp_path):
+    package = _recorded(tmp_path / "mine.bioimageio.zip", checked=b"another")
+    page = Page(model_page(denoiser, artifacts=[package], pictures=False))
+    assert "of another file of this name" in page.text
+    assert "largest difference" not in page.text
+
+
+def _recorded(package: Path, checked: bytes = b"package") -> Path:
+    """A stand-in for a package with what three commands leave beside it."""
+    package.write_bytes(b"package")
+    name, own = package.name, sha256(b"package").hexdigest()
+    told = {
+        "artifact": name,
+        "sha256": own,
+        "passed": True,
+        "parent": {"name": "x.safetensors", "sha256": "0" * 64},
+        "cases": [],
+    }
+    report_path(package).write_text(json.dumps(told))
+    checks = (
+        PartnerReport("deepimagej", "passed", "largest difference is 0.25 of what is allowed"),
+        PartnerReport("qupath", "not run", "a Java program"),
+    )
+    score = ExpectedScore(
+        *(0.9321, 1.0, 0.9, 1.0, 0.8, 1.0, 1.0, 0.9, 0.95), ("none",), ("core",), ()
+    )
+    write_checks(PackageChecks(name, sha256(checked).hexdigest(), (), checks, score), package)
+    submission = Submission(
+        *("zenodo", "https://zenodo.org", "", name, own, "0" * 32, {}, ()),
+        state="uploaded",
+        record="curious-newt",
+        doi="10.5072/7",
+    )
+    Ledger(submission_path(package, "zenodo"), submission).note()
+    return package
 
 
 @pytest.mark.slow
