@@ -304,13 +304,13 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     README: {
         "embedded": (EMBEDDED, embedded_table),
         "export-full-size": (EXPORTS, export_table),
-        "benchmark": (result_of("benchmark-full-size"), screen("volume")),
+        "benchmark": (result_of("benchmark-full-size"), screen("volume", folded=False)),
     },
     COSTS: {
         "macs": (RESULTS / "macs.json", macs_table),
         "paper-costs": (RESULTS / "paper-tables.json", paper_table),
         "references": (RESULTS / "macs.json", references_table),
-        "quick": (result_of("benchmark-quick"), screen()),
+        "quick": (result_of("benchmark-quick"), screen(folded=False)),
         "busy-neighbour": (RESULTS / BUSY_NEIGHBOUR, busy_neighbour_text),
     },
     QUANTISED: {"quantisation": (result_of("quantisation"), quantisation_table)},

@@ -12,14 +12,25 @@ KERNEL_COMPILERS = "kernel-compilers.json"
 """Result file of `kernel_compilers`."""
 
 
-def screen(task: str | None = None) -> Render:
-    """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all."""
+def screen(task: str | None = None, *, folded: bool = True) -> Render:
+    """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all.
+
+    Parameters
+    ----------
+    task : str, optional
+    folded : bool
+        Hide the table until its reader opens it: on pages that show a plot first.
+    """
 
     def render(document: dict[str, Any]) -> str:
         shown = summary_text(Results.from_dict(document), task=task)
         # Indented: a block between fences is one to run.
-        lines = (f"    {line}".rstrip() for line in shown.splitlines())
-        return "\n".join(["", *lines, ""])
+        lines = ["", *(f"    {line}".rstrip() for line in shown.splitlines()), ""]
+        if folded:
+            # GitHub folds it as HTML; mkdocs reads Markdown inside only where the tag says so.
+            head = ('<details markdown="1">', "<summary>The table</summary>")
+            lines = [*head, *lines, "</details>"]
+        return "\n".join(lines)
 
     return render
 
