@@ -82,7 +82,15 @@ def restore(
     Returns
     -------
     array, float32
-        In the intensities of the image; its axes, without z for projection, with z for volume.
+        In the intensities of the image; of `volume` from 0 to 1, relative. Shapes by task, before
+        them the axes of time and channels that the image has:
+
+        - `sr`: (y, x) gives (2 y, 2 x), of a stack each plane;
+        - `denoise`: (z, y, x) gives (z, y, x);
+        - `isotropic`: (z, y, x) gives (f z, y, x), f the z step over the pixel size;
+        - `projection`: (z, y, x) gives (y, x);
+        - `volume`: a light field (y, x) gives (z, y, x), with as many z as the network was trained
+          to give.
 
     Raises
     ------
