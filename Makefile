@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check napari-check lint format compat docs tables web wheel release
+.PHONY: help setup demo test test-slow test-all gpu-check napari-check lint format compat docs links tables web wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ compat: $(READY)  ## Try BioImage.IO packages in the programs that read them
 
 docs: $(READY)  ## Build the documentation in build/site, strictly and without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+links: $(READY)  ## Ask for every address in README and docs (needs a network)
+	$(BIN)/python -m benchmarks.studies.outer_links
 
 tables: $(READY)  ## Write the tables of the README from the result files
 	$(BIN)/python -m benchmarks.studies.document_tables
