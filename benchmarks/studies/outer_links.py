@@ -54,7 +54,8 @@ def main() -> int:
         gone += is_gone
         if told:
             print(f"{'GONE ' if is_gone else 'there'} {address} ({', '.join(names)}): {told}")
-    print(f"{len(places)} addresses, {gone} gone")
+    doubt = ": is there a network?" if gone == len(places) else ""
+    print(f"{len(places)} addresses, {gone} gone{doubt}")
     return int(gone > 0)
 
 

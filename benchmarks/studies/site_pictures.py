@@ -25,7 +25,7 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.site.building import build_site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, ViewportSize
+    from playwright.sync_api import Page, ViewportSize
 
 WINDOW: "ViewportSize" = {"width": 1280, "height": 860}
 PHONE: "ViewportSize" = {"width": 390, "height": 844}
@@ -68,7 +68,7 @@ def pictured(context: Any, address: str, into: Path, kind: str = "") -> None:
     context.close()
 
 
-def served(browser: "Browser", address: str, colours: str) -> None:
+def served(browser: Any, address: str, colours: str) -> None:
     """The server's page in light or dark colours."""
     context = browser.new_context(viewport=SERVED_WINDOW, color_scheme=colours)
     kept(restored(context, address, SERVED_TASKS[colours]), PICTURES / f"page-{colours}.png")
