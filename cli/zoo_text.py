@@ -1,6 +1,6 @@
 """Text of `unifmir zoo` for people: models, their files and packages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unifmir.cli import output
@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 def facts_text(facts: Mapping[str, Any]) -> str:
     """Facts on a reference model, one a line; those that are empty are left out."""
     return output.folded([f"{name}: {_listed(value)}" for name, value in facts.items() if value])
+
+
+def training_text(commands: Mapping[str, tuple[str, str]]) -> str:
+    """The commands that train a reference model for each task, as a shell reads them."""
+    lines = []
+    for task, both in commands.items():
+        lines.append(output.folded([f"to train it for {task}, and put it into the zoo:"]))
+        lines += [line for command in both for line in _continued(command)]
+    return "\n".join(lines)
+
+
+def _continued(command: str) -> Iterator[str]:
+    """Lines of a command that fit the terminal, broken between its options."""
+    line, *options = command.replace(" --", "\0--").split("\0")
+    line = f"  {line}"
+    for option in options:
+        if len(f"{line} {option} \\") > output.terminal_width():
+            yield f"{line} \\"
+            line = f"     {option}"
+        else:
+            line += f" {option}"
+    yield line
 
 
 def _listed(value: Any) -> str:
