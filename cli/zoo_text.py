@@ -1,10 +1,11 @@
 """Text of `unifmir zoo` for people: models, their files and packages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unifmir.cli import output
 from unifmir.cli.score_text import score_line
+from unifmir.text_tables import command_lines
 
 if TYPE_CHECKING:
     from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
@@ -22,21 +23,9 @@ def training_text(commands: Mapping[str, tuple[str, str]]) -> str:
     lines = []
     for task, both in commands.items():
         lines.append(output.folded([f"to train it for {task}, and put it into the zoo:"]))
-        lines += [line for command in both for line in _continued(command)]
+        for command in both:
+            lines += command_lines(f"  {command}", output.terminal_width())
     return "\n".join(lines)
-
-
-def _continued(command: str) -> Iterator[str]:
-    """Lines of a command that fit the terminal, broken between its options."""
-    line, *options = command.replace(" --", "\0--").split("\0")
-    line = f"  {line}"
-    for option in options:
-        if len(f"{line} {option} \\") > output.terminal_width():
-            yield f"{line} \\"
-            line = f"     {option}"
-        else:
-            line += f" {option}"
-    yield line
 
 
 def _listed(value: Any) -> str:
