@@ -39,7 +39,7 @@ def _given(value: Number | None, default: Number) -> Number:
 
 
 def _present(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those runtimes that are here; the plain network needs nothing more."""
+    """The runtimes that are here; the plain network needs nothing more."""
     return tuple(name for name in names if runs_here(name)) or ("eager",)
 
 

@@ -1,4 +1,4 @@
-"""What stands below the tables of a summary: what its headings and words mean, and what ran."""
+"""The paragraph below a summary: what its headings and words mean, and what ran."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,7 +11,7 @@ from unifmir.zoo.catalogue.pull import giving, present_file
 MARK = "*"
 """Mark before the models of the caller."""
 MIXED = "mixed"
-"""In place of bit operations."""
+"""Word in place of bit operations that are not known."""
 _MEANINGS = {
     "x": "x: times as fast as the baseline",
     "MiB": "MiB: peak memory",

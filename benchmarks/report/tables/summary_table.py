@@ -22,7 +22,7 @@ from unifmir.text_tables import TextTable, printable
 
 WIDTH = 80
 RULE = "=="
-"""What titles and the paragraph below the tables begin with."""
+"""Mark before titles and the paragraph below the tables."""
 DIGITS = 3
 _COLUMNS = (
     "model",
