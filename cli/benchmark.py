@@ -73,14 +73,17 @@ def benchmark(
         list[RuntimeChoice] | None,
         typer.Option(
             "--runtime",
-            help="Repeatable; eager and onnxruntime if none is named, with --quick reference "
-            "models in onnxruntime alone.",
+            help="Repeatable; if none is named eager, native, native-bf16 and onnxruntime where "
+            "they are here, and reference models in eager and onnxruntime, with --quick in "
+            "onnxruntime alone.",
         ),
     ] = None,
     precisions: Annotated[
         list[PrecisionChoice] | None,
         typer.Option(
-            "--precision", help="Repeatable; fp16 stores weights so, fp16-compute also computes so."
+            "--precision",
+            help="Repeatable; fp32 if none, and bf16 in native-bf16. fp16 stores weights so, "
+            "fp16-compute also computes so.",
         ),
     ] = None,
     workloads: Annotated[
@@ -166,14 +169,12 @@ def benchmark(
     from unifmir.devices import chosen_device
 
     chosen = tuple(task.value for task in tasks or ())
-    default = ("eager", "onnxruntime")
     plan = BenchmarkPlan(
         models=tuple(models or ()) if models or artifacts else default_models(chosen),
         artifacts=tuple(artifacts or ()),
         tasks=chosen,
-        runtimes=tuple(r.value for r in runtimes) if runtimes else default,
-        reference_runtimes=("onnxruntime",) if quick and not runtimes else (),
-        precisions=tuple(p.value for p in precisions) if precisions else ("fp32",),
+        runtimes=tuple(r.value for r in runtimes or ()),
+        precisions=tuple(p.value for p in precisions or ()),
         device=device,
         threads=threads,
         workloads=tuple(w.value for w in workloads) if workloads else None,

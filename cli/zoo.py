@@ -10,7 +10,13 @@ from unifmir.cli import output
 from unifmir.cli.choices import TaskChoice, WeightsChoice
 from unifmir.cli.commands import Command, CommandGroup
 from unifmir.cli.page_files import ResultFiles, page_folder, readable_tables
-from unifmir.cli.zoo_text import checks_text, entry_lines, facts_text, verdict_lines
+from unifmir.cli.zoo_text import (
+    checks_text,
+    entry_lines,
+    facts_text,
+    training_text,
+    verdict_lines,
+)
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import aligned
 
@@ -63,12 +69,16 @@ def list_models(as_json: output.JsonFlag = False) -> None:
 
 @app.command("show", cls=Command)
 def show(model_id: ModelId, as_json: output.JsonFlag = False) -> None:
-    """Show everything a model's entry says, or what a reference model is."""
+    """Show everything a model's entry says, or what a reference model is and how to train it."""
     from unifmir.zoo.catalogue.index import find
 
     if model_id in REFERENCES:
-        facts = asdict(REFERENCES[model_id])
-        output.print_result(facts, facts_text(facts), as_json=as_json)
+        from unifmir.zoo.catalogue.reference_training import training_commands
+
+        row = REFERENCES[model_id]
+        commands = {task: training_commands(model_id, task) for task in row.tasks}
+        text = f"{facts_text(asdict(row))}\n{training_text(commands)}"
+        output.print_result({**asdict(row), "training": commands}, text, as_json=as_json)
         return
     entry = find(model_id)
     output.print_result(entry.model_dump(mode="json"), entry_lines(entry), as_json=as_json)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifmir.cli import output
 from unifmir.cli.score_text import score_line
+from unifmir.text_tables import command_lines
 
 if TYPE_CHECKING:
     from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 def facts_text(facts: Mapping[str, Any]) -> str:
     """Facts on a reference model, one a line; those that are empty are left out."""
     return output.folded([f"{name}: {_listed(value)}" for name, value in facts.items() if value])
+
+
+def training_text(commands: Mapping[str, tuple[str, str]]) -> str:
+    """The commands that train a reference model for each task, as a shell reads them."""
+    lines = []
+    for task, both in commands.items():
+        lines.append(output.folded([f"to train it for {task}, and put it into the zoo:"]))
+        for command in both:
+            lines += command_lines(f"  {command}", output.terminal_width())
+    return "\n".join(lines)
 
 
 def _listed(value: Any) -> str:

@@ -164,3 +164,17 @@ def folded_lines(lines: Iterable[str], width: int) -> list[str]:
             break_on_hyphens=False,
         )  # fmt: skip
     return found
+
+
+def command_lines(command: str, width: int) -> list[str]:
+    """Lines of a command as a shell reads them, broken before options; it may begin with spaces."""
+    start = " " * (len(command) - len(command.lstrip()) + 4)
+    line, *options = command.replace(" --", "\0--").split("\0")
+    lines = []
+    for option in options:
+        if len(f"{line} {option} \\") > width:
+            lines.append(f"{line} \\")
+            line = f"{start}{option}"
+        else:
+            line += f" {option}"
+    return [*lines, line]

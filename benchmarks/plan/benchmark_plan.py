@@ -13,7 +13,13 @@ from unifmir.machine import default_threads
 from unifmir.precision.element_types import PRECISIONS
 from unifmir.registry import require_known
 from unifmir.tasks import TASKS
+from unifmir.zoo.doctor.checkups import runs_here
 
+USUAL_RUNTIMES = ("eager", "native", "native-bf16", "onnxruntime")
+"""Runtimes of a model where none is named, if they are here: the plain network, which the others
+are compared with, and what restores for users."""
+REFERENCE_RUNTIMES, QUICK_REFERENCE_RUNTIMES = ("eager", "onnxruntime"), ("onnxruntime",)
+"""Runtimes of reference models that are only named, where none is."""
 ROUNDS, SECONDS, SAMPLES = 15, 10.0, 30
 """Least rounds, seconds and samples of a subject: 30 samples and 10 s are what
 OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds are five after each start."""
@@ -32,6 +38,11 @@ def _given(value: Number | None, default: Number) -> Number:
     return default if value is None else value
 
 
+def _present(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The runtimes that are here; the plain network needs nothing more."""
+    return tuple(name for name in names if runs_here(name)) or ("eager",)
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan(JsonOutput):
     """Models, runtimes and images to compare, and how thoroughly; None: the (quick) default."""
@@ -42,11 +53,14 @@ class BenchmarkPlan(JsonOutput):
     """Files of `unifmir export`, run as they are."""
     tasks: tuple[str, ...] = ()
     """Empty: every task of every model."""
-    runtimes: tuple[str, ...] = ("eager", "onnxruntime")
-    """Names in `unifmir.export.runtimes.RUNTIMES`."""
+    runtimes: tuple[str, ...] = ()
+    """Names in `unifmir.export.runtimes.RUNTIMES`; empty: those of `USUAL_RUNTIMES` that are
+    here."""
     reference_runtimes: tuple[str, ...] = ()
-    """Runtimes of the reference models that are only named; those of `runtimes` if empty."""
-    precisions: tuple[str, ...] = ("fp32",)
+    """Runtimes of the reference models that are only named. Empty: those of `runtimes`, if somebody
+    named these, else `REFERENCE_RUNTIMES`."""
+    precisions: tuple[str, ...] = ()
+    """Empty: fp32, or what a runtime computes in by itself, as native-bf16 does."""
     device: str = "cpu"
     """`auto` or a name of `unifmir.devices`."""
     threads: int | None = None
@@ -84,11 +98,15 @@ class BenchmarkPlan(JsonOutput):
             A task is unknown.
         """
         quick = self.quick
+        references = QUICK_REFERENCE_RUNTIMES if quick else REFERENCE_RUNTIMES
         plan = replace(
             self,
             device=chosen_device(self.device).name,
             models=tuple(dict.fromkeys(self.models)),
             artifacts=tuple(Path(path) for path in dict.fromkeys(self.artifacts)),
+            runtimes=self.runtimes or _present(USUAL_RUNTIMES),
+            reference_runtimes=self.reference_runtimes
+            or (() if self.runtimes else _present(references)),
             threads=default_threads() if self.threads is None else self.threads,
             workloads=self.workloads or (("patch",) if quick else ("patch", "image")),
             rounds=_given(self.rounds, QUICK_ROUNDS if quick else ROUNDS),

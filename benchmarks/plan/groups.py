@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
+from unifmir.benchmarks.plan.benchmark_plan import USUAL_RUNTIMES, BenchmarkPlan
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.benchmarks.plan.workloads import image_shape, image_sizes, input_shape
-from unifmir.config import SingleConfig
+from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import BenchmarkError
 from unifmir.export.lineage import Lineage
 from unifmir.export.runtimes import RUNTIMES
@@ -84,7 +84,7 @@ class Group:
 def groups_of(
     plan: BenchmarkPlan, models: Sequence[PreparedModel], files: Sequence[ExportedFile]
 ) -> tuple[list[Group], list[str]]:
-    """The groups of a plan, and a sentence for each combination that no runtime has.
+    """The groups of a settled plan, and a sentence for each combination that no runtime has.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def groups_of(
         among the subjects, or two of them cannot be told apart.
     """
     _check_tasks(plan, files)
-    left_out: dict[str, None] = {}
+    left_out = dict.fromkeys(_missing(plan))
     members: dict[tuple[str, str, tuple[int, ...]], list[Candidate]] = {}
     tasks = [task for task in TASKS if any(task == m.task for m in models)]
     tasks += [f.lineage.task for f in files if f.lineage.task not in tasks]
@@ -152,15 +152,9 @@ def _candidates(
     left_out: dict[str, None],
 ) -> Iterator[Candidate]:
     for model in models:
-        for runtime in _runtimes_of(plan, model) if model.task == task else ():
-            for precision in plan.precisions:
-                if Precision.parse(precision) not in RUNTIMES[runtime].precisions(plan.device):
-                    left_out[f"{runtime} has no {precision} on {plan.device}"] = None
-                    continue
-                subject = _subject(
-                    plan, model.name, model.config, runtime, precision, workload, size
-                )
-                yield Candidate(subject, model.config, model=model)
+        for runtime, precision in _ways(plan, model, left_out) if model.task == task else ():
+            subject = _subject(plan, model.name, model.config, runtime, precision, workload, size)
+            yield Candidate(subject, model.config, model=model)
     for file in files:
         for runtime in _runtimes(plan, file) if file.lineage.task == task else ():
             subject = _subject(
@@ -169,8 +163,32 @@ def _candidates(
             yield Candidate(subject, file.config, file=file)
 
 
-def _runtimes_of(plan: BenchmarkPlan, model: PreparedModel) -> tuple[str, ...]:
-    return (model.name in REFERENCES and plan.reference_runtimes) or plan.runtimes
+def _missing(plan: BenchmarkPlan) -> Iterator[str]:
+    """Sentences on the usual runtimes that are not here, where none was named."""
+    for name in USUAL_RUNTIMES if plan.reference_runtimes else ():
+        if name not in plan.runtimes:
+            yield f"{name} is not here (`unifmir doctor`)"
+
+
+def _ways(
+    plan: BenchmarkPlan, model: PreparedModel, left_out: dict[str, None]
+) -> Iterator[tuple[str, str]]:
+    """Runtime and precision of each of a model's subjects."""
+    by_name = not plan.reference_runtimes
+    named_only = model.name in REFERENCES and not by_name
+    for runtime in plan.reference_runtimes if named_only else plan.runtimes:
+        row = RUNTIMES[runtime]
+        able = row.precisions(plan.device)
+        if row.own_arithmetic and isinstance(model.config, ReferenceConfig) and not by_name:
+            # Its kernels are for Swin blocks: who asks for it is told so in a row.
+            left_out[f"{runtime} has nothing to compute in {model.name}"] = None
+            continue
+        own = [str(one) for one in able] if row.own_arithmetic else []
+        for precision in plan.precisions or own or ("fp32",):
+            if Precision.parse(precision) in able:
+                yield runtime, precision
+            else:
+                left_out[f"{runtime} has no {precision} on {plan.device}"] = None
 
 
 def _runtimes(plan: BenchmarkPlan, file: ExportedFile) -> list[str]:

@@ -16,15 +16,14 @@ import torch
 
 from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED, WEIGHTS
 from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
-from unifmir.benchmarks.studies.train_embedded import PRETRAINING
-from unifmir.benchmarks.studies.train_references import own_steps, trained
+from unifmir.benchmarks.studies.train_references import trained
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import known_errors
 from unifmir.registry import require_known
 from unifmir.text_tables import markdown_rows
-from unifmir.training.configuration import preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
 from unifmir.zoo import EMBEDDED
+from unifmir.zoo.catalogue.reference_training import embedded_steps
 
 RIVALS = {
     "sr": "care-2d",
@@ -54,10 +53,9 @@ def main() -> None:
 
 def row(task: str, folder: Path, embedded: dict[str, Any]) -> dict[str, Any]:
     """Figures of a task: both models on the held-out images, and how long the rival learned."""
-    config = read_config(preset_path(PRETRAINING))
     out, length = trained(RIVALS[task], task, folder)
     # A rival of an earlier run may have learned as long as an embedded model before.
-    share = length.steps / (own_steps(config, task) * length.step_ratio)
+    share = length.steps / (embedded_steps(task) * length.step_ratio)
     found = evaluate(load_file(out), task, images=IMAGES, seed=SEED)
     print(task, length, found.to_dict()["model"], flush=True)
     told = {"task": task, "rival": RIVALS[task], **length.to_dict(), "time_share": round(share, 3)}

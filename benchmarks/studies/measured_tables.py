@@ -1,12 +1,16 @@
 """Tables of the documents on results of `unifmir benchmark`, as Markdown or as on a terminal."""
 
+from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 from unifmir.benchmarks.measure.results import Results
-from unifmir.benchmarks.report.tables.summary_table import summary_text
+from unifmir.benchmarks.report.tables.summary_table import WIDTH, summary_text
 from unifmir.benchmarks.studies.document_facts import Render
 from unifmir.benchmarks.studies.result_files import origin
-from unifmir.text_tables import markdown_rows
+from unifmir.devices import device_named
+from unifmir.reference import REFERENCES
+from unifmir.text_tables import command_lines, markdown_rows
 
 KERNEL_COMPILERS = "kernel-compilers.json"
 """Result file of `kernel_compilers`."""
@@ -14,6 +18,8 @@ KERNEL_COMPILERS = "kernel-compilers.json"
 
 def screen(task: str | None = None, *, folded: bool = True) -> Render:
     """Writer of results of `unifmir benchmark` as a terminal shows them, of one task or of all.
+
+    Below stand what was not measured, and the command.
 
     Parameters
     ----------
@@ -23,9 +29,11 @@ def screen(task: str | None = None, *, folded: bool = True) -> Render:
     """
 
     def render(document: dict[str, Any]) -> str:
-        shown = summary_text(Results.from_dict(document), task=task)
+        results = Results.from_dict(document)
+        shown = summary_text(results, task=task).splitlines()
+        shown += [*_not_measured(results, task), *command_lines(results.command, WIDTH)]
         # Indented: a block between fences is one to run.
-        lines = ["", *(f"    {line}".rstrip() for line in shown.splitlines()), ""]
+        lines = ["", *(f"    {line}".rstrip() for line in shown), ""]
         if folded:
             # GitHub folds it as HTML; mkdocs reads Markdown inside only where the tag says so.
             head = ('<details markdown="1">', "<summary>The table</summary>")
@@ -33,6 +41,16 @@ def screen(task: str | None = None, *, folded: bool = True) -> Render:
         return "\n".join(lines)
 
     return render
+
+
+def _not_measured(results: Results, task: str | None) -> Iterator[str]:
+    """Lines on the GPU, and on a task's reference models that are in no plot of quality."""
+    if all(device_named(row.subject.device).is_cpu for row in results.rows):
+        yield "GPU: not measured"
+    good = {row.subject.model for row in results.rows if "psnr_db" in (row.quality or {})}
+    missing = [name for name, row in REFERENCES.items() if task in row.tasks and name not in good]
+    if good and missing:
+        yield from wrap(f"Quality: not measured of {', '.join(missing)}", WIDTH)
 
 
 def full_size_speed(instructions: str) -> str:

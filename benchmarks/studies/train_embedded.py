@@ -29,8 +29,9 @@ from unifmir.training.training_record import (
     write_training_record,
 )
 from unifmir.zoo import EMBEDDED
+from unifmir.zoo.catalogue.reference_training import RECIPE
 
-PRETRAINING = "embedded"
+PRETRAINING = RECIPE
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ import torch
 
 from unifmir.atomic import temporary_folder, write_text
 from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED
-from unifmir.benchmarks.studies.train_embedded import PRETRAINING, fine_tuning
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import known_errors
@@ -32,7 +31,6 @@ from unifmir.output_place import written_to
 from unifmir.plain_text_values import read_json
 from unifmir.reference import REFERENCES
 from unifmir.registry import require_known
-from unifmir.tasks import TASKS
 from unifmir.training.configuration import RecipeChange, TrainingConfig, preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
 from unifmir.training.training_record import read_training_record, record_path
@@ -43,6 +41,7 @@ from unifmir.zoo.catalogue.adding import add_entry, give_file
 from unifmir.zoo.catalogue.index import entries, find, trained_id
 from unifmir.zoo.catalogue.load import fresh_reference
 from unifmir.zoo.catalogue.pull import present_file
+from unifmir.zoo.catalogue.reference_training import RECIPE, embedded_steps
 from unifmir.zoo.catalogue.refresh import measured_rows
 from unifmir.zoo.catalogue.schema import ZooEntry, normalisation_of
 
@@ -50,8 +49,6 @@ PAIRS = {
     trained_id(name, task): (name, task) for name in REFERENCES for task in REFERENCES[name].tasks
 }
 """Id of a trained reference model -> its name and task."""
-LEARNING_RATES = {"dfcan": 1e-4}
-"""Rates of models that collapse to a constant at the preset's 1e-3; DFCAN's authors use this."""
 TIMED_SCENES, ROUNDS, STEPS = 4, 3, 4
 
 
@@ -95,14 +92,14 @@ def trained(name: str, task: str, folder: Path) -> tuple[Path, TrainingLength]:
     """
     with written_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    config = read_config(preset_path(PRETRAINING))
+    config = read_config(preset_path(RECIPE))
     out = folder / f"{trained_id(name, task)}.safetensors"
     record = out.with_suffix(".steps.json")
     if out.exists():
         _require_model(name, task, out)
     elif not record.exists():
         ratio = as_long(config, name, task)
-        length = TrainingLength(round(own_steps(config, task) * ratio), ratio)
+        length = TrainingLength(round(embedded_steps(task) * ratio), ratio)
         write_text(record, json.dumps(length.to_dict()) + "\n")
     length = _read_length(record, out)
     if not out.exists():
@@ -133,12 +130,6 @@ def _read_length(record: Path, file: Path) -> TrainingLength:
             f"{record} does not say how long {file.name} learns ({error}). Remove "
             f"{' and '.join(there)}, and it is trained anew"
         ) from error
-
-
-def own_steps(config: TrainingConfig, task: str) -> int:
-    """Steps of a task that the embedded model took: among the others, and alone."""
-    alone = read_config(preset_path(fine_tuning(task)))
-    return round((config.steps or 0) / len(TASKS)) + (alone.steps or 0)
 
 
 def as_long(config: TrainingConfig, name: str, task: str) -> float:
@@ -236,8 +227,7 @@ def _alone(config: TrainingConfig, name: str, task: str, steps: int) -> Training
         tasks=[task],
         init=name,
         steps=steps,
-        intensities=None,
-        learning_rate=LEARNING_RATES.get(name, config.learning_rate),
+        learning_rate=REFERENCES[name].learning_rate or config.learning_rate,
     )
 
 

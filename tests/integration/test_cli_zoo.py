@@ -2,8 +2,11 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,12 +15,21 @@ from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import PLANARIA, serving
 from unifmir.checkpoint.saving import save
 from unifmir.cli import output
+from unifmir.cli.main import app as main
 from unifmir.cli.zoo import app
 from unifmir.errors import UnifmirError
 from unifmir.hashing import sha256_of
+from unifmir.reference import REFERENCES
+from unifmir.training.configuration import RecipeChange, preset_path, read_config
+from unifmir.training.training_setup import set_up
 from unifmir.zoo.catalogue import directories, transfer
-from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.index import find, reference_of
+from unifmir.zoo.catalogue.load import fresh_reference
+from unifmir.zoo.catalogue.reference_training import RECIPE
 from unifmir.zoo.catalogue.servers import ZENODO_VARIABLE
+
+STEPS = {"sr": 15000, "denoise": 12000, "isotropic": 18000, "projection": 12000, "volume": 8000}
+"""A fifth of the 30,000 steps of all tasks, and those of each alone: the presets' figures."""
 
 
 def zoo(*arguments: object) -> Result:
@@ -37,6 +49,7 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ZENODO_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setattr(transfer, "BACKOFF_S", 0.0)
     return tmp_path / "home"
@@ -251,6 +264,38 @@ def test_verify_says_that_the_file_of_a_record_cannot_be_loaded(monkeypatch, sta
     # Where the entry states a configuration, the file must have it.
     assert result.exit_code == int(stated)
     assert "not readable: model_best.pt is not a checkpoint" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, task) for name in REFERENCES for task in REFERENCES[name].tasks]
+)
+def test_the_commands_that_train_a_reference_model_are_complete(name: str, task: str):
+    train, add = document("show", name)["training"][task]
+    # A shell joins what ends with a backslash.
+    joined = " ".join(zoo("show", name).stdout.replace("\\\n", "").split())
+    assert f"{train} {add}" in joined
+    run = [*shlex.split(train)[1:], "--print-config", "--json"]
+    printed = CliRunner().invoke(main, run)
+    assert printed.exit_code == 0, printed.stderr
+    config = json.loads(printed.stdout)
+    assert (config["init"], config["tasks"], config["steps"]) == (name, [task], STEPS[task])
+    # DFCAN collapses to a constant at 1e-3.
+    assert config["learning_rate"] == (1e-4 if name == "dfcan" else 1e-3)
+    save(fresh_reference(name, task=task), Path(f"{name}-{task}.safetensors"))
+    added = CliRunner().invoke(main, shlex.split(add)[1:])
+    assert added.exit_code == 0, added.stderr
+    assert reference_of(find(f"{name}-{task}")) == name
+    assert f"--out {name}-{task}.safetensors" in train
+
+
+@pytest.mark.parametrize("name", ["vcd-net", "care-projection"])
+def test_the_recipe_of_all_tasks_is_taken_by_one_without_intensities(name: str):
+    (task,) = REFERENCES[name].tasks
+    config = read_config(preset_path(RECIPE), {"init": name, "tasks": [task], "steps": 1})
+    few = replace(config, recipes={task: RecipeChange(scenes=1)})
+    training, _ = set_up(few, fresh_reference(name, task=task), "cpu")
+    training.run(until=1)
+    assert training.step == 1
 
 
 def test_a_reference_model_is_shown_and_has_no_file():

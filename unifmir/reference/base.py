@@ -27,5 +27,7 @@ class ReferenceModel:
     """Number of parameters of the published network."""
     citation: str
     doi: str
+    learning_rate: float | None = None
+    """Adam's highest, where the one of the presets does not do."""
     notes: str = ""
     """Remarks for a reader of the paper's tables."""

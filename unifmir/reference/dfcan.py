@@ -209,4 +209,6 @@ DFCAN = ReferenceModel(
     citation="Qiao et al., Evaluation and development of deep neural networks for image "
     "super-resolution in optical microscopy, Nature Methods 18, 194-202 (2021)",
     doi="10.1038/s41592-020-01048-5",
+    # Its authors'; at 1e-3 it collapses to a constant.
+    learning_rate=1e-4,
 )

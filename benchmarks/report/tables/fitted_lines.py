@@ -1,5 +1,6 @@
 """Lines of a table that fit a terminal: its first column is a model, its second a runtime."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from unifmir.text_tables import TextTable, aligned
@@ -21,7 +22,7 @@ def fitted(table: TextTable, width: int) -> tuple[list[str], bool]:
     """The lines of a table that fit, and whether runtimes are called by their short names.
 
     Less space between columns comes first, then short names of runtimes, then models' names without
-    what kind of file they are, then cut: no number loses a digit.
+    what kind of file they are, then cut, but told apart: no number loses a digit.
     """
     cells = [table.columns, *table.rows]
     for gap in (2, 1):
@@ -38,7 +39,8 @@ def fitted(table: TextTable, width: int) -> tuple[list[str], bool]:
         over = max(map(len, lines)) - width
     if over > 0:
         room = max(LEAST_NAME, max(len(line[0]) for line in cells) - over)
-        cells = [(_cut(line[0], room), *line[1:]) for line in cells]
+        names = _cut([line[0] for line in cells], room)
+        cells = [(names[line[0]], *line[1:]) for line in cells]
         lines = _lines(cells, table.words, 1)
     return lines, True
 
@@ -53,5 +55,23 @@ def _shortened(name: str) -> str:
     return name
 
 
-def _cut(name: str, room: int) -> str:
+def _cut(names: Sequence[str], room: int) -> dict[str, str]:
+    """Names of so many characters at most, those of equal starts without their middle.
+
+    Two names stay two: where not even both ends tell them apart there is more room for all.
+    """
+    found = {name: _without_end(name, room) for name in names}
+    shared = Counter(found.values())
+    for name in found:
+        if shared[found[name]] > 1:
+            found[name] = _without_middle(name, room)
+    return found if len(set(found.values())) == len(found) else _cut(names, room + 1)
+
+
+def _without_end(name: str, room: int) -> str:
     return name if len(name) <= room else f"{name[: room - 1]}…"
+
+
+def _without_middle(name: str, room: int) -> str:
+    end = room // 2
+    return name if len(name) <= room else f"{name[: room - 1 - end]}…{name[-end:]}"

@@ -12,17 +12,17 @@ from textwrap import wrap
 
 from unifmir.benchmarks.measure.results import Results, Row
 from unifmir.benchmarks.report.derived_figures import groups, ordered
-from unifmir.benchmarks.report.tables.fitted_lines import SHORT_NAMES, fitted
+from unifmir.benchmarks.report.tables.fitted_lines import fitted
 from unifmir.benchmarks.report.tables.number_text import fixed, significant, supported_decimals
+from unifmir.benchmarks.report.tables.summary_footer import MARK, MIXED, summary_footer
 from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
+from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import TextTable, printable
-from unifmir.zoo.catalogue.index import entries, reference_of, trained_id
-from unifmir.zoo.catalogue.pull import giving, present_file
 
 WIDTH = 80
-MARK = "*"
-"""Mark before the models of the caller."""
+RULE = "=="
+"""Mark before titles and the paragraph below the tables."""
 DIGITS = 3
 _COLUMNS = (
     "model",
@@ -40,11 +40,6 @@ _COLUMNS = (
 )
 _WORDS = (0, 1, len(_COLUMNS) - 1)
 """Columns to the left."""
-LEGEND = (
-    "Medians ± half of their 95 % interval over {units}; x: times as fast as the baseline in the "
-    "same rounds; MiB: peak memory; Mpar: million parameters; MB: file; dB: fitted PSNR, held-out "
-    "images."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,17 +96,25 @@ def summary_lines(
         yield f"no row was measured{state}", "note"
         return
     for table in tables:
-        yield from ((line, "title") for line in wrap(table.title, width))
+        # A rule in place of an empty line: five tables are to fit a screen.
+        yield from ((line, "title") for line in _wrapped(f"{RULE} {table.title}", width))
         lines, short = fitted(table, width)
         shortened = shortened or short
         yield lines[0], "head"
         for line, doubtful in zip(lines[1:], table.doubtful, strict=True):
             yield line, "doubtful" if doubtful else "own" if line.startswith(MARK) else "other"
         for note in table.notes:
-            yield from ((line, "note") for line in wrap(note, width, subsequent_indent="  "))
-        yield "", "note"
-    for line in wrap(_footer(results, shortened=shortened), width):
-        yield line, "note"
+            yield from ((line, "note") for line in _wrapped(note, width))
+    columns = {column for table in tables for column in table.columns}
+    cells = {cell for table in tables for row in table.rows for cell in row}
+    shown = [row for row in results.rows if task in (None, row.subject.task)]
+    last = summary_footer(results, shown, columns | cells, shortened=shortened)
+    yield from ((line, "note") for line in _wrapped(f"{RULE} {last}", width, indent=""))
+
+
+def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    """Lines of a sentence; names of models are not broken at their hyphens."""
+    return wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def own_models(results: Results) -> tuple[str, ...]:
@@ -155,7 +158,7 @@ def _cells(row: Row, unit: TimeUnit, own: Sequence[str]) -> tuple[str, ...]:
         _number(memory, MIB),
         _number(counts.get("parameters"), 1e6),
         _number(counts.get("flops"), 1e9),
-        _number(counts.get("bops"), 1e9),
+        _bops(row),
         _number(counts.get("file_bytes"), 1e6),
         _decibel(row),
         word_of(row),
@@ -171,7 +174,15 @@ def word_of(row: Row) -> str:
 
 def _how(row: Row) -> str:
     where = "" if row.subject.device == "cpu" else f" {row.subject.device}"
-    return f"{row.subject.runtime} {row.subject.precision}{where}"
+    return f"{_way(row, ' ')}{where}"
+
+
+def _way(row: Row, between: str) -> str:
+    """Runtime and precision, which the names of some runtimes have in them."""
+    runtime, computed = row.subject.runtime, Precision.parse(row.subject.precision).computed
+    if runtime.endswith(f"-{computed}"):
+        return runtime
+    return f"{runtime}{between}{row.subject.precision}"
 
 
 def _latency(row: Row, unit: TimeUnit) -> str:
@@ -217,6 +228,12 @@ def _number(value: float | None, per: float, digits: int = DIGITS) -> str:
     return fixed(shown, 2) if 0.1 <= shown < 1 else significant(shown, digits)
 
 
+def _bops(row: Row) -> str:
+    """Bit operations, or a word where it is not known which products are in two bytes."""
+    unknown = "bops" not in row.counts and row.counts.get("flops") and row.latency
+    return MIXED if unknown else _number(row.counts.get("bops"), 1e9)
+
+
 def _decibel(row: Row) -> str:
     if row.fresh:
         return "fresh"
@@ -232,11 +249,9 @@ def _how_well(rows: Sequence[Row], results: Results) -> str:
     widths = [half_width(row) for row in against if row.latency]
     if not isinstance(target, float) or not starts or not max(starts) or not widths:
         return ""
-    told = f"{max(starts)} starts"
     if max(widths) <= target:
-        return f": ratios within ±{_percent(target)} after {told}"
-    reached, wanted = _percent(max(widths)), _percent(target)
-    return f": time spent after {told}, ratios within ±{reached}, wanted ±{wanted}"
+        return f": ratios ±{_percent(target)} after {max(starts)} starts"
+    return f": time spent at ±{_percent(max(widths))}, wanted ±{_percent(target)}"
 
 
 def _percent(part: float) -> str:
@@ -258,12 +273,12 @@ def word_notes(rows: Sequence[Row]) -> Iterator[str]:
             found.setdefault(word, []).append(row)
     for word, those in found.items():
         if word == "wide":
-            yield f"wide: {_listed(those, _width)}: the interval is too wide for such a ratio"
+            yield f"wide: {_listed(those, _width)}: too wide for such a ratio"
         elif word in ("differs", "near") and all(_psnr(row) for row in those):
             meaning = (
                 "not the picture of fp32 eager"
                 if word == "differs"
-                else "misses the bar of fp32 by a hair, and has fresh weights: its time stands"
+                else "misses fp32's bar by a hair, fresh weights"
             )
             yield f"{word}: {_listed(those, _psnr)}: {meaning}"
         else:
@@ -296,7 +311,7 @@ def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> It
         yield f"no way to run {mine[0].subject.model} came out trusted: see the words above"
         return
     best = good[0]
-    name = f"{best.subject.runtime} in {best.subject.precision}"
+    name = _way(best, " in ")
     if len(mine) == 1:
         # A file of `export` runs as it is, and what it was made from in every runtime.
         exported = best.subject.model in files
@@ -325,38 +340,3 @@ def _same(row: Row) -> str:
     if (row.same_picture or {}).get("identical"):
         return ", the same picture bit for bit"
     return f", same picture at {_psnr(row)}" if _psnr(row) else ""
-
-
-def _footer(results: Results, *, shortened: bool) -> str:
-    used = {row.subject.runtime for row in results.rows}
-    short = [f"{SHORT_NAMES[name]}: {name}" for name in SHORT_NAMES if shortened and name in used]
-    versions = [
-        f"{name} {results.versions[name]}" for name in ("torch",) if name in results.versions
-    ]
-    versions += [
-        f"{name} {results.versions[name]}" for name in sorted(used & set(results.versions))
-    ]
-    facts = [results.machine.get("processor"), f"threads {results.settings.get('threads', '?')}"]
-    told = "; ".join([", ".join(map(str, (*filter(None, facts), *versions))), *short])
-    started = any(row.latency and row.latency.starts for row in results.rows)
-    legend = LEGEND.format(units="starts" if started else "rounds of one start")
-    fresh = next((row.subject for row in results.rows if row.fresh), None)
-    if fresh is not None:
-        legend += f" fresh: untrained, so no dB; {_how_to_train(fresh.model, fresh.task)}."
-    state = "" if results.complete else " INCOMPLETE: the run was interrupted."
-    if not any(row.latency for row in results.rows):
-        # No heading of a figure is shown.
-        legend = ""
-    return printable(f"{MARK} yours. {legend} {told}.{state} More: --details, --json.")
-
-
-def _how_to_train(model: str, task: str) -> str:
-    """Advice on how a reference model gets trained weights on this machine."""
-    entry = entries().get(trained_id(model, task))
-    if entry is None or reference_of(entry) != model:
-        init = f"`unifmir train pretrain --init {model} --task {task}`"
-        added = f"`unifmir zoo add --id {trained_id(model, task)}`"
-        return f"to train it: {init}, then {added} (docs/costs.md)"
-    if present_file(entry) is None:
-        return f"the file of {entry.id} is missing: `{giving(entry.id)}`"
-    return f"{entry.id} has its weights by now: measure again"

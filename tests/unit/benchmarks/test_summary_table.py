@@ -14,6 +14,7 @@ from tests.helpers.benchmark_results import (
     subject,
 )
 from unifmir.benchmarks.measure.results import MemoryUse, Ratio, Results, Row
+from unifmir.benchmarks.report.tables.fitted_lines import fitted
 from unifmir.benchmarks.report.tables.summary_table import (
     own_models,
     summary_tables,
@@ -21,6 +22,8 @@ from unifmir.benchmarks.report.tables.summary_table import (
 )
 from unifmir.benchmarks.report.tables.table_formats import rendered
 from unifmir.benchmarks.report.tables.terminal_tables import terminal
+from unifmir.reference import REFERENCES
+from unifmir.text_tables import TextTable
 
 MINE = "my-model.safetensors"
 PLAN = {"models": [MINE, "care-2d", "dfcan"], "target": 0.08}
@@ -29,8 +32,15 @@ PLAN = {"models": [MINE, "care-2d", "dfcan"], "target": 0.08}
 def timed(model: str, ms: float, times: float, *, task: str = "sr", **changes: Any) -> Row:
     """A row of three starts, known to 1 %, against eager's row of the caller's model."""
     how = {"runtime": changes.pop("runtime", "onnxruntime"), "workload": "patch"}
+    how["precision"] = changes.pop("precision", "fp32")
     about = subject(model, task, input_shape=(1, 1, 128, 128), **how)
-    base = subject(MINE, task, input_shape=(1, 1, 128, 128), runtime="eager", workload="patch")
+    base = subject(
+        changes.pop("base", MINE),
+        task,
+        input_shape=(1, 1, 128, 128),
+        runtime="eager",
+        workload="patch",
+    )
     values = {
         "latency": latency([ms] * 6, interval_ms=(0.99 * ms, 1.01 * ms), starts=(2, 2, 2)),
         "ratio": Ratio(base.key, times, (0.99 * times, 1.01 * times), times),
@@ -58,7 +68,7 @@ def run(**changes: Any) -> Results:
 def test_a_table_holds_each_row_once_with_the_callers_first():
     text = summary_text(run())
     lines = text.splitlines()
-    assert lines[0] == "sr, patch 1x1x128x128: ratios within ±8% after 3 starts"
+    assert lines[0] == "== sr, patch 1x1x128x128: ratios ±8% after 3 starts"
     assert " ".join(lines[1].split()) == "model runtime ms x MP/s MiB Mpar GFLOP GBOP MB dB"
     assert " ".join(lines[2].split()) == (
         "*my-model ort fp32 47.6±0.5 2.10 0.34 471 1.56 56.7 29000 6.70 31.4"
@@ -66,7 +76,7 @@ def test_a_table_holds_each_row_once_with_the_callers_first():
     assert lines[3].split()[:5] == ["*my-model", "eager", "fp32", "100±1", "base"]
     assert [line.split()[0] for line in lines[4:6]] == ["care-2d", "dfcan"]
     assert lines[6] == "use onnxruntime in fp32: 2.1 times eager, same picture at 98 dB"
-    assert "ort: onnxruntime" in text
+    assert "ort: onnxruntime" in " ".join(text.split())
 
 
 def test_five_tasks_take_less_than_sixty_lines_of_eighty_characters():
@@ -86,6 +96,94 @@ def test_five_tasks_take_less_than_sixty_lines_of_eighty_characters():
     assert text.count("*") == 2 * len(TASKS) + 1  # and once to say what it means
 
 
+QUICK = {
+    "sr": ("care-2d", "dfcan", "enlcn"),
+    "denoise": ("care", "care-2d", "gvtnets", "unet"),
+    "isotropic": ("care", "care-2d"),
+    "projection": ("care-projection", "gvtnets-projection"),
+    "volume": ("vcd-net",),
+}
+"""Reference models of `--quick` without a model."""
+
+
+def test_a_quick_run_of_every_default_row_with_words_fits_a_screen():
+    """Shapes as they are, and as many untrusted rows as one in five."""
+    fresh = {"fresh": True, "counts": {"parameters": 19_016_599, "flops": 7.8e10, "bops": 4e13}}
+    wide = {"word": "wide", "problems": ("x",)}
+    near = {"word": "near", "remarks": ("x",), "same_picture": {"psnr_db": 118.7}}
+    same = {"same_picture": {"psnr_db": 93.0}, "quality": quality_of(31.4)}
+    name, rows = "unifmir-small-sim", []
+    for task, others in QUICK.items():
+        eager = timed(name, 1000.0, 1.0, task=task, runtime="eager", base=name, **same)
+        own = [
+            timed(name, 999.0, 1.0, task=task, base=name, **same, **wide),
+            timed(name, 357.0, 2.8, task=task, runtime="native", base=name, **same),
+            timed(
+                name, 264.0, 3.5, task=task, runtime="native-bf16", precision="bf16-compute",
+                base=name, **same, counts={"parameters": 76_700, "flops": 2.88e10},
+            ),
+        ]  # fmt: skip
+        rows += [eager, *own]
+        words: dict[str, dict[str, Any]] = {"unet": near, "dfcan": wide}
+        rows += [
+            timed(one, 1050.0, 0.95, task=task, base=name, **fresh, **words.get(one, {}))
+            for one in others
+        ]
+    for at, one in enumerate(rows):
+        if one.subject.task == "denoise" and one.subject.model in ("care-2d", "unet"):
+            flat = replace(one.subject, input_shape=(8, 1, 160, 128))
+            rows[at] = replace(one, subject=flat)
+    plan = {"models": [name, *REFERENCES], "target": 0.008}
+    text = summary_text(results(*rows, settings={"plan": plan, "threads": 1}))
+    lines = text.splitlines()
+    ran = ("eager", "native", "native-bf16", "ort", "onnxruntime")
+    found = [line for line in lines if line[0] in "* " and line.split()[1:2][0] in ran]
+    assert len(found) == 5 * 4 + 12
+    assert len(lines) < 60
+    assert max(map(len, lines)) <= 80
+    assert sum(line.split()[-1] == "wide" for line in lines if line) == 6
+    assert text.count("use native-bf16: 3.5 times eager, same picture at 93 dB") == 5
+    told = " ".join(text.split())
+    assert "fresh: untrained; `unifmir zoo show care-2d` says how to train it." in told
+    assert "mixed: some in fp32, uncounted" in told
+
+
+def test_two_long_names_of_the_same_start_stay_two():
+    names = ("unifmir-denoise-planaria", "unifmir-denoise-tribolium")
+    rows = [
+        timed(
+            one,
+            264.0 + 1e3 * at,
+            3.5,
+            task="denoise",
+            runtime=runtime,
+            word="differs",
+            same_picture={"psnr_db": 54.0},
+        )
+        for at, one in enumerate(names)
+        for runtime in ("eager", "native-bf16")
+    ]
+    text = summary_text(results(*rows, settings={"plan": {"models": list(names)}}))
+    lines = text.splitlines()
+    shown = [line.split()[0] for line in lines if line.startswith("*")]
+    assert len(shown) == 4
+    assert len(set(shown)) == 2
+    assert {name[-4:] for name in shown} == {"aria", "lium"}
+    assert all("…" in name for name in shown)
+    # Below the table they are whole, and not broken at a hyphen.
+    assert all(any(name in line for line in lines) for name in names)
+    assert max(map(len, lines)) <= 80
+
+
+def test_names_that_both_ends_leave_alike_have_more_room():
+    names = [f"*unifmir-denoise-{middle}-of-the-year" for middle in ("planaria", "tribolium")]
+    table = TextTable(
+        columns=("model", "runtime"), rows=tuple((one, "eager") for one in names), words=(True,) * 2
+    )
+    lines, _ = fitted(table, 20)
+    assert lines[1] != lines[2]
+
+
 def test_no_number_loses_a_digit_for_want_of_space():
     long = timed("a-model-with-a-name-that-no-table-has-room-for", 47.6, 2.1, word="differs")
     (_, _, line, *_) = summary_text(results(long)).splitlines()
@@ -101,16 +199,13 @@ def test_fresh_weights_have_a_word_for_their_quality_and_the_footer_says_how_to_
     (line,) = (line for line in text.splitlines() if line.startswith(" care-2d"))
     assert line.split()[-1] == "fresh"
     told = " ".join(text.split())
-    assert (
-        "fresh: untrained, so no dB; to train it: `unifmir train pretrain --init care-2d --task "
-        "sr`, then `unifmir zoo add --id care-2d-sr` (docs/costs.md)" in told
-    )
+    assert "fresh: untrained; `unifmir zoo show care-2d` says how to train it." in told
     assert "fresh" not in summary_text(run())
 
 
 def test_where_every_row_failed_no_heading_is_explained():
     rows = tuple(replace(one, latency=None, ratio=None, error="gone") for one in run().rows)
-    last = summary_text(run(rows=rows)).rpartition("\n\n")[2]
+    last = summary_text(run(rows=rows)).rpartition("\n== ")[2]
     assert " ".join(last.split()).startswith("* yours. Example CPU 3.0 GHz, threads 1")
 
 
@@ -121,6 +216,33 @@ def test_columns_without_any_cell_are_left_out():
     (table,) = summary_tables(bare)
     assert "dB" not in table.columns
     assert "MiB" not in table.columns
+    # Nor are they explained.
+    assert "MiB: peak memory; Mpar:" in " ".join(summary_text(run()).split())
+    assert "dB: fitted PSNR" in " ".join(summary_text(run()).split())
+    told = " ".join(summary_text(bare).split())
+    assert "MiB" not in told
+    assert "fitted PSNR" not in told
+    assert "Mpar: million parameters" in told
+
+
+def test_what_was_left_out_is_said_where_nobody_named_the_runtimes():
+    left_out = ["native is not here (`unifmir doctor`)"]
+    for named, told in (([], False), (["onnxruntime"], True)):
+        plan = {**PLAN, "reference_runtimes": named}
+        text = summary_text(run(settings={"plan": plan, "left_out": left_out}))
+        assert (
+            "Left out: native is not here (`unifmir doctor`)." in " ".join(text.split())
+        ) is told
+
+
+def test_bit_operations_that_are_not_known_have_a_word():
+    counts = {"parameters": 76_700, "flops": 2.88e10, "file_bytes": 340_000}
+    rows = (*run().rows, timed(MINE, 26.4, 3.5, runtime="native-bf16", counts=counts))
+    (table,) = summary_tables(run(rows=rows))
+    shown = {row[1]: row[table.columns.index("GBOP")] for row in table.rows}
+    assert shown["native-bf16 fp32"] == "mixed"
+    assert shown["eager fp32"] == "29000"
+    assert "mixed" not in summary_text(run())
 
 
 @pytest.mark.parametrize(
@@ -134,12 +256,12 @@ def test_columns_without_any_cell_are_left_out():
         (
             {"word": "near", "remarks": ("x",), "same_picture": {"psnr_db": 112.0}},
             "near",
-            "near: my-model.safetensors onnxruntime fp32 112 dB: misses the bar of fp32 by a hair,",
+            "near: my-model.safetensors onnxruntime fp32 112 dB: misses fp32's bar by a hair,",
         ),
         (
             {"word": "wide", "problems": ("x",)},
             "wide",
-            "wide: my-model.safetensors onnxruntime fp32 ±1%: the interval is too wide for such a",
+            "wide: my-model.safetensors onnxruntime fp32 ±1%: too wide for such a ratio",
         ),
         (
             {"word": "moved", "problems": ("CUDA did not load",)},
@@ -206,12 +328,10 @@ def test_what_is_no_faster_for_sure_is_not_called_faster():
 def test_the_title_says_whether_the_target_or_the_time_ended_it():
     for target, told in ((0.005, "0.5%"), (0.0001, "0.01%")):
         (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": target}}))
-        assert table.title == (
-            "sr, patch 1x1x128x128: time spent after 3 starts, ratios within ±1%, wanted ±" + told
-        )
+        assert table.title == (f"sr, patch 1x1x128x128: time spent at ±1%, wanted ±{told}")
     for target, told in ((0.08, "8%"), (5.0, "500%")):
         (table,) = summary_tables(run(settings={"plan": {**PLAN, "target": target}}))
-        assert table.title == f"sr, patch 1x1x128x128: ratios within ±{told} after 3 starts"
+        assert table.title == f"sr, patch 1x1x128x128: ratios ±{told} after 3 starts"
 
 
 @pytest.mark.parametrize(
