@@ -29,8 +29,8 @@ from unifmir.atomic import writing
 from unifmir.version import __version__
 
 ALLOWED = re.compile(
-    r"\b(?:MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla Public|Unlicense|"
-    r"Zlib|CC0|BSL-1\.0|HPND)\b"
+    r"\b(?:MIT|BSD|0BSD|Apache|ISC|ISCL|PSF|Python Software Foundation|MPL|Mozilla Public|"
+    r"Unlicense|Zlib|CC0|BSL-1\.0|HPND)\b"
 )
 """Licences under which a program of any licence may use a library, by words of their names."""
 SEPARATORS = re.compile(r"\s+AND\s+|\s+OR\s+|\s+WITH\s+|;\s*|\(|\)")

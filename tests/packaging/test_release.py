@@ -52,6 +52,7 @@ def test_another_version_to_cite_is_refused(tmp_path):
         ("a", "Acme LIMITED proprietary", False),
         ("a", "MISC", False),
         ("a", "(MIT AND Zlib)", True),
+        ("a", "ISC License (ISCL)", True),
         ("a", "Mozilla Public License 2.0 (MPL 2.0)", True),
         ("tensorrt_rtx", "Other/Proprietary License", True),
     ],
