@@ -36,7 +36,7 @@ GOAL_MEMORY_MIB = 4096
 
 
 def misses(row: Mapping[str, Any]) -> list[str]:
-    """What a row misses of its goal, as sentences; empty if it meets all of it."""
+    """Sentences on the goals that a row misses; empty if it meets all of them."""
     if row["exit_code"] != 0:
         return ["the export failed"]
     seconds, memory = GOAL_WALL_S[row["task"]], GOAL_MEMORY_MIB

@@ -24,7 +24,7 @@ from unifmir.export.formats.bioimageio.partners.deepimagej import (
 from unifmir.export.formats.bioimageio.partners.side_environments import SideEnvironment
 
 PROGRAM = Path(__file__).with_name("onnx_program.py")
-SCRIPT_PROGRAM = Path(__file__).with_name("script_program.py")
+SCRIPT_PROGRAM = Path(__file__).with_name("torchscript_program.py")
 NAME, SCRIPT_NAME = "jdll", "jdll-torch"
 NEWEST = "1.13.1"
 """Newest ONNX Runtime of JDLL."""
@@ -76,7 +76,7 @@ def run_old_torch(given: CheckedPackage) -> PartnerReport:
 def _in_old_runtime(
     given: CheckedPackage, environment: SideEnvironment, program: Path, source: str
 ) -> tuple[dict[str, Any], float]:
-    """What a program says of a file of weights, and its largest difference as a share."""
+    """Answer of a program on a file of weights, and its largest difference as a share."""
     image, expected = test_pair(given)
     with temporary_folder() as folder:
         weights, image_file, made = (

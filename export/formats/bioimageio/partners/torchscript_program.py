@@ -1,4 +1,4 @@
-"""Run in an environment with another PyTorch: `python script_program.py SCRIPT IN_NPY OUT_NPY`.
+"""Run in an environment with another PyTorch: `torchscript_program.py SCRIPT IN_NPY OUT_NPY`.
 
 Prints one line of JSON. Imports nothing of unifmir.
 """
