@@ -1,8 +1,9 @@
 """`unifmir publish`: a package handed to a place where others find it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -195,17 +196,20 @@ def _called(call: "PlannedCall") -> str:
 def _sent(done: "Submission") -> str:
     lines = [f"{done.package}: {done.state} at {done.destination}, {len(done.files)} files stored"]
     lines += _places(done.record, done.link, done.doi)
-    if done.report:
-        lines.append(f"the server's test: {done.report.get('status')}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_report(done.report)])
 
 
 def _standing(found: "Standing") -> str:
     lines = [f"{found.record}: {found.status}, {found.files} files"]
     lines += _places("", found.link, found.doi)
-    if found.report:
-        lines.append(f"the server's test: {found.report.get('status')}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_report(found.report)])
+
+
+def _report(report: Mapping[str, Any] | None) -> list[str]:
+    """Lines on the server's test, where it has run one."""
+    from unifmir.zoo.publish.server_report import report_lines
+
+    return report_lines(report) if report else []
 
 
 def _places(record: str, link: str, doi: str) -> list[str]:

@@ -24,8 +24,6 @@ from unifmir.trusted_files import remember_own
 NAME = "partner-checks.json"
 NEVER_RUN = {"qupath"}
 """Programs whose rules are told and that are not run: they are no Python."""
-EXPORTED = ("sr", "denoise")
-"""Tasks of the shipped model whose packages are checked: one without and one with percentiles."""
 
 
 def packages(folder: Path, tasks: list[str]) -> list[Path]:
@@ -34,15 +32,14 @@ def packages(folder: Path, tasks: list[str]) -> list[Path]:
     small = sorted((folder / "small").glob("*.zip"))
     for path in small:
         remember_own(sha256_of(path))
-    for task in EXPORTED:
-        if not tasks or task in tasks:
-            subprocess.run(
-                (
-                    *(sys.executable, "-m", "unifmir", "export", "--task", task),
-                    *("--format", "bioimageio", "--out", str(folder / "shipped")),
-                ),
-                check=True,
-            )
+    for task in tasks or TASKS:
+        subprocess.run(
+            (
+                *(sys.executable, "-m", "unifmir", "export", "--task", task),
+                *("--format", "bioimageio", "--out", str(folder / "shipped")),
+            ),
+            check=True,
+        )
     return [*small, *sorted((folder / "shipped").glob("*.zip"))]
 
 

@@ -17,6 +17,7 @@ from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.export.case_sizes import verified_shapes
 from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.export.formats.bioimageio.missing_facts import missing_facts
 from unifmir.export.formats.bioimageio.package_axes import axes_of
 from unifmir.export.numpy_recipe import numpy_recipe
 from unifmir.export.runtimes.torchscript import load_torchscript
@@ -140,6 +141,10 @@ def test_the_command_names_only_whom_the_user_gave(checkpoint, tmp_path, monkeyp
     assert "authors" not in rdf["weights"]["onnx"]
     for option in ("--author", "--packaged-by", "--maintainer"):
         assert option in nobody.stderr
+    best = missing_facts(rdf)[0]
+    assert best.gain == max(one.gain for one in missing_facts(rdf)) > 0
+    told = f"score most is {best.fact} (+{best.gain:.3f}): {best.option}\n"
+    assert f"unifmir-sr.bioimageio.zip: what would raise its {told}" in nobody.stderr
     people = ["--author", "Ada <ada@example.org>", "--packaged-by", "Bo"]
     people += ["--maintainer", "ada-hub <hub@example.org>"]
     named = CliRunner().invoke(app, [*command, *people, "--out", str(tmp_path / "b")])

@@ -19,6 +19,7 @@ from unifmir.errors import ZooError
 from unifmir.hashing import sha256_of
 from unifmir.trusted_files import trust
 from unifmir.zoo.publish import bioimageio, publishing, submission
+from unifmir.zoo.publish import hypha as hypha_client
 from unifmir.zoo.publish.destination import SendOptions
 
 
@@ -113,13 +114,69 @@ def test_a_file_that_the_server_lost_is_sent_again(hypha, package):
     hypha.assert_handed_in_once(RDF, FILES)
 
 
-def test_a_test_that_fails_keeps_the_draft_from_the_reviewers(hypha, package):
-    hypha.result = {"status": "valid-format", "details": ["onnx"]}
-    with pytest.raises(ZooError, match=r"did not pass \(valid-format\)"):
+def test_damage_of_the_same_size_between_two_runs_is_found_and_mended(hypha, package):
+    hypha.faults = [Fault("test", "busy")]
+    with pytest.raises(ZooError):
         send(package)
+    hypha.faults = []
+    record = next(iter(hypha.artifacts))
+    hypha.stored[record, "weights.onnx"] = FILES["weights.onnx"][::-1]
+    sent = hypha.functions().count("PUT")
+    send(package)
+    hypha.assert_handed_in_once(RDF, FILES)
+    assert hypha.functions().count("PUT") == sent + 1
+
+
+def test_what_is_stored_already_is_read_back_by_the_next_run_as_its_plan_says(
+    hypha, package, monkeypatch
+):
+    monkeypatch.setattr(publishing, "published_score", lambda _: None)
+    hypha.faults = [Fault("test", "busy")]
+    with pytest.raises(ZooError):
+        send(package)
+    hypha.faults = []
+    plan = [call.name for call in publishing.dry_run(package, "bioimageio").calls]
+    before = len(hypha.asked)
+    send(package)
+    made = hypha.functions()[before:]
+    for names in (plan, made):
+        assert names.count("GET") == names.count("get_file") == len(FILES)
+        assert "PUT" not in names
+
+
+FAILED = {
+    "status": "valid-format",
+    "details": [
+        {"name": "format validation", "status": "passed", "errors": []},
+        {
+            "name": "Reproduce test outputs (onnx)",
+            "status": "failed",
+            "errors": [
+                {"loc": ["weights", "onnx"], "msg": "Output differs\nby 0.3", "type": "bmz"}
+            ],
+        },
+        "no part",
+    ],
+}
+FAILED_LINES = (
+    "the server's test: valid-format",
+    "  passed   format validation",
+    "  failed   Reproduce test outputs (onnx)",
+    "           Output differs by 0.3",
+)
+
+
+def test_a_test_that_fails_is_told_and_keeps_the_draft_from_the_reviewers(hypha, package):
+    hypha.result = FAILED
+    told: list[str] = []
+    with pytest.raises(ZooError, match=r"did not pass \(valid-format\)"):
+        publishing.upload(package, "bioimageio", tell=told.append)
+    assert tuple(told[-4:]) == FAILED_LINES
     (draft,) = hypha.artifacts.values()
     assert draft["manifest"]["status"] == "draft"
     assert json.loads(record_of(package))["report"] == hypha.result
+    status = run(package, "--to", "bioimageio", "--status")[1]
+    assert "\n".join(FAILED_LINES) in status
     send(package, skip_test=True)
     hypha.assert_handed_in_once(RDF, FILES)
 
@@ -214,6 +271,49 @@ def test_without_a_token_and_a_terminal_it_says_how_to_have_one(hypha, package, 
     assert not hypha.asked
 
 
+@pytest.fixture
+def at_a_terminal(hypha, monkeypatch) -> list[str]:
+    """Lines that somebody without a token is shown, who may log in."""
+    monkeypatch.delenv("HYPHA_TOKEN")
+    monkeypatch.setattr(hypha_client, "LOGIN_POLL_S", 0.0)
+    return []
+
+
+def send_after_login(package: Path, shown: list[str]) -> submission.Submission:
+    return publishing.upload(package, "bioimageio", tell=lambda _: None, show=shown.append)
+
+
+def test_who_logs_in_gets_the_token_that_everything_else_is_asked_with(
+    hypha, package, at_a_terminal
+):
+    assert send_after_login(package, at_a_terminal).state == "submitted"
+    (line,) = at_a_terminal
+    assert f"within 5 minutes: {hypha.url}/public/apps/hypha-login/?key=login-0" in line
+    assert hypha.functions()[:4] == ["start", "check", "check", "read"]
+    hypha.assert_handed_in_once(RDF, FILES)
+    assert TOKEN not in line + record_of(package)
+
+
+def test_a_login_that_the_server_refuses_is_told(hypha, package, at_a_terminal):
+    def lose(line: str) -> None:
+        at_a_terminal.append(line)
+        hypha.logins.clear()
+
+    with pytest.raises(ZooError, match="Invalid key"):
+        publishing.upload(package, "bioimageio", tell=lambda _: None, show=lose)
+    assert hypha.functions() == ["start", "check"]
+    assert not hypha.artifacts
+
+
+def test_a_login_that_nobody_makes_ends(hypha, package, at_a_terminal, monkeypatch):
+    hypha.logged_in_at = 0
+    monkeypatch.setattr(hypha_client, "LOGIN_S", 0.3)
+    with pytest.raises(ZooError, match=r"nobody logged in within 0\.005 minutes; try again"):
+        send_after_login(package, at_a_terminal)
+    assert hypha.logins["login-0"] > 1
+    assert not hypha.artifacts
+
+
 def run(*arguments: str | Path) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["publish", *map(str, arguments)])
     return found.exit_code, found.output
@@ -223,6 +323,8 @@ def test_the_command_sends_tells_how_it_stands_and_takes_back(hypha, package):
     code, text = run(package, "--to", "bioimageio", "--upload")
     assert code == 0
     assert "submitted at bioimageio, 3 files stored" in text
+    assert "the server's test: passed\n  passed   bioimageio.spec format validation" in text
+    assert "  passed   Reproduce test outputs (onnx)" in text
     assert (
         "bioimage-io/able-ant: in-review, 3 files"
         in run(package, "--to", "bioimageio", "--status")[1]

@@ -1,11 +1,13 @@
-"""The wheel of the checkout."""
+"""The wheel of the checkout, or the one that `make release` has built."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.wheels import LEFT_OUT, wheel_from
+from tests.packaging.wheel_trials import WHEEL
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +19,9 @@ def source(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the checkout."""
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    if given := os.environ.get(WHEEL):
+        return Path(given)
+    source: Path = request.getfixturevalue("source")
     return wheel_from(source, tmp_path_factory.mktemp("wheel"))

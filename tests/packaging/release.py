@@ -1,11 +1,14 @@
 """What a release consists of, built twice and looked at: `make release`.
 
-Into `dist/`: wheel and source archive, the bill of materials of the versions that the tests run on
-(CycloneDX), the licences of what is installed, the changelog's section, and SHA256SUMS of all.
-Nothing is uploaded. With `--draft` what is missing for a release is said, and the rest is made.
+Into `dist/`: wheel and source archive, the bill of materials (CycloneDX) of the versions that the
+tests run on and of the web page's packages, the licences of both, the changelog's section, and
+SHA256SUMS of all. Nothing is uploaded. Last, and only where nothing is missing, the wheel is tried
+with every Python and with the lowest versions, which takes up to two hours. With `--draft` what is
+missing for a release is said, and the rest is made.
 """
 
 import argparse
+import base64
 import gzip
 import hashlib
 import io
@@ -16,19 +19,20 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.packaging import wheel_trials
 from unifmir.atomic import writing
 from unifmir.version import __version__
 
 ALLOWED = re.compile(
-    r"MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla Public|Unlicense|Zlib|CC0|"
-    r"BSL-1\.0|HPND"
+    r"\b(?:MIT|BSD|0BSD|Apache|ISC|ISCL|PSF|Python Software Foundation|MPL|Mozilla Public|"
+    r"Unlicense|Zlib|CC0|BSL-1\.0|HPND)\b"
 )
-"""Licences under which a program of any licence may use a library, by a part of their names."""
+"""Licences under which a program of any licence may use a library, by words of their names."""
 SEPARATORS = re.compile(r"\s+AND\s+|\s+OR\s+|\s+WITH\s+|;\s*|\(|\)")
 EXCEPTIONS = {
     "bioimageio.core": "MIT; its metadata have no field of it, the archive has the text",
@@ -40,7 +44,8 @@ EXCEPTIONS = {
 }
 """Packages whose metadata name no licence, or one of their own, and why they may be used."""
 
-PAGE = Path("cli", "web", "dist")
+WEB = Path("cli", "web")
+PAGE = WEB / "dist"
 """The built web page, which is not in git: `make release` builds it before."""
 
 Run = Callable[..., str]
@@ -52,7 +57,10 @@ class ReleaseError(Exception):
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     """Output of a command that must succeed."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    except OSError as error:
+        raise ReleaseError(f"{command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:
         raise ReleaseError(f"{' '.join(map(str, command[:4]))} ...: {done.stderr.strip()[-800:]}")
     return done.stdout
@@ -102,6 +110,35 @@ def check_page(root: Path) -> None:
         raise ReleaseError(f"{PAGE.as_posix()}: no page; `make web` builds it")
 
 
+def check_page_again(root: Path) -> None:
+    """The web page comes out the same when it is built again.
+
+    Raises
+    ------
+    ReleaseError
+        It does not: the built one is of other sources, or depends on more than them.
+    """
+    web = root / WEB
+    if not (web / "node_modules").is_dir():
+        run("npm", "ci", "--no-audit", "--no-fund", cwd=web)
+    with TemporaryDirectory() as folder:
+        run("npm", "run", "build", "--", "--outDir", folder, "--emptyOutDir", cwd=web)
+        one, other = files_in(root / PAGE), files_in(Path(folder))
+    require_same(one, other, "the web page, built again")
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Bytes of all files below a folder, by their paths in it."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def require_same(one: dict[str, bytes], other: dict[str, bytes], what: str) -> None:
+    """Refuse files that differ."""
+    if differing := sorted(name for name in one | other if one.get(name) != other.get(name)):
+        raise ReleaseError(f"{what}: not the same bytes: {', '.join(differing)}")
+
+
 def build(root: Path, into: Path) -> dict[str, bytes]:
     """Wheel and source archive of the last commit, by name."""
     when = run("git", "log", "-1", "--format=%ct", cwd=root).strip()
@@ -149,6 +186,8 @@ def same_each_time(archive: bytes, when: int) -> bytes:
 def built_twice(root: Path) -> dict[str, bytes]:
     """Wheel and source archive, after both came out the same in two folders of unlike names.
 
+    Both carry the one page that is built; `check_page_again` builds that twice.
+
     Raises
     ------
     ReleaseError
@@ -156,8 +195,7 @@ def built_twice(root: Path) -> dict[str, bytes]:
     """
     with TemporaryDirectory() as first, TemporaryDirectory(prefix="another-place-") as second:
         one, other = build(root, Path(first)), build(root, Path(second) / "deeper")
-    if differing := sorted(name for name in one | other if one.get(name) != other.get(name)):
-        raise ReleaseError(f"built twice, not the same bytes: {', '.join(differing)}")
+    require_same(one, other, "built twice")
     return one
 
 
@@ -203,15 +241,57 @@ def tools(root: Path) -> Path:
     return programs
 
 
+def page_packages(root: Path) -> list[dict[str, str]]:
+    """Name, version, licence and hash of the npm packages that the web page may hold.
+
+    They are those of its lock that only tools need not: what a package of it brings along counts.
+    """
+    lock = json.loads((root / WEB / "package-lock.json").read_text("utf-8"))
+    return [
+        {
+            "Name": path.rpartition("node_modules/")[2],
+            "Version": facts["version"],
+            "License": facts.get("license", "UNKNOWN"),
+            "Hash": facts.get("integrity", ""),
+        }
+        for path, facts in lock["packages"].items()
+        if path and not facts.get("dev")
+    ]
+
+
+def with_page(bom: str, packages: Iterable[dict[str, str]]) -> str:
+    """A bill of materials that lists the web page's packages too."""
+    document = json.loads(bom)
+    for package in packages:
+        kind, _, digest = package["Hash"].partition("-")
+        purl = f"pkg:npm/{package['Name'].replace('@', '%40')}@{package['Version']}"
+        component = {
+            "bom-ref": purl,
+            "description": f"package-lock.json of the web page: {package['Name']}",
+            "licenses": [{"expression": package["License"]}],
+            "name": package["Name"],
+            "purl": purl,
+            "type": "library",
+            "version": package["Version"],
+        }
+        if kind == "sha512":
+            content = base64.b64decode(digest).hex()
+            component["hashes"] = [{"alg": "SHA-512", "content": content}]
+        document["components"].append(component)
+        document["dependencies"].append({"ref": purl})
+    return json.dumps(document, indent=2) + "\n"
+
+
 def bill_of_materials(root: Path, programs: Path) -> str:
-    """The versions that the tests run on, as CycloneDX JSON."""
+    """The versions that the tests run on, and the web page's packages, as CycloneDX JSON."""
     when = run("git", "log", "-1", "--format=%ct", cwd=root).strip()
-    return run(
+    bom = run(
         *(programs / "cyclonedx-py", "requirements", "--output-reproducible"),
         *("--mc-type", "library", "--pyproject", "pyproject.toml", "constraints.txt"),
         cwd=root,
         env={**os.environ, "SOURCE_DATE_EPOCH": when},
     )
+    return with_page(bom, page_packages(root))
 
 
 def licences(root: Path, programs: Path) -> list[dict[str, str]]:
@@ -236,6 +316,14 @@ def audit(root: Path, programs: Path) -> dict[str, Any]:
         raise ReleaseError(f"pip-audit: {done.stderr.strip()[-400:]}")
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+def tried(root: Path, files: Mapping[str, bytes], missing: Sequence[str]) -> list[str]:
+    """What the trials of the wheel found; they are not made where other things are missing."""
+    if missing:
+        return ["not tried, as other things are missing"]
+    ((name, wheel),) = ((name, files[name]) for name in files if name.endswith(".whl"))
+    return wheel_trials.trouble(root, name, wheel)
 
 
 def store(path: Path, content: bytes) -> None:
@@ -276,13 +364,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notes = step(
         "the changelog has the version and its day", lambda: section(changelog, __version__)
     )
-    files: dict[str, bytes] = step("built twice, the same bytes", lambda: built_twice(root)) or {}
+    step("the web page built again, the same bytes", lambda: check_page_again(root))
+    files: dict[str, bytes] = (
+        step("wheel and source archive built twice, the same bytes", lambda: built_twice(root))
+        or {}
+    )
     if bom := step("bill of materials", lambda: bill_of_materials(root, programs)):
         files[f"unifmir-{__version__}.cdx.json"] = bom.encode()
-    used = licences(root, programs)
+    used = licences(root, programs) + page_packages(root)
     step("licences of dependencies", lambda: without_trouble(licence_trouble(used)))
     files[f"unifmir-{__version__}-licences.json"] = json.dumps(used, indent=1).encode()
     step("no known vulnerability", lambda: without_trouble(audit_trouble(audit(root, programs))))
+    step(
+        "the wheel works with every Python and the lowest versions",
+        lambda: without_trouble(tried(root, files, missing)),
+    )
     if notes:
         files["NOTES.md"] = notes.encode()
     if missing and not asked.draft:

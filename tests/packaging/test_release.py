@@ -2,11 +2,13 @@
 
 import gzip
 import io
+import json
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from tests.packaging import release
+from tests.packaging import release, wheel_trials
 
 CHANGELOG = "# Changelog\n\n## 1.2.0 (2026-11-29)\n\n- New.\n\n## 1.1.0 (2026-10-01)\n\n- Old.\n"
 
@@ -47,6 +49,11 @@ def test_another_version_to_cite_is_refused(tmp_path):
         ("a", "MIT AND GPL-3.0-only", False),
         ("a", "UNKNOWN", False),
         ("a", "Other/Proprietary License", False),
+        ("a", "Acme LIMITED proprietary", False),
+        ("a", "MISC", False),
+        ("a", "(MIT AND Zlib)", True),
+        ("a", "ISC License (ISCL)", True),
+        ("a", "Mozilla Public License 2.0 (MPL 2.0)", True),
         ("tensorrt_rtx", "Other/Proprietary License", True),
     ],
 )
@@ -72,6 +79,84 @@ def test_a_release_without_the_page_is_refused(tmp_path):
     (tmp_path / release.PAGE).mkdir(parents=True)
     (tmp_path / release.PAGE / "index.html").touch()
     release.check_page(tmp_path)
+
+
+def test_a_page_that_comes_out_otherwise_is_refused(tmp_path, monkeypatch):
+    (tmp_path / release.PAGE / "assets").mkdir(parents=True)
+    (tmp_path / release.PAGE / "assets" / "a.js").write_text("one")
+    (tmp_path / release.WEB / "node_modules").mkdir()
+    built = {"text": "one"}
+
+    def run(*command, cwd):
+        assert cwd == tmp_path / release.WEB
+        folder = Path(command[command.index("--outDir") + 1], "assets")
+        folder.mkdir()
+        (folder / "a.js").write_text(built["text"])
+
+    monkeypatch.setattr(release, "run", run)
+    release.check_page_again(tmp_path)
+    built["text"] = "two"
+    with pytest.raises(release.ReleaseError, match=r"not the same bytes: assets/a\.js"):
+        release.check_page_again(tmp_path)
+
+
+LOCK = {
+    "": {"license": "BSD-3-Clause"},
+    "node_modules/@a/one": {"version": "1.0", "license": "MIT", "integrity": "sha512-AAEC"},
+    "node_modules/two": {"version": "2.0"},
+    "node_modules/two/node_modules/three": {"version": "3.0", "license": "ISC"},
+    "node_modules/tool": {"version": "4.0", "license": "MIT", "dev": True},
+}
+
+
+def test_the_packages_of_the_page_are_in_the_bill_and_among_the_licences(tmp_path):
+    (tmp_path / release.WEB).mkdir(parents=True)
+    path = tmp_path / release.WEB / "package-lock.json"
+    path.write_text(json.dumps({"packages": LOCK}))
+    packages = release.page_packages(tmp_path)
+    assert [one["Name"] for one in packages] == ["@a/one", "two", "three"]
+    assert release.licence_trouble(packages) == ["two: UNKNOWN"]
+    bom = json.loads(release.with_page('{"components": [], "dependencies": []}', packages))
+    first = bom["components"][0]
+    assert (first["purl"], first["version"]) == ("pkg:npm/%40a/one@1.0", "1.0")
+    assert first["hashes"] == [{"alg": "SHA-512", "content": "000102"}]
+    assert first["licenses"] == [{"expression": "MIT"}]
+    assert [one["ref"] for one in bom["dependencies"]] == [one["purl"] for one in bom["components"]]
+
+
+def test_the_page_of_this_checkout_has_licences_that_fit(repo):
+    packages = release.page_packages(repo)
+    assert {"onnxruntime-web", "geotiff", "preact"} <= {one["Name"] for one in packages}
+    assert release.licence_trouble(packages) == []
+
+
+def test_a_trial_that_was_skipped_has_not_passed():
+    passed = '<testcase name="a"/>'
+    skipped = '<testcase name="b"><skipped message="no 3.12"/></testcase>'
+    assert wheel_trials.not_passed(f"<testsuite>{passed}</testsuite>") == []
+    assert wheel_trials.not_passed(f"<testsuite>{passed}{skipped}</testsuite>") == [
+        "b skipped: no 3.12"
+    ]
+    assert wheel_trials.not_passed("<testsuite/>") == ["no trial was run"]
+
+
+def test_the_wheel_of_a_release_is_the_one_that_is_tried(tmp_path, monkeypatch):
+    trials = tmp_path / wheel_trials.TRIALS
+    trials.parent.mkdir(parents=True)
+    trials.write_text(
+        "import os, pathlib, pytest\n"
+        "path = pathlib.Path(os.environ['UNIFMIR_WHEEL'])\n"
+        "def test_wheel(): assert (path.name, path.read_bytes()) == ('u.whl', b'wheel')\n"
+        "def test_python(): pytest.skip('no Python 3.13')\n"
+    )
+    files = {"u.tar.gz": b"", "u.whl": b"wheel"}
+    (told,) = release.tried(tmp_path, files, [])
+    assert told.startswith("test_python skipped:")
+    assert "no Python 3.13" in told
+    monkeypatch.setattr(wheel_trials, "trouble", lambda *_: pytest.fail("it was tried"))
+    assert release.tried(tmp_path, files, ["the page"]) == [
+        "not tried, as other things are missing"
+    ]
 
 
 def archive_of(names, **facts):

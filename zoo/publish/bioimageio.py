@@ -17,6 +17,7 @@ from unifmir.zoo.publish.access_token import Token, token_in
 from unifmir.zoo.publish.creating import create_once
 from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOptions, Standing, Tell
 from unifmir.zoo.publish.publication import Publication
+from unifmir.zoo.publish.server_report import report_lines
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
 from unifmir.zoo.publish.web_service import WebService
 
@@ -29,7 +30,6 @@ COLLECTION = "bioimage-io/bioimage.io"
 ALIAS = "{animal_adjective}-{animal}"
 """Pattern of the names that the server gives."""
 RUNNER = "/bioimage-io/services/model-runner"
-LOGIN = "/public/services/hypha-login"
 RENEWAL = (
     "Get a new one at https://bioimage.io (log in, copy it from your profile) and set HYPHA_TOKEN"
 )
@@ -40,7 +40,6 @@ TEST_S = 3600.0
 """Time that the server's test may take; the site's own limit is some minutes."""
 MAX_REPORT_BYTES = 500_000
 """Limit of the report of a test that is kept; they have some 20,000."""
-LOGIN_S = 300.0
 _OPEN = ("draft", "in-revision")
 """States in which a draft may be changed by its authors."""
 
@@ -82,11 +81,15 @@ class BioImageIO(Destination):
             before.append(PlannedCall("create", create_arguments(submission, permissions)))
         before.append(PlannedCall("read", hypha.read_arguments(artifact, stage=True)))
         before.append(PlannedCall("list_files", hypha.list_arguments(artifact)))
+        there = [
+            call for file in submission.files if file.stored for call in _read_back(artifact, file)
+        ]
         files = [call for file in submission.missing for call in _file_calls(artifact, file)]
         test = [] if options.skip_test else _test_calls(artifact)
         manifest = {**submission.metadata, "status": "in-review"}
         return (
             *before,
+            *there,
             *files,
             *test,
             PlannedCall("read", hypha.read_arguments(artifact, stage=True)),
@@ -104,7 +107,7 @@ class BioImageIO(Destination):
                 "command in a terminal to log in"
             )
         service = WebService(self.title, self.server(options), None, RENEWAL)
-        return login(service, show)
+        return hypha.login(service, show)
 
     def send(
         self,
@@ -143,7 +146,7 @@ class BioImageIO(Destination):
             self.name,
             submission.record,
             _status(draft, submission.record),
-            len(manager.sizes(submission.record)),
+            len(manager.file_names(submission.record)),
             submission.link,
             report=submission.report or None,
         )
@@ -173,28 +176,6 @@ def create_arguments(submission: Submission, permissions: Mapping[str, str]) -> 
         "stage": True,
         "overwrite": False,
     }
-
-
-def login(service: WebService, show: Tell) -> Token:
-    """Have the user log in with a browser; the token that the server then gives.
-
-    Raises
-    ------
-    ZooError
-        Nobody logged in, in five minutes.
-    """
-    begun = service.ask("POST", f"{LOGIN}/start", {})
-    if not isinstance(begun, dict) or not isinstance(begun.get("key"), str):
-        raise ZooError(f"{service.title}: the server offers no login; set HYPHA_TOKEN")
-    place = service.checked_place(begun.get("login_url"))
-    show(f"Log in here, within {LOGIN_S / 60:g} minutes: {place}")
-    end = time.monotonic() + LOGIN_S
-    while time.monotonic() < end:
-        found = service.ask("POST", f"{LOGIN}/check", {"key": begun["key"], "timeout": 0})
-        if found:
-            return Token(str(found), "the login")
-        time.sleep(min(POLL_S, 2.0))
-    raise ZooError(f"{service.title}: nobody logged in within {LOGIN_S / 60:g} minutes; try again")
 
 
 def _manager(submission: Submission, token: Token) -> hypha.ArtifactManager:
@@ -272,17 +253,22 @@ def _require_unchanged(ledger: Ledger) -> None:
 def _store_files(
     manager: hypha.ArtifactManager, ledger: Ledger, publication: Publication, tell: Tell
 ) -> None:
-    """Store what is missing, read each file back, and remove what the package does not have."""
+    """Store what is missing, read each file back, and remove what the package does not have.
+
+    Files of an earlier run are read back too: what became of them since is not known here.
+    """
     record = ledger.now.record
-    there = manager.sizes(record)
-    for file in ledger.now.files:
-        if file.stored and there.get(file.name, -1) not in (None, file.size_bytes):
+    there = manager.file_names(record)
+    for file in [one for one in ledger.now.files if one.stored]:
+        tell(f"reading {file.name} back, {file.size_bytes:,} bytes")
+        if file.name not in there or _stored(manager, record, file)[0] != file.sha256:
+            logger.info("%s is not stored as it was sent; sending it again", file.name)
             ledger.note_stored(file.name, stored=False)
     for file in ledger.now.missing:
         tell(f"sending {file.name}, {file.size_bytes:,} bytes")
         _store(manager, record, file, publication.content(file.name))
         ledger.note_stored(file.name, stored=True)
-    for name in sorted(set(there) - {file.name for file in ledger.now.files}):
+    for name in sorted(there - {file.name for file in ledger.now.files}):
         manager.remove_file(record, name)
 
 
@@ -296,9 +282,7 @@ def _store(
         # The address is signed for a request without a type; another one, or form data, is refused
         # or stored with what is around it.
         manager.service.put_file(place, content, {"Content-Type": ""})
-        found, size = manager.service.sha256_at(
-            manager.place_of(record, file.name), file.size_bytes
-        )
+        found, size = _stored(manager, record, file)
         if found == file.sha256:
             return
         logger.info("%s was stored as %d other bytes; sending it again", file.name, size)
@@ -307,6 +291,11 @@ def _store(
         f"sha256 {file.sha256} and {file.size_bytes} bytes, found {found} and {size}. The draft "
         "is not handed in; run the same command again later"
     )
+
+
+def _stored(manager: hypha.ArtifactManager, record: str, file: SubmittedFile) -> tuple[str, int]:
+    """Hash and size of a file as the server has it."""
+    return manager.service.sha256_at(manager.place_of(record, file.name), file.size_bytes)
 
 
 def _require_passed_test(service: WebService, ledger: Ledger, tell: Tell) -> None:
@@ -319,6 +308,8 @@ def _require_passed_test(service: WebService, ledger: Ledger, tell: Tell) -> Non
     report = _report(service, ledger, tell)
     ledger.note(test_run="", report=report)
     if report.get("status") != "passed":
+        for line in report_lines(report):
+            tell(line)
         said = str(report.get("error") or report.get("status"))[:300]
         raise ZooError(
             f"the server's test of {ledger.now.record} did not pass ({said}); its report is in "
@@ -376,6 +367,12 @@ def _file_calls(artifact: str, file: SubmittedFile) -> list[PlannedCall]:
             size_bytes=file.size_bytes,
             note=f"sha256 {file.sha256}",
         ),
+        *_read_back(artifact, file),
+    ]
+
+
+def _read_back(artifact: str, file: SubmittedFile) -> list[PlannedCall]:
+    return [
         PlannedCall("get_file", hypha.get_arguments(artifact, file.name)),
         PlannedCall(
             "GET", {"url": "<what get_file answers>"}, note="read back, its sha256 compared"

@@ -1,4 +1,4 @@
-"""The artifact manager of a Hypha server, as far as drafts need it.
+"""A Hypha server, as far as drafts need it: its artifact manager and its login.
 
 Hypha serves the functions of its services over plain HTTP, one POST each, beside the streaming
 connection of its own client: `<server>/<workspace>/services/<service>/<function>`. That is what is
@@ -9,13 +9,20 @@ where a server does not answer.
 What would publish (`commit`, or an edit that is not staged) cannot be said with this module.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from unifmir.errors import ZooError
+from unifmir.zoo.publish.access_token import Token
+from unifmir.zoo.publish.destination import Tell
 from unifmir.zoo.publish.web_service import WebService
 
 MANAGER = "/public/services/artifact-manager"
+LOGIN = "/public/services/hypha-login"
+LOGIN_S = 300.0
+"""Time that a login may take."""
+LOGIN_POLL_S = 2.0
 MOST_LISTED = 1000
 REVIEWING = ("rw", "rw+", "*")
 """Codes of the collection's permissions that reviewers have."""
@@ -72,16 +79,12 @@ class ArtifactManager:
         """Address that a file of a draft is read from, as the server says it."""
         return self._ask("get_file", get_arguments(artifact, name))
 
-    def sizes(self, artifact: str) -> dict[str, int | None]:
-        """Sizes of the files that a draft has, by name."""
+    def file_names(self, artifact: str) -> set[str]:
+        """Names of the files that a draft has."""
         listed = self._ask("list_files", list_arguments(artifact))
         if not isinstance(listed, list) or len(listed) > MOST_LISTED:
             raise ZooError(f"the server's list of files is no list of at most {MOST_LISTED}")
-        files = (_mapping(item, "list_files") for item in listed)
-        return {
-            str(file.get("name")): size if isinstance(size := file.get("size"), int) else None
-            for file in files
-        }
+        return {str(_mapping(item, "list_files").get("name")) for item in listed}
 
     def remove_file(self, artifact: str, name: str) -> None:
         """Remove a file of a draft."""
@@ -90,6 +93,35 @@ class ArtifactManager:
     def edit_draft(self, artifact: str, manifest: Mapping[str, Any]) -> None:
         """Replace what a draft says of itself: it stays a draft."""
         self._ask("edit", edit_arguments(artifact, manifest))
+
+
+def login(service: WebService, show: Tell) -> Token:
+    """Have the user log in with a browser; the token that the server then gives.
+
+    Parameters
+    ----------
+    service : WebService
+        Without a token.
+    show : callable
+        Shows the user the address to log in at.
+
+    Raises
+    ------
+    ZooError
+        The server offers no login or refuses, or nobody logged in, in five minutes.
+    """
+    begun = service.ask("POST", f"{LOGIN}/start", {})
+    if not isinstance(begun, dict) or not isinstance(begun.get("key"), str):
+        raise ZooError(f"{service.title}: the server offers no login; set HYPHA_TOKEN")
+    place = service.checked_place(begun.get("login_url"))
+    show(f"Log in here, within {LOGIN_S / 60:g} minutes: {place}")
+    end = time.monotonic() + LOGIN_S
+    while time.monotonic() < end:
+        found = service.ask("POST", f"{LOGIN}/check", {"key": begun["key"], "timeout": 0})
+        if found:
+            return Token(str(found), "the login")
+        time.sleep(LOGIN_POLL_S)
+    raise ZooError(f"{service.title}: nobody logged in within {LOGIN_S / 60:g} minutes; try again")
 
 
 def read_arguments(artifact: str, *, stage: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ PARTNERS: "Registry[Partner]" = Registry(
         ("biapy", f"{_HERE}.biapy_check:BIAPY"),
         ("deepimagej", f"{_HERE}.deepimagej:DEEPIMAGEJ"),
         ("jdll", f"{_HERE}.jdll:JDLL"),
+        ("jdll-torch", f"{_HERE}.jdll:JDLL_TORCH"),
         ("qupath", f"{_HERE}.qupath:QUPATH"),
     ],
 )

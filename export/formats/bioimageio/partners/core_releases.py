@@ -97,7 +97,7 @@ BIOENGINE = _partner(
     "BioEngine, which runs models on the zoo's site",
     SideEnvironment(
         "bioengine",
-        ("bioimageio.core==0.10.4", _PYDANTIC, "onnx"),
+        ("bioimageio.core==0.10.4", _PYDANTIC),
         wanted=("onnxruntime==1.20.1", "numpy==1.26.4"),
         torch="2.5.1",
     ),

@@ -27,7 +27,7 @@ ABSOLUTE, RELATIVE = 1.5e-4, 1e-4
 """Every pixel must lie within ABSOLUTE + RELATIVE * |expected|, without exceptions."""
 _RUNTIMES = {"torchscript": "torchscript", "onnx": "onnxruntime"}
 """Weight formats that it runs without Python -> the runtime that opens them here."""
-_TORCH = "2.0.0"
+TORCH = "2.0.0"
 """Newest libtorch of JDLL."""
 
 
@@ -59,7 +59,7 @@ def compared(given: CheckedPackage) -> PartnerReport:
     if not told:
         return PartnerReport(NAME, "failed", "neither torchscript nor onnx is in the package")
     ran = versions("torch", "onnxruntime", "numpy")
-    torch = f"torch {ran.get('torch')} in place of {_TORCH}"
+    torch = f"torch {ran.get('torch')} in place of {TORCH}"
     instead = (torch, *left_out, "Fiji itself was not run")
     return PartnerReport(NAME, "failed" if failed else "passed", "; ".join(told), ran, instead)
 

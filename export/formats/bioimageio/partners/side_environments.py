@@ -34,7 +34,9 @@ _TORCH_NEEDS = (
     *("filelock", "fsspec", "jinja2", "networkx"),
     *("setuptools", "sympy", "typing-extensions"),
 )
-"""Requirements of PyTorch's builds for the CPU (its metadata, 2.5 to 2.13)."""
+"""Requirements of PyTorch's builds for the CPU (its metadata, 2.0 to 2.13)."""
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's own index, which alone has builds for the CPU for Linux on x86."""
 _TORCH_PARTS = ("torch", "torchgen", "functorch", "nvidia", "triton")
 """Folders of an installed PyTorch, those of builds for CUDA included."""
 _TOLD = 300
@@ -161,15 +163,24 @@ class SideEnvironment:
 
     def _add_torch(self, aside: Path) -> None:
         if self.torch != "here":
-            # On Linux the plain name is the build for CUDA.
-            build = "+cpu" if platform.system() == "Linux" else ""
             try:
-                _install(aside, "--no-deps", f"torch=={self.torch}{build}")
+                _install(aside, "--no-deps", *_torch_for_cpu(self.torch))
             except NotRunError as error:
                 logger.info("%s: the PyTorch of this environment is taken: %s", self.name, error)
             else:
                 return
         _link_torch(aside)
+
+
+def _torch_for_cpu(version: str) -> tuple[str, ...]:
+    """Arguments of pip for a build for the CPU, which most systems have under the plain version.
+
+    For Linux on x86 the package index has that for CUDA.
+    """
+    if platform.system() == "Linux" and platform.machine() in ("x86_64", "AMD64"):
+        asked_once = ("--retries", "1", "--timeout", "30")  # it cannot be reached from everywhere
+        return (*asked_once, "--extra-index-url", _CPU_INDEX, f"torch=={version}+cpu")
+    return (f"torch=={version}",)
 
 
 def _complete(path: Path) -> bool:

@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import platform
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from unifmir.export.formats.bioimageio.partners import (
     PARTNERS,
     core_releases,
     deepimagej,
+    jdll,
     package_checks,
     qupath,
     side_environments,
@@ -112,6 +116,25 @@ def test_versions_that_pip_does_not_have_are_left_to_it(path, environments, monk
         "numpy 2.1.0 in place of 1.26.4",
     )
     assert side.differences({"library": "1.0+cpu", "numpy": "1.26.4"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "asked"),
+    [
+        ("Linux", "x86_64", ["https://download.pytorch.org/whl/cpu", "torch==2.5.1+cpu"]),
+        ("Linux", "aarch64", ["--no-deps", "torch==2.5.1"]),
+        ("Darwin", "arm64", ["--no-deps", "torch==2.5.1"]),
+        ("Windows", "AMD64", ["--no-deps", "torch==2.5.1"]),
+    ],
+)
+def test_a_partners_torch_is_a_build_for_the_cpu(
+    path, environments, monkeypatch, commands, system, machine, asked
+):
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    SideEnvironment("engine", ("library==1.0",), torch="2.5.1")._interpreter(given(path))
+    assert commands[-1][-2:] == asked
+    assert not any("--extra-index-url" in command for command in commands[:-1])
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -213,6 +236,50 @@ def test_a_package_passes_deepimagejs_comparison_and_a_changed_one_fails_with_th
     assert set(checks.failed) == {"lint", "deepimagej"}
     assert checks.score is not None
     assert any(reason.startswith("deepimagej") for reason in checks.score.reasons)
+
+
+def test_the_torchscript_file_runs_in_the_torch_of_a_side_environment(
+    path, environments, commands, monkeypatch
+):
+    asked = []
+
+    def call(side, program, arguments, _given):
+        asked.append(side.torch)
+        done = subprocess.run(
+            [sys.executable, "-I", "-W", "ignore", program, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    monkeypatch.setattr(SideEnvironment, "run", call)
+    report = jdll.run_old_torch(given(path))
+    assert (report.name, report.outcome) == ("jdll-torch", "passed")
+    assert asked == [jdll._OLDEST_TORCH[sys.version_info[:2]]]
+    assert report.instead == (f"torch {report.versions['torch']} in place of 2.0.0",)
+
+    package = read_package(path)
+    name = package.rdf["weights"]["torchscript"]["source"]
+    broken = CheckedPackage(
+        path, Package(package.rdf, {**package.files, name: b"no script"}), True, lambda _: None
+    )
+    report = jdll.run_old_torch(broken)
+    assert report.outcome == "failed"
+    assert "Error" in report.detail
+
+
+def test_bioengines_environment_has_what_its_runtime_has():
+    check = core_releases.BIOENGINE.check
+    assert isinstance(check, partial)
+    side = check.keywords["environment"]
+    assert side.pins == {
+        "bioimageio.core": "0.10.4",
+        "onnxruntime": "1.20.1",
+        "numpy": "1.26.4",
+        "torch": "2.5.1",
+    }
+    assert "onnx" not in side.requirements
 
 
 def test_programs_of_a_package_from_elsewhere_are_not_run(
