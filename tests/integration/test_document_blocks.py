@@ -65,7 +65,7 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
 
 FIRST_READ = ("README.md", "docs/serve.md", "docs/install.md", "docs/howto/biologist.md")
 """Pages that people begin with; `make test-all` runs the others. Blocks of docs/training.md take
-39 s of a core; its chain, from a folder of pairs to an exported file, test_cli_training.py has too.
+39 s of a core; its chain, from a folder of pairs to a package, test_training_chains.py has too.
 """
 
 

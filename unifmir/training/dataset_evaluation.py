@@ -46,11 +46,13 @@ class RestoredPatches:
     truth: RestoredImage
     baselines: Mapping[str, RestoredImage]
     """Results of the task's simple methods by name."""
+    rival: RestoredImage | None = None
+    """Result of a second model."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetEvaluation:
-    """Scores of a model and of simple methods on a split of a dataset."""
+    """Scores of a model, of simple methods and of a second model on a split of a dataset."""
 
     task: str
     split: Split
@@ -61,6 +63,8 @@ class DatasetEvaluation:
     """Scores of the model by image."""
     baselines: Mapping[str, Mapping[str, Score]]
     """Scores of each simple method by image."""
+    rival: Mapping[str, Score] | None = None
+    """Scores of the second model by image, where there is one."""
 
     @property
     def best_baseline(self) -> str:
@@ -69,8 +73,9 @@ class DatasetEvaluation:
 
     @property
     def differences(self) -> Mapping[str, PairedDifference]:
-        """Model minus the best simple method, metric by metric."""
-        return compare_scores(self.images, self.baselines[self.best_baseline])
+        """Model minus the second model or, where there is none, the best simple method."""
+        other = self.baselines[self.best_baseline] if self.rival is None else self.rival
+        return compare_scores(self.images, other)
 
     def _means(self) -> dict[str, Score]:
         return {name: mean_score(list(rows.values())) for name, rows in self.baselines.items()}
@@ -95,6 +100,7 @@ def evaluate_on_dataset(
     dataset: StoredDataset,
     split: Split,
     *,
+    rival: Network | None = None,
     labels: Path | None = None,
     on_image: Callable[[RestoredPatches], None] | None = None,
 ) -> DatasetEvaluation:
@@ -102,8 +108,10 @@ def evaluate_on_dataset(
 
     Parameters
     ----------
+    rival : Network, optional
+        Second model, that the first is compared with on the same patches.
     labels : Path, optional
-        Folder of labelled objects of the truths: the segmentation of the model's results and of
+        Folder of labelled objects of the truths: the segmentation of the models' results and of
         the best simple method's is scored too, and the other methods are left out. All images are
         held meanwhile.
     on_image : callable, optional
@@ -120,26 +128,31 @@ def evaluate_on_dataset(
     objects = None if labels is None else labels_of(dataset, dataset.manifest.of(split), labels)
     held: dict[str, RestoredPatches] = {}
     images: dict[str, Score] = {}
+    rivals: dict[str, Score] = {}
     baselines: dict[str, dict[str, Score]] = {}
     patches = whole = 0
-    for image in restored_patches(network, dataset, split):
+    for image in restored_patches(network, dataset, split, rival):
         images[image.name] = score(image.restored, image.truth, MEASURED)
         for name, candidate in image.baselines.items():
             found = score(candidate, image.truth, MEASURED)
             baselines.setdefault(name, {})[image.name] = found
+        if image.rival is not None:
+            rivals[image.name] = score(image.rival, image.truth, MEASURED)
         patches, whole = patches + image.patches, whole + image.whole
         if objects is not None:
             held[image.name] = image
         if on_image is not None:
             on_image(image)
-    evaluated = DatasetEvaluation(dataset.task.name, split, patches, whole, images, baselines)
+    evaluated = DatasetEvaluation(
+        dataset.task.name, split, patches, whole, images, baselines, rivals or None
+    )
     return evaluated if objects is None else _segmented(evaluated, held, objects)
 
 
 def _segmented(
     found: DatasetEvaluation, held: Mapping[str, RestoredPatches], objects: Mapping[str, Labels]
 ) -> DatasetEvaluation:
-    """Figures with those of the segmentation, of the model and of the best simple method."""
+    """Figures with those of the segmentation, of the models and of the best simple method."""
     best = found.best_baseline
     labelled = {
         name: LabelledImage(image.truth, objects[name].reshape(image.truth.shape))
@@ -149,16 +162,19 @@ def _segmented(
         labelled,
         {name: image.restored for name, image in held.items()},
         {name: image.baselines[best] for name, image in held.items()},
+        {name: image.rival for name, image in held.items() if image.rival is not None},
     )
-    model, simple = (
+    model, simple, rival = (
         {name: {**figures, **more[name]} for name, figures in one.items()}
-        for one, more in zip((found.images, found.baselines[best]), scored, strict=True)
+        for one, more in zip(
+            (found.images, found.baselines[best], found.rival or {}), scored, strict=True
+        )
     )
-    return replace(found, images=model, baselines={best: simple})
+    return replace(found, images=model, baselines={best: simple}, rival=rival or None)
 
 
 def restored_patches(
-    network: Network, dataset: StoredDataset, split: Split
+    network: Network, dataset: StoredDataset, split: Split, rival: Network | None = None
 ) -> Iterator[RestoredPatches]:
     """Restore the patches of a split, with intensities by the exact inverse of the scaling.
 
@@ -168,11 +184,13 @@ def restored_patches(
         Multi-task, or single-task for the dataset's task.
     dataset : StoredDataset
     split : {"train", "validation", "test"}
+    rival : Network, optional
+        Second model, whose results are given beside those of the first.
 
     Raises
     ------
     CheckpointError
-        The model restores another task, or images of another make.
+        A model restores another task, or images of another make.
     ImageError
         The split is empty, the dataset has noisy images alone, or it is damaged.
     """
@@ -190,34 +208,45 @@ def restored_patches(
             f"{dataset.path.name} has no pairs for {split}, but {counts}: name another with "
             "--split, or prepare more files (a tenth is for test from five on)"
         )
-    check_fits_dataset(network.config, dataset)
-    if isinstance(network.config, MultiTaskConfig):
-        network = task_network(network, dataset.task.name)
+    networks = []
+    for one in (network, rival):
+        if one is not None:
+            check_fits_dataset(one.config, dataset)
+            shared = isinstance(one.config, MultiTaskConfig)
+            networks.append(task_network(one, dataset.task.name) if shared else one)
     for pair in pairs:
-        yield _of_pair(network, dataset, pair)
+        yield _of_pair(networks, dataset, pair)
 
 
-def _of_pair(network: Network, dataset: StoredDataset, pair: PairRecord) -> RestoredPatches:
-    module = image_interface(network)
+def _of_pair(
+    networks: Sequence[Network], dataset: StoredDataset, pair: PairRecord
+) -> RestoredPatches:
     simple = resolve(dataset.task.evaluation.baselines)
-    restored, truths, baselines = [], [], []
+    truths, baselines = [], []
     for number in range(pair.patches):
         patch = PatchOfPair(pair, number)
         image, truth = dataset.recorded(patch)
         if dataset.task.normalization.inside:
             # Densities from 0 to 1, as the network gives them.
             truth = (dataset.truth(patch, "own") + 1) / 2
-        restored.append(_restored(network, module, dataset, patch))
         truths.append(truth)
         baselines.append(simple(SimulatedPair(dataset.task.name, image, truth, truth)))
+    restored, *rival = (_restored_pair(network, dataset, pair) for network in networks)
     return RestoredPatches(
         pair.input.name,
         pair.patches,
         pair.patches == 1 and pair.input.shape == dataset.manifest.patch,
-        _joined(restored),
+        restored,
         _joined(truths),
         {name: _joined([one[name] for one in baselines]) for name in baselines[0]},
+        *rival,
     )
+
+
+def _restored_pair(network: Network, dataset: StoredDataset, pair: PairRecord) -> Patch:
+    module = image_interface(network)
+    patches = (PatchOfPair(pair, number) for number in range(pair.patches))
+    return _joined([_restored(network, module, dataset, patch) for patch in patches])
 
 
 def _restored(

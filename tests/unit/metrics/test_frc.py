@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import fft
 
+from tests.helpers.line_images import NANOPYX, recorded_twice
 from unifmir.metrics.frc import frc_resolution_px, ring_correlation
 
 WIDTH = 0.12
@@ -72,3 +73,10 @@ def test_a_blurred_image_is_resolved_less():
     ]
     # To within two rings, over which the values are smoothed.
     assert [1 / one for one in resolved] == pytest.approx([0.4, 0.2, 0.1], abs=2 / 128)
+
+
+@pytest.mark.parametrize("seed", NANOPYX)
+def test_the_resolution_is_within_4_percent_of_nanopyx(seed: int):
+    blur_px, _, expected, *_ = NANOPYX[seed]
+    # The same threshold; its window is another (Tukey), and rings are smoothed otherwise.
+    assert frc_resolution_px(*recorded_twice(seed, blur_px)) == pytest.approx(expected, rel=0.04)

@@ -1,15 +1,10 @@
-"""Metrics of files against closed forms and the packages nanopyx 2.1.5 and microssim 0.0.5.
-
-Figures of nanopyx are `calculate_decorr_analysis(image, pixel_size=1, units="pixel")` and
-`calculate_error_map(image, restored)`, of the images of `lines`: taken in environments of their
-own, whose sixty packages are none of ours.
-"""
+"""Metrics of files against closed forms, and figures of the packages nanopyx and microssim."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from tests.helpers.line_images import lines
+from tests.helpers.line_images import MICROSSIM, NANOPYX, lines, microssim_images, sharp_images
 from unifmir.errors import ImageError
 from unifmir.metrics import FILE_METRICS
 from unifmir.metrics.decorrelation import decorrelation_px
@@ -18,13 +13,6 @@ from unifmir.metrics.microssim import microssim
 from unifmir.metrics.squirrel import resolution_scaled_error, squirrel
 
 FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
-NANOPYX = {
-    0: (1.5, 3.8898, (7.6674, 0.9935, 5.4410), (16.0822, 0.9708, 7.1387)),
-    1: (2.5, 6.7011, (9.6867, 0.9938, 6.9333), (27.3985, 0.9495, 11.4225)),
-    2: (4.0, 10.5899, (11.1251, 0.9946, 8.0069), (27.1947, 0.9673, 12.5738)),
-}
-"""Blur in pixels, resolution, and RSE, RSP and mean of the error map of a sharp image, as it is and
-with a square turned upside down, by seed."""
 
 
 @pytest.mark.parametrize("seed", NANOPYX)
@@ -48,12 +36,9 @@ def test_what_holds_no_signal_has_no_resolution():
 
 @pytest.mark.parametrize("seed", NANOPYX)
 def test_squirrel_is_nanopyx(seed: int):
-    blur_px, _, *expected = NANOPYX[seed]
-    points, image = lines(seed, blur_px)
-    restored = gaussian_filter(points, 0.8).astype(np.float32)
-    wrong = restored.copy()
-    wrong[60:100, 60:100] = wrong[60:100, 60:100][::-1].copy()
-    for candidate, figures in zip((restored, wrong), expected, strict=True):
+    blur_px, _, _, *expected = NANOPYX[seed]
+    _, image = lines(seed, blur_px)
+    for candidate, figures in zip(sharp_images(seed), expected, strict=True):
         found = squirrel(candidate, image)
         rse, rsp, mean = figures
         assert found.rse == pytest.approx(rse, rel=1e-3)
@@ -116,19 +101,14 @@ def test_an_image_without_lines_has_the_side_as_width():
     assert line_width_px(np.zeros((48, 64)), np.zeros((48, 64)) + np.eye(48, 64) * 1e-9) == 48
 
 
-@pytest.mark.parametrize(
-    ("seed", "sharp", "blurred", "noisy"),
-    [(0, 0.967658, 0.638716, 0.773735), (1, 0.962381, 0.635120, 0.781455)],
-)
-def test_microssim_is_that_of_its_package(seed: int, sharp: float, blurred: float, noisy: float):
-    # microssim 0.0.5: `fit(truth, restored)`, then `score(truth, restored)`.
-    points, image = lines(seed, 2.0)
-    truth, restored = 500 * gaussian_filter(points, 1.2) + 100, gaussian_filter(points, 1.5)
-    assert microssim(300 * restored + 50, truth) == pytest.approx(sharp, abs=2e-6)
-    assert microssim(restored / 1000, truth) == pytest.approx(sharp, abs=2e-6)
-    assert microssim(image.astype(np.float64), truth) == pytest.approx(blurred, abs=2e-6)
-    grainy = lines(seed, 1.2, 3.0)[1].astype(np.float64)
-    assert microssim(image.astype(np.float64), grainy) == pytest.approx(noisy, abs=2e-6)
+@pytest.mark.parametrize("seed", MICROSSIM)
+def test_microssim_is_that_of_its_package(seed: int):
+    pairs = microssim_images(seed)
+    for (restored, truth), expected in zip(pairs, MICROSSIM[seed], strict=True):
+        assert microssim(restored, truth) == pytest.approx(expected, abs=2e-6)
+    sharp, truth = pairs[0]
+    in_other_units = (sharp - 50) / 300 / 1000
+    assert microssim(in_other_units, truth) == pytest.approx(MICROSSIM[seed][0], abs=2e-6)
     assert microssim(truth, truth) == pytest.approx(1)
     assert microssim(np.ones_like(truth), truth) == 0
 

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from tests.helpers.task_rows import change_task
-from tests.helpers.vgg_weights import vgg_weights
+from tests.helpers.vgg_weights import trunk_weights, vgg_weights
 from unifmir.errors import CheckpointError
 from unifmir.tasks import TASKS
 from unifmir.training import contextual_loss, training_run
@@ -128,6 +128,18 @@ class TestMisalignment:
         nothing, beside = torch.zeros(1, 1, 64, 64), spots().roll(20, dims=2)
         empty, near = (contextual_bilateral(one, spots(), features) for one in (nothing, beside))
         assert float(empty) > 3 * float(near)
+
+    def test_with_the_features_of_a_trained_network_too(self) -> None:
+        trunk = VggFeatures(trunk_weights())
+        moved = [spots().roll(shift, dims=2) for shift in self.SHIFTS]
+        cobi = [float(contextual_bilateral(one, spots(), trunk)) for one in moved]
+        assert cobi == sorted(cobi, reverse=True)
+        beside, blurred, nothing = (
+            float(contextual_bilateral(one, spots(), trunk))
+            for one in (moved[-1], spots(blur_px=2.0), torch.zeros(1, 1, 64, 64))
+        )
+        assert blurred > 2 * beside
+        assert nothing > 3 * beside
 
 
 class TestFeatures:
