@@ -31,6 +31,8 @@ from unifmir.training.training_record import (
 from unifmir.zoo import EMBEDDED
 
 PRETRAINING = "embedded"
+PRETRAINED = "pretrained.safetensors"
+"""The file of what all tasks learned together, which the presets of single tasks start from."""
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
     asked = parser.parse_args()
     others = {task: Path(file) for task, file in (one.split("=", 1) for one in asked.start)}
     asked.folder.mkdir(parents=True, exist_ok=True)
-    start = asked.folder / "pretrained.safetensors"
+    start = asked.folder / PRETRAINED
     train(PRETRAINING, start)
 
     def tune(task: str) -> None:
