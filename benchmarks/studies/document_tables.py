@@ -270,6 +270,7 @@ def kills_table(document: dict[str, Any]) -> str:
             *(str(sum(kill["signal"] == name for kill in kills)) for name in _SIGNALS),
             str(sum(kill["code"] == 0 for kill in kills)),
             str(sum(bool(kill["left_aside"]) for kill in kills)),
+            _had_state(kills),
             str(sum(bool(kill["half"]) for kill in kills)),
             str(sum(not kill["again_code"] and not kill["differing"] for kill in kills)),
             str(sum(bool(kill["left"] or kill["not_cleaned"]) for kill in kills)),
@@ -278,11 +279,23 @@ def kills_table(document: dict[str, Any]) -> str:
     ]
     commits = ", ".join(sorted({row["commit"][:7] for row in document["rows"]}))
     columns = ["command", "kills", *_SIGNALS, "too late", "something aside after it"]
-    columns += ["half under a final name", "next run as if undisturbed", "something left then"]
+    columns += [
+        "resumed from a state",
+        "half under a final name",
+        "next run as if undisturbed",
+        "something left then",
+    ]
     return (
         f"{markdown_rows(columns, rows)}\n\n{len(document['rows'])} kills, seed "
-        f"{document['seed']}, at {commits}; {origin(document)}"
+        f"{document['seed']}, at {commits}. Resumed from a state: kills after which a training had "
+        f"one to go on from (-: not noted). {origin(document)}"
     )
+
+
+def _had_state(kills: list[dict[str, Any]]) -> str:
+    """How many left a state of a training; a dash where that was not noted."""
+    noted = [kill["had_state"] for kill in kills if "had_state" in kill]
+    return str(sum(noted)) if noted else "-"
 
 
 def hostile_table(document: dict[str, Any]) -> str:

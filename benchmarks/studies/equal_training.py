@@ -9,6 +9,7 @@ the held-out images of the README's table.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from unifmir.benchmarks.studies.evaluate_embedded import IMAGES, SEED, WEIGHTS
 from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.train_embedded import PRETRAINED, PRETRAINING, fine_tuning
 from unifmir.benchmarks.studies.train_references import trained
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import known_errors
@@ -91,11 +93,36 @@ def equal_training_table(document: dict[str, Any]) -> str:
     return (
         f"{table}\n\nFitted PSNR above that of the best simple method, {document['images']} "
         "held-out images a task; slope: of restored on true intensities, calibration: of true on "
-        "restored ones, both unfitted. The network beside it had the same images, batches and "
-        "loss; time: how long it learned, as a share of the embedded model's time for this task, "
-        "among the others and alone. "
+        f"restored ones, both unfitted. {_unlike()} Time: how long it learned, as a share of the "
+        "embedded model's time for this task, among the others and alone. "
         f"{origin(document)}"
     )
+
+
+def _unlike() -> str:
+    """Sentences on what the embedded model learned from and its rivals did not, by the presets."""
+    start = read_config(preset_path(PRETRAINING))
+    images, losses, starts = [], [], []
+    for task in RIVALS:
+        alone = read_config(preset_path(fine_tuning(task)))
+        first, then = start.recipe(task), alone.recipe(task)
+        images.append(f"`{task}` {first.scenes:,} and {then.scenes:,}")
+        if replace(then, scenes=first.scenes) != first:
+            losses.append(f"`{task}`")
+        if alone.init != PRETRAINED:
+            starts.append(f"`{task}`")
+    told = (
+        f"The network beside it learned from the images of the preset `{PRETRAINING}` with its "
+        "batches and loss; the embedded model, once it learned each task alone, from those and "
+        f"more: {', '.join(images)}."
+    )
+    if losses:
+        told += f" It learned {' and '.join(losses)} with another weighting of the loss then."
+    if starts:
+        told += (
+            f" Its start for {' and '.join(starts)} had learned before, which is not in its time."
+        )
+    return told
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ kept, and each row names the commit that it was taken at.
 SIGKILL, SIGINT and SIGTERM come in turn. What lies under a final name must be byte for byte what an
 undisturbed run writes, and the same command given again must end so too, with no file or folder
 left that is not an output. Of a benchmark, whose times differ, the rows that were saved must stay,
-and the run be completed.
+and the run be completed. A training is killed until ten times there was a state to go on from.
 """
 
 import argparse
@@ -51,6 +51,8 @@ _NOT_OURS = ".ses"
 """ONNX Runtime keeps one file of this name among the temporary ones."""
 OUT = "out"
 TIMEOUT_S = 120.0
+RESUMED = 10
+"""Kills of a training after which there must have been a state to go on from."""
 _PLACES = {
     "HOME": "home",
     "UNIFMIR_HOME": "home",
@@ -60,6 +62,8 @@ _PLACES = {
     "TORCHINDUCTOR_CACHE_DIR": "cache/inductor",  # PyTorch's own is among the temporary files
 }
 
+RESUMING = ("--resume",)
+"""Options of a run that goes on where there is a state to go on from."""
 Files = dict[str, bytes]
 """Content by path."""
 
@@ -108,7 +112,7 @@ COMMANDS = (
         "train",
         ("train", "finetune", "--init", "model.safetensors", "--task", "sr", "--steps", "40")
         + ("--device", "cpu", "--out", f"{OUT}/trained.safetensors"),
-        again=("--resume",),
+        again=RESUMING,
     ),
     KilledCommand(
         "benchmark",
@@ -142,6 +146,8 @@ class Kill:
     """Hidden files and folders, and temporary ones, after it."""
     not_cleaned: list[str]
     """Temporary ones that were left although the signal let it clean up."""
+    had_state: bool
+    """Whether there was a state of a training, which the next run went on from."""
     half: list[str]
     """Final names with something else under them than the whole output."""
     again_code: int
@@ -174,7 +180,7 @@ def main() -> int:
     bad = 0
     for command in wanted:
         kept = [row for row in kept if row["command"] != command.name]
-        for kill in kills(command, given.rounds, given.seed, given.wait_while):
+        for kill in kills(command, given.rounds, given.seed, given.wait_while, RESUMED):
             kept.append(asdict(kill) | {"held": kill.held, "commit": document["commit"]})
             bad += not kill.held
             print("held" if kill.held else kill, kill.command, kill.signal, flush=True)
@@ -183,9 +189,9 @@ def main() -> int:
 
 
 def kills(
-    command: KilledCommand, rounds: int, seed: int, waits: Path | None = None
+    command: KilledCommand, rounds: int, seed: int, waits: Path | None = None, resumed: int = 0
 ) -> Iterator[Kill]:
-    """Kill a command so often, each time in a folder of its own."""
+    """Kill a command so often, in new folders; a training on until so many left a state."""
     chosen = random.Random(f"{seed} {command.name}")
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         if rounds > 1:  # moments are spread over the time, which is taken with full caches
@@ -195,12 +201,15 @@ def kills(
         _furnish(whole := Path(name, "whole"))
         took = _done(command, whole)
         expected = _outputs(whole)
-        for index in range(rounds):
+        index = states = 0
+        while index < rounds or (command.again == RESUMING and states < resumed):
             folder = Path(name, str(index))
             _furnish(folder)
             _wait(waits)
             moment = chosen.uniform(0, 1.05) * took
-            yield _killed(command, folder, SIGNALS[index % len(SIGNALS)], moment, expected)
+            kill = _killed(command, folder, SIGNALS[index % len(SIGNALS)], moment, expected)
+            index, states = index + 1, states + kill.had_state
+            yield kill
 
 
 def _killed(
@@ -214,12 +223,11 @@ def _killed(
     aside = _aside(folder)
     half = _half(command, folder, expected)
     before = _saved_rows(folder) if command.measures else []
+    had_state = any(folder.rglob("*.state.pt"))
     if _is_complete(command, folder):
         again_code, said = 0, ""  # the same command would say that it is there
     else:
-        options = command.again
-        if options == ("--resume",) and not list(folder.rglob("*.state.pt")):
-            options = ()
+        options = () if command.again == RESUMING and not had_state else command.again
         again = _started((*command.arguments, *options), folder)
         said = again.communicate(timeout=TIMEOUT_S)[1]
         again_code = again.returncode
@@ -240,6 +248,7 @@ def _killed(
         ended_well=code in (ENDED[number], 0, -number),
         left_aside=len(aside),
         not_cleaned=[] if number == signal.SIGKILL else [p for p in aside if _TEMPORARY.search(p)],
+        had_state=had_state,
         half=half,
         again_code=again_code,
         differing=differing,

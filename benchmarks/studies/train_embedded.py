@@ -32,6 +32,8 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.reference_training import RECIPE
 
 PRETRAINING = RECIPE
+PRETRAINED = "pretrained.safetensors"
+"""The file of what all tasks learned together, which the presets of single tasks start from."""
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
     asked = parser.parse_args()
     others = {task: Path(file) for task, file in (one.split("=", 1) for one in asked.start)}
     asked.folder.mkdir(parents=True, exist_ok=True)
-    start = asked.folder / "pretrained.safetensors"
+    start = asked.folder / PRETRAINED
     train(PRETRAINING, start)
 
     def tune(task: str) -> None:

@@ -24,6 +24,8 @@ from unifmir.precision.planning import plan_precision
 from unifmir.precision.variants import computing
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
+from unifmir.training.configuration import RecipeChange, TrainingConfig
+from unifmir.training.training_setup import set_up
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda:0"
@@ -119,6 +121,23 @@ def test_tensorrt_builds_verifies_and_certifies(network, precision, tmp_path):
     assert passport.verification is not None
     assert passport.engine_types
     assert unifmir.verify(artifact.path).passed
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_training_step_on_the_gpu_has_the_loss_and_gradients_of_the_cpu(task):
+    recipe = RecipeChange(batch=2, scenes=2)
+    config = TrainingConfig("pretrain", [task], steps=1, precision="fp32", recipes={task: recipe})
+    losses, gradients = [], []
+    for device in ("cpu", DEVICE):
+        training, _ = set_up(config, None, device)
+        training.run()
+        losses += training.losses[task]
+        learned = [weight.grad for weight in training.network.parameters()]
+        gradients.append(torch.cat([one.flatten().cpu() for one in learned if one is not None]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    # Adam's first step moves each weight by the rate, whatever its gradient: so these are compared.
+    difference = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert difference < 1e-3
 
 
 def test_restoring_on_the_gpu_gives_the_picture_of_the_cpu(tmp_path):

@@ -65,10 +65,16 @@ def run(name, processes, stop_at=0):
         sys.exit()
     return losses
 
+"""
+STOPPED_AND_ALONE = """
 together = run("shared.safetensors", 2, stop_at=7)
 rest = run("shared.safetensors", 1)
 print(json.dumps({"together": together, "rest": rest, "alone": run("alone.safetensors", 1)}))
 """
+NAMED = """
+print(json.dumps(run(sys.argv[1], 1)))
+"""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def environment() -> dict[str, str]:
@@ -89,10 +95,18 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def difference(folder: Path) -> float:
+    """The largest difference of a weight between what several processes learned and one alone."""
+    one, two = (
+        load_file(folder / f"{name}.safetensors").state_dict() for name in ("shared", "alone")
+    )
+    return max(float((one[key] - two[key]).abs().max()) for key in one)
+
+
 def test_two_processes_learn_as_one_does_and_one_goes_on_where_they_were_stopped(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "training.py").write_text(SCRIPT)
+    (tmp_path / "training.py").write_text(SCRIPT + STOPPED_AND_ALONE)
     done = run(tmp_path, "training.py")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -100,11 +114,23 @@ def test_two_processes_learn_as_one_does_and_one_goes_on_where_they_were_stopped
     shared = [*found["together"], *found["rest"]]
     assert shared == pytest.approx(found["alone"], rel=1e-4)
     assert shared != found["alone"], "sums in another order"
-    one, two = (
-        load_file(tmp_path / f"{name}.safetensors").state_dict() for name in ("shared", "alone")
-    )
-    changed = [float((one[key] - two[key]).abs().max()) for key in one]
-    assert max(changed) < 2e-4, "of weights that moved by up to 2e-3"
+    assert difference(tmp_path) < 2e-4, "of weights that moved by up to 2e-3"
+
+
+def test_two_processes_of_torchrun_learn_as_one_does(tmp_path: Path) -> None:
+    (tmp_path / "training.py").write_text(SCRIPT + NAMED)
+    found = {}
+    for name, start in (("shared", TORCHRUN), ("alone", ())):
+        done = run(tmp_path, *start, "training.py", f"{name}.safetensors")
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads(done.stdout)
+    assert found["shared"] == pytest.approx(found["alone"], rel=1e-4)
+    assert found["shared"] != found["alone"], "sums in another order"
+    assert difference(tmp_path) < 2e-4, "of weights that moved by up to 2e-3"
+    records = [
+        json.loads((tmp_path / f"{name}.safetensors.training.json").read_text()) for name in found
+    ]
+    assert [", 2 processes;" in record["hardware"] for record in records] == [True, False]
 
 
 def test_the_command_tells_one_result_and_leaves_what_one_process_does(tmp_path: Path) -> None:

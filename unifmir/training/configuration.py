@@ -17,6 +17,11 @@ from unifmir.tasks.base import TrainingRecipe, TruthScaling
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".toml", ".json")
 MAX_BYTES = 20_000
+WARM_UP_STEPS = 100
+AVERAGE_DECAY = 0.998
+"""The last steps of a short training are noisy; the paper names no average."""
+CLIP_NORM = 1.0
+"""Of gradients; the paper names no limit."""
 
 Stage = Literal["pretrain", "finetune", "self-supervised"]
 Supervision = Literal["pairs", "blind-spots", "repeats"]
@@ -97,6 +102,13 @@ class TrainingConfig(JsonValues):
     schedule: Rates = "cosine"
     halve_at: Share = 0.4
     """Share of the training after which `halved` halves the rate; the paper: 200 of 500 epochs."""
+    warm_up: Annotated[int, Between(0, 1e9)] = WARM_UP_STEPS
+    """Steps over which `cosine` brings the rate up from 0."""
+    clip_norm: Annotated[float, Between(0, 1e9)] = CLIP_NORM
+    """Norm that the gradients of a step are clipped to; 0: they are not clipped."""
+    average_decay: Annotated[float, Between(0, 0.999999)] = AVERAGE_DECAY
+    """Decay per step of the running average of the weights, which is what is kept; 0: the last
+    weights are kept."""
     loss: Loss = "mixed"
     features: Place = ""
     """File of VGG-19's weights for `cobi`; empty: the published file, which is fetched once."""

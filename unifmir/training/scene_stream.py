@@ -16,6 +16,10 @@ AHEAD = 8
 """Scenes that are simulated before they are needed, for each process that does so."""
 
 
+OnScene = Callable[[int], None]
+"""Called with the number of a scene that is there, or will not be needed any more."""
+
+
 class SceneStream:
     """Scenes by their numbers, simulated here when they are read, or ahead by other processes.
 
@@ -32,6 +36,7 @@ class SceneStream:
     def __init__(self, wanted: SceneRequest, count: int, rate: float) -> None:
         self.wanted, self.count, self.rate = wanted, count, rate
         self._made: dict[int, Future[Scene]] = {}
+        self._on_scene: OnScene = lambda _: None
         self._workers: SceneWorkers | None = None
         self._stop = 0
         """Number behind the last scene that is ever needed."""
@@ -47,57 +52,55 @@ class SceneStream:
     def scene(self, number: int) -> Scene:
         """A scene, as soon as it is there.
 
+        One that no process has taken up yet is simulated here: the others are not waited for.
+
         Raises
         ------
         SimulationError
             The process that simulates it has ended.
         """
-        return self._coming(number).result()
+        coming = self._made.get(number)
+        if coming is None or coming.cancel():
+            coming = self._made[number] = self._simulated_here(number)
+            self._on_scene(number)
+        return coming.result()
 
     def move(self, turn: int) -> None:
         """Forget the scenes before those of a step, and have its own and the next ones made."""
         first = self.first(turn)
         for number in [number for number in self._made if number < first]:
-            self._made.pop(number).cancel()
+            if self._made.pop(number).cancel():
+                self._on_scene(number)
         if self._workers:
             ahead = first + self.count + AHEAD * self._workers.count
             for number in range(first, min(ahead, self._stop)):
-                self._coming(number)
+                self._request(number, self._workers)
 
-    def start(self, workers: SceneWorkers, turn: int, turns: int) -> None:
-        """Have the scenes made by other processes from a step on, of so many in all."""
-        self._workers, self._stop = workers, self.total(turns)
+    def start(self, workers: SceneWorkers | None, turn: int, turns: int, on_scene: OnScene) -> None:
+        """Have the scenes made by other processes from a step on, of so many in all.
+
+        Parameters
+        ----------
+        workers : SceneWorkers, optional
+            None: each is simulated here when it is first read.
+        turn, turns : int
+            Steps of the task before the next one, and of the whole training.
+        on_scene : callable
+            Called once for each scene, by whichever thread has it.
+        """
+        self._workers, self._stop, self._on_scene = workers, self.total(turns), on_scene
         self.move(turn)
 
-    def fill(self, turn: int, on_scene: Callable[[], None]) -> None:
-        """Have all scenes of a step, with this process simulating as well; one call for each.
+    def _request(self, number: int, workers: SceneWorkers) -> None:
+        if number in self._made:
+            return
+        coming = self._made[number] = workers.request(replace(self.wanted, index=number))
 
-        Other processes begin with the first, this one with the last.
-        """
-        window = range(self.first(turn), self.first(turn) + self.count)
-        told = 0
-        for number in reversed(window):
-            if number not in self._made or self._made[number].cancel():
-                self._made[number] = self._simulated_here(number)
-            done = sum(n in self._made and self._made[n].done() for n in window)
-            told = self._tell(on_scene, told, done)
-        for number in window:
-            self.scene(number)
-        self._tell(on_scene, told, self.count)
+        def told(done: Future[Scene]) -> None:
+            if not done.cancelled():
+                self._on_scene(number)
 
-    @staticmethod
-    def _tell(on_scene: Callable[[], None], told: int, done: int) -> int:
-        for _ in range(told, done):
-            on_scene()
-        return max(told, done)
-
-    def _coming(self, number: int) -> Future[Scene]:
-        if number not in self._made:
-            if self._workers:
-                self._made[number] = self._workers.request(replace(self.wanted, index=number))
-            else:
-                self._made[number] = self._simulated_here(number)
-        return self._made[number]
+        coming.add_done_callback(told)
 
     def _simulated_here(self, number: int) -> Future[Scene]:
         done: Future[Scene] = Future()

@@ -137,13 +137,17 @@ class SceneWorkers:
         scene: Scene = self._own.process.simulate(wanted)
         return scene
 
-    def close(self) -> None:
-        """End the processes, whatever they are doing."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def end_processes(self) -> None:
+        """End the processes, whatever they are doing; any thread may, and nothing comes after."""
         with self._lock:
             self._closed = True
         for process in self._processes:
             process.close()
+
+    def close(self) -> None:
+        """End the processes and the threads that wait for them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.end_processes()
         self._threads.shutdown()
 
     def __enter__(self) -> Self:

@@ -6,10 +6,7 @@ from math import cos, pi
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
 from unifmir.tasks.projection import PROJECTION
 from unifmir.tasks.volume import VOLUME
-from unifmir.training.configuration import Rates
-
-WARM_UP_STEPS = 100
-
+from unifmir.training.configuration import WARM_UP_STEPS, Rates
 
 SMALL_CONFIG = MultiTaskConfig(
     body=BodyConfig(embed_dim=32, depths=(2, 2), num_heads=(4, 4), mlp_hidden=64),
@@ -55,17 +52,20 @@ class Schedule:
     kind: Rates = "cosine"
     halve_at: float = 0.4
     """Share of the steps after which `halved` halves the rate."""
+    warm_up: int = WARM_UP_STEPS
+    """Steps over which `cosine` brings the rate up from 0."""
 
     @property
     def words(self) -> str:
         """Course of the rate, for people."""
         if self.kind == "halved":
             return f"constant, halved after {100 * self.halve_at:g} % of the steps"
-        return f"linear warm-up over {WARM_UP_STEPS} steps, then half a cosine down to a hundredth"
+        warm_up = f"linear warm-up over {self.warm_up} steps, then " if self.warm_up else ""
+        return f"{warm_up}half a cosine down to a hundredth"
 
     def rate(self, step: int) -> float:
         """Learning rate of a step counted from 0."""
         if self.kind == "halved":
             return self.learning_rate / (1 if step < self.halve_at * self.steps else 2)
-        warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+        warm = min(1.0, (step + 1) / max(1, self.warm_up))
         return self.learning_rate * warm * (0.01 + 0.99 * (1 + cos(pi * step / self.steps)) / 2)

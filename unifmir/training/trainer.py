@@ -25,7 +25,7 @@ from unifmir.json_values import Count, JsonValues, read_values
 from unifmir.native.window_attention import attention_in_c
 from unifmir.networks.base import Network
 from unifmir.tasks.base import TrainingRecipe
-from unifmir.training.configuration import Supervision
+from unifmir.training.configuration import AVERAGE_DECAY, CLIP_NORM, Supervision
 from unifmir.training.contextual_loss import contextual_bilateral
 from unifmir.training.distribution import Part, TrainingProcesses, parts_of
 from unifmir.training.losses import restoration_loss, stages_of
@@ -42,12 +42,7 @@ from unifmir.training.vgg_features import VggFeatures
 
 logger = logging.getLogger(__name__)
 
-AVERAGE_DECAY = 0.998
-"""Decay per step of the running average of the weights, the weights that are kept: the last
-steps of a short training are noisy."""
-GRADIENT_NORM = 1.0
-"""Norm that the gradients of a step are clipped to."""
-STATE_SCHEMA = 5
+STATE_SCHEMA = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +84,10 @@ class Training:
     """0.5 L1 + 0.5 L2, the paper's pre-training loss; else L1, its fine-tuning loss."""
     accumulate: int = 1
     """Parts that each process takes its share of a batch in, one after the other."""
+    clip_norm: float = CLIP_NORM
+    """Norm that the gradients of a step are clipped to; 0: they are not."""
+    average_decay: float = AVERAGE_DECAY
+    """Decay per step of the running average of the weights; 0: it is the weights themselves."""
     step: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
     """Task -> hash of the dataset that it is trained on; none for simulated images."""
@@ -247,9 +246,10 @@ class Training:
         if not whole:
             learning = [one.grad for one in self.network.parameters() if one.grad is not None]
             total = self.processes.add_up(learning, total)
-        fabric.clip_gradients(
-            self.network, self.optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False
-        )
+        if self.clip_norm:
+            fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
+            )
         self.optimizer.step()
         if self.processes.number == 0:
             self._average(step)
@@ -297,7 +297,7 @@ class Training:
     @torch.no_grad()
     def _average(self, step: int) -> None:
         # Early on the average would remember random weights: it starts as a plain mean.
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        decay = min(self.average_decay, (1 + step) / (10 + step))
         kept, now, others = self._averaged
         torch._foreach_lerp_(kept, now, 1 - decay)
         for one, other in others:
@@ -316,6 +316,9 @@ class Training:
             "steps": self.schedule.steps,
             "schedule": self.schedule.kind,
             "halve_at": self.schedule.halve_at,
+            "warm_up": self.schedule.warm_up,
+            "clip_norm": self.clip_norm,
+            "average_decay": self.average_decay,
             "recipes": {task: asdict(self.recipes[task]) for task in self.order},
             "mixed_loss": self.mixed_loss,
             "features": self.features and self.features.sha256,

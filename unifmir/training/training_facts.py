@@ -4,7 +4,7 @@ from unifmir.machine import description
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
 from unifmir.training.contextual_loss import SPATIAL_WEIGHT
-from unifmir.training.trainer import AVERAGE_DECAY, GRADIENT_NORM, Training
+from unifmir.training.trainer import Training
 from unifmir.training.training_record import Setting, TrainingRecord
 
 
@@ -34,10 +34,7 @@ def record_of(training: Training, hours: float | None, evidence: str = "") -> Tr
         batch_size=batches.pop() if len(batches) == 1 else None,
         patch_px=sides.pop() if len(sides) == 1 else None,
         preprocessing=_preprocessing(recipes, training.network.config.intensities),
-        regularization=(
-            f"gradients clipped to a norm of {GRADIENT_NORM:g}; running average of the weights, "
-            f"decay {AVERAGE_DECAY}, kept"
-        ),
+        regularization=_regularization(training),
         hours=None if hours is None else float(f"{hours:.3g}"),
         hardware=f"{_hardware(training)}; products in {training.processes.precision}",
         data="; ".join(
@@ -59,6 +56,17 @@ def _loss_words(training: Training) -> str:
         weights = training.features.sha256
         return f"contextual bilateral loss of VGG features (weights {weights[:16]})"
     return "L1 and L2, mixed" if training.mixed_loss else "L1"
+
+
+def _regularization(training: Training) -> str:
+    clipped = f"gradients clipped to a norm of {training.clip_norm:g}"
+    averaged = f"running average of the weights, decay {training.average_decay:g}, kept"
+    return "; ".join(
+        [
+            clipped if training.clip_norm else "gradients not clipped",
+            averaged if training.average_decay else "last weights kept",
+        ]
+    )
 
 
 def _loss_settings(training: Training, recipes: dict[str, TrainingRecipe]) -> dict[str, Setting]:

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -208,12 +208,9 @@ def _choose_processes(training: Training, watch: TrainingCallbacks) -> None:
 def _simulating(
     training: Training, workers: int | None, on_scene: Callable[[str], None]
 ) -> Iterator[None]:
-    """Have the scenes of a training simulated, those of its next steps first, while it goes on.
+    """Have the scenes of a training simulated while it goes on.
 
-    Raises
-    ------
-    SimulationError
-        A process that does so has ended.
+    A step waits for the scenes that it draws alone, so that the first need not wait for all.
     """
     turns = {task: training.turn(task, training.step) for task in training.pools}
     of = {task: training.turn(task, training.schedule.steps) for task in training.pools}
@@ -222,19 +219,44 @@ def _simulating(
         streams = {}  # the first process has all of them
     left = sum(one.total(of[task]) - one.first(turns[task]) for task, one in streams.items())
     count = fitting_workers() if workers is None else workers
-    if left <= FEW_SCENES or not count:
+    with ExitStack() as ends:
+        others = None
+        if left > FEW_SCENES and count:
+            others = ends.enter_context(SceneWorkers(min(count, left)))
+        progress = _SceneProgress(left, others, on_scene)
         for task, one in streams.items():
-            one.fill(turns[task], partial(on_scene, task))
+            window = one.first(turns[task]) + one.count
+            one.start(others, turns[task], of[task], partial(progress.told, task, window))
         yield
-        return
-    with SceneWorkers(min(count, left)) as processes:
-        for task, one in streams.items():
-            one.start(processes, turns[task], of[task])
-        for task, one in streams.items():
-            one.fill(turns[task], partial(on_scene, task))
-        if not any(one.rate for one in streams.values()):
-            processes.close()
-        yield
+
+
+class _SceneProgress:
+    """Scenes that are still to come, told by the threads that have them.
+
+    Parameters
+    ----------
+    left : int
+    workers : SceneWorkers, optional
+        Their processes end with the last scene.
+    on_scene : callable
+        Called with the task of each scene that the next step may draw.
+    """
+
+    def __init__(
+        self, left: int, workers: SceneWorkers | None, on_scene: Callable[[str], None]
+    ) -> None:
+        self._left, self._workers, self._on_scene = left, workers, on_scene
+        self._lock = threading.Lock()
+
+    def told(self, task: str, window: int, number: int) -> None:
+        """Count one; `window` is the number behind the last that the next step may draw."""
+        with self._lock:
+            self._left -= 1
+            over = not self._left
+        if number < window:
+            self._on_scene(task)
+        if over and self._workers:
+            self._workers.end_processes()
 
 
 def _tell_waiting(training: Training) -> None:

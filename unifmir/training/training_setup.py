@@ -107,6 +107,7 @@ def set_up(
             config.steps or _steps(config.epochs or 1, tasks, pools, recipes),
             config.schedule,
             config.halve_at,
+            config.warm_up,
         ),
         seed=config.seed,
         order=tasks,
@@ -114,6 +115,8 @@ def set_up(
         mixed_loss=config.loss == "mixed",
         processes=processes,
         accumulate=config.accumulate,
+        clip_norm=config.clip_norm,
+        average_decay=config.average_decay,
         supervision=config.supervision,
         datasets={task: dataset.sha256 for task, dataset in datasets.items()},
     )

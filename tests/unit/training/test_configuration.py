@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unifmir.shown_text import shown
-from unifmir.training.configuration import RecipeChange, TrainingConfig, as_toml, read_config
+from unifmir.training.configuration import (
+    RecipeChange,
+    TrainingConfig,
+    as_toml,
+    preset_names,
+    preset_path,
+    read_config,
+)
 
 LETTERS = st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\t\n\r")
 PLACES = st.text(LETTERS, max_size=20)
@@ -64,3 +71,15 @@ def test_what_a_terminal_is_shown_is_toml_too(name: str, written: str) -> None:
     assert f'\ninit = "{written}"\n' in text
     assert shown(text) == text
     assert tomllib.loads(text)["init"] == name
+
+
+def test_the_paper_s_presets_clip_no_gradients_and_average_no_weights() -> None:
+    found = {name: read_config(preset_path(name)) for name in preset_names()}
+    paper = {name for name in found if name.startswith("paper-")}
+    assert len(paper) == 6
+    for name, one in found.items():
+        expected = [0.0, 0.0] if name in paper else [1.0, 0.998]
+        assert [one.clip_norm, one.average_decay] == expected, name
+        warms_up = one.schedule == "cosine"
+        assert warms_up is (name not in paper), name
+        assert one.warm_up == 100, name

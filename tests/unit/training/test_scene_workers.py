@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -100,16 +101,43 @@ def test_simulated_scenes_come_behind_the_stored_ones() -> None:
 
 def test_few_more_than_those_of_a_step_are_held(workers: SceneWorkers) -> None:
     stream = SceneStream(WANTED, 2, 1.0)
-    stream.start(workers, 0, 1000)
     told: list[int] = []
-    stream.fill(0, lambda: told.append(0))
-    assert len(told) == 2
+    stream.start(workers, 0, 1000, told.append)
     for turn in range(3):
         stream.move(turn)
         assert sorted(stream._made) == list(range(turn, turn + 2 + AHEAD))
+    for number in range(2, 4 + AHEAD):
+        stream.scene(number)
+    assert sorted({*told, 0, 1}) == list(range(4 + AHEAD))
+    assert len(told) == len(set(told)), "each is told once"
     stream = SceneStream(WANTED, 2, 1.0)
-    stream.start(workers, 0, 3)
+    stream.start(workers, 0, 3, lambda _: None)
     assert sorted(stream._made) == [0, 1, 2, 3], "none behind those of the last step"
+
+
+class Unwilling(SceneWorkers):
+    """A process that takes up no scene, or never ends one."""
+
+    taken: tuple[int, ...] = ()
+
+    def request(self, wanted: SceneRequest) -> Future[Scene]:
+        coming: Future[Scene] = Future()
+        if wanted.index in self.taken:
+            coming.set_running_or_notify_cancel()
+        return coming
+
+
+def test_a_scene_that_is_read_waits_for_no_other_one() -> None:
+    told: list[int] = []
+    with Unwilling(1) as workers:
+        workers.taken = (0, 3)
+        stream = SceneStream(WANTED, 4, 0.0)
+        stream.start(workers, 0, 5, told.append)
+        assert same(stream.scene(2), scene(2))
+        assert same(stream.scene(2), scene(2))
+        assert told == [2]
+        assert not stream._made[0].done(), "a process has it"
+        assert not stream._made[1].done(), "nobody has asked for it"
 
 
 def test_a_process_that_is_killed_is_an_error_that_says_so() -> None:
@@ -216,6 +244,41 @@ class TestTraining:
         assert self.model(tmp_path / "fixed", network, workers=0, fresh=0.0) != once
         with pytest.raises(CheckpointError, match="fresh_scenes"):
             self.refused(tmp_path / "other", network, interrupt)
+
+    def test_it_begins_with_the_scenes_of_its_first_batches_and_draws_the_same(
+        self, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        change = replace(self.CHANGE, scenes=40, fresh_scenes=0.0)
+        config = replace(self.CONFIG, recipes={"sr": change})
+        monkeypatch.setattr(training_run, "SceneWorkers", Unwilling)
+        told: list[str] = []
+        found = []
+        for workers in (1, 0):
+            request = TrainingRequest(
+                tmp_path / f"{workers}.safetensors", config, network, workers=workers
+            )
+            source = training_run.train(request, TrainingCallbacks(told.append, lambda *_: None))
+            assert source is not None
+            found.append(source.sha256)
+        assert found[0] == found[1]
+        assert 0 < len(told) <= 2 * 12, "six batches of two, and not forty"
+
+    def test_the_processes_end_when_the_last_scene_is_there(
+        self, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(training_run, "FEW_SCENES", 0)
+        started: list[SceneProcess] = []
+        monkeypatch.setattr(scene_workers, "SceneProcess", kept(SceneProcess, started))
+        # Taken up at once, so that the step waits for it.
+        monkeypatch.setattr(SceneStream, "scene", lambda self, n: self._made[n].result())
+
+        def wait(step: int) -> None:
+            if step == 6:
+                for one in started:
+                    one._process.wait(timeout=60)
+
+        self.model(tmp_path, network, workers=1, on_step=wait, fresh=0.0)
+        assert len(started) == 1
 
     def refused(self, folder: Path, network: Network, interrupt: Callable[[int], None]) -> None:
         with pytest.raises(KeyboardInterrupt):

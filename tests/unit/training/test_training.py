@@ -17,12 +17,12 @@ from unifmir.simulate import lightfield
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
 from unifmir.training import training_setup
-from unifmir.training.configuration import Precision
+from unifmir.training.configuration import WARM_UP_STEPS, Precision
 from unifmir.training.distribution import TrainingProcesses
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.losses import restoration_loss, stages_of
 from unifmir.training.pool import Pool, cut_batch, joined, simulate_pool
-from unifmir.training.schedule import SMALL_CONFIG, WARM_UP_STEPS, Schedule
+from unifmir.training.schedule import SMALL_CONFIG, Schedule
 from unifmir.training.trainer import Training
 
 PLANAR = ("sr", "denoise", "isotropic")
@@ -187,6 +187,47 @@ class TestTraining:
         assert schedule.rate(1000) == pytest.approx(1e-5)
         rates = [schedule.rate(step) for step in range(WARM_UP_STEPS, 1000)]
         assert rates == sorted(rates, reverse=True)
+
+    def test_the_warm_up_is_as_long_as_is_said(self) -> None:
+        long, none = (Schedule(1e-3, 1000, warm_up=steps) for steps in (400, 0))
+        assert long.rate(199) == pytest.approx(none.rate(199) / 2)
+        assert long.rate(500) == none.rate(500)
+        assert none.rate(0) == 1e-3
+        assert long.words == (
+            "linear warm-up over 400 steps, then half a cosine down to a hundredth"
+        )
+        assert none.words == "half a cosine down to a hundredth"
+
+    @pytest.mark.parametrize("clip_norm", [0, 1e-3])
+    def test_gradients_are_clipped_to_the_norm_that_is_said_or_left(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], clip_norm: float
+    ) -> None:
+        run = training(tiny_config, pools)
+        run.clip_norm = clip_norm
+        inputs, targets = run.batch(0)
+        with torch.enable_grad():
+            whole = run._loss(inputs, targets, "sr")
+        weights = [weight for weight in run.network.parameters() if weight.requires_grad]
+        gradients = torch.autograd.grad(whole, weights, allow_unused=True)
+        norm = torch.cat([one.flatten() for one in gradients if one is not None]).norm()
+        run.take_step(0, inputs, targets)
+        found = torch.cat([w.grad.flatten() for w in weights if w.grad is not None]).norm()
+        assert norm > 2e-3, "or it would not be clipped"
+        assert float(found) == pytest.approx(clip_norm or float(norm), rel=1e-3)
+
+    @pytest.mark.parametrize("decay", [0, 0.05])
+    def test_the_average_forgets_the_weights_before_as_is_said(
+        self, tiny_config: MultiTaskConfig, pools: dict[str, Pool], decay: float
+    ) -> None:
+        run = training(tiny_config, pools)
+        run.average_decay = decay
+        before = {key: value.clone() for key, value in run.network.state_dict().items()}
+        run.run(until=1)
+        for key, now in run.network.named_parameters():
+            expected = decay * before[key] + (1 - decay) * now
+            torch.testing.assert_close(run.average.state_dict()[key], expected)
+        run.run(until=3)
+        assert same_weights(run.network, run.average) is (decay == 0)
 
     def test_the_paper_s_learning_rate_is_halved_once(self) -> None:
         schedule = Schedule(5e-5, 1000, "halved", 200 / 500)

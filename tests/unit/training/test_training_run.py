@@ -59,6 +59,25 @@ def test_it_writes_a_model_that_loads_and_removes_the_state(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        (
+            {},
+            "gradients clipped to a norm of 1; running average of the weights, decay 0.998, kept",
+        ),
+        ({"clip_norm": 0.0, "average_decay": 0.0}, "gradients not clipped; last weights kept"),
+    ],
+)
+def test_the_record_says_how_gradients_are_clipped_and_which_weights_are_kept(
+    tmp_path: Path, entries: dict[str, float], told: str
+) -> None:
+    config = replace(CONFIG, **entries)  # type: ignore[arg-type]  # both are numbers
+    training_run.train(replace(request_for(tmp_path), config=config), watch())
+    record = read_training_record(tmp_path / "model.safetensors.training.json")
+    assert record.regularization == told
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
     tmp_path: Path, sent: signal.Signals
