@@ -191,8 +191,8 @@ def compute_in_full_fp32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if torch.xpu.is_available():
-        # oneDNN's, of Intel's GPUs; builds without them warn.
-        torch.backends.mkldnn.allow_tf32 = False
+        # oneDNN's, of Intel's GPUs; builds without them warn. PyTorch types it as its descriptor.
+        torch.backends.mkldnn.allow_tf32 = False  # type: ignore[assignment]
 
 
 def _torch_backend(kind: str) -> Any:
