@@ -2,13 +2,16 @@
 
 Each model is looked at once on each device, by each runtime. What passed is remembered, signed with
 the user's key, by the hash of all that decides it: the model, the runtime and the versions of its
-libraries, the device and the hardware behind it. What failed is looked at again the next time:
+libraries, the device, the hardware behind it and its driver. Where nothing tells the driver's
+version, what passed is remembered for the week. What failed is looked at again the next time:
 nothing but a picture tells that a driver was mended.
 """
 
 import json
 import logging
+import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import numpy as np
@@ -23,10 +26,14 @@ from unifmir.export.cases import Case, cases
 from unifmir.export.runtimes.base import Image, Runtime, Session
 from unifmir.export.runtimes.out_of_memory import with_memory_errors
 from unifmir.interfaces import InputKind, interface_of
+from unifmir.restoration.base import Placement
 from unifmir.samples import sample
 from unifmir.trusted_files import remember_verified, was_verified
 
 logger = logging.getLogger(__name__)
+
+PlacedRun = Callable[[Image, Placement], Image]
+"""Function of a tile and its place in the whole image, as `Predictor.run_placed`."""
 
 
 class DeviceProof:
@@ -91,43 +98,86 @@ class DeviceProof:
             return session
         logger.info("%s by %s: first used here, held against the CPU", device.name, runtime.name)
         for case, picture in expected:
-            self._require_same(case, picture, session, runtime, device)
+            self._require_same(case, picture, session.run, runtime, device)
         remember_verified(key)
         return session
 
-    def _key(self, runtime: Runtime, device: Device) -> str:
-        described = machine.description()
+    def require_placed(
+        self,
+        runtime: Runtime,
+        device: Device,
+        run: PlacedRun,
+        on_cpu: Callable[[], PlacedRun],
+    ) -> None:
+        """Hold a tile of a light field, told where it lies, against the CPU, as `opened` does.
+
+        Tiles go through a module of their own, so that `opened` has seen none.
+
+        Parameters
+        ----------
+        runtime : Runtime
+        device : Device
+        run : callable
+            Computes a tile on the device.
+        on_cpu : callable
+            Gives the function that computes it on the CPU.
+
+        Raises
+        ------
+        ExportError
+            As of `opened`.
+        """
+        if device.is_cpu or runtime.carries_proof:
+            return
+        key = self._key(runtime, device, "placed tile")
+        if was_verified(key):
+            return
+        whole = self._cases()[-1].image
+        # Even numbers of lenses, other ones along each axis.
+        tile = Case("real", np.ascontiguousarray(whole[..., 4:, 2:]), "fixed")
+        place = Placement((4, 2), (whole.shape[-2], whole.shape[-1]))
+        expected = on_cpu()(tile.image, place)
+        self._require_same(tile, expected, lambda image: run(image, place), runtime, device)
+        remember_verified(key)
+
+    def _key(self, runtime: Runtime, device: Device, what: str = "whole images") -> str:
+        year, week, _ = _today().isocalendar()
         facts = {
             "model": self._model,
+            "what": what,
             "interface": self._interface,
             "tolerance": self._tolerance.name,
             "runtime": runtime.name,
             "versions": machine.versions("unifmir", "torch", *runtime.distributions),
             "device": device.name,
             "hardware": device.kind.hardware(device.index),
-            "machine": [described[name] for name in ("processor", "system", "gpu", "driver")],
+            "driver": device.kind.driver(device.index) or f"unknown, week {week} of {year}",
+            "machine": [machine.processor(), platform.platform(), platform.version()],
         }
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _pictures(self) -> list[tuple[Case, Image]]:
         if self._expected is None:
             compute = self._on_cpu()
-            shapes = verified_shapes(self._config, self._interface)
-            # A batch of odd sizes, and the largest.
-            sized = (SizedCase("fixed", shapes[2], ("random",)), SizedCase("fixed", shapes[-1]))
-            real = sample(self._config.task).image
-            self._expected = [
-                (case, compute(case.image))
-                for case in cases(self._config, self._interface, real, sized)
-            ]
+            self._expected = [(case, compute(case.image)) for case in self._cases()]
         return self._expected
 
+    def _cases(self) -> list[Case]:
+        shapes = verified_shapes(self._config, self._interface)
+        # A batch of odd sizes, and the largest.
+        sized = (SizedCase("fixed", shapes[2], ("random",)), SizedCase("fixed", shapes[-1]))
+        return cases(self._config, self._interface, sample(self._config.task).image, sized)
+
     def _require_same(
-        self, case: Case, expected: Image, session: Session, runtime: Runtime, device: Device
+        self,
+        case: Case,
+        expected: Image,
+        run: Callable[[Image], Image],
+        runtime: Runtime,
+        device: Device,
     ) -> None:
         try:
-            run = with_memory_errors(session.run, device.name, runtime.out_of_memory)
-            found = run(case.image)
+            found = with_memory_errors(run, device.name, runtime.out_of_memory)(case.image)
         except NotImplementedError as error:  # PyTorch, of an operation that the device has not
             raise ExportError(f"{device.name} by {runtime.name} cannot run it: {error}") from error
         if found.shape != expected.shape:
@@ -148,3 +198,7 @@ class DeviceProof:
             # The mean of two passes is a root, whose slope is infinite at 0.
             expected, found = np.square(expected), np.square(found)
         return self._tolerance.failures(compare(expected, found))
+
+
+def _today() -> datetime:
+    return datetime.now(UTC)

@@ -4,13 +4,14 @@ Nothing here imports a library before it is asked: the command line lists the na
 """
 
 import importlib
+import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from unifmir.errors import BenchmarkError
-from unifmir.machine import available_bytes
+from unifmir.machine import available_bytes, nvidia_driver
 from unifmir.registry import Registry, require_known
 
 AUTO = "auto"
@@ -51,6 +52,8 @@ class DeviceKind:
     """OpenVINO's name; None: it runs none of its files."""
     hardware: Callable[[int], str] = _no_hardware
     """Name of the hardware behind a number; empty where the library does not say."""
+    driver: Callable[[int], str] = _no_hardware
+    """Version of the driver behind a number; empty where nothing tells it."""
     free_bytes: Callable[[int], int] | None = None
     """Memory of its own that is free; None: that of the machine is what counts."""
     float64: bool = True
@@ -187,6 +190,9 @@ def compute_in_full_fp32() -> None:
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    if torch.xpu.is_available():
+        # oneDNN's, of Intel's GPUs; builds without them warn. PyTorch types it as its descriptor.
+        torch.backends.mkldnn.allow_tf32 = False  # type: ignore[assignment]
 
 
 def _torch_backend(kind: str) -> Any:
@@ -237,6 +243,20 @@ def _provider_count(provider: str) -> Callable[[], int]:
     return count
 
 
+def _nvidia_driver(_index: int) -> str:
+    return nvidia_driver() or ""
+
+
+def _xpu_driver(index: int) -> str:
+    backend = _torch_backend("xpu")
+    return "" if backend is None else str(backend.get_device_properties(index).driver_version)
+
+
+def _system_driver(_index: int) -> str:
+    """On Macs drivers are part of the system."""
+    return platform.mac_ver()[0]
+
+
 def _openvino_gpus() -> int:
     try:
         openvino = importlib.import_module("openvino")
@@ -270,6 +290,7 @@ CUDA = DeviceKind(
     # TF32 is on by default there, and then "fp32" is not what other runtimes compute.
     provider_options={"use_tf32": "0"},
     hardware=_torch_hardware("cuda"),
+    driver=_nvidia_driver,
     free_bytes=_torch_free_bytes("cuda"),
     trains=True,
 )
@@ -280,6 +301,7 @@ XPU = DeviceKind(
     count=_torch_count("xpu"),
     torch_type="xpu",
     hardware=_torch_hardware("xpu"),
+    driver=_xpu_driver,
     free_bytes=_torch_free_bytes("xpu"),
     # Some of these GPUs have none.
     float64=False,
@@ -289,6 +311,7 @@ MPS = DeviceKind(
     needs="a Mac with Apple's chip, macOS 14 or newer, and PyTorch's build for it (pip's own)",
     count=lambda: 0 if _torch_backend("mps") is None else 1,
     torch_type="mps",
+    driver=_system_driver,
     # Apple's framework has none.
     float64=False,
     trains=True,
@@ -307,6 +330,7 @@ COREML = DeviceKind(
     needs="a Mac, and: pip install 'unifmir[cpu]'; it runs ONNX files",
     count=_provider_count("CoreMLExecutionProvider"),
     provider="CoreMLExecutionProvider",
+    driver=_system_driver,
     # Graphs of typed operators, without the neural engine: that computes in fp16.
     provider_options={"ModelFormat": "MLProgram", "MLComputeUnits": "CPUAndGPU"},
 )

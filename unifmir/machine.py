@@ -3,6 +3,7 @@
 import importlib
 import os
 import platform
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -16,12 +17,14 @@ from unifmir.version import __version__
 CPU_INFORMATION = Path("/proc/cpuinfo")
 SCHEDULED = Path("/proc/self/schedstat")
 STATUS = Path("/proc/self/status")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 INSTRUCTIONS = (
     *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_tile", "amx_bf16", "amx_int8"),
     *("asimd", "bf16", "sve"),
 )
 """Instruction sets that decide how fast a network is: x86, then ARM."""
+_DRIVER_VERSION = re.compile(r"\b\d{3,}\.\d+(\.\d+)*\b")
 
 
 def processor() -> str:
@@ -182,16 +185,16 @@ def platform_facts() -> dict[str, str]:
 def description() -> dict[str, Any]:
     """`processor`, `cores`, `memory_bytes`, `system`, `gpu` and `driver`, as JSON values.
 
-    The last two are None on a machine without an NVIDIA GPU, or without nvidia-ml-py.
+    The last two are None on a machine without an NVIDIA GPU; without nvidia-ml-py `gpu` is, and
+    off Linux `driver` too.
     """
-    gpu, driver = _gpu()
     return {
         "processor": processor(),
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "gpu": gpu,
-        "driver": driver,
+        "gpu": _gpus(),
+        "driver": nvidia_driver(),
     }
 
 
@@ -209,16 +212,27 @@ def nvml() -> Any:
     return library
 
 
-def _gpu() -> tuple[str | None, str | None]:
-    """Names of the GPUs, and the driver's version."""
+def nvidia_driver() -> str | None:
+    """Version of NVIDIA's driver; None where neither NVML nor Linux's kernel module tells it."""
+    library = nvml()
+    if library is not None:
+        return text(library.nvmlSystemGetDriverVersion())
+    with suppress(OSError):
+        if found := _DRIVER_VERSION.search(NVIDIA_DRIVER.read_text()):
+            return found[0]
+    return None
+
+
+def _gpus() -> str | None:
+    """Names of NVIDIA's GPUs."""
     library = nvml()
     if library is None:
-        return None, None
+        return None
     names = [
         text(library.nvmlDeviceGetName(library.nvmlDeviceGetHandleByIndex(index)))
         for index in range(library.nvmlDeviceGetCount())
     ]
-    return ", ".join(names) or None, text(library.nvmlSystemGetDriverVersion())
+    return ", ".join(names) or None
 
 
 def text(value: str | bytes) -> str:

@@ -70,6 +70,11 @@ def summary(results: Results) -> dict[str, Any]:
     }
 
 
+def baselines(results: Results) -> int:
+    """Number of rows that the others are measured by, which are not compared themselves."""
+    return len({row.ratio.baseline for row in results.rows if row.ratio})
+
+
 def main() -> None:
     """Measure beside the other process, then without it, and compare the two."""
     parser = argparse.ArgumentParser()
@@ -96,21 +101,30 @@ def main() -> None:
         "beside": summary(beside),
         "without": summary(alone),
         "compared": dict(verdicts),
+        "baselines": baselines(alone),
     }
     write_result(RESULT, document)
-    print(json.dumps({key: document[key] for key in ("beside", "without", "compared")}, indent=1))
+    print(
+        json.dumps(
+            {key: document[key] for key in ("beside", "without", "compared", "baselines")}, indent=1
+        )
+    )
 
 
 def busy_neighbour_text(document: dict[str, Any]) -> str:
     """Sentence on the rows that are trusted beside a busy process, and without it."""
     beside, without = document["beside"], document["without"]
     words = ", ".join(f"{n} `{word}`" for word, n in beside["words"].items() if word != "nothing")
-    same = document["compared"].get("same", 0)
+    # A baseline's ratio is 1 in both runs, and says nothing.
+    bases = document["baselines"]
+    same = document["compared"].get("same", 0) - bases
+    tested = sum(document["compared"].values()) - bases
     return (
-        f"Beside a process that used half of the same core {beside['trusted']} of {beside['rows']} "
-        f"rows of `--quick` were trusted ({words}), without it {without['trusted']}. Of the rows' "
-        f"ratios, compared between the two runs, {same} of {sum(document['compared'].values())} "
-        f"were the same. {origin(document)}"
+        f"With one thread, held to one core, beside a process that used half of that core, "
+        f"{beside['trusted']} of {beside['rows']} rows of `--quick` were trusted ({words}), "
+        f"without it {without['trusted']}. More threads were not measured so. Of the ratios to a "
+        f"baseline, tested between the two runs, {same} of {tested} were the same; the other "
+        f"{bases} rows are the baselines. {origin(document)}"
     )
 
 

@@ -36,6 +36,7 @@ from unifmir.benchmarks.studies.measured_tables import (
     KERNEL_COMPILERS,
     full_size_speed,
     full_size_speed_table,
+    gpu_timings_text,
     kernel_compilers_table,
     screen,
 )
@@ -360,6 +361,8 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "kernel-compilers": (RESULTS / KERNEL_COMPILERS, kernel_compilers_table),
         "whole-image": (RESULTS / "whole-image.json", whole_image_table),
         "scaling": (RESULTS / "scaling.json", scaling_table),
+        # Its file is not there before a GPU was; the one named is any.
+        "gpu-timings": (RESULTS / "macs.json", gpu_timings_text),
     },
     REPO / "docs" / "formats.md": {
         "formats": (RESULTS / "macs.json", formats_table),

@@ -118,12 +118,12 @@ def written(checkpoint: Path, task: str, format_name: str, folder: Path) -> Path
 
 def first_picture(
     checkpoint: Path, task: str, runtime: str, file: Path | None, image: np.ndarray
-) -> np.ndarray:
-    """Open a runtime in this process; returns what it makes of an image."""
+) -> tuple[np.ndarray, str]:
+    """Open a runtime in this process; returns what it makes of an image, and by what it ran."""
     source = file or prune(load(checkpoint), task).eval()
     session = RUNTIMES[runtime].open(source, device="cpu", threads=1)
     _turn[:] = [partial(session.run, image)]
-    return np.array(session.run(image))
+    return np.array(session.run(image)), str(session.ran["provider"])
 
 
 def next_turn(calls: int) -> float:
@@ -156,14 +156,15 @@ def measured(
     with ExitStack() as ends:
         folder = Path(ends.enter_context(TemporaryDirectory()))
         processes = {name: ends.enter_context(process()) for name in runtimes}
-        pictures = {}
+        pictures, providers = {}, {}
         for name, one in processes.items():
             wanted_format, file = RUNTIMES[name].format, None
             if wanted_format:
                 # By a process that ends: memory that writing it takes is no part of running it.
                 with process() as writer:
                     file = writer.submit(written, checkpoint, task, wanted_format, folder).result()
-            pictures[name] = one.submit(first_picture, checkpoint, task, name, file, image).result()
+            opened = one.submit(first_picture, checkpoint, task, name, file, image)
+            pictures[name], providers[name] = opened.result()
         for _ in range(rounds):
             for name, one in processes.items():
                 spent[name].append(one.submit(next_turn, CALLS.get(name, 1)).result())
@@ -177,6 +178,7 @@ def measured(
             "task": task,
             "input": list(image.shape),
             "runtime": name,
+            "provider": providers[name],
             "times_as_fast": median(ratios),
             "slowest_round": min(ratios),
             "fastest_round": max(ratios),
@@ -211,6 +213,7 @@ def main() -> None:
     document = {
         **provenance(command),
         "rounds": options.rounds,
+        "instructions": instructions(),
         "rows": rows,
         "missing": without,
     }

@@ -2,29 +2,37 @@
 
     python -m benchmarks.studies.gpu_check
 
-is `make gpu-check`. It runs the tests marked `gpu`, then times the embedded model in every runtime
-that is installed, each of the same picture as fp32 on the CPU. Results go to
+is `make gpu-check`. It runs the tests marked `gpu`, then times the embedded model and one of the
+paper's size in every runtime that is installed, on patches (of denoise a batch of eight), whole
+images and the paper's sizes, in fp32 with TF32 off and in fp16, each of the same picture as fp32 on
+the CPU. Batches of eight of the other tasks are not timed. Results go to
 benchmarks/results/gpu-check.json (the tests, one row each, skipped ones with their reason) and
-benchmarks/results/gpu-timings.json (read it with `unifmir benchmark show`). The exit code is 1 if
-a check failed, 2 without a GPU.
+benchmarks/results/gpu-timings.json (read it with `unifmir benchmark show`; docs/speed.md has it).
+The exit code is 1 if a check failed or a time was taken with TF32, 2 without a GPU.
 """
 
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import torch
 
+from unifmir.benchmarks.measure.results import read_results
+from unifmir.benchmarks.studies.full_size import checkpoint
+from unifmir.benchmarks.studies.measured_tables import GPU_TIMINGS
 from unifmir.benchmarks.studies.result_files import RESULTS, write_result
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.machine import description, versions
+from unifmir.zoo import EMBEDDED
 
 DEVICE = "cuda:0"
 PRECISIONS = ("fp32", "fp16-compute")
+WORKLOADS_TIMED = ("patch", "image", "paper")
 LIBRARIES = (
     *("unifmir", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx"),
 )
@@ -48,14 +56,29 @@ def _row(case: ET.Element) -> dict[str, str]:
 
 
 def timings() -> int:
-    """Time what is installed; the exit code of `unifmir benchmark`."""
-    command = [sys.executable, "-m", "unifmir", "benchmark", "--device", DEVICE, "--overwrite"]
-    command += ["--model", "unifmir-small-sim", "--workload", "patch", "--images", "0"]
-    for name in installed_runtimes():
-        command += ["--runtime", name]
-    for precision in PRECISIONS:
-        command += ["--precision", precision]
-    return subprocess.run([*command, "--out", RESULTS / "gpu-timings.json"], check=False).returncode
+    """Time what is installed; the exit code of `unifmir benchmark`, or 1 if TF32 was on."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = timing_command(checkpoint(Path(folder)), installed_runtimes())
+        code = subprocess.run(command, check=False).returncode
+    if code:
+        return code
+    rounded = [
+        row.subject.key for row in read_results(RESULTS / GPU_TIMINGS).rows if row.ran.get("tf32")
+    ]
+    if rounded:
+        print(f"with TF32, so that fp32 is something else: {', '.join(rounded)}")
+    return int(bool(rounded))
+
+
+def timing_command(full_size: Path, runtimes: Sequence[str]) -> list[str | Path]:
+    """Command that times the embedded model and a checkpoint of the paper's size."""
+    command: list[str | Path] = [sys.executable, "-m", "unifmir", "benchmark", "--device", DEVICE]
+    command += ["--model", EMBEDDED, "--model", full_size, "--images", "0", "--overwrite"]
+    choices = {"workload": WORKLOADS_TIMED, "runtime": runtimes, "precision": PRECISIONS}
+    for option, values in choices.items():
+        for value in values:
+            command += [f"--{option}", value]
+    return [*command, "--out", RESULTS / GPU_TIMINGS]
 
 
 def installed_runtimes() -> list[str]:

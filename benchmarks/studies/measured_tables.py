@@ -1,5 +1,6 @@
 """Tables of the documents on results of `unifmir benchmark`, as Markdown or as on a terminal."""
 
+import json
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
@@ -7,13 +8,23 @@ from typing import Any
 from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.tables.summary_table import WIDTH, summary_text
 from unifmir.benchmarks.studies.document_facts import Render
-from unifmir.benchmarks.studies.result_files import origin
+from unifmir.benchmarks.studies.result_files import RESULTS, origin
 from unifmir.devices import device_named
 from unifmir.reference import REFERENCES
 from unifmir.text_tables import command_lines, markdown_rows
 
 KERNEL_COMPILERS = "kernel-compilers.json"
 """Result file of `kernel_compilers`."""
+GPU_TIMINGS = "gpu-timings.json"
+"""Result file of `gpu_check`."""
+
+
+def gpu_timings_text(_document: dict[str, Any]) -> str:
+    """What `make gpu-check` timed, as a terminal shows it; a sentence where that never ran."""
+    file = RESULTS / GPU_TIMINGS
+    if not file.is_file():
+        return f"Not measured: there is no `benchmarks/results/{GPU_TIMINGS}`."
+    return screen(folded=False)(json.loads(file.read_text("utf-8")))
 
 
 def screen(task: str | None = None, *, folded: bool = True) -> Render:
@@ -77,9 +88,37 @@ def full_size_speed_table(document: dict[str, Any]) -> str:
         f"Not run: `{name}` ({reason}). " for name, reason in document.get("missing", {}).items()
     )
     return (
-        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{missing}{document['rounds']} rounds; "
+        f"{markdown_rows([*columns, '% of peak'], rows)}\n\n{_paths(document)}{missing}"
+        f"{document['rounds']} rounds; "
         f"{document['machine']['processor']}, one thread. {origin(document)}"
     )
+
+
+PATHS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+"""Instructions that native kernels have a path for: two in fp32, of which the compiler takes the
+wider one that the processor has, and two in bf16, of which the library chooses."""
+
+
+def _paths(document: dict[str, Any]) -> str:
+    """Sentences on the path that each native runtime took, and on those that none took.
+
+    Nothing for files that do not say by what their rows ran.
+    """
+    ran = {row["runtime"]: row.get("provider", "") for row in document["rows"]}
+    native = {name: by for name, by in ran.items() if name.startswith("native") and by}
+    if not native:
+        return ""
+    widest = [name for name in PATHS[:2] if name in document["instructions"]][-1:]
+    taken = {
+        name: [path for path in PATHS[2:] if path in by.split(", ")] or widest
+        for name, by in native.items()
+    }
+    told = "; ".join(
+        f"`{name}` by {', '.join(paths) or 'no vectors'} ({native[name].split(',')[0]})"
+        for name, paths in taken.items()
+    )
+    left = [path for path in PATHS if not any(path in paths for paths in taken.values())]
+    return f"Paths: {told}. Not taken: {', '.join(left) or 'none'}. "
 
 
 def _nearness(psnr_db: float | None) -> str:

@@ -2,10 +2,14 @@
 
     python -m benchmarks.studies.resolved_extras
 
-On Linux pip itself resolves, `pip install --dry-run`, in a new environment of each Python that is
-found (on PATH or of pyenv). For Windows and macOS, which there is no machine of, uv resolves for
-that system (`pip install uv`). Both read what packages need from parts of their files; packages are
-not downloaded. It writes benchmarks/results/resolved-extras.json.
+pip itself resolves on Linux what chooses the build of ONNX Runtime: `pip install
+--dry-run '.[cpu]'` with constraints.txt, in a copy of the checkout and a new environment of each
+Python that is found (on PATH or of pyenv). That takes minutes for one, so what the other extras
+become, without constraints.txt too, and on systems that there is no machine of, is uv's word
+(`pip install uv`), which reads the same pyproject.toml. Both read what packages need from parts of
+their files; packages are not downloaded.
+
+It writes benchmarks/results/resolved-extras.json.
 """
 
 import json
@@ -15,8 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +31,31 @@ from unifmir.text_tables import markdown_rows
 
 REPO = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = ("", "cpu", "gpu", "directml", "openvino", "tensorrt", "tensorrt-rtx")
-"""Extras that bring runtimes; the empty one is a plain install."""
-SYSTEMS = {"Windows": "x86_64-pc-windows-msvc", "macOS": "aarch64-apple-darwin"}
-"""System -> its name for uv."""
+RUNTIME_EXTRAS = (
+    *("", "cpu", "gpu", "directml", "openvino", "tensorrt", "tensorrt-rtx"),
+    *("cpu,openvino", "cpu,compiler", "gpu,tensorrt-rtx"),
+)
+"""Extras that bring runtimes, and what docs/install.md offers together; the empty one is a plain
+install."""
+OTHER_EXTRAS = (
+    *("benchmark", "browser", "compiler", "dev", "docs", "keras", "napari", "publish"),
+    *("segmentation", "train", "web", "zarr"),
+)
+"""All others of pyproject.toml, looked at on Linux alone."""
+EXTRAS = (*RUNTIME_EXTRAS, *OTHER_EXTRAS)
+BY_PIP = ("cpu", "gpu")
+"""Extras that pip resolves, with constraints.txt."""
 LINUX = "Linux"
-_ADDRESS = re.compile(r"\w+://\S+")
+SYSTEMS = {
+    LINUX: "x86_64-unknown-linux-gnu",
+    "Windows": "x86_64-pc-windows-msvc",
+    "macOS": "aarch64-apple-darwin",
+}
+"""System -> its name for uv."""
+AT_ONCE = 4
+"""Processes of uv, which wait for the network most of the time."""
+_ADDRESS = re.compile(r"\w+://(?:[^@/\s]*@)?([^/\s]+)\S*")
+_ERROR = re.compile(r"^ERROR:|\w+Error: \S|installation of .* failed|is not reachable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +67,12 @@ class Resolution:
     extra: str
     resolver: str
     """`pip` or `uv`, with its version."""
+    constrained: bool
+    """Whether with constraints.txt."""
     packages: dict[str, str]
     """Version by distribution; empty where nothing was found that fits."""
     reason: str = ""
     """Why there is none."""
-
-
-def requirements(extra: str) -> list[str]:
-    """Requirements of `unifmir[extra]`, as pyproject.toml says it."""
-    project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
-    return [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ())]
 
 
 def builds(packages: dict[str, str]) -> list[str]:
@@ -73,74 +92,119 @@ def find_python(version: str) -> Path | None:
     return None
 
 
-def resolved_by_pip(pip: Path, python: str, extra: str, folder: Path) -> Resolution:
-    """Packages that the pip of an environment would install; nothing is downloaded."""
-    report = folder / "report.json"
+def resolved_by_pip(pip: Path, python: str, extra: str) -> Resolution:
+    """Packages that the pip of an environment would install for the checkout beside it."""
+    checkout = pip.parents[2] / "unifmir"
+    report = pip.parents[2] / "report.json"
     report.unlink(missing_ok=True)
     options = ("--dry-run", "--ignore-installed", "--use-feature=fast-deps", "--quiet")
-    constrained = ("--prefer-binary", "--constraint", REPO / "constraints.txt")
+    limits = ("--prefer-binary", "--constraint", REPO / "constraints.txt")
     done = _called(
-        [pip, "install", *options, *constrained, "--report", report, *requirements(extra)]
+        [pip, "install", *options, *limits, "--report", report, f".[{extra}]"], folder=checkout
     )
     resolver = "pip " + _called([pip, "--version"]).stdout.split()[1]
     if done.returncode:
-        return Resolution(LINUX, python, extra, resolver, {}, _reason(done.stderr))
+        reason = _reason(done.stderr)
+        return Resolution(LINUX, python, extra, resolver, True, {}, reason)
     rows = json.loads(report.read_text("utf-8"))["install"]
     found = {row["metadata"]["name"].lower(): row["metadata"]["version"] for row in rows}
-    return Resolution(LINUX, python, extra, resolver, dict(sorted(found.items())))
+    del found["unifmir"]
+    return Resolution(LINUX, python, extra, resolver, True, dict(sorted(found.items())))
 
 
-def resolved_by_uv(uv: str, system: str, python: str, extra: str) -> Resolution:
-    """Packages that uv would install on another system."""
+def resolved_by_uv(uv: str, system: str, python: str, extra: str, constrained: bool) -> Resolution:
+    """Packages that uv would install on a system."""
     options = ("--python-version", python, "--python-platform", SYSTEMS[system], "--quiet")
-    shown = ("--no-header", "--no-annotate")
-    constrained = ("--constraint", REPO / "constraints.txt", "-")
-    done = _called([uv, "pip", "compile", *options, *shown, *constrained], requirements(extra))
+    shown = ("--no-header", "--no-annotate", "--python", sys.executable)
+    extras = [word for name in extra.split(",") if name for word in ("--extra", name)]
+    limits = ("--constraint", REPO / "constraints.txt") if constrained else ()
+    project = REPO / "pyproject.toml"
+    done = _called([uv, "pip", "compile", project, *extras, *options, *shown, *limits])
     resolver = _called([uv, "--version"]).stdout.partition(" (")[0].strip()
     if done.returncode:
-        return Resolution(system, python, extra, resolver, {}, _reason(done.stderr))
+        return Resolution(system, python, extra, resolver, constrained, {}, _reason(done.stderr))
     lines = [line.partition(" ;")[0] for line in done.stdout.splitlines() if "==" in line]
-    return Resolution(system, python, extra, resolver, dict(line.split("==") for line in lines))
+    found = dict(line.split("==") for line in lines)
+    return Resolution(system, python, extra, resolver, constrained, found)
 
 
 def resolutions(folder: Path) -> Iterator[Resolution]:
     """Each extra on each system, with each Python that is here."""
-    for python in PYTHONS:
-        interpreter = find_python(python)
-        if interpreter is None:
-            raise SystemExit(f"Python {python} is not on this machine: on PATH, or of pyenv")
-        _checked([interpreter, "-m", "venv", folder / python])
-        pip = folder / python / "bin" / "pip"
-        # Earlier ones download what they would install.
-        _checked([pip, "install", "--quiet", "pip>=26"])
-        for extra in EXTRAS:
-            yield resolved_by_pip(pip, python, extra, folder)
     uv = shutil.which("uv")
     if uv is None:
         raise SystemExit("uv is not on PATH: pip install uv")
-    for system in SYSTEMS:
-        for python in PYTHONS:
-            for extra in EXTRAS:
-                yield resolved_by_uv(uv, system, python, extra)
+    with ThreadPoolExecutor(len(PYTHONS)) as pips, ThreadPoolExecutor(AT_ONCE) as uvs:
+        by_pip = [
+            pips.submit(_by_pip, python, folder / python, checked_python(python))
+            for python in PYTHONS
+        ]
+        cases = [
+            *((LINUX, extra, constrained) for constrained in (True, False) for extra in EXTRAS),
+            *((system, extra, True) for system in ("Windows", "macOS") for extra in RUNTIME_EXTRAS),
+        ]
+        by_uv = [
+            uvs.submit(resolved_by_uv, uv, system, python, extra, constrained)
+            for system, extra, constrained in cases
+            for python in PYTHONS
+        ]
+        for one in by_pip:
+            yield from one.result()
+        for other in by_uv:
+            yield other.result()
+
+
+def checked_python(version: str) -> Path:
+    """An interpreter of a version; an error where there is none."""
+    interpreter = find_python(version)
+    if interpreter is None:
+        raise SystemExit(f"Python {version} is not on this machine: on PATH, or of pyenv")
+    return interpreter
+
+
+def _by_pip(python: str, folder: Path, interpreter: Path) -> list[Resolution]:
+    """What pip says with a Python, in an environment beside a copy of the checkout."""
+    _checked([interpreter, "-m", "venv", folder / "environment"])
+    # A copy: pip has the metadata written into the checkout.
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        (folder / "unifmir").mkdir(exist_ok=True)
+        shutil.copy(REPO / name, folder / "unifmir")
+    for name in ("unifmir", "export", "zoo", "benchmarks", "cli"):
+        shutil.copytree(REPO / name, folder / "unifmir" / name, symlinks=True)
+    pip = folder / "environment" / "bin" / "pip"
+    # Earlier ones download what they would install.
+    _checked([pip, "install", "--quiet", "pip>=26"])
+    return [resolved_by_pip(pip, python, extra) for extra in BY_PIP]
 
 
 def resolved_table(document: dict[str, Any]) -> str:
     """Packages of each extra on each system, a row for the Pythons that are alike."""
     rows = [Resolution(**row) for row in document["rows"]]
-    lines = []
-    for system in dict.fromkeys(row.system for row in rows):
-        for extra in EXTRAS:
-            cells = {
-                row.python: _cell(row) for row in rows if (row.system, row.extra) == (system, extra)
-            }
-            named = f"`unifmir[{extra}]`" if extra else "`unifmir`"
-            for cell in dict.fromkeys(cells.values()):
-                with_it = ", ".join(python for python, own in cells.items() if own == cell)
-                lines.append([system, named, with_it, *cell])
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        named = f"`.[{row.extra}]`" if row.extra else "`.`"
+        limits = "with" if row.constrained else "without"
+        key = (row.system, named, row.resolver.split()[0], limits, *_cell(row))
+        found.setdefault(key, []).append(row.python)
+    lines = [
+        [system, named, by, limits, ", ".join(pythons), *cell]
+        for (system, named, by, limits, *cell), pythons in found.items()
+    ]
     resolvers = ", ".join(dict.fromkeys(row.resolver for row in rows))
-    heads = ["system", "install", "Python", "packages", "ONNX Runtime", "torch", "CUDA, cuDNN"]
+    heads = ["system", "install", "by", "constraints", "Python"]
+    heads += ["packages", "ONNX Runtime", "torch", "CUDA, cuDNN"]
+    reasons = "".join(f"- {text}\n" for text in _reasons(rows))
     table = markdown_rows(heads, lines)
-    return f"{table}\n\nResolved by {resolvers}, nothing installed. {origin(document)}"
+    return f"{table}\n\n{reasons}\nBy {resolvers}, nothing installed. {origin(document)}"
+
+
+def _reasons(rows: Sequence[Resolution]) -> Iterator[str]:
+    """Sentence on each extra that cannot be resolved on a system."""
+    told: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row.reason:
+            told.setdefault((row.system, row.extra), row.reason)
+    for (system, extra), reason in told.items():
+        yield f"`{extra}` on {system}: {reason}"
 
 
 def _cell(row: Resolution) -> tuple[str, ...]:
@@ -156,7 +220,7 @@ def _cell(row: Resolution) -> tuple[str, ...]:
     return (str(len(row.packages)), ", ".join(named) or "none", row.packages["torch"], libraries)
 
 
-def _called(command: Sequence[str | Path], given: Sequence[str] = ()) -> Any:
+def _called(command: Sequence[str | Path], folder: Path | None = None) -> Any:
     own = ("PYTHON", "PIP_FIND_LINKS", "PIP_CONSTRAINT")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     # What the public index offers, whatever this machine's own settings add to it.
@@ -164,7 +228,7 @@ def _called(command: Sequence[str | Path], given: Sequence[str] = ()) -> Any:
     # The oldest that PyTorch has packages for; uv takes an older one if nothing is said.
     kept["MACOSX_DEPLOYMENT_TARGET"] = "14.0"
     return subprocess.run(
-        command, input="\n".join(given), env=kept, capture_output=True, text=True, check=False
+        command, cwd=folder, env=kept, capture_output=True, text=True, check=False
     )
 
 
@@ -175,9 +239,12 @@ def _checked(command: Sequence[str | Path]) -> None:
 
 
 def _reason(messages: str) -> str:
-    """Last of the resolver's messages, without addresses."""
-    said = [line.strip() for line in messages.splitlines() if line.strip()]
-    return _ADDRESS.sub("<address>", " ".join(said[-2:]))[:400]
+    """What a resolver says was wrong: its errors, without the advice that follows them."""
+    told = _ADDRESS.sub(r"\1", messages.partition("hint:")[0])
+    lines = [line.strip() for line in told.splitlines()]
+    said = [line for line in lines if line and not line.startswith(("note:", "WARNING"))]
+    errors = [line for line in said if _ERROR.search(line)]
+    return " ".join(dict.fromkeys(errors or said))[:600]
 
 
 def main() -> None:
@@ -187,8 +254,6 @@ def main() -> None:
         for row in resolutions(Path(name)):
             found = " ".join(_cell(row)) + row.reason
             print(f"{row.system} {row.python} [{row.extra}]: {found}", flush=True)
-            if len(builds(row.packages)) > 1:
-                raise SystemExit(f"two builds of ONNX Runtime: {builds(row.packages)}")
             rows.append(asdict(row))
     head = provenance("python -m benchmarks.studies.resolved_extras")
     write_result("resolved-extras.json", {**head, "rows": rows})

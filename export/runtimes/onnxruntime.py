@@ -1,8 +1,10 @@
 """ONNX Runtime, by the execution provider of the device, and nothing it was not asked for."""
 
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,15 @@ from unifmir.export.runtimes.base import (
 )
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.export.runtimes.out_of_memory import is_out_of_memory
+from unifmir.machine import versions
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
     # Imported where a file is opened: that a machine has it makes no other runtime wait for it.
     import onnxruntime
     from torch import nn
+
+logger = logging.getLogger(__name__)
 
 Provider = tuple[str, dict[str, str]]
 """An execution provider and its options."""
@@ -69,10 +74,26 @@ class OnnxRuntime(Runtime):
         if there.kind.provider is None:
             raise BenchmarkError(f"onnxruntime does not run on {there.name}: use --device cpu")
         self.require()
+        _tell_of_several_builds()
         if there.kind is CUDA:
             return _on_cuda(path, there, threads)
         there.require()
         return _by_provider(path, there, _provider_of(there), threads)
+
+
+@cache
+def _tell_of_several_builds() -> None:
+    """Warn, once in a process, where several distributions overwrote each other's files."""
+    builds = versions(*OnnxRuntime.distributions)
+    if len(builds) > 1:
+        told = " and ".join(f"{name} {version}" for name, version in builds.items())
+        logger.warning(
+            "%s are both installed and overwrite each other's files: which of them runs, and on "
+            "which device, is chance. pip uninstall %s, then install one of them anew: "
+            "`unifmir doctor` says which",
+            told,
+            " ".join(builds),
+        )
 
 
 def _provider_of(device: Device) -> Provider:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unifmir.devices import Device, compute_in_full_fp32, device_named
+from unifmir.devices import XPU, Device, compute_in_full_fp32, device_named
 from unifmir.export.runtimes.base import (
     STORED,
     UNRANKED,
@@ -115,7 +115,11 @@ def session_of(
     }
     if there.is_cpu:
         return HostSession(_on_cpu(module), ran)
-    ran["tf32"] = bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
+    ran["tf32"] = bool(
+        torch.backends.mkldnn.allow_tf32
+        if there.kind is XPU
+        else torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    )
     ran["gpu"] = there.kind.hardware(there.index)
     return TorchGpuSession(module, torch.device(there.torch_name), ran)
 

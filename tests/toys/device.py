@@ -10,8 +10,14 @@ from unifmir.devices import DeviceKind, device_named
 from unifmir.export.runtimes.base import HostSession, Image, Runtime, Session
 from unifmir.precision.element_types import Precision
 
+driver = "1.0"
+"""Version that the toy device tells of its driver."""
 TOY_DEVICE = DeviceKind(
-    name="toy-device", needs="a toy box", hardware=lambda _: "a wooden toy", provider=None
+    name="toy-device",
+    needs="a toy box",
+    hardware=lambda _: "a wooden toy",
+    driver=lambda _: driver,
+    provider=None,
 )
 
 

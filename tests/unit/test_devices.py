@@ -240,6 +240,27 @@ def test_fp32_means_fp32(tf32):
     assert [flag.allow_tf32 for flag in tf32] == [False, False]
 
 
+def test_fp32_means_fp32_on_intels_gpus_too(monkeypatch):
+    onednn = SimpleNamespace(allow_tf32=True)
+    monkeypatch.setattr(torch.backends, "mkldnn", onednn)
+    compute_in_full_fp32()
+    assert onednn.allow_tf32  # builds without such GPUs warn where it is set
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    compute_in_full_fp32()
+    assert not onednn.allow_tf32
+
+
+def test_drivers_are_told_by_who_knows_them(monkeypatch):
+    monkeypatch.setattr("unifmir.machine.nvml", lambda: None)
+    assert (DIRECTML.driver(0), OPENVINO_GPU.driver(0), CPU.driver(0)) == ("", "", "")
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    told = SimpleNamespace(driver_version="1.6.33944")
+    monkeypatch.setattr(torch.xpu, "get_device_properties", lambda _: told)
+    assert XPU.driver(0) == "1.6.33944"
+    monkeypatch.setattr("platform.mac_ver", lambda: ("26.1", ("", "", ""), "arm64"))
+    assert (MPS.driver(0), COREML.driver(0)) == ("26.1", "26.1")
+
+
 def test_every_session_of_pytorch_computes_in_full_fp32(tf32):
     assert prepare_device("cpu", torch.get_num_threads()) == Device(CPU)
     assert [flag.allow_tf32 for flag in tf32] == [False, False]

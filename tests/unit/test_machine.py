@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -37,3 +38,18 @@ def test_a_limit_on_the_address_space_is_all_the_memory_there_is():
 def test_endings_in_words():
     assert "SIGSEGV" in machine.ending(-11)
     assert machine.ending(1) == "ended with status 1"
+
+
+def test_nvidias_driver_is_told_by_its_library_or_by_the_kernels_module(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "nvml", lambda: None)
+    module = tmp_path / "version"
+    monkeypatch.setattr(machine, "NVIDIA_DRIVER", module)
+    assert machine.nvidia_driver() is None
+    module.write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"
+        "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n"
+    )
+    assert machine.nvidia_driver() == "580.95.05"
+    library = SimpleNamespace(nvmlSystemGetDriverVersion=lambda: b"581.10")
+    monkeypatch.setattr(machine, "nvml", lambda: library)
+    assert machine.nvidia_driver() == "581.10"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from unifmir.devices import AUTO, CPU, Device, chosen_device, device_named
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
 from unifmir.export.base import Exporter
 from unifmir.export.case_comparison import tolerance_of
-from unifmir.export.device_proof import DeviceProof
+from unifmir.export.device_proof import DeviceProof, PlacedRun
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.lineage import Lineage
 from unifmir.export.opening import open_session
@@ -196,12 +197,16 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
     there = device_named(predictor.device)
     if not (runtime.places_tiles and there.kind.float64 and lenses and choice.precision == "fp32"):
         return predictor
-    return replace(predictor, run_placed=_placed(single, runtime, there))
+    run_placed = _placed(single, runtime, there)
+
+    def placed_on_cpu() -> PlacedRun:
+        return _placed(deepcopy(single).cpu(), RUNTIMES["eager"], Device(CPU))
+
+    proof.require_placed(runtime, there, run_placed, placed_on_cpu)
+    return replace(predictor, run_placed=run_placed)
 
 
-def _placed(
-    network: Network, runtime: Runtime, device: Device
-) -> Callable[[Image, Placement], Image]:
+def _placed(network: Network, runtime: Runtime, device: Device) -> PlacedRun:
     """The network on tiles of a light field; the session moved it to the device."""
     import torch
 

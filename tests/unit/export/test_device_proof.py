@@ -1,12 +1,15 @@
 """A device is held against the CPU when it is first used, and trusted with no picture before."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests import toys
+from tests.toys import device as toy_device
 from tests.toys.device import TOY_DEVICE, TOY_DEVICE_RUNTIME
 from unifmir import devices
 from unifmir.compare import FP32, compare
@@ -20,9 +23,6 @@ from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.predictors import predictor_for
 
 CHOICE = ModelChoice(device="toy-device", threads=1)
-
-
-MACHINE = dict.fromkeys(("processor", "system", "gpu", "driver"), "another")
 
 
 def proof_of(network):
@@ -81,7 +81,9 @@ def test_a_device_that_is_right_is_looked_at_once(tiny_single, looks):
     "change",
     [
         lambda patch: patch.setattr("unifmir.machine.versions", lambda *_: {"torch": "newer"}),
-        lambda patch: patch.setattr("unifmir.machine.description", lambda: MACHINE),
+        lambda patch: patch.setattr("unifmir.machine.processor", lambda: "another"),
+        lambda patch: patch.setattr("platform.version", lambda: "another build"),
+        lambda patch: patch.setattr(toy_device, "driver", "2.0"),
         lambda patch: patch.setattr(TOY_DEVICE_RUNTIME, "name", "another"),
     ],
 )
@@ -93,6 +95,23 @@ def test_another_library_machine_or_runtime_is_looked_at_anew(
     change(monkeypatch)
     opened(network)
     assert len(looks) == 6
+
+
+@pytest.mark.parametrize(
+    ("driver", "day", "again"),
+    [("", 6, False), ("", 7, True), ("1.0", 7, False)],
+)
+def test_where_no_driver_is_told_a_record_is_for_the_week(
+    tiny_single, looks, monkeypatch, driver, day, again
+):
+    network = tiny_single("sr")
+    monkeypatch.setattr(toy_device, "driver", driver)
+    # A Tuesday; the 6th is that week's Sunday.
+    monkeypatch.setattr(device_proof, "_today", lambda: datetime(2026, 12, 1, tzinfo=UTC))
+    opened(network)
+    monkeypatch.setattr(device_proof, "_today", lambda: datetime(2026, 12, day, tzinfo=UTC))
+    opened(network)
+    assert len(looks) == (6 if again else 3)
 
 
 def test_other_weights_are_looked_at_anew(tiny_single, looks):
@@ -121,6 +140,43 @@ def test_where_any_device_will_do_the_cpu_takes_the_place_of_one_that_lies(
     assert found.device == "cpu"
     assert "toy-device is not used, but the CPU" in caplog.text
     assert "another picture" in caplog.text
+
+
+class TimesOnePercentMore(nn.Module):
+    """A module's output, times 1.01."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *given):
+        return self.module(*given) * 1.01
+
+
+@pytest.fixture
+def placing(monkeypatch):
+    """The toy device is told where tiles of light fields lie."""
+    monkeypatch.setattr(TOY_DEVICE_RUNTIME, "places_tiles", True)
+    monkeypatch.setattr(Device, "torch_name", "cpu")
+
+
+@pytest.mark.usefixtures("placing")
+def test_a_device_that_lies_only_in_tiles_that_are_told_their_place_is_refused(
+    tiny_single, looks, monkeypatch
+):
+    # Only the module of such tiles is prepared: whole images are right.
+    monkeypatch.setattr(TOY_DEVICE_RUNTIME, "prepare", TimesOnePercentMore)
+    for seen in (4, 5):  # whole images are remembered, tiles are not
+        with pytest.raises(ExportError, match=r"toy-device .*another picture .*difference is 0\.0"):
+            predictor_for(CHOICE, tiny_single("volume"))
+        assert len(looks) == seen
+
+
+@pytest.mark.usefixtures("placing")
+def test_a_device_that_is_right_in_such_tiles_is_looked_at_once(tiny_single, looks):
+    for _ in range(2):
+        assert predictor_for(CHOICE, tiny_single("volume")).run_placed is not None
+        assert len(looks) == 4
 
 
 def test_what_fell_back_to_the_cpu_is_not_taken_for_the_device(tiny_single, looks):

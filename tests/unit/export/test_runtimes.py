@@ -11,6 +11,7 @@ from unifmir.compare import FP32, compare
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes import onnxruntime as onnxruntime_row
 from unifmir.export.runtimes import openvino as openvino_row
 from unifmir.export.runtimes.base import provider_fallbacks
 from unifmir.model import image_interface
@@ -128,6 +129,18 @@ def test_a_provider_that_does_not_load_is_told_and_what_ran_is_the_truth(made, i
 )
 def test_a_fallback_is_seen_in_what_the_session_lists_first(used, falls_back):
     assert bool(provider_fallbacks(CUDA, used)) is falls_back
+
+
+def test_two_builds_of_onnx_runtime_are_told_once_where_it_is_used(made, monkeypatch, caplog):
+    both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
+    monkeypatch.setattr(onnxruntime_row, "versions", lambda *_: both)
+    onnxruntime_row._tell_of_several_builds.cache_clear()
+    for _ in range(2):
+        RUNTIMES["onnxruntime"].open(made[1]["onnx"], device="cpu", threads=1)
+    onnxruntime_row._tell_of_several_builds.cache_clear()
+    told = "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 are both installed"
+    assert caplog.text.count(told) == 1
+    assert "pip uninstall onnxruntime onnxruntime-gpu" in caplog.text
 
 
 def test_openvino_that_is_missing_says_what_to_install(made, monkeypatch):
