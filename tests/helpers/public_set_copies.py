@@ -121,8 +121,8 @@ def liver_stacks(folder: Path, rng: np.random.Generator) -> None:
     """Two stacks whose z is interpolated already, as `unifmir reproduce` looks for them."""
     for name in ("a", "b"):
         truth = structure(rng, (SIDE, SIDE, SIDE)).astype(np.uint16)
-        write(folder / f"test_data/truth/{name}.tif", truth, "zyx")
-        write(folder / f"test_data/input/{name}.tif", noisy(rng, truth), "zyx")
+        write(folder / f"test_data/truth/{name}.tif", truth, "zyx", step_um=0.1)
+        write(folder / f"test_data/input/{name}.tif", noisy(rng, truth), "zyx", step_um=0.1)
 
 
 def flywing_stacks(folder: Path, rng: np.random.Generator) -> None:
