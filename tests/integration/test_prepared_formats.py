@@ -40,7 +40,8 @@ def packed_nifti(path: Path, stack: np.ndarray) -> None:
     path.write_bytes(gzip.compress(nifti(stack)))
 
 
-FORMATS: dict[str, tuple[Callable[[Path, np.ndarray], object], tuple, tuple]] = {
+Format = tuple[Callable[[Path, np.ndarray], object], tuple[int, ...], tuple[float | None, ...]]
+FORMATS: dict[str, Format] = {
     "png": (lambda path, stack: Image.fromarray(stack[0]).save(path), PLANE, UNKNOWN),
     "ome.tif": (ome_tiff, STACK, KNOWN),
     "ome.zarr": (ome_zarr, STACK, KNOWN),

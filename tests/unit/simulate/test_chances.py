@@ -41,7 +41,8 @@ def test_what_can_happen_in_a_task_is_what_the_chances_say(
 
     monkeypatch.setattr(Camera, "expose", seen)
     scene_of = resolve(TASKS[task].simulation.scene)
-    happened, confocal = set(), set()
+    happened: set[str] = set()
+    confocal: set[str] = set()
     for seed in range(SCENES):
         asked.clear()
         scene = scene_of(np.random.default_rng(seed), SIDES.get(task, 24))
