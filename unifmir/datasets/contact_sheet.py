@@ -26,7 +26,7 @@ CAPTIONS: Mapping[Contrast, str] = {
     "pair": "each pair at one contrast",
     "image": "each image at its own contrast",
 }
-"""What an image shares its contrast with -> the words below a sheet."""
+"""Words below a sheet, by what is shown at one contrast."""
 
 
 def contrast_of(dataset: StoredDataset) -> Contrast:

@@ -44,7 +44,7 @@ class PairRule:
     averaged: bool = False
     """Whether the planes of an input are exposures of one plane, to be averaged."""
     before: str = ""
-    """What has to be done before a download has such files; said where they are missing."""
+    """Sentence on what has to be done before a download has such files; told where they miss."""
 
 
 @dataclass(frozen=True, slots=True)
