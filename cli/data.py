@@ -186,15 +186,18 @@ def show(
     pairs: Annotated[int, typer.Option(min=1, max=400, help="Patches to show.")] = 16,
     as_json: output.JsonFlag = False,
 ) -> None:
-    """Draw inputs beside their truths on one sheet, all at one contrast."""
-    from unifmir.datasets.contact_sheet import contact_sheet, write_sheet
+    """Draw inputs beside their truths on one sheet, which says at what contrast."""
+    from unifmir.datasets.contact_sheet import CAPTIONS, contact_sheet, contrast_of, write_sheet
     from unifmir.datasets.stored_dataset import StoredDataset
 
-    sheet = contact_sheet(StoredDataset(store), split, pairs=pairs)
+    dataset = StoredDataset(store)
+    sheet = contact_sheet(dataset, split, pairs=pairs)
     write_sheet(sheet, out)
     height, width = sheet.shape
-    document = {"path": out, "width": width, "height": height}
-    output.print_result(document, f"{out}: {width} x {height} pixels", as_json=as_json)
+    contrast = contrast_of(dataset)
+    document = {"path": out, "width": width, "height": height, "contrast": contrast}
+    text = f"{out}: {width} x {height} pixels, {CAPTIONS[contrast]}"
+    output.print_result(document, text, as_json=as_json)
 
 
 def _rules(

@@ -49,13 +49,18 @@ class PaperSet:
         return f"{self.folder}/{self.files.input} with {self.folder}/{self.files.truth}"
 
 
+def _test_files(recipe: str, condition: int = 0) -> PairRule:
+    """The rule of a recipe for its test files, of one condition where there are several."""
+    rule = next(one for one in PUBLIC_SETS[recipe].rules if one.split == "test")
+    return replace(rule, input=rule.input.replace("{condition}", str(condition)))
+
+
 def _denoised(specimen: str, condition: int) -> PaperSet:
     recipe = f"care-{specimen.lower()}"
-    rule = next(one for one in PUBLIC_SETS[recipe].rules if one.split == "test")
     return PaperSet(
         name=f"{specimen} C{condition}",
         folder=recipe,
-        files=replace(rule, input=rule.input.replace("{condition}", str(condition))),
+        files=_test_files(recipe, condition),
         model=f"unifmir-denoise-{specimen.lower()}",
         data_from=CARE_ADDRESS,
         note="whole stacks, as they are",
@@ -71,16 +76,15 @@ def _magnified(name: str, folder: str, model: str, structure: str = "") -> Paper
 
 
 def _liver(cut: Cut) -> PaperSet:
-    files = PairRule("test_data/input/{name}.tif", "test_data/truth/{name}.tif", "test")
     note = f"{_RENAMED}; inputs interpolated along z to the truth's planes; the mean over slices"
     name, model = f"Liver {cut.upper()}", "unifmir-isotropic-liver"
-    return PaperSet(name, "care-liver", files, model, CARE_ADDRESS, note, cut)
+    return PaperSet(name, "care-liver", _test_files("care-liver"), model, CARE_ADDRESS, note, cut)
 
 
 def _projected(condition: int) -> PaperSet:
-    files = PairRule(f"test_data/C{condition}/{{name}}.tif", "test_data/GT/{name}.tif", "test")
-    model = "unifmir-projection-flywing"
-    return PaperSet(f"Flywing C{condition}", "care-flywing", files, model, CARE_ADDRESS, _RENAMED)
+    recipe, model = "care-flywing", "unifmir-projection-flywing"
+    files = _test_files(recipe, condition)
+    return PaperSet(f"Flywing C{condition}", recipe, files, model, CARE_ADDRESS, _RENAMED)
 
 
 _SETS = (

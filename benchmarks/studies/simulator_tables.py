@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unifmir.simulate.scene_ranges import CHANCES, RANGES, WAVELENGTHS_UM
+from unifmir.simulate.scene_ranges import CHANCES, RANGES, WAVELENGTHS_UM, Chance
 from unifmir.simulate.structures import STRUCTURES
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.text_tables import markdown_rows
@@ -35,9 +35,20 @@ def ranges_table(_document: dict[str, Any]) -> str:
 
 
 def chances_table(_document: dict[str, Any]) -> str:
-    """The rows of `CHANCES`."""
-    rows = [[name, told, f"{chance:.0%}"] for name, (chance, told) in CHANCES.items()]
-    return markdown_rows(["chance", "what happens", "of scenes"], rows)
+    """The rows of `CHANCES`: in how many of each task's scenes each happens."""
+    tasks = list(multitask_parts())
+    rows = [
+        [name, row.meaning, *(_share(row, task) for task in tasks)] for name, row in CHANCES.items()
+    ]
+    return markdown_rows(["chance", "what happens", *(f"`{task}`" for task in tasks)], rows)
+
+
+def _share(chance: Chance, task: str) -> str:
+    lenses = TASKS[task].simulation.lenses
+    share = 0.0 if task in chance.never else chance.share
+    if share and not chance.confocal:
+        share *= sum(not lens.confocal for lens in lenses) / len(lenses)
+    return f"{share:.0%}" if share else "never"
 
 
 def lenses_table(_document: dict[str, Any]) -> str:

@@ -19,12 +19,18 @@ def noisy(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
     return rng.poisson(truth / 4).astype(np.uint16)
 
 
-def write(path: Path, image: np.ndarray, axes: str, pixel_um: float | None = 0.1) -> None:
+def write(
+    path: Path,
+    image: np.ndarray,
+    axes: str,
+    pixel_um: float | None = 0.1,
+    step_um: float = 0.5,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, object] = {"axes": axes.upper()}
     resolution = None
     if pixel_um is not None:
-        metadata |= {"unit": "um", "spacing": 0.5}
+        metadata |= {"unit": "um", "spacing": step_um}
         resolution = (1 / pixel_um, 1 / pixel_um)
     tifffile.imwrite(path, image, imagej=True, metadata=metadata, resolution=resolution)
 

@@ -36,12 +36,14 @@ def care_stacks(folder: Path, rng: np.random.Generator) -> None:
 def care_slices(folder: Path, rng: np.random.Generator) -> None:
     first = normalised(rng, (3, 1, SIDE, SIDE))
     training_file(folder / "train_data/data_label.npz", first, first + np.float32(0.1), "SCYX")
+    liver_stacks(folder, rng)
 
 
 def care_surfaces(folder: Path, rng: np.random.Generator) -> None:
     first = normalised(rng, (3, 1, 50, SIDE, SIDE))
     truth = first.max(axis=2, keepdims=True)
     training_file(folder / "train_data/data_label.npz", first, truth, "SCZYX")
+    flywing_stacks(folder, rng)
 
 
 def raw_sim(rng: np.random.Generator, truth: np.ndarray) -> bytes:
@@ -100,8 +102,8 @@ def shareloc(folder: Path, rng: np.random.Generator) -> None:
 COPIES = {
     "care-planaria": (care_stacks, (1, 0, 6)),
     "care-tribolium": (care_stacks, (1, 0, 6)),
-    "care-liver": (care_slices, (1, 0, 0)),
-    "care-flywing": (care_surfaces, (1, 0, 0)),
+    "care-liver": (care_slices, (1, 0, 2)),
+    "care-flywing": (care_surfaces, (1, 0, 4)),
     "biosr": (biosr, (4, 0, 0)),
     "biosr-er": (biosr_er, (2, 0, 0)),
     "vcd": (vcd, (2, 0, 0)),
@@ -121,8 +123,8 @@ def liver_stacks(folder: Path, rng: np.random.Generator) -> None:
     """Two stacks whose z is interpolated already, as `unifmir reproduce` looks for them."""
     for name in ("a", "b"):
         truth = structure(rng, (SIDE, SIDE, SIDE)).astype(np.uint16)
-        write(folder / f"test_data/truth/{name}.tif", truth, "zyx")
-        write(folder / f"test_data/input/{name}.tif", noisy(rng, truth), "zyx")
+        write(folder / f"test_data/truth/{name}.tif", truth, "zyx", step_um=0.1)
+        write(folder / f"test_data/input/{name}.tif", noisy(rng, truth), "zyx", step_um=0.1)
 
 
 def flywing_stacks(folder: Path, rng: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tests.helpers.lab_folders import files_of, lab_folder
+from tests.helpers.lab_folders import files_of, lab_folder, write
 from unifmir.cli.main import app
 from unifmir.images import open_source
 from unifmir.tasks import TASKS
@@ -54,20 +54,31 @@ def test_simulated_pairs_lie_in_two_folders_and_prepare_as_they_are(task, tmp_pa
     assert shown.exit_code == 0, shown.stderr
 
 
-def test_a_sheet_shows_inputs_beside_truths_at_one_contrast(tmp_path):
+@pytest.mark.parametrize(("times", "contrast"), [(1, "pair"), (20, "image")])
+def test_a_sheet_shows_pairs_of_one_unit_at_one_contrast(tmp_path, times, contrast):
     lab = lab_folder(tmp_path / "lab", pairs=2, shape=(16, 16))
+    images = [tifffile.imread(lab / part / "00.tif").astype(float) for part in ("low", "high")]
+    images[1] *= times
+    for number in range(2):
+        truth = tifffile.imread(lab / f"high/{number:02d}.tif")
+        write(lab / f"high/{number:02d}.tif", truth * np.uint16(times), "yx")
     out = tmp_path / "a.zarr"
     assert run("data", "prepare", lab, "--task", "denoise", "--out", out).exit_code == 0
     result = run("data", "show", out, "--out", tmp_path / "sheet.png", "--json")
     document = json.loads(result.stdout)
+    assert document["contrast"] == contrast
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape == (document["height"], document["width"])
     side, gap = 96, 4
-    truth = tifffile.imread(lab / "high/00.tif").astype(float)
-    low, high = np.percentile(truth, (2, 99.8))
-    expected = np.clip(((truth - low) / (high - low) + 0.05) / 1.1, 0, 1) * 255
-    found = sheet[:side:6, side + gap : 2 * side + gap : 6]
-    np.testing.assert_allclose(found, expected, atol=1.01)
+    limits = np.array([np.percentile(image, (2, 99.8)) for image in images])
+    if contrast == "pair":
+        limits[:] = limits[:, 0].min(), limits[:, 1].max()
+    for place, (image, (low, high)) in enumerate(zip(images, limits, strict=True)):
+        expected = np.clip(((image - low) / (high - low) + 0.05) / 1.1, 0, 1) * 255
+        left = place * (side + gap)
+        found = sheet[:side:6, left : left + side : 6]
+        np.testing.assert_allclose(found, expected, atol=1.01)
+    assert sheet[side + gap :].min() < 64, "the words below"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ SATURATED_VALUES = frozenset({1.0, *(2.0**bits - 1 for bits in range(8, 33))})
 """Largest values of cameras and of pictures that were scaled to 1."""
 PIXEL_SIZE_TOLERANCE = 0.02
 """Difference of pixel sizes that rounding in a file explains."""
+ISOTROPIC_TOLERANCE = 0.05
+"""Difference of z step and pixel size that a whole number of interpolated planes explains."""
 LEAST_SIDE = 16
 """Pixels along y and x from which on a shift is measured."""
 MOST_SIDE = 512
@@ -149,20 +151,57 @@ def magnification_of(image: PairImage, truth: PairImage) -> int:
     )
 
 
-def check_pixel_sizes(image: PairImage, truth: PairImage, magnification: int) -> None:
-    """Refuse a pair whose files say pixel sizes that do not go with their shapes."""
-    pairs = zip(
-        ("y", "x"), image.source.info.pixel_size_um, truth.source.info.pixel_size_um, strict=True
-    )
-    for axis, coarse, fine in pairs:
-        if coarse is None or fine is None:
-            continue
-        if abs(coarse - fine * magnification) > PIXEL_SIZE_TOLERANCE * coarse:
+def check_sampling(
+    image: PairImage, truth: PairImage | None, magnification: int, *, isotropic: bool
+) -> None:
+    """Refuse a pair whose files say distances of pixels that do not go with its shapes or task.
+
+    Distances that a file does not say are not looked at.
+
+    Parameters
+    ----------
+    image : PairImage
+    truth : PairImage, optional
+    magnification : int
+        Pixels of the truth for each of the input's, along y and x.
+    isotropic : bool
+        Whether the planes of the input have to be as far apart as its pixels.
+
+    Raises
+    ------
+    ImageError
+        Naming the axis, and what each file says.
+    """
+    rows, columns = image.source.info.pixel_size_um
+    distance = image.source.info.z_step_um if "z" in image.axes else None
+    if truth is not None:
+        fine = truth.source.info.pixel_size_um
+        for axis, coarse, other in zip(("y", "x"), (rows, columns), fine, strict=True):
+            if _apart(coarse, other and other * magnification, PIXEL_SIZE_TOLERANCE):
+                raise ImageError(
+                    f"the pixel sizes along {axis} do not fit: {coarse:g} um of the input and "
+                    f"{other:g} um of the truth, which has {magnification} times as many pixels; "
+                    "correct them (Fiji: Image > Properties), or check the pair"
+                )
+        planes = truth.source.info.z_step_um if "z" in truth.axes else None
+        if _apart(distance, planes, PIXEL_SIZE_TOLERANCE):
             raise ImageError(
-                f"the pixel sizes along {axis} do not fit: {coarse:g} um of the input and {fine:g} "
-                f"um of the truth, which has {magnification} times as many pixels; correct them "
-                "(Fiji: Image > Properties), or check the pair"
+                f"the distances of planes do not fit: {distance:g} um in the input and {planes:g} "
+                "um in the truth, which has as many planes; correct them (Fiji: Image > "
+                "Properties), or check the pair"
             )
+    for axis, size in (("y", rows), ("x", columns)):
+        if isotropic and _apart(distance, size, ISOTROPIC_TOLERANCE):
+            raise ImageError(
+                f"its planes are {distance:g} um apart and its pixels {size:g} um along {axis}: "
+                "expected isotropic sampling. Interpolate it along z first (Fiji: Image > Scale), "
+                "or correct what the file says (Image > Properties)"
+            )
+
+
+def _apart(one: float | None, other: float | None, tolerance: float) -> bool:
+    """Whether two distances are known and differ by more than a share of the first."""
+    return one is not None and other is not None and abs(one - other) > tolerance * one
 
 
 def shift_between(

@@ -43,6 +43,8 @@ class PairRule:
     """Axes of the truths; None: those of the inputs."""
     averaged: bool = False
     """Whether the planes of an input are exposures of one plane, to be averaged."""
+    before: str = ""
+    """Sentence on what has to be done before a download has such files; told where they miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,12 @@ def find_pairs(folder: Path, rules: Sequence[PairRule]) -> Findings:
         _apply(rule, places, found)
     if not found.pairs and not found.unpaired:
         named = ", ".join(repr(rule.input) for rule in rules)
+        befores = (rule.before for rule in rules if rule.before)
+        advice = next(befores, "Name the images with --input and --truth")
         seen = ", ".join(places[:5]) or "no files"
         raise ImageError(
             f"{folder}: nothing in it matches {named}; it holds {seen}"
-            f"{', ...' if len(places) > 5 else ''}. Name the images with --input and --truth"
+            f"{', ...' if len(places) > 5 else ''}. {advice}"
         )
     taken: dict[str, PairRule] = {}
     for pair in found.pairs:
@@ -127,7 +131,8 @@ def _apply(rule: PairRule, places: Sequence[str], found: Findings) -> None:
         if len(partners) == 1:
             found.pairs.append(FoundPair(place, partners[0], rule, partners[0]))
         elif not partners:
-            found.unpaired[place] = f"it has no truth: expected {wanted.filled(texts)}"
+            missing = f"it has no truth: expected {wanted.filled(texts)}"
+            found.unpaired[place] = f"{missing}. {rule.before}" if rule.before else missing
         else:
             found.unpaired[place] = (
                 f"it has {len(partners)} truths, {', '.join(partners[:3])}: expected one"

@@ -24,7 +24,7 @@ from unifmir.datasets.dataset_manifest import (
     read_pair,
 )
 from unifmir.datasets.pair_checks import (
-    check_pixel_sizes,
+    check_sampling,
     magnification_of,
     measure_numbers,
     shift_between,
@@ -154,7 +154,7 @@ def _surveyed(
             with opened_pair(
                 request.folder, pair, task, channel=request.channel, scratch=scratch
             ) as images:
-                survey[pair.input] = _seen(images)
+                survey[pair.input] = _seen(images, task)
             good.append(pair)
         except (ImageError, OSError) as error:
             set_aside[pair.input] = _reason(error)
@@ -162,11 +162,11 @@ def _surveyed(
     return good, survey
 
 
-def _seen(images: OpenPair) -> Survey:
+def _seen(images: OpenPair, task: TaskSpec) -> Survey:
     magnification = 1
     if images.truth is not None:
         magnification = magnification_of(images.input, images.truth)
-        check_pixel_sizes(images.input, images.truth, magnification)
+    check_sampling(images.input, images.truth, magnification, isotropic=task.isotropic_sampling)
     truth = None if images.truth is None else images.truth.shape
     return Survey(images.input.shape, truth, magnification)
 
@@ -263,7 +263,7 @@ def _checked(
 ) -> tuple[PairRecord, list[Any]]:
     request = work.request
     image, truth = images.input, images.truth
-    seen = _seen(images)
+    seen = _seen(images, work.task)
     inputs = _record(work, pair.input, image, images)
     truths = None
     if truth is not None:

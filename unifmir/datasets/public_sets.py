@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unifmir.datasets.pairing import PairRule
 from unifmir.registry import require_known
@@ -22,40 +22,45 @@ class PublicSet:
     """Origin of the layout, and whether a copy of the set has been seen."""
 
 
-def _care_conditions(truth: str = "test_data/GT/{name}.tif") -> tuple[PairRule, ...]:
-    """Training file and test stacks of CARE's sets, whose inputs lie in a folder a condition."""
-    return (
-        PairRule("train_data/*.npz", split="train"),
-        PairRule("test_data/condition_{condition}/{name}.tif", truth, split="test"),
-    )
+_TRAINING_FILE = PairRule("train_data/*.npz", split="train")
 
 
+def _tested(inputs: str, truths: str = "test_data/GT/{name}.tif") -> PairRule:
+    """Test images, a truth for each name."""
+    return PairRule(f"test_data/{inputs}/{{name}}.tif", truths, split="test")
+
+
+_CONDITIONS = (_TRAINING_FILE, _tested("condition_{condition}"))
+"""Training file, and test stacks whose inputs lie in a folder a condition."""
 _CARE = (
     "Weigert et al. 2018, publications.mpi-cbg.de/publications-sites/7207; the names as programs "
     "that read it have them (GVTNets, noise2same); no copy seen"
 )
+_RENAMED = f"{_CARE}; the names of the test files were not found documented: rename them so"
+_TABLES = (
+    "ShareLoc holds tables of localisations (.smlm, .csv), which are no images: render each first, "
+    "over the area of its wide field and with a whole number of pixels to each of its, and save "
+    "the two as CELL/rendered.tif and CELL/widefield.tif"
+)
 _ROWS = (
-    PublicSet("care-planaria", "CARE, Planaria", "denoise", _care_conditions(), _CARE),
-    PublicSet(
-        "care-tribolium",
-        "CARE, Tribolium",
-        "denoise",
-        _care_conditions(),
-        _CARE,
-    ),
+    PublicSet("care-planaria", "CARE, Planaria", "denoise", _CONDITIONS, _CARE),
+    PublicSet("care-tribolium", "CARE, Tribolium", "denoise", _CONDITIONS, _CARE),
     PublicSet(
         "care-liver",
-        "CARE, Liver: the training file's slices, degraded along their last axis",
+        "CARE, Liver: the training file's slices, degraded along their last axis, and test stacks",
         "isotropic",
-        (PairRule("train_data/*.npz", split="train", axes="SCYZ"),),
-        _CARE,
+        (
+            replace(_TRAINING_FILE, axes="SCYZ"),
+            _tested("input", "test_data/truth/{name}.tif"),
+        ),
+        _RENAMED,
     ),
     PublicSet(
         "care-flywing",
-        "CARE, Flywing: the training file",
+        "CARE, Flywing: the training file, and test stacks in a folder a condition",
         "projection",
-        (PairRule("train_data/*.npz", split="train"),),
-        _CARE,
+        (_TRAINING_FILE, _tested("C{condition}")),
+        _RENAMED,
     ),
     PublicSet(
         "biosr",
@@ -116,8 +121,8 @@ _ROWS = (
         "shareloc",
         "ShareLoc: wide fields and renderings of its tables of localisations",
         "sr",
-        (PairRule("{cell}/widefield.tif", "{cell}/rendered.tif"),),
-        "Ouyang et al. 2022; it holds tables, which are rendered to these names first",
+        (PairRule("{cell}/widefield.tif", "{cell}/rendered.tif", before=_TABLES),),
+        f"Ouyang et al. 2022. {_TABLES}",
     ),
 )
 PUBLIC_SETS: Mapping[str, PublicSet] = {row.name: row for row in _ROWS}

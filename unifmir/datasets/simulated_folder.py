@@ -7,8 +7,9 @@ import numpy as np
 
 from unifmir.file_locks import held
 from unifmir.images.image_files import write_tiff
-from unifmir.simulate import generator, simulate_pair
+from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import Lens
 
 INPUT, TRUTH = "input", "truth"
 SPLIT = "lab"
@@ -26,8 +27,9 @@ def simulate_folder(
     seed: int = 0,
     on_image: Callable[[], None] | None = None,
 ) -> list[Path]:
-    """Write simulated pairs of a task, as uint16 counts of a camera.
+    """Write simulated pairs of a task, as uint16 counts of a camera, with their pixel sizes.
 
+    Light fields say none: they are simulated in pixels, which no lens has given a size.
     The same arguments give the same bytes; files that are there are replaced one by one.
 
     Parameters
@@ -61,14 +63,28 @@ def simulate_folder(
             scene = simulate_pair(task, generator(task, seed, SPLIT, index), side)
             counts = DENSITY_COUNTS if row.normalization.inside else 1
             pairs = (
-                (INPUT, scene.image, row.input_axes),
-                (TRUTH, scene.target * counts, row.output_axes),
+                (INPUT, scene.image, row.input_axes, 1),
+                (TRUTH, scene.target * counts, row.output_axes, _magnification(scene)),
             )
-            for folder, values, axes in pairs:
+            for folder, values, axes, finer in pairs:
                 path = out / folder / f"{index:0{digits}d}.tif"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_tiff(path, np.clip(values.round(), 0, 65535).astype(np.uint16), axes)
+                pixels = np.clip(values.round(), 0, 65535).astype(np.uint16)
+                pixel_um, z_step_um = _sampling(scene.lens, finer)
+                write_tiff(path, pixels, axes, pixel_um, z_step_um=z_step_um)
                 written.append(path)
             if on_image is not None:
                 on_image()
     return written
+
+
+def _magnification(scene: SimulatedPair) -> int:
+    """How much more finely the truth is sampled."""
+    return int(scene.target.shape[-1] // scene.image.shape[-1])
+
+
+def _sampling(lens: Lens | None, finer: int) -> tuple[float | None, float | None]:
+    """Pixel size and distance of planes, in um."""
+    if lens is None:
+        return None, None
+    return lens.pixel_um / finer, lens.z_step_um or lens.pixel_um

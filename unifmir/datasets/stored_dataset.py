@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Float32
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 Patch = Float32[np.ndarray, "..."]
 """Normalised; axes of the task's image or result."""
+MOST_GAIN = 10.0
+"""Range of a truth over that of its input beyond which the two have other units, or exposures."""
 _KEPT_OPEN = 64
 """Pairs whose arrays are kept open: looking for one takes as long as reading a patch."""
 
@@ -125,11 +128,12 @@ class StoredDataset:
         rule = self.task.normalization
         return self._read(patch, "input", patch.pair.input, clip=rule.clip)
 
-    def scaling(self, patch: PatchOfPair) -> Scaling:
-        """Scaling of the image that a patch's input is of; the identity where it was normalised."""
-        if not (kept := patch.pair.input.scalings):
+    def scaling(self, patch: PatchOfPair, part: Literal["input", "truth"] = "input") -> Scaling:
+        """Scaling of the image that a patch is of; the identity where it was normalised before."""
+        record = patch.pair.input if part == "input" else patch.pair.truth
+        if record is None or not (kept := record.scalings):
             return Scaling()
-        frame = self._frame(patch, patch.pair.input)
+        frame = self._frame(patch, record)
         return Scaling(kept[frame].low, kept[frame].span)
 
     def recorded(self, patch: PatchOfPair) -> tuple[Patch, Patch]:
@@ -153,6 +157,26 @@ class StoredDataset:
         """Whether truths can be scaled as their inputs: files of normalised images cannot."""
         images = (image for pair in self.manifest.pairs for image in (pair.input, pair.truth))
         return all(image is None or image.scalings for image in images)
+
+    @property
+    def range_gain(self) -> float | None:
+        """Median range of a truth over that of its input; None where they have none to compare."""
+        gains = [
+            truth.span / given.span
+            for pair in self.manifest.pairs
+            if pair.truth is not None
+            # A manifest that has fewer of one is refused where the frame is read.
+            for given, truth in zip(pair.input.scalings, pair.truth.scalings, strict=False)
+            if given.span > 0
+        ]
+        return median(gains) if gains else None
+
+    @property
+    def shares_units(self) -> bool:
+        """Whether inputs and truths seem to have intensities of one unit and exposure."""
+        gain = self.range_gain
+        comparable = self.task.normalization.invertible and self.keeps_intensities
+        return comparable and gain is not None and 1 / MOST_GAIN <= gain <= MOST_GAIN
 
     def truth(self, patch: PatchOfPair, intensities: TruthScaling) -> Patch:
         """A truth as the network learns it.

@@ -71,6 +71,7 @@ def _recorded(
     rng: np.random.Generator,
     kind: str,
     task: str,
+    lens: Lens,
     light: Field,
     truth: Field,
     stray: Field | float = 0.0,
@@ -92,7 +93,7 @@ def _recorded(
     recorded = np.minimum(expected, well) + offset
     # Percentiles of a plane are not those of the stack that it comes from.
     reference = target if target.ndim == recorded.ndim else recorded
-    return SimulatedPair(task, image, target, reference, recorded, kind)
+    return SimulatedPair(task, image, target, reference, recorded, kind, lens)
 
 
 def widefield(rng: np.random.Generator, size: int) -> SimulatedPair:
@@ -112,7 +113,7 @@ def widefield(rng: np.random.Generator, size: int) -> SimulatedPair:
     stray: Field | float = 0.0
     if happens(rng, "haze"):
         stray = binned(haze(rng, specimen.density, grid)[cut, cut])
-    return _recorded(rng, specimen.kind, "sr", light, truth, stray)
+    return _recorded(rng, specimen.kind, "sr", lens, light, truth, stray)
 
 
 def binned(image: Field) -> Field:
@@ -131,7 +132,7 @@ def stack(rng: np.random.Generator, size: int) -> SimulatedPair:
     if not lens.confocal and happens(rng, "haze"):
         # The same microscope records both, and rejects nothing.
         clean = clean + haze(rng, specimen.density, grid)
-    return _recorded(rng, specimen.kind, "denoise", clean, clean)
+    return _recorded(rng, specimen.kind, "denoise", lens, clean, clean)
 
 
 def light_sheet(rng: np.random.Generator, size: int) -> SimulatedPair:
@@ -150,7 +151,7 @@ def light_sheet(rng: np.random.Generator, size: int) -> SimulatedPair:
     first = AXIAL_STEP // 2
     coarse = slice(first, None, AXIAL_STEP)
     stray = haze(rng, specimen.density, grid)[coarse] if happens(rng, "haze") else 0.0
-    scene = _recorded(rng, specimen.kind, "isotropic", light[coarse], truth, stray)
+    scene = _recorded(rng, specimen.kind, "isotropic", lens, light[coarse], truth, stray)
     where = (np.arange(size) - first) / AXIAL_STEP
     image, expected = (interpolated(part, where) for part in (scene.image, scene.expected))
     return replace(scene, image=image, expected=expected)
@@ -189,7 +190,7 @@ def surface(rng: np.random.Generator, size: int) -> SimulatedPair:
     depth = float(kernel.sum() / kernel[kernel.shape[0] // 2].sum())
     clean = blur(density + below / np.float32(depth), kernel)
     truth = blur(specimen.density, kernel[kernel.shape[0] // 2])
-    return _recorded(rng, specimen.kind, "projection", clean, truth)
+    return _recorded(rng, specimen.kind, "projection", lens, clean, truth)
 
 
 BELOW_THE_SURFACE = ("nuclei", "smooth nuclei", "spots", "diffuse", "walls")

@@ -30,6 +30,19 @@ class Range:
         return float(rng.uniform(self.low, self.high))
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Chance of something to happen in a scene."""
+
+    share: float
+    """Part of the scenes of a task in which it can happen."""
+    meaning: str
+    never: tuple[str, ...] = ()
+    """Tasks in whose scenes it cannot happen."""
+    confocal: bool = True
+    """Whether it can happen in confocal images."""
+
+
 def _log(low: float, high: float, unit: str, meaning: str) -> Range:
     return Range(low, high, unit, meaning, logarithmic=True)
 
@@ -85,21 +98,33 @@ RANGES: Mapping[str, Range] = {
 }
 """Name -> what is drawn from it."""
 
-CHANCES: Mapping[str, tuple[float, str]] = {
-    "second structure": (0.4, "a second structure lies between the first"),
-    "diffuse": (0.55, "diffuse light of one or several scales is in focus"),
-    "staining": (0.4, "staining varies over the image"),
-    "haze": (0.5, "there is out-of-focus light; never in confocal images"),
-    "illumination": (0.4, "the illumination falls off from its centre"),
-    "bleaching": (0.4, "planes of a stack lose light one after the other, or with depth"),
-    "gain map": (0.4, "the camera's pixels differ (sCMOS)"),
-    "line noise": (0.25, "the camera's rows have noise in common"),
-    "multiplication": (0.12, "electrons are multiplied (EMCCD), which doubles the shot noise"),
-    "noise blur": (0.1, "the noise of neighbouring pixels is correlated"),
-    "hot pixels": (0.06, "up to three hot pixels, none brighter than the peak"),
-    "saturation": (0.07, "the brightest structures are beyond the camera's full well"),
+_NO_STACKS = ("sr", "projection", "volume")
+_LIGHT_FIELDS = ("volume",)
+CHANCES: Mapping[str, Chance] = {
+    "second structure": Chance(0.4, "a second structure lies between the first"),
+    "diffuse": Chance(0.55, "diffuse light of one or several scales is in focus", _LIGHT_FIELDS),
+    "staining": Chance(0.4, "staining varies over the image"),
+    "haze": Chance(
+        0.5, "there is out-of-focus light; never in confocal images", _LIGHT_FIELDS, confocal=False
+    ),
+    "illumination": Chance(0.4, "the illumination falls off from its centre", _LIGHT_FIELDS),
+    "bleaching": Chance(
+        0.4, "planes of a stack lose light one after the other, or with depth", _NO_STACKS
+    ),
+    "gain map": Chance(0.4, "the camera's pixels differ (sCMOS)"),
+    "line noise": Chance(0.25, "the camera's rows have noise in common"),
+    "multiplication": Chance(
+        0.12, "electrons are multiplied (EMCCD), which doubles the shot noise"
+    ),
+    "noise blur": Chance(0.1, "the noise of neighbouring pixels is correlated"),
+    "hot pixels": Chance(
+        0.06, "up to three hot pixels, none brighter than the peak", _LIGHT_FIELDS
+    ),
+    "saturation": Chance(
+        0.07, "the brightest structures are beyond the camera's full well", _LIGHT_FIELDS
+    ),
 }
-"""Name -> how often, and what happens then."""
+"""Name -> how often, what happens then, and in which scenes never."""
 
 WAVELENGTHS_UM = (0.45, 0.52, 0.58, 0.67)
 """Wavelengths of the emission; each equally likely."""
@@ -126,4 +151,4 @@ def happens(rng: np.random.Generator, name: str) -> bool:
         No such chance.
     """
     require_known("chance", name, CHANCES)
-    return float(rng.random()) < CHANCES[name][0]
+    return float(rng.random()) < CHANCES[name].share

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from unifmir.registry import resolve
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import TruthScaling
+from unifmir.tasks.base import Lens, TruthScaling
 
 Image = Float[np.ndarray, "..."]
 
@@ -34,6 +34,8 @@ class SimulatedPair:
     """The recorded image without its noise, in its units; empty where nobody knows it."""
     kind: str = ""
     """Name in `unifmir.simulate.structures.STRUCTURES` of what it shows, where it is simulated."""
+    lens: Lens | None = None
+    """Lens and sampling of the recorded image; None where nobody knows them, as of light fields."""
 
 
 def generator(task: str, seed: int, split: str, index: int) -> np.random.Generator:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from statistics import median
 
 from unifmir.config import ModelConfig, MultiTaskConfig
 from unifmir.datasets.stored_dataset import StoredDataset
@@ -11,9 +10,6 @@ from unifmir.tasks import TASKS, multitask_parts
 from unifmir.tasks.base import TruthScaling
 
 logger = logging.getLogger(__name__)
-
-MOST_GAIN = 10.0
-"""Range of a truth over that of its input beyond which the two have other units, or exposures."""
 
 
 def chosen_intensities(
@@ -99,15 +95,8 @@ def _check_change(chosen: TruthScaling, config: ModelConfig, trained: Sequence[s
 
 def _tell_other_units(dataset: StoredDataset) -> None:
     """Say where truths have other units than their inputs, such as another exposure."""
-    gains = [
-        truth.span / given.span
-        for pair in dataset.manifest.of("train")
-        if pair.truth is not None
-        # A manifest that has fewer of one is refused where the frame is read.
-        for given, truth in zip(pair.input.scalings, pair.truth.scalings, strict=False)
-        if given.span > 0
-    ]
-    if gains and not 1 / MOST_GAIN <= (gain := median(gains)) <= MOST_GAIN:
+    gain = dataset.range_gain
+    if gain is not None and not dataset.shares_units:
         logger.warning(
             "%s: the range of its truths is %.3g times that of its inputs, and the model will "
             "learn to scale so; if only exposure or units differ, scale them to one another "

@@ -5,9 +5,11 @@ import pytest
 
 from tests.helpers.lab_folders import noisy, structure
 from unifmir.datasets import pair_checks
-from unifmir.datasets.pair_checks import shift_between
+from unifmir.datasets.pair_checks import check_sampling, shift_between
 from unifmir.datasets.pair_image import PairImage
+from unifmir.errors import ImageError
 from unifmir.images import ArraySource
+from unifmir.images.base import ImageInfo
 
 SIDE = 40
 INSIDE = (slice(12, 12 + SIDE),) * 2
@@ -63,3 +65,37 @@ def test_the_halves_are_the_upper_lower_left_and_right_one():
         plane[:, :2].tolist(),
         plane[:, 2:].tolist(),
     ]
+
+
+class TestSampling:
+    def image(self, step: float | None, pixel: float | None, axes: str = "zyx") -> PairImage:
+        values = np.zeros((4, 8, 8)[-len(axes) :], np.float32)
+        info = ImageInfo("image", axes, pixel_size_um=(pixel, pixel), z_step_um=step)
+        return PairImage(ArraySource(values, axes, info), axes)
+
+    def test_planes_of_other_distances_are_refused(self):
+        with pytest.raises(ImageError, match=r"distances of planes .*: 0.3 um .* and 1.5 um"):
+            check_sampling(self.image(0.3, 0.1), self.image(1.5, 0.1), 1, isotropic=False)
+
+    @pytest.mark.parametrize("other", [0.3, 0.303, None])
+    def test_planes_as_far_apart_are_kept_and_so_is_what_is_not_said(self, other: float | None):
+        for one, two in ((0.3, other), (other, 0.3)):
+            check_sampling(self.image(one, 0.1), self.image(two, 0.1), 1, isotropic=False)
+
+    def test_the_planes_of_a_stack_are_not_compared_with_those_of_a_projection(self):
+        check_sampling(self.image(0.3, 0.1), self.image(1.5, 0.1, "yx"), 1, isotropic=False)
+
+    @pytest.mark.parametrize("with_truth", [True, False])
+    def test_coarse_planes_are_refused_where_sampling_has_to_be_isotropic(self, with_truth: bool):
+        image = self.image(2.0, 0.1)
+        truth = self.image(2.0, 0.1) if with_truth else None
+        check_sampling(image, truth, 1, isotropic=False)
+        with pytest.raises(ImageError, match=r"2 um apart and its pixels 0.1 um along y"):
+            check_sampling(image, truth, 1, isotropic=True)
+
+    def test_a_whole_number_of_interpolated_planes_is_near_enough(self):
+        # 24 planes of 0.35 um are 64 of 0.13125 where the pixels are 0.13.
+        image = self.image(24 * 0.35 / 64, 0.13)
+        check_sampling(image, image, 1, isotropic=True)
+        with pytest.raises(ImageError, match="isotropic sampling"):
+            check_sampling(self.image(0.14, 0.13), None, 1, isotropic=True)

@@ -129,6 +129,8 @@ def bad_pairs(folder: Path) -> Path:
     write(folder / "high/nan.tif", truth, "zyx")
     write(folder / "low/sizes.tif", noisy(rng, truth), "zyx", 0.1)
     write(folder / "high/sizes.tif", truth, "zyx", 0.2)
+    write(folder / "low/steps.tif", noisy(rng, truth), "zyx", step_um=0.3)
+    write(folder / "high/steps.tif", truth, "zyx", step_um=1.5)
     (folder / "low/cut.tif").write_bytes((folder / "low/00.tif").read_bytes()[:2000])
     write(folder / "high/cut.tif", truth, "zyx")
     (folder / "low/again.tif").write_bytes((folder / "low/00.tif").read_bytes())
@@ -147,6 +149,7 @@ def test_bad_pairs_are_set_aside_by_name_with_the_reason(tmp_path):
         "small": "less than a patch of 4x16x16",
         "nan": "1 of its pixels are NaN or infinite",
         "sizes": "the pixel sizes along y do not fit: 0.1 um of the input and 0.2",
+        "steps": "the distances of planes do not fit: 0.3 um in the input and 1.5",
         "cut": "cut.tif",
         "again": "it is the same file as low/00.tif|its truth lies",
     }
@@ -154,6 +157,17 @@ def test_bad_pairs_are_set_aside_by_name_with_the_reason(tmp_path):
     for name, reason in expected.items():
         with pytest.raises(ImageError, match=reason):
             raise ImageError(found[f"low/{name}.tif"])
+
+
+def test_stacks_of_coarse_planes_are_set_aside_where_isotropic_ones_are_learned(tmp_path):
+    for name, step in (("coarse", 2.0), ("fine", 0.1)):
+        truth = structure(np.random.default_rng(1), (24, 24, 24)).astype(np.uint16)
+        image = noisy(np.random.default_rng(len(name)), truth)
+        write(tmp_path / f"lab/low/{name}.tif", image, "zyx", step_um=step)
+        write(tmp_path / f"lab/high/{name}.tif", truth, "zyx", step_um=step)
+    found = reasons(tmp_path / "lab", tmp_path / "a.zarr", task="isotropic")
+    assert found.keys() == {"low/coarse.tif"}
+    assert "planes are 2 um apart and its pixels 0.1 um along y" in found["low/coarse.tif"]
 
 
 def test_a_pair_whose_shift_cannot_be_told_is_kept(tmp_path):

@@ -1,5 +1,7 @@
 """Recipes of public sets on miniature copies of their layouts."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationRequest
 from unifmir.datasets.public_sets import PUBLIC_SETS, public_set
 from unifmir.datasets.stored_dataset import StoredDataset
-from unifmir.errors import UnknownNameError
+from unifmir.errors import ImageError, UnknownNameError
 from unifmir.tasks import TASKS
 
 
@@ -37,6 +39,18 @@ def test_a_miniature_copy_of_every_set_is_prepared(name, tmp_path):
     first = dataset.patches("train")[0]
     assert dataset.input(first).ndim == len(TASKS[row.task].input_axes)
     assert dataset.truth(first, "own").ndim == len(TASKS[row.task].output_axes)
+
+
+@pytest.mark.parametrize("present", ["table.csv", "cell1/table.smlm", "cell1/widefield.tif"])
+def test_tables_of_localisations_are_refused_with_what_to_render(present, tmp_path):
+    make, _ = COPIES["shareloc"]
+    make(tmp_path / "copy", np.random.default_rng(4))
+    path = tmp_path / "set" / present
+    path.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "copy/cell1/widefield.tif", path)
+    row = public_set("shareloc")
+    with pytest.raises(ImageError, match=r"tables of localisations .* render each first"):
+        prepare(PreparationRequest(tmp_path / "set", tmp_path / "a.zarr", row.task, row.rules))
 
 
 def test_an_unknown_set_is_told_with_the_nearest():

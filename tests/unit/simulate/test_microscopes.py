@@ -22,7 +22,7 @@ def clear_scenes(monkeypatch: pytest.MonkeyPatch) -> Scenes:
     """Scenes of a task without haze and saturation: what both instruments see alike."""
 
     def never(rng: np.random.Generator, name: str) -> bool:
-        return bool(rng.random() < CHANCES[name][0]) and name not in {"haze", "saturation"}
+        return bool(rng.random() < CHANCES[name].share) and name not in {"haze", "saturation"}
 
     monkeypatch.setattr(microscopes, "happens", never)
     monkeypatch.setattr("unifmir.simulate.camera.happens", never)
