@@ -97,7 +97,8 @@ def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
     yield "cite", ", ".join(entry.cite)
     if entry.pixel_size_um:
         yield "pixel size of the training data", f"{entry.pixel_size_um} um"
-    yield "notes", entry.notes
+    if entry.notes:
+        yield "notes", entry.notes
 
 
 def _described(entry: "ZooEntry | None") -> Iterator[str]:
@@ -111,7 +112,7 @@ def _described(entry: "ZooEntry | None") -> Iterator[str]:
     if rows:
         yield section("Evaluations", table(columns, rows))
     if entry.training:
-        yield section("Training", table((), entry.training.items()))
+        yield section("Training", table((), entry.training.in_words().items()))
     scaling = [
         (name, *_flat_values(part.model_dump())) for name, part in entry.normalisation.items()
     ]

@@ -16,6 +16,7 @@ from unifmir.tasks import multitask_parts
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.entry_credit import completed_credit
 from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.schema import ZenodoSource
 
 QUICK = "unifmir-sr-microtubules"
 PUBLISHER = Credit(
@@ -90,9 +91,12 @@ def test_people_licence_and_citations_are_complete(package: Package, request):
     assert ("No licence of the weights" in package.files["README.md"].decode("utf-8")) == (
         entry.licence is None
     )
-    assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470"} <= {
-        one["doi"] for one in rdf["cite"]
-    }
+    cited = [one["doi"] for one in rdf["cite"]]
+    assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470", *entry.cite} <= set(cited)
+    assert len(cited) == len(set(cited))
+    if isinstance(entry.source, ZenodoSource):
+        (own,) = (one for one in rdf["cite"] if one["doi"] == entry.source.doi)
+        assert own["text"] == f"{', '.join(entry.authors)}. {entry.title} (weights). Zenodo."
     assert rdf["git_repo"] == "https://github.com/cxm12/UniFMIR"
 
 
@@ -123,9 +127,10 @@ def test_a_licence_is_the_entrys_or_the_users_and_never_filled_in(model_id):
 
 def test_every_official_entry_states_a_package():
     for model_id in OFFICIAL:
-        stated = find(model_id).package
-        assert stated is not None
-        assert stated.training.source.startswith("Ma et al. 2024")
+        entry = find(model_id)
+        assert entry.package is not None
+        assert entry.training is not None
+        assert entry.training.source.startswith("Ma et al. 2024")
 
 
 def test_what_the_user_states_goes_before_the_entry():
