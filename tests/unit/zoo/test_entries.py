@@ -11,7 +11,7 @@ from unifmir.checkpoint.detect import detect
 from unifmir.checkpoint.inspection import inspect_file, parameter_count
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
-from unifmir.export.credit import Credit
+from unifmir.export.credit import Credit, Person
 from unifmir.hashing import sha256_of
 from unifmir.model import build
 from unifmir.tasks import TASKS
@@ -193,6 +193,20 @@ def test_the_training_has_one_place_in_an_entry():
     entry["package"]["training"] = entry["training"]
     with pytest.raises(ZooError, match=r"package\.training: Extra inputs are not permitted"):
         parse_entry(json.dumps(entry), "x.json")
+
+
+def test_people_and_pixel_size_of_an_entry_reach_the_credit():
+    people = {
+        "maintainers": ["ada-hub <ada@example.org>"],
+        "packaged_by": ["Bo Builder <bo@example.org> An institute"],
+    }
+    entry = parse_entry(changed(**people, pixel_size_um=[0.1, 0.0626]), "x.json")
+    credit = completed_credit(Credit(), entry, "sr")
+    assert credit.maintainers == (Person("", github_user="ada-hub", email="ada@example.org"),)
+    assert credit.packaged_by == (Person("Bo Builder", "An institute", email="bo@example.org"),)
+    assert credit.pixel_size_um == (("y", 0.1), ("x", 0.0626))
+    mine = Credit(maintainers=(Person("", github_user="me"),))
+    assert completed_credit(mine, entry, "sr").maintainers == mine.maintainers
 
 
 def test_normalisation_has_the_fields_of_the_core():
