@@ -22,14 +22,6 @@ from tests.compat.packages import half_precision, image, inputs, network
 from tests.helpers.empty_phrases import empty_phrases
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.credit import (
-    Credit,
-    ImageQuality,
-    MeasuredCost,
-    parse_maintainer,
-    parse_person,
-)
-from unifmir.export.formats.bioimageio.card import credited_card
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.package import (
@@ -39,7 +31,7 @@ from unifmir.export.formats.bioimageio.package import (
     read_lineage,
 )
 from unifmir.export.formats.bioimageio.rdf import FILES
-from unifmir.export.formats.bioimageio.score import TARGET, axes_order
+from unifmir.export.formats.bioimageio.score import axes_order
 from unifmir.export.formats.bioimageio.testing import (
     quiet_library,
     require_passed,
@@ -50,7 +42,6 @@ from unifmir.model import image_interface
 from unifmir.normalize import normalize
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.training.training_record import TrainingRecord
 
 _built: dict[str, PackageResult] = {}
 
@@ -120,20 +111,6 @@ def test_the_whole_test_of_the_library_passes_on_the_finished_package(built: Pac
 def test_all_of_the_score_but_completeness_is_reached(built: PackageResult):
     assert built.score.metadata_format == built.score.core == 1
     assert built.score.biapy == built.score.ilastik == 1
-
-
-@pytest.mark.slow  # another package with the library's test
-@every_task
-def test_the_target_is_reached_with_all_that_an_export_takes(
-    built: PackageResult, request, tmp_path: Path
-):
-    given = inputs(request.node.callspec.params["built"], tmp_path / "inputs")
-    card = credited_card(given.card, replace(STATED, authors=given.card.authors))
-    report = {"format": "onnx", "precision": "fp32", "passed": True, "cases": []}
-    score = build_package(replace(given, card=card, reports=(report,)), tmp_path / "p.zip").score
-    # The two partners that cannot be run by an export are expected by their rules.
-    assert score.expected == ("ilastik", "biapy", "deepimagej")
-    assert score.total >= TARGET > built.score.total
 
 
 @every_task
@@ -328,74 +305,6 @@ def test_reports_reach_the_readme_and_the_attachment(plain: PackageInputs, tmp_p
     files = read_package(untested_package(given, tmp_path / "p.zip").path).files
     assert "| onnx | fp32 | 1 | 2e-06 | 120.0 | yes |" in files["README.md"].decode("utf-8")
     assert json.loads(files["verification.json"])["reports"] == [report]
-
-
-TRAINED = TrainingRecord(
-    optimizer="torch.optim.Adam",
-    optimizer_settings={"betas": [0.9, 0.999]},
-    learning_rate=5e-5,
-    loss="L1",
-    epochs=3.0,
-    hours=2.0,
-    hardware="a processor",
-    data="images of a test",
-    source="a test",
-)
-STATED = Credit(
-    licence="CC-BY-4.0",
-    training=replace(
-        TRAINED,
-        learning_rate_schedule="constant",
-        loss_settings={"l1_share": 1.0},
-        batch_size=4,
-        preprocessing="random patches",
-        regularization="none",
-        memory="2 GB",
-    ),
-    evaluations=(ImageQuality("12 images", 12, (("PSNR", "fitted PSNR", 31.5),), "a test"),),
-    measured_costs=(MeasuredCost("3 ms on a machine", "4 MB on a machine"),),
-    git_repo="https://example.org/repository",
-    funded_by="A foundation, grant 1",
-    packaged_by=(parse_person("Bo Builder <bo@example.org>"),),
-    maintainers=(parse_maintainer("bo-hub <bo@example.org>"),),
-)
-"""Statements that docs/publishing.md asks for."""
-QUALITY = ImageQuality(
-    "12 images", 12, (("PSNR", "fitted PSNR", 31.5), ("SSIM", "fitted SSIM", 0.9)), "a test"
-)
-
-
-def test_facts_that_are_stated_reach_the_description(plain: PackageInputs, tmp_path: Path):
-    credit = Credit(
-        authors=plain.card.authors,
-        training=TRAINED,
-        pixel_size_um=(("y", 0.1), ("x", 0.0626)),
-        evaluations=(QUALITY,),
-        measured_costs=(MeasuredCost("3 ms on a machine", "4 MB on a machine"),),
-        git_repo="https://example.org/repository",
-        funded_by="A foundation, grant 1",
-    )
-    given = replace(plain, card=credited_card(plain.card, credit))
-    package = read_package(untested_package(given, tmp_path / "p.zip").path)
-    stated = package.rdf["config"]["bioimageio"]
-    assert stated["training"] == {
-        "training_epochs": 3.0,
-        "initial_learning_rate": 5e-5,
-        "loss_function": "L1",
-        "optimizer": "torch.optim.Adam",
-        "optimizer_kwargs": {"betas": [0.9, 0.999]},
-        "training_duration": 2.0,
-    }
-    assert stated["environmental_impact"] == {"hardware_type": "a processor", "hours_used": 2.0}
-    assert stated["inference_time"] == "3 ms on a machine"
-    assert stated["memory_requirements_inference"] == "4 MB on a machine"
-    assert stated["funded_by"] == "A foundation, grant 1"
-    assert stated["evaluations"][-1]["results"] == [[31.5], [0.9]]
-    text = package.files["README.md"].decode("utf-8")
-    assert "Data: images of a test." in text
-    assert "Pixel size of the data: y 0.1, x 0.0626 micrometres." in text
-    assert package.rdf["config"]["unifmir"]["pixel_size_um"] == {"y": 0.1, "x": 0.0626}
-    assert "| PSNR | 31.5 | fitted PSNR |" in text
 
 
 @pytest.mark.slow

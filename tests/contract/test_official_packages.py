@@ -70,7 +70,7 @@ with_embedded = pytest.mark.parametrize(
 
 @every_package
 def test_the_expected_score_reaches_the_target_with_the_entrys_facts(package: Package):
-    # Format, core and two of three partners are whole, which test_bioimageio_package.py holds,
+    # Format, core and two of three partners are whole, which test_package_statements.py holds,
     # where a package of every task is really tested.
     total = 0.25 * (2 + 2 / PARTNERS_COUNTED + completeness(package.rdf))
     print(f"{package.rdf['name']}: {total:.4f}, completeness {completeness(package.rdf):.4f}")
