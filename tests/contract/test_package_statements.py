@@ -63,7 +63,7 @@ def test_the_target_is_reached_with_all_that_an_export_takes(task: str, tmp_path
     card = credited_card(given.card, replace(STATED, authors=given.card.authors))
     report = {"format": "onnx", "precision": "fp32", "passed": True, "cases": []}
     score = build_package(replace(given, card=card, reports=(report,)), tmp_path / "p.zip").score
-    # The two partners that cannot be run by an export are expected by their rules.
+    # An export runs no partner: they are expected by their rules.
     assert score.expected == ("ilastik", "biapy", "deepimagej")
     assert score.total >= TARGET
 
