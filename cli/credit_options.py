@@ -12,8 +12,8 @@ Authors = Annotated[
     typer.Option(
         metavar="PERSON",
         help="Author of the weights, for a BioImage.IO package, as "
-        "'NAME <ORCID> <E-MAIL> <@GITHUB_USER> AFFILIATION', all but the name as far as known; "
-        "repeatable.",
+        "'NAME <ORCID> <E-MAIL> <@GITHUB_USER> AFFILIATION', all but the name as far as known "
+        "('NAME <> AFFILIATION'); repeatable.",
     ),
 ]
 Licence = Annotated[

@@ -34,6 +34,10 @@ def _listed(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _trained(entry: "ZooEntry") -> dict[str, str]:
+    return entry.training.in_words() if entry.training else {}
+
+
 def entry_lines(entry: "ZooEntry") -> str:
     """An entry as text for people."""
     source: dict[str, Any] = entry.source.model_dump(mode="json", exclude_none=True)
@@ -46,8 +50,8 @@ def entry_lines(entry: "ZooEntry") -> str:
         ("cite", ", ".join(entry.cite)),
         *((f"source {name}", value) for name, value in source.items()),
         ("parameters", f"{entry.parameters:,}" if entry.parameters else "unknown until pulled"),
-        *((f"training {name}", value) for name, value in (entry.training or {}).items()),
-        ("notes", entry.notes),
+        *((f"training {name}", value) for name, value in _trained(entry).items()),
+        *([("notes", entry.notes)] if entry.notes else []),
     ]
     parts = [entry.id, output.folded_facts(rows)]
     if entry.measured:

@@ -10,7 +10,7 @@ from unifmir.errors import ExportError
 from unifmir.training.training_record import TrainingRecord
 
 PERSON = "NAME [<ORCID>] [<E-MAIL>] [<@GITHUB_USER>] [AFFILIATION]"
-"""Form in which a person is given as text."""
+"""Form in which a person is given as text; with nothing in brackets, 'NAME <> AFFILIATION'."""
 MAINTAINER = "GITHUB_USER [<ORCID>] [<E-MAIL>] [AFFILIATION]"
 """Form in which a maintainer is given as text: the format asks for the user, not the name."""
 MAX_CHARACTERS = 300
@@ -101,6 +101,8 @@ class Credit:
     """Training data in words; left out of the description when empty."""
     training: TrainingRecord | None = None
     """Facts of the training."""
+    pixel_size_um: tuple[tuple[str, float], ...] = ()
+    """Pixel size of the training data by the input's axes; empty where it is not known."""
     evaluations: tuple[ImageQuality, ...] = ()
     """Restoration quality on images whose truth is known."""
     measured_costs: tuple[MeasuredCost, ...] = ()
@@ -133,7 +135,12 @@ def parse_person(text: str) -> Person:
             f"most {MAX_CHARACTERS} characters"
         )
     person = Person(name)
-    if not rest:
+    if "<" not in text:
+        if "," in name:
+            raise ExportError(
+                f"{text[:80]!r}: whether an affiliation or a name follows the comma cannot be "
+                "told. Write 'NAME <> AFFILIATION', or 'NAME, FIRST NAME <>'"
+            )
         return person
     for given in _BRACKETS.findall(f"<{rest}"):
         person = _with(person, given.strip(), text)
@@ -180,7 +187,9 @@ def checked_licence(text: str) -> str:
 
 
 def _with(person: Person, given: str, text: str) -> Person:
-    """A person with what stands in one pair of brackets."""
+    """A person with what stands in one pair of brackets; an empty one ends the name."""
+    if not given:
+        return person
     if _ORCID.fullmatch(given):
         if not _has_checksum(given):
             raise ExportError(

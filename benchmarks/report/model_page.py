@@ -114,7 +114,8 @@ def _identity(network: "Network", entry: "ZooEntry | None") -> Iterator[Row]:
     yield "cite", ", ".join(entry.cite)
     if entry.pixel_size_um:
         yield "pixel size of the training data", f"{entry.pixel_size_um} um"
-    yield "notes", entry.notes
+    if entry.notes:
+        yield "notes", entry.notes
     stated = entry.source.model_dump(mode="json", exclude_none=True)
     yield from _flat({name: _told(value) for name, value in stated.items()}, "source ")
 
@@ -129,8 +130,6 @@ def _described(entry: "ZooEntry | None") -> Iterator[str]:
     ]
     if rows:
         yield section("Evaluations", table(columns, rows))
-    if entry.training:
-        yield section("Training", table((), entry.training.items()))
     scaling = [
         (name, *_flat_values(part.model_dump())) for name, part in entry.normalisation.items()
     ]
@@ -140,21 +139,17 @@ def _described(entry: "ZooEntry | None") -> Iterator[str]:
 
 def _packaged(network: "Network", entry: "ZooEntry | None") -> Iterator[str]:
     """Statements of a package of the model, and its training as far as it was recorded."""
-    stated = entry.package if entry else None
-    if stated is not None:
-        values = stated.model_dump(exclude={"training", "cite"}, exclude_none=True)
+    if entry and (stated := entry.package) is not None:
+        values = stated.model_dump(exclude={"cite"}, exclude_none=True)
         rows = [(name.replace("_", " "), _told(value)) for name, value in values.items() if value]
         rows += [("cite", f"{work.text} {work.doi}") for work in stated.cite]
         yield section("Package", table((), rows))
-    if stated is not None:
-        record = stated.training
-    elif network.source.path and (beside := record_path(network.source.path)).is_file():
-        record = read_training_record(beside)
-    else:
-        return
-    if facts := record.stated():
-        names = {name.replace("_", " "): value for name, value in facts.items()}
-        yield section("Training record", table((), _flat(names)))
+    record = entry.training if entry else None
+    if entry is None and network.source.path:
+        beside = record_path(network.source.path)
+        record = read_training_record(beside) if beside.is_file() else None
+    if record and (facts := record.in_words()):
+        yield section("Training", table((), facts.items()))
 
 
 def _costs(network: "Network") -> Iterator[Row]:

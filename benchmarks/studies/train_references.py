@@ -213,7 +213,7 @@ def _entry(name: str, task: str, file: Path, found: Evaluation) -> dict[str, Any
         "measured": measured_rows(
             {"command": command, "seed": SEED, "tasks": {task: found.to_dict()}}
         ),
-        "training": {key: str(value) for key, value in record.items()},
+        "training": record,
         "notes": "A reference model that learned from simulated images for as long as the embedded "
         "model: its quality stands beside its cost in `unifmir benchmark`, and is not for science.",
     }

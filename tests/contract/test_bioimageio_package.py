@@ -19,10 +19,9 @@ from bioimageio.spec import load_model_description
 
 from tests.compat.canned import untested, untested_package
 from tests.compat.packages import half_precision, image, inputs, network
+from tests.helpers.empty_phrases import empty_phrases
 from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
-from unifmir.export.credit import Credit, ImageQuality, MeasuredCost
-from unifmir.export.formats.bioimageio.card import credited_card
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
 from unifmir.export.formats.bioimageio.package import (
@@ -43,7 +42,6 @@ from unifmir.model import image_interface
 from unifmir.normalize import normalize
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.training.training_record import TrainingRecord
 
 _built: dict[str, PackageResult] = {}
 
@@ -118,24 +116,25 @@ def test_all_of_the_score_but_completeness_is_reached(built: PackageResult):
 @every_task
 def test_what_nobody_told_is_left_out(built: PackageResult):
     rdf = read_package(built.path).rdf
-    assert not {"training", "environmental_impact", "memory_requirements_training"} & set(
-        rdf["config"]["bioimageio"]
-    )
+    untold = {
+        "training",
+        "environmental_impact",
+        "memory_requirements_training",
+        "inference_time",
+        "memory_requirements_inference",
+        "target_structure",
+    }
+    assert not untold & set(rdf["config"]["bioimageio"])
+    assert "version_comment" not in rdf
+    assert "--benchmark FILE" in [one.option for one in built.missing]
     assert "training_data" not in rdf["config"]["unifmir"]
     text = read_package(built.path).files["README.md"].decode("utf-8")
     assert "made from does not say" in text
 
 
-PHRASES = ("not recorded", "not stated", "unknown user", "todo", "n/a", "lorem", "placeholder")
-"""Words of descriptions that say nothing."""
-
-
 @every_task
 def test_no_field_holds_a_phrase_in_place_of_a_fact(built: PackageResult):
-    package = read_package(built.path)
-    written = json.dumps(package.rdf, default=str).lower()
-    written += package.files["README.md"].decode("utf-8").lower()
-    assert [phrase for phrase in PHRASES if phrase in written] == []
+    assert empty_phrases(read_package(built.path)) == []
 
 
 def _lists(value: object) -> Iterator[list[object]]:
@@ -306,52 +305,6 @@ def test_reports_reach_the_readme_and_the_attachment(plain: PackageInputs, tmp_p
     files = read_package(untested_package(given, tmp_path / "p.zip").path).files
     assert "| onnx | fp32 | 1 | 2e-06 | 120.0 | yes |" in files["README.md"].decode("utf-8")
     assert json.loads(files["verification.json"])["reports"] == [report]
-
-
-TRAINED = TrainingRecord(
-    optimizer="torch.optim.Adam",
-    optimizer_settings={"betas": [0.9, 0.999]},
-    learning_rate=5e-5,
-    loss="L1",
-    epochs=3.0,
-    hours=2.0,
-    hardware="a processor",
-    data="images of a test",
-    source="a test",
-)
-QUALITY = ImageQuality(
-    "12 images", 12, (("PSNR", "fitted PSNR", 31.5), ("SSIM", "fitted SSIM", 0.9)), "a test"
-)
-
-
-def test_facts_that_are_stated_reach_the_description(plain: PackageInputs, tmp_path: Path):
-    credit = Credit(
-        authors=plain.card.authors,
-        training=TRAINED,
-        evaluations=(QUALITY,),
-        measured_costs=(MeasuredCost("3 ms on a machine", "4 MB on a machine"),),
-        git_repo="https://example.org/repository",
-        funded_by="A foundation, grant 1",
-    )
-    given = replace(plain, card=credited_card(plain.card, credit))
-    package = read_package(untested_package(given, tmp_path / "p.zip").path)
-    stated = package.rdf["config"]["bioimageio"]
-    assert stated["training"] == {
-        "training_epochs": 3.0,
-        "initial_learning_rate": 5e-5,
-        "loss_function": "L1",
-        "optimizer": "torch.optim.Adam",
-        "optimizer_kwargs": {"betas": [0.9, 0.999]},
-        "training_duration": 2.0,
-    }
-    assert stated["environmental_impact"] == {"hardware_type": "a processor", "hours_used": 2.0}
-    assert stated["inference_time"] == "3 ms on a machine"
-    assert stated["memory_requirements_inference"] == "4 MB on a machine"
-    assert stated["funded_by"] == "A foundation, grant 1"
-    assert stated["evaluations"][-1]["results"] == [[31.5], [0.9]]
-    text = package.files["README.md"].decode("utf-8")
-    assert "Data: images of a test." in text
-    assert "| PSNR | 31.5 | fitted PSNR |" in text
 
 
 @pytest.mark.slow

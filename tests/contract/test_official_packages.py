@@ -1,13 +1,16 @@
 """Packages of the zoo's models, described by their entries alone."""
 
+import html
 from dataclasses import replace
 
 import pytest
 
 from tests.compat.canned import untested_package
 from tests.compat.packages import inputs
+from tests.helpers.empty_phrases import empty_phrases
+from tests.helpers.publications import publication
 from tests.unit.zoo.test_entries import OFFICIAL
-from unifmir.export.credit import Credit, parse_maintainer, parse_person
+from unifmir.export.credit import Credit, MeasuredCost, parse_maintainer, parse_person
 from unifmir.export.formats.bioimageio.card import credited_card, default_card
 from unifmir.export.formats.bioimageio.lint import Package, read_package
 from unifmir.export.formats.bioimageio.missing_facts import completeness, missing_facts
@@ -16,9 +19,13 @@ from unifmir.tasks import multitask_parts
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.entry_credit import completed_credit
 from unifmir.zoo.catalogue.index import find
+from unifmir.zoo.catalogue.schema import ZenodoSource
+from unifmir.zoo.publish.model_card import card_metadata, model_card
+from unifmir.zoo.publish.published_facts import published_facts, readme_row, zenodo_metadata
 
 QUICK = "unifmir-sr-microtubules"
 PUBLISHER = Credit(
+    measured_costs=(MeasuredCost("3 ms on a machine", "4 MB on a machine"),),
     packaged_by=(parse_person("Ada Author <ada@example.org>"),),
     maintainers=(parse_maintainer("ada-hub <ada@example.org>"),),
 )
@@ -61,12 +68,18 @@ with_embedded = pytest.mark.parametrize(
 )
 
 
-@with_embedded
+@every_package
 def test_the_expected_score_reaches_the_target_with_the_entrys_facts(package: Package):
-    # Format, core and two of three partners are whole, which test_bioimageio_package.py holds.
+    # Format, core and two of three partners are whole, which test_package_statements.py holds,
+    # where a package of every task is really tested.
     total = 0.25 * (2 + 2 / PARTNERS_COUNTED + completeness(package.rdf))
     print(f"{package.rdf['name']}: {total:.4f}, completeness {completeness(package.rdf):.4f}")
     assert total >= TARGET
+
+
+@with_embedded
+def test_no_field_holds_a_phrase_in_place_of_a_fact(package: Package):
+    assert empty_phrases(package) == []
 
 
 @every_package
@@ -90,10 +103,51 @@ def test_people_licence_and_citations_are_complete(package: Package, request):
     assert ("No licence of the weights" in package.files["README.md"].decode("utf-8")) == (
         entry.licence is None
     )
-    assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470"} <= {
-        one["doi"] for one in rdf["cite"]
-    }
+    cited = [one["doi"] for one in rdf["cite"]]
+    assert {"10.1038/s41592-024-02244-3", "10.5281/zenodo.8401470", *entry.cite} <= set(cited)
+    assert len(cited) == len(set(cited))
+    if isinstance(entry.source, ZenodoSource):
+        (own,) = (one for one in rdf["cite"] if one["doi"] == entry.source.doi)
+        assert own["text"] == f"{', '.join(entry.authors)}. {entry.title} (weights). Zenodo."
     assert rdf["git_repo"] == "https://github.com/cxm12/UniFMIR"
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow])
+        for name in sorted(OFFICIAL)
+        if find(name).licence is not None
+    ],
+    indirect=True,
+)
+def test_every_place_says_what_the_entry_says(package: Package, request, tmp_path):
+    entry = find(request.node.callspec.params["package"])
+    assert entry.package is not None
+    assert entry.licence is not None
+    facts, metadata = published_facts(package.rdf), card_metadata(package.rdf)
+    zenodo, row = zenodo_metadata(facts), readme_row(facts, link="", doi="")
+    card = model_card(publication(tmp_path, dict(package.files), package.rdf), metadata).decode()
+    said = (entry.package.name, entry.package.description)
+    assert (package.rdf["name"], package.rdf["description"]) == said
+    assert (zenodo["title"], zenodo["description"]) == (said[0], f"<p>{html.escape(said[1])}</p>")
+    assert [one["name"] for one in zenodo["creators"]] == list(entry.authors)
+    licence = entry.licence.lower()
+    assert (package.rdf["license"].lower(), zenodo["license"], metadata["license"]) == (
+        licence,
+        licence,
+        licence,
+    )
+    works = {one.doi for one in entry.package.cite} | set(entry.cite)
+    related = {one["identifier"] for one in zenodo["related_identifiers"]}
+    assert works <= {one["doi"] for one in package.rdf["cite"]} & related
+    assert all(work in card for work in works)
+    assert entry.package.git_repo in related
+    assert zenodo["keywords"] == package.rdf["tags"] == metadata["tags"][:-1]
+    told = (*said, ", ".join(entry.authors), entry.licence, ", ".join(package.rdf["tags"]))
+    assert row == f"| {' | '.join(told)} |  |"
+    head = card.partition("## Description")[0]
+    assert all(part in head for part in (*said, *entry.authors, entry.package.git_repo or ""))
 
 
 @every_package
@@ -123,9 +177,10 @@ def test_a_licence_is_the_entrys_or_the_users_and_never_filled_in(model_id):
 
 def test_every_official_entry_states_a_package():
     for model_id in OFFICIAL:
-        stated = find(model_id).package
-        assert stated is not None
-        assert stated.training.source.startswith("Ma et al. 2024")
+        entry = find(model_id)
+        assert entry.package is not None
+        assert entry.training is not None
+        assert entry.training.source.startswith("Ma et al. 2024")
 
 
 def test_what_the_user_states_goes_before_the_entry():

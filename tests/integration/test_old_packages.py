@@ -21,10 +21,13 @@ from unifmir import load
 from unifmir.checkpoint.loading import load_file
 from unifmir.cli.main import app
 from unifmir.errors import ZooError
+from unifmir.export.credit import Credit, Person, parse_person
 from unifmir.export.formats.bioimageio.lint import read_package
+from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue import directories
+from unifmir.zoo.catalogue.entry_credit import completed_credit
 from unifmir.zoo.catalogue.index import find
-from unifmir.zoo.catalogue.old_packages import OldPackage, read_old_package
+from unifmir.zoo.catalogue.old_packages import OldAuthor, OldPackage, read_old_package
 
 # Twice the brackets, as `packaged` formats it.
 RDF = """format_version: 0.4.10
@@ -134,6 +137,35 @@ def test_a_file_that_is_no_package_is_refused(tmp_path):
         read_old_package(path)
 
 
+@pytest.mark.parametrize(
+    ("title", "words", "told"),
+    [
+        ("MyRestoration", "Restores images of tests.", ("MyRestoration", "Restores images")),
+        ("x2.0", None, ("x2 0 super-resolution", "")),
+        ("Beads/F-actin", "word " * 150, ("Beads F-actin", "word word")),
+    ],
+)
+def test_a_model_without_statements_on_packages_keeps_its_own_words(tmp_path, title, words, told):
+    given = ("--id", "mine", "--title", title, "--author", "Ada", "--dataset", "cells")
+    notes = ("--notes", words) if words else ()
+    added = run("zoo", "add", *given, *notes, "--file", old_package(tmp_path))
+    assert added.exit_code == 0, added.output
+    credit = completed_credit(Credit(), find("mine"), "sr")
+    recipe = credit.recipe
+    assert recipe is not None
+    assert recipe.name == told[0]
+    assert recipe.description.startswith(told[1])
+    assert not recipe.description or 50 <= len(recipe.description) <= 512
+    assert bool(recipe.description) == bool(words)
+    assert credit.training_data == "cells"
+
+
+def test_an_author_of_an_old_package_may_have_a_comma_and_no_orcid():
+    author = OldAuthor("Curie, Marie", affiliation="An institute")
+    assert parse_person(author.person()) == Person("Curie, Marie", "An institute")
+    assert OldAuthor("Curie, Marie").person() == "Curie, Marie <>"
+
+
 def test_only_known_parts_are_read(tmp_path):
     found = read_old_package(old_package(tmp_path, nickname="kind-cat"))
     assert isinstance(found, OldPackage)
@@ -157,4 +189,8 @@ def test_an_old_package_is_upgraded_to_one_of_today_that_passes(tmp_path, task: 
     assert [one["name"] for one in rdf["authors"]] == ["Ada Author", "Bo Builder"]
     assert rdf["authors"][0]["orcid"] == "0000-0002-1825-0097"
     assert set(rdf["weights"]) == {"pytorch_state_dict", "torchscript", "onnx"}
+    assert rdf["name"] == "MyRestoration"
+    assert rdf["description"] == f"Restores images of tests. {TASKS[task].summary}"
+    assert "10.21203/rs.3.rs-3208267/v1" in [one["doi"] for one in rdf["cite"]]
+    assert rdf["config"]["unifmir"]["training_data"] == "cells"
     assert same_weights(load_file(package), smallest(task))

@@ -67,6 +67,16 @@ class TrainingRecord(JsonValues):
         found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "schema"}
         return {name: value for name, value in found.items() if value not in ("", None, {})}
 
+    def in_words(self) -> dict[str, str]:
+        """What is known, as text for people."""
+        return {name.replace("_", " "): _listed(value) for name, value in self.stated().items()}
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(part)}" for name, part in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
 
 def record_path(model: Path) -> Path:
     """The record of a model that `unifmir train` wrote."""

@@ -147,7 +147,7 @@ def add_checkpoint(file: Path, about: Description, *, cite: Sequence[str] = ()) 
         "pixel_size_um": None,
         "measured": [],
         "training": None,
-        "notes": about["notes"] or "Added by the user; nothing more is known of it.",
+        "notes": about["notes"] or "",
     }
     entry = parse_entry(json.dumps(document), "the new model")
     with changing_model(entry.id):

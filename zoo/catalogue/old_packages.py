@@ -47,9 +47,11 @@ class OldAuthor(JsonValues):
         for part in (self.orcid, self.email, user):
             if part and _is_person(longer := f"{text} <{part}>"):
                 text = longer
-        # Behind a bracket it is an affiliation; without one it would be part of the name.
-        if self.affiliation and "<" in text and _is_person(f"{text} {self.affiliation}"):
-            text = f"{text} {self.affiliation}"
+        # Brackets end the name, empty ones too.
+        if "<" not in text and (self.affiliation or "," in text):
+            text = f"{text} <>"
+        if self.affiliation and _is_person(longer := f"{text} {self.affiliation}"):
+            text = longer
         return text
 
 

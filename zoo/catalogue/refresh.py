@@ -42,7 +42,7 @@ def refreshed(entry: ZooEntry, weights: Path, evaluation: Path) -> ZooEntry:
     if evaluation.is_file():
         report = read_json(evaluation)
         document["measured"] = measured_rows(report)
-        document["training"] = {name: str(value) for name, value in report["training"].items()}
+        document["training"] = report["training"]
     return parse_entry(json.dumps(document), entry.id)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError, ZooError
+from unifmir.export.credit import parse_maintainer, parse_person
 from unifmir.json_values import plain
 from unifmir.plain_text_values import parse_json
 from unifmir.tasks import TASKS, multitask_parts
@@ -129,7 +130,6 @@ class PackageStatements(EntryPart):
     funded_by: Text | None
     derived_from: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)+$")] | None
     """Id in the BioImage Model Zoo of the package that holds the same weights."""
-    training: TrainingRecord
 
 
 class ZooEntry(EntryPart):
@@ -149,7 +149,7 @@ class ZooEntry(EntryPart):
     licence_note: str | None
     """Statement of the licence and where it stands, or why it is null."""
     authors: Annotated[tuple[Text, ...], Field(min_length=1)]
-    cite: tuple[Text, ...]
+    cite: tuple[Doi | Url, ...]
     """DOIs or addresses, the first one first."""
     configuration: dict[str, Any] | None
     """Configuration of the network (unifmir/config.py), which a file of the model must have; null
@@ -161,11 +161,16 @@ class ZooEntry(EntryPart):
     pixel_size_um: tuple[float, ...] | None
     """Pixel size of the training data, in the order of the input axes; null where not stated."""
     measured: tuple[Measurement, ...]
-    training: dict[str, str] | None
-    """Facts in words; null where nothing is known."""
-    notes: Text
+    training: TrainingRecord | None
+    """Facts of the training; null where nothing is known."""
+    notes: str
+    """Sentences for people; empty where there is nothing more to say."""
+    maintainers: tuple[Text, ...] = ()
+    """People who answer for packages of the model, each as `--maintainer` takes one."""
+    packaged_by: tuple[Text, ...] = ()
+    """Makers of packages of the model, each as `--packaged-by` takes one."""
     package: PackageStatements | None = None
-    """Statements of a package; null: those of the task, and nothing of the training."""
+    """Statements of a package; null: what the other fields say, and the task's."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -201,6 +206,23 @@ class ZooEntry(EntryPart):
             )
         if task not in (None, self.task):
             raise ValueError(f"task is {self.task!r}, but the configuration's {task!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _states_what_packages_take(self) -> Self:
+        axes = TASKS[self.task].input_axes if self.task in TASKS else ""
+        if self.pixel_size_um is not None and len(self.pixel_size_um) != len(axes):
+            raise ValueError(
+                f"pixel_size_um has {len(self.pixel_size_um)} sizes; expected one for each of the "
+                f"input's axes {axes!r}, or null"
+            )
+        try:
+            for text in self.packaged_by:
+                parse_person(text)
+            for text in self.maintainers:
+                parse_maintainer(text)
+        except UnifmirError as error:
+            raise ValueError(f"maintainers or packaged_by: {error}") from error
         return self
 
 

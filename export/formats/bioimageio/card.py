@@ -70,15 +70,16 @@ class ModelCard:
     """SPDX identifier of the weights' licence, empty where none is known; the architecture file
     carries its own."""
     version: str = "0.1.0"
-    version_comment: str = "First packaged version."
     emoji: str = "🔬"
     """Icon, until the zoo gives the package an animal."""
     funded_by: str = ""
-    target_structure: tuple[str, ...] = ("fluorescently labelled structures",)
+    target_structure: tuple[str, ...] = ()
     training_data: str = ""
     """Data that the weights were trained on, in words; empty if nobody told."""
     training: TrainingRecord | None = None
     """Facts of the training; None if nobody told."""
+    pixel_size_um: tuple[tuple[str, float], ...] = ()
+    """Pixel size of the training data by the input's axes; empty if nobody told."""
     qualities: tuple[ImageQuality, ...] = ()
     """Restoration quality, measured."""
     measured_costs: tuple[MeasuredCost, ...] = ()
@@ -177,8 +178,8 @@ def credited_card(card: ModelCard, credit: Credit) -> ModelCard:
         card,
         name=recipe.name or card.name,
         description=recipe.description or card.description,
-        cite=tuple(dict.fromkeys((*card.cite, *recipe.cite))),
-        target_structure=recipe.target_structure or card.target_structure,
+        cite=_each_once((*card.cite, *recipe.cite)),
+        target_structure=recipe.target_structure,
         modality=recipe.modality or card.modality,
         settings=recipe.settings,
         published_figures=recipe.published_figures,
@@ -191,6 +192,15 @@ def credited_card(card: ModelCard, credit: Credit) -> ModelCard:
         git_repo=credit.git_repo or card.git_repo,
         training_data=credit.training_data or (training.data if training else ""),
         training=training,
+        pixel_size_um=credit.pixel_size_um,
         qualities=credit.evaluations,
         measured_costs=credit.measured_costs,
     )
+
+
+def _each_once(works: tuple[Citation, ...]) -> tuple[Citation, ...]:
+    """Citations, of one work the first."""
+    found: dict[str, Citation] = {}
+    for work in works:
+        found.setdefault((work.link or work.text).lower(), work)
+    return tuple(found.values())

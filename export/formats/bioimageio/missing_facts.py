@@ -76,6 +76,14 @@ _CANDIDATES: tuple[tuple[str, str, Mapping[Place, Any]], ...] = (
     ("the repository", "--repository ADDRESS", {("git_repo",): "https://example.org"}),
     ("who funded the training", "--funded-by TEXT", {(*_CONFIG, "funded_by"): "a fund"}),
     (
+        "the time and memory that it takes",
+        "--benchmark FILE",
+        {
+            (*_CONFIG, "inference_time"): "1 ms",
+            (*_CONFIG, "memory_requirements_inference"): "1 MB",
+        },
+    ),
+    (
         "how good the pictures are",
         "--evaluation FILE with --repository ADDRESS",
         {(*_CONFIG, "evaluations"): [_EVALUATION]},

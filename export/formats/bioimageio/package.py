@@ -300,7 +300,7 @@ def _contents(
     tolerance: dict[str, float],
 ) -> rdf.Contents:
     card = inputs.card
-    time, memory = provenance.cost_sentences(measured.costs, card.measured_costs)
+    time, memory = provenance.cost_sentences(card.measured_costs)
     return rdf.Contents(
         config=config,
         card=card,

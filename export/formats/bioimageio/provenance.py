@@ -75,6 +75,8 @@ def provenance(
         facts["training_data"] = card.training_data
     if card.training is not None:
         facts["training"] = card.training.stated()
+    if card.pixel_size_um:
+        facts["pixel_size_um"] = dict(card.pixel_size_um)
     if card.settings:
         facts["recommended_settings"] = card.settings
     if network.source is not None:
@@ -130,19 +132,10 @@ def costs(
     }
 
 
-def cost_sentences(
-    counted: Mapping[str, Any], measured: Sequence[MeasuredCost] = ()
-) -> tuple[str, str]:
-    """Inference time and memory in words: as measured, or what can be said without."""
-    if measured:
-        memory = "; ".join(cost.memory for cost in measured if cost.memory)
-        return "; ".join(cost.time for cost in measured), memory or cost_sentences(counted)[1]
-    size = " x ".join(str(n) for n in counted["image_px"])
-    megabytes = counted["float32_bytes"] / 1e6
-    return (
-        f"Not timed. {counted['gmac']:g} GMac (counted) for one image of {size} pixels.",
-        f"At least {megabytes:.3g} MB for the weights in float32; the rest grows with the tile.",
-    )
+def cost_sentences(measured: Sequence[MeasuredCost]) -> tuple[str, str]:
+    """Inference time and memory in words, each empty where it was not measured."""
+    memory = "; ".join(cost.memory for cost in measured if cost.memory)
+    return "; ".join(cost.time for cost in measured), memory
 
 
 def tolerance(test_output: Batch) -> dict[str, float]:

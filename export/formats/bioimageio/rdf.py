@@ -66,6 +66,7 @@ class Contents:
     parameter_count: int
     evaluations: tuple[QuantitativeEvaluation, ...]
     inference_time: str
+    """Empty where it was not measured; so is `memory`."""
     memory: str
     tolerance: dict[str, float]
     """Entry of `reproducibility_tolerance`."""
@@ -132,7 +133,6 @@ def _fields(contents: Contents, folder: Path) -> dict[str, Any]:
         **({"license": checked_licence(card.licence)} if card.licence else {}),
         "tags": list(dict.fromkeys(card.tags)),
         "version": card.version,
-        "version_comment": card.version_comment,
         "timestamp": card.timestamp,
         "id_emoji": card.emoji,
         "icon": card.emoji,
@@ -298,11 +298,11 @@ def _config(contents: Contents) -> dict[str, Any]:
             "recommendations": "Restore images whose truth you know before trusting others.",
         },
         "model_parameter_count": contents.parameter_count,
-        "inference_time": contents.inference_time,
-        "memory_requirements_inference": contents.memory,
         "reproducibility_tolerance": [contents.tolerance],
     }
     optional = {
+        "inference_time": contents.inference_time,
+        "memory_requirements_inference": contents.memory,
         "evaluations": [_stated(row) for row in contents.evaluations],
         "funded_by": card.funded_by,
         "target_structure": list(card.target_structure),

@@ -189,13 +189,15 @@ def _agreement_table(agreement: Mapping[str, Mapping[str, float]]) -> str:
 
 def _training(card: ModelCard) -> str:
     """Sentences on the training: what is known of it."""
-    known = card.training.stated() if card.training else {}
+    known = card.training.in_words() if card.training else {}
     lines = [f"Data: {card.training_data.rstrip('.')}."] if card.training_data else []
+    if card.pixel_size_um:
+        sizes = ", ".join(f"{axis} {size:g}" for axis, size in card.pixel_size_um)
+        lines.append(f"Pixel size of the data: {sizes} micrometres.")
     source = known.pop("source", "")
     known.pop("data", None)
-    rows = [(name.replace("_", " "), _listed(value)) for name, value in known.items()]
-    if rows:
-        lines.append(markdown_rows(("fact", "value"), rows))
+    if known:
+        lines.append(markdown_rows(("fact", "value"), list(known.items())))
     if source:
         lines.append(f"Source: {source}")
     return "\n\n".join(lines) or "The checkpoint that this package was made from does not say."
@@ -205,12 +207,6 @@ def _licence(licence: str) -> str:
     if licence:
         return f"Weights: {licence}."
     return "No licence of the weights is known: ask who made them before you use or share them."
-
-
-def _listed(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_listed(part)}" for name, part in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def report_table(reports: Iterable[Mapping[str, Any]]) -> str:

@@ -60,7 +60,7 @@ def test_what_is_trained_already_is_added_with_its_facts_once(folder):
     assert length == TrainingLength(12, 0.5)
     entry = add_to_zoo("care-2d", "sr", file)
     assert entry.source.sha256 == sha256_of(file)
-    assert entry.training == {"steps": "12", "loss": "L1"}
+    assert entry.training == TrainingRecord(steps=12, loss="L1")
     assert told_quality(entry) == "fitted PSNR 33.25 dB, 12 simulated test images for sr"
     command = "`unifmir evaluate care-2d-sr --task sr --images 12 --seed 0`, seed 0"
     assert {one.source for one in entry.measured} == {command}

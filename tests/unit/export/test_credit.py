@@ -18,6 +18,22 @@ def test_a_name_alone_is_a_person():
     assert parse_person(" Ada Author ") == Person("Ada Author")
 
 
+@pytest.mark.parametrize(
+    ("text", "person"),
+    [
+        ("Ada <> An institute, a town", Person("Ada", "An institute, a town")),
+        ("Author, Ada <>", Person("Author, Ada")),
+    ],
+)
+def test_empty_brackets_end_a_name(text: str, person: Person):
+    assert parse_person(text) == person
+
+
+def test_a_comma_without_brackets_is_asked_about():
+    with pytest.raises(ExportError, match=r"'NAME <> AFFILIATION', or 'NAME, FIRST NAME <>'"):
+        parse_person("Ada, An institute")
+
+
 def test_a_maintainer_begins_with_the_github_user():
     read = parse_maintainer("ada-hub <ada@example.org>")
     assert read == Person("", github_user="ada-hub", email="ada@example.org")

@@ -11,14 +11,17 @@ from unifmir.checkpoint.detect import detect
 from unifmir.checkpoint.inspection import inspect_file, parameter_count
 from unifmir.checkpoint.saving import save
 from unifmir.errors import ZooError
+from unifmir.export.credit import Credit, Person
 from unifmir.hashing import sha256_of
 from unifmir.model import build
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Normalization
 from unifmir.training.configuration import preset_names, preset_path, read_config
+from unifmir.training.training_record import SUFFIX, TrainingRecord, read_training_record
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue import directories
 from unifmir.zoo.catalogue.adding import give_file
+from unifmir.zoo.catalogue.entry_credit import completed_credit
 from unifmir.zoo.catalogue.index import entries, find
 from unifmir.zoo.catalogue.refresh import refreshed
 from unifmir.zoo.catalogue.schema import (
@@ -164,19 +167,48 @@ def test_normalisation_is_that_of_the_tasks(name):
 
 
 def test_the_embedded_model_was_trained_as_its_preset_says():
-    told, names = find(EMBEDDED).training or {}, [n for n in preset_names() if "embedded" in n]
+    told, names = find(EMBEDDED).training, [n for n in preset_names() if "embedded" in n]
+    assert told is not None
     presets = [read_config(preset_path(name)) for name in names]
-    assert told["steps"] == str(sum(preset.steps or 0 for preset in presets))
-    assert told["learning_rate"] == str(presets[0].learning_rate)
+    assert told.steps == sum(preset.steps or 0 for preset in presets)
+    assert told.learning_rate == presets[0].learning_rate
     for preset in presets:
         for task, change in preset.recipes.items():
-            assert f"{task}: {change.scenes} images simulated" in told["data"]
+            assert f"{task}: {change.scenes} images simulated" in told.data
     for preset in presets[1:]:
         part = f"then {preset.tasks[0]} alone: {preset.steps} steps at {preset.learning_rate};"
-        assert part in told["learning_rate_schedule"]
+        assert part in told.learning_rate_schedule
     # From random weights truths share them, where the preset says nothing else.
     assert presets[0].intensities is None
-    assert "intensities shared" in told["preprocessing"]
+    assert "intensities shared" in told.preprocessing
+
+
+def test_what_a_package_says_of_the_embedded_training_is_its_record():
+    record = read_training_record(WEIGHTS.with_suffix(SUFFIX))
+    for task in TASKS:
+        credit = completed_credit(Credit(), find(EMBEDDED), task)
+        assert (credit.training, credit.training_data) == (record, record.data)
+
+
+def test_the_training_has_one_place_in_an_entry():
+    entry = json.loads(changed())
+    entry["package"]["training"] = entry["training"]
+    with pytest.raises(ZooError, match=r"package\.training: Extra inputs are not permitted"):
+        parse_entry(json.dumps(entry), "x.json")
+
+
+def test_people_and_pixel_size_of_an_entry_reach_the_credit():
+    people = {
+        "maintainers": ["ada-hub <ada@example.org>"],
+        "packaged_by": ["Bo Builder <bo@example.org> An institute"],
+    }
+    entry = parse_entry(changed(**people, pixel_size_um=[0.1, 0.0626]), "x.json")
+    credit = completed_credit(Credit(), entry, "sr")
+    assert credit.maintainers == (Person("", github_user="ada-hub", email="ada@example.org"),)
+    assert credit.packaged_by == (Person("Bo Builder", "An institute", email="bo@example.org"),)
+    assert credit.pixel_size_um == (("y", 0.1), ("x", 0.0626))
+    mine = Credit(maintainers=(Person("", github_user="me"),))
+    assert completed_credit(mine, entry, "sr").maintainers == mine.maintainers
 
 
 def test_normalisation_has_the_fields_of_the_core():
@@ -247,7 +279,7 @@ def test_refreshing_fills_in_the_evaluation(tmp_path):
     report = {
         "command": "unifmir evaluate",
         "seed": 7,
-        "training": {"steps": 100, "minutes": 2.5, "seed": 1, "machine": "a machine"},
+        "training": {"steps": 100, "hours": 2.5, "hardware": "a machine"},
         "tasks": {"sr": result},
     }
     (tmp_path / "e.json").write_text(json.dumps(report), encoding="utf-8")
@@ -264,7 +296,7 @@ def test_refreshing_fills_in_the_evaluation(tmp_path):
     ]
     assert "16 simulated" in entry.measured[0].dataset
     assert "seed 7" in entry.measured[0].source
-    assert entry.training == {"steps": "100", "minutes": "2.5", "seed": "1", "machine": "a machine"}
+    assert entry.training == TrainingRecord(steps=100, hours=2.5, hardware="a machine")
     assert (entry.source.sha256, entry.configuration, entry.parameters) == (None, None, None)
 
 
@@ -287,6 +319,11 @@ def test_refreshing_reads_the_weights(tiny_multitask, tmp_path):
         ({"task": "denoise"}, "normalisation is not what unifmir does"),
         ({"title": ""}, "title"),
         ({"authors": []}, "authors"),
+        ({"cite": ["Smith 2020"]}, "cite"),
+        ({"maintainers": ["Ada Author"]}, "begins with no GitHub user"),
+        ({"packaged_by": ["Ada, An institute"]}, "'NAME <> AFFILIATION'"),
+        ({"pixel_size_um": [0.3, 0.1, 0.1]}, "one for each of the input's axes 'yx'"),
+        ({"training": {"steps": "100"}}, "training.steps"),
         ({"licence": None, "licence_note": ""}, "say why in licence_note"),
         ({"parameters": None}, "known together"),
         ({"configuration": {}, "parameters": 3}, "configuration of no network"),
