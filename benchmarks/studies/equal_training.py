@@ -23,6 +23,7 @@ from unifmir.checkpoint.loading import load_file
 from unifmir.cli.output import known_errors
 from unifmir.registry import require_known
 from unifmir.text_tables import markdown_rows
+from unifmir.training.configuration import preset_path, read_config
 from unifmir.training.evaluation import Evaluation, evaluate
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.reference_training import embedded_steps
