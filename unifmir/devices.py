@@ -253,7 +253,7 @@ def _xpu_driver(index: int) -> str:
 
 
 def _system_driver(_index: int) -> str:
-    """On Macs drivers are part of the system."""
+    """Version of macOS: drivers are part of the system there."""
     return platform.mac_ver()[0]
 
 

@@ -20,7 +20,7 @@ GPU_TIMINGS = "gpu-timings.json"
 
 
 def gpu_timings_text(_document: dict[str, Any]) -> str:
-    """What `make gpu-check` timed, as a terminal shows it; a sentence where that never ran."""
+    """Timings of `make gpu-check`, as a terminal shows them; a sentence where that never ran."""
     file = RESULTS / GPU_TIMINGS
     if not file.is_file():
         return f"Not measured: there is no `benchmarks/results/{GPU_TIMINGS}`."

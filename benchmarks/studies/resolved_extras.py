@@ -162,7 +162,7 @@ def checked_python(version: str) -> Path:
 
 
 def _by_pip(python: str, folder: Path, interpreter: Path) -> list[Resolution]:
-    """What pip says with a Python, in an environment beside a copy of the checkout."""
+    """Resolutions by pip with one Python, in an environment beside a copy of the checkout."""
     _checked([interpreter, "-m", "venv", folder / "environment"])
     # A copy: pip has the metadata written into the checkout.
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
@@ -239,7 +239,7 @@ def _checked(command: Sequence[str | Path]) -> None:
 
 
 def _reason(messages: str) -> str:
-    """What a resolver says was wrong: its errors, without the advice that follows them."""
+    """Errors that a resolver tells, without the advice that follows them."""
     told = _ADDRESS.sub(r"\1", messages.partition("hint:")[0])
     lines = [line.strip() for line in told.splitlines()]
     said = [line for line in lines if line and not line.startswith(("note:", "WARNING"))]

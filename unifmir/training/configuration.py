@@ -21,7 +21,7 @@ WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.998
 """The last steps of a short training are noisy; the paper names no average."""
 CLIP_NORM = 1.0
-"""Of gradients; the paper names no limit."""
+"""Largest norm of gradients; the paper names no limit."""
 
 Stage = Literal["pretrain", "finetune", "self-supervised"]
 Supervision = Literal["pairs", "blind-spots", "repeats"]

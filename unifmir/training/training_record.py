@@ -68,7 +68,7 @@ class TrainingRecord(JsonValues):
         return {name: value for name, value in found.items() if value not in ("", None, {})}
 
     def in_words(self) -> dict[str, str]:
-        """What is known, as text for people."""
+        """Known facts by their names, as text for people."""
         return {name.replace("_", " "): _listed(value) for name, value in self.stated().items()}
 
 

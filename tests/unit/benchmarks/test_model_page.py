@@ -21,6 +21,7 @@ from unifmir.export.recorded_report import report_path
 from unifmir.training.training_record import TrainingRecord, record_path, write_training_record
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.catalogue.load import load
+from unifmir.zoo.catalogue.schema import ZenodoSource
 from unifmir.zoo.publish.submission import Ledger, Submission
 from unifmir.zoo.publish.submission import record_path as submission_path
 
@@ -104,16 +105,13 @@ def test_what_the_entry_says_of_a_package_and_its_training_is_shown(denoiser):
     entry = find("unifmir-sr-microtubules")
     denoiser.source = replace(denoiser.source, zoo_id=entry.id)
     page = Page(model_page(denoiser, pictures=False))
-    stated = entry.package
-    for word in (
-        stated.modality,
-        stated.settings,
-        stated.derived_from,
-        stated.cite[0].doi,
-        stated.training.optimizer,
-        stated.training.source,
-        entry.source.doi,
-    ):
+    stated, training = entry.package, entry.training
+    assert stated is not None
+    assert training is not None
+    assert isinstance(entry.source, ZenodoSource)
+    words = (stated.modality, stated.settings, stated.derived_from, stated.cite[0].doi)
+    for word in (*words, training.optimizer, training.source, entry.source.doi):
+        assert word
         assert word in page.text
 
 

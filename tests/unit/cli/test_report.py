@@ -11,9 +11,8 @@ from unifmir.errors import OutputError
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_without_a_name_the_page_is_called_like_the_model_and_lies_in_this_folder():
