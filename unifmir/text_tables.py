@@ -167,14 +167,19 @@ def folded_lines(lines: Iterable[str], width: int) -> list[str]:
 
 
 def command_lines(command: str, width: int) -> list[str]:
-    """Lines of a command as a shell reads them, broken before options; it may begin with spaces."""
+    """Lines of a command as a shell reads them, broken before options; it may begin with spaces.
+
+    An option that is too wide with its value is broken between the two.
+    """
     start = " " * (len(command) - len(command.lstrip()) + 4)
     line, *options = command.replace(" --", "\0--").split("\0")
     lines = []
     for option in options:
-        if len(f"{line} {option} \\") > width:
-            lines.append(f"{line} \\")
-            line = f"{start}{option}"
-        else:
-            line += f" {option}"
+        wide = len(f"{start}{option} \\") > width
+        for part in option.split(" ", 1) if wide else [option]:
+            if len(f"{line} {part} \\") > width:
+                lines.append(f"{line} \\")
+                line = f"{start}{part}"
+            else:
+                line += f" {part}"
     return [*lines, line]

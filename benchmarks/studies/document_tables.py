@@ -38,7 +38,10 @@ from unifmir.benchmarks.studies.measured_tables import (
     full_size_speed_table,
     gpu_timings_text,
     kernel_compilers_table,
+    scaling_table,
     screen,
+    start_up_table,
+    whole_image_table,
 )
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import RESULTS, origin
@@ -204,18 +207,6 @@ def task_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
     }
 
 
-def start_up_table(document: dict[str, Any]) -> str:
-    """Commands against a bare import of torch."""
-    rows = [
-        [row["what"], f"{row['wall_s']:.2f}", f"{row['wall_over_import']:.2f}"]
-        + [f"{row['cpu_s']:.2f}", f"{row['cpu_over_import']:.2f}"]
-        for row in document["rows"]
-    ]
-    columns = ["process", "s", "over the import", "CPU s", "over the import"]
-    told = f"Medians of {document['rounds']} rounds; {document['image']}. {origin(document)}"
-    return f"{markdown_rows(columns, rows)}\n\n{told}"
-
-
 def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
     """The pages of measured results, one a task."""
     return {
@@ -225,38 +216,6 @@ def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
         }
         for task in multitask_parts()
     }
-
-
-def whole_image_table(document: dict[str, Any]) -> str:
-    """A whole stack against its pixels at the best rate of patches."""
-    rows = [
-        [
-            row["runtime"],
-            row["precision"],
-            str(row["threads"]),
-            f"{row['over_pixels_at_best_patch_rate']['cpu']:.2f}",
-            f"{row['over_pixels_at_best_patch_rate']['wall']:.2f}",
-            f"{row['peak_memory_bytes'] / 2**30:.2f}",
-        ]
-        for row in document["rows"]
-    ]
-    columns = ["runtime", "precision", "threads", "times its pixels, CPU time", "wall", "peak, GiB"]
-    return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
-
-
-def scaling_table(document: dict[str, Any]) -> str:
-    """Two workers against one."""
-    rows = [
-        [str(index), f"{one['1'] / one['2']:.2f}", f"{efficiency:.2f}"]
-        for index, (one, efficiency) in enumerate(
-            zip(document["seconds_by_workers"], document["efficiencies"], strict=True), 1
-        )
-    ]
-    columns = ["round", "times as fast", "efficiency"]
-    return (
-        f"{markdown_rows(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
-        f"{origin(document)}"
-    )
 
 
 def kills_table(document: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tables of the documents on results of `unifmir benchmark`, as Markdown or as on a terminal."""
+"""Tables of the documents on how fast things are, as Markdown or as on a terminal."""
 
 import json
 from collections.abc import Iterator
@@ -146,4 +146,48 @@ def kernel_compilers_table(document: dict[str, Any]) -> str:
         f"CPU time over that of `{base}`, with least and most of {document['rounds']} rounds. "
         f"{versions}; "
         f"{document['machine']['processor']}, one thread. {origin(document)}"
+    )
+
+
+def start_up_table(document: dict[str, Any]) -> str:
+    """Commands against a bare import of torch."""
+    rows = [
+        [row["what"], f"{row['wall_s']:.2f}", f"{row['wall_over_import']:.2f}"]
+        + [f"{row['cpu_s']:.2f}", f"{row['cpu_over_import']:.2f}"]
+        for row in document["rows"]
+    ]
+    columns = ["process", "s", "over the import", "CPU s", "over the import"]
+    told = f"Medians of {document['rounds']} rounds; {document['image']}. {origin(document)}"
+    return f"{markdown_rows(columns, rows)}\n\n{told}"
+
+
+def whole_image_table(document: dict[str, Any]) -> str:
+    """A whole stack against its pixels at the best rate of patches."""
+    rows = [
+        [
+            row["runtime"],
+            row["precision"],
+            str(row["threads"]),
+            f"{row['over_pixels_at_best_patch_rate']['cpu']:.2f}",
+            f"{row['over_pixels_at_best_patch_rate']['wall']:.2f}",
+            f"{row['peak_memory_bytes'] / 2**30:.2f}",
+        ]
+        for row in document["rows"]
+    ]
+    columns = ["runtime", "precision", "threads", "times its pixels, CPU time", "wall", "peak, GiB"]
+    return f"{markdown_rows(columns, rows)}\n\n{origin(document)}"
+
+
+def scaling_table(document: dict[str, Any]) -> str:
+    """Two workers against one."""
+    rows = [
+        [str(index), f"{one['1'] / one['2']:.2f}", f"{efficiency:.2f}"]
+        for index, (one, efficiency) in enumerate(
+            zip(document["seconds_by_workers"], document["efficiencies"], strict=True), 1
+        )
+    ]
+    columns = ["round", "times as fast", "efficiency"]
+    return (
+        f"{markdown_rows(columns, rows)}\n\nMedian efficiency {document['efficiency']:.2f}. "
+        f"{origin(document)}"
     )

@@ -1,10 +1,8 @@
 """Tables of docs/training.md, of the studies' result files."""
 
-from pathlib import Path
 from typing import Any
 
 import unifmir
-from unifmir import zoo
 from unifmir.benchmarks.studies.equal_training import RESULT as EQUAL_TRAINING
 from unifmir.benchmarks.studies.equal_training import equal_training_table
 from unifmir.benchmarks.studies.noisy_alone import RESULT as NOISY_ALONE
@@ -22,10 +20,8 @@ from unifmir.checkpoint.pruning import prune
 from unifmir.tasks import multitask_parts
 from unifmir.zoo import EMBEDDED
 
-ENTRY = Path(zoo.__file__).parent / "catalogue" / "entries" / f"{EMBEDDED}.json"
 
-
-def parameters_text(document: dict[str, Any]) -> str:
+def parameters_text(_document: dict[str, Any]) -> str:
     """Sentence on the parameters of the embedded model, counted in the networks of its tasks."""
     whole = unifmir.load(EMBEDDED)
     counts = {
@@ -33,11 +29,11 @@ def parameters_text(document: dict[str, Any]) -> str:
         for task in multitask_parts()
     }
     each = ", ".join(f"`{task}` {count / 1e6:.2f}" for task, count in counts.items())
-    return f"Parameters, in millions: {each}; {document['parameters'] / 1e6:.2f} in all."
+    return f"Parameters, in millions: {each}; {sum(counts.values()) / 1e6:.2f} in all."
 
 
 TRAINING_TABLES = {
-    "embedded-parameters": (ENTRY, parameters_text),
+    "embedded-parameters": (RESULTS / "macs.json", parameters_text),
     "equal-training": (RESULTS / EQUAL_TRAINING, equal_training_table),
     "pretraining-gain": (RESULTS / PRETRAINING_GAIN, pretraining_gain_table),
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),

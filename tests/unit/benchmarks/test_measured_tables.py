@@ -32,7 +32,7 @@ def lines(**changes: object) -> list[str]:
         row(subject("care-2d"), quality=quality_of(34.4)),
     )
     told = replace(results(*rows, command=COMMAND), **changes)  # type: ignore[arg-type]  # fields of it
-    return screen("sr")(told.to_dict()).splitlines()
+    return screen("sr", folded=False)(told.to_dict()).splitlines()
 
 
 def test_a_table_ends_with_the_command_of_its_own_file():

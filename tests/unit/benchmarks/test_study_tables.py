@@ -82,7 +82,7 @@ def test_times_of_a_gpu_are_shown_where_there_are_any(monkeypatch, tmp_path):
     assert gpu_timings_text({}).startswith("Not measured: there is no")
     [quick] = RESULTS.glob("benchmark-quick-*.json")
     (tmp_path / "gpu-timings.json").write_bytes(quick.read_bytes())
-    assert gpu_timings_text({}) == screen()(json.loads(quick.read_text("utf-8")))
+    assert gpu_timings_text({}) == screen(folded=False)(json.loads(quick.read_text("utf-8")))
 
 
 def test_baselines_are_not_counted_among_the_rows_that_were_compared():
