@@ -310,7 +310,7 @@ def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> It
     if not good:
         yield f"no way to run {mine[0].subject.model} came out trusted: see the words above"
         return
-    best = good[0]
+    best = _faster_for_sure(mine, good[0]) or good[0]
     name = _way(best, " in ")
     if len(mine) == 1:
         # A file of `export` runs as it is, and what it was made from in every runtime.
@@ -329,11 +329,32 @@ def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> It
     low, high = best.ratio.interval
     # Near 1 two digits would say of what is faster for sure that it is 1.0 times as fast.
     speed = f"{significant(best.ratio.ratio, 2 if best.ratio.ratio >= 2 else 3)} times {against}"
-    if low <= 1 <= high:
+    if not best.ranked:
+        speed = f"at least {significant(low, 2)} times {against}, how much more is not known well"
+    elif low <= 1 <= high:
         speed = (
             f"no faster than {against} for sure ({_times_as_fast(best)} ±{half_width(best):.0%})"
         )
     yield f"use {name}: {speed}{_same(best)}"
+
+
+def _faster_for_sure(rows: Sequence[Row], best: Row) -> Row | None:
+    """The row with the highest least ratio among those whose interval is wide but above `best`'s.
+
+    How many times as fast it is is not known well, and that it is faster is.
+    """
+    if best.ratio is None:
+        return None
+    faster = [
+        (row.ratio.interval[0], row)
+        for row in rows
+        if row.ratio is not None
+        and row.word == "wide"
+        and len(row.problems) == 1
+        and row.ratio.baseline == best.ratio.baseline
+        and row.ratio.interval[0] > max(1.0, best.ratio.interval[1])
+    ]
+    return max(faster, key=lambda one: one[0])[1] if faster else None
 
 
 def _same(row: Row) -> str:

@@ -299,6 +299,21 @@ def test_what_is_another_picture_is_not_what_to_use():
     assert advice(both, liar).startswith("no way to run my-model.safetensors came out trusted")
 
 
+def test_what_is_faster_for_sure_is_what_to_use_however_wide():
+    eager, fast, *_ = run().rows
+    assert fast.ratio is not None
+    wide = replace(fast, word="wide", problems=("its interval is too wide",))
+    sure = replace(wide, ratio=replace(fast.ratio, ratio=2.8, interval=(2.24, 3.5)))
+    assert advice(eager, sure) == (
+        "use onnxruntime in fp32: at least 2.2 times eager, how much more is not known well, "
+        "same picture at 98 dB"
+    )
+    unsure = replace(wide, ratio=replace(fast.ratio, ratio=1.3, interval=(0.9, 1.9)))
+    assert advice(eager, unsure).startswith("use eager in fp32: nothing else")
+    liar = replace(sure, problems=(*wide.problems, "another picture"))
+    assert advice(eager, liar).startswith("use eager in fp32: nothing else")
+
+
 def test_a_runtime_that_waits_is_not_what_to_use():
     eager, fast, *_ = run().rows
     assert advice(eager, replace(fast, word="waits", remarks=("sleeps",))).startswith("use eager")
