@@ -330,7 +330,7 @@ def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> It
     # Near 1 two digits would say of what is faster for sure that it is 1.0 times as fast.
     speed = f"{significant(best.ratio.ratio, 2 if best.ratio.ratio >= 2 else 3)} times {against}"
     if not best.ranked:
-        speed = f"at least {significant(low, 2)} times {against}, how much more is not known well"
+        speed = f"at least {significant(low, 2)} times {against}"
     elif low <= 1 <= high:
         speed = (
             f"no faster than {against} for sure ({_times_as_fast(best)} ±{half_width(best):.0%})"
