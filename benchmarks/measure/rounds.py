@@ -2,7 +2,9 @@
 
 All are started anew at least `STARTS` times, for where a process's memory lies makes it faster or
 slower by some per cent for as long as it lives. Starts are added until every ratio to the baseline
-is known as well as the plan wants, or its time is spent.
+is known as well as the plan wants, or its time is spent. Importing, loading and warming up take
+longer than a few rounds, so where rounds differ, those of a start go on for as long as that took: on
+a machine whose speed varies from one second to the next they say more than another start would.
 """
 
 import logging
@@ -25,7 +27,7 @@ from unifmir.benchmarks.measure.results import Latency, Row
 from unifmir.benchmarks.measure.row_counts import counts_of
 from unifmir.benchmarks.measure.row_trust import SubjectTimes, known, trust
 from unifmir.benchmarks.measure.stability import MachineCounters, busiest_process, process_times
-from unifmir.benchmarks.measure.statistics import ratio
+from unifmir.benchmarks.measure.statistics import ratio, round_medians, spread
 from unifmir.benchmarks.measure.timed_subject import TimedSubject, worker_folder
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
@@ -39,12 +41,12 @@ STARTS = 3
 
 
 def rounds_per_start(plan: BenchmarkPlan) -> int:
-    """Rounds after each start, so that the least starts make the rounds of the plan."""
+    """Least rounds after each start, so that the least starts make the rounds of the plan."""
     return math.ceil((plan.rounds or 1) / STARTS)
 
 
 def least_steps(group: Group, plan: BenchmarkPlan) -> int:
-    """Steps of a group whose subjects are started no more often than they must be."""
+    """Steps of a group whose subjects are started and timed no more often than they must be."""
     return STARTS * (1 + rounds_per_start(plan)) * len(group.candidates)
 
 
@@ -85,12 +87,10 @@ class GroupRun:
         began, number, wanted = time.monotonic(), 0, subjects
         while wanted:
             if number >= STARTS:
-                more = (1 + self._rounds) * len(wanted)
-                self.steps.total += more
-                last_step += more
+                last_step += self._more_steps((1 + self._rounds) * len(wanted))
             started = time.monotonic()
             with ExitStack() as stack:
-                self._start(wanted, number, stack)
+                last_step += self._start(wanted, number, stack)
             number += 1
             wanted = self._unsettled(subjects, number, 2 * time.monotonic() - began - started)
         self.steps.reach(last_step, f"{self.group.title}: measured")
@@ -127,21 +127,32 @@ class GroupRun:
             raise BenchmarkError(f"{subject.key} is neither of a model nor of a file")
         return self.prepared.spec(model, subject.runtime, subject.precision)
 
-    def _start(self, wanted: Sequence[TimedSubject], number: int, stack: ExitStack) -> None:
-        """Start subjects anew and time them for some rounds; memory and pictures the first time."""
+    def _more_steps(self, count: int) -> int:
+        """Steps that nobody could know of before; their number."""
+        self.steps.total += count
+        return count
+
+    def _start(self, wanted: Sequence[TimedSubject], number: int, stack: ExitStack) -> int:
+        """Start subjects anew and time them for some rounds; memory and pictures the first time.
+
+        Gives the steps of the rounds beyond the plan's least.
+        """
+        began = time.monotonic()
         for one in wanted:
             self._guarded(one, lambda one: self._open(one, number, stack))
         for one in wanted:
             if number == 0:
                 self._guarded(one, lambda one: one.read_memory(self._gpu))
             self._guarded(one, lambda one: one.warm_up(self.plan, STARTS * self._rounds))
+        took_s = time.monotonic() - began
         if number == 0:
             self._check_outputs(wanted)
-        self._run_rounds(wanted, number)
+        more = self._run_rounds(wanted, number, took_s)
         if number == 0:
             for one in wanted:
                 # How good its pictures are, after the times and memory of this start were taken.
                 self._guarded(one, self._judge)
+        return more
 
     def _open(self, one: TimedSubject, number: int, stack: ExitStack) -> None:
         place = self.group.candidates.index(one.candidate)
@@ -163,23 +174,43 @@ class GroupRun:
             if not one.error:
                 one.check = _checked(checker, one.candidate)
 
-    def _run_rounds(self, wanted: Sequence[TimedSubject], number: int) -> None:
-        """Every subject once a round, in an order that is drawn anew for each."""
+    def _run_rounds(self, wanted: Sequence[TimedSubject], number: int, most_s: float) -> int:
+        """Every subject once a round, in an order that is drawn anew for each.
+
+        As many rounds as the plan wants at least; more until they know every ratio as well as the
+        plan wants, for `most_s` seconds at most. Gives the steps of those beyond the plan's.
+        """
         own = {one.worker.pid for one in wanted if not one.error}
         before, started = process_times(), MachineCounters.read()
-        for count in range(1, self._rounds + 1):
+        began, count, more = time.monotonic(), 0, 0
+        while count < self._rounds or (
+            time.monotonic() - began < most_s and self._vary(wanted, count)
+        ):
+            count += 1
+            if count > self._rounds:
+                more += self._more_steps(len(wanted))
             for index in self._rng.permutation(len(wanted)):
                 one = wanted[int(index)]
                 self._guarded(one, lambda one: one.visit(self._meter, self._gpu, own))
                 subject = one.candidate.subject
                 self.steps(
-                    f"{self.group.title}: start {number + 1}, round {count} of {self._rounds}, "
+                    f"{self.group.title}: start {number + 1}, round {count}, "
                     f"{subject.model} in {subject.runtime} {subject.precision}"
                 )
         for one in wanted:
-            one.starts.append(self._rounds)
+            one.starts.append(count)
         elapsed = MachineCounters.read().at_s - started.at_s
         self._busiest = busiest_process(before, process_times(), own, elapsed) or self._busiest
+        return more
+
+    def _vary(self, wanted: Sequence[TimedSubject], count: int) -> bool:
+        """Whether some ratio is not known well enough by the last `count` rounds, of one start."""
+        medians = {
+            one.key: round_medians(one.rounds_ms[-count:]) for one in wanted if not one.error
+        }
+        base = medians.get(self.group.baseline, np.ones(count))
+        widths = (spread(base / own).half_width for own in medians.values())
+        return bool(medians) and (count < 2 or max(widths) > (self.plan.target or 0.0))
 
     def _unsettled(
         self, subjects: Sequence[TimedSubject], number: int, next_ends_s: float

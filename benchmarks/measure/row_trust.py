@@ -107,8 +107,10 @@ def _width(times: SubjectTimes) -> Iterator[Finding]:
     found = known(times.own, times.base)
     most = allowed(found, times.target)
     if found.half_width > most:
+        starts = len(times.own.starts)
+        after = f"after {starts} starts" if starts > 1 else "within one start"
         what = "its time" if times.base is None else f"{found.value:.3g} times as fast"
-        told = f"{what} is known to ±{found.half_width:.0%} after {found.freedom + 1} starts"
+        told = f"{what} is known to ±{found.half_width:.0%} {after}"
         yield "wide", f"{told}, allowed ±{most:.0%}: give it more time (--budget)"
 
 

@@ -16,6 +16,9 @@ NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 MEDIAN_VARIANCE = pi / 2
 """Variance of a median over that of the mean of the same normal values, from three values on."""
+MAD_EFFICIENCY = 0.37
+"""Degrees of freedom of a median absolute deviation over those of a standard deviation of the same
+normal values (Rousseeuw & Croux 1993)."""
 
 Numbers = Sequence[float] | Float64[np.ndarray, " n"]
 Rounds = Sequence[Sequence[float]]
@@ -34,8 +37,8 @@ class Spread:
     """Mean over the starts of the median of their rounds, natural logarithm."""
     error: float
     """Standard error of the centre."""
-    freedom: int
-    """Degrees of freedom: starts less one."""
+    freedom: float
+    """Degrees of freedom of that error: starts less one, or more where the rounds decide it."""
 
     @property
     def value(self) -> float:
@@ -156,10 +159,10 @@ def ratio_spread(base: Latency, own: Latency) -> Spread | None:
 def spread(by_round: Numbers, starts: Sequence[int] = ()) -> Spread:
     """Estimate a positive quantity from its rounds.
 
-    The starts' medians scatter, and each is known only as well as its rounds: the standard error
-    is the larger of the two, the second from the rounds' median absolute deviation. With few starts
-    the first may be small by luck, and a run that goes on until an interval is narrow would wait
-    for that luck.
+    The starts' medians scatter, and each is known only as well as its rounds: of the two errors,
+    the second from the rounds' median absolute deviation, the one with the wider interval counts.
+    With few starts the first may be small by luck, and a run that goes on until an interval is
+    narrow would wait for that luck.
 
     Parameters
     ----------
@@ -182,8 +185,11 @@ def spread(by_round: Numbers, starts: Sequence[int] = ()) -> Spread:
     if len(parts) < 2:
         raise BenchmarkError("an interval needs at least two starts, or two rounds of one")
     units = np.array([np.median(part) for part in parts])
-    variance = max(float(units.var(ddof=1)), _within(parts))
-    return Spread(float(units.mean()), sqrt(variance / len(units)), len(units) - 1)
+    centre, count = float(units.mean()), len(units)
+    beyond = MAD_EFFICIENCY * (len(logs) - count)
+    of_starts = Spread(centre, sqrt(float(units.var(ddof=1)) / count), count - 1)
+    of_rounds = Spread(centre, sqrt(_within(parts) / count), max(count - 1, beyond))
+    return max(of_starts, of_rounds, key=lambda one: one.half_width)
 
 
 def _within(parts: Sequence[Float64[np.ndarray, " _"]]) -> float:

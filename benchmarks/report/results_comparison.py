@@ -167,7 +167,7 @@ class _Sides:
     relative: bool
 
     @property
-    def freedom(self) -> int:
+    def freedom(self) -> float:
         return min(self.before.freedom, self.after.freedom)
 
     @property
