@@ -3,8 +3,8 @@
 All are started anew at least `STARTS` times, for where a process's memory lies makes it faster or
 slower by some per cent for as long as it lives. Starts are added until every ratio to the baseline
 is known as well as the plan wants, or its time is spent. Importing, loading and warming up take
-longer than a few rounds, so where rounds differ, those of a start go on for as long as that took: on
-a machine whose speed varies from one second to the next they say more than another start would.
+longer than a few rounds, so where rounds differ, those of a start go on for as long as that took:
+on a machine whose speed varies from one second to the next they say more than another start would.
 """
 
 import logging
@@ -208,9 +208,9 @@ class GroupRun:
         medians = {
             one.key: round_medians(one.rounds_ms[-count:]) for one in wanted if not one.error
         }
-        base = medians.get(self.group.baseline, np.ones(count))
-        widths = (spread(base / own).half_width for own in medians.values())
-        return bool(medians) and (count < 2 or max(widths) > (self.plan.target or 0.0))
+        base = medians.pop(self.group.baseline, np.ones(count))
+        target = self.plan.target or 0.0
+        return any(count < 2 or spread(base / own).half_width > target for own in medians.values())
 
     def _unsettled(
         self, subjects: Sequence[TimedSubject], number: int, next_ends_s: float

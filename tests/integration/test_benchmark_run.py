@@ -68,8 +68,8 @@ def test_tasks_of_a_multi_task_model_are_measured(tiny_multitask, tmp_path, task
     for row in results.rows:
         assert row.error == ""
         assert row.latency is not None
-        # Two rounds were asked for, and three starts have one each at least. The baseline's ratio is
-        # known, so where it is alone no round is added.
+        # Two rounds were asked for, and three starts have one each at least. None is added for a
+        # baseline alone: its ratio is known.
         assert row.latency.starts == (1, 1, 1)
         assert len(row.latency.rounds_ms) == sum(row.latency.starts)
         assert row.ratio is not None
