@@ -89,7 +89,9 @@ def benchmark(
     workloads: Annotated[
         list[WorkloadChoice] | None,
         typer.Option(
-            "--workload", help="Image sizes; repeatable. patch and image, with --quick patch."
+            "--workload",
+            help="Image sizes; repeatable. patch and image, with --quick patch. batch: eight "
+            "patches at once.",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")] = "cpu",

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from unifmir.benchmarks.plan.benchmark_plan import USUAL_RUNTIMES, BenchmarkPlan
 from unifmir.benchmarks.plan.subject import Subject
-from unifmir.benchmarks.plan.workloads import image_shape, image_sizes, input_shape
+from unifmir.benchmarks.plan.workloads import (
+    BATCH,
+    BATCHED,
+    image_shape,
+    image_sizes,
+    input_shape,
+)
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.errors import BenchmarkError
 from unifmir.export.lineage import Lineage
@@ -207,7 +213,7 @@ def _subject(
     workload: str,
     size: Size,
 ) -> Subject:
-    shape = input_shape(config, size)
+    shape = input_shape(config, size, images=BATCH if workload == BATCHED else 1)
     return Subject(name, config.task, runtime, precision, plan.device, workload, shape)
 
 

@@ -20,7 +20,7 @@ class Subject(JsonValues):
     device: str
     """`cpu` or `cuda:0`."""
     workload: str
-    """`patch`, `image`, or `sweep-N` for the Nth size of a sweep."""
+    """`patch`, `batch` of them, `image`, `paper`, or `sweep-N` for the Nth size of a sweep."""
     input_shape: tuple[int, ...]
     """Shape that the image interface reads, batch first."""
 

@@ -15,7 +15,10 @@ from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import Size, Workloads
 
-WORKLOADS = tuple(row.name for row in fields(Workloads))
+BATCHED = "batch"
+"""Workload of as many patches as `BATCH` says, given at once."""
+BATCH = 8
+WORKLOADS = (*(row.name for row in fields(Workloads)), BATCHED)
 """Names of the workloads; their sizes are on the tasks' rows."""
 
 
@@ -28,32 +31,37 @@ def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
         There is no such workload.
     """
     require_known("workload", workload, WORKLOADS, BenchmarkError)
-    found: tuple[Size, ...] = getattr(TASKS[task].workloads, workload)
+    row = "patch" if workload == BATCHED else workload
+    found: tuple[Size, ...] = getattr(TASKS[task].workloads, row)
     for number, size in enumerate(found, start=1):
         yield (workload if len(found) == 1 else f"{workload}-{number}"), size
 
 
-def input_shape(config: SingleConfig, size: Size) -> tuple[int, ...]:
-    """Shape in which a model's image interface reads an image of that size.
+def input_shape(config: SingleConfig, size: Size, *, images: int = 1) -> tuple[int, ...]:
+    """Shape in which a model's image interface reads images of that size.
 
     A model of single planes reads a stack as a batch of them; one with a fixed number of planes
     reads as many as it has.
     """
     interface = interface_of(config)
     flat = interface.depth == "none" and "z" in TASKS[config.task].input_axes
-    batch = size[0] if flat else 1
+    batch = images * size[0] if flat else images
     return interface.input_shape(config.signature, "image", batch=batch, size=size)
 
 
 def image_shape(task: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The image a user holds, in the task's axes, that is read in an input shape."""
-    if "z" not in TASKS[task].input_axes:
-        return shape[-2:]
-    return (shape[0] * int(np.prod(shape[1:-2])), *shape[-2:])
+    """The image a user holds, in the task's axes, that is read in an input shape.
+
+    A batch of stacks is one of all their planes; one of planes has an axis more.
+    """
+    count = int(np.prod(shape[:-2]))
+    return (count, *shape[-2:]) if count > 1 or "z" in TASKS[task].input_axes else shape[-2:]
 
 
 def image_of(task: str, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
     """The shipped sample of a task, normalised, cropped or continued by reflection.
+
+    A batch of planes is the same one over and over.
 
     Parameters
     ----------
@@ -64,6 +72,7 @@ def image_of(task: str, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
     """
     image, _ = normalize(sample(task).image, TASKS[task].normalization)
     wanted = image_shape(task, shape)
+    image = np.broadcast_to(image, (*wanted[: len(wanted) - image.ndim], *image.shape))
     missing = [(0, max(0, want - have)) for want, have in zip(wanted, image.shape, strict=True)]
     continued = np.pad(image, missing, mode="symmetric")
     cropped = continued[tuple(slice(length) for length in wanted)]

@@ -3,12 +3,12 @@
     python -m benchmarks.studies.gpu_check
 
 is `make gpu-check`. It runs the tests marked `gpu`, then times the embedded model and one of the
-paper's size in every runtime that is installed, on patches (of denoise a batch of eight), whole
-images and the paper's sizes, in fp32 with TF32 off and in fp16, each of the same picture as fp32 on
-the CPU. Batches of eight of the other tasks are not timed. Results go to
-benchmarks/results/gpu-check.json (the tests, one row each, skipped ones with their reason) and
-benchmarks/results/gpu-timings.json (read it with `unifmir benchmark show`; docs/speed.md has it).
-The exit code is 1 if a check failed or a time was taken with TF32, 2 without a GPU.
+paper's size in every runtime that is installed, on patches, eight of them at once, whole images and
+the paper's sizes, in fp32 with TF32 off and in fp16, each of the same picture as fp32 on the CPU.
+Results go to benchmarks/results/gpu-check.json (the tests, one row each, skipped ones with their
+reason) and benchmarks/results/gpu-timings.json (read it with `unifmir benchmark show`;
+docs/speed.md has it). The exit code is 1 if a check failed or a time was taken with TF32, 2 without
+a GPU.
 """
 
 import subprocess
@@ -32,7 +32,7 @@ from unifmir.zoo import EMBEDDED
 
 DEVICE = "cuda:0"
 PRECISIONS = ("fp32", "fp16-compute")
-WORKLOADS_TIMED = ("patch", "image", "paper")
+WORKLOADS_TIMED = ("patch", "batch", "image", "paper")
 LIBRARIES = (
     *("unifmir", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx"),
 )

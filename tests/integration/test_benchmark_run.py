@@ -225,6 +225,22 @@ def busy_cores() -> Iterator[None]:
             burner.wait()
 
 
+@pytest.mark.slow  # processes of two runtimes, three times each
+@pytest.mark.usefixtures("no_peaks")
+@pytest.mark.parametrize(("target", "enough"), [(10.0, True), (1e-9, False)])
+def test_rounds_of_a_start_go_on_while_they_differ(sr, tmp_path, target, enough):
+    """One round says nothing of how rounds differ; two are enough for a target that all meet."""
+    told: list[BenchmarkProgress] = []
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"), rounds=3, target=target)
+    results = benchmark(plan, tmp_path / "results.json", on_progress=told.append)
+    found = [row.latency.starts for row in results.rows if row.latency is not None]
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+    assert all(count == 2 if enough else count > 2 for count in found[0])
+    assert told[-1].done == told[-1].total
+
+
 @pytest.mark.slow  # processes that keep the machine busy
 @pytest.mark.usefixtures("no_peaks")
 def test_who_else_used_the_machine_is_said_and_decides_nothing(sr, tmp_path):

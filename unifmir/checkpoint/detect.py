@@ -92,10 +92,15 @@ def candidate_tasks(config: ModelConfig) -> tuple[str, ...]:
     """Tasks a network of these shapes can have been trained for, the default one first."""
     if isinstance(config, MultiTaskConfig):
         return tuple(multitask_parts())
-    if isinstance(config, ReferenceConfig):
-        others = REFERENCES[config.model].tasks
-        return (config.task, *(task for task in others if task != config.task))
     own = TASKS[config.task]
+    if isinstance(config, ReferenceConfig):
+        # The same weights in a network that magnifies and in one that does not mean something else.
+        others = (
+            task
+            for task in REFERENCES[config.model].tasks
+            if task != config.task and TASKS[task].shape.magnifies == own.shape.magnifies
+        )
+        return (config.task, *others)
     fitting = [
         task
         for task, spec in TASKS.items()

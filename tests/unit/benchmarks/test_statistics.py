@@ -64,6 +64,17 @@ def test_starts_that_agree_by_luck_are_known_no_better_than_their_rounds():
     # Median absolute deviation of the logarithms: ln 1.1 = 0.0953.
     deviation = 1.4826 * math.log(1.1) * math.sqrt(3 / 2)
     assert found.error == pytest.approx(math.sqrt(math.pi / 2 * deviation**2 / 3 / 3))
+    # Nine rounds about three medians: six degrees of freedom, of which a MAD has 37 %.
+    assert found.freedom == pytest.approx(0.37 * 6)
+
+
+def test_rounds_decide_where_their_interval_is_the_wider_one():
+    """Starts that differ a little, with rounds that differ much more: the same six of each."""
+    rounds = [0.7, 1.0, 1.4, 0.8, 1.25, 1.0]
+    found = spread([scale * one for scale in (1.0, 1.01, 1.02) for one in rounds], [6, 6, 6])
+    assert found.freedom == pytest.approx(0.37 * 15)
+    apart = spread([scale * one for scale in (1.0, 2.0, 4.0) for one in rounds], [6, 6, 6])
+    assert apart.freedom == 2
 
 
 def test_one_round_has_no_interval():

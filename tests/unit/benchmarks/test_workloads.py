@@ -64,6 +64,25 @@ def test_a_model_of_single_planes_reads_the_same_stack_as_a_batch(tiny_single):
     assert np.array_equal(one[:, 0], other[0, 0])
 
 
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_batch_is_eight_patches_at_once(task, tiny_single):
+    config = tiny_single(task).config
+    ((name, size),) = image_sizes("batch", task)
+    assert (name, size) == ("batch", TASKS[task].workloads.patch[0])
+    one, eight = input_shape(config, size), input_shape(config, size, images=8)
+    assert eight == (8, *one[1:])
+    images = image_of(task, eight)
+    assert images.shape == eight
+    assert np.array_equal(images[0], image_of(task, one)[0])
+
+
+def test_a_batch_of_stacks_is_a_batch_of_their_planes():
+    plane, size = ReferenceConfig("unet", "denoise"), (8, 32, 24)
+    flat = input_shape(plane, size, images=8)
+    assert flat == (64, 1, 32, 24)
+    assert image_shape("denoise", flat) == (64, 32, 24)
+
+
 def test_an_image_larger_than_the_sample_is_continued_by_reflection():
     image = image_of("sr", (1, 1, 256, 256))
     # The sample has 160 x 160 pixels.

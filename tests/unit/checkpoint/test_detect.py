@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unifmir.checkpoint import detect as detection
-from unifmir.checkpoint.detect import candidate_tasks, detect, expected_shapes
+from unifmir.checkpoint.detect import candidate_tasks, chosen_task, detect, expected_shapes
 from unifmir.checkpoint.inspection import inspect_file, parameter_count
 from unifmir.checkpoint.official import is_unused, official_state_dict
 from unifmir.config import (
@@ -15,6 +15,7 @@ from unifmir.config import (
     ModelConfig,
     MultiTaskConfig,
     ProjectorConfig,
+    ReferenceConfig,
     SingleTaskConfig,
     ViewUNetConfig,
 )
@@ -313,3 +314,10 @@ def test_inspection_says_when_the_task_was_a_choice(tiny_single, tmp_path):
     assert any("--task" in note for note in found.notes)
     assert any("float16" in note for note in found.notes)
     assert inspect_file(tmp_path / "a.pt", task="isotropic").task == "isotropic"
+
+
+def test_a_reference_network_that_magnifies_is_for_no_task_that_does_not():
+    """The same weights fit, and would enlarge nothing: denoise of an sr file is refused."""
+    assert candidate_tasks(ReferenceConfig("care-2d", "denoise")) == ("denoise", "isotropic")
+    with pytest.raises(CheckpointError, match=r"not a network for task 'denoise'.*--task sr"):
+        chosen_task(ReferenceConfig("care-2d", "sr"), "denoise")
