@@ -116,7 +116,7 @@ def _otherwise_meant(folder: Path, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _damaged(folder: Path) -> None:
-    """A chain of directories in a circle, pages of two types, colours, no columns, no deflate."""
+    """Directories in a circle, pages of two types, colours, bits, no columns, no deflate."""
     path = folder / "circle.tif"
     tifffile.imwrite(path, np.zeros((3, 8, 9), np.uint16), photometric="minisblack", metadata=None)
     with tifffile.TiffFile(path) as file:
@@ -129,6 +129,7 @@ def _damaged(folder: Path) -> None:
         for dtype in (np.uint16, np.uint8):
             writer.write(np.full((8, 9), 7, dtype), metadata=None)
     tifffile.imwrite(folder / "colour.tif", np.ones((8, 9, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(folder / "single_bits.tif", np.ones((8, 9), bool), metadata=None)
     plane = np.ones((8, 9), np.uint16)
     for name, tag in (("no_columns", "ImageWidth"), ("no_deflate", "StripOffsets")):
         path = folder / f"{name}.tif"

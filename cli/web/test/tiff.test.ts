@@ -78,6 +78,10 @@ describe('files that are no whole image', () => {
     await expect(plane).rejects.toThrow(/Plane 1 of no_deflate\.tif cannot be decoded in the browser: (?!undefined)/)
   })
 
+  it('an image of single bits is told as what it is', async () => {
+    await expect(open('single_bits')).rejects.toThrow('single_bits.tif has pixels of the type uint1.')
+  })
+
   it('a page of another type is none of the planes', async () => {
     const stack = await open('two_types')
     expect([stack.sizes.z, stack.dtype]).toEqual([1, 'uint16'])

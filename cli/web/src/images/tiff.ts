@@ -106,7 +106,8 @@ function stackOf(
 
 function dtypeOf(image: GeoTIFFImage, name: string): string {
   const format = image.getSampleFormat() || 1
-  const bits = image.getBitsPerSample()
+  // A file of single bits need not say so: it is what TIFF takes for granted.
+  const bits = image.getBitsPerSample() || 1
   const kind = `${{ 1: 'uint', 2: 'int', 3: 'float' }[format] ?? 'unknown'}${bits}`
   if (kind in ARRAYS) return kind
   if (kind === 'float16') return 'float32'
