@@ -1,15 +1,17 @@
-"""Learning from noisy images alone: its gain on a noise unlike the simulated one.
+"""Learning from noisy images alone: its gain on noises unlike the simulated ones.
 
     python -m benchmarks.studies.noisy_alone [--steps N]
 
-writes benchmarks/results/noisy-alone.json. A camera with a gain and a read noise of its own in each
-pixel, as sCMOS sensors have, records simulated stacks; the embedded model is adapted to the noisy
-images of some, and others are restored before and after and compared with their truths. The same is
-asked of images whose noise neighbouring pixels share, which must be refused.
+writes benchmarks/results/noisy-alone.json. Two cameras record simulated stacks: one with a gain and
+a read noise of its own in each pixel, as sCMOS sensors have, and one of whose pixels some flash at
+random in each plane, as telegraph noise and radiation make them. To the noisy images of some stacks
+the embedded model is adapted; others are restored before and after and compared with their truths.
+The same is asked of images whose noise neighbouring pixels share, which must be refused.
 """
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -17,8 +19,9 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 import tifffile
+from jaxtyping import Float64
 
-from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.pruning import prune
 from unifmir.datasets.pairing import PairRule
@@ -29,6 +32,7 @@ from unifmir.metrics.scores import score
 from unifmir.networks.base import Network
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.tasks.denoise import DENOISE
+from unifmir.text_tables import markdown_rows
 from unifmir.training.configuration import preset_path, read_config
 from unifmir.training.evaluation import make_runner, restore_scene
 from unifmir.training.training_record import read_training_record, record_path
@@ -45,6 +49,19 @@ GAIN_SPREAD = 0.3
 """Standard deviation of the logarithm of a pixel's gain."""
 READ_NOISE = 5.0
 """Median of a pixel's read noise, electrons; its logarithm has a standard deviation of 1."""
+OFFSET, QUIET = 100.0, 2.0
+"""Offset of both sensors, and the read noise of the even one, electrons."""
+
+
+FLASHES, FLASH = 0.05, 200.0
+"""Share of the pixels that flash in a plane, and the mean of a flash, electrons (exponential)."""
+CAMERAS = {
+    "uneven": "a gain and a read noise of its own in each pixel",
+    "flashing": f"flashes of {FLASH:.0f} electrons in {FLASHES:.0%} of the pixels of each plane",
+}
+"""What is unlike the simulated cameras, by the name of a case."""
+
+Photons = Float64[np.ndarray, "z y x"]
 
 
 def main() -> None:
@@ -52,44 +69,79 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1000)
     chosen = parser.parse_args()
-    rng = np.random.default_rng(0)
-    gain = np.exp(GAIN_SPREAD * rng.standard_normal((SIDE, SIDE)))
-    spread = READ_NOISE * np.exp(rng.standard_normal((SIDE, SIDE)))
-
-    def recorded(number: int) -> SimulatedPair:
-        scene = simulate_pair(DENOISE.name, generator(DENOISE.name, 3, "sensor", number), SIDE)
-        photons = np.clip(scene.target - scene.target.min(), 0, None)
-        image = gain * rng.poisson(photons) + spread * rng.standard_normal(photons.shape) + 100
-        return SimulatedPair(DENOISE.name, image.astype(np.float32), scene.target, scene.target)
-
-    learned = [recorded(number) for number in range(LEARNED)]
-    judged = [recorded(LEARNED + number) for number in range(JUDGED)]
-    shared = [
-        scipy.ndimage.gaussian_filter(one.image, (0, 0.8, 0.8)).astype(np.float32)
-        for one in learned
-    ]
+    start = prune(load(EMBEDDED), DENOISE.name)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tuned, evidence = adapted([one.image for one in learned], folder / "own", chosen.steps)
+        cases = [
+            {"camera": camera, **measured(record, start, folder / camera, chosen.steps)}
+            for camera, record in (("uneven", uneven()), ("flashing", flashing()))
+        ]
+        smoothed = [
+            scipy.ndimage.gaussian_filter(one.image, (0, 0.8, 0.8)).astype(np.float32)
+            for one in recorded(uneven(), 0, LEARNED)
+        ]
         try:
-            adapted(shared, folder / "shared", chosen.steps)
+            adapted(smoothed, folder / "smoothed", chosen.steps)
             refusal = "none"
         except (ImageError, NotHelpedError) as error:
             refusal = str(error)
-    start = prune(load(EMBEDDED), DENOISE.name)
-    before, after = psnr_db(start, judged), psnr_db(tuned, judged) if tuned else []
     document: dict[str, Any] = {
         **provenance(f"python -m benchmarks.studies.noisy_alone --steps {chosen.steps}"),
         "steps": chosen.steps,
+        "cases": cases,
+        "refusal": refusal,
+    }
+    write_result(RESULT, document)
+    print(noisy_alone_table(document))
+
+
+def uneven() -> Callable[[Photons], Photons]:
+    """A sensor whose pixels are not alike."""
+    rng = np.random.default_rng(0)
+    gain = np.exp(GAIN_SPREAD * rng.standard_normal((SIDE, SIDE)))
+    spread = READ_NOISE * np.exp(rng.standard_normal((SIDE, SIDE)))
+    return lambda photons: (
+        gain * rng.poisson(photons) + spread * rng.standard_normal(photons.shape) + OFFSET
+    )
+
+
+def flashing() -> Callable[[Photons], Photons]:
+    """A sensor with an even read noise, of whose pixels some flash."""
+    rng = np.random.default_rng(1)
+
+    def record(photons: Photons) -> Photons:
+        even = rng.poisson(photons) + QUIET * rng.standard_normal(photons.shape) + OFFSET
+        return even + (rng.random(photons.shape) < FLASHES) * rng.exponential(FLASH, photons.shape)
+
+    return record
+
+
+def recorded(record: Callable[[Photons], Photons], first: int, count: int) -> list[SimulatedPair]:
+    """Simulated stacks as a sensor records them, with their truths."""
+    pairs = []
+    for number in range(first, first + count):
+        truth = simulate_pair(
+            DENOISE.name, generator(DENOISE.name, 3, "sensor", number), SIDE
+        ).target
+        photons = np.clip(truth - truth.min(), 0, None).astype(np.float64)
+        pairs.append(SimulatedPair(DENOISE.name, record(photons).astype(np.float32), truth, truth))
+    return pairs
+
+
+def measured(
+    record: Callable[[Photons], Photons], start: Network, folder: Path, steps: int
+) -> dict[str, Any]:
+    """What learning from the noisy images of a sensor makes of others, in dB, and what was told."""
+    learned, judged = recorded(record, 0, LEARNED), recorded(record, LEARNED, JUDGED)
+    tuned, evidence = adapted([one.image for one in learned], folder, steps)
+    before, after = psnr_db(start, judged), psnr_db(tuned, judged) if tuned else []
+    return {
         "input_db": [float(score(one.image, one.target)["psnr_db"]) for one in judged],
         "before_db": before,
         "after_db": after,
         "gain_db": mean(after) - mean(before) if after else None,
         "evidence": evidence,
-        "refusal": refusal,
     }
-    write_result(RESULT, document)
-    print({key: document[key] for key in ("gain_db", "evidence", "refusal")})
 
 
 def adapted(
@@ -128,31 +180,23 @@ def psnr_db(network: Network, scenes: list[SimulatedPair]) -> list[float]:
 
 
 def noisy_alone_table(document: dict[str, Any]) -> str:
-    """Sentences on what was gained, and what was refused."""
-    before = mean(document["before_db"])
-    told = document["evidence"]
-    if document["after_db"]:
-        told = told.split("; ")[-1]
-        after = mean(document["after_db"])
-        gained = (
-            f"took others from {before:.2f} to {after:.2f} dB ({document['gain_db']:+.2f} dB; "
-            f"{_noisy(document)}). {told.capitalize()}."
+    """Table of what was gained on each sensor, what was told of it, and what was refused."""
+    rows, told = [], []
+    for case in document["cases"]:
+        camera = CAMERAS[case["camera"]]
+        after = f"{mean(case['after_db']):.2f}" if case["after_db"] else "no model"
+        gain = f"{case['gain_db']:+.2f}" if case["after_db"] else ""
+        rows.append(
+            [camera, *(f"{mean(case[key]):.2f}" for key in ("input_db", "before_db")), after, gain]
         )
-    else:
-        gained = (
-            f"gave no model: the embedded one, with {before:.2f} dB on others "
-            f'({_noisy(document)}), serves as well. "{told}"'
-        )
+        told.append(f'{case["camera"].capitalize()}: "{case["evidence"].split("; ", 1)[-1]}".')
+    columns = ["noise that no simulated image had", "noisy, dB", "embedded", "adapted", "gain"]
     return (
-        "A simulated camera with a gain and a read noise of its own in each pixel, unlike any that "
-        f"the embedded model has seen: {document['steps']} steps on a dataset of {LEARNED} noisy "
-        f'stacks {gained} The same images smoothed are refused: "{document["refusal"]}".'
+        f"{markdown_rows(columns, rows)}\n\n{document['steps']} steps on {LEARNED} noisy stacks; "
+        f"{JUDGED} others restored and held against their truths: PSNR fitted by scale and offset. "
+        f"{' '.join(told)} Smoothed images of the first sensor are refused: "
+        f'"{document["refusal"]}". {origin(document)}'
     )
-
-
-def _noisy(document: dict[str, Any]) -> str:
-    noisy = mean(document["input_db"])
-    return f"the noisy images have {noisy:.2f} dB; PSNR fitted by scale and offset"
 
 
 if __name__ == "__main__":
