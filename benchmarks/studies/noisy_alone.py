@@ -183,13 +183,13 @@ def noisy_alone_table(document: dict[str, Any]) -> str:
     """Table of what was gained on each sensor, what was told of it, and what was refused."""
     rows, told = [], []
     for case in document["cases"]:
-        camera = CAMERAS[case["camera"]]
+        camera = f"{case['camera']}: {CAMERAS[case['camera']]}"
         after = f"{mean(case['after_db']):.2f}" if case["after_db"] else "no model"
         gain = f"{case['gain_db']:+.2f}" if case["after_db"] else ""
         rows.append(
             [camera, *(f"{mean(case[key]):.2f}" for key in ("input_db", "before_db")), after, gain]
         )
-        told.append(f'{case["camera"].capitalize()}: "{case["evidence"].split("; ", 1)[-1]}".')
+        told.append(f'{case["camera"].capitalize()}: "{case["evidence"]}".')
     columns = ["noise that no simulated image had", "noisy, dB", "embedded", "adapted", "gain"]
     return (
         f"{markdown_rows(columns, rows)}\n\n{document['steps']} steps on {LEARNED} noisy stacks; "
