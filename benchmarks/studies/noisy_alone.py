@@ -2,11 +2,12 @@
 
     python -m benchmarks.studies.noisy_alone [--steps N]
 
-writes benchmarks/results/noisy-alone.json. Two cameras record simulated stacks: one with a gain and
-a read noise of its own in each pixel, as sCMOS sensors have, and one of whose pixels some flash at
-random in each plane, as telegraph noise and radiation make them. To the noisy images of some stacks
-the embedded model is adapted; others are restored before and after and compared with their truths.
-The same is asked of images whose noise neighbouring pixels share, which must be refused.
+writes benchmarks/results/noisy-alone.json and docs/pictures/noisy-alone.png. Two cameras record
+simulated stacks: one with a gain and a read noise of its own in each pixel, as sCMOS sensors have,
+and one of whose pixels some flash at random in each plane, as telegraph noise and radiation make
+them. To the noisy images of some stacks the embedded model is adapted; others are restored before
+and after and compared with their truths. The same is asked of images whose noise neighbouring
+pixels share, which must be refused.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 import tifffile
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
 from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
 from unifmir.checkpoint.loading import load_file
@@ -28,6 +29,7 @@ from unifmir.datasets.pairing import PairRule
 from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationRequest
 from unifmir.errors import ImageError, NotHelpedError
+from unifmir.images.png import write_grey
 from unifmir.metrics.scores import score
 from unifmir.networks.base import Network
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
@@ -41,6 +43,10 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
 
 RESULT = "noisy-alone.json"
+PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "noisy-alone.png"
+CONTRAST = (0.5, 99.8)
+"""Percentiles of a truth that become black and white."""
+GAP_PX = 2
 SIDE = 96
 LEARNED, JUDGED = 24, 6
 PATCH_PX = 32
@@ -135,6 +141,8 @@ def measured(
     learned, judged = recorded(record, 0, LEARNED), recorded(record, LEARNED, JUDGED)
     tuned, evidence = adapted([one.image for one in learned], folder, steps)
     before, after = psnr_db(start, judged), psnr_db(tuned, judged) if tuned else []
+    if tuned:
+        write_grey(PICTURE, sheet(judged, start, tuned))
     return {
         "input_db": [float(score(one.image, one.target)["psnr_db"]) for one in judged],
         "before_db": before,
@@ -142,6 +150,28 @@ def measured(
         "gain_db": mean(after) - mean(before) if after else None,
         "evidence": evidence,
     }
+
+
+def sheet(judged: list[SimulatedPair], *networks: Network) -> UInt8[np.ndarray, "rows columns"]:
+    """A column for each stack's middle plane: noisy, restored by each network, and the truth.
+
+    All are fitted to the truth by scale and offset, and have its contrast.
+    """
+    runs = [(make_runner(network), network.config) for network in networks]
+    columns = []
+    for one in judged:
+        low, high = np.percentile(one.target, CONTRAST)
+        tiles = []
+        for image in (one.image, *(restore_scene(run, one, config) for run, config in runs)):
+            slope, offset = np.polyfit(image.ravel(), one.target.ravel(), 1)
+            tiles.append(slope * image + offset)
+        tiles.append(one.target)
+        greys = [(stack[len(stack) // 2] - low) / (high - low) for stack in tiles]
+        columns.append(np.vstack([np.pad(grey, (0, GAP_PX), constant_values=1) for grey in greys]))
+    shown: UInt8[np.ndarray, "rows columns"] = np.clip(255 * np.hstack(columns), 0, 255).astype(
+        np.uint8
+    )
+    return shown.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def adapted(
