@@ -105,6 +105,8 @@ class MissingFact(JsonOutput):
 def missing_facts(description: Mapping[str, Any]) -> tuple[MissingFact, ...]:
     """Facts that would raise the score of a package, the most valuable first.
 
+    Of a fact that is stated in part, what is missing is named.
+
     Parameters
     ----------
     description : mapping
@@ -113,12 +115,12 @@ def missing_facts(description: Mapping[str, Any]) -> tuple[MissingFact, ...]:
     own = completeness(description)
     found = []
     for fact, option, values in _CANDIDATES:
-        fuller = _with(description, values)
-        if fuller is None:
-            continue
-        gain = round(_SHARE * (completeness(fuller) - own), 4)
+        fuller = deepcopy(dict(description))
+        missing, stated = _complete(fuller, values)
+        gain = round(_SHARE * (completeness(fuller) - own), 4) if missing else 0.0
         if gain > 0:
-            found.append(MissingFact(fact, option, gain))
+            told = f"{fact} ({', '.join(missing)})" if stated else fact
+            found.append(MissingFact(told, option, gain))
     return tuple(sorted(found, key=lambda one: -one.gain))
 
 
@@ -134,18 +136,25 @@ def completeness(description: Mapping[str, Any]) -> float:
     return float(built.validation_summary.metadata_completeness)
 
 
-def _with(description: Mapping[str, Any], values: Mapping[Place, Any]) -> dict[str, Any] | None:
-    """A copy with values where there are none; None if all are there already."""
-    copy: dict[str, Any] = deepcopy(dict(description))
-    changed = False
+def _complete(
+    description: dict[str, Any], values: Mapping[Place, Any]
+) -> tuple[list[str], list[str]]:
+    """Fill in values where there are none; names of what was missing, and of what was there."""
+    missing: list[str] = []
+    stated: list[str] = []
     for (*folders, name), value in values.items():
-        parent = copy
+        parent = description
         for folder in folders:
             parent = parent.get(folder, {})
-        if not parent.get(name):
+        own = parent.get(name)
+        place = ".".join((*folders, name)).removeprefix(".".join(_CONFIG) + ".")
+        if own and isinstance(value, dict):
+            missing += (key for key in value if key not in own)
+            stated += (key for key in value if key in own)
+            parent[name] = {**deepcopy(value), **own}
+        elif own:
+            stated.append(place)
+        else:
+            missing.append(place)
             parent[name] = deepcopy(value)
-            changed = True
-        elif isinstance(value, dict) and set(value) - set(parent[name]):
-            parent[name] = {**deepcopy(value), **parent[name]}
-            changed = True
-    return copy if changed else None
+    return missing, stated

@@ -23,6 +23,17 @@ def test_the_training_raises_the_score_most_and_what_is_stated_not_at_all(descri
     assert not {"authors of the weights", "the repository"} & {one.fact for one in found}
 
 
+def test_of_a_training_that_is_stated_in_part_what_is_missing_is_named(description):
+    training = {"optimizer": "Adam", "training_epochs": 3.0}
+    config = {**description["config"]["bioimageio"], "training": training}
+    partly = {**description, "config": {**description["config"], "bioimageio": config}}
+    found = {one.option: one.fact for one in missing_facts(partly)}["--training-record FILE"]
+    assert found.startswith("how the weights were trained (training_preprocessing, ")
+    assert "optimizer_kwargs" in found
+    assert "optimizer," not in found
+    assert found.endswith(", memory_requirements_training)")
+
+
 def test_the_gain_is_that_of_the_description_with_the_fact(description):
     gain = {one.option: one.gain for one in missing_facts(description)}["--maintainer GITHUB_USER"]
     named = {**description, "maintainers": [{"github_user": "bioimageiobot"}]}
