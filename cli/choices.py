@@ -3,7 +3,6 @@
 mypy reads only literal enums, hence the ignores. Nothing here imports more than names.
 """
 
-from dataclasses import fields
 from enum import StrEnum
 from typing import Literal
 
@@ -12,7 +11,7 @@ from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.precision.element_types import ELEMENT_TYPES, PRECISIONS
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import Workloads
+from unifmir.tasks.base import WORKLOADS
 from unifmir.zoo.publish.destinations import DESTINATIONS
 
 TaskChoice = StrEnum("TaskChoice", {name: name for name in TASKS})  # type: ignore[misc]  # as above
@@ -21,7 +20,7 @@ RuntimeChoice = StrEnum("RuntimeChoice", {name: name for name in RUNTIMES})  # t
 PrecisionChoice = StrEnum("PrecisionChoice", {name: name for name in PRECISIONS})  # type: ignore[misc]  # as above
 DestinationChoice = StrEnum("DestinationChoice", {name: name for name in DESTINATIONS})  # type: ignore[misc]  # as above
 ElementTypeChoice = StrEnum("ElementTypeChoice", {name: name for name in ELEMENT_TYPES})  # type: ignore[misc]  # as above
-WorkloadChoice = StrEnum("WorkloadChoice", {row.name: row.name for row in fields(Workloads)})  # type: ignore[misc]  # as above
+WorkloadChoice = StrEnum("WorkloadChoice", {name: name for name in WORKLOADS})  # type: ignore[misc]  # as above
 
 InterfaceChoice = Literal["image", "network", "raw"]
 """Input of an exported file: `unifmir.interfaces.InputKind`, the usual one first."""

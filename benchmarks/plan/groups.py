@@ -8,7 +8,6 @@ from unifmir.benchmarks.plan.benchmark_plan import USUAL_RUNTIMES, BenchmarkPlan
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.benchmarks.plan.workloads import (
     BATCH,
-    BATCHED,
     image_shape,
     image_sizes,
     input_shape,
@@ -21,7 +20,7 @@ from unifmir.model import Provenance
 from unifmir.precision.element_types import Precision
 from unifmir.reference import REFERENCES
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import Size
+from unifmir.tasks.base import BATCHED, Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Images that are timed: their sizes by task, and the images themselves."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,13 +12,10 @@ from unifmir.normalize import normalize
 from unifmir.registry import require_known
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import Size, Workloads
+from unifmir.tasks.base import BATCHED, WORKLOADS, Size
 
-BATCHED = "batch"
-"""Workload of as many patches as `BATCH` says, given at once."""
 BATCH = 8
-WORKLOADS = (*(row.name for row in fields(Workloads)), BATCHED)
-"""Names of the workloads; their sizes are on the tasks' rows."""
+"""Patches of the workload `BATCHED`."""
 
 
 def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:

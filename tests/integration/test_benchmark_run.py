@@ -225,6 +225,18 @@ def busy_cores() -> Iterator[None]:
             burner.wait()
 
 
+@pytest.mark.slow  # images of usual size
+@pytest.mark.usefixtures("no_peaks")
+def test_eight_patches_are_timed_at_once(sr, tmp_path):
+    plan = plan_of(sr, runtimes=("eager", "onnxruntime"), workloads=("batch",))
+    results = benchmark(plan, tmp_path / "results.json")
+    assert [row.subject.input_shape for row in results.rows] == [(8, 1, 128, 128)] * 2
+    for row in results.rows:
+        assert row.error == ""
+        assert row.same_picture is not None
+        assert row.same_picture["passed"]
+
+
 @pytest.mark.slow  # processes of two runtimes, three times each
 @pytest.mark.usefixtures("no_peaks")
 @pytest.mark.parametrize(("target", "enough"), [(10.0, True), (1e-9, False)])

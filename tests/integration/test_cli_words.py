@@ -47,7 +47,7 @@ def test_choices_never_break_inside_a_word(command, columns):
     offered: dict[str, list[Any]] = {
         "restore": [choices.TaskChoice, choices.RuntimeChoice],
         "export": [choices.TaskChoice, choices.FormatChoice],
-        "benchmark": [choices.TaskChoice, choices.RuntimeChoice],
+        "benchmark": [choices.TaskChoice, choices.RuntimeChoice, choices.WorkloadChoice],
         "train finetune": [choices.TaskChoice],
         "evaluate": [choices.TaskChoice],
     }

@@ -1,7 +1,7 @@
 """Types of a task's row: `TaskSpec` and its parts, plain values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 Size = tuple[int, int, int]
@@ -203,6 +203,12 @@ class Workloads:
     """Sizes that grow by about two, for the exponent."""
     paper: tuple[Size, ...]
     """Patches of the paper's prediction table (Ma et al. 2024, Extended Data Table 2)."""
+
+
+BATCHED = "batch"
+"""Workload of eight patches at once."""
+WORKLOADS = (*(row.name for row in fields(Workloads)), BATCHED)
+"""Names of what a benchmark times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from unifmir.benchmarks.plan.workloads import (
-    WORKLOADS,
     image_of,
     image_shape,
     image_sizes,
@@ -13,6 +12,7 @@ from unifmir.config import ReferenceConfig
 from unifmir.errors import BenchmarkError
 from unifmir.model import image_interface
 from unifmir.tasks import TASKS
+from unifmir.tasks.base import WORKLOADS
 
 
 @pytest.mark.parametrize("task", list(TASKS))
