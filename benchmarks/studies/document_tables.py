@@ -212,6 +212,7 @@ def measured_pages() -> dict[Path, dict[str, tuple[Path, Render]]]:
     return {
         MEASURED / f"{task}.md": {
             "measured": (result_of(f"benchmark-{task}"), screen(task)),
+            "whole-images": (result_of("benchmark-whole-images"), screen(task)),
             "full-size": (result_of("benchmark-full-size"), screen(task)),
         }
         for task in multitask_parts()
