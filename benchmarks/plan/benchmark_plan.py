@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unifmir.benchmarks.plan import workloads
 from unifmir.devices import chosen_device
 from unifmir.errors import BenchmarkError
 from unifmir.export.runtimes import RUNTIMES
@@ -12,7 +11,7 @@ from unifmir.json_values import JsonOutput
 from unifmir.machine import default_threads
 from unifmir.precision.element_types import PRECISIONS
 from unifmir.registry import require_known
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, base
 from unifmir.zoo.doctor.checkups import runs_here
 
 USUAL_RUNTIMES = ("eager", "native", "native-bf16", "onnxruntime")
@@ -127,7 +126,7 @@ class BenchmarkPlan(JsonOutput):
         for what, names, known in (
             ("runtime", (*self.runtimes, *self.reference_runtimes), RUNTIMES),
             ("precision", self.precisions, PRECISIONS),
-            ("workload", self.workloads or (), workloads.WORKLOADS),
+            ("workload", self.workloads or (), base.WORKLOADS),
         ):
             for name in names:
                 require_known(what, name, known, BenchmarkError)

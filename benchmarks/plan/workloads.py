@@ -11,8 +11,8 @@ from unifmir.interfaces import interface_of
 from unifmir.normalize import normalize
 from unifmir.registry import require_known
 from unifmir.samples import sample
-from unifmir.tasks import TASKS
-from unifmir.tasks.base import BATCHED, WORKLOADS, Size
+from unifmir.tasks import TASKS, base
+from unifmir.tasks.base import BATCHED, Size
 
 BATCH = 8
 """Patches of the workload `BATCHED`."""
@@ -26,7 +26,7 @@ def image_sizes(workload: str, task: str) -> Iterator[tuple[str, Size]]:
     BenchmarkError
         There is no such workload.
     """
-    require_known("workload", workload, WORKLOADS, BenchmarkError)
+    require_known("workload", workload, base.WORKLOADS, BenchmarkError)
     row = "patch" if workload == BATCHED else workload
     found: tuple[Size, ...] = getattr(TASKS[task].workloads, row)
     for number, size in enumerate(found, start=1):

@@ -65,7 +65,7 @@ CAMERAS = {
     "uneven": "a gain and a read noise of its own in each pixel",
     "flashing": f"flashes of {FLASH:.0f} electrons in {FLASHES:.0%} of the pixels of each plane",
 }
-"""What is unlike the simulated cameras, by the name of a case."""
+"""Noise of each sensor that no simulated camera has."""
 
 Photons = Float64[np.ndarray, "z y x"]
 
@@ -137,7 +137,7 @@ def recorded(record: Callable[[Photons], Photons], first: int, count: int) -> li
 def measured(
     record: Callable[[Photons], Photons], start: Network, folder: Path, steps: int
 ) -> dict[str, Any]:
-    """What learning from the noisy images of a sensor makes of others, in dB, and what was told."""
+    """Adapt to noisy images of a sensor, and measure others before and after, in dB."""
     learned, judged = recorded(record, 0, LEARNED), recorded(record, LEARNED, JUDGED)
     tuned, evidence = adapted([one.image for one in learned], folder, steps)
     before, after = psnr_db(start, judged), psnr_db(tuned, judged) if tuned else []

@@ -7,9 +7,8 @@ import pytest
 
 from tests.helpers.task_rows import change_task
 from unifmir.benchmarks.measure import timed_subject
-from unifmir.benchmarks.plan import workloads
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
-from unifmir.tasks import TASKS
+from unifmir.tasks import TASKS, base
 from unifmir.tasks.base import Size, Workloads
 
 TINY = {
@@ -33,7 +32,7 @@ def short(patch: pytest.MonkeyPatch) -> None:
     """Visits of 10 ms, and tiny images."""
     for name in ("MIN_VISIT_S", "QUICK_MIN_VISIT_S", "QUICK_WARM_UP_S", "WARM_UP_S"):
         patch.setattr(timed_subject, name, 0.01)
-    patch.setattr(workloads, "WORKLOADS", (*workloads.WORKLOADS, "tiny", "pair"))
+    patch.setattr(base, "WORKLOADS", (*base.WORKLOADS, "tiny", "pair"))
     for task, tiny in TINY.items():
         rows = asdict(TASKS[task].workloads)
         change_task(patch, task, workloads=TinyWorkloads(**rows, tiny=tiny))
