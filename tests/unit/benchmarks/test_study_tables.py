@@ -69,7 +69,7 @@ def test_the_check_of_a_gpu_times_both_models_at_every_size_in_both_precisions()
     for option, values in {
         "--device": ["cuda:0"],
         "--model": ["unifmir-small-sim", Path("full.pt")],
-        "--workload": ["patch", "image", "paper"],
+        "--workload": ["patch", "batch", "image", "paper"],
         "--runtime": ["eager", "onnxruntime"],
         "--precision": ["fp32", "fp16-compute"],
         "--out": [RESULTS / "gpu-timings.json"],
