@@ -2,12 +2,12 @@
 
     python -m benchmarks.studies.noisy_alone [--steps N]
 
-writes benchmarks/results/noisy-alone.json and docs/pictures/noisy-alone.png. Two cameras record
-simulated stacks: one with a gain and a read noise of its own in each pixel, as sCMOS sensors have,
-and one of whose pixels some flash at random in each plane, as telegraph noise and radiation make
-them. To the noisy images of some stacks the embedded model is adapted; others are restored before
-and after and compared with their truths. The same is asked of images whose noise neighbouring
-pixels share, which must be refused.
+writes benchmarks/results/noisy-alone.json and, of each camera that the model gained on,
+docs/pictures/learned-CAMERA.png. Two cameras record simulated stacks: one with a gain and a read
+noise of its own in each pixel, as sCMOS sensors have, and one of whose pixels some flash at random
+in each plane, as telegraph noise and radiation make them. To the noisy images of some stacks the
+embedded model is adapted; others are restored before and after and compared with their truths. The
+same is asked of images whose noise neighbouring pixels share, which must be refused.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
 
 RESULT = "noisy-alone.json"
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "noisy-alone.png"
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 CONTRAST = (0.5, 99.8)
 """Percentiles of a truth that become black and white."""
 GAP_PX = 2
@@ -61,13 +61,10 @@ OFFSET, QUIET = 100.0, 2.0
 
 FLASHES, FLASH = 0.05, 200.0
 """Share of the pixels that flash in a plane, and the mean of a flash, electrons (exponential)."""
-CAMERAS = {
-    "uneven": "a gain and a read noise of its own in each pixel",
-    "flashing": f"flashes of {FLASH:.0f} electrons in {FLASHES:.0%} of the pixels of each plane",
-}
-"""Noise of each sensor that no simulated camera has."""
 
 Photons = Float64[np.ndarray, "z y x"]
+Sensor = Callable[[Photons], Photons]
+"""Makes of the photons that are expected what it reads, in electrons."""
 
 
 def main() -> None:
@@ -79,8 +76,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = [
-            {"camera": camera, **measured(record, start, folder / camera, chosen.steps)}
-            for camera, record in (("uneven", uneven()), ("flashing", flashing()))
+            {"camera": camera, **measured(camera, start, folder / camera, chosen.steps)}
+            for camera in CAMERAS
         ]
         smoothed = [
             scipy.ndimage.gaussian_filter(one.image, (0, 0.8, 0.8)).astype(np.float32)
@@ -101,7 +98,7 @@ def main() -> None:
     print(noisy_alone_table(document))
 
 
-def uneven() -> Callable[[Photons], Photons]:
+def uneven() -> Sensor:
     """A sensor whose pixels are not alike."""
     rng = np.random.default_rng(0)
     gain = np.exp(GAIN_SPREAD * rng.standard_normal((SIDE, SIDE)))
@@ -111,7 +108,7 @@ def uneven() -> Callable[[Photons], Photons]:
     )
 
 
-def flashing() -> Callable[[Photons], Photons]:
+def flashing() -> Sensor:
     """A sensor with an even read noise, of whose pixels some flash."""
     rng = np.random.default_rng(1)
 
@@ -122,7 +119,17 @@ def flashing() -> Callable[[Photons], Photons]:
     return record
 
 
-def recorded(record: Callable[[Photons], Photons], first: int, count: int) -> list[SimulatedPair]:
+CAMERAS: dict[str, tuple[str, Callable[[], Sensor]]] = {
+    "uneven": ("a gain and a read noise of its own in each pixel", uneven),
+    "flashing": (
+        f"flashes of {FLASH:.0f} electrons in {FLASHES:.0%} of the pixels of each plane",
+        flashing,
+    ),
+}
+"""Noise of each sensor that no simulated camera has, and what makes the sensor."""
+
+
+def recorded(record: Sensor, first: int, count: int) -> list[SimulatedPair]:
     """Simulated stacks as a sensor records them, with their truths."""
     pairs = []
     for number in range(first, first + count):
@@ -134,15 +141,14 @@ def recorded(record: Callable[[Photons], Photons], first: int, count: int) -> li
     return pairs
 
 
-def measured(
-    record: Callable[[Photons], Photons], start: Network, folder: Path, steps: int
-) -> dict[str, Any]:
+def measured(camera: str, start: Network, folder: Path, steps: int) -> dict[str, Any]:
     """Adapt to noisy images of a sensor, and measure others before and after, in dB."""
+    record = CAMERAS[camera][1]()
     learned, judged = recorded(record, 0, LEARNED), recorded(record, LEARNED, JUDGED)
     tuned, evidence = adapted([one.image for one in learned], folder, steps)
     before, after = psnr_db(start, judged), psnr_db(tuned, judged) if tuned else []
     if tuned:
-        write_grey(PICTURE, sheet(judged, start, tuned))
+        write_grey(PICTURES / f"learned-{camera}.png", sheet(judged, start, tuned))
     return {
         "input_db": [float(score(one.image, one.target)["psnr_db"]) for one in judged],
         "before_db": before,
@@ -213,7 +219,7 @@ def noisy_alone_table(document: dict[str, Any]) -> str:
     """Table of what was gained on each sensor, what was told of it, and what was refused."""
     rows, told = [], []
     for case in document["cases"]:
-        camera = f"{case['camera']}: {CAMERAS[case['camera']]}"
+        camera = f"{case['camera']}: {CAMERAS[case['camera']][0]}"
         after = f"{mean(case['after_db']):.2f}" if case["after_db"] else "no model"
         gain = f"{case['gain_db']:+.2f}" if case["after_db"] else ""
         rows.append(

@@ -143,6 +143,7 @@ class JobRunner:
             try:
                 await self._run(self._changed(job, state="running"))
             except Exception:
+                # This loop runs everybody's jobs: whatever one of them meets must not end it.
                 logger.exception("job %s", job.id)
                 self._failed(job, Fault("the server failed on this job", "Try again"))
 
