@@ -3,10 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+from torch import nn
 
-from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
+from unifmir.compare import (
+    FP32,
+    LOW_PRECISION,
+    Comparison,
+    Tolerance,
+    compare,
+    may_be_rounding,
+)
 from unifmir.errors import ExportError
-from unifmir.export.expected_outputs import Expected
+from unifmir.export.expected_outputs import Expected, exact_output
 from unifmir.export.lineage import Lineage
 from unifmir.export.verification_report import CaseResult
 
@@ -47,6 +55,33 @@ def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> Ca
         failures=tuple(tolerance.failures(comparison)),
         sizing=case.sizing,
     )
+
+
+def held_against(
+    module: nn.Module, expected: Expected, actual: np.ndarray, tolerance: Tolerance
+) -> CaseResult:
+    """Hold what a runtime made of a case against a module, in fp64 where fp32 may be at fault.
+
+    Parameters
+    ----------
+    module : Module
+        In fp32.
+    expected : Expected
+        What it made of the case.
+    actual, tolerance
+        As for `compared`.
+
+    Raises
+    ------
+    ExportError
+        As of `compared`.
+    """
+    result = compared(expected, actual, tolerance)
+    if may_be_rounding(result.comparison, tolerance):
+        in_fp64 = compared(exact_output(module, expected.case), actual, tolerance)
+        if not in_fp64.failures:
+            return replace(in_fp64, reference="fp64")
+    return result
 
 
 def _through_the_root(comparison: Comparison, expected: Expected, actual: np.ndarray) -> Comparison:

@@ -66,16 +66,6 @@ class ExpectedOutputs:
         others = tuple(one for one in sized if one.sizing != "fixed")
         return [*self._outputs(interface, fixed, ran), *self._outputs(interface, others, ran)]
 
-    def exact(self, interface: InputKind, case: Case) -> Expected:
-        """What the fp32 weights make of a case in fp64 arithmetic, which rounds nothing that shows.
-
-        Near a bright spot of a dark volume the fp32 module itself may be off by as much as an
-        artifact may be from it.
-        """
-        module = copy.deepcopy(in_interface(self.network, interface)).double()
-        precise = expected_output(module, replace(case, image=case.image.astype(np.float64)))
-        return replace(precise, case=case)
-
     def trials(self, interfaces: Iterable[InputKind]) -> tuple[Trial, ...]:
         """Trials of a precision plan: the cases that are the same in every verification.
 
@@ -118,6 +108,13 @@ def expected_output(module: nn.Module, case: Case) -> Expected:
             )
             return Expected(case, gain * restored + offset, np.square(gain) * deviation, offset)
         return Expected(case, module(image).cpu().numpy())
+
+
+def exact_output(module: nn.Module, case: Case) -> Expected:
+    """Run a copy of a module on a case in fp64 on the CPU, which rounds nothing that shows."""
+    exact = copy.deepcopy(module).cpu().double()
+    found = expected_output(exact, replace(case, image=case.image.astype(np.float64)))
+    return replace(found, case=case)
 
 
 def _root_of_passes(

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor, nn
 
 from tests.compat.packages import network
+from tests.helpers.rounding import Rounds
 from unifmir.checkpoint.saving import save
-from unifmir.export import expected_outputs
+from unifmir.export import case_comparison, expected_outputs, verification
 from unifmir.export.base import ExportJob
 from unifmir.export.cases import traced_example
 from unifmir.export.credit import Credit
@@ -24,19 +23,6 @@ from unifmir.precision.recipe import PrecisionRecipe
 from unifmir.samples import sample
 
 SEED = 1
-
-
-class Rounds(nn.Module):
-    """A module whose fp32 rounds to a 1024th, and which gives `part` more in any arithmetic."""
-
-    def __init__(self, module: nn.Module, part: float) -> None:
-        super().__init__()
-        self.module, self.part = module, part
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.module(x)
-        large = 2.0**13 * made.abs().max()
-        return (made + large) - large + self.part * made.std() * torch.eye(*made.shape[-2:])
 
 
 def report_of(tmp_path: Path) -> Report:
@@ -56,9 +42,10 @@ def report_of(tmp_path: Path) -> Report:
 
 def parent_rounds(monkeypatch: pytest.MonkeyPatch, part: float) -> None:
     """Have the module that files are held against round in fp32."""
-    monkeypatch.setattr(
-        expected_outputs, "in_interface", lambda *given: Rounds(in_interface(*given), part)
-    )
+    for module in (expected_outputs, verification):
+        monkeypatch.setattr(
+            module, "in_interface", lambda *given: Rounds(in_interface(*given), part)
+        )
 
 
 def test_what_the_fp32_module_rounds_is_no_fault_of_the_file(tmp_path, monkeypatch):
@@ -83,7 +70,7 @@ def test_nothing_is_computed_in_fp64_where_fp32_tells(tmp_path, monkeypatch):
     def unexpected(*_):
         raise AssertionError("fp64 was asked for")
 
-    monkeypatch.setattr(ExpectedOutputs, "exact", unexpected)
+    monkeypatch.setattr(case_comparison, "exact_output", unexpected)
     report = report_of(tmp_path)
     assert report.passed
     assert {one.reference for one in report.results} == {"fp32"}

@@ -14,13 +14,15 @@ from onnx import helper, numpy_helper
 
 import unifmir
 from tests.helpers.restoration_cases import picture
+from tests.helpers.rounding import Rounds
 from unifmir.checkpoint.saving import save
 from unifmir.compare import FP32
 from unifmir.errors import ExportError
 from unifmir.export.lineage import lineage_of
-from unifmir.model import image_interface
+from unifmir.model import image_interface, in_interface
 from unifmir.precision.element_types import Precision
 from unifmir.restoration.restoration_options import Options
+from unifmir.zoo.restore import parent_check
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.parent_check import ParentCheck
 from unifmir.zoo.restore.predictors import predictor_for
@@ -146,3 +148,20 @@ def test_a_difference_counts_against_the_contrast_that_is_kept(tiny_single, tmp_
         check._looks.clear()
         with nullcontext() if allowed else pytest.raises(ExportError, match="another picture"):
             check.run(image)
+
+
+def test_what_the_parent_rounds_in_fp32_is_no_fault_of_the_file(tiny_single, tmp_path, monkeypatch):
+    network = tiny_single("sr")
+    parent = tmp_path / "parent.safetensors"
+    lineage = lineage_of(network.config, "image", Precision("fp32"), save(network, parent))
+    predictor = predictor_for(ModelChoice(device="cpu"), network)
+    image = picture((24, 32)).astype(np.float32)[None, None] / 2000
+    for part, allowed in ((0.0, True), (4e-4, False)):
+        monkeypatch.setattr(
+            parent_check,
+            "in_interface",
+            lambda *given, part=part: Rounds(in_interface(*given), part),
+        )
+        check = ParentCheck(predictor, parent, parent, lineage)
+        with nullcontext() if allowed else pytest.raises(ExportError, match="another picture"):
+            np.testing.assert_array_equal(check.run(image), predictor.run(image))
