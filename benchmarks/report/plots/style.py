@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import device_elsewhere
 from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
 from unifmir.benchmarks.report.tables.summary_table import word_notes
 from unifmir.text_tables import printable
@@ -80,8 +81,8 @@ def styled() -> AbstractContextManager[None]:
 
 def how(row: Row) -> str:
     """Runtime and precision, and the device if it is not the CPU."""
-    told = f"{row.subject.runtime} {row.subject.precision}"
-    return told if row.subject.device == "cpu" else f"{told} {row.subject.device}"
+    subject = row.subject
+    return f"{subject.runtime} {subject.precision} {device_elsewhere(subject)}".rstrip()
 
 
 def short(name: str) -> str:
