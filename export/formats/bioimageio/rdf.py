@@ -14,9 +14,9 @@ from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.credit import Citation, Person, checked_licence
 from unifmir.export.formats.bioimageio.architecture import FILE_NAME, Bundle
 from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
-from unifmir.export.formats.bioimageio.lint_weights import OPSET
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.export.formats.bioimageio.testing import quiet_library
+from unifmir.export.runtimes.onnx_graph import FIJI_OPSET
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
 from unifmir.tasks import TASKS
@@ -272,7 +272,7 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
         "onnx": {
             **_file(folder, FILES["onnx"]),
             **derived,
-            "opset_version": OPSET,
+            "opset_version": FIJI_OPSET,
             "comment": "IR 8, float32 in and out, one file, free batch and image sizes.",
         },
     }
