@@ -58,6 +58,8 @@ _COLOURS = (
 )
 """Okabe and Ito (2008): told apart also with the usual colour deficiencies; without its yellow,
 which is too faint on white. Then four of Tol's (2021), for more than seven models."""
+_MOST_COLUMNS = 3
+"""Panels beside each other."""
 _MARKS = "osD^vPX<>"
 _SIZES = (9.5, 7.5, 5.2, 8.0, 6.5)
 """Size of the marks. Points."""
@@ -104,11 +106,9 @@ def marks(results: Results) -> Look:
     return _assigned(map(how, results.rows), _MARKS)
 
 
-def panels(
-    count: int, *, width: float = 4.2, height: float = 3.3, most_columns: int = 3
-) -> tuple[Figure, list[Axes]]:
+def panels(count: int, *, width: float = 4.2, height: float = 3.3) -> tuple[Figure, list[Axes]]:
     """A figure with so many axes in a grid; sizes in inches per panel."""
-    columns = min(count, most_columns)
+    columns = min(count, _MOST_COLUMNS)
     lines = math.ceil(count / columns)
     figure = Figure(figsize=(max(width * columns, 6.4), height * lines), layout="constrained")
     grid = figure.add_gridspec(lines, columns)
