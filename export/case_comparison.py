@@ -4,16 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from unifmir.compare import FP32, LOW_PRECISION, Comparison, Tolerance, compare
+from unifmir.compare import FP32, Comparison, Tolerance, compare
 from unifmir.errors import ExportError
 from unifmir.export.expected_outputs import Expected
-from unifmir.export.lineage import Lineage
 from unifmir.export.verification_report import CaseResult
-
-
-def tolerance_of(lineage: Lineage) -> Tolerance:
-    """The bars that an artifact is held to."""
-    return FP32 if lineage.precision == "fp32" else LOW_PRECISION
 
 
 def compared(expected: Expected, actual: np.ndarray, tolerance: Tolerance) -> CaseResult:

@@ -255,3 +255,8 @@ LOW_PRECISION = Tolerance(
     offset_over_range=1e-3,
     total_ratio=1e-3,
 )
+
+
+def tolerance_of(precision: str) -> Tolerance:
+    """The bars of what has its weights in, or computes in, an element type."""
+    return FP32 if precision == "fp32" else LOW_PRECISION

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from unifmir.checkpoint.loading import load_as, load_file
+from unifmir.compare import tolerance_of
 from unifmir.devices import device_named
 from unifmir.errors import ExportError
-from unifmir.export.case_comparison import compared, tolerance_of
+from unifmir.export.case_comparison import compared
 from unifmir.export.cases import Case
 from unifmir.export.expected_outputs import Expected, expected_output
 from unifmir.export.formats.bioimageio.proof import same_tensor
@@ -97,7 +98,7 @@ class ParentCheck:
 
     def _judge(self, image: FloatImage, expected: Expected, restored: FloatImage) -> bool:
         """Refuse what is not the same picture; whether the expected one has little contrast."""
-        result = compared(expected, restored, tolerance_of(self._lineage))
+        result = compared(expected, restored, tolerance_of(self._lineage.precision))
         # Light fields come whole, in raw intensities.
         whole = interface_of(self._lineage.network_config).lenses
         flat = not whole and float(expected.output.std()) < LEAST_CONTRAST
