@@ -105,7 +105,7 @@ def _crop_sizes(config: SingleConfig, image: RawImage) -> tuple[int, ...]:
 
 
 def shown_plane(image: RawImage, task: str) -> np.ndarray:
-    """The plane of an image or stack, any axes, dtype and range, that shows what a task is about."""
+    """The plane of an image or stack that shows what a task is about; any axes, dtype and range."""
     view = TASKS[task].cover.view
     if image.ndim == 2:
         return image
