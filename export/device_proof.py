@@ -1,4 +1,4 @@
-"""Proof that a device gives the pictures of fp32 on the CPU, before one is trusted to it.
+"""Proof that a device gives the pictures of the CPU, before one is trusted to it.
 
 Each model is looked at once on each device, by each runtime. What passed is remembered, signed with
 the user's key, by the hash of all that decides it: the model, the runtime and the versions of its
@@ -17,7 +17,7 @@ from hashlib import sha256
 import numpy as np
 
 from unifmir import machine
-from unifmir.compare import Tolerance, compare
+from unifmir.compare import RealImage, Tolerance, compare
 from unifmir.config import SingleConfig
 from unifmir.devices import Device
 from unifmir.errors import ExportError
@@ -37,7 +37,7 @@ PlacedRun = Callable[[Image, Placement], Image]
 
 
 class DeviceProof:
-    """A model's pictures in fp32 on the CPU, and whether a device gives the same.
+    """A model's pictures on the CPU, and whether a device gives the same.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class DeviceProof:
     tolerance : Tolerance
         Bars of its precision.
     on_cpu : callable
-        Gives the function that computes an image on the CPU. Called where it is needed, before the
-        model is opened on a device, which may move its weights there.
+        Gives the function that computes an image on the CPU, in fp64 where it can. Called where it
+        is needed, before the model is opened on a device, which may move its weights there.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class DeviceProof:
         config: SingleConfig,
         interface: InputKind,
         tolerance: Tolerance,
-        on_cpu: Callable[[], Callable[[Image], Image]],
+        on_cpu: Callable[[], Callable[[Image], RealImage]],
     ) -> None:
         self._model, self._config, self._interface = model, config, interface
         self._tolerance, self._on_cpu = tolerance, on_cpu
-        self._expected: list[tuple[Case, Image]] | None = None
+        self._expected: list[tuple[Case, RealImage]] | None = None
 
     def opened(self, runtime: Runtime, device: Device, opened: Callable[[], Session]) -> Session:
         """Open a session, and hold it against the CPU where that was not done on this machine.
@@ -107,7 +107,7 @@ class DeviceProof:
         runtime: Runtime,
         device: Device,
         run: PlacedRun,
-        on_cpu: Callable[[], PlacedRun],
+        on_cpu: Callable[[], Callable[[Image, Placement], RealImage]],
     ) -> None:
         """Hold a tile of a light field, told where it lies, against the CPU, as `opened` does.
 
@@ -156,7 +156,7 @@ class DeviceProof:
         }
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def _pictures(self) -> list[tuple[Case, Image]]:
+    def _pictures(self) -> list[tuple[Case, RealImage]]:
         if self._expected is None:
             compute = self._on_cpu()
             self._expected = [(case, compute(case.image)) for case in self._cases()]
@@ -171,7 +171,7 @@ class DeviceProof:
     def _require_same(
         self,
         case: Case,
-        expected: Image,
+        expected: RealImage,
         run: Callable[[Image], Image],
         runtime: Runtime,
         device: Device,
@@ -187,12 +187,12 @@ class DeviceProof:
         if why:
             shape = "x".join(map(str, case.image.shape))
             raise ExportError(
-                f"{device.name} by {runtime.name} gives another picture than fp32 on the CPU for a "
+                f"{device.name} by {runtime.name} gives another picture than the CPU for a "
                 f"{case.source} image of {shape}: {why}. Nothing is restored with it: use --device "
                 "cpu, or update its driver and libraries"
             )
 
-    def _failures(self, expected: Image, found: Image) -> list[str]:
+    def _failures(self, expected: RealImage, found: Image) -> list[str]:
         row = interface_of(self._config)
         if row.axial and self._interface != "network":
             # The mean of two passes is a root, whose slope is infinite at 0.

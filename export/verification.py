@@ -12,7 +12,7 @@ from torch import nn
 
 from unifmir.checkpoint.loading import load_as, load_file, read_checkpoint
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import FP32, tolerance_of
+from unifmir.compare import FP32, may_be_rounding, tolerance_of
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
 from unifmir.export.case_comparison import compared
@@ -103,7 +103,13 @@ def check(
         run = _with_errors_of_ours(session, exporter, path.name)
         found = []
         for one in outputs:
-            found.append(compared(one, run(one.case.image), tolerance))
+            actual = run(one.case.image)
+            result = compared(one, actual, tolerance)
+            if may_be_rounding(result.comparison, tolerance):
+                exact = expected.exact(lineage.interface, one.case)
+                in_fp64 = compared(exact, actual, tolerance)
+                result = result if in_fp64.failures else replace(in_fp64, reference="fp64")
+            found.append(result)
             progress.ran(one.case)
         expected.results[key] = tuple(found)
     results = expected.results[key]

@@ -1,7 +1,7 @@
 """Report of a verification: each compared output, and what is wrong."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from unifmir.compare import Comparison
 from unifmir.export.case_sizes import Sizing
@@ -25,6 +25,9 @@ class CaseResult(JsonOutput):
     """Sentences: measured and allowed. Empty when the case passed."""
     sizing: Sizing = "fixed"
     """Why it has this size."""
+    reference: Literal["fp32", "fp64"] = "fp32"
+    """Arithmetic of the PyTorch module that it is compared with: fp64 where fp32 itself rounds too
+    much to tell."""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -32,6 +35,7 @@ class CaseResult(JsonOutput):
             "source": self.source,
             "shape": list(self.shape),
             "sizing": self.sizing,
+            "reference": self.reference,
             **self.comparison.to_dict(),
             "failures": list(self.failures),
         }

@@ -43,6 +43,7 @@ class Worker:
             "warm_up": self.warm_up,
             "visit": self.visit,
             "save": self.save,
+            "exact": self.exact,
             "memory": self.memory,
             "quality": self.quality,
             "peaks": self.peaks,
@@ -134,6 +135,17 @@ class Worker:
     def save(self, path: str) -> Answer:
         """Write the output as .npy."""
         np.save(path, self._require_session().run(self._image))
+        return {}
+
+    def exact(self, source: Mapping[str, Any], image: str, threads: int, path: str) -> Answer:
+        """Write what a checkpoint makes of an image in fp64 as .npy."""
+        import torch
+
+        torch.set_num_threads(threads)
+        module = module_of(ModelSpec.from_dict(source)).double()
+        with torch.inference_mode():
+            output = module(torch.from_numpy(np.load(image)).double())
+        np.save(path, output.numpy())
         return {}
 
     def memory(self) -> Answer:

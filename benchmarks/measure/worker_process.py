@@ -115,17 +115,40 @@ class WorkerProcess:
         WorkerError
             As for `ask`.
         """
-        path = self._folder / "input.npy"
-        np.save(path, image)
         return self.ask(
             "open",
             timeout_s=timeout_s,
             runtime=runtime,
             source=spec.to_dict(),
-            image=str(path),
+            image=self._saved(image),
             device=device,
             threads=self._threads,
         )
+
+    def save_exact(
+        self, spec: ModelSpec, image: Float32[np.ndarray, "..."], path: Path, *, timeout_s: float
+    ) -> None:
+        """Have what a checkpoint makes of an image in fp64 on the CPU written as .npy, float64.
+
+        Raises
+        ------
+        WorkerError
+            As for `ask`.
+        """
+        self.ask(
+            "exact",
+            timeout_s=timeout_s,
+            source=spec.to_dict(),
+            image=self._saved(image),
+            threads=self._threads,
+            path=str(path),
+        )
+
+    def _saved(self, image: Float32[np.ndarray, "..."]) -> str:
+        """Path of the image, for the worker to read."""
+        path = self._folder / "input.npy"
+        np.save(path, image)
+        return str(path)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

@@ -287,7 +287,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
     README: {
         "embedded": (EMBEDDED, embedded_table),
         "export-full-size": (EXPORTS, export_table),
-        "benchmark": (result_of("benchmark-full-size"), screen("volume", folded=False)),
+        "benchmark": (result_of("benchmark-runtimes"), screen("volume", folded=False)),
     },
     COSTS: {
         "macs": (RESULTS / "macs.json", macs_table),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifmir.checkpoint.pruning import task_network, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import tolerance_of
+from unifmir.compare import RealImage, tolerance_of
 from unifmir.config import SingleConfig
 from unifmir.devices import AUTO, CPU, Device, chosen_device, device_named
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
@@ -171,8 +171,8 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
             return single
         return _in_precision(single, choice.precision)
 
-    def on_cpu() -> Callable[[Image], Image]:
-        return RUNTIMES["eager"].open(single, device="cpu", threads=threads_of(choice)).run
+    def on_cpu() -> Callable[[Image], RealImage]:
+        return _in_fp64(single)
 
     proof = DeviceProof(
         f"{weights} {choice.precision}{' fast' if choice.fast else ''}",
@@ -198,11 +198,31 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
         return predictor
     run_placed = _placed(single, runtime, there)
 
-    def placed_on_cpu() -> PlacedRun:
-        return _placed(deepcopy(single).cpu(), RUNTIMES["eager"], Device(CPU))
+    def placed_on_cpu() -> Callable[[Image, Placement], RealImage]:
+        from unifmir.restoration.placed_network import PlacedNetwork
+
+        exact = _in_fp64(PlacedNetwork(single))
+        return lambda views, place: exact(views, place.start, place.whole)
 
     proof.require_placed(runtime, there, run_placed, placed_on_cpu)
     return replace(predictor, run_placed=run_placed)
+
+
+def _in_fp64(module: "nn.Module") -> Callable[..., RealImage]:
+    """What a module makes of an image on the CPU in fp64, float64, given its other arguments.
+
+    In fp32 the CPU may be further from that than a device is allowed to be from the CPU.
+    """
+    import torch
+
+    exact = deepcopy(module).cpu().double().eval()
+
+    def run(image: Image, *place: tuple[int, int]) -> RealImage:
+        with torch.inference_mode():
+            restored: RealImage = exact(torch.from_numpy(image).double(), *place).numpy()
+        return restored
+
+    return run
 
 
 def _placed(network: Network, runtime: Runtime, device: Device) -> PlacedRun:
@@ -319,7 +339,7 @@ def _proof_of_file(
 ) -> DeviceProof:
     """Pictures of a file on the CPU, where it was verified when it was made."""
 
-    def on_cpu() -> Callable[[Image], Image]:
+    def on_cpu() -> Callable[[Image], RealImage]:
         row = RUNTIMES[exporter.runtime]
         return open_session(row, source, device="cpu", threads=threads_of(choice)).run
 

@@ -286,7 +286,7 @@ def word_notes(rows: Sequence[Row]) -> Iterator[str]:
             meaning = (
                 "not the picture of fp32 eager"
                 if word == "differs"
-                else "misses fp32's bar by a hair, fresh weights"
+                else "misses fp32's bar by a hair"
             )
             yield f"{word}: {_listed(those, _psnr)}: {meaning}"
         else:

@@ -256,7 +256,7 @@ def test_bit_operations_that_are_not_known_have_a_word():
         (
             {"word": "near", "remarks": ("x",), "same_picture": {"psnr_db": 112.0}},
             "near",
-            "near: my-model.safetensors onnxruntime fp32 112 dB: misses fp32's bar by a hair,",
+            "near: my-model.safetensors onnxruntime fp32 112 dB: misses fp32's bar by a hair",
         ),
         (
             {"word": "wide", "problems": ("x",)},

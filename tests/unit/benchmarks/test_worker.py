@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from unifmir import machine
 from unifmir.benchmarks.measure import worker as worker_module
@@ -21,6 +22,7 @@ from unifmir.benchmarks.measure.worker_process import (
 from unifmir.checkpoint.saving import save
 from unifmir.export.runtimes.base import Clock, Timing
 from unifmir.machine import resident_bytes
+from unifmir.model import image_interface
 
 LONG_S = 120.0
 """For one answer on a busy machine."""
@@ -73,6 +75,18 @@ def test_the_commands_in_their_order(opened, tmp_path):
         assert memory["peak_rss_bytes"] > memory["before_load_bytes"] > 50e6
         assert memory["device_bytes"] is None
     assert np.load(tmp_path / "output.npy").shape == (1, 1, 32, 32)
+
+
+def test_what_a_checkpoint_makes_of_an_image_in_fp64(opened, tiny_single, tmp_path):
+    image = np.load(opened["image"])
+    with WorkerProcess(tmp_path / "worker", 1) as worker:
+        source = ModelSpec.from_dict(opened["source"])
+        worker.save_exact(source, image, tmp_path / "exact.npy", timeout_s=LONG_S)
+    found = np.load(tmp_path / "exact.npy")
+    with torch.inference_mode():
+        expected = image_interface(tiny_single("sr")).double()(torch.from_numpy(image).double())
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-12)
 
 
 @dataclass

@@ -179,6 +179,28 @@ def test_a_device_that_is_right_in_such_tiles_is_looked_at_once(tiny_single, loo
         assert len(looks) == 4
 
 
+@pytest.mark.usefixtures("placing")
+@pytest.mark.parametrize("task", ["sr", "volume"])
+def test_a_network_is_held_against_the_cpu_in_fp64(tiny_single, monkeypatch, task):
+    held = []
+
+    def recorded(expected, found):
+        held.append((expected.dtype, compare(expected, found).max_abs_over_std))
+        return compare(expected, found)
+
+    monkeypatch.setattr(device_proof, "compare", recorded)
+    network = tiny_single(task)
+    with torch.inference_mode():
+        before = network.state_dict()["conv_last.weight"].clone()
+    predictor_for(CHOICE, network)
+    # Of light fields, a tile too.
+    assert len(held) == (4 if task == "volume" else 3)
+    assert all(dtype == np.float64 and 0 < off < 1e-4 for dtype, off in held)
+    # In a copy of the network.
+    assert torch.equal(network.state_dict()["conv_last.weight"].cpu(), before)
+    assert before.dtype == torch.float32
+
+
 def test_what_fell_back_to_the_cpu_is_not_taken_for_the_device(tiny_single, looks):
     session = HostSession(lambda x: x, {"device": "cpu"}, ("the toy box was closed",))
     assert opened(tiny_single("sr"), session=session) is session
