@@ -98,7 +98,9 @@ def benchmark(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=output.MOST_PROCESSES, help="On the CPU; its physical cores if not given."
+            min=1,
+            max=output.MOST_PROCESSES,
+            help="On the CPU; OMP_NUM_THREADS, else its physical cores, if not given.",
         ),
     ] = None,
     rounds: Annotated[

@@ -20,9 +20,8 @@ from unifmir.export.recorded_report import REPORT_SUFFIX, read_report
 from unifmir.samples import Sample, sample
 from unifmir.text_tables import aligned
 from unifmir.zoo.restore.files import restore
+from unifmir.zoo.site.sample_pictures import CONTRAST_PERCENT, shown_greys
 
-DISPLAY_PERCENT = (1.0, 99.8)
-"""Percentiles shown as black and white: contrast as Fiji's automatic setting gives it."""
 Stack = Shaped[np.ndarray, "z y x"]
 """Planes of an image, in any type."""
 ENLARGED = 3
@@ -33,11 +32,8 @@ def side_by_side(
     before: Shaped[np.ndarray, "y x"], after: Shaped[np.ndarray, "y x"]
 ) -> Image.Image:
     """Two images in one picture, at one contrast: between percentiles of the first."""
-    shown = []
-    low, high = np.percentile(before, DISPLAY_PERCENT)
-    for plane in (before, after):
-        grey = np.clip((plane - low) / max(high - low, 1e-9), 0, 1) * 255
-        shown.append(np.kron(grey.astype(np.uint8), np.ones((ENLARGED, ENLARGED), np.uint8)))
+    limits, one = np.percentile(before, CONTRAST_PERCENT), np.ones((ENLARGED, ENLARGED), np.uint8)
+    shown = [np.kron(shown_greys(plane, limits), one) for plane in (before, after)]
     gap = np.full((shown[0].shape[0], 2 * ENLARGED), 255, np.uint8)
     return Image.fromarray(np.concatenate([shown[0], gap, shown[1]], axis=1))
 

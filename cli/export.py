@@ -18,6 +18,7 @@ from unifmir.cli.choices import (
 from unifmir.cli.credit_options import Authors, Licence, Maintainers, Packagers, stated_credit
 from unifmir.cli.format_options import given_options, with_format_options
 from unifmir.cli.score_text import score_line
+from unifmir.export.runtimes.onnx_graph import FIJI_OPSET, OPSETS
 from unifmir.text_tables import aligned
 from unifmir.zoo import EMBEDDED, EMBEDDED_NOTE
 
@@ -65,7 +66,12 @@ def export(
             "(N, C, H, W) network."
         ),
     ] = "image",
-    opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 20; 17 is what Fiji reads.")] = 17,
+    opset: Annotated[
+        int,
+        typer.Option(
+            help=f"ONNX opset, {OPSETS[0]} to {OPSETS[-1]}; {FIJI_OPSET} is what Fiji reads."
+        ),
+    ] = FIJI_OPSET,
     out: Annotated[Path, typer.Option(help="Folder for the artifacts.")] = Path("out"),
     calibration: Annotated[
         list[Path] | None,

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from unifmir import machine
+from unifmir.child_processes import kill_group, limited_environment
 from unifmir.errors import BenchmarkError, ExportError, MissingExtraError, UntrustedError
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.isolated_process import OUT_OF_MEMORY, pixel_bytes
@@ -211,7 +211,7 @@ class IsolatedSession(TimedOnHost):
 
     def _end_late(self) -> None:
         self._late = True
-        _kill(self._process)
+        kill_group(self._process.pid)
 
     def _exchanged(self, request: Mapping[str, Any], seconds: float, image: Image | None) -> Any:
         if not self.close.alive:
@@ -265,13 +265,10 @@ class IsolatedSession(TimedOnHost):
         self.close()
         if self._late:
             why = f"it took longer than the {seconds:.0f} s allowed"
-        elif code is not None and code < 0:
-            names = {one.value: one.name for one in signal.Signals}
-            why = f"its process was ended by {names.get(-code, -code)}: a crash, or out of memory"
         elif code is None:
             why = "its answers make no sense"
         else:
-            why = f"its process ended with status {code}"
+            why = f"its process is gone: {machine.ending(code)}"
         tail = " ".join(said.decode("utf-8", "replace")[-TAIL:].split())
         return self._broken(why + (f" ({tail})" if tail else ""))
 
@@ -288,40 +285,23 @@ class IsolatedSession(TimedOnHost):
 def _started(lifeline: int | None, threads: int) -> "subprocess.Popen[bytes]":
     """The process, which ends when the other end of the lifeline is closed."""
     arguments = [] if lifeline is None else [str(lifeline)]
-    # A checkout need not be installed. -P: no module is taken from the working folder.
-    here = str(Path(machine.__file__).resolve().parents[1])
-    given = os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([here, given] if given else [here]),
-        "OMP_NUM_THREADS": str(threads),
-        # Each thread's own arena reserves 64 MiB of addresses, which are what is limited.
-        "MALLOC_ARENA_MAX": "8",
-    }
     return subprocess.Popen(
+        # -P: no module is taken from the working folder.
         [sys.executable, "-P", "-m", MODULE, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env=limited_environment(threads),
         pass_fds=[] if lifeline is None else [lifeline],
         # Ctrl-C goes to the group of the terminal; who waits for the answer ends the process.
         start_new_session=True,
     )
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the process and what it started: OpenVINO forks another when it is imported."""
-    if os.name != "posix":
-        process.kill()
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
-
-
 def _end(process: "subprocess.Popen[bytes]", held: int | None) -> None:
     """End the process and close what leads to it."""
-    _kill(process)
+    # OpenVINO forks another when it is imported: it is ended too.
+    kill_group(process.pid)
     process.wait()
     if held is not None:
         os.close(held)

@@ -39,13 +39,12 @@ from unifmir.export.verification_report import Report
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.interfaces import InputKind
-from unifmir.model import Provenance, image_interface
+from unifmir.model import Provenance, in_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import Precision, Variant
 from unifmir.precision.islands import kept_parts
 from unifmir.precision.planning import PrecisionPlan, plan_precision
 from unifmir.precision.variants import VARIANTS
-from unifmir.restoration.raw_interface import raw_interface
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 from unifmir.trusted_files import remember_own
@@ -254,18 +253,19 @@ def _prepare(model: Network, request: _Request, folder: Path, step: Step) -> _Sh
     plan = plan_precision(network, precision, inputs, variants=variants, trials=trials)
     if not plan.passed:
         raise ExportError(_refusal(plan, task))
-    modules: dict[tuple[InputKind, Variant], nn.Module] = {}
-    for variant in variants:
-        if precision == "fp32":  # as it is: a copy may be large, and would hold the same weights
-            plain: nn.Module = network
-            image = image_interface(network)
-        else:
-            plain = VARIANTS[variant](network, plan.recipe)
-            image = VARIANTS[variant](image_interface(network), plan.recipe)
-        modules["network", variant], modules["image", variant] = plain, image
-        # Around the variant: percentiles and sums are fp32 in each.
-        modules["raw", variant] = raw_interface(image, network.config)
+    modules = {
+        (kind, variant): _module(network, kind, variant, plan)
+        for kind in {request.interface_of(exporter) for exporter in request.exporters}
+        for variant in variants
+    }
     return _Shared(request, network, parent, expected, plan, modules, folder, Traces(folder))
+
+
+def _module(network: Network, kind: InputKind, variant: Variant, plan: PrecisionPlan) -> nn.Module:
+    """The module that files of an interface and a variant are made of."""
+    if plan.precision == "fp32":  # as it is: a copy may be large, and would hold the same weights
+        return in_interface(network, kind)
+    return in_interface(network, kind, lambda module: VARIANTS[variant](module, plan.recipe))
 
 
 def _make(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from unifmir.errors import ExportError
-from unifmir.json_values import STRICT, Amount, Matching, read_values
+from unifmir.json_values import STRICT, Amount, Matching, Sha256, read_values
 from unifmir.plain_text_values import read_json
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ MAX_REPORT_BYTES = 4_000_000
 """Limit of a report, which has about 10,000."""
 PLAIN_NAME = r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f]{1,255}"
 """Pattern of a file's name without a folder."""
-SHA256 = r"[0-9a-f]{64}"
 FileName = Annotated[str, Matching(PLAIN_NAME, "a file's name without a folder")]
-Sha256 = Annotated[str, Matching(SHA256, "64 hexadecimal digits")]
 
 _PARTS: "ConfigDict" = {**STRICT, "extra": "ignore"}
 """A report says more than is read of it."""

@@ -12,10 +12,10 @@ from torch import nn
 
 from unifmir.checkpoint.loading import load_as, load_file, read_checkpoint
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import FP32
+from unifmir.compare import FP32, tolerance_of
 from unifmir.errors import CheckpointError, ExportError
 from unifmir.export.base import Exporter
-from unifmir.export.case_comparison import held_against, tolerance_of
+from unifmir.export.case_comparison import held_against
 from unifmir.export.case_sizes import fixed_cases, sized_cases
 from unifmir.export.cases import Case
 from unifmir.export.expected_outputs import ExpectedOutputs
@@ -73,7 +73,7 @@ def check(
     ExportError
         The artifact cannot be run, or gives an image of another shape.
     """
-    tolerance = tolerance_of(lineage)
+    tolerance = tolerance_of(lineage.precision)
     weights_only = serves_as_weights(exporter, sha256)
     runtime = RUNTIMES["eager" if weights_only else exporter.runtime]
     if shapes := exporter.shapes(path):

@@ -257,11 +257,28 @@ LOW_PRECISION = Tolerance(
 )
 
 
+def tolerance_of(precision: str) -> Tolerance:
+    """The bars of what has its weights in, or computes in, an element type."""
+    return FP32 if precision == "fp32" else LOW_PRECISION
+
+
 def may_be_rounding(comparison: Comparison, tolerance: Tolerance) -> bool:
     """Whether a picture misses the bar of fp32 by so little that the expected one may be at fault.
 
     Arithmetic in fp32 is off by as much itself where a network makes bright spots of dark images.
-    The network in fp64 tells: a picture that keeps to the same bar beside that is the same picture.
+    The network in fp64 tells: `beside_fp64`.
     """
     missed = tolerance is FP32 and tolerance.failures(comparison)
     return bool(missed) and not LOW_PRECISION.failures(comparison)
+
+
+def beside_fp64(own: Comparison) -> Tolerance:
+    """The bar of fp32 for pictures that are held against fp64: no farther off than fp32 itself is.
+
+    Parameters
+    ----------
+    own : Comparison
+        Of what the network makes in fp32 with what it makes in fp64.
+    """
+    bar = FP32.max_abs_over_std or 0.0
+    return replace(FP32, max_abs_over_std=max(bar, own.max_abs_over_std))

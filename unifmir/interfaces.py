@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from unifmir.errors import UnknownNameError
 from unifmir.signature import Signature
 from unifmir.tasks import TASKS
-from unifmir.tasks.base import SizeRule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +36,15 @@ Counterpart = Literal["stack", "maximum"]
 """Image that a result is held against: the raw stack, or its maximum along z."""
 Depth = Literal["none", "free", "fixed"]
 """Axis z of an image: it has none, any number of planes, or as many as the network's channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    """Image sizes that a network takes. Pixels."""
+
+    minimum: int
+    multiple_of: int = 1
+    """Divisor of every size; 1: any size from the minimum on, padded inside the network."""
 
 
 @dataclass(frozen=True, slots=True)

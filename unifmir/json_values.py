@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from unifmir.errors import CheckpointError
+from unifmir.hashing import SHA256_PATTERN
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict, TypeAdapter
@@ -80,6 +81,8 @@ Count = Annotated[int, Between(0)]
 """A number of things, or of bytes."""
 Amount = Annotated[float, Between(0)]
 """A time, a rate or another quantity that is never negative."""
+
+Sha256 = Annotated[str, Matching(SHA256_PATTERN, "64 hexadecimal digits")]
 
 
 def json_form(value: Any) -> Any:

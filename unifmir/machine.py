@@ -18,12 +18,15 @@ CPU_INFORMATION = Path("/proc/cpuinfo")
 SCHEDULED = Path("/proc/self/schedstat")
 STATUS = Path("/proc/self/status")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+"""There where NVIDIA's kernel driver is loaded, whatever is installed in Python."""
 INSTRUCTIONS = (
     *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_tile", "amx_bf16", "amx_int8"),
     *("asimd", "bf16", "sve"),
 )
 """Instruction sets that decide how fast a network is: x86, then ARM."""
+ONNXRUNTIME_BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+"""Distributions of ONNX Runtime: one module, whose files each brings."""
 _DRIVER_VERSION = re.compile(r"\b\d{3,}\.\d+(\.\d+)*\b")
 
 
@@ -125,9 +128,9 @@ def _scheduled() -> int:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide how fast a model is."""
-    builds = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
-    found = versions("unifmir", "python", "torch", *builds, "onnx", "numpy", "openvino")
-    named = {name: "onnxruntime" if name in builds else name for name in found}
+    others = ("onnx", "numpy", "openvino")
+    found = versions("unifmir", "python", "torch", *ONNXRUNTIME_BUILDS, *others)
+    named = {name: "onnxruntime" if name in ONNXRUNTIME_BUILDS else name for name in found}
     return {named[name]: version for name, version in found.items()}
 
 

@@ -1,5 +1,6 @@
 """Building a module from its configuration, and the facts that travel with a module."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,24 @@ def image_interface(network: Network) -> nn.Module:
     return interface_of(config).wrap(network, config.signature)
 
 
-def in_interface(network: Network, kind: InputKind) -> nn.Module:
-    """A single-task network behind the input that is asked for; the weights are shared."""
+def _unchanged(module: nn.Module) -> nn.Module:
+    return module
+
+
+def in_interface(
+    network: Network, kind: InputKind, variant: Callable[[nn.Module], nn.Module] = _unchanged
+) -> nn.Module:
+    """A single-task network behind the input that is asked for; the weights are shared.
+
+    Parameters
+    ----------
+    network : Network
+    kind : {"network", "image", "raw"}
+    variant : callable
+        Makes of the network, or of its image interface, what computes in its place. Percentiles and
+        sums of raw images are around it: they are fp32 in each.
+    """
     if kind == "network":
-        return network
-    wrapped = image_interface(network)
+        return variant(network)
+    wrapped = variant(image_interface(network))
     return wrapped if kind == "image" else raw_interface(wrapped, network.config)

@@ -92,7 +92,7 @@ def read_json(path: Path, *, limit: int = MAX_BYTES) -> Any:
         raise CheckpointError(f"{path.name}: {error}") from error
 
 
-def parse_yaml(content: bytes, *, limit: int = MAX_YAML_BYTES) -> Any:
+def parse_yaml(content: bytes) -> Any:
     """The values of a YAML text in UTF-8; dates stay dates.
 
     Raises
@@ -120,7 +120,7 @@ def parse_yaml(content: bytes, *, limit: int = MAX_YAML_BYTES) -> Any:
                 raise CheckpointError("it merges mappings (<<), which no description needs")
             return super().flatten_mapping(node)
 
-    _check_size(content, limit)
+    _check_size(content, MAX_YAML_BYTES)
     if _DIRECTIVE.search(content):
         raise CheckpointError("it has a directive (%) other than `%YAML 1.2`")
     reader = YAML(typ="safe", pure=True)

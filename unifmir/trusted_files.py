@@ -17,6 +17,7 @@ from pathlib import Path
 
 from unifmir.atomic import working_folder, writing
 from unifmir.errors import UntrustedError
+from unifmir.hashing import SHA256_PATTERN
 from unifmir.user_folders import OTHERS_TOUCH, OTHERS_WRITE, require_private, user_folder
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ FOLDER = "UNIFMIR_TRUSTED"
 """Environment variable that names another folder for the records and the key."""
 _KEY = "key"
 _KEY_BYTES = 32
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _WRITTEN, _TRUSTED, _VERIFIED = "written", "trusted", "verified"
 """Why a hash is remembered: this installation wrote the file, its user trusts who did, or it is of
 the facts of a device that gave the picture of the CPU."""
@@ -47,7 +47,7 @@ def trust(sha256: str) -> None:
         It is no SHA-256, or the folder of the records cannot be used.
     """
     wanted = sha256.lower()
-    if not _SHA256.fullmatch(wanted):
+    if not re.fullmatch(SHA256_PATTERN, wanted):
         raise UntrustedError(
             f"{sha256[:80]!r} is no SHA-256: expected 64 hexadecimal digits, as `sha256sum FILE` "
             "prints them"

@@ -153,12 +153,6 @@ def opened_zip(source: Path | bytes, *, large: bool = False) -> Iterator[Archive
         yield Archive(_checked_members(file.infolist(), large=large), file)
 
 
-def read_zip(path: Path) -> dict[str, bytes]:
-    """Contents of all members by name; ArchiveError as for `opened_zip`."""
-    with opened_zip(path) as archive:
-        return {name: archive.read(name) for name in archive.members}
-
-
 @contextmanager
 def _damage() -> Iterator[None]:
     """Whatever `zipfile` trips over becomes an error of ours."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from unifmir.benchmarks.measure.results import Peak, Results, Row
+from unifmir.benchmarks.plan.subject import Subject
 from unifmir.precision.element_types import Precision
 
 SWEEP = "sweep-"
@@ -16,6 +17,16 @@ def groups(results: Results) -> dict[tuple[str, str], list[Row]]:
     for row in results.rows:
         found.setdefault((row.subject.task, row.subject.workload), []).append(row)
     return found
+
+
+def input_shapes(rows: Sequence[Row]) -> str:
+    """Shapes of the inputs of rows, each told once."""
+    return " and ".join(dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows))
+
+
+def device_elsewhere(subject: Subject) -> str:
+    """Name of the device that a row is of; empty for the CPU, on which most are."""
+    return "" if subject.device == "cpu" else subject.device
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from unifmir.benchmarks.measure.results import Results, Row, read_results
 from unifmir.benchmarks.plan.subject import Subject
+from unifmir.benchmarks.report.derived_figures import SWEEP
 from unifmir.errors import BenchmarkError
 from unifmir.export.credit import Credit, MeasuredCost
 from unifmir.export.evaluation_file import read_quality
@@ -76,7 +77,7 @@ def read_measured_costs(path: Path, task: str, names: Collection[str]) -> tuple[
         and row.subject.model in names
         and row.ranked
         and _can_be_told(row.subject)
-        and not row.subject.workload.startswith("sweep")
+        and not row.subject.workload.startswith(SWEEP)
     ]
     if not rows:
         models = sorted({row.subject.model for row in results.rows if row.subject.task == task})

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from unifmir.benchmarks.measure.results import Results, Row, read_results
-from unifmir.benchmarks.report.derived_figures import groups, ordered, ranks
+from unifmir.benchmarks.report.derived_figures import groups, input_shapes, ordered, ranks
+from unifmir.benchmarks.report.tables.views import MIB
 from unifmir.errors import BenchmarkError
 
 COLUMNS = {
@@ -28,7 +29,6 @@ COLUMNS = {
 PLOT = {"x": "median_ms", "y": "psnr_db"}
 """Columns of the plot of quality against time."""
 _FRESH = ("untrained weights: no quality",)
-_MIB = 2.0**20
 
 
 def read_tables(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -67,12 +67,11 @@ def page_tables(results: Results, file: str) -> list[dict[str, Any]]:
 
 
 def _table(title: str, rows: Sequence[Row]) -> dict[str, Any]:
-    shapes = dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows)
     places = ranks(rows)
     cells = [_cells(row, places) for row in ordered(rows)]
     kept = [name for name in COLUMNS if any(row[name] is not None for row in cells)]
     return {
-        "title": f"{title}, {' and '.join(shapes)}",
+        "title": f"{title}, {input_shapes(rows)}",
         "columns": {name: COLUMNS[name] for name in kept},
         "rows": [{name: row[name] for name in kept} for row in cells],
         "plot": PLOT if all(name in kept for name in PLOT.values()) else None,
@@ -93,7 +92,7 @@ def _cells(row: Row, places: Mapping[str, int]) -> dict[str, Any]:
         "high_ms": high,
         "times_as_fast": row.ratio.ratio if row.ratio else None,
         "megapixels_per_s": row.megapixels_per_s,
-        "peak_memory_mib": row.memory.peak_rss_bytes / _MIB if row.memory else None,
+        "peak_memory_mib": row.memory.peak_rss_bytes / MIB if row.memory else None,
         "psnr_db": quality.get("psnr_db"),
         "ssim": quality.get("ssim"),
         "remark": row.error or "; ".join((*row.problems, *_FRESH * row.fresh)) or None,

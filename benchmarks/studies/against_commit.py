@@ -20,10 +20,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.result_files import REPO, provenance, write_result
 from unifmir.zoo import EMBEDDED
 
-REPO = Path(__file__).resolve().parents[2]
 RUNTIMES = ("eager", "native", "native-bf16", "onnxruntime", "openvino")
 
 Row = tuple[str, str, str]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.studies.document_tables import REPO
+from unifmir.benchmarks.studies.result_files import REPO
 from unifmir.restoration.restoration_options import Options
 from unifmir.samples import sample
 from unifmir.tasks import TASKS, multitask_parts

@@ -9,13 +9,13 @@ then writes the README.
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from unifmir.atomic import write_text
+from unifmir.benchmarks.studies.result_files import REPO
 from unifmir.machine import cores, processor, versions
 from unifmir.zoo.catalogue import refresh
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "zoo" / "catalogue" / "weights"
+WEIGHTS = REPO / "zoo" / "catalogue" / "weights"
 IMAGES = 12
 SEED = 0
 

@@ -34,7 +34,7 @@ from unifmir.benchmarks.studies.measured_tables import full_size_speed, full_siz
 from unifmir.benchmarks.studies.result_files import provenance, write_result
 from unifmir.checkpoint.pruning import prune
 from unifmir.checkpoint.saving import save
-from unifmir.compare import FP32, LOW_PRECISION, compare
+from unifmir.compare import compare, tolerance_of
 from unifmir.cost.dispatcher import count_dispatched
 from unifmir.errors import MissingExtraError
 from unifmir.export.base import ExportJob
@@ -172,7 +172,7 @@ def measured(
     for name in runtimes:
         arithmetic = RUNTIMES_COMPARED[name]
         found = compare(wanted, pictures[name])
-        bar = FP32 if arithmetic == "fp32" else LOW_PRECISION
+        bar = tolerance_of(arithmetic)
         ratios = [a / b for a, b in zip(spent[PLAIN], spent[name], strict=True)]
         yield {
             "task": task,

@@ -24,7 +24,7 @@ import torch
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.studies.full_size import checkpoint
 from unifmir.benchmarks.studies.measured_tables import GPU_TIMINGS
-from unifmir.benchmarks.studies.result_files import RESULTS, write_result
+from unifmir.benchmarks.studies.result_files import REPO, RESULTS, write_result
 from unifmir.errors import MissingExtraError
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.machine import description, versions
@@ -43,7 +43,7 @@ def checks() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", f"--junitxml={report}"]
-        subprocess.run(command, cwd=Path(__file__).resolve().parents[2], check=False)
+        subprocess.run(command, cwd=REPO, check=False)
         return [_row(case) for case in ET.parse(report).iter("testcase")]
 
 

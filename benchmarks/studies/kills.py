@@ -33,7 +33,7 @@ from tests.helpers.lab_folders import lab_folder
 from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.studies import small_commands
-from unifmir.benchmarks.studies.result_files import RESULTS, provenance, write_result
+from unifmir.benchmarks.studies.result_files import REPO, RESULTS, provenance, write_result
 from unifmir.checkpoint.saving import save
 from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.file_locks import PREFIX as LOCK_PREFIX
@@ -278,11 +278,10 @@ def _furnish(folder: Path) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    here = str(Path(__file__).resolve().parents[2])
     return {
         **os.environ,
         **{name: str(folder / place) for name, place in _PLACES.items()},
-        "PYTHONPATH": here,
+        "PYTHONPATH": str(REPO),
         "OMP_NUM_THREADS": "1",
     }
 

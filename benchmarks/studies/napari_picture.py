@@ -16,7 +16,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.studies.document_tables import REPO
+from unifmir.benchmarks.studies.result_files import REPO
 
 PICTURE = REPO / "docs" / "pictures" / "napari.png"
 SIZE = (1240, 600)

@@ -19,10 +19,9 @@ from typing import Any
 
 from rich.console import Console
 
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.result_files import REPO, origin, provenance, write_result
 from unifmir.text_tables import markdown_rows
 
-REPO = Path(__file__).resolve().parents[2]
 TASK = "denoise"
 SAMPLE = f"""
 import tifffile

@@ -22,7 +22,7 @@ import scipy.ndimage
 import tifffile
 from jaxtyping import Float64, UInt8
 
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.result_files import REPO, origin, provenance, write_result
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.pruning import prune
 from unifmir.datasets.pairing import PairRule
@@ -30,6 +30,7 @@ from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationRequest
 from unifmir.errors import ImageError, NotHelpedError
 from unifmir.images.png import write_grey
+from unifmir.metrics.error_picture import CONTRAST
 from unifmir.metrics.scores import score
 from unifmir.networks.base import Network
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
@@ -43,9 +44,7 @@ from unifmir.zoo import EMBEDDED
 from unifmir.zoo.catalogue.load import load
 
 RESULT = "noisy-alone.json"
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-CONTRAST = (0.5, 99.8)
-"""Percentiles of a truth that become black and white."""
+PICTURES = REPO / "docs" / "pictures"
 GAP_PX = 2
 SIDE = 96
 LEARNED, JUDGED = 24, 6

@@ -26,24 +26,27 @@ from PIL import Image, ImageDraw
 from skimage.io import imread
 from skimage.transform import resize
 
-from unifmir.benchmarks.studies.document_tables import REPO
 from unifmir.benchmarks.studies.evaluate_embedded import WEIGHTS
+from unifmir.benchmarks.studies.result_files import REPO
 from unifmir.benchmarks.studies.rivals import add_rivals
-from unifmir.benchmarks.studies.simulator_pictures import save_greys
+from unifmir.benchmarks.studies.simulator_pictures import (
+    CAPTION_PX,
+    CONTRAST_PERCENT,
+    save_greys,
+)
+from unifmir.export.formats.bioimageio.cover import shown_plane
 from unifmir.registry import resolve
 from unifmir.restoration.restoration_options import Options
 from unifmir.simulate import SimulatedPair
 from unifmir.tasks import TASKS
 from unifmir.zoo import EMBEDDED
 from unifmir.zoo.restore.files import restore
-from unifmir.zoo.site.sample_pictures import shown_greys, shown_plane
+from unifmir.zoo.site.sample_pictures import shown_greys
 
 PICTURE = REPO / "docs" / "pictures" / "real-images.png"
 COLUMNS = 3
 TILE_PX = 128
-CAPTION_PX = 12
 GAP_PX = 6
-CONTRAST_PERCENT = (0.5, 99.8)
 
 GreyImage = NDArray[Any]
 
@@ -183,7 +186,7 @@ def simple_result(
 def _tiles(image: RealImage, results: list[GreyImage]) -> list[Image.Image]:
     """Pictures of the recorded image, which comes first, and of what was made of it."""
     spec = TASKS[image.task]
-    planes = [shown_plane(pixels, spec) for pixels in results]
+    planes = [shown_plane(pixels, image.task) for pixels in results]
     whole = planes[0].shape
     shown = [_part(plane, image.shown, plane.shape[1] // whole[1]) for plane in planes]
     one = np.percentile(shown[0], CONTRAST_PERCENT)

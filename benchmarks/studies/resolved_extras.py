@@ -25,11 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.result_files import REPO, origin, provenance, write_result
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.text_tables import markdown_rows
 
-REPO = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 RUNTIME_EXTRAS = (
     *("", "cpu", "gpu", "directml", "openvino", "tensorrt", "tensorrt-rtx"),

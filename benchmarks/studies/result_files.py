@@ -8,7 +8,8 @@ from unifmir import machine
 from unifmir.atomic import write_text
 from unifmir.benchmarks.measure.benchmark_run import commit
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+REPO = Path(__file__).resolve().parents[2]
+RESULTS = REPO / "benchmarks" / "results"
 
 
 def provenance(command: str) -> dict[str, Any]:

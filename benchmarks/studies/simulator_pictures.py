@@ -17,11 +17,12 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from unifmir.atomic import writing
-from unifmir.benchmarks.studies.document_tables import REPO
+from unifmir.benchmarks.studies.result_files import REPO
+from unifmir.export.formats.bioimageio.cover import shown_plane
 from unifmir.simulate import SimulatedPair, generator, simulate_pair
 from unifmir.simulate.structures import STRUCTURES
 from unifmir.tasks import TASKS
-from unifmir.zoo.site.sample_pictures import shown_greys, shown_plane
+from unifmir.zoo.site.sample_pictures import shown_greys
 
 PICTURES = REPO / "docs" / "pictures"
 SPLIT = "pictures"
@@ -58,7 +59,7 @@ def _scenes() -> Image.Image:
         for index in range(SCENES):
             rng = generator(task, 0, SPLIT, index)
             scene = simulate_pair(task, rng, spec.training.scene_size)
-            above, below = (shown_plane(image, spec) for image in (scene.image, scene.target))
+            above, below = (shown_plane(image, task) for image in (scene.image, scene.target))
             tiles.append((f"{task}: {scene.kind}", above, below))
     return _sheet(tiles, SCENES)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unifmir.benchmarks.studies.against_commit import REPO, checked_out
-from unifmir.benchmarks.studies.result_files import origin, provenance, write_result
+from unifmir.benchmarks.studies.against_commit import checked_out
+from unifmir.benchmarks.studies.result_files import REPO, origin, provenance, write_result
 from unifmir.tasks import TASKS
 
 RESULT = "training-speed.json"

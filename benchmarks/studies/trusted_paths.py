@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from unifmir.benchmarks.studies.against_commit import REPO, checked_out
-from unifmir.benchmarks.studies.result_files import provenance, write_result
+from unifmir.benchmarks.studies.against_commit import checked_out
+from unifmir.benchmarks.studies.result_files import REPO, provenance, write_result
 from unifmir.export.pipeline import artifact_name
 from unifmir.samples import sample
 from unifmir.zoo import EMBEDDED

@@ -21,26 +21,21 @@ from unifmir.export.credit import Credit
 from unifmir.export.expected_outputs import ExpectedOutputs
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import IMAGE, RESTORED, Lineage, artifact_versions
-from unifmir.export.runtimes.onnx_graph import require_plain_graph
+from unifmir.export.runtimes.onnx_graph import FIJI_OPSET, OPSETS, require_plain_graph
 from unifmir.export.shaping import patched_for_export
 from unifmir.interfaces import FIXED, dynamic_axes
-from unifmir.model import image_interface, in_interface
+from unifmir.model import in_interface
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.planning import plan_precision
 from unifmir.precision.recipe import PrecisionRecipe
-from unifmir.precision.variants import DTYPES, VARIANTS
-from unifmir.restoration.raw_interface import raw_interface
+from unifmir.precision.variants import DTYPES, computing
 from unifmir.samples import sample
 from unifmir.trusted_files import remember_own
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_OPSET = 17
-"""Opset with IR 8, the newest that Fiji's ONNX Runtime (1.13 in JDLL) reads; the first with one
-LayerNormalization node, whose decomposed form overflows in fp16."""
-OPSETS = range(17, 21)
-"""Opsets the tracing exporter writes. 20 has one Gelu node."""
+DEFAULT_OPSET = FIJI_OPSET
 BF16_OPSET, BF16_IR = 22, 10
 """Opset and IR for arithmetic in bf16, which no runtime on the CPU has: for TensorRT."""
 SLIM_GROWTH = 1.05
@@ -121,11 +116,7 @@ def parent_graph(network: Network, lineage: Lineage, opset: int = 0) -> ModelPro
             variants=(lineage.variant,),
             trials=ExpectedOutputs(network, real).trials([lineage.interface]),
         ).recipe
-        module = VARIANTS["computing"](image_interface(network), recipe)
-        if lineage.interface == "raw":
-            module = raw_interface(module, network.config)
-        elif lineage.interface == "network":
-            module = VARIANTS["computing"](network, recipe)
+        module = in_interface(network, lineage.interface, lambda one: computing(one, recipe))
     else:
         lineage = replace(lineage, precision="fp32")
     return graph(
@@ -174,7 +165,7 @@ def serialized_graph(job: ExportJob) -> bytes:
     if job.opset not in OPSETS:
         raise ExportError(
             f"opset {job.opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}; "
-            f"{DEFAULT_OPSET} is what Fiji reads"
+            f"{FIJI_OPSET} is what Fiji reads"
         )
     key = ("onnx", job.module, job.opset, *job.lineage.to_strings().items())
     return job.traces.made(key, lambda: _new_graph(job).SerializeToString(deterministic=True))

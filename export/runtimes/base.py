@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from unifmir.devices import DEVICES, device_named
 from unifmir.errors import BenchmarkError
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision
+from unifmir.restoration.base import EAGER_BODY_MAPS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +84,7 @@ class Runtime(ABC):
     """Whether it compiles for minutes before the first image, or anew for every size."""
     places_tiles: bool = False
     """Whether a light-field network can be told where its tile lies in the whole image."""
-    body_maps: int = 9
+    body_maps: int = EAGER_BODY_MAPS
     """Feature maps of the network's body that are held at once: eager keeps few, a runtime that
     plans a whole graph's activations more."""
     holds_attention: bool = False

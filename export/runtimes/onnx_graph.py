@@ -14,6 +14,11 @@ from unifmir.errors import ExportError
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+FIJI_OPSET, FIJI_IR = 17, 8
+"""Newest opset and IR that Fiji's ONNX Runtime (1.13 in JDLL) reads; the first opset with one
+LayerNormalization node, whose decomposed form overflows in fp16."""
+OPSETS = range(FIJI_OPSET, 21)
+"""Opsets the tracing exporter writes. 20 has one Gelu node."""
 DOMAINS = ("", "ai.onnx")
 OPERATORS = frozenset(
     (

@@ -22,7 +22,7 @@ from unifmir.export.runtimes.base import (
 )
 from unifmir.export.runtimes.onnx_graph import require_plain_graph
 from unifmir.export.runtimes.out_of_memory import is_out_of_memory
-from unifmir.machine import versions
+from unifmir.machine import ONNXRUNTIME_BUILDS, versions
 from unifmir.precision.element_types import Precision
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OnnxRuntime(Runtime):
     cpu_rank, gpu_rank = 2, 1
     body_maps = 16
     holds_attention = True
-    distributions = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+    distributions = ONNXRUNTIME_BUILDS
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """Weights in any element type; no provider computes in bf16 everywhere."""

@@ -41,10 +41,8 @@ class TorchScriptRuntime(Runtime):
         return session_of(load_torchscript(path, there.torch_name), device)
 
 
-def load_torchscript(
-    path: Path, device: str = "cpu", *, extra: dict[str, str] | None = None
-) -> torch.jit.ScriptModule:
-    """Load a TorchScript file; `extra` is filled with the archive's files of those names.
+def load_torchscript(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
+    """Load a TorchScript file.
 
     Raises
     ------
@@ -58,9 +56,7 @@ def load_torchscript(
         with warnings.catch_warnings():
             # torch.jit is announced as deprecated; it is what deepImageJ and Icy load.
             warnings.simplefilter("ignore", DeprecationWarning)
-            module: torch.jit.ScriptModule = torch.jit.load(
-                io.BytesIO(content), device, _extra_files=extra
-            )
+            module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(content), device)
     except (RuntimeError, ValueError, OSError) as error:
         raise ExportError(f"{path.name}: not a TorchScript file ({error})") from error
     return module

@@ -80,13 +80,13 @@ def inputs(task: str, folder: Path, model: Network | None = None) -> PackageInpu
     card = default_card(
         task,
         name=f"UniFMIR {TASKS[task].title} (compatibility test)".replace("-", " "),
-        git_repo="https://example.org/unifmir",
         timestamp="2026-01-01T00:00:00+00:00",
         unifmir_version="0.1.0",
     )
     # No maintainer: the library would ask GitHub whether there is such a user.
     card = replace(
         card,
+        git_repo="https://example.org/unifmir",
         authors=(Person("Ada Author", "An institute"),),
         packaged_by=(Person("Ada Author"),),
         licence="CC-BY-4.0",

@@ -170,7 +170,7 @@ def test_what_the_entry_states_is_not_asked_for(package: Package):
 def test_a_licence_is_the_entrys_or_the_users_and_never_filled_in(model_id):
     entry = find(model_id)
     task = entry.tasks[0]
-    card = default_card(task, name="A name", git_repo="", timestamp="", unifmir_version="")
+    card = default_card(task, name="A name", timestamp="", unifmir_version="")
     stated = credited_card(card, completed_credit(Credit(), entry, task))
     assert (card.licence, stated.licence) == ("", entry.licence or "")
     given = completed_credit(Credit(licence="CC0-1.0"), entry, task)

@@ -8,12 +8,13 @@ import pytest
 
 from tests.compat.canned import untested, untested_package
 from tests.compat.packages import inputs
+from tests.helpers.zip_contents import read_zip
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio.partners.package_checks import check_package
 from unifmir.export.formats.bioimageio.partners.recorded_checks import checks_path, write_checks
 from unifmir.hashing import sha256_of
 from unifmir.tasks import TASKS
-from unifmir.zip_archive import read_zip, write_zip
+from unifmir.zip_archive import write_zip
 from unifmir.zoo.publish import publishing
 from unifmir.zoo.publish.destinations import DESTINATIONS
 from unifmir.zoo.publish.publication import published_score, read_publication

@@ -16,6 +16,9 @@ from unifmir.checkpoint.saving import save
 from unifmir.config import ReferenceConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError
 from unifmir.export.formats.bioimageio.architecture import bundle
+from unifmir.export.formats.bioimageio.card import default_card
+from unifmir.export.formats.bioimageio.halo import HaloMeasurement
+from unifmir.export.formats.bioimageio.provenance import Measured, provenance
 from unifmir.interfaces import shape_of
 from unifmir.model import image_interface
 from unifmir.reference import REFERENCES
@@ -117,6 +120,17 @@ def test_its_package_carries_its_architecture(name: str, task: str):
     x = torch.rand(shape_of(network.config, "image", batch=1, size=(4, 16, 16)))
     with torch.inference_mode():
         assert torch.equal(module.eval()(x), ours(x))
+
+
+def test_its_package_names_its_network():
+    network = small("care", "denoise")
+    halo = HaloMeasurement(8, 8, False, 8, 1e-3, 1e-3, 0.0, (0.0,), 1)
+    card = default_card("denoise", name="A name", timestamp="", unifmir_version="")
+    said = provenance(
+        network, card, Measured(halo, {}, {}, {}),
+        storage="float32", image_note="", lineage={}, reports=(),
+    )  # fmt: skip
+    assert said["network"] == REFERENCES["care"].network
 
 
 @by_pair_trained

@@ -10,23 +10,18 @@ import pytest
 import tifffile
 import torch
 from safetensors.torch import load_file as load_safetensors
-from typer.testing import CliRunner, Result
 
 from tests.compat.packages import network
+from tests.helpers.command_line import run as unifmir
 from tests.helpers.script_archives import example, packaged, traced
 from tests.helpers.training_files import averaged
 from unifmir import atomic
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
-from unifmir.cli.main import app
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue import directories
-
-
-def unifmir(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

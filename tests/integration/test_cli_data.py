@@ -13,20 +13,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from tests.helpers.command_line import run, told
 from tests.helpers.lab_folders import files_of, lab_folder, write
-from unifmir.cli.main import app
 from unifmir.images import open_source
 from unifmir.tasks import TASKS
-
-
-def run(*arguments: str | Path | int) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def told(result: Result) -> str:
-    return " ".join(result.stderr.replace("│", " ").split())
 
 
 @pytest.mark.slow

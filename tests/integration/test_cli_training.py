@@ -6,25 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
+from tests.helpers.command_line import run, told
 from tests.helpers.fit_words import figures_of_unknown_fit
 from tests.helpers.lab_folders import lab_folder
 from tests.helpers.task_rows import change_task
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
-from unifmir.cli.main import app
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
-
-
-def run(*arguments: str | Path | int) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def told(result: Result) -> str:
-    """What was said on stderr, without the line breaks of boxes and narrow terminals."""
-    return " ".join(result.stderr.replace("│", " ").split())
 
 
 @pytest.fixture

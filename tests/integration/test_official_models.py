@@ -17,12 +17,12 @@ import pytest
 import tifffile
 import torch
 from safetensors.torch import load_file as load_safetensors
-from typer.testing import CliRunner, Result
 
 import unifmir
 from tests.compat.packages import network as smallest
 from tests.golden.weights import filled
 from tests.helpers.checkpoint_files import same_weights
+from tests.helpers.command_line import run
 from tests.helpers.script_archives import (
     RDF_04,
     RDF_05,
@@ -37,7 +37,6 @@ from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import Server, left
 from unifmir import model
 from unifmir.checkpoint.detect import detect
-from unifmir.cli.main import app
 from unifmir.errors import CheckpointError, ZooError
 from unifmir.networks.base import Network
 from unifmir.restoration.restoration_options import Options
@@ -70,10 +69,6 @@ OF_EACH_TASK = (
     "unifmir-volume-vcd",
 )
 """One entry of each task; at full size, its others differ from it in nothing but values."""
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def offer(server: Server, model_id: str, package: bytes, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from tests.compat.packages import network as smallest
 from tests.helpers.checkpoint_files import same_weights
+from tests.helpers.command_line import run
 from tests.helpers.script_archives import (
     as_old_torch,
     edited,
@@ -19,7 +19,6 @@ from tests.helpers.script_archives import (
 from tests.helpers.small_models import without_configurations
 from unifmir import load
 from unifmir.checkpoint.loading import load_file
-from unifmir.cli.main import app
 from unifmir.errors import ZooError
 from unifmir.export.credit import Credit, Person, parse_person
 from unifmir.export.formats.bioimageio.lint import read_package
@@ -60,10 +59,6 @@ def _own_folders(monkeypatch, tmp_path):
     monkeypatch.setenv(directories.HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv(directories.CACHE_VARIABLE, str(tmp_path / "cache"))
     without_configurations(monkeypatch)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def old_package(

@@ -29,14 +29,6 @@ PASSWORD = "fünf rote Äpfel 5"
 """One that no header could hold as it is."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium."""
-    web.require_page()
-    with web.chromium() as found:
-        yield found
-
-
 @pytest.fixture
 def visit(browser: "Browser") -> Iterator[Any]:
     """Opens a page, in a session of its own or in that of another page."""

@@ -12,13 +12,13 @@ from tests.helpers.publications import RDF, publication, without_waiting
 from tests.helpers.quick_rows import few_quick
 from tests.helpers.small_models import add_own_model
 from tests.helpers.zenodo_server import TOKEN, zenodo_serving
+from tests.helpers.zip_contents import read_zip
 from unifmir.checkpoint.saving import save
 from unifmir.cli.main import app
 from unifmir.export.credit import Credit
 from unifmir.export.formats.bioimageio import lint
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
-from unifmir.zip_archive import read_zip
 from unifmir.zoo.catalogue.index import find
 from unifmir.zoo.publish import exported_model, publishing, zenodo
 

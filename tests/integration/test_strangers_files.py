@@ -11,20 +11,15 @@ import onnx
 import pytest
 import tifffile
 import torch
-from typer.testing import CliRunner, Result
 
 import unifmir
+from tests.helpers.command_line import run
 from tests.helpers.quick_proofs import quick_proofs
 from tests.helpers.restoration_cases import picture
 from unifmir.checkpoint.saving import save
-from unifmir.cli.main import app
 from unifmir.export.base import Artifact
 from unifmir.hashing import sha256_of
 from unifmir.zip_archive import write_stored_zip
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -40,14 +40,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{command.address}/"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium."""
-    web.require_page()
-    with web.chromium() as found:
-        yield found
-
-
 @pytest.fixture
 def page(browser: "Browser", address: str) -> Iterator["Page"]:
     """The page in a window of its own, a session of its own; errors of its scripts are ours."""

@@ -68,14 +68,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium."""
-    web.require_page()
-    with web.chromium() as found:
-        yield found
-
-
 @pytest.fixture
 def context(browser: "Browser") -> Iterator["BrowserContext"]:
     """Profile of a visitor who was never here."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.zip_contents import read_zip
 from unifmir import zip_archive
 from unifmir.errors import ArchiveError
-from unifmir.zip_archive import opened_zip, read_zip, write_zip
+from unifmir.zip_archive import opened_zip, write_zip
 
 Build = Callable[[zipfile.ZipFile], None]
 

@@ -19,13 +19,12 @@ from urllib.parse import unquote, urlsplit
 from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.sniffing import description_of
 from unifmir.errors import ArchiveError, CheckpointError
-from unifmir.hashing import sha256_of
+from unifmir.hashing import SHA256_PATTERN, sha256_of
 from unifmir.plain_text_values import MAX_YAML_BYTES, parse_yaml
 from unifmir.zip_archive import Archive, opened_zip
 
 logger = logging.getLogger(__name__)
 
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 READ_KINDS = ("pytorch_state_dict", "torchscript")
 """Kinds of weights that hold tensors under names, the preferred first."""
 
@@ -154,7 +153,7 @@ def _declared_hash(value: Any, name: str) -> str:
     """A SHA-256 in small letters; empty where the description has none."""
     if value in (None, ""):
         return ""
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(SHA256_PATTERN, value.lower()):
         raise CheckpointError(
             f"its {name} has {str(value)[:80]!r} as the sha256 of the weights, expected 64 "
             "hexadecimal digits"

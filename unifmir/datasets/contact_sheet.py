@@ -18,6 +18,8 @@ GAP_PX = 4
 LEAST_TILE_PX = 96
 """Small patches are enlarged, by whole factors, to about this."""
 MOST_TILES = 400
+COLUMNS = 4
+"""Patches beside each other."""
 CAPTION_PX = 14
 MARGIN = 0.05
 """Part of the range between the percentiles that is shown below and above it."""
@@ -34,9 +36,7 @@ def contrast_of(dataset: StoredDataset) -> Contrast:
     return "pair" if dataset.shares_units else "image"
 
 
-def contact_sheet(
-    dataset: StoredDataset, split: Split, *, pairs: int, columns: int = 4
-) -> UInt8[np.ndarray, "y x"]:
+def contact_sheet(dataset: StoredDataset, split: Split, *, pairs: int) -> UInt8[np.ndarray, "y x"]:
     """Patches of a split spread over its pairs, each input left of its truth.
 
     Pairs of one unit are shown at one contrast, from the lower to the higher of the percentiles
@@ -49,8 +49,6 @@ def contact_sheet(
     split : {"train", "validation", "test"}
     pairs : int
         Patches to show, at most.
-    columns : int
-        Patches beside each other.
 
     Raises
     ------
@@ -68,9 +66,9 @@ def contact_sheet(
         tiles = _pair_tiles(dataset, patch) if contrast == "pair" else _own_tiles(dataset, patch)
         largest = max(max(tile.shape) for tile in tiles)
         side = largest * max(1, LEAST_TILE_PX // largest)
-        cells.append(np.hstack([_padded(_enlarged(tile, side), side) for tile in tiles]))
+        cells.append(np.hstack([_padded(enlarged(tile, side), side) for tile in tiles]))
     side = max(cell.shape[0] for cell in cells)
-    wide = min(columns, count)
+    wide = min(COLUMNS, count)
     rows = -(-count // wide)
     step = (side + GAP_PX, cells[0].shape[1] + 2 * GAP_PX)
     sheet = np.full((rows * step[0], wide * step[1]), 255, np.uint8)
@@ -135,7 +133,8 @@ def _captioned(sheet: Tile, caption: str) -> Tile:
     return np.vstack([wide, np.asarray(band)])
 
 
-def _enlarged(tile: Tile, side: int) -> Tile:
+def enlarged(tile: Tile, side: int) -> Tile:
+    """A tile, any greys, enlarged by a whole factor to `side` pixels at the most."""
     factor = max(1, side // max(tile.shape))
     return tile.repeat(factor, axis=0).repeat(factor, axis=1)
 

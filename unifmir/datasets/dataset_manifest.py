@@ -6,15 +6,13 @@ from typing import Annotated, Any, Literal
 
 from unifmir.datasets.pairing import Split
 from unifmir.errors import CheckpointError, ImageError
-from unifmir.json_values import Between, Count, JsonValues, Matching, read_values
+from unifmir.json_values import Between, Count, JsonValues, Matching, Sha256, read_values
 from unifmir.plain_text_values import read_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-MAX_BYTES = 64_000_000
 MOST_PATCHES = 10**9
 _LARGEST = 2**40
-_Hash = Annotated[str, Matching("[0-9a-f]{64}", "64 hexadecimal digits")]
 _Length = Annotated[int, Between(1, _LARGEST)]
 _Number = Annotated[float, Between(-3.5e38, 3.5e38)]
 _Span = Annotated[float, Between(0, 3.5e38)]
@@ -37,7 +35,7 @@ class ImageRecord(JsonValues):
 
     name: str
     """Path below the folder that was prepared."""
-    sha256: _Hash
+    sha256: Sha256
     """Hash of the file; of an OME-Zarr folder that of the names and hashes of its files."""
     axes: Annotated[str, Matching("t?c?z?yx", "some of t, c, z, y, x in this order")]
     frames: _Length
@@ -131,14 +129,14 @@ def read_manifest(store: Path) -> DatasetManifest:
 def read_pair(folder: Path) -> PairRecord | None:
     """Record of a pair that an interrupted run finished; None where there is none to go on with."""
     try:
-        return read_values(PairRecord, read_json(folder / "pair.json", limit=MAX_BYTES))
+        return read_values(PairRecord, read_json(folder / "pair.json"))
     except (OSError, CheckpointError):
         return None
 
 
 def _values(path: Path, store: Path) -> Any:
     try:
-        return read_json(path, limit=MAX_BYTES)
+        return read_json(path)
     except OSError as error:
         raise ImageError(
             f"{store} holds no dataset ({path.name}: {error.strerror}); expected a folder that "

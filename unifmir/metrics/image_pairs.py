@@ -15,7 +15,6 @@ from unifmir.images.file_names import image_stem, image_suffix
 from unifmir.images.zarr import is_zarr
 from unifmir.metrics import FILE_METRICS, METRICS
 from unifmir.metrics.base import Metric, RestoredImage
-from unifmir.metrics.scores import Score, score
 from unifmir.normalize import checked
 from unifmir.tasks import TASKS
 
@@ -123,12 +122,6 @@ def read_pair(pair: ImagePair) -> tuple[RestoredImage, RestoredImage]:
             f"{pair.truth.name}: every pixel is {truth.flat[0]:g}: nothing can be held against it"
         )
     return restored, truth
-
-
-def score_pair(pair: ImagePair) -> Score:
-    """Every metric of `MEASURED` for one pair of files; raises what `read_pair` does."""
-    restored, truth = read_pair(pair)
-    return score(restored, truth, MEASURED)
 
 
 def _planes(path: Path, source: Source) -> RestoredImage:

@@ -38,6 +38,6 @@ def mean_score(rows: Sequence[Score]) -> Score:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def best_by(scores: Mapping[str, Score], metric: str = RANKED_BY) -> str:
-    """Name of the candidate with the highest figure."""
-    return max(scores, key=lambda name: scores[name][metric])
+def best_by(scores: Mapping[str, Score]) -> str:
+    """Name of the candidate with the highest figure of `RANKED_BY`."""
+    return max(scores, key=lambda name: scores[name][RANKED_BY])

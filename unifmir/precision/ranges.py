@@ -175,11 +175,6 @@ def watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
         yield
 
 
-def measure_ranges(module: nn.Module, inputs: Sequence[Tensor]) -> RangeReport:
-    """Ranges of `measured` alone: of inputs that are float32, in the shape the module takes."""
-    return measured(module, inputs)[0]
-
-
 def measured(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[RangeReport, tuple[Tensor, ...]]:
     """Run a module in fp32, record how large its numbers get, and keep what it returns.
 

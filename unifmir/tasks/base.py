@@ -52,15 +52,6 @@ CARE_PERCENTILES = Normalization(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SizeRule:
-    """Image sizes that a network takes. Pixels."""
-
-    minimum: int
-    multiple_of: int = 1
-    """Divisor of every size; 1: any size from the minimum on, padded inside the network."""
-
-
 FirstStage = Literal["projector", "view_unet"]
 """Networks before a Swin restoration, as fields of `SingleTaskConfig` and `MultiTaskConfig`."""
 
@@ -296,8 +287,6 @@ class TaskSpec:
     sample: SampleFile
     synonyms: tuple[str, ...] = ()
     """Other words for the task, lower case, that the command line takes too."""
-    size: SizeRule = SizeRule(minimum=1)
-    """Lateral sizes of the image interface."""
     intensity: Intensity = "local"
     """How intensities come back where the user does not say; for an invertible normalisation."""
     low_frequency_px: float = 4.0

@@ -11,7 +11,6 @@ VOLUME = base.TaskSpec(
     normalization=base.Normalization(
         "light_field", invertible=False, source="as in the official inference"
     ),
-    size=base.SizeRule(minimum=11, multiple_of=11),
     network="unifmir.networks.volume:VolumeRestoration",
     interfaces=("light-field",),
     zoo_tags=("image-reconstruction", "image-restoration"),

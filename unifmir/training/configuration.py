@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal
 
 from unifmir.errors import CheckpointError
 from unifmir.json_values import Between, JsonValues, Matching, read_values
-from unifmir.plain_text_values import read_json, read_toml
+from unifmir.plain_text_values import MAX_TOML_BYTES, read_json, read_toml
 from unifmir.tasks import TASKS
 from unifmir.tasks.base import TrainingRecipe, TruthScaling
 
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".toml", ".json")
-MAX_BYTES = 20_000
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.998
 """The last steps of a short training are noisy; the paper names no average."""
@@ -27,7 +26,7 @@ Stage = Literal["pretrain", "finetune", "self-supervised"]
 Supervision = Literal["pairs", "blind-spots", "repeats"]
 """Truths of the images; or, of noisy images alone, hidden pixels (Noise2Void) or other frames of
 the same field (Noise2Noise)."""
-Precision = Literal["fp32", "bf16"]
+ProductType = Literal["fp32", "bf16"]
 """Element type of the products of a step; weights, sums and the optimiser are fp32 in both."""
 Rates = Literal["cosine", "halved"]
 """`cosine`: a short warm-up, then half a cosine down to a hundredth. `halved`: the paper's, one
@@ -116,7 +115,7 @@ class TrainingConfig(JsonValues):
     """Whose percentiles scale a truth: `own`, the paper's, or `shared` with its input; None: as the
     model of `init` was trained, and shared from random weights."""
     seed: Annotated[int, Between(0, 2**63 - 1)] = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", ProductType] = "auto"
     """Element type of the products of a step; `auto`: bf16 where the device multiplies in it."""
     accumulate: Annotated[int, Between(1, 4096)] = 1
     """Parts that a batch is taken in, one after the other, whose gradients are added: the same
@@ -198,7 +197,9 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
     if path.suffix not in SUFFIXES:
         raise CheckpointError(f"{path.name}: a configuration ends in {' or '.join(SUFFIXES)}")
     try:
-        values = read_json(path, limit=MAX_BYTES) if path.suffix == ".json" else read_toml(path)
+        values = (
+            read_json(path, limit=MAX_TOML_BYTES) if path.suffix == ".json" else read_toml(path)
+        )
         if not isinstance(values, dict):
             raise CheckpointError(f"{path.name} is a {type(values).__name__}; expected entries")
         return read_values(TrainingConfig, {**values, **(changes or {})}).checked()

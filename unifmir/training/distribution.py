@@ -21,7 +21,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from unifmir import machine
 from unifmir.devices import CPU, CUDA, Device, compute_in_full_fp32, device_named
 from unifmir.errors import ClusterError, MissingExtraError
-from unifmir.training.configuration import Precision
+from unifmir.training.configuration import ProductType
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -68,7 +68,7 @@ class TrainingProcesses:
         lightning-fabric is not installed.
     """
 
-    def __init__(self, device: str, precision: Precision, count: int = 1) -> None:
+    def __init__(self, device: str, precision: ProductType, count: int = 1) -> None:
         self.precision = precision
         self._device = device
         # Or "fp32" would be TF32 in convolutions on NVIDIA's GPUs.
@@ -151,7 +151,7 @@ class TrainingProcesses:
             torch.distributed.destroy_process_group()
 
 
-def fitting_precision(device: str) -> Precision:
+def fitting_precision(device: str) -> ProductType:
     """The faster precision of a device: bf16 where it multiplies in it.
 
     The losses of a training's first steps lie within 3 % of those in fp32 (a test); how good the
@@ -208,7 +208,7 @@ def _first_sentence(error: RuntimeError) -> str:
     return f"{str(error).partition('. ')[0]:.300}"
 
 
-def _fabric(device: Device, precision: Precision, count: int) -> "Fabric":
+def _fabric(device: Device, precision: ProductType, count: int) -> "Fabric":
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment

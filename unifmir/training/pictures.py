@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from unifmir.datasets.contact_sheet import enlarged
 from unifmir.datasets.pairing import Split
 from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
+from unifmir.metrics.error_picture import CONTRAST
 from unifmir.simulate import generator, normalize_pair, simulate_pair
 from unifmir.tasks import TASKS
 from unifmir.training.losses import stages_of
@@ -20,8 +22,6 @@ SHOWN = 3
 """Patches of a task."""
 LARGEST_PATCH = 128
 """Pixels of the network's input, or lenses."""
-CONTRAST = (0.5, 99.8)
-"""Percentiles of the truths that become black and white, in all images of a task."""
 SPLIT: Split = "validation"
 GAP_PX = 4
 LEAST_SIDE_PX = 192
@@ -121,8 +121,7 @@ def _sheet(rows: list[list[Plane]]) -> Picture:
     )
     for top, row in enumerate(rows):
         for left, plane in enumerate(row):
-            factor = max(1, side // max(plane.shape))
-            tile = np.round(255 * plane).astype(np.uint8).repeat(factor, 0).repeat(factor, 1)
+            tile = enlarged(np.round(255 * plane).astype(np.uint8), side)
             y, x = top * (side + GAP_PX), left * (side + GAP_PX)
             sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return sheet

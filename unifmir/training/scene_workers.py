@@ -12,13 +12,13 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from math import prod
-from pathlib import Path
 from typing import IO, Self, cast
 
 import numpy as np
 import psutil
 
 from unifmir import machine
+from unifmir.child_processes import child_environment
 from unifmir.errors import SimulationError
 from unifmir.training.scene_process import Scene, SceneRequest
 
@@ -36,19 +36,12 @@ class SceneProcess:
     """One process that simulates scenes."""
 
     def __init__(self) -> None:
-        # A checkout need not be installed, and the process may start in any folder.
-        here = str(Path(machine.__file__).resolve().parents[1])
-        path = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
             [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([here, path] if path else [here]),
-                **dict.fromkeys(THREADS, "1"),
-            },
+            env=child_environment(**dict.fromkeys(THREADS, "1")),
             # Ctrl-C goes to the group of the terminal; the one in charge ends its workers.
             start_new_session=True,
         )

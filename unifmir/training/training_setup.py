@@ -52,7 +52,7 @@ def set_up(
     init : Network, optional
         The model of `config.init`, loaded.
     device : str
-        `cpu` or `cuda`.
+        A name of `unifmir.devices` on which networks are trained.
     features : VggFeatures, optional
         The network of `config.features`, loaded, for the loss `cobi`.
     count : int

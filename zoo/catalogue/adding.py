@@ -210,7 +210,7 @@ def completed_entry(entry: ZooEntry, file: Path) -> ZooEntry:
     CheckpointError
         The file is no checkpoint of a UniFMIR network.
     """
-    found = inspect_file(file, task=None if entry.task == MULTITASK else entry.task)
+    found = inspect_file(file, task=entry.only_task)
     task = found.task or MULTITASK
     if task != entry.task:
         hint = (

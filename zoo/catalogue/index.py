@@ -9,12 +9,9 @@ from unifmir.errors import UnknownNameError, ZooError
 from unifmir.reference import REFERENCES
 from unifmir.registry import require_known
 from unifmir.zoo.catalogue import directories
-from unifmir.zoo.catalogue.schema import ZooEntry, parse_entry
+from unifmir.zoo.catalogue.schema import MAX_ENTRY_BYTES, ZooEntry, parse_entry
 
 logger = logging.getLogger(__name__)
-
-MAX_ENTRY_BYTES = 1_000_000
-"""Limit of an entry, which has about 5,000: a checkpoint given by mistake is not read as text."""
 
 
 def entries() -> dict[str, ZooEntry]:

@@ -15,7 +15,7 @@ from unifmir.reference import REFERENCES
 from unifmir.zoo.catalogue.adding import completed_entry, contradiction
 from unifmir.zoo.catalogue.index import find, reference_of, trained_id
 from unifmir.zoo.catalogue.pull import giving, how_to_get, local_file, present_file
-from unifmir.zoo.catalogue.schema import MULTITASK, EmbeddedSource, FileSource, ZooEntry
+from unifmir.zoo.catalogue.schema import EmbeddedSource, FileSource, ZooEntry
 
 SUFFIXES = (
     ".pt",
@@ -161,8 +161,7 @@ def load_model(
         )
     file = local_file(entry)
     try:
-        wanted = None if entry.task == MULTITASK else entry.task
-        network = load_file(file, task=wanted, weights=weights)
+        network = load_file(file, task=entry.only_task, weights=weights)
     except CheckpointError as error:
         if isinstance(entry.source, FileSource):
             raise
@@ -194,8 +193,7 @@ def load_in_place(
     if task is not None and task not in entry.tasks:
         raise ZooError(f"{entry.id} is a model for {entry.task}, not for {task}")
     completed_entry(entry, file)
-    wanted = None if entry.task == MULTITASK else entry.task
-    network = load_file(file, task=wanted, weights=weights)
+    network = load_file(file, task=entry.only_task, weights=weights)
     network.source = replace(network.source, zoo_id=entry.id)
     return network
 

@@ -101,7 +101,7 @@ def cached_file(entry: ZooEntry) -> Path | None:
     pin = pins.pin_of(entry.id, "download")
     if pin is None:
         return None
-    path = download_folder(entry) / pin.filename
+    path = download_folder(entry.id) / pin.filename
     return path if path.is_file() else None
 
 
@@ -115,9 +115,9 @@ def present_file(entry: ZooEntry) -> Path | None:
     return cached_file(entry)
 
 
-def download_folder(entry: ZooEntry) -> Path:
+def download_folder(model_id: str) -> Path:
     """Folder of a model's download."""
-    return directories.cache() / "zoo" / entry.id
+    return directories.cache() / "zoo" / model_id
 
 
 def expected_sha256(entry: ZooEntry) -> str | None:
@@ -165,7 +165,7 @@ def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnByt
     # Imported here: most uses find the file on this machine, and requests takes 0.1 s to import.
     from unifmir.zoo.catalogue import package_weights, remote, transfer
 
-    folder = download_folder(entry)
+    folder = download_folder(entry.id)
     with transfer.lock_folder(folder):
         offer = remote.find_remote_file(source)
         limit = None if offer.is_archive else source.size_bytes

@@ -9,7 +9,7 @@ from unifmir.json_values import JsonOutput
 from unifmir.registry import require_known
 from unifmir.zoo.catalogue import directories, pins
 from unifmir.zoo.catalogue.index import changing_model, packaged_ids, user_folder
-from unifmir.zoo.catalogue.pull import given_folder
+from unifmir.zoo.catalogue.pull import download_folder, given_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def additions_of(model_id: str) -> Additions:
     files = [user_folder() / f"{model_id}.json", *_listed(given_folder(model_id))]
     if not ships:
         # What was downloaded for an entry of the user's is of no use without it.
-        files += [pins.pins_file(model_id), *_listed(directories.cache() / "zoo" / model_id)]
+        files += [pins.pins_file(model_id), *_listed(download_folder(model_id))]
     sizes = {path: path.lstat().st_size for path in files if path.is_symlink() or path.is_file()}
     if ships and not sizes and pins.pin_of(model_id, "file") is None:
         raise ZooError(

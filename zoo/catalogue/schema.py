@@ -13,18 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from unifmir.config import ModelConfig, MultiTaskConfig, config_from_dict
 from unifmir.errors import CheckpointError, UnifmirError, ZooError
 from unifmir.export.credit import parse_maintainer, parse_person
+from unifmir.hashing import SHA256_PATTERN
 from unifmir.json_values import plain
 from unifmir.plain_text_values import parse_json
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.training.training_record import TrainingRecord
 
-MAX_ENTRY_CHARACTERS = 1_000_000
-"""Limit of an entry, which has about 5,000."""
+MAX_ENTRY_BYTES = 1_000_000
+"""Limit of an entry, which has about 5,000: a checkpoint given by mistake is not read as text."""
 MULTITASK = "multitask"
 """`task` of an entry whose network has every task."""
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=f"^{SHA256_PATTERN}$")]
 Doi = Annotated[str, Field(pattern=r"^10\.\d{4,9}/\S+$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=128)]
@@ -178,6 +179,11 @@ class ZooEntry(EntryPart):
         return tuple(multitask_parts()) if self.task == MULTITASK else (self.task,)
 
     @property
+    def only_task(self) -> str | None:
+        """The one task that a file of the model is read for; None: it has every task."""
+        return None if self.task == MULTITASK else self.task
+
+    @property
     def config(self) -> ModelConfig | None:
         """`configuration` as the network's own type."""
         if self.configuration is None:
@@ -247,7 +253,7 @@ def parse_entry(text: str, name: str) -> ZooEntry:
         With every field that is wrong, and what was found there.
     """
     try:
-        parse_json(text, limit=MAX_ENTRY_CHARACTERS)
+        parse_json(text, limit=MAX_ENTRY_BYTES)
         return ZooEntry.model_validate_json(text)
     except CheckpointError as error:
         raise _no_entry(name, str(error)) from error

@@ -89,7 +89,7 @@ def download(
     size_bytes: int | None = None,
     checksum: str | None = None,
     maximum_bytes: int = MAX_BYTES,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Path:
     """Transfer a file into a folder, going on from what an earlier attempt left there.
 

@@ -85,7 +85,7 @@ def _stored(entry: ZooEntry, path: Path, *, given: bool) -> list[Check]:
 
 def _network(entry: ZooEntry, path: Path) -> list[Check]:
     try:
-        found = inspect_file(path, task=None if entry.task == MULTITASK else entry.task)
+        found = inspect_file(path, task=entry.only_task)
     except CheckpointError as error:
         # The right file may still be one that cannot be loaded.
         return [Check("configuration", entry.configuration, f"not readable: {error}")]

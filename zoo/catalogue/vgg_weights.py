@@ -1,7 +1,6 @@
 """Published weights of VGG-19, whose features the contextual bilateral loss compares."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from unifmir.errors import ZooError
@@ -21,17 +20,13 @@ SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
 SIZE_BYTES = 574_673_361
 
 
-def vgg_features(
-    file: str = "", *, progress: Callable[[int, int], None] = lambda _done, _total: None
-) -> VggFeatures:
+def vgg_features(file: str = "") -> VggFeatures:
     """The features that a training compares.
 
     Parameters
     ----------
     file : str
         A file of VGG-19's or VGG-16's weights; empty: the published VGG-19's, downloaded once.
-    progress : callable, optional
-        Told bytes done and in all.
 
     Raises
     ------
@@ -40,10 +35,10 @@ def vgg_features(
     ZooError
         It cannot be had; says how to get it.
     """
-    return read_vgg_features(Path(file) if file else local_vgg(progress=progress))
+    return read_vgg_features(Path(file) if file else local_vgg())
 
 
-def local_vgg(*, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Path:
+def local_vgg() -> Path:
     """The published file on this machine, downloaded if it is not there yet or is damaged.
 
     Raises
@@ -64,7 +59,7 @@ def local_vgg(*, progress: Callable[[int, int], None] = lambda _done, _total: No
     with transfer.lock_folder(folder):
         try:
             partial = transfer.download(
-                url, folder, size_bytes=SIZE_BYTES, checksum=f"sha256:{SHA256}", progress=progress
+                url, folder, size_bytes=SIZE_BYTES, checksum=f"sha256:{SHA256}"
             )
         except ZooError as error:
             raise ZooError(

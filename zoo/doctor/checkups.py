@@ -12,15 +12,13 @@ from unifmir.atomic import temporary_folder
 from unifmir.errors import MissingExtraError, UnifmirError
 from unifmir.export.formats import FORMATS
 from unifmir.export.runtimes import RUNTIMES
+from unifmir.export.runtimes.onnx_graph import FIJI_IR, FIJI_OPSET
 from unifmir.hashing import sha256_of
-from unifmir.machine import installed_version
+from unifmir.machine import NVIDIA_DRIVER, installed_version
 from unifmir.native.compilers import find_compiler
 from unifmir.trusted_files import remember_own
 
 State = Literal["usable", "missing", "mismatched"]
-
-DRIVER = Path("/proc/driver/nvidia/version")
-"""There where NVIDIA's kernel driver is loaded, whatever is installed in Python."""
 
 EXTRAS = {
     "zarr": ("OME-Zarr images", "pip install 'unifmir[zarr]'"),
@@ -67,7 +65,7 @@ def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     gpus : sequence of mapping
         NVIDIA's, as `described_hardware` gives them.
     """
-    yield torch_build(bool(gpus) or DRIVER.is_file())
+    yield torch_build(bool(gpus) or NVIDIA_DRIVER.is_file())
     yield numpy_bridge()
     yield onnxruntime_build(bool(gpus))
     yield c_compiler()
@@ -79,7 +77,7 @@ def libraries(gpus: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
             yield _tried("library", name, _imported)
     for name, (purpose, remedy) in EXTRAS.items():
         yield _extra(name, purpose, remedy)
-    if DRIVER.is_file() or gpus:
+    if NVIDIA_DRIVER.is_file() or gpus:
         yield _extra("pynvml", "readings of the GPU", "pip install 'unifmir[benchmark]'")
 
 
@@ -196,8 +194,8 @@ def _onnx_probe(folder: Path) -> Path:
     node = helper.make_node("Relu", ["image"], ["restored"])
     graph = helper.make_graph([node], "probe", [ends[0]], [ends[1]])
     path = folder / f"probe{FORMATS['onnx'].suffix}"
-    opset = [helper.make_opsetid("", 17)]
-    save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    opset = [helper.make_opsetid("", FIJI_OPSET)]
+    save(helper.make_model(graph, opset_imports=opset, ir_version=FIJI_IR), path)
     remember_own(sha256_of(path))
     return path
 

@@ -88,7 +88,7 @@ class Diagnosis(JsonOutput):
 
 
 MODULES = "models and checkpoints"
-FP32 = Precision("fp32")
+FULL_PRECISION = Precision("fp32")
 
 
 def diagnose() -> Diagnosis:
@@ -154,12 +154,14 @@ def _file_route(name: str, device: str, probe: Path | None) -> Iterator[Route]:
     source = f"{FORMATS[name].suffix} files"
     choice = ModelChoice(device=device)
     if probe is None:
-        usable = filter(checkups.runs_here, candidates(device, FP32, file_format=name))
+        usable = filter(checkups.runs_here, candidates(device, FULL_PRECISION, file_format=name))
         for first in islice(usable, 1):
             yield _route(source, device, first, "")
         return
     try:
-        runtime, session = open_model(choice, lambda _: probe, device, FP32, file_format=name)
+        runtime, session = open_model(
+            choice, lambda _: probe, device, FULL_PRECISION, file_format=name
+        )
     except UnifmirError:
         return
     yield _route(source, str(session.ran["device"]), runtime.name, str(session.ran["provider"]))

@@ -19,7 +19,7 @@ from unifmir.zoo.publish.destination import Destination, PlannedCall, SendOption
 from unifmir.zoo.publish.publication import Publication
 from unifmir.zoo.publish.server_report import report_lines
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
-from unifmir.zoo.publish.web_service import WebService
+from unifmir.zoo.publish.web_service import STORED_TRIES, WebService
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ RUNNER = "/bioimage-io/services/model-runner"
 RENEWAL = (
     "Get a new one at https://bioimage.io (log in, copy it from your profile) and set HYPHA_TOKEN"
 )
-STORED_TRIES = 3
-"""Times a file is sent whose stored bytes are others."""
 POLL_S = 10.0
 TEST_S = 3600.0
 """Time that the server's test may take; the site's own limit is some minutes."""

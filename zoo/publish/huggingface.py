@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from unifmir.errors import MissingExtraError, ZooError
 from unifmir.zoo.catalogue.connection_errors import Interrupted
@@ -24,9 +24,6 @@ from unifmir.zoo.publish.model_card import card_metadata, model_card
 from unifmir.zoo.publish.publication import PackageFile, Publication
 from unifmir.zoo.publish.submission import Ledger, Submission, SubmittedFile, new_submission
 from unifmir.zoo.publish.web_service import GO_ON
-
-if TYPE_CHECKING:
-    pass
 
 URL_VARIABLE = "HF_ENDPOINT"
 """The library's own variable for another server."""

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from unifmir.atomic import write_text
 from unifmir.errors import ZooError
-from unifmir.export.recorded_report import FileName, Sha256
+from unifmir.export.recorded_report import FileName
 from unifmir.hashing import sha256_of
-from unifmir.json_values import Count, JsonValues, Matching, read_values
+from unifmir.json_values import Count, JsonValues, Matching, Sha256, read_values
 from unifmir.plain_text_values import read_json
 from unifmir.trusted_files import is_signed, is_trusted, signature_of
 from unifmir.zoo.publish.publication import PackageFile, Publication

@@ -21,6 +21,8 @@ ANSWER_S = 60.0
 """Time that a call, or a piece of an upload, may take."""
 MAX_ANSWER_BYTES = 8_000_000
 """Limit of an answer: a listing of a collection has about 1,000,000."""
+STORED_TRIES = 3
+"""Times a file is sent whose stored bytes are others."""
 GO_ON = "What was done is recorded: run the same command again, and it goes on from there"
 _MOST_TOLD = 500
 """Characters of a server's own words that are told."""

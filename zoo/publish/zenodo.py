@@ -24,7 +24,7 @@ from unifmir.zoo.publish.submission import (
     SubmittedFile,
     new_submission,
 )
-from unifmir.zoo.publish.web_service import GO_ON, WebService
+from unifmir.zoo.publish.web_service import GO_ON, STORED_TRIES, WebService
 
 URL_VARIABLE = "UNIFMIR_ZENODO_DEPOSIT_URL"
 """Address of another server with Zenodo's deposit API. Not that of a mirror to download from: the
@@ -37,7 +37,6 @@ RENEWAL = (
     "set ZENODO_TOKEN (ZENODO_SANDBOX_TOKEN for the sandbox)"
 )
 MOST_LISTED = 100
-STORED_TRIES = 3
 _DOI = re.compile(r"10\.[0-9]{4,9}/[!-~]{1,200}")
 _IDENTIFIER = re.compile(r"[0-9]{1,20}")
 

@@ -73,7 +73,7 @@ def restore(
     runtime : str, optional
         A name in `unifmir.export.runtimes.RUNTIMES`.
     threads : int, optional
-        On the CPU; its physical cores where not given.
+        On the CPU; as many as OMP_NUM_THREADS says where not given, else its physical cores.
     pixel_size_um, z_step_um : float, optional
         Of the image. Micrometres.
     options : Options, optional

@@ -30,6 +30,7 @@ from unifmir.zoo.restore.preflight import sort_out
 from unifmir.zoo.restore.restore_settings import RestoreSettings
 
 TELL_EVERY_S = 0.2
+"""Time between two tellings of progress."""
 GRACE_S = 8.0
 """Time to keep what is finished when the starter ends; then this process ends however it is."""
 Interval = tuple[Count, Count]

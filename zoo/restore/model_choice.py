@@ -37,7 +37,7 @@ class ModelChoice:
     runtime: str | None = None
     """A name in `RUNTIMES`; None: the first in their order that is usable."""
     threads: int | None = None
-    """Threads on the CPU; None: the physical cores this process may use."""
+    """Threads on the CPU; None: `unifmir.machine.default_threads`."""
     untrained: bool = False
     """Take a reference model by its bare name, with fresh weights: for tests."""
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from unifmir.checkpoint.pruning import task_network, without_middle_group
 from unifmir.checkpoint.serialization import tensors_sha256
-from unifmir.compare import FP32, LOW_PRECISION, RealImage
+from unifmir.compare import RealImage, tolerance_of
 from unifmir.config import SingleConfig
 from unifmir.devices import AUTO, CPU, Device, chosen_device, device_named
 from unifmir.errors import BenchmarkError, ExportError, UnifmirError
 from unifmir.export.base import Exporter
-from unifmir.export.case_comparison import tolerance_of
 from unifmir.export.device_proof import DeviceProof, PlacedRun
 from unifmir.export.formats import FORMATS, format_of
 from unifmir.export.lineage import Lineage
@@ -179,7 +178,7 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
         f"{weights} {choice.precision}{' fast' if choice.fast else ''}",
         single.config,
         "network",
-        FP32 if choice.precision == "fp32" else LOW_PRECISION,
+        tolerance_of(choice.precision),
         on_cpu,
     )
     runtime, session = open_model(choice, source_of, device.name, precision, proof=proof)
@@ -344,7 +343,7 @@ def _proof_of_file(
         row = RUNTIMES[exporter.runtime]
         return open_session(row, source, device="cpu", threads=threads_of(choice)).run
 
-    tolerance = tolerance_of(lineage)
+    tolerance = tolerance_of(lineage.precision)
     return DeviceProof(sha256, lineage.network_config, lineage.interface, tolerance, on_cpu)
 
 

@@ -1,8 +1,6 @@
 """A restoration in a process of its own, for programs that must not import torch: viewers."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unifmir import machine
+from unifmir.child_processes import kill_group, limited_environment
 from unifmir.errors import UnifmirError
 from unifmir.plain_text_values import parse_json
 from unifmir.zoo.restore import job_process
@@ -18,20 +17,6 @@ from unifmir.zoo.restore.job_process import JobOrder
 
 COMMAND = (sys.executable, "-P", "-m", job_process.__name__)
 """Program of a job. -P: no module is taken from the working folder."""
-
-
-def process_environment(threads: int) -> dict[str, str]:
-    """Environment of the process of a job with so many threads."""
-    # A checkout need not be installed.
-    here = str(Path(machine.__file__).resolve().parents[1])
-    given = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([here, given] if given else [here]),
-        "OMP_NUM_THREADS": str(threads),
-        # Each thread's own arena reserves 64 MiB of addresses, which are what is limited.
-        "MALLOC_ARENA_MAX": "8",
-    }
 
 
 class RestoringProcess:
@@ -56,7 +41,7 @@ class RestoringProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,
-                env=process_environment(self._order.threads),
+                env=limited_environment(self._order.threads),
                 # Ctrl-C goes to the group of the terminal; whoever started it ends the process.
                 start_new_session=True,
             )
@@ -110,12 +95,8 @@ class RestoringProcess:
         self._end()
 
     def _end(self) -> None:
-        with suppress(ProcessLookupError):
-            if self._process.poll() is None:
-                if os.name == "posix":
-                    os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of its own
-                else:
-                    self._process.kill()
+        if self._process.poll() is None:
+            kill_group(self._process.pid)
 
     def _last_words(self) -> str:
         lines = self._messages.read_text(errors="replace").strip().splitlines()

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from unifmir.json_values import Count, JsonValues, Matching
+from unifmir.json_values import Count, JsonValues, Matching, Sha256
 from unifmir.zoo.restore.restore_settings import RestoreSettings
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 """States that nothing follows."""
 JobId = Annotated[str, Matching("[0-9a-f]{32}", "an id of 32 hexadecimal digits")]
-Digest = Annotated[str, Matching("[0-9a-f]{64}", "a SHA-256")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class JobResult(JsonValues):
 
     name: str
     bytes: Count
-    sha256: Digest
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class JobRecord(JsonValues):
     """A job as it lies on the disk."""
 
     id: JobId
-    session: Digest
+    session: Sha256
     """SHA-256 of the session's token: who reads the disk cannot take its place."""
     settings: RestoreSettings
     input: JobInput

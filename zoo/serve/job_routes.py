@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from unifmir.errors import UnifmirError
+from unifmir.zoo.restore.job_process import TELL_EVERY_S
 from unifmir.zoo.restore.restore_settings import RestoreSettings
 from unifmir.zoo.serve.caller_settings import parse_settings
 from unifmir.zoo.serve.job_record import JobInput, JobRecord, JobView, now, view
@@ -20,7 +21,6 @@ from unifmir.zoo.serve.server_options import ServerOptions
 from unifmir.zoo.serve.sign_in import SESSION
 from unifmir.zoo.serve.uploads import ReceivedUpload, UploadLimits, receive
 
-TELL_EVERY_S = 0.2
 _FORM = {
     "requestBody": {
         "required": True,

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import signal
 from asyncio.subprocess import Process
 from collections.abc import Iterator
@@ -14,13 +13,14 @@ from typing import Any
 import psutil
 
 from unifmir import machine
+from unifmir.child_processes import kill_group, limited_environment
 from unifmir.errors import CheckpointError
 from unifmir.images.file_names import image_stem
 from unifmir.plain_text_values import parse_json
 from unifmir.zoo.restore import job_process
 from unifmir.zoo.restore.job_process import JobOrder
 from unifmir.zoo.restore.restore_settings import for_caller
-from unifmir.zoo.restore.restoring_process import COMMAND, process_environment
+from unifmir.zoo.restore.restoring_process import COMMAND
 from unifmir.zoo.serve.fair_queue import FairQueue
 from unifmir.zoo.serve.job_record import Fault, JobInput, JobProgress, JobRecord, JobResult, now
 from unifmir.zoo.serve.job_store import MESSAGES, REPORT, RESULT, JobStore
@@ -236,7 +236,7 @@ async def _started(messages: int, threads: int) -> Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=messages,
-        env=process_environment(threads),
+        env=limited_environment(threads),
         # Ctrl-C goes to the group of the terminal; the server ends the process.
         start_new_session=True,
     )
@@ -254,9 +254,5 @@ async def _watch_memory(process: Process, memory_bytes: int) -> None:
 
 
 def _kill(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if process.returncode is None:
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
-            else:
-                process.kill()
+    if process.returncode is None:
+        kill_group(process.pid)

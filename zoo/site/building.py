@@ -198,7 +198,7 @@ def _network(work: _Trial, folder: Path) -> dict[str, Any]:
         "file": file.relative_to(folder).as_posix(),
         "bytes": file.stat().st_size,
         "sha256": digest,
-        "verified": artifact.report.to_dict()["passed"],
+        "verified": artifact.report.passed,
         "facts": facts,
         "pictures": pictures,
     }

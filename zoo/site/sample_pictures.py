@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
+from unifmir.export.formats.bioimageio.cover import shown_plane
 from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
@@ -53,24 +54,10 @@ def before_and_after(
     Both have one contrast, between percentiles of the raw image, where the result is in its
     intensities; each its own where the result's values are relative.
     """
-    before, after = shown_plane(raw, task), shown_plane(restored, task)
+    before, after = shown_plane(raw, task.name), shown_plane(restored, task.name)
     limits = np.percentile(before, CONTRAST_PERCENT)
     own = limits if task.normalization.invertible else np.percentile(after, CONTRAST_PERCENT)
     return shown_greys(before, limits), shown_greys(after, own)
-
-
-def shown_plane(image: Shaped[np.ndarray, "..."], task: TaskSpec) -> Plane:
-    """Plane of an image, any axes and range, as the cover of a package shows its task."""
-    if image.ndim == 2:
-        return image
-    if task.cover.view == "section":
-        section: Plane = image[:, image.shape[1] // 2]
-        return section
-    if task.cover.view == "maximum":
-        highest: Plane = image.max(axis=0)
-        return highest
-    middle: Plane = image[image.shape[0] // 2]
-    return middle
 
 
 def shown_greys(image: Plane, limits: Shaped[np.ndarray, "2"]) -> Greys:

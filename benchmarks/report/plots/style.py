@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from unifmir.benchmarks.measure.results import Results, Row
+from unifmir.benchmarks.report.derived_figures import device_elsewhere
 from unifmir.benchmarks.report.tables.result_tables import UNTRUSTED
 from unifmir.benchmarks.report.tables.summary_table import word_notes
 from unifmir.text_tables import printable
@@ -57,6 +58,8 @@ _COLOURS = (
 )
 """Okabe and Ito (2008): told apart also with the usual colour deficiencies; without its yellow,
 which is too faint on white. Then four of Tol's (2021), for more than seven models."""
+_MOST_COLUMNS = 3
+"""Panels beside each other."""
 _MARKS = "osD^vPX<>"
 _SIZES = (9.5, 7.5, 5.2, 8.0, 6.5)
 """Size of the marks. Points."""
@@ -80,8 +83,8 @@ def styled() -> AbstractContextManager[None]:
 
 def how(row: Row) -> str:
     """Runtime and precision, and the device if it is not the CPU."""
-    told = f"{row.subject.runtime} {row.subject.precision}"
-    return told if row.subject.device == "cpu" else f"{told} {row.subject.device}"
+    subject = row.subject
+    return f"{subject.runtime} {subject.precision} {device_elsewhere(subject)}".rstrip()
 
 
 def short(name: str) -> str:
@@ -103,11 +106,9 @@ def marks(results: Results) -> Look:
     return _assigned(map(how, results.rows), _MARKS)
 
 
-def panels(
-    count: int, *, width: float = 4.2, height: float = 3.3, most_columns: int = 3
-) -> tuple[Figure, list[Axes]]:
+def panels(count: int, *, width: float = 4.2, height: float = 3.3) -> tuple[Figure, list[Axes]]:
     """A figure with so many axes in a grid; sizes in inches per panel."""
-    columns = min(count, most_columns)
+    columns = min(count, _MOST_COLUMNS)
     lines = math.ceil(count / columns)
     figure = Figure(figsize=(max(width * columns, 6.4), height * lines), layout="constrained")
     grid = figure.add_gridspec(lines, columns)

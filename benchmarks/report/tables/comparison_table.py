@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from unifmir.benchmarks.report.derived_figures import device_elsewhere
 from unifmir.benchmarks.report.results_comparison import Change, ResultsComparison, RowPair
 from unifmir.benchmarks.report.tables.fitted_lines import fitted
 from unifmir.benchmarks.report.tables.number_text import NOTHING, significant, with_interval
@@ -59,8 +60,8 @@ def _image(pair: RowPair) -> str:
 
 def _who(pair: RowPair) -> tuple[str, str]:
     subject = pair.subject
-    where = "" if subject.device == "cpu" else f" {subject.device}"
-    return subject.model, f"{subject.runtime} {subject.precision}{where}"
+    how = f"{subject.runtime} {subject.precision} {device_elsewhere(subject)}"
+    return subject.model, how.rstrip()
 
 
 def _cells(pair: RowPair, notes: Footnotes) -> tuple[str, ...]:

@@ -36,26 +36,19 @@ _SAMPLES = ("rounds_ms", "cpu_ms")
 """Left in the JSON file: they have no fixed number."""
 
 
-def csv_text(results: Results, *, task: str | None = None) -> str:
+def csv_text(results: Results) -> str:
     """One line per row of the results, under one line of names; numbers in full precision.
 
     A missing value is empty, not-a-number `nan`; several problems are joined by `; `. Names are
     those of the JSON file, with a dot between the levels.
-
-    Parameters
-    ----------
-    results : Results
-    task : str or None
-        Only this task's.
     """
-    chosen = [row for row in results.rows if task in (None, row.subject.task)]
     places = {key: rank for rows in groups(results).values() for key, rank in ranks(rows).items()}
     about = {f"machine.{name}": value for name, value in results.machine.items()}
     about |= {"created": results.created, "commit": results.commit}
-    names = _mapping_names(chosen)
+    names = _mapping_names(results.rows)
     text = StringIO()
     writer = None
-    for row in chosen:
+    for row in results.rows:
         values = {**dict(_values(row, results, places, names)), **about}
         if writer is None:
             writer = csv.DictWriter(text, list(values), lineterminator="\n")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.report.derived_figures import groups, ordered, ranks
+from unifmir.benchmarks.report.derived_figures import groups, input_shapes, ordered, ranks
 from unifmir.benchmarks.report.tables.number_text import NOTHING
 from unifmir.benchmarks.report.tables.views import VIEWS, CellContext, Column, time_unit
 from unifmir.registry import require_known
@@ -96,7 +96,7 @@ def _table(
         notes.insert(0, f"{UNTRUSTED} not ranked: these times cannot be trusted")
     notes += map(printable, _remarks(rows))
     return ResultTable(
-        title=printable(f"{title}, {_shapes(rows)}"),
+        title=printable(f"{title}, {input_shapes(rows)}"),
         columns=tuple(columns[i].title.format(unit=at.unit.name) for i in kept),
         rows=tuple(tuple(line[i] for i in kept) for line in cells),
         words=tuple(columns[i].text for i in kept),
@@ -122,11 +122,6 @@ def _rank(row: Row, places: Mapping[str, int], note: Footnotes) -> str:
     rank = places[row.subject.key]
     shared = sum(other == rank for other in places.values()) > 1
     return f"{rank}=" if shared else str(rank)
-
-
-def _shapes(rows: Sequence[Row]) -> str:
-    shapes = dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows)
-    return " and ".join(shapes)
 
 
 def _machine(machine: Mapping[str, object]) -> list[str]:

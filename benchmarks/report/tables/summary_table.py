@@ -11,9 +11,19 @@ from pathlib import Path
 from textwrap import wrap
 
 from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.report.derived_figures import groups, ordered
+from unifmir.benchmarks.report.derived_figures import (
+    device_elsewhere,
+    groups,
+    input_shapes,
+    ordered,
+)
 from unifmir.benchmarks.report.tables.fitted_lines import fitted
-from unifmir.benchmarks.report.tables.number_text import fixed, significant, supported_decimals
+from unifmir.benchmarks.report.tables.number_text import (
+    fixed,
+    is_number,
+    significant,
+    supported_decimals,
+)
 from unifmir.benchmarks.report.tables.summary_footer import MARK, MIXED, summary_footer
 from unifmir.benchmarks.report.tables.views import MIB, TimeUnit, time_unit
 from unifmir.precision.element_types import Precision
@@ -131,8 +141,7 @@ def _table(title: str, rows: Sequence[Row], results: Results, own: Sequence[str]
     cells = [_cells(row, unit, own) for row in rows]
     files = results.settings.get("plan", {}).get("artifacts", ())
     kept = [i for i in range(len(_COLUMNS)) if i in _WORDS[:2] or any(line[i] for line in cells)]
-    shapes = dict.fromkeys("x".join(map(str, row.subject.input_shape)) for row in rows)
-    known = f"{title} {' and '.join(shapes)}{_how_well(rows, results)}"
+    known = f"{title} {input_shapes(rows)}{_how_well(rows, results)}"
     return SummaryTable(
         title=printable(known),
         columns=tuple(_COLUMNS[i].format(unit=unit.name) for i in kept),
@@ -173,8 +182,7 @@ def word_of(row: Row) -> str:
 
 
 def _how(row: Row) -> str:
-    where = "" if row.subject.device == "cpu" else f" {row.subject.device}"
-    return f"{_way(row, ' ')}{where}"
+    return f"{_way(row, ' ')} {device_elsewhere(row.subject)}".rstrip()
 
 
 def _way(row: Row, between: str) -> str:
@@ -238,7 +246,7 @@ def _decibel(row: Row) -> str:
     if row.fresh:
         return "fresh"
     value = (row.quality or {}).get("psnr_db")
-    return fixed(value, 1) if isinstance(value, int | float) and isfinite(value) else ""
+    return fixed(value, 1) if is_number(value) else ""
 
 
 def _how_well(rows: Sequence[Row], results: Results) -> str:
@@ -297,7 +305,7 @@ def _width(row: Row) -> str:
 
 def _psnr(row: Row) -> str:
     value = (row.same_picture or {}).get("psnr_db")
-    return f"{value:.0f} dB" if isinstance(value, int | float) and isfinite(value) else ""
+    return f"{value:.0f} dB" if is_number(value) else ""
 
 
 def _advice(rows: Sequence[Row], own: Sequence[str], files: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,6 @@ def rendered(
     form: str = "text",
     *,
     views: Sequence[str] = (),
-    task: str | None = None,
 ) -> str:
     """Results in one of the `FORMATS`, without a line break at the end.
 
@@ -28,18 +27,16 @@ def rendered(
         A name in `FORMATS`. CSV holds everything, whatever the views.
     views : sequence of str
         Names in `VIEWS`.
-    task : str or None
-        Only this task's.
     """
     if form == "csv":
-        return csv_text(results, task=task).rstrip("\n")
+        return csv_text(results).rstrip("\n")
     require_known("table format", form, FORMATS)
     if form == "text" and not views:
-        return summary_text(results, task=task)
+        return summary_text(results)
     write, last = _WRITERS[form]
-    found: list[TextTable] = [t for view in views for t in tables(results, view, task=task)]
+    found: list[TextTable] = [t for view in views for t in tables(results, view)]
     if not views:
-        found += summary_tables(results, task=task)
+        found += summary_tables(results)
     blocks = [write(table) for table in found]
     return "\n\n".join([*blocks, last(footer(results))])
 

@@ -32,7 +32,6 @@ def terminal(
     results: Results,
     *,
     views: Sequence[str] = (),
-    task: str | None = None,
     width: int,
     colour: bool,
 ) -> str:
@@ -43,7 +42,7 @@ def terminal(
     Parameters
     ----------
     results : Results
-    views, task
+    views
         As for `rendered`.
     width : int
         Characters in a line.
@@ -60,11 +59,11 @@ def terminal(
         highlight=False,
     )
     if not views:
-        for line, kind in summary_lines(results, task=task, width=width):
+        for line, kind in summary_lines(results, width=width):
             console.print(Text(shown(line), style=_STYLES[kind]), soft_wrap=True)
         return written.getvalue().rstrip("\n")
     for view in views:
-        for table in tables(results, view, task=task):
+        for table in tables(results, view):
             console.print(_rich(table, width))
             for line in table.notes:
                 console.print(Text(shown(line), style="dim"))

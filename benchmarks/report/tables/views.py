@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from unifmir.benchmarks.measure.results import Peak, Row
-from unifmir.benchmarks.report.derived_figures import share_of_peak
+from unifmir.benchmarks.report.derived_figures import device_elsewhere, share_of_peak
 from unifmir.benchmarks.report.tables.number_text import (
     NOTHING,
     fixed,
@@ -150,15 +150,13 @@ def _cold(row: Row, _: CellContext) -> str:
     return significant((row.cold.load_ms + row.cold.first_run_ms) / 1000)
 
 
-def _device_elsewhere(row: Row, _: CellContext) -> str:
-    return NOTHING if row.subject.device == "cpu" else row.subject.device
-
-
 RANK = Column("rank", lambda _, at: at.rank, text=True)
 MODEL = Column("model", lambda row, _: row.subject.model, text=True)
 RUNTIME = Column("runtime", lambda row, _: row.subject.runtime, text=True)
 PRECISION = Column("precision", lambda row, _: row.subject.precision, text=True)
-DEVICE = Column("device", _device_elsewhere, optional=True, text=True)
+DEVICE = Column(
+    "device", lambda row, _: device_elsewhere(row.subject) or NOTHING, optional=True, text=True
+)
 LATENCY = Column("median [95 %], {unit}", _latency)
 P90 = Column("p90, {unit}", _time("p90_ms"))
 P99 = Column("p99, {unit}", _time("p99_ms"))

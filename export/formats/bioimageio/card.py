@@ -57,8 +57,6 @@ class ModelCard:
     intended_use: str
     out_of_scope: str
     limitations: str
-    git_repo: str
-    """Web address of the repository; empty to leave out."""
     timestamp: str
     """Date in ISO 8601 with time zone, fixed by the caller, so that packages are reproducible."""
     unifmir_version: str
@@ -72,6 +70,8 @@ class ModelCard:
     version: str = "0.1.0"
     emoji: str = "🔬"
     """Icon, until the zoo gives the package an animal."""
+    git_repo: str = ""
+    """Web address of the repository; empty to leave out."""
     funded_by: str = ""
     target_structure: tuple[str, ...] = ()
     training_data: str = ""
@@ -114,20 +114,10 @@ def default_card(
     task: str,
     *,
     name: str,
-    git_repo: str,
     timestamp: str,
     unifmir_version: str,
-    training_data: str = "",
 ) -> ModelCard:
-    """The card of a task with everything that does not depend on the weights filled in.
-
-    Parameters
-    ----------
-    task : str
-        Name of a task.
-    training_data : str
-        Data that the weights were trained on, in words; empty where nobody has told.
-    """
+    """The card of a task with everything that does not depend on the weights filled in."""
     spec = TASKS[task]
     dims = "3d" if "z" in spec.input_axes + spec.output_axes else "2d"
     care = (_CARE,) if spec.card.cites_care else ()
@@ -149,10 +139,8 @@ def default_card(
         intended_use=spec.card.intended_use,
         out_of_scope=_OUT_OF_SCOPE,
         limitations=spec.card.limitations,
-        git_repo=git_repo,
         timestamp=timestamp,
         unifmir_version=unifmir_version,
-        training_data=training_data,
     )
 
 
@@ -187,9 +175,9 @@ def credited_card(card: ModelCard, credit: Credit) -> ModelCard:
         authors=credit.authors,
         packaged_by=credit.packaged_by,
         maintainers=credit.maintainers,
-        licence=credit.licence or card.licence,
+        licence=credit.licence,
         funded_by=credit.funded_by,
-        git_repo=credit.git_repo or card.git_repo,
+        git_repo=credit.git_repo,
         training_data=credit.training_data or (training.data if training else ""),
         training=training,
         pixel_size_um=credit.pixel_size_um,

@@ -54,7 +54,7 @@ def cover_png(
         # On the grid of attention windows, or of lenses.
         raw = test_image(image, _crop_sizes(config, image), multiple_of=tile_rule(config).step)
         restored = restored_view(module, config, raw)
-    left, right = _plane(raw, task.cover.view), _plane(restored, task.cover.view)
+    left, right = (shown_plane(one[0, 0], config.task) for one in (raw, restored))
     panels = np.concatenate([_panel(left), _panel(right)], axis=1)
     panels[:, PANEL_PX - _GAP_PX // 2 : PANEL_PX + _GAP_PX // 2] = 255
     file = io.BytesIO()
@@ -104,14 +104,14 @@ def _crop_sizes(config: SingleConfig, image: RawImage) -> tuple[int, ...]:
     return (planes, side, side)
 
 
-def _plane(image: Batch, view: str) -> np.ndarray:
-    """Plane of an image (1, 1, y, x) or a stack (1, 1, z, y, x) that the cover shows."""
-    stack: np.ndarray = image[0, 0]
-    if stack.ndim == 2:
-        return stack
+def shown_plane(image: RawImage, task: str) -> np.ndarray:
+    """The plane of an image or stack that shows what a task is about; any axes, dtype and range."""
+    view = TASKS[task].cover.view
+    if image.ndim == 2:
+        return image
     if view == "section":
-        return np.asarray(stack[:, stack.shape[1] // 2])
-    return np.asarray(stack[len(stack) // 2] if view == "middle" else stack.max(axis=0))
+        return np.asarray(image[:, image.shape[1] // 2])
+    return np.asarray(image[len(image) // 2] if view == "middle" else image.max(axis=0))
 
 
 def _panel(plane: np.ndarray) -> np.ndarray:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from unifmir.errors import ExportError
+from unifmir.export.runtimes.onnx_graph import FIJI_IR, FIJI_OPSET
 from unifmir.export.runtimes.script_program import require_plain_program
 
-OPSET, IR_VERSION = 17, 8
-"""Newest opset and IR version that Fiji's ONNX Runtime (1.13 in JDLL) reads."""
 _ALLOWED_IMPORTS = {"torch", "math", "collections", "itertools", "types", "typing"}
 WEIGHT_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
@@ -88,11 +87,11 @@ def _onnx(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[Prob
         yield "error", name, f"is not ONNX: {error}"
         return
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if opset != OPSET or entry.get("opset_version") != opset:
+    if opset != FIJI_OPSET or entry.get("opset_version") != opset:
         declared = entry.get("opset_version")
-        yield "error", name, f"has opset {opset}, declared {declared}: use {OPSET}"
-    if model.ir_version > IR_VERSION:
-        yield "error", name, f"has IR {model.ir_version}; Fiji reads up to {IR_VERSION}"
+        yield "error", name, f"has opset {opset}, declared {declared}: use {FIJI_OPSET}"
+    if model.ir_version > FIJI_IR:
+        yield "error", name, f"has IR {model.ir_version}; Fiji reads up to {FIJI_IR}"
     external = onnx.TensorProto.EXTERNAL
     if "external_data" in entry or any(
         tensor.data_location == external for tensor in model.graph.initializer

@@ -224,7 +224,7 @@ def _write_description(
         "halo": measured.halo.to_dict(),
         "quality": [asdict(row) for row in inputs.card.qualities],
         "training": inputs.card.training.stated() if inputs.card.training else {},
-        "reports": [_without_machine_paths(report) for report in inputs.reports],
+        "reports": list(inputs.reports),
     }
     _write(folder, "verification", json.dumps(verification, indent=1, sort_keys=True).encode())
     facts = ReadmeFacts(
@@ -306,7 +306,6 @@ def _contents(
         card=card,
         axes=axes,
         architecture=bundle(config, card.unifmir_version),
-        architecture_file=FILE_NAME,
         parameter_count=measured.costs["parameters"],
         evaluations=(
             *as_evaluation(measured.agreement, inputs.image_source, inputs.image_note),
@@ -329,8 +328,3 @@ def _contents(
 
 def _write(folder: Path, key: str, data: bytes) -> None:
     (folder / rdf.FILES[key]).write_bytes(data)
-
-
-def _without_machine_paths(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without what names the machine's folders."""
-    return {key: value for key, value in report.items() if key not in ("path", "source_path")}

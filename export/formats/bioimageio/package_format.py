@@ -32,7 +32,7 @@ from unifmir.export.formats.bioimageio.rdf import FILES
 from unifmir.export.formats.onnx import DEFAULT_OPSET, ONNX
 from unifmir.export.formats.torchscript import TORCHSCRIPT
 from unifmir.export.lineage import Lineage
-from unifmir.interfaces import interface_of
+from unifmir.interfaces import reads_single_planes
 from unifmir.networks.base import Network
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.reference import REFERENCES
@@ -129,7 +129,7 @@ class BioimageioExporter(Exporter):
 
 def _shown(image: np.ndarray, config: SingleConfig) -> np.ndarray:
     """The sample as the interface takes it: the middle plane where a stack is a batch of planes."""
-    if "z" in TASKS[config.task].input_axes and interface_of(config).depth == "none":
+    if reads_single_planes(config):
         plane: np.ndarray = image[len(image) // 2]
         return plane
     return image
@@ -141,7 +141,6 @@ def _card(config: SingleConfig, credit: Credit) -> ModelCard:
     card = default_card(
         task.name,
         name=f"UniFMIR {task.title}",
-        git_repo="",
         timestamp=TIMESTAMP,
         unifmir_version=__version__,
     )

@@ -18,8 +18,8 @@ from unifmir.export.formats.bioimageio.halo import HaloMeasurement
 from unifmir.export.formats.bioimageio.package_axes import tile_rule
 from unifmir.export.formats.bioimageio.tensors import Batch
 from unifmir.machine import versions
+from unifmir.model import network_of
 from unifmir.networks.base import Network
-from unifmir.tasks import TASKS
 
 RELATIVE_TOLERANCE = 1e-3
 """Default of the zoo, stated instead of widened: all formats hold the same rounded weights."""
@@ -55,10 +55,10 @@ def provenance(
 ) -> dict[str, Any]:
     """Section `config.unifmir` of the description, as JSON values."""
     config: SingleConfig = network.config
-    task, rule = TASKS[config.task], tile_rule(config)
+    rule = tile_rule(config)
     facts: dict[str, Any] = {
         "version": card.unifmir_version,
-        "network": task.network,
+        "network": network_of(config),
         "storage": storage,
         "arithmetic": "float32",
         "tiles": {**asdict(rule), "largest_halo": rule.largest_halo},

@@ -12,11 +12,11 @@ from typing import Any
 
 from unifmir.config import ReferenceConfig, SingleConfig
 from unifmir.export.credit import Citation, Person, checked_licence
-from unifmir.export.formats.bioimageio.architecture import Bundle
+from unifmir.export.formats.bioimageio.architecture import FILE_NAME, Bundle
 from unifmir.export.formats.bioimageio.card import ModelCard, QuantitativeEvaluation
-from unifmir.export.formats.bioimageio.lint_weights import OPSET
 from unifmir.export.formats.bioimageio.package_axes import PackageAxes, SpaceAxis
 from unifmir.export.formats.bioimageio.testing import quiet_library
+from unifmir.export.runtimes.onnx_graph import FIJI_OPSET
 from unifmir.hashing import sha256_of
 from unifmir.model import title_of
 from unifmir.tasks import TASKS
@@ -62,7 +62,6 @@ class Contents:
     card: ModelCard
     axes: PackageAxes
     architecture: Bundle
-    architecture_file: str
     parameter_count: int
     evaluations: tuple[QuantitativeEvaluation, ...]
     inference_time: str
@@ -257,7 +256,7 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
             **_file(folder, FILES["pytorch_state_dict"]),
             **_people("authors", card.authors),
             "architecture": {
-                **_file(folder, contents.architecture_file),
+                **_file(folder, FILE_NAME),
                 "callable": bundle.callable,
                 "kwargs": bundle.kwargs,
             },
@@ -273,7 +272,7 @@ def _weights(contents: Contents, folder: Path) -> dict[str, Any]:
         "onnx": {
             **_file(folder, FILES["onnx"]),
             **derived,
-            "opset_version": OPSET,
+            "opset_version": FIJI_OPSET,
             "comment": "IR 8, float32 in and out, one file, free batch and image sizes.",
         },
     }
@@ -286,7 +285,7 @@ def _config(contents: Contents) -> dict[str, Any]:
         "architecture_type": "Convolutional network" if reference else "Swin transformer",
         "architecture_description": (
             f"{title_of(contents.config)}, {contents.architecture.callable} in "
-            f"{contents.architecture_file}; all hyper-parameters are its keyword arguments."
+            f"{FILE_NAME}; all hyper-parameters are its keyword arguments."
         ),
         "modality": card.modality,
         "task": TASKS[contents.config.task].title.lower(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from unifmir.errors import BenchmarkError
 from unifmir.json_values import JsonValues
-from unifmir.machine import nvml, text
+from unifmir.machine import nvidia_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,13 @@ def host() -> Host:
     if not torch.cuda.is_available():
         return Host(system)
     card = torch.cuda.get_device_properties(0)
-    library = nvml()
     return Host(
         system=system,
         gpu=card.name,
         gpu_id=str(getattr(card, "uuid", "")) or None,
         compute_capability=f"{card.major}.{card.minor}",
         cuda=torch.version.cuda,
-        driver=None if library is None else text(library.nvmlSystemGetDriverVersion()),
+        driver=nvidia_driver(),
     )
 
 

@@ -51,7 +51,7 @@ def checked(tmp_path, monkeypatch):
         # Eager is off, not the file.
         (off(2e-4, 0), off(2e-5, 9), True, False, "fp64"),
         # Both are off, the file by less.
-        (off(3e-4, 0), off(2e-4, 9), False, True, "fp32"),
+        (off(3e-4, 0), off(2e-4, 9), True, False, "fp64"),
         # The file is off.
         (off(2e-5, 0), off(3e-4, 9), False, False, "fp32"),
         # Another picture: fp64 is not asked.

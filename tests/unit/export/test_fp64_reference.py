@@ -59,7 +59,7 @@ def test_what_the_fp32_module_rounds_is_no_fault_of_the_file(tmp_path, monkeypat
 
 
 def test_a_file_that_is_off_in_fp64_too_is_another_picture(tmp_path, monkeypatch):
-    parent_rounds(monkeypatch, part=4e-4)
+    parent_rounds(monkeypatch, part=1e-2)
     report = report_of(tmp_path)
     assert not report.passed
     assert {one.reference for one in report.results} == {"fp32"}

@@ -7,7 +7,8 @@ import tifffile
 from unifmir.errors import ImageError
 from unifmir.images import write_tiff
 from unifmir.metrics.error_picture import error_picture
-from unifmir.metrics.image_pairs import MEASURED, find_image_pairs, read_pair, score_pair
+from unifmir.metrics.image_pairs import MEASURED, find_image_pairs, read_pair
+from unifmir.metrics.scores import score
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_the_figures_are_those_of_the_arrays(folders):
     image(truth / "a.tif")
     image(restored / "a.tif", noise=2)
     ((pair),) = find_image_pairs(restored, truth).pairs
-    found = score_pair(pair)
+    found = score(*read_pair(pair), MEASURED)
     assert set(found) == set(MEASURED)
     one, other = (tifffile.imread(path) for path in (pair.restored, pair.truth))
     error = float(np.square(one.astype(np.float64) - other).mean())

@@ -24,7 +24,7 @@ from unifmir.networks import swin, windows
 from unifmir.networks.base import Network
 from unifmir.networks.windows import IMAGE, REGULAR, SHIFTED, WindowOrders, runs_written_out
 from unifmir.precision.planning import plan_precision
-from unifmir.precision.ranges import measure_ranges
+from unifmir.precision.ranges import measured
 from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
 
@@ -293,7 +293,7 @@ def test_the_casts_of_a_low_precision_variant_are_kept(precision, taken):
 
 def test_whoever_watches_operations_sees_the_plain_ones(taken):
     network, x = network_of(), image(1, 1, 40, 40)
-    ranges = measure_ranges(network, [x])
+    ranges, _ = measured(network, [x])
     scores = ranges.row("layers.0.residual_group.blocks.0.attn")
     assert scores.max_abs > 0
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

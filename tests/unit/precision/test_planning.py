@@ -18,7 +18,7 @@ from unifmir.model import image_interface
 from unifmir.precision.element_types import ELEMENT_TYPES
 from unifmir.precision.islands import kept_parts, parts, streams
 from unifmir.precision.planning import plan_precision
-from unifmir.precision.ranges import FP16_MAX, measure_ranges
+from unifmir.precision.ranges import FP16_MAX, measured
 from unifmir.precision.variants import computing, first_nonfinite, stored, stored_dtypes
 from unifmir.tasks import TASKS
 
@@ -29,7 +29,7 @@ def sr(tiny_single):
 
 
 def test_ranges_attribute_intermediates_to_the_innermost_module(sr):
-    report = measure_ranges(sr, [task_input("sr")])
+    report, _ = measured(sr, [task_input("sr")])
     attention = report.row("layers.0.residual_group.blocks.1.attn")
     assert attention.kind == "WindowAttention"
     assert attention.caller == "layers.0.residual_group.blocks.1"
@@ -49,7 +49,8 @@ def test_ranges_attribute_intermediates_to_the_innermost_module(sr):
 
 
 def test_ranges_are_deterministic_sorted_and_json(sr):
-    first, second = (measure_ranges(sr, [task_input("sr"), image(1, 1, 9, 9)]) for _ in range(2))
+    inputs = [task_input("sr"), image(1, 1, 9, 9)]
+    first, second = (measured(sr, inputs)[0] for _ in range(2))
     assert first == second
     magnitudes = [row.max_abs * row.large_image_factor for row in first.rows]
     assert magnitudes == sorted(magnitudes, reverse=True)
@@ -59,7 +60,7 @@ def test_ranges_are_deterministic_sorted_and_json(sr):
 
 
 def test_measuring_leaves_no_hooks_behind(sr):
-    measure_ranges(sr, [task_input("sr")])
+    measured(sr, [task_input("sr")])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in sr.modules())
 
 
@@ -68,7 +69,7 @@ def test_a_weight_over_65504_is_reported_and_its_layer_stays_in_fp32(sr):
         # On a black image it makes nothing large but itself.
         sr.conv_first.weight[0, 0, 0, 0] = 1e5
     x = torch.zeros(1, 1, 8, 8)
-    row = measure_ranges(sr, [x]).row("conv_first")
+    row = measured(sr, [x])[0].row("conv_first")
     assert row.max_weight == pytest.approx(1e5)
     assert row.max_abs < 100
     assert row.to_dict()["fp16_weight_error"] is None  # infinite: it overflows
@@ -277,7 +278,7 @@ def test_bright_camera_counts_stay_in_the_interface(tiny_single):
 
 def test_parts_cover_every_module_once(tiny_single):
     network = tiny_single("volume")
-    names = [row.name for row in measure_ranges(network, [task_input("volume")]).rows]
+    names = [row.name for row in measured(network, [task_input("volume")])[0].rows]
     grouped = parts(network, names)
     assert sorted(name for members in grouped.values() for name in members) == sorted(names)
     assert {"'conv_last'", "'layers.0' attention", "'layers.1' mlp"} <= set(grouped)
@@ -294,7 +295,7 @@ def test_parts_cover_every_module_once(tiny_single):
             lambda network: plan_precision(network, "fp16", [image(1, 1, 8, 8)], variants=["ran"]),
             "unknown variants",
         ),
-        (lambda network: measure_ranges(network.train(), [image(1, 1, 8, 8)]), "training mode"),
+        (lambda network: measured(network.train(), [image(1, 1, 8, 8)]), "training mode"),
     ],
 )
 def test_misuse_is_refused_with_what_to_do(change, message, sr):

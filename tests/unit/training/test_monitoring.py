@@ -13,12 +13,13 @@ from unifmir.config import MultiTaskConfig
 from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationRequest
 from unifmir.datasets.stored_dataset import StoredDataset
+from unifmir.metrics.error_picture import CONTRAST
 from unifmir.model import build
 from unifmir.networks.base import Network
 from unifmir.tasks import TASKS
 from unifmir.training import training_run
 from unifmir.training.configuration import RecipeChange, TrainingConfig
-from unifmir.training.pictures import CONTRAST, GAP_PX, LEAST_SIDE_PX, SHOWN, fixed_pairs, picture
+from unifmir.training.pictures import GAP_PX, LEAST_SIDE_PX, SHOWN, fixed_pairs, picture
 from unifmir.training.pool import Pool
 from unifmir.training.schedule import Schedule
 from unifmir.training.trainer import Training

@@ -17,7 +17,7 @@ from unifmir.simulate import lightfield
 from unifmir.tasks import TASKS
 from unifmir.tasks.projection import PROJECTION
 from unifmir.training import training_setup
-from unifmir.training.configuration import WARM_UP_STEPS, Precision
+from unifmir.training.configuration import WARM_UP_STEPS, ProductType
 from unifmir.training.distribution import TrainingProcesses
 from unifmir.training.initialization import DARK, renew, start_dark
 from unifmir.training.losses import restoration_loss, stages_of
@@ -334,7 +334,7 @@ class TestStart:
         self, tiny_config: MultiTaskConfig, pools: dict[str, Pool]
     ) -> None:
         losses = []
-        precisions: tuple[Precision, ...] = ("fp32", "bf16")
+        precisions: tuple[ProductType, ...] = ("fp32", "bf16")
         for precision in precisions:
             run = training(tiny_config, pools, steps=12)
             run.processes = TrainingProcesses("cpu", precision)

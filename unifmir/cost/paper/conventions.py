@@ -27,8 +27,6 @@ class Convention:
 
     name: str
     title: str
-    used_for: str
-    """Rows of the paper's tables."""
     conv_bias: int = 1
     """Operations for the bias of a convolution."""
     linear_adds: bool = False
@@ -49,21 +47,21 @@ CONVENTIONS: dict[str, Convention] = {
     convention.name: convention
     for convention in (
         Convention(
+            # Prediction: prune-UniFMIR for sr.
             name="A",
             title="thop 0.0.31.post2001170342",
-            used_for="prediction: prune-UniFMIR for sr",
             linear_adds=True,
         ),
         Convention(
+            # Prediction: all other rows (those without a Linear layer are equal in A).
             name="B",
             title="thop 0.0.31.post2004101309 to 0.0.5.post2110061705",
-            used_for="prediction: all other rows (those without a Linear layer are equal in A)",
             norm_parameters=False,
         ),
         Convention(
+            # Training: UniFMIR, VCD-Net, ENLCN and DFCAN.
             name="C",
             title="thop 0.1.0.post2207010342 to 0.1.1.post2209072238",
-            used_for="training: UniFMIR, VCD-Net, ENLCN and DFCAN",
             conv_bias=0,
             batch_norm=4,
             layer_norm=4,

@@ -11,6 +11,7 @@ from unifmir.export.formats.bioimageio.partners.base import (
     Outcome,
     Partner,
     PartnerReport,
+    ScorePart,
 )
 from unifmir.export.formats.bioimageio.partners.side_environments import SideEnvironment
 
@@ -73,23 +74,23 @@ def github_users(given: CheckedPackage) -> list[str]:
 _PEOPLE = ("authors", "packaged_by", "maintainers")
 
 
-def _partner(name: str, title: str, environment: SideEnvironment, judge: Judge = passes) -> Partner:
+def _partner(
+    name: str,
+    title: str,
+    environment: SideEnvironment,
+    *,
+    judge: Judge = passes,
+    decides: ScorePart = "",
+) -> Partner:
     check = partial(tested, name=name, environment=environment, judge=judge)
-    return Partner(name, title, check)
+    return Partner(name, title, check, decides=decides)
 
 
 CORE_0_9_6 = _partner("core-0.9.6", "bioimageio.core 0.9.6", WITH_BIAPY)
-CORE_0_11_0 = Partner(
+CORE_0_11_0 = _partner(
     "core-0.11.0",
     "bioimageio.core 0.11.0",
-    partial(
-        tested,
-        name="core-0.11.0",
-        environment=SideEnvironment(
-            "core-0.11.0", ("bioimageio.core==0.11.0", _PYDANTIC, *_ONNX), torch="here"
-        ),
-        judge=passes,
-    ),
+    SideEnvironment("core-0.11.0", ("bioimageio.core==0.11.0", _PYDANTIC, *_ONNX), torch="here"),
     decides="core",
 )
 BIOENGINE = _partner(
@@ -102,16 +103,10 @@ BIOENGINE = _partner(
         torch="2.5.1",
     ),
 )
-ILASTIK = Partner(
+ILASTIK = _partner(
     "ilastik",
     "ilastik",
-    partial(
-        tested,
-        name="ilastik",
-        environment=SideEnvironment(
-            "ilastik", ("bioimageio.core==0.10.2", _PYDANTIC, *_ONNX), torch="here"
-        ),
-        judge=takes_one_tensor,
-    ),
+    SideEnvironment("ilastik", ("bioimageio.core==0.10.2", _PYDANTIC, *_ONNX), torch="here"),
+    judge=takes_one_tensor,
     decides="ilastik",
 )

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 
 from unifmir.atomic import temporary_folder
-from unifmir.export.formats.bioimageio.lint_weights import IR_VERSION, OPSET
 from unifmir.export.formats.bioimageio.partners.base import (
     CheckedPackage,
     Outcome,
@@ -22,6 +21,7 @@ from unifmir.export.formats.bioimageio.partners.deepimagej import (
     test_pair,
 )
 from unifmir.export.formats.bioimageio.partners.side_environments import SideEnvironment
+from unifmir.export.runtimes.onnx_graph import FIJI_IR, FIJI_OPSET
 
 PROGRAM = Path(__file__).with_name("onnx_program.py")
 SCRIPT_PROGRAM = Path(__file__).with_name("torchscript_program.py")
@@ -41,8 +41,8 @@ def run_old_runtime(given: CheckedPackage) -> PartnerReport:
         return PartnerReport(NAME, "failed", "no onnx in the package")
     graph = onnx.load_model_from_string(given.contents.files[source])
     opset = next((one.version for one in graph.opset_import if one.domain in ("", "ai.onnx")), 0)
-    read = f"opset {opset} of {OPSET}, IR {graph.ir_version} of {IR_VERSION}"
-    if opset > OPSET or graph.ir_version > IR_VERSION:
+    read = f"opset {opset} of {FIJI_OPSET}, IR {graph.ir_version} of {FIJI_IR}"
+    if opset > FIJI_OPSET or graph.ir_version > FIJI_IR:
         return PartnerReport(NAME, "failed", f"{read}: newer than {NEWEST} reads")
     release = _OLDEST_WHEEL.get(sys.version_info[:2], _OLDEST_WHEEL[3, 13])
     environment = SideEnvironment("jdll", (f"onnxruntime=={release}", "numpy<2"))

@@ -9,8 +9,8 @@ from unifmir.atomic import write_text
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio.partners.base import Outcome
 from unifmir.export.formats.bioimageio.partners.package_checks import PackageChecks
-from unifmir.export.recorded_report import FileName, Sha256
-from unifmir.json_values import STRICT, Between, JsonOutput, Matching, read_values
+from unifmir.export.recorded_report import FileName
+from unifmir.json_values import STRICT, Between, JsonOutput, Matching, Sha256, read_values
 from unifmir.plain_text_values import read_json
 
 if TYPE_CHECKING:

@@ -123,5 +123,5 @@ def test_a_sixth_task_has_card_axes_and_architecture_from_its_row_alone():
         assert generated.callable == "UniFMIRToyTask"
         assert "class UniFMIRToyTask(PlaneInterface):" in generated.source
         assert [axis.id for axis in axes_of(config, 4).outputs] == ["y", "x"]
-        card = default_card("toy-task", name="Toys", git_repo="", timestamp="", unifmir_version="")
+        card = default_card("toy-task", name="Toys", timestamp="", unifmir_version="")
         assert card.intended_use == TASKS["toy-task"].card.intended_use

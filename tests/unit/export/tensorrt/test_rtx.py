@@ -22,7 +22,7 @@ from unifmir.export.verification import open_artifact
 from unifmir.model import Provenance, image_interface
 from unifmir.precision.element_types import ELEMENT_TYPES, Precision, Variant
 from unifmir.precision.islands import island_rules
-from unifmir.precision.ranges import measure_ranges
+from unifmir.precision.ranges import measured
 from unifmir.precision.recipe import PrecisionRecipe
 from unifmir.precision.variants import computing
 from unifmir.tasks import TASKS
@@ -35,7 +35,7 @@ ALONE = Profile((1, 1, 8, 8), (1, 1, 16, 16), (2, 1, 32, 32))
 def job_for(network, precision, **options):
     """What the exporter is given: islands by the rules alone, since settling them takes long."""
     config = network.config
-    ranges = measure_ranges(network, [example(config, "network")])
+    ranges, _ = measured(network, [example(config, "network")])
     islands = {} if precision == "fp32" else island_rules(network, ranges, precision)
     recipe = PrecisionRecipe(precision, islands, ranges.callers)
     module = image_interface(network)
