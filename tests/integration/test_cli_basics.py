@@ -152,6 +152,14 @@ def test_wrong_usage_exits_with_2_and_says_what_was_wrong(arguments, told):
     assert not result.stdout
 
 
+def test_a_file_that_looks_like_an_option_is_told_how_to_be_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-cells.tif").touch()
+    result = CliRunner().invoke(app, ["restore", "-cells.tif", "--task", "sr"])
+    assert result.exit_code == 2
+    assert "No such option: -c To name the file: ./-cells.tif" in result.stderr
+
+
 @pytest.mark.parametrize("command", few_quick(["inspect", "verify"], ["verify"]))
 def test_a_missing_file_is_one_message_and_exit_code_2(command, tmp_path):
     result = run(command, tmp_path / "missing.pt")

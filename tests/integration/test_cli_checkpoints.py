@@ -219,6 +219,12 @@ def test_a_missing_file_is_not_taken_for_a_zoo_model(tmp_path):
     assert "no such file" in result.stderr
 
 
+def test_a_zoo_model_that_is_inspected_is_named_with_the_command_that_tells_of_it():
+    result = unifmir("inspect", "unifmir-small-sim")
+    assert result.exit_code == 2
+    assert "`unifmir zoo show unifmir-small-sim`" in result.stderr
+
+
 @pytest.fixture
 def two_sets(tmp_path: Path) -> Path:
     """A file with the weights as trained, and their average."""
