@@ -78,7 +78,7 @@ def _told(found: "Diagnosis") -> str:
 
 
 def _remedies(found: "Diagnosis") -> list[str]:
-    """What to do, each thing once: one library may serve a runtime, a format and more."""
+    """What to do, once where several things need the same."""
     told = [
         *((one.names[0], f"needs {one.needs}") for one in found.devices if not one.here),
         *((one.name, one.remedy) for one in found.findings if one.remedy),

@@ -88,16 +88,14 @@ def test_hardware_routes_findings_and_remedies_are_told(asked):
 
 
 def test_what_is_to_do_is_told_once_in_one_piece(asked, monkeypatch):
-    findings = [
-        Finding(kind, name, "missing", "not here", remedy)
-        for kind, name, remedy in (
-            ("runtime", "openvino", "pip install openvino"),
-            ("format", "openvino", "pip install openvino"),
-            ("library", "zarr", "two reasons:\n  one\n  two"),
-            ("library", "distributed", "two reasons:\n  one\n  two"),
-        )
-    ]
-    found = Diagnosis(HARDWARE, {"torch": "2.13"}, tuple(findings), (ROUTE,), devices=())
+    one, two = "pip install openvino", "two reasons:\n  one\n  two"
+    findings = (
+        Finding("runtime", "openvino", "missing", "not here", one),
+        Finding("format", "openvino", "missing", "not here", one),
+        Finding("library", "zarr", "missing", "not here", two),
+        Finding("library", "distributed", "missing", "not here", two),
+    )
+    found = Diagnosis(HARDWARE, {"torch": "2.13"}, findings, (ROUTE,), devices=())
     monkeypatch.setattr(doctor, "diagnose", lambda: found)
     told = CliRunner().invoke(app, ["doctor"]).stdout
     _, _, to_do = told.partition("to do, where you need it:\n")
