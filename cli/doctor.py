@@ -78,7 +78,7 @@ def _told(found: "Diagnosis") -> str:
 
 
 def _remedies(found: "Diagnosis") -> list[str]:
-    """What to do, once where several things need the same."""
+    """Lines on what to do, each remedy once."""
     told = [
         *((one.names[0], f"needs {one.needs}") for one in found.devices if not one.here),
         *((one.name, one.remedy) for one in found.findings if one.remedy),
