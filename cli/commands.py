@@ -46,7 +46,11 @@ class _Readable:
             rest = super().parse_args(ctx, list(_with_known_tasks(args)))  # type: ignore[misc]
             _require_numbers(ctx.params)
         except typer._click.exceptions.UsageError as error:
-            error.message = shown(error.message.removeprefix(_FROM_LIBRARY))
+            message = error.message.removeprefix(_FROM_LIBRARY)
+            file = next((one for one in args if one[:1] == "-" and os.path.lexists(one)), None)
+            if file is not None:
+                message += f" To name the file: ./{file}"
+            error.message = shown(message)
             raise
         return rest
 

@@ -70,15 +70,23 @@ def _told(found: "Diagnosis") -> str:
             folds=1,
         ),
     ]
-    remedies = [
-        *(f"  {one.names[0]}: needs {one.needs}" for one in found.devices if not one.here),
-        *(f"  {one.name}: {one.remedy}" for one in found.findings if one.remedy),
-    ]
-    if remedies:
+    if remedies := _remedies(found):
         parts.append(output.folded(["to do, where you need it:", *remedies]))
     if found.speeds:
         parts.append(_speeds(found))
     return "\n\n".join(parts)
+
+
+def _remedies(found: "Diagnosis") -> list[str]:
+    """Lines on what to do, each remedy once."""
+    told = [
+        *((one.names[0], f"needs {one.needs}") for one in found.devices if not one.here),
+        *((one.name, one.remedy) for one in found.findings if one.remedy),
+    ]
+    names_of: dict[str, dict[str, None]] = {}
+    for name, remedy in told:
+        names_of.setdefault(" ".join(remedy.split()), {})[name] = None
+    return [f"  {', '.join(names)}: {remedy}" for remedy, names in names_of.items()]
 
 
 def _device(one: "DeviceFinding") -> tuple[str, ...]:

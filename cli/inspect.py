@@ -29,7 +29,13 @@ def inspect(
 ) -> None:
     """Say what a checkpoint is: task, configuration, parameters, and what is odd about it."""
     from unifmir.checkpoint.inspection import inspect_file
+    from unifmir.errors import CheckpointError
+    from unifmir.zoo.catalogue.index import entries
 
+    if not file.exists() and str(file) in entries():
+        raise CheckpointError(
+            f"{file}: no such file, but a model of the zoo: `unifmir zoo show {file}` tells of it"
+        )
     found = inspect_file(file, task=task.value if task else None, weights=weights)
     output.print_result(found.to_dict(), _described(found), as_json=as_json)
 

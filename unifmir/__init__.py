@@ -5,6 +5,7 @@
 unifmir` stays light.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from unifmir.zoo.restore.files import restore
 
 __all__ = ["__version__", "export", "load", "prune", "restore", "verify"]
+
+# ONNX Runtime, from 1.29 on, tells Microsoft what models are run on what machine, and keeps a
+# number for the machine in the user's cache. It reads this variable as it is imported; whoever has
+# set the variable decides.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # The facade is the one place where the core knows the layers above it.
 _LAZY = {

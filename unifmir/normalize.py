@@ -89,13 +89,14 @@ def normalize(
     (x - p_low) / (p_high - p_low + 1e-20), Weigert et al. 2018, as in the official inference.
     """
     values = checked(image)
+    extremes = float(values.min()), float(values.max())
     if normalization.inside:
+        require_float32(*extremes)
         return values.astype(np.float32), Scaling()
     low, high = (
         float(p)
         for p in np.percentile(values, [normalization.low_percent, normalization.high_percent])
     )
-    extremes = float(values.min()), float(values.max())
     scaling = scaling_between(low, high, extremes, normalization)
     if not normalization.invertible:
         return scaled(values, scaling), Scaling(clip=normalization.clip)
@@ -113,6 +114,7 @@ def scaling_between(
         As `normalize`.
     """
     minimum, maximum = extremes
+    require_float32(minimum, maximum)
     span = high - low + EPSILON
     if high <= low and maximum > minimum:
         raise ImageError(
@@ -123,11 +125,27 @@ def scaling_between(
     with np.errstate(over="ignore"):
         ends = ((np.array(extremes) - low) / span).astype(np.float32)
     if not np.isfinite(ends).all():
-        raise ImageError(
-            f"values from {minimum:g} to {maximum:g} span too far for float32; divide the image "
-            "by a constant first"
-        )
+        raise _too_wide(minimum, maximum)
     return Scaling(low, span, normalization.clip)
+
+
+def require_float32(minimum: float, maximum: float) -> None:
+    """Refuse intensities that float32 does not hold: as results they would be infinite.
+
+    Raises
+    ------
+    ImageError
+        With the range.
+    """
+    if max(-minimum, maximum) > float(np.finfo(np.float32).max):
+        raise _too_wide(minimum, maximum)
+
+
+def _too_wide(minimum: float, maximum: float) -> ImageError:
+    return ImageError(
+        f"values from {minimum:g} to {maximum:g} span too far for float32; divide the image "
+        "by a constant first"
+    )
 
 
 def scaled(values: Shaped[np.ndarray, "*axes"], scaling: Scaling) -> Float32[np.ndarray, "*axes"]:

@@ -86,6 +86,8 @@ class OnnxExporter(Exporter):
 
 
 def _read(path: Path) -> ModelProto:
+    if path.is_file() and not path.stat().st_size:  # which protobuf takes for a model of nothing
+        raise ExportError(f"{path.name} is empty: the download or copy failed, get it again")
     try:
         return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError has no public home

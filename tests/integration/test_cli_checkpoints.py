@@ -66,6 +66,25 @@ def test_inspect_explains_a_file_that_does_not_fit(checkpoint, tmp_path):
     assert "a multi-task checkpoint without its volume tail" in result.stderr
 
 
+def test_inspect_says_what_to_save_where_only_strangers_are_in_the_way(tiny_single, tmp_path):
+    state = tiny_single("sr").state_dict()
+    torch.save({**state, "criterion.vgg.weight": torch.zeros(2, 2)}, tmp_path / "loss.pt")
+    result = unifmir("inspect", tmp_path / "loss.pt")
+    assert result.exit_code == 2
+    assert "criterion.vgg.weight [2, 2]" in result.stderr
+    assert "save it alone, with network.state_dict()" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("verify",), ("restore", "cells.tif", "--artifact")])
+def test_an_empty_graph_is_called_empty(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.onnx").touch()
+    Path("cells.tif").touch()
+    result = unifmir(*command, "empty.onnx")
+    assert result.exit_code == 2
+    assert "empty.onnx is empty" in result.stderr.replace("\n", " ")
+
+
 def test_inspect_asks_for_the_right_task(tiny_single, tmp_path):
     torch.save(tiny_single("isotropic").state_dict(), tmp_path / "a.pt")
     assert json.loads(unifmir("inspect", tmp_path / "a.pt", "--json").stdout)["task"] == "denoise"
@@ -212,6 +231,12 @@ def test_a_missing_file_is_not_taken_for_a_zoo_model(tmp_path):
     )
     assert result.exit_code == 2
     assert "no such file" in result.stderr
+
+
+def test_a_zoo_model_that_is_inspected_is_named_with_the_command_that_tells_of_it():
+    result = unifmir("inspect", "unifmir-small-sim")
+    assert result.exit_code == 2
+    assert "`unifmir zoo show unifmir-small-sim`" in result.stderr
 
 
 @pytest.fixture

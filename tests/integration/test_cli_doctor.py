@@ -87,6 +87,24 @@ def test_hardware_routes_findings_and_remedies_are_told(asked):
     assert asked == [None]
 
 
+def test_what_is_to_do_is_told_once_in_one_piece(asked, monkeypatch):
+    one, two = "pip install openvino", "two reasons:\n  one\n  two"
+    findings = (
+        Finding("runtime", "openvino", "missing", "not here", one),
+        Finding("format", "openvino", "missing", "not here", one),
+        Finding("library", "zarr", "missing", "not here", two),
+        Finding("library", "distributed", "missing", "not here", two),
+    )
+    found = Diagnosis(HARDWARE, {"torch": "2.13"}, findings, (ROUTE,), devices=())
+    monkeypatch.setattr(doctor, "diagnose", lambda: found)
+    told = CliRunner().invoke(app, ["doctor"]).stdout
+    _, _, to_do = told.partition("to do, where you need it:\n")
+    assert to_do.splitlines() == [
+        "  openvino: pip install openvino",
+        "  zarr, distributed: two reasons: one two",
+    ]
+
+
 def test_a_narrow_terminal_gets_rows_below_each_other(asked, monkeypatch):
     monkeypatch.setattr(output, "terminal_width", lambda: 40)
     told = CliRunner().invoke(app, ["doctor", "--task", "sr"]).stdout

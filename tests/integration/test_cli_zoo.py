@@ -123,6 +123,13 @@ def test_show_prints_the_entry():
         assert told in text
 
 
+def test_show_says_what_is_known_and_no_more(added):
+    assert zoo(*added).exit_code == 0
+    lines = {line.partition("  ")[0]: line for line in zoo("show", "mine").stdout.splitlines()}
+    assert lines["licence"].split() == ["licence", "CC0-1.0"]
+    assert "cite" not in lines
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_show_fits_the_terminal(columns, monkeypatch):
     monkeypatch.setattr(output, "terminal_width", lambda: columns)

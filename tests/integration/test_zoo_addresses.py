@@ -32,8 +32,11 @@ def entry() -> ZooEntry:
 def test_no_network_is_said(server, entry, monkeypatch):
     # Port 9 is the discard service, which nothing runs.
     monkeypatch.setenv(ZENODO_VARIABLE, "http://127.0.0.1:9")
-    with pytest.raises(ZooError, match="cannot be reached; is there a network"):
+    with pytest.raises(
+        ZooError, match=r"cannot be reached \(is there a network\?\), 5 times"
+    ) as told:
         local_file(entry)
+    assert f"give it with `unifmir zoo add --from {PLANARIA} --file FILE`" in str(told.value)
 
 
 def test_an_address_that_is_none_is_said(server, entry, monkeypatch):

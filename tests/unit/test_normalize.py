@@ -113,3 +113,12 @@ def test_values_beyond_float32_are_refused() -> None:
     image[-1, -1] = 1e300
     with pytest.raises(ImageError, match="span too far"):
         normalize(image, CARE)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_values_whose_results_float32_does_not_hold_are_refused(task: str) -> None:
+    image = np.linspace(0, 1e300, 10_000).reshape(100, 100)
+    with pytest.raises(ImageError, match=r"from 0 to 1e\+300 span too far for float32"):
+        normalize(image, TASKS[task].normalization)
+    with pytest.raises(ImageError, match=r"from -1e\+300 to 0 span too far for float32"):
+        normalize(image - 1e300, TASKS[task].normalization)

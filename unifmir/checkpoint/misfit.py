@@ -76,6 +76,8 @@ def describe_misfit(
         "wrong shape",
         [f"{k}: expected {list(expected[k])}, found {list(found[k])}" for k in wrong],
     )
+    if unexpected and not missing and not wrong:
+        lines.append("the network itself is whole: save it alone, with network.state_dict()")
     return "\n".join(lines)
 
 

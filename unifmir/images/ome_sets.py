@@ -10,6 +10,7 @@ import tifffile
 from unifmir.errors import ImageError
 from unifmir.images.damage import MAX_METADATA_BYTES, require_inside, require_regular
 from unifmir.images.tiff_structure import MAX_PAGES, check_chain, check_planes
+from unifmir.output_place import real_path
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _STEPS = 2**24
@@ -164,7 +165,7 @@ def image_set(path: Path) -> frozenset[Path]:
 
     Never raises: what is wrong with the file is said where it is opened.
     """
-    alone = frozenset({path.resolve()})
+    alone = frozenset({real_path(path)})
     try:
         require_regular(path)
         with path.open("rb") as file:
@@ -176,8 +177,9 @@ def image_set(path: Path) -> frozenset[Path]:
         names = named_files(metadata_elsewhere(path, xml) or xml)
     except Exception:  # noqa: BLE001 - readers raise whatever they stumble over in a damaged file
         return alone
-    files = {there.resolve() for name in names if (there := path.parent / Path(name).name).exists()}
-    return frozenset(files) if path.resolve() in files else alone
+    named = [path.parent / Path(name).name for name in names]
+    files = {real_path(there) for there in named if there.exists()}
+    return frozenset(files) if real_path(path) in files else alone
 
 
 def _companion_xml(path: Path) -> str:

@@ -134,8 +134,8 @@ def check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise ImageError(
-            f"the output takes {size / 2**30:.2f} GiB, and {folder} has {free / 2**30:.2f} GiB "
-            "free: make room, or write to another disk"
+            f"the output takes {size / 1e6:,.1f} MB, and {folder} has {free / 1e6:,.1f} MB free: "
+            "make room, or write to another disk"
         )
 
 

@@ -104,7 +104,8 @@ def library() -> Any:
         return importlib.import_module("zarr")
     except ImportError as error:
         raise MissingExtraError(
-            "OME-Zarr needs zarr: pip install 'unifmir[zarr]', or use TIFF files"
+            "zarr is not installed. OME-Zarr images need it: pip install 'unifmir[zarr]', or use "
+            "TIFF files. Datasets to train on need it: pip install 'unifmir[train]'"
         ) from error
 
 

@@ -15,7 +15,14 @@ from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
 from unifmir.errors import ImageError
-from unifmir.normalize import Scaling, check_real, not_finite, scaled, scaling_between
+from unifmir.normalize import (
+    Scaling,
+    check_real,
+    not_finite,
+    require_float32,
+    scaled,
+    scaling_between,
+)
 from unifmir.restoration.resampling import StackView
 from unifmir.tasks.base import Normalization
 
@@ -82,8 +89,9 @@ def measure_range(stack: StackView, normalization: Normalization) -> MeasuredRan
     """
     check_real(stack.source.dtype)
     if normalization.inside:
-        brightest = statistics(stack.blocks, ()).maximum
-        return MeasuredRange(Scaling(0.0, brightest if brightest > 0 else 1.0))
+        found = statistics(stack.blocks, ())
+        require_float32(found.minimum, found.maximum)
+        return MeasuredRange(Scaling(0.0, found.maximum if found.maximum > 0 else 1.0))
     pixels = prod(stack.size)
     few = max(LEAST_FEW, pixels // FEW_PIXELS)
     without = 100 * (1 - few / max(1, pixels - 1))

@@ -60,7 +60,7 @@ def raise_told(url: str, error: Exception) -> NoReturn:
         ) from None
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         # The exception's text is a chain of objects; the host is what a person can act on.
-        raise Interrupted("the server cannot be reached; is there a network?") from None
+        raise Interrupted("the server cannot be reached (is there a network?)") from None
     if isinstance(error, requests.RequestException | ValueError):
         raise ZooError(f"{url} cannot be asked for: {str(error)[:200]}") from None
     raise Interrupted("the connection was cut") from None

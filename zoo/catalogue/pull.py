@@ -164,10 +164,16 @@ def _embedded(entry: ZooEntry, source: EmbeddedSource) -> Path:
 def _download(entry: ZooEntry, source: ZenodoSource | UrlSource, progress: OnBytes | None) -> Path:
     # Imported here: most uses find the file on this machine, and requests takes 0.1 s to import.
     from unifmir.zoo.catalogue import package_weights, remote, transfer
+    from unifmir.zoo.catalogue.connection_errors import Interrupted
 
     folder = download_folder(entry.id)
     with transfer.lock_folder(folder):
-        offer = remote.find_remote_file(source)
+        try:
+            offer = remote.find_remote_file(source)
+        except ZooError as error:
+            if not isinstance(error.__cause__, Interrupted):
+                raise
+            raise ZooError(f"{error}. {how_to_get(entry)}") from error
         limit = None if offer.is_archive else source.size_bytes
         partial = transfer.download(
             offer.url,

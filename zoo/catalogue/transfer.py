@@ -141,9 +141,7 @@ def get_json(url: str) -> Any:
     try:
         return again_if_interrupted(url, lambda: _json_once(url))
     except Interrupted as interruption:
-        raise ZooError(
-            f"{url}: {interruption}, {ATTEMPTS} times; try again later"
-        ) from interruption
+        raise ZooError(f"{url}: {interruption}, {ATTEMPTS} times") from interruption
 
 
 def again_if_interrupted(url: str, attempt: Callable[[], _T]) -> _T:

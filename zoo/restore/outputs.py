@@ -293,7 +293,8 @@ def _once_a_set(paths: Sequence[Path]) -> list[Path]:
     kept: list[Path] = []
     first_of: dict[frozenset[Path], Path] = {}
     for path in paths:
-        files = image_set(path) if "tif" in image_suffix(path.name) else frozenset({path.resolve()})
+        alone = frozenset({real_path(path)})
+        files = image_set(path) if "tif" in image_suffix(path.name) else alone
         first = first_of.setdefault(files, path)
         if first is path:
             kept.append(path)
@@ -346,6 +347,6 @@ def _check(job: Job, places: InputPlaces, taken: Mapping[Path, Path], overwrite:
         raise ImageError(f"{job.source}: {target} is a pipe or device: choose another --out")
     if os.path.lexists(job.target) and not overwrite:
         raise ImageError(
-            f"{job.source}: {target} exists: replace it (--overwrite), leave such images out "
+            f"{job.source}: {job.target} exists: replace it (--overwrite), leave such images out "
             "(--skip-existing), or choose another --out"
         )

@@ -184,7 +184,7 @@ def check_text(package: Package) -> Iterator[Problem]:
     elif not isinstance(rdf["license"], str):
         yield "error", "license", "must be an SPDX identifier: Fiji and QuPath read no file there"
     if not rdf.get("git_repo"):
-        yield "warning", "git_repo", "missing"
+        yield "warning", "git_repo", "nobody finds the code: --repository ADDRESS"
     if rdf.get("id"):
         yield "error", "id", "must be unset: the zoo gives it, and refuses uploads with one"
 

@@ -20,6 +20,7 @@ from unifmir.images import (
     open_source,
     whole_region,
 )
+from unifmir.images.staged_output import check_space
 
 STACK = np.random.default_rng(4).integers(0, 60000, (1, 1, 6, 40, 50), dtype=np.uint16)
 SHAPE: Any = STACK.shape
@@ -191,9 +192,17 @@ def test_a_disk_without_room_is_said_before_the_work(
 ) -> None:
     usage = SimpleNamespace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(ImageError, match=r"takes 0\.00 GiB, and .* make room"):
+    with pytest.raises(ImageError, match="make room"):
         sink_of(tmp_path / "out.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_room_that_is_missing_is_told_in_figures_that_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=300_000))
+    with pytest.raises(ImageError, match=r"takes 0\.4 MB, and .* has 0\.3 MB free: make room"):
+        check_space(tmp_path, 400_000)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

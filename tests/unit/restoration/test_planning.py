@@ -8,6 +8,7 @@ import torch
 
 from tests.helpers.restoration_cases import SMALL, picture, predictor_of, small, weighted
 from unifmir.config import BodyConfig, MultiTaskConfig, ProjectorConfig, ViewUNetConfig
+from unifmir.errors import ImageError
 from unifmir.images.arrays import ArraySource
 from unifmir.interfaces import InputKind
 from unifmir.networks.volume import VolumeRestoration
@@ -118,3 +119,11 @@ def test_tiles_are_as_large_as_the_memory_allows():
     count, largest = read(50 * 10**6)
     assert 1 < count < 12
     assert 0.5 * 50_000 < largest <= 50_000
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_image_whose_result_would_be_infinite_is_refused(task):
+    image = np.linspace(0, 1e300, 4 * 16 * 16).reshape(4, 16, 16)
+    stack = StackView(ArraySource(image, "zyx"), 0, 0)
+    with pytest.raises(ImageError, match="span too far for float32"):
+        measure_range(stack, TASKS[task].normalization)

@@ -53,6 +53,18 @@ def test_an_image_that_is_named_twice_is_restored_once(folder):
     assert names(jobs) == ["b.tif"]
 
 
+def test_a_circle_of_links_in_a_folder_leaves_the_other_images(folder):
+    (folder / "circle.tif").symlink_to("circle.tif")
+    assert {"b.tif", "c.png"} <= set(names(plan_jobs([str(folder)], "denoise")))
+
+
+def test_a_result_that_is_a_link_is_called_as_it_was_named(folder):
+    out = folder / "result.tif"
+    out.symlink_to(folder / "elsewhere.tif")
+    (refused,) = plan_jobs([str(folder / "b.tif")], "denoise", out=out).refused
+    assert f"{out} exists" in str(refused.error)
+
+
 def test_a_result_is_restored_when_it_is_named(folder):
     (job,) = plan_jobs([str(folder / "a.sr.tif")], "denoise").jobs
     assert job.target.name == "a.sr.denoise.tif"
