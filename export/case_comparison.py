@@ -56,13 +56,14 @@ def held_against(
         In fp32.
     expected : Expected
         What it made of the case.
-    actual, tolerance
-        As for `compared`.
+    actual : ndarray
+        float32, in the shape and range of the expected output.
+    tolerance : Tolerance
 
     Raises
     ------
     ExportError
-        As of `compared`.
+        It has another shape.
     """
     result = compared(expected, actual, tolerance)
     if may_be_rounding(result.comparison, tolerance):

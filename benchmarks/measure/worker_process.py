@@ -128,7 +128,7 @@ class WorkerProcess:
     def save_exact(
         self, spec: ModelSpec, image: Float32[np.ndarray, "..."], path: Path, *, timeout_s: float
     ) -> None:
-        """Have what a checkpoint makes of an image in fp64 on the CPU written as .npy, float64.
+        """Have what a checkpoint makes of a normalised image in fp64 written as .npy, float64.
 
         Raises
         ------

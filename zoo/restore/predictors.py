@@ -209,7 +209,7 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
 
 
 def _in_fp64(module: "nn.Module") -> Callable[..., RealImage]:
-    """What a module makes of an image on the CPU in fp64, float64, given its other arguments.
+    """Function that runs a copy of a module on the CPU in fp64 and gives float64.
 
     In fp32 the CPU may be further from that than a device is allowed to be from the CPU.
     """
