@@ -1,9 +1,7 @@
 """A worker process seen from outside: started, asked, diagnosed when it dies, always ended."""
 
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +14,7 @@ from jaxtyping import Float32
 
 from unifmir import machine
 from unifmir.benchmarks.measure.model_spec import ModelSpec
+from unifmir.child_processes import child_environment, kill_group
 from unifmir.errors import BenchmarkError
 
 MODULE = "unifmir.benchmarks.measure.worker"
@@ -153,7 +152,8 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process, whatever it is doing."""
         if self._process.poll() is None:
-            self._kill()
+            # It leads a group of its own: with what it started, such as compilers.
+            kill_group(self.pid)
         self._process.wait()
         self._reader.join(timeout=5)
         for pipe in (self._input, self._output):
@@ -165,14 +165,6 @@ class WorkerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _kill(self) -> None:
-        """The process and what it started, such as compilers: it leads a group of its own."""
-        if not hasattr(os, "killpg"):
-            self._process.kill()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
 
     def _read(self) -> None:
         with suppress(OSError, ValueError):  # closed meanwhile
@@ -194,22 +186,17 @@ class WorkerProcess:
 
 def environment(folder: Path, threads: int, *, keep_memory: bool = True) -> dict[str, str]:
     """The worker's environment: its threads, no spinning, no TF32, caches of its own."""
-    # A checkout need not be installed, and the worker may start in any folder.
-    here = str(Path(machine.__file__).resolve().parents[1])
-    path = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([here, path] if path else [here]),
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
+    return child_environment(
+        OMP_NUM_THREADS=str(threads),
+        MKL_NUM_THREADS=str(threads),
         # Threads that spin while they wait would take the cores from the model whose turn it is.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "KMP_BLOCKTIME": "0",
-        "GOMP_SPINCOUNT": "0",
-        "NVIDIA_TF32_OVERRIDE": "0",
+        OMP_WAIT_POLICY="PASSIVE",
+        KMP_BLOCKTIME="0",
+        GOMP_SPINCOUNT="0",
+        NVIDIA_TF32_OVERRIDE="0",
         **(KEPT_MEMORY if keep_memory else {}),
         # A cold start that finds yesterday's compiled kernels is none.
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"),
+        TORCHINDUCTOR_CACHE_DIR=str(folder / "compiled"),
         # One process: a pool of compilers would count as somebody else's.
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    }
+        TORCHINDUCTOR_COMPILE_THREADS="1",
+    )

@@ -19,7 +19,8 @@ from unifmir.benchmarks.measure.results import Results
 from unifmir.benchmarks.report.plots.drawing import draw
 from unifmir.benchmarks.report.tables.summary_table import WIDTH
 from unifmir.benchmarks.report.tables.terminal_tables import terminal
-from unifmir.benchmarks.studies.document_tables import REPO, result_of
+from unifmir.benchmarks.studies.document_tables import result_of
+from unifmir.benchmarks.studies.result_files import REPO
 from unifmir.tasks import multitask_parts
 
 PLOTS = REPO / "docs" / "plots"

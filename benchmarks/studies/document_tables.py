@@ -44,7 +44,7 @@ from unifmir.benchmarks.studies.measured_tables import (
     whole_image_table,
 )
 from unifmir.benchmarks.studies.partner_table import partners_table
-from unifmir.benchmarks.studies.result_files import RESULTS, origin
+from unifmir.benchmarks.studies.result_files import REPO, RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
 from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
 from unifmir.benchmarks.studies.web_tables import WEB_TABLES
@@ -52,7 +52,6 @@ from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import markdown_rows
 
-REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
 COSTS = REPO / "docs" / "costs.md"
 MEASURED = REPO / "docs" / "results"
