@@ -179,7 +179,7 @@ import importlib, signal, sys, time
 def wait(*_):
     print("comparing", flush=True)
     time.sleep(60)
-importlib.import_module("unifmir.export.verification").compared = wait
+importlib.import_module("unifmir.export.verification").held_against = wait
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["unifmir", "verify", sys.argv[1]]
 from unifmir.cli.main import run; run()

@@ -123,7 +123,7 @@ def test_no_low_precision_differs_from_its_parent(precision, parent, tmp_path, m
         loose = Tolerance("loose", "for a preview", psnr_db=30.0)
         planned = partial(plan_precision, tolerance=loose)
         monkeypatch.setattr("unifmir.export.pipeline.plan_precision", planned)
-        monkeypatch.setattr("unifmir.export.case_comparison.LOW_PRECISION", loose)
+        monkeypatch.setattr("unifmir.compare.LOW_PRECISION", loose)
     made = unifmir.export(parent, tmp_path, formats=("onnx",), precision=precision)
     assert made
     for artifact in made:
