@@ -136,7 +136,10 @@ def benchmark(
     ] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of the order within each round.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first answer, about a minute a task, marked as such.")
+        bool,
+        typer.Option(
+            "--quick", help="A first answer, one to three minutes a task, marked as such."
+        ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Results file; named by machine and versions if not given.")
