@@ -1,6 +1,5 @@
 """Outputs of the fp32 PyTorch module for the cases of a verification."""
 
-import copy
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from unifmir.export.case_sizes import SizedCase, usual_cases
 from unifmir.export.cases import Case, cases
 from unifmir.export.verification_report import CaseResult
 from unifmir.interfaces import InputKind
-from unifmir.model import in_interface
+from unifmir.model import in_fp64, in_interface
 from unifmir.networks.base import Network
 from unifmir.networks.interface import IsotropicInterface
 from unifmir.precision.planning import Trial
@@ -112,8 +111,7 @@ def expected_output(module: nn.Module, case: Case) -> Expected:
 
 def exact_output(module: nn.Module, case: Case) -> Expected:
     """Run a copy of a module on a case in fp64 on the CPU, which rounds nothing that shows."""
-    exact = copy.deepcopy(module).cpu().double()
-    found = expected_output(exact, replace(case, image=case.image.astype(np.float64)))
+    found = expected_output(in_fp64(module), replace(case, image=case.image.astype(np.float64)))
     return replace(found, case=case)
 
 

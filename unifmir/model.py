@@ -1,5 +1,6 @@
 """Building a module from its configuration, and the facts that travel with a module."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,3 +121,8 @@ def in_interface(
         return variant(network)
     wrapped = variant(image_interface(network))
     return wrapped if kind == "image" else raw_interface(wrapped, network.config)
+
+
+def in_fp64(module: nn.Module) -> nn.Module:
+    """A copy of a module in fp64 on the CPU, in eval mode; it takes and gives float64."""
+    return copy.deepcopy(module).cpu().double().eval()

@@ -141,8 +141,10 @@ class Worker:
         """Write what a checkpoint makes of an image in fp64 as .npy."""
         import torch
 
+        from unifmir.model import in_fp64
+
         torch.set_num_threads(threads)
-        module = module_of(ModelSpec.from_dict(source)).double()
+        module = in_fp64(module_of(ModelSpec.from_dict(source)))
         with torch.inference_mode():
             output = module(torch.from_numpy(np.load(image)).double())
         np.save(path, output.numpy())

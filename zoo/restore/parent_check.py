@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from unifmir.checkpoint.loading import load_as, load_file
-from unifmir.compare import FP32, RealImage, Tolerance, beside_fp64, tolerance_of
+from unifmir.compare import FP32, RealImage, Tolerance, tolerance_of
 from unifmir.devices import device_named
 from unifmir.errors import ExportError
-from unifmir.export.case_comparison import compared
+from unifmir.export.case_comparison import compared, exact_beside
 from unifmir.export.cases import Case
-from unifmir.export.expected_outputs import Expected, exact_output, expected_output
+from unifmir.export.expected_outputs import Expected, expected_output
 from unifmir.export.formats.bioimageio.proof import same_tensor
 from unifmir.export.lineage import Lineage
 from unifmir.export.verification import find_parent
@@ -91,9 +91,8 @@ class ParentCheck:
             if tolerance is not FP32:
                 raise
             # The parent in fp32 rounds too: in light fields by more than a file may differ.
-            exact = exact_output(self._module, expected.case)
-            own = compared(exact, expected.output, tolerance).comparison
-            return self._compare(exact, restored, beside_fp64(own))
+            exact, bars = exact_beside(self._module, expected)
+            return self._compare(exact, restored, bars)
 
     def _compare(self, expected: Expected, restored: FloatImage, tolerance: Tolerance) -> bool:
         """Hold a tile against its parent; whether it has little contrast.

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +171,7 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
         return _in_precision(single, choice.precision)
 
     def on_cpu() -> Callable[[Image], RealImage]:
-        return _in_fp64(single)
+        return _run_in_fp64(single)
 
     proof = DeviceProof(
         f"{weights} {choice.precision}{' fast' if choice.fast else ''}",
@@ -201,21 +200,23 @@ def _of_network(choice: ModelChoice, network: Network, device: Device) -> Predic
     def placed_on_cpu() -> Callable[[Image, Placement], RealImage]:
         from unifmir.restoration.placed_network import PlacedNetwork
 
-        exact = _in_fp64(PlacedNetwork(single))
+        exact = _run_in_fp64(PlacedNetwork(single))
         return lambda views, place: exact(views, place.start, place.whole)
 
     proof.require_placed(runtime, there, run_placed, placed_on_cpu)
     return replace(predictor, run_placed=run_placed)
 
 
-def _in_fp64(module: "nn.Module") -> Callable[..., RealImage]:
+def _run_in_fp64(module: "nn.Module") -> Callable[..., RealImage]:
     """Function that runs a copy of a module on the CPU in fp64 and gives float64.
 
     In fp32 the CPU may be further from that than a device is allowed to be from the CPU.
     """
     import torch
 
-    exact = deepcopy(module).cpu().double().eval()
+    from unifmir.model import in_fp64
+
+    exact = in_fp64(module)
 
     def run(image: Image, *place: tuple[int, int]) -> RealImage:
         with torch.inference_mode():
