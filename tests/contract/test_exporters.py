@@ -161,7 +161,8 @@ class ExporterContract:
         def of(task: str, *, again: bool = False, **options: Any) -> Made:
             packaged = task == "sr" and not options
             formats = PACKAGED if packaged else TOGETHER
-            if cls.format not in formats or (task == cls.again and not packaged and not options):
+            alone = again or (task == cls.again and not packaged and not options)
+            if alone or cls.format not in formats:
                 formats = (cls.format,)
             made = exports(sources(single, task), formats, again=again, **options)
             return tuple(artifact for artifact in made if artifact.format == cls.format)
@@ -193,7 +194,8 @@ class ExporterContract:
         assert {"max_abs", "where", "ppm", "psnr_db", "slope"} <= set(report["cases"][0])
 
     # How weights are stored is the format's matter: of the other tasks, one is enough for all.
-    @pytest.mark.parametrize("task", ["sr", pytest.param("denoise", marks=LONG)])
+    @pytest.mark.slow  # tests/integration/test_cli_export.py exports in fp16 among the quick tests
+    @pytest.mark.parametrize("task", ["sr", pytest.param("denoise", marks=pytest.mark.long)])
     def test_fp16_storage_is_accepted_and_verified(self, task: str, once: Once):
         for artifact in once(task, precision="fp16"):
             assert artifact.precision == "fp16"
@@ -282,6 +284,7 @@ class TestTorchScript(ExporterContract):
         (other,) = once("sr", again=True)
         assert other.sha256 == artifact.sha256
 
+    @pytest.mark.slow  # with the exports of the test of fp16 storage
     def test_no_file_of_narrow_weights_asks_for_gradients(self, once: Once):
         assert_no_gradients(once("sr", precision="fp16"))
 
@@ -367,7 +370,7 @@ def test_one_failing_format_publishes_nothing(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(RUNTIMES["torchscript"], "open", constant, raising=False)
     with pytest.raises(ExportError, match="a size was fixed"):
-        unifmir.export(network("sr"), tmp_path / "out", formats=("onnx", "torchscript"))
+        unifmir.export(network("sr"), tmp_path / "out", formats=("safetensors", "torchscript"))
     assert not (tmp_path / "out").exists()
 
 

@@ -50,14 +50,11 @@ by_pair_exported = pytest.mark.parametrize(
         [
             ("care", "isotropic"),
             ("care-2d", "sr"),
-            ("care-projection", "projection"),
             ("unet", "denoise"),
         ],
     ),
 )
-by_pair_trained = pytest.mark.parametrize(
-    ("name", "task"), few_quick(PAIRS, [("care-2d", "sr"), ("care", "isotropic")])
-)
+by_pair_trained = pytest.mark.parametrize(("name", "task"), few_quick(PAIRS, [("care-2d", "sr")]))
 
 
 def test_every_row_has_a_small_variant_and_a_published_count():

@@ -67,7 +67,9 @@ def models(folder: Path) -> dict[str, Path]:
     return paths
 
 
-@pytest.fixture(scope="module", params=["unifmir", "reference"])
+@pytest.fixture(
+    scope="module", params=["unifmir", pytest.param("reference", marks=pytest.mark.slow)]
+)
 def model(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
     """One of them."""
     return models[request.param]

@@ -119,6 +119,7 @@ def test_an_image_smaller_than_a_window_is_refused(tmp_path):
     assert "40 x 10 pixels are too few" in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow  # tests/unit/training/test_dataset_evaluation.py has it among the quick tests
 def test_objects_of_restored_images_are_scored(tmp_path):
     rng = np.random.default_rng(0)
     folders = {name: tmp_path / name for name in ("truth", "good", "poor", "labels")}

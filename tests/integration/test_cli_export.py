@@ -109,7 +109,6 @@ def test_opsets_from_17_to_20_are_written_and_others_refused(multitask_file, tmp
     assert (tmp_path / "out").exists() == (code == 0)
 
 
-@pytest.mark.slow  # test_exporters has fp16 among the quick tests
 def test_fp16_gives_a_portable_and_a_computing_onnx_file(multitask_file, tmp_path):
     done = run(
         *("export", "--task", "sr", "--checkpoint", multitask_file, "--format", "onnx"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.helpers.quick_rows import few_quick
 from tests.helpers.small_models import without_configurations
 from tests.helpers.zoo_server import PLANARIA, serving
 from unifmir.checkpoint.saving import save
@@ -295,7 +296,7 @@ def test_the_commands_that_train_a_reference_model_are_complete(name: str, task:
     assert f"--out {name}-{task}.safetensors" in train
 
 
-@pytest.mark.parametrize("name", ["vcd-net", "care-projection"])
+@pytest.mark.parametrize("name", few_quick(["vcd-net", "care-projection"], ["care-projection"]))
 def test_the_recipe_of_all_tasks_is_taken_by_one_without_intensities(name: str):
     (task,) = REFERENCES[name].tasks
     config = read_config(preset_path(RECIPE), {"init": name, "tasks": [task], "steps": 1})

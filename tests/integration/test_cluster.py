@@ -258,6 +258,7 @@ def refusing(_work, _index):
 restored = tile_worker.restore_one_tile
 
 
+@pytest.mark.slow  # Dask
 def test_a_tile_that_fails_is_tried_again(threads, folder, choice, monkeypatch):
     calls.clear()
     (folder / "b.tif").unlink()

@@ -316,6 +316,7 @@ def measured_run(seed: int, models: int = 20) -> Results:
     return results(*made)
 
 
+@pytest.mark.slow  # forty simulated runs
 def test_two_runs_on_one_machine_disagree_in_no_more_rows_than_they_may():
     """At the 95 % level: in at most 5 % of the rows, by the verdict and by the intervals."""
     pairs = [

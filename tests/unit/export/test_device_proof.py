@@ -172,6 +172,7 @@ def test_a_device_that_lies_only_in_tiles_that_are_told_their_place_is_refused(
         assert len(looks) == seen
 
 
+@pytest.mark.slow  # a wrong one is refused by the quick tests
 @pytest.mark.usefixtures("placing")
 def test_a_device_that_is_right_in_such_tiles_is_looked_at_once(tiny_single, looks):
     for _ in range(2):
@@ -180,7 +181,7 @@ def test_a_device_that_is_right_in_such_tiles_is_looked_at_once(tiny_single, loo
 
 
 @pytest.mark.usefixtures("placing")
-@pytest.mark.parametrize("task", ["sr", "volume"])
+@pytest.mark.parametrize("task", ["sr", pytest.param("volume", marks=pytest.mark.slow)])
 def test_a_network_is_held_against_the_cpu_in_fp64(tiny_single, monkeypatch, task):
     held = []
 

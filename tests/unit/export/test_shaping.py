@@ -147,6 +147,7 @@ def test_onnx_runtime_finds_what_it_fuses(exported, tmp_path):
     assert found["FusedMatMul"] == BLOCKS
 
 
+@pytest.mark.slow  # two graphs of a network that is called twice in each
 def test_a_network_that_is_called_twice_has_its_weights_once(tiny_single):
     """Both kinds of sections of a volume go through one network."""
     twice = tiny_single("isotropic")

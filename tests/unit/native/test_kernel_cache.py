@@ -14,6 +14,8 @@ from unifmir.native import compilation
 from unifmir.native.compilers import Compiler
 from unifmir.trusted_files import remember_own
 
+pytestmark = pytest.mark.xdist_group("kernel cache")  # compiled once
+
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path) -> Iterator[Path]:

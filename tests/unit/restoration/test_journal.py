@@ -112,6 +112,7 @@ def test_an_interrupted_run_leaves_no_file_and_goes_on(tmp_path, how):
     assert [path.name for path in tmp_path.iterdir()] == ["out.raw"]
 
 
+@pytest.mark.slow  # a process is killed
 def test_a_killed_run_goes_on_from_its_finished_tiles(tmp_path):
     script = f"""
 import os, signal

@@ -285,6 +285,7 @@ class TestTraining:
             self.model(folder, network, workers=0, on_step=interrupt)
         self.model(folder, network, workers=0, fresh=0.25)
 
+    @pytest.mark.slow  # a process is killed
     def test_when_a_process_is_killed_the_training_can_go_on(
         self, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -238,6 +238,7 @@ def test_a_package_passes_deepimagejs_comparison_and_a_changed_one_fails_with_th
     assert any(reason.startswith("deepimagej") for reason in checks.score.reasons)
 
 
+@pytest.mark.slow  # processes of another environment
 def test_the_torchscript_file_runs_in_the_torch_of_a_side_environment(
     path, environments, commands, monkeypatch
 ):
