@@ -43,8 +43,7 @@ Tasks = Annotated[
     list[TaskChoice] | None,
     typer.Option(
         "--task",
-        help="Task to train; repeatable, also to weight a task. If not given those of --data, or "
-        "all of the model.",
+        help="Repeatable, also to weight a task. If none: those of --data, or all of the model.",
     ),
 ]
 Data = Annotated[
@@ -57,27 +56,14 @@ Data = Annotated[
 WithSimulated = Annotated[
     bool, typer.Option(help="With --data: learn from simulated images of the task as well.")
 ]
-Init = Annotated[
-    str | None,
-    typer.Option(help="Checkpoint or zoo id to start from; if not given the configuration's."),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(min=1, help="Optimiser steps, over all tasks; if not given the configuration's."),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(min=0, help="Seed of the weights, the simulated images and the patches."),
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(help="Highest learning rate of Adam; if not given the configuration's."),
-]
+Init = Annotated[str | None, typer.Option(help="Checkpoint or zoo id to start from.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps, over all tasks.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of weights, scenes and patches.")]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")]
 Loss = Annotated[
     LossChoice | None,
     typer.Option(
-        help="mixed: L1 and L2. l1: L1 alone. cobi: features of VGG, for truths that are not "
-        "aligned with their inputs."
+        help="mixed: L1 and L2. l1: L1 alone. cobi: features, for truths that are not aligned."
     ),
 ]
 Intensities = Annotated[
@@ -222,16 +208,11 @@ def finetune(
     asked: _Asked,
     freeze: Annotated[
         FreezeChoice | None,
-        typer.Option(
-            help="Weights that stay as they are: nothing, what other tasks use too, or the body "
-            "that all share."
-        ),
+        typer.Option(help="Weights to keep: none, what other tasks use too, or the shared body."),
     ] = None,
     adapters: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Rank of low-rank adapters (LoRA) of the body's layers, merged at the end."
-        ),
+        typer.Option(min=0, help="Rank of adapters (LoRA) of the body, merged at the end."),
     ] = None,
 ) -> None:
     """Train a model further, on your own pairs (--data) or on simulated images.
@@ -250,7 +231,7 @@ def self_supervised(
     print_config: PrintConfig = False,
     datasets: Data = None,
     repeats: Annotated[
-        bool, typer.Option(help="The planes of an image are repeated frames of one field of view.")
+        bool, typer.Option(help="The planes of an image are frames of one field of view.")
     ] = False,
     init: Init = None,
     steps: Steps = None,
