@@ -92,7 +92,7 @@ docs: $(READY)  ## Build the documentation in build/site, strictly and without a
 links: $(READY)  ## Ask for every address in README and docs (needs a network)
 	$(BIN)/python -m benchmarks.studies.outer_links
 
-tables: $(READY)  ## Write the tables of the README from the result files
+tables: $(READY)  ## Write the tables of README and docs from the result files
 	$(BIN)/python -m benchmarks.studies.document_tables
 
 # The page is built where its sources are newer; its packages come by the hashes of package-lock.json.

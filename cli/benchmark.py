@@ -134,7 +134,7 @@ def benchmark(
     images: Annotated[
         int, typer.Option(min=0, help="Held-out images for the quality beside the cost.")
     ] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order within each round.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order within each round.")] = 0,
     quick: Annotated[
         bool,
         typer.Option(
@@ -223,7 +223,7 @@ def diff(
     before: Annotated[Path, typer.Argument(help="Results file.")],
     after: Annotated[Path, typer.Argument(help="Results file.")],
     threshold: Annotated[
-        float, typer.Option(min=0, help="Part by which a row may be slower: 0.05 is 5 %.")
+        float, typer.Option(min=0, help="Share by which a row may be slower: 0.05 is 5 %.")
     ] = 0.05,
     as_json: output.JsonFlag = False,
 ) -> None:

@@ -82,7 +82,7 @@ def prepare(
         float, typer.Option(min=0, max=0.9, help="Share of the files for validation.")
     ] = 0.1,
     test: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the files for test.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the splits and the patches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the splits and the patches.")] = 0,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Find pairs of images, check them, and cut them into patches in one Zarr store.
@@ -154,7 +154,7 @@ def simulate(
         int | None,
         typer.Option(min=8, max=4096, help="Side of an input: pixels, of light fields lenses."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated images.")] = 0,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Write simulated pairs as a lab would have them: two folders of TIFF files."""

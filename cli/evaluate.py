@@ -73,7 +73,7 @@ def evaluate(
         list[TaskChoice] | None, typer.Option("--task", help="Repeatable; all it can do if none.")
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Held-out images per task.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Of the held-out images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the held-out images.")] = 0,
     untrained: output.UntrainedFlag = False,
     as_json: output.JsonFlag = False,
 ) -> None:

@@ -37,7 +37,9 @@ def export(
     task: Annotated[TaskChoice | None, typer.Option(help="Task to export.")] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint file: .pt, .pth, .ckpt, .safetensors, TorchScript, package."),
+        typer.Option(
+            help="Checkpoint file: .pt, .pth, .ckpt, .h5, .safetensors, TorchScript, package."
+        ),
     ] = None,
     weights: Annotated[
         WeightsChoice | None,
@@ -46,17 +48,24 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help=f"Zoo model; {EMBEDDED} if nothing is named. With --checkpoint: the model that it "
-            "is, whose entry then describes the package."
+            help=f"Zoo id or checkpoint file; {EMBEDDED} if nothing is named. With --checkpoint: "
+            "the zoo model that it is, whose entry then describes the package."
         ),
     ] = None,
     formats: Annotated[
         list[FormatChoice] | None,
-        typer.Option("--format", "-f", help="Repeatable; onnx and bioimageio if none is named."),
+        typer.Option(
+            "--format",
+            "-f",
+            help="Format to write; repeatable. onnx and bioimageio if none is named.",
+        ),
     ] = None,
     precision: Annotated[
         ElementTypeChoice,
-        typer.Option(help="Type the weights are stored in; refused where unsafe."),
+        typer.Option(
+            help="Type of the weights, and for GPU formats of the arithmetic; refused where the "
+            "picture would change."
+        ),
     ] = ElementTypeChoice["fp32"],
     interface: Annotated[
         InterfaceChoice,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def inspect(
     file: Annotated[
         Path,
-        typer.Argument(help="Checkpoint: .pt, .pth, .ckpt, .safetensors, TorchScript or package."),
+        typer.Argument(
+            help="Checkpoint: .pt, .pth, .ckpt, .h5, .safetensors, TorchScript, package."
+        ),
     ],
     task: Annotated[
         TaskChoice | None, typer.Option(help="Where the shapes fit several tasks: which one it is.")

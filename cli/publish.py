@@ -59,9 +59,7 @@ def publish(
             metavar="OWNER/NAME", help="Hugging Face: the model there that it was made from."
         ),
     ] = "",
-    task: Annotated[
-        TaskChoice | None, typer.Option(help="Of a MODEL with several tasks: which one.")
-    ] = None,
+    task: Annotated[TaskChoice | None, typer.Option(help="Task, of a MODEL with several.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the package of a MODEL; one of its name if none is named."),

@@ -38,7 +38,9 @@ def restore(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN...", help="TIFF, PNG or OME-Zarr images, folders of them, or patterns."
+            metavar="IN...",
+            help="Images (TIFF, OME-Zarr, PNG, MRC, NIfTI, others by bioio), folders of them, or "
+            "patterns.",
         ),
     ],
     task: Annotated[
@@ -46,7 +48,7 @@ def restore(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help=f"Zoo id or checkpoint; {EMBEDDED} if not given."),
+        typer.Option(help=f"Checkpoint file, package or zoo id; {EMBEDDED} if not given."),
     ] = None,
     weights: Annotated[
         WeightsChoice | None,
@@ -64,7 +66,9 @@ def restore(
     ] = None,
     axes: Annotated[
         str | None,
-        typer.Option(help="Of the images, as zyx, where the files say them wrongly or not at all."),
+        typer.Option(
+            help="Axes of the images, as zyx, where the files say them wrongly or not at all."
+        ),
     ] = None,
     series: Annotated[
         int | None,
@@ -81,18 +85,18 @@ def restore(
     ] = "float32",
     form: Annotated[
         ImageFormatChoice | None,
-        typer.Option("--format", help="Of the results; as the image if not given."),
+        typer.Option("--format", help="Format of the results; that of the image if not given."),
     ] = None,
     device: Annotated[
         str, typer.Option(help=f"{DEVICE_NAMES}. auto: a GPU if there is one.")
     ] = "auto",
     tile: Annotated[
         str,
-        typer.Option(help="Pixels at a side that are restored at once; auto: what memory allows."),
+        typer.Option(help="Side in pixels of what is restored at once; auto: what memory allows."),
     ] = "auto",
     precision: Annotated[
         ElementTypeChoice,
-        typer.Option(help="Of the arithmetic; refused where the picture would change."),
+        typer.Option(help="Precision of the arithmetic; refused where the picture would change."),
     ] = ElementTypeChoice["fp32"],
     pixel_size: Annotated[
         float | None,
@@ -128,15 +132,17 @@ def restore(
     intensity: Annotated[
         IntensityChoice | None,
         typer.Option(
-            help="How intensities come back: percentile (official), matched (a line too) or local "
-            "(the line, and low frequencies); by the task if not given."
+            help="How intensities come back: percentile (as in the official inference), matched "
+            "(also a line fitted to the raw image) or local (the line, and low frequencies of the "
+            "raw image). If not given, the model and the task decide."
         ),
     ] = None,
     percentiles: Annotated[
         tuple[float, float] | None,
         typer.Option(
             metavar="LOW HIGH",
-            help="Of the image, which become 0 and 1 for the network; the task's if not given.",
+            help="Percentiles of the image that become 0 and 1 for the network; the task's if not "
+            "given.",
         ),
     ] = None,
     fast: Annotated[
@@ -148,14 +154,15 @@ def restore(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=output.MOST_PROCESSES, help="On the CPU, of each process."),
+        typer.Option(min=1, max=output.MOST_PROCESSES, help="CPU threads of each process."),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=output.MOST_PROCESSES,
-            help="Processes on this machine; for several files one a GPU or core if not given.",
+            help="Processes on this machine; for several files one a GPU or core if not given. "
+            "Needs the extra zarr.",
         ),
     ] = None,
     scheduler: Annotated[

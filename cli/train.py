@@ -29,9 +29,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Out = Annotated[Path | None, typer.Option(help="The trained model, .safetensors.")]
+Out = Annotated[Path | None, typer.Option(help="File of the trained model, .safetensors; needed.")]
 Config = Annotated[
-    Path | None, typer.Option(help="Configuration, .toml or .json. Options go before it.")
+    Path | None, typer.Option(help="Configuration, .toml or .json. Options overrule it.")
 ]
 Preset = Annotated[
     str | None, typer.Option(help="Configuration of this name, as `unifmir train presets` lists.")
@@ -43,7 +43,7 @@ Tasks = Annotated[
     list[TaskChoice] | None,
     typer.Option(
         "--task",
-        help="Repeatable, also to weight a task. None: those of --data, or all of the model.",
+        help="Repeatable, also to weight a task. If none: those of --data, or all of the model.",
     ),
 ]
 Data = Annotated[
@@ -58,21 +58,19 @@ WithSimulated = Annotated[
 ]
 Init = Annotated[str | None, typer.Option(help="Checkpoint or zoo id to start from.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps, over all tasks.")]
-Seed = Annotated[
-    int | None, typer.Option(min=0, help="Of the weights, the scenes and the patches.")
-]
-Rate = Annotated[float | None, typer.Option(help="The highest rate of Adam.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of weights, scenes and patches.")]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")]
 Loss = Annotated[
     LossChoice | None,
     typer.Option(
-        help="mixed: L1 and L2. l1: L1 alone. cobi: features, for truths that lie beside."
+        help="mixed: L1 and L2. l1: L1 alone. cobi: features, for truths that are not aligned."
     ),
 ]
 Intensities = Annotated[
     IntensitiesChoice | None,
     typer.Option(
-        help="Percentiles that scale a truth: own (the paper's; the result has no unit), or "
-        "shared with its input (the result is in photons), the default from random weights."
+        help="Percentiles that scale a truth: its own (as in the paper; results have no unit), or "
+        "shared with its input (results are in the input's unit). From random weights: shared."
     ),
 ]
 Renew = Annotated[
@@ -85,7 +83,7 @@ Workers = Annotated[
     typer.Option(
         min=0,
         max=output.MOST_PROCESSES,
-        help="Processes that simulate images beside this one. None: one less than cores.",
+        help="Processes that simulate images beside this one; if not given one less than cores.",
     ),
 ]
 Processes = Annotated[
@@ -210,11 +208,11 @@ def finetune(
     asked: _Asked,
     freeze: Annotated[
         FreezeChoice | None,
-        typer.Option(help="Keep nothing, what other tasks use too, or the body that all share."),
+        typer.Option(help="Weights to keep: none, what other tasks use too, or the shared body."),
     ] = None,
     adapters: Annotated[
         int | None,
-        typer.Option(min=0, help="Rank of learned changes to the body's layers, merged after."),
+        typer.Option(min=0, help="Rank of adapters (LoRA) of the body, merged at the end."),
     ] = None,
 ) -> None:
     """Train a model further, on your own pairs (--data) or on simulated images.
@@ -233,7 +231,7 @@ def self_supervised(
     print_config: PrintConfig = False,
     datasets: Data = None,
     repeats: Annotated[
-        bool, typer.Option(help="The planes of an image are frames of one field that stays.")
+        bool, typer.Option(help="The planes of an image are frames of one field of view.")
     ] = False,
     init: Init = None,
     steps: Steps = None,

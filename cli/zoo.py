@@ -108,9 +108,13 @@ def add(
     task: Annotated[
         str | None, typer.Option(help="Where the file fits several tasks: which one.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the new model.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The new model was trained on.")] = None,
-    author: Annotated[list[str] | None, typer.Option(help="Of the new model; repeatable.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the new model.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data that the new model was trained on.")
+    ] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="Author of the new model; repeatable.")
+    ] = None,
     licence: Annotated[
         str | None, typer.Option(help="SPDX identifier of the new model's licence.")
     ] = None,
@@ -249,7 +253,7 @@ def pull(
 @app.command("verify", cls=Command)
 def verify(
     model_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Id of a model; all of them if none.")
+        str | None, typer.Argument(metavar="ID", help="Id of a model; all of them if none.")
     ] = None,
     as_json: output.JsonFlag = False,
 ) -> None:

@@ -10,6 +10,7 @@ from unifmir.export.numpy_recipe import numpy_recipe
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import UNRANKED
 from unifmir.reference import REFERENCES
+from unifmir.restoration.restoration_options import Options, intensity_of
 from unifmir.tasks import TASKS, multitask_parts
 from unifmir.text_tables import markdown_rows
 from unifmir.zoo import EMBEDDED as MODEL
@@ -34,13 +35,18 @@ def references_table(_document: dict[str, Any]) -> str:
     return markdown_rows(["name", "model", "tasks", "parameters", "source"], rows)
 
 
-def recipes(_document: dict[str, Any]) -> str:
-    """The NumPy program of each task, for the model that ships with the package."""
+def _embedded() -> MultiTaskConfig:
+    """Configuration of the model that ships with the package."""
     weights = packaged("weights", f"{MODEL}.safetensors")
     found = recorded_configuration(weights)
     if not isinstance(found, MultiTaskConfig):
         raise ValueError(f"{weights} says nothing of a multi-task network")
-    programs = ((name, numpy_recipe(found.single(name))) for name in multitask_parts())
+    return found
+
+
+def recipes(_document: dict[str, Any]) -> str:
+    """The NumPy program of each task, for the model that ships with the package."""
+    programs = ((name, numpy_recipe(_embedded().single(name))) for name in multitask_parts())
     return "\n\n".join(
         f"### {TASKS[name].title} (`{name}`)\n\n"
         # What the tests do before they run the program.
@@ -88,10 +94,14 @@ def task_facts(task: str) -> Render:
         if not scaling.inside:
             percentiles = f"{scaling.low_percent:g} and {scaling.high_percent:g}"
             scaled = f"by the whole image's percentiles {percentiles}"
-            scaled += ", clipped to 0 and 1" * scaling.clip
+            if scaling.clip:
+                scaled += ", with the official models clipped to them"
         if scaling.invertible:
-            ways = "[the three ways](../restore.md#intensities)"
-            intensities = f"`{spec.intensity}` where nothing is said: {ways}"
+            shipped = intensity_of(_embedded().single(task), Options())
+            intensities = f"default: `{shipped}`"
+            if spec.intensity != shipped:
+                intensities += f", and `{spec.intensity}` with the official models"
+            intensities += " ([the three ways](../restore.md#intensities))"
         rows = [
             ["reads", image[spec.input_axes]],
             ["gives", image[spec.output_axes]],

@@ -46,7 +46,7 @@ from unifmir.benchmarks.studies.measured_tables import (
 from unifmir.benchmarks.studies.partner_table import partners_table
 from unifmir.benchmarks.studies.result_files import REPO, RESULTS, origin
 from unifmir.benchmarks.studies.simulator_tables import SIMULATOR_TABLES
-from unifmir.benchmarks.studies.training_tables import TRAINING_TABLES
+from unifmir.benchmarks.studies.training_tables import EMBEDDED_TABLES, TRAINING_TABLES
 from unifmir.benchmarks.studies.web_tables import WEB_TABLES
 from unifmir.cost.paper.paper_tables import as_table
 from unifmir.tasks import multitask_parts
@@ -304,6 +304,7 @@ DOCUMENTS: dict[Path, dict[str, tuple[Path, Render]]] = {
         "shared-intensities": (RESULTS / "shared-intensities.json", shared_intensities_table),
         **TRAINING_TABLES,
     },
+    REPO / "docs" / "embedded-model.md": EMBEDDED_TABLES,
     REPO / "docs" / "results.md": {"real-pair": (RESULTS / "real-pair.json", real_pair_table)},
     EXPORTED: {"recipes": (RESULTS / "macs.json", recipes)},
     PARTNERS: {"partner-checks": (RESULTS / "partner-checks.json", partners_table)},

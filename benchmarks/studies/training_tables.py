@@ -1,4 +1,4 @@
-"""Tables of docs/training.md, of the studies' result files."""
+"""Tables of docs/training.md and docs/embedded-model.md, of the studies' result files."""
 
 from typing import Any
 
@@ -32,13 +32,17 @@ def parameters_text(_document: dict[str, Any]) -> str:
     return f"Parameters, in millions: {each}; {sum(counts.values()) / 1e6:.2f} in all."
 
 
-TRAINING_TABLES = {
+EMBEDDED_TABLES = {
     "embedded-parameters": (RESULTS / "macs.json", parameters_text),
     "equal-training": (RESULTS / EQUAL_TRAINING, equal_training_table),
     "pretraining-gain": (RESULTS / PRETRAINING_GAIN, pretraining_gain_table),
+}
+"""Name of a table in docs/embedded-model.md -> its result file, and what is made of it."""
+
+TRAINING_TABLES = {
     "training-speed": (RESULTS / TRAINING_SPEED, training_table),
     "shift-check": (RESULTS / SHIFT_CHECK, shift_check_table),
     "noisy-alone": (RESULTS / NOISY_ALONE, noisy_alone_table),
     "repeated-frames": (RESULTS / REPEATED_FRAMES, repeated_frames_table),
 }
-"""Name of a table -> its result file, and what is made of it."""
+"""Name of a table in docs/training.md -> its result file, and what is made of it."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.document_blocks import REPO, Block, blocks_of, documents, unifmir_commands
+from tests.helpers.shipped_code import shipped
 from unifmir.cli.main import app
+from unifmir.metrics import FILE_METRICS, METRICS
 
 DOCUMENTS = documents()
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
@@ -141,3 +143,22 @@ def test_blocks_are_found_with_their_reason(tmp_path: Path):
     first, second = blocks_of(page)
     assert first == Block(page, 2, "bash", "unifmir doctor\n", "no network")
     assert (second.language, second.not_run) == ("python", None)
+
+
+def test_the_page_on_evaluating_explains_every_figure_that_is_printed():
+    text = (REPO / "docs" / "evaluate.md").read_text("utf-8")
+    explained = text.split("| figure |")[1].split("\n\n")[0]
+    for metric in (*METRICS.values(), *FILE_METRICS.values()):
+        name = (metric.short or metric.title).removeprefix("unfitted ").removeprefix("fitted ")
+        assert name in explained
+
+
+def test_every_environment_variable_of_ours_is_explained():
+    told = (REPO / "docs" / "commands.md").read_text("utf-8")
+    named = {
+        name
+        for module in shipped()
+        for name in re.findall(r"\"(UNIFMIR_[A-Z_]+)\"", (REPO / module.path).read_text("utf-8"))
+    }
+    assert "UNIFMIR_HOME" in named
+    assert not [name for name in named if f"`{name}`" not in told]
