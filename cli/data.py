@@ -189,10 +189,12 @@ def show(
     """Draw inputs beside their truths on one sheet, which says at what contrast."""
     from unifmir.datasets.contact_sheet import CAPTIONS, contact_sheet, contrast_of, write_sheet
     from unifmir.datasets.stored_dataset import StoredDataset
+    from unifmir.file_locks import held_files
 
-    dataset = StoredDataset(store)
-    sheet = contact_sheet(dataset, split, pairs=pairs)
-    write_sheet(sheet, out)
+    with held_files([out]):
+        dataset = StoredDataset(store)
+        sheet = contact_sheet(dataset, split, pairs=pairs)
+        write_sheet(sheet, out)
     height, width = sheet.shape
     contrast = contrast_of(dataset)
     document = {"path": out, "width": width, "height": height, "contrast": contrast}

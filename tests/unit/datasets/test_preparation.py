@@ -11,13 +11,13 @@ import pytest
 import tifffile
 
 from tests.helpers.lab_folders import files_of, lab_folder, noisy, structure, write
-from unifmir.atomic import PREFIX
 from unifmir.datasets.pairing import SPLITS, PairRule
 from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationCallbacks, PreparationRequest
 from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
 from unifmir.errors import ImageError, OutputError
 from unifmir.normalize import normalize
+from unifmir.output_place import PREFIX
 from unifmir.tasks import TASKS
 
 
