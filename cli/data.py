@@ -60,6 +60,9 @@ def prepare(
     channel: Annotated[
         int | None, typer.Option(min=0, help="Channel to take, counted from 0.")
     ] = None,
+    series: Annotated[
+        int | None, typer.Option(min=0, help="Which image of files that hold several, from 0.")
+    ] = None,
     patch: Annotated[
         int | None,
         typer.Option(min=8, help="Side of a patch: pixels of the input.  [default: 128]"),
@@ -133,6 +136,7 @@ def prepare(
             most_saturated=max_saturated,
             fractions=(validation, test),
             channel=channel,
+            series=series,
             seed=seed,
         )
         manifest = run(

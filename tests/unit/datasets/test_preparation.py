@@ -76,6 +76,23 @@ def test_the_manifest_tells_sources_sizes_and_statistics(lab, store):
     assert first.shift_px == (0.0, 0.0)
 
 
+def test_one_image_of_files_that_hold_several_is_taken_by_its_number(tmp_path):
+    (folder := tmp_path / "noisy").mkdir()
+    rng = np.random.default_rng(0)
+    images = [noisy(rng, structure(rng, (4, 24, 24))) for _ in range(2)]
+    with tifffile.TiffWriter(folder / "two.ome.tif", ome=True) as writer:
+        for image in images:
+            writer.write(image, metadata={"axes": "ZYX"})
+    out = tmp_path / "cells.zarr"
+    alone = {"rules": (PairRule("noisy"),), "fractions": (0.0, 0.0)}
+    with pytest.raises(ImageError, match=r"holds 2 images .* choose one \(--series 0 to 1\)"):
+        prepare(asked(tmp_path, out, **alone))
+    manifest = prepare(asked(tmp_path, out, **alone, series=1))
+    (pair,) = manifest.pairs
+    assert pair.input.mean == pytest.approx(images[1].mean())
+    assert pair.input.mean != pytest.approx(images[0].mean())
+
+
 @pytest.mark.slow
 def test_a_second_run_gives_the_same_bytes(lab, store, tmp_path):
     prepare(asked(lab, tmp_path / "cells.zarr"))
