@@ -174,6 +174,7 @@ def benchmark(
     from unifmir.benchmarks.measure.benchmark_run import default_name
     from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
     from unifmir.devices import chosen_device
+    from unifmir.file_locks import held_files
 
     chosen = tuple(task.value for task in tasks or ())
     plan = BenchmarkPlan(
@@ -197,9 +198,10 @@ def benchmark(
         quick=quick,
     )
     path = out or Path(default_name(chosen_device(device).name))
-    results = _measured(plan, path, overwrite=overwrite)
-    output.note(f"results: {path}")
-    _shown(results, form, plots, details=details, as_json=as_json)
+    with held_files([None if plots is None else plots / "*.png"]):
+        results = _measured(plan, path, overwrite=overwrite)
+        output.note(f"results: {path}")
+        _shown(results, form, plots, details=details, as_json=as_json)
     if not any(row.latency for row in results.rows):
         output.check_failed("nothing was measured: every row failed, with its reason in the table")
 

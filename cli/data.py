@@ -60,6 +60,9 @@ def prepare(
     channel: Annotated[
         int | None, typer.Option(min=0, help="Channel to take, counted from 0.")
     ] = None,
+    series: Annotated[
+        int | None, typer.Option(min=0, help="Which image of files that hold several, from 0.")
+    ] = None,
     patch: Annotated[
         int | None,
         typer.Option(min=8, help="Side of a patch: pixels of the input.  [default: 128]"),
@@ -133,6 +136,7 @@ def prepare(
             most_saturated=max_saturated,
             fractions=(validation, test),
             channel=channel,
+            series=series,
             seed=seed,
         )
         manifest = run(
@@ -189,10 +193,12 @@ def show(
     """Draw inputs beside their truths on one sheet, which says at what contrast."""
     from unifmir.datasets.contact_sheet import CAPTIONS, contact_sheet, contrast_of, write_sheet
     from unifmir.datasets.stored_dataset import StoredDataset
+    from unifmir.file_locks import held_files
 
-    dataset = StoredDataset(store)
-    sheet = contact_sheet(dataset, split, pairs=pairs)
-    write_sheet(sheet, out)
+    with held_files([out]):
+        dataset = StoredDataset(store)
+        sheet = contact_sheet(dataset, split, pairs=pairs)
+        write_sheet(sheet, out)
     height, width = sheet.shape
     contrast = contrast_of(dataset)
     document = {"path": out, "width": width, "height": height, "contrast": contrast}

@@ -1,28 +1,22 @@
 """`unifmir evaluate`: a model on simulated images, or restored image files against the truth."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unifmir.cli import output
 from unifmir.cli.choices import SplitChoice, TaskChoice
+from unifmir.cli.evaluation_files import EvaluationFiles, measured
 from unifmir.errors import ImageError, UnifmirError
 from unifmir.tasks import multitask_parts
 from unifmir.text_tables import aligned
 
 if TYPE_CHECKING:
-    from unifmir.metrics.base import Metric, RestoredImage
     from unifmir.metrics.paired_comparison import PairedDifference
     from unifmir.metrics.scores import Score
     from unifmir.training.evaluation import Evaluation
-
-MOST_SHOWN = 24
-"""Pictures on a page."""
 
 
 def evaluate(
@@ -92,9 +86,9 @@ def evaluate(
             raise typer.BadParameter(
                 "--model, --data, --task and --untrained belong to a model, not to image files"
             )
-        written = _Written(table, pictures, report)
         other = None if against is None else Path(against)
-        _evaluate_files(Path(given), truth, other, labels, written, as_json=as_json)
+        with (written := EvaluationFiles(table, pictures, report)).held():
+            _evaluate_files(Path(given), truth, other, labels, written, as_json=as_json)
         return
     if against and data is None:
         raise typer.BadParameter("--against belongs to images and datasets: give TRUTH or --data")
@@ -103,9 +97,9 @@ def evaluate(
     if data is not None:
         if tasks:
             raise typer.BadParameter("--data has one task: leave --task out")
-        written = _Written(table, pictures, report)
         models = [given] if against is None else [given, against]
-        _evaluate_dataset(models, data, split, labels, written, untrained, as_json=as_json)
+        with (written := EvaluationFiles(table, pictures, report)).held():
+            _evaluate_dataset(models, data, split, labels, written, untrained, as_json=as_json)
         return
     if table or pictures or report:
         raise typer.BadParameter(
@@ -113,45 +107,6 @@ def evaluate(
             "--data"
         )
     _evaluate_model(given, tasks, images, seed, untrained=untrained, as_json=as_json)
-
-
-@dataclass(slots=True)
-class _Written:
-    """Files that an evaluation writes, and the pictures that its page will show."""
-
-    table: Path | None
-    pictures: Path | None
-    report: Path | None
-    shown: dict[str, bytes] = field(default_factory=dict)
-
-    def draw(self, name: str, restored: "RestoredImage", truth: "RestoredImage") -> None:
-        """Draw an image, where pictures are wanted."""
-        from unifmir.images.png import grey_png, write_grey
-        from unifmir.metrics.error_picture import error_maps, error_picture
-
-        if self.pictures is not None:
-            place = self.pictures / f"{name.replace('/', '_')}.png"
-            write_grey(place, error_picture(restored, truth))
-        if self.report is not None and len(self.shown) < MOST_SHOWN:
-            self.shown[name] = grey_png(error_maps(restored, truth))
-
-    def write(
-        self,
-        title: str,
-        sets: "Mapping[str, Mapping[str, Score]]",
-        failed: "Mapping[str, str] | None" = None,
-    ) -> None:
-        """Write the table and the page that are wanted."""
-        from unifmir.atomic import write_text
-        from unifmir.benchmarks.report.evaluation_page import EvaluationFacts, evaluation_page
-
-        if self.table is not None:
-            write_text(self.table, _csv(sets))
-        if self.report is not None:
-            first = next(iter(sets.values()))
-            notes = [f"Images: {len(first)}; with pictures: {len(self.shown)}."]
-            facts = EvaluationFacts(title, sets, _measured(first), notes, self.shown, failed or {})
-            write_text(self.report, evaluation_page(facts))
 
 
 def _evaluate_model(
@@ -211,7 +166,7 @@ def _evaluate_files(
     truth: Path,
     against: Path | None,
     labels: Path | None,
-    written: "_Written",
+    written: EvaluationFiles,
     *,
     as_json: bool,
 ) -> None:
@@ -249,7 +204,7 @@ def _evaluate_dataset(
     data: Path,
     split: SplitChoice,
     labels: Path | None,
-    written: "_Written",
+    written: EvaluationFiles,
     untrained: bool,
     *,
     as_json: bool,
@@ -303,17 +258,8 @@ def _evaluate_dataset(
     output.print_result(document, told, as_json=as_json)
 
 
-def _measured(scores: "Mapping[str, Score]") -> "Mapping[str, Metric]":
-    """Rows of the metrics that scores have."""
-    from unifmir.metrics.image_pairs import MEASURED
-    from unifmir.metrics.overlap import OVERLAPS
-
-    known = {**MEASURED, **OVERLAPS}
-    return {name: known[name] for name in next(iter(scores.values()))}
-
-
 def _scores_of(
-    restored: Path, truth: Path, written: "_Written | None"
+    restored: Path, truth: Path, written: EvaluationFiles | None
 ) -> "tuple[dict[str, Score], dict[str, str]]":
     """Scores by image, and why others have none."""
     from rich.console import Console
@@ -353,7 +299,7 @@ def _file_table(
     sets = [list(one.values()) for one in (scores, others) if one]
     means = [mean_score(rows) for rows in sets]
     lines = []
-    for name, metric in _measured(scores).items():
+    for name, metric in measured(scores).items():
         digits = metric.decimals
         line = [metric.heading, *(f"{mean[name]:.{digits}f}" for mean in means)]
         if others:
@@ -383,17 +329,3 @@ def _told_difference(difference: "PairedDifference | None", digits: int) -> Sequ
 
 def _told_p(p: float | None) -> str:
     return "" if p is None else f"{p:.2g}"
-
-
-def _csv(sets: "Mapping[str, Mapping[str, Score]]") -> str:
-    """One line an image and set, with every figure in full."""
-    text = StringIO()
-    rows: list[dict[str, Any]] = [
-        {"set": which, "image": name, **figures}
-        for which, scores in sets.items()
-        for name, figures in scores.items()
-    ]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

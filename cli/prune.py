@@ -29,10 +29,12 @@ def prune(
 ) -> None:
     """Cut one task out of a multi-task checkpoint, and certify that its picture is the same."""
     from unifmir.checkpoint.pruning import prune as run
+    from unifmir.file_locks import held_files
 
     certificate_file = _checked_outputs(file, out)
-    child = run(_loaded(file, task.value, weights), task.value)
-    source = _write(child, out, certificate_file)
+    with held_files([out, certificate_file]):
+        child = run(_loaded(file, task.value, weights), task.value)
+        source = _write(child, out, certificate_file)
     certificate: PruneCertificate = child.certificate
     document = {
         "out": out,
@@ -50,8 +52,6 @@ def _checked_outputs(file: str, out: Path) -> Path:
         raise CheckpointError(f"--out {out}: expected a name ending in .safetensors")
     certificate_file = out.with_name(out.stem + CERTIFICATE_SUFFIX)
     for path in (out, certificate_file):
-        if path.is_dir():
-            raise CheckpointError(f"--out {out}: {path} is a folder; choose another name")
         if path.exists() and Path(file).exists() and path.samefile(file):
             raise CheckpointError(f"--out {out} would replace the input; choose another name")
     return certificate_file
@@ -72,9 +72,9 @@ def _write(child: "Network", out: Path, certificate_file: Path) -> "Provenance":
 
     from unifmir.atomic import working_folder
     from unifmir.checkpoint.saving import save
-    from unifmir.file_locks import held
+    from unifmir.output_place import written_to
 
-    with held(out), working_folder(out.parent) as folder:
+    with working_folder(out.parent) as folder, written_to(out):
         source = replace(save(child, folder / out.name), path=out)
         document = _certificate_document(child.certificate, source)
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -33,25 +33,24 @@ def report(
     from unifmir.atomic import write_text
     from unifmir.benchmarks.measure.results import read_results
     from unifmir.benchmarks.report.model_page import model_page
+    from unifmir.file_locks import held_files
     from unifmir.hashing import sha256_of
-    from unifmir.output_place import written_to
     from unifmir.zoo.catalogue.load import load_trained
 
-    out = _checked_output(model, out)
-    with Console(stderr=True).status("loading"):
+    out = checked_output(model, out)
+    with held_files([out]), Console(stderr=True).status("loading"):
         page = model_page(
             load_trained(model, untrained=untrained),
             artifacts=artifact or (),
             results=read_results(results) if results else None,
             pictures=pictures,
         )
-    with written_to(out):
         write_text(out, page)
     document = {"out": out, "size_bytes": out.stat().st_size, "sha256": sha256_of(out)}
     output.print_result(document, f"{out}: {output.megabytes(out.stat().st_size)}", as_json=as_json)
 
 
-def _checked_output(model: str, out: Path | None) -> Path:
+def checked_output(model: str, out: Path | None) -> Path:
     """The page's path; OutputError where it is no page, or a file that is none of these pages."""
     from unifmir.benchmarks.report.html_page import is_page_of
     from unifmir.benchmarks.report.model_page import COMMAND

@@ -17,12 +17,10 @@ from pathlib import Path
 
 from unifmir.errors import OutputError
 from unifmir.file_locks import is_of_this_user, take, take_left
-from unifmir.output_place import written_to
+from unifmir.output_place import PREFIX, written_to
 
 logger = logging.getLogger(__name__)
 
-PREFIX = ".unifmir-partial-"
-"""Start of every unfinished name, so that a killed run's leftovers can be told and removed."""
 _LOCK = re.compile(re.escape(PREFIX) + r"([0-9a-f]{16})\.lock")
 _cleared: set[Path] = set()
 """Folders that this process has cleared: once is enough, and a large folder takes time to list."""

@@ -13,13 +13,13 @@ import platform
 import re
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from unifmir.errors import InUseError
+from unifmir.errors import InUseError, OutputError
 from unifmir.output_place import written_to
 
 logger = logging.getLogger(__name__)
@@ -177,6 +177,30 @@ def held(output: Path) -> Iterator[None]:
         for folder in made:
             with suppress(OSError):  # not empty: it holds the output
                 folder.rmdir()
+
+
+@contextmanager
+def held_files(outputs: Iterable[Path | None]) -> Iterator[None]:
+    """Hold files while what will be in them is computed, so that a wrong place is told first.
+
+    Parameters
+    ----------
+    outputs : iterable of Path or None
+        None stands for one that is not wanted.
+
+    Raises
+    ------
+    InUseError
+        Another process holds one.
+    OutputError
+        One is a folder, or lies in one that cannot be written to.
+    """
+    with ExitStack() as stack:
+        for output in filter(None, outputs):
+            if output.is_dir():
+                raise OutputError(f"{output} is a folder: give the name of a file")
+            stack.enter_context(held(output))
+        yield
 
 
 def hold(output: Path) -> tuple[Lock, list[Path]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from unifmir.errors import OutputError
 
+PREFIX = ".unifmir-partial-"
+"""Start of every unfinished name, so that a killed run's leftovers can be told and removed."""
 MAX_NAME_BYTES = 255
 """Bytes of a file's name that the usual file systems take."""
 _ADVICE = {
@@ -28,6 +30,14 @@ _ADVICE = {
 """Advice by the number of the error that writing can end with."""
 
 
+class _AsideError(OutputError):
+    """An unfinished output cannot be written: told again by whoever knows what it becomes."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(_told(folder if folder.name else folder.absolute(), error))
+        self.folder, self.error = folder, error
+
+
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
     """Tell errors of writing an output as ours; other errors of the system pass.
@@ -35,18 +45,33 @@ def written_to(path: Path) -> Iterator[None]:
     Raises
     ------
     OutputError
-        There is no room, or the place does not take a file of this name.
+        There is no room, or the place does not take a file of this name. Of what lies aside while
+        it is made the folder is named, which the user knows.
     """
     try:
         yield
+    except _AsideError as error:
+        if _folder_around(path) is not None or error.folder not in (path, path.parent):
+            raise
+        raise OutputError(_told(path, error.error)) from error
     except OutputError:
         raise
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}): {_ADVICE[error.errno]}"
-        ) from error
+        if (folder := _folder_around(path)) is not None:
+            raise _AsideError(folder, error) from error
+        raise OutputError(_told(path, error)) from error
+
+
+def _told(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written ({error.strerror}): {_ADVICE[error.errno or 0]}"
+
+
+def _folder_around(path: Path) -> Path | None:
+    """The folder in which something lies aside, which is this path or holds it; None elsewhere."""
+    found = (one.parent for one in (path, *path.parents) if one.name.startswith(PREFIX))
+    return next(found, None)
 
 
 def require_fitting_name(path: Path, around: int) -> None:

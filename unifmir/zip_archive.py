@@ -97,10 +97,36 @@ class Archive:
 
     def unpack(self, name: str, target: Path) -> None:
         """Write a member's content to a file; ArchiveError where it is damaged."""
+        with target.open("wb") as file:
+            self._copy(name, file)
+
+    def store(self, names: Mapping[str, str], target: Path) -> None:
+        """Write members to a new archive as they are, uncompressed.
+
+        Parameters
+        ----------
+        names : mapping
+            From the name here to the name there; other members are left out.
+        target : Path
+
+        Raises
+        ------
+        ArchiveError
+            A member is damaged.
+        """
+        with zipfile.ZipFile(target, "w") as archive:
+            for name, new in names.items():
+                member = dated_member(new)
+                member.file_size = self._member(name).file_size
+                with archive.open(member, "w") as file:
+                    self._copy(name, file)
+
+    def _copy(self, name: str, file: IO[bytes]) -> None:
+        """Write a member's content piece by piece."""
         member = self._member(name)
         with _damage():
             packed = self._file.open(member)
-        with packed, target.open("wb") as file:
+        with packed:
             while True:
                 with _damage():
                     piece = packed.read(_PIECE_BYTES)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from unifmir import machine
-from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.prepared_files import (
     PreparedFiles,
     exported_file,
@@ -26,6 +25,7 @@ from unifmir.errors import BenchmarkError
 from unifmir.file_locks import held
 from unifmir.hashing import sha256_of
 from unifmir.machine import library_versions
+from unifmir.output_place import PREFIX
 
 logger = logging.getLogger(__name__)
 

@@ -30,13 +30,13 @@ import tifffile
 
 from tests.compat.packages import network
 from tests.helpers.lab_folders import lab_folder
-from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.benchmarks.studies import small_commands
 from unifmir.benchmarks.studies.result_files import REPO, RESULTS, provenance, write_result
 from unifmir.checkpoint.saving import save
 from unifmir.export.recorded_report import REPORT_SUFFIX
 from unifmir.file_locks import PREFIX as LOCK_PREFIX
+from unifmir.output_place import PREFIX
 from unifmir.training import training_record
 
 RESULT = "kills.json"

@@ -103,7 +103,7 @@ def resolved_by_pip(pip: Path, python: str, extra: str) -> Resolution:
     )
     resolver = "pip " + _called([pip, "--version"]).stdout.split()[1]
     if done.returncode:
-        reason = _reason(done.stderr)
+        reason = reason_of(done.stderr)
         return Resolution(LINUX, python, extra, resolver, True, {}, reason)
     rows = json.loads(report.read_text("utf-8"))["install"]
     found = {row["metadata"]["name"].lower(): row["metadata"]["version"] for row in rows}
@@ -121,7 +121,7 @@ def resolved_by_uv(uv: str, system: str, python: str, extra: str, constrained: b
     done = _called([uv, "pip", "compile", project, *extras, *options, *shown, *limits])
     resolver = _called([uv, "--version"]).stdout.partition(" (")[0].strip()
     if done.returncode:
-        return Resolution(system, python, extra, resolver, constrained, {}, _reason(done.stderr))
+        return Resolution(system, python, extra, resolver, constrained, {}, reason_of(done.stderr))
     lines = [line.partition(" ;")[0] for line in done.stdout.splitlines() if "==" in line]
     found = dict(line.split("==") for line in lines)
     return Resolution(system, python, extra, resolver, constrained, found)
@@ -234,10 +234,10 @@ def _called(command: Sequence[str | Path], folder: Path | None = None) -> Any:
 def _checked(command: Sequence[str | Path]) -> None:
     done = _called(command)
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed: {_reason(done.stderr)}")
+        raise SystemExit(f"{' '.join(map(str, command))} failed: {reason_of(done.stderr)}")
 
 
-def _reason(messages: str) -> str:
+def reason_of(messages: str) -> str:
     """Errors that a resolver tells, without the advice that follows them."""
     told = _ADDRESS.sub(r"\1", messages.partition("hint:")[0])
     lines = [line.strip() for line in told.splitlines()]

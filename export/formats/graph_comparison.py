@@ -88,7 +88,7 @@ def _difference(found: Operation, made: Operation, precision: str) -> str | None
         return None
     if found.constant.shape != made.constant.shape:
         return f"{where} has shape {found.constant.shape}, expected {made.constant.shape}"
-    wrong = _unequal(found.constant, made.constant, RELATIVE[precision])
+    wrong = unequal_numbers(found.constant, made.constant, RELATIVE[precision])
     if wrong.any():
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
         said, expected = found.constant[first], made.constant[first]
@@ -96,8 +96,19 @@ def _difference(found: Operation, made: Operation, precision: str) -> str | None
     return None
 
 
-def _unequal(found: np.ndarray, made: np.ndarray, relative: float) -> np.ndarray:
-    """Mask of the numbers that differ; whole ones by anything at all."""
+def unequal_numbers(found: np.ndarray, made: np.ndarray, relative: float) -> np.ndarray:
+    """Mask of the numbers that differ; whole ones by anything at all.
+
+    Parameters
+    ----------
+    found, made : ndarray of one shape, any dtype and range
+    relative : float
+        Part of a floating-point number by which two of them may differ.
+
+    Returns
+    -------
+    ndarray of bool, of their shape
+    """
     if made.dtype.kind != "f" or found.dtype.kind != "f":
         return np.asarray((found != made) | (found.dtype.kind != made.dtype.kind))
     # Damaged numbers may be signalling NaN, which a cast warns of.

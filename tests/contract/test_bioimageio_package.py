@@ -20,7 +20,6 @@ from bioimageio.spec import load_model_description
 from tests.compat.canned import untested, untested_package
 from tests.compat.packages import half_precision, image, inputs, network
 from tests.helpers.empty_phrases import empty_phrases
-from unifmir.atomic import PREFIX
 from unifmir.errors import ExportError
 from unifmir.export.formats.bioimageio.lint import read_package
 from unifmir.export.formats.bioimageio.lint_weights import WEIGHT_FORMATS
@@ -40,6 +39,7 @@ from unifmir.export.formats.bioimageio.testing import (
 from unifmir.export.lineage import Lineage
 from unifmir.model import image_interface
 from unifmir.normalize import normalize
+from unifmir.output_place import PREFIX
 from unifmir.samples import sample
 from unifmir.tasks import TASKS
 

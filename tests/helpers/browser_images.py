@@ -44,6 +44,7 @@ def written(folder: Path) -> dict[str, Any]:
     facts["one_directory"] = _one_directory(folder, rng)
     facts |= _otherwise_meant(folder, rng)
     _damaged(folder)
+    _damaged_lzw(folder)
     (folder / "broken.tif").write_bytes((folder / "imagej.tif").read_bytes()[:3000])
     (folder / "text.tif").write_text("not an image", "utf-8")
     return facts
@@ -140,6 +141,27 @@ def _damaged(folder: Path) -> None:
         data = bytearray(path.read_bytes())
         data[at : at + 4] = bytes(4)
         path.write_bytes(bytes(data))
+
+
+def _damaged_lzw(folder: Path) -> None:
+    """LZW strips with codes of no table, with zeros from the middle on, and with an early end."""
+    plane = np.random.default_rng(5).integers(0, 1000, (64, 64)).astype(np.uint16)
+    path = folder / "lzw_whole.tif"
+    tifffile.imwrite(path, plane, compression="lzw", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        start, size = page.dataoffsets[0], page.databytecounts[0]
+    whole, half = path.read_bytes(), size // 2
+    damages = {
+        "other_codes": whole[start : start + half] + bytes([0xFF, 0x55]) * (half // 2),
+        "all_ones": b"\xff" * size,
+        "zeros": whole[start : start + half] + bytes(size - half),
+        "ended": b"\x80\x40\x40",
+    }
+    for name, strip in damages.items():
+        data = bytearray(whole)
+        data[start : start + len(strip)] = strip
+        (folder / f"lzw_{name}.tif").write_bytes(data)
 
 
 def _facts(image: np.ndarray[Any, Any], axes: str) -> dict[str, Any]:

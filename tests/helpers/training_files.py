@@ -6,7 +6,9 @@ Each has its source: an issue of a public repository, or the code that writes su
 import argparse
 import collections
 import io
+import pickle
 import shutil
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -92,6 +94,12 @@ LOADED: dict[str, Callable[[State], Any]] = {
         "norm.total_ops": torch.zeros(1, dtype=torch.float64),
     },
     "flat_epoch.pt": lambda s: {**s, "epoch": 7},
+    "loss_module.pt": lambda s: {
+        **s,
+        "criterion.vgg.weight": torch.zeros(2, 2),
+        "perceptual_loss.features.weight": torch.zeros(2, 2),
+        "val_metrics.psnr.total": torch.zeros(()),
+    },
 }
 """Files of torch.save with one set of weights."""
 
@@ -153,6 +161,67 @@ def write_containers(state: State, folder: Path) -> None:
     save_file(dict(behind("module.", state)), folder / "prefix.safetensors")
 
 
+def write_archives(state: State, folder: Path) -> list[Path]:
+    """Write the weights in archives that others made of a file of torch.save."""
+    plain = folder / "plain.pt"
+    torch.save(state, plain)
+    notes = {"__MACOSX/._plain.pt": b"x", "README.txt": b"trained on ..."}
+    shutil.copy(plain, folder / "zip_extra.pt")
+    with zipfile.ZipFile(folder / "zip_extra.pt", "a") as archive:
+        for name, content in notes.items():
+            archive.writestr(name, content)
+    _packed_again(plain, folder / "zip_deflated.pt", ["archive/{}"], zipfile.ZIP_DEFLATED)
+    _packed_again(plain, folder / "notes_first.pt", ["archive/{}"], before=notes)
+    _packed_again(plain, folder / "without_folder.pt", ["{}"])
+    _packed_again(plain, folder / "in_a_folder.pt", ["best/archive/{}"], zipfile.ZIP_DEFLATED)
+    plain.unlink()
+    return sorted(folder.iterdir())
+
+
+def _packed_again(
+    plain: Path,
+    target: Path,
+    places: list[str],
+    compression: int = zipfile.ZIP_STORED,
+    before: dict[str, bytes] | None = None,
+) -> None:
+    """Write the records of a file of torch.save to another archive, at each of some places."""
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(target, "w", compression) as new:
+        for name, content in (before or {}).items():
+            new.writestr(name, content)
+        for place in places:
+            for member in old.infolist():
+                new.writestr(place.format(member.filename.partition("/")[2]), old.read(member))
+
+
+def write_tar(state: State, path: Path) -> None:
+    """Write the weights as torch did before 0.1.10, of which PyTorch still reads what it needs."""
+    storages, tensors, pickled = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    names = {id(tensor): number for number, tensor in enumerate(state.values())}
+    pickle.dump(len(state), storages, protocol=2)
+    pickle.dump(len(state), tensors, protocol=2)
+    for tensor in state.values():
+        number, flat = names[id(tensor)], tensor.contiguous().reshape(-1)
+        kind = torch.FloatStorage if tensor.is_floating_point() else torch.LongStorage
+        pickle.dump((number, "cpu", kind), storages, protocol=2)
+        storages.write(struct.pack("<q", flat.numel()) + flat.numpy().tobytes())
+        pickle.dump((len(state) + number, number, torch.FloatTensor), tensors, protocol=2)
+        shape, strides = tensor.shape, tensor.contiguous().stride()
+        tensors.write(struct.pack(f"<ii{2 * len(shape) + 1}q", len(shape), 0, *shape, *strides, 0))
+    pickle.dump([], storages, protocol=2)
+    pickler = pickle.Pickler(pickled, protocol=2)
+    pickler.persistent_id = lambda one: (  # type: ignore[method-assign]
+        len(state) + names[id(one)] if id(one) in names else None
+    )
+    pickler.dump(dict(state))
+    with tarfile.open(path, "w") as tar:
+        parts = {"storages": storages, "tensors": tensors, "pickle": pickled}
+        for name, part in {"sys_info": io.BytesIO(pickle.dumps({})), **parts}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(part.getvalue())
+            tar.addfile(member, io.BytesIO(part.getvalue()))
+
+
 def write_refused(state: State, folder: Path) -> dict[str, str]:
     """Write files that hold no readable network; by name, what their refusal says."""
     plain = folder / "plain.pt"
@@ -161,20 +230,12 @@ def write_refused(state: State, folder: Path) -> dict[str, str]:
         {"generator": state, "discriminator": {"a.weight": torch.zeros(2, 2)}}, folder / "gan.pth"
     )
     torch.save(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3)), folder / "whole_module.pt")
-    torch.save({**state, "criterion.vgg.weight": torch.zeros(2)}, folder / "loss_module.pt")
-    shutil.copy(plain, folder / "zip_extra.pt")
-    with zipfile.ZipFile(folder / "zip_extra.pt", "a") as archive:
-        archive.writestr("__MACOSX/._plain.pt", b"x")
-    with (
-        zipfile.ZipFile(plain) as old,
-        zipfile.ZipFile(folder / "zip_deflated.pt", "w", zipfile.ZIP_DEFLATED) as new,
-    ):
-        for member in old.infolist():
-            new.writestr(member.filename, old.read(member))
+    torch.save({**state, "extra.vgg.weight": torch.zeros(2)}, folder / "another_part.pt")
     with zipfile.ZipFile(folder / "in_a_zip.zip", "w") as archive:
         archive.write(plain, "model_best.pt")
-    with tarfile.open(folder / "old_tar.pt", "w") as tar:
-        tar.addfile(tarfile.TarInfo("pickle"), io.BytesIO())
+    _packed_again(plain, folder / "two_in_a_zip.pt", ["one/{}", "two/{}"])
+    with tarfile.open(folder / "notes.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("notes.txt"), io.BytesIO())
     content = plain.read_bytes()
     (folder / "half_download.pt").write_bytes(content[: len(content) // 2])
     (folder / "html.pt").write_bytes(b"<!DOCTYPE html><html><head><title>Quota exceeded</title>")
@@ -182,11 +243,10 @@ def write_refused(state: State, folder: Path) -> dict[str, str]:
     return {
         "gan.pth": "entries are not plain tensors under a name: 'generator'",
         "whole_module.pt": "torch.nn.modules.container.Sequential",
-        "loss_module.pt": "criterion.vgg.weight",
-        "zip_extra.pt": "__MACOSX/._plain.pt",
-        "zip_deflated.pt": "compressed zip file",
+        "another_part.pt": "extra.vgg.weight",
+        "two_in_a_zip.pt": "several checkpoints in one zip (one/, two/)",
         "in_a_zip.zip": "holding model_best.pt",
-        "old_tar.pt": "tar archive",
+        "notes.tar": "a tar archive: unpack it first",
         "half_download.pt": "damaged or incomplete",
         "html.pt": "a web page",
         "lfs.pt": "git lfs pull",

@@ -16,13 +16,13 @@ import pytest
 import unifmir
 from tests.compat.packages import network
 from tests.helpers.short_benchmarks import plan_of, short
-from unifmir.atomic import PREFIX
 from unifmir.benchmarks.measure import benchmark_run as measure
 from unifmir.benchmarks.measure.benchmark_run import benchmark, default_name
 from unifmir.benchmarks.measure.progress import BenchmarkProgress
 from unifmir.benchmarks.measure.results import read_results
 from unifmir.checkpoint.saving import save
 from unifmir.errors import BenchmarkError
+from unifmir.output_place import PREFIX
 from unifmir.tasks import TASKS
 
 REPO = Path(__file__).resolve().parents[2]

@@ -15,11 +15,11 @@ from tests.compat.packages import network
 from tests.helpers.command_line import run as unifmir
 from tests.helpers.script_archives import example, packaged, traced
 from tests.helpers.training_files import averaged
-from unifmir import atomic
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.official import official_state_dict
 from unifmir.hashing import sha256_of
 from unifmir.networks.base import Network
+from unifmir.output_place import PREFIX
 from unifmir.tasks import TASKS
 from unifmir.zoo.catalogue import directories
 
@@ -68,10 +68,10 @@ def test_inspect_explains_a_file_that_does_not_fit(checkpoint, tmp_path):
 
 def test_inspect_says_what_to_save_where_only_strangers_are_in_the_way(tiny_single, tmp_path):
     state = tiny_single("sr").state_dict()
-    torch.save({**state, "criterion.vgg.weight": torch.zeros(2, 2)}, tmp_path / "loss.pt")
+    torch.save({**state, "extra.vgg.weight": torch.zeros(2, 2)}, tmp_path / "loss.pt")
     result = unifmir("inspect", tmp_path / "loss.pt")
     assert result.exit_code == 2
-    assert "criterion.vgg.weight [2, 2]" in result.stderr
+    assert "extra.vgg.weight [2, 2]" in result.stderr
     assert "save it alone, with network.state_dict()" in result.stderr
 
 
@@ -209,9 +209,11 @@ def test_a_failure_while_writing_leaves_the_old_files(failing, checkpoint, tmp_p
         monkeypatch.setattr(Path, "write_text", full)
     result = unifmir("prune", checkpoint, "--task", "sr", "--out", folder / "sr.safetensors")
     assert result.exit_code == 2
-    assert "No space left" in result.stderr
+    assert f"{folder / 'sr.safetensors'} cannot be written (No space left" in result.stderr
+    assert "the disk is full: make room" in result.stderr
+    assert PREFIX not in result.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == old
-    assert not list(folder.glob(f"{atomic.PREFIX}*"))
+    assert not list(folder.glob(f"{PREFIX}*"))
 
 
 def test_prune_of_another_task_is_refused_with_the_reason(tiny_single, tmp_path):

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from tests.helpers.waiting_process import ended_with_test, waiting_process
 from unifmir import atomic
-from unifmir.atomic import PREFIX, temporary_folder, working_folder, write_text, writing
+from unifmir.atomic import temporary_folder, working_folder, write_text, writing
 from unifmir.errors import OutputError
 from unifmir.file_locks import this_process
+from unifmir.output_place import PREFIX
 
 WRITE_HALF_AND_WAIT = """
 import signal, sys, time

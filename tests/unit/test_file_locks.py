@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.waiting_process import waiting_process
 from unifmir import file_locks
 from unifmir.errors import InUseError, OutputError
-from unifmir.file_locks import PREFIX, held, owner_of, take, take_left, this_process
+from unifmir.file_locks import PREFIX, held, held_files, owner_of, take, take_left, this_process
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are killed as POSIX does")
 
@@ -48,6 +48,20 @@ def test_the_second_process_is_told_who_holds_the_output_and_takes_over_when_tha
         (lock,) = output.parent.iterdir()
         assert owner_of(lock) == this_process()
     assert not list(output.parent.iterdir())
+
+
+def test_files_are_held_together_and_a_folder_in_the_place_of_one_is_told(tmp_path):
+    table, page = tmp_path / "table.csv", tmp_path / "out" / "page.html"
+    with held_files([table, None, page]):
+        with pytest.raises(InUseError, match=r"page\.html"), held(page):
+            pass
+        assert not table.exists()
+    assert not list(tmp_path.iterdir())
+    page.mkdir(parents=True)
+    told = r"page\.html is a folder: give the name of a file"
+    with pytest.raises(OutputError, match=told), held_files([table, page]):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_folders_that_were_made_for_a_lock_go_with_it_unless_something_is_in_them(tmp_path):

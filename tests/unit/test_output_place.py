@@ -3,16 +3,18 @@
 import errno
 import json
 import os
+import re
 import resource
+import tempfile
 
 import numpy as np
 import pytest
 
-from unifmir.atomic import PREFIX, working_folder, write_text
+from unifmir.atomic import temporary_folder, working_folder, write_text
 from unifmir.errors import OutputError
 from unifmir.images.base import ImageInfo
 from unifmir.images.open_files import create_sink
-from unifmir.output_place import InputPlaces, require_fitting_name
+from unifmir.output_place import PREFIX, InputPlaces, require_fitting_name, written_to
 
 PRECIOUS = b"precious"
 
@@ -108,6 +110,38 @@ def test_a_place_that_takes_nothing_is_told_and_nothing_half_stays(tmp_path, mon
         write_text(target, json.dumps([1]))
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_lies_aside_is_told_by_a_name_that_the_user_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    place = re.escape(str(tmp_path))
+    with (
+        pytest.raises(OutputError, match=rf"^{place} cannot be written"),
+        working_folder(tmp_path) as folder,
+    ):
+        write_text(folder / "a.json", "x")
+    with (
+        pytest.raises(OutputError, match=rf"^{place}/b\.json cannot be written .*make room"),
+        working_folder(tmp_path) as folder,
+        written_to(tmp_path / "b.json"),
+    ):
+        write_text(folder / "a.json", "x")
+
+
+def test_a_full_disk_of_temporary_files_is_not_taken_for_that_of_the_output(tmp_path, monkeypatch):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with (
+        pytest.raises(OutputError, match=rf"^{re.escape(str(temporary))} cannot be written"),
+        working_folder(tmp_path / "out"),
+        temporary_folder() as folder,
+    ):
+        write_text(folder / "a.json", "x")
 
 
 def fill(target, shape):

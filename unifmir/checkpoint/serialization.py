@@ -11,8 +11,10 @@ import re
 import shlex
 import struct
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from unifmir.atomic import temporary_folder
 from unifmir.checkpoint.header import MAX_HEADER_BYTES
 from unifmir.checkpoint.model_package import unpacked_weights
 from unifmir.checkpoint.record import metadata_of_lineage
 from unifmir.checkpoint.script_archive import read_script_archive
-from unifmir.checkpoint.sniffing import Format, sniff
-from unifmir.errors import CheckpointError
+from unifmir.checkpoint.sniffing import Format, sniff, torch_root
+from unifmir.errors import ArchiveError, CheckpointError
 from unifmir.json_values import read_values
 from unifmir.plain_text_values import parse_json
 from unifmir.zip_archive import opened_zip
@@ -136,14 +139,40 @@ def _read_script(path: Path) -> RawFile:
 def _read_torch_zip(path: Path) -> RawFile:
     # Mapped, a storage cannot reach beyond the file whatever size it declares; read into
     # memory, torch 2.13 believes the declared size.
-    content = _read_torch(path, mmap=True)
-    _check_storages(content, path)
+    with _mappable(path) as file:
+        content = _read_torch(file, path, mmap=True)
+        _check_storages(content, file, path)
     return RawFile(content, {}, "torch-zip")
 
 
-def _check_storages(content: Any, path: Path) -> None:
-    """Refuse storages that are not as large as a record: they reach into others, or hide some."""
+@contextmanager
+def _mappable(path: Path) -> Iterator[Path]:
+    """An archive whose records lie uncompressed and in the folder of the first, as torch needs it.
+
+    Others are what a download service compressed, or somebody put notes into. Their records are
+    written to a file of its own, which is removed after the block; what was mapped stays.
+    """
     with opened_zip(path) as archive:
+        root = torch_root(archive.members) or ""
+        ours = [name for name in archive.members if name.startswith(root)]
+        stored = all(archive.members[n].compress_type == zipfile.ZIP_STORED for n in ours)
+        if stored and root.count("/") == 1 and len(ours) == len(archive.members):
+            yield path
+            return
+        with temporary_folder() as folder:
+            file = folder / "stored.pt"
+            try:
+                archive.store({name: f"archive/{name.removeprefix(root)}" for name in ours}, file)
+            except ArchiveError as error:
+                raise CheckpointError(
+                    f"{path.name} is damaged or incomplete ({error}); get it again"
+                ) from error
+            yield file
+
+
+def _check_storages(content: Any, file: Path, path: Path) -> None:
+    """Refuse storages that are not as large as a record: they reach into others, or hide some."""
+    with opened_zip(file) as archive:
         records = Counter(
             member.file_size for name, member in archive.members.items() if "/data/" in name
         )
@@ -174,15 +203,22 @@ def _tensors(content: Any) -> Iterator[Tensor]:
 
 def _read_torch_legacy(path: Path) -> RawFile:
     # These cannot be mapped, but torch compares each storage's size with the one stored beside it.
-    return RawFile(_read_torch(path, mmap=False), {}, "torch-legacy")
+    return RawFile(_read_torch(path, path, mmap=False), {}, "torch-legacy")
 
 
-def _read_torch(path: Path, *, mmap: bool) -> Any:
+def _read_torch_tar(path: Path) -> RawFile:
+    raise _refusal(
+        path, "a tar archive of torch before 0.1.10, which PyTorch reads by unpickling alone"
+    )
+
+
+def _read_torch(file: Path, path: Path, *, mmap: bool) -> Any:
+    """Content of a file, which errors call by the path that the user gave."""
     with warnings.catch_warnings():
         # Notices about torch's own typed storages, which are none of the user's business.
         warnings.simplefilter("ignore")
         try:
-            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mmap)
         except _TORCH_ERRORS as error:
             raise _why_not_loaded(path, error) from error
 
@@ -192,15 +228,19 @@ def _why_not_loaded(path: Path, error: Exception) -> CheckpointError:
     refused = re.search(r"GLOBAL ([\w.]+)|(?:Trying to \w+|unsupported class) ([\w.]+)", text)
     if isinstance(error, pickle.UnpicklingError) and refused:
         name = refused.group(1) or refused.group(2)
-        return CheckpointError(
-            f"{path.name} is refused: it is a pickle that refers to {name}, and loading it could "
-            "run code. It was not loaded. If you trust where it came from, convert it there:\n"
-            f"  {conversion_command(path)}\n"
-            f"and use {converted_name(path)} here (that command runs whatever the pickle holds)"
-        )
+        return _refusal(path, f"a pickle that refers to {name}")
     first = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
     return CheckpointError(
         f"{path.name} is damaged or incomplete: PyTorch cannot read it ({first}); get it again"
+    )
+
+
+def _refusal(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path.name} is refused: it is {what}, and loading it could "
+        "run code. It was not loaded. If you trust where it came from, convert it there:\n"
+        f"  {conversion_command(path)}\n"
+        f"and use {converted_name(path)} here (that command runs whatever the pickle holds)"
     )
 
 
@@ -314,6 +354,7 @@ _READERS: dict[Format, Callable[[Path], RawFile]] = {
     "safetensors": _read_safetensors,
     "torch-zip": _read_torch_zip,
     "torch-legacy": _read_torch_legacy,
+    "torch-tar": _read_torch_tar,
     "torchscript": _read_script,
     "bioimageio": _read_package,
 }

@@ -2,7 +2,6 @@
 
 import string
 import struct
-import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -10,11 +9,16 @@ from typing import Literal
 from unifmir.errors import ArchiveError, CheckpointError
 from unifmir.zip_archive import Archive, opened_zip
 
-Format = Literal["torch-zip", "torch-legacy", "safetensors", "torchscript", "bioimageio"]
+Format = Literal[
+    "torch-zip", "torch-legacy", "torch-tar", "safetensors", "torchscript", "bioimageio"
+]
 
 HEAD_BYTES = 1024
 LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
 """The pickled number that starts a file of torch.save before torch 1.6, after its protocol byte."""
+
+TAR_MEMBERS = (b"sys_info\0", b"pickle\0", b"storages\0", b"tensors\0")
+"""Starts of a tar archive of torch.save before torch 0.1.10: the name of its first member."""
 
 READABLE = (
     "a checkpoint is a .pt or .pth file of torch.save or TorchScript, a .safetensors file, or a "
@@ -70,6 +74,8 @@ def sniff(path: Path) -> Format:
         return _kind_of_zip(path)
     if head[:1] == b"\x80" and head[2 : 2 + len(LEGACY_MAGIC)] == LEGACY_MAGIC:
         return "torch-legacy"
+    if head[257:262] == b"ustar" and head.startswith(TAR_MEMBERS):
+        return "torch-tar"
     if len(head) > 8 and head[8:9] == b"{":
         declared = struct.unpack("<Q", head[:8])[0]
         if declared > size - 8:
@@ -92,7 +98,7 @@ def _looks_like(head: bytes) -> str:
     if start.startswith(_WEB_PAGE) or b"<html" in start:
         return "a web page saved under this name: the download failed, download the file again"
     if head[257:262] == b"ustar":
-        return "a tar archive: unpack it first, or save the checkpoint again with a newer torch"
+        return "a tar archive: unpack it first"
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return (
             "a Python pickle that torch.save did not write; unpickling can run any code, "
@@ -117,8 +123,8 @@ def _kind_of_zip(path: Path) -> Format:
             if is_script_archive(names):
                 # Its reader checks what it opens; the rest of it is a program, and stays closed.
                 return "torchscript"
-            if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
-                _check_torch_zip(archive, path.name)
+            if torch_root(names) is not None:
+                _check_sums(archive)
                 return "torch-zip"
             if description_of(names) is not None:
                 return "bioimageio"
@@ -132,29 +138,26 @@ def _kind_of_zip(path: Path) -> Format:
     )
 
 
-def _check_torch_zip(archive: Archive, name: str) -> None:
-    """Refuse an archive that torch.save did not write, or that is damaged.
-
-    torch.load does not compare the checksums.
-    """
-    members = archive.members
-    # torch.save stores its records as they are, so anything else was packed by others.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-        raise CheckpointError(
-            f"{name} is a compressed zip file, which torch.save does not write: "
-            "unpack it, or load it with torch and save it again"
-        )
-    # torch looks for all records in the folder of the first.
-    root = next(iter(members)).partition("/")[0] + "/"
-    others = [member for member in members if not member.startswith(root)]
-    if others:
-        raise CheckpointError(
-            f"{name} holds files that torch.save did not put there: {', '.join(others)[:200]}; "
-            "take them out of it (with `zip -d`, for example), or save it again with torch"
-        )
+def _check_sums(archive: Archive) -> None:
+    """Refuse an archive that is damaged: torch.load does not compare the checksums."""
     # All zero: written with torch.serialization.set_crc32_options(False).
-    if any(member.CRC for member in members.values()) and (wrong := archive.damaged()):
+    sums = any(member.CRC for member in archive.members.values())
+    if sums and (wrong := archive.damaged()):
         raise ArchiveError(f"wrong checksum of {wrong!r}")
+
+
+def torch_root(names: Collection[str]) -> str | None:
+    """Folder of the records that torch.save wrote; None where there is none, or it is not clear."""
+    found = _torch_folders(names)
+    highest = [root for root in found if root.count("/") == found[0].count("/")]
+    return highest[0] if len(highest) == 1 else None
+
+
+def _torch_folders(names: Collection[str]) -> list[str]:
+    """Folders that hold a pickle as torch.save calls it, the highest first."""
+    ending = "data.pkl"
+    found = [name[: -len(ending)] for name in names if f"/{name}".endswith(f"/{ending}")]
+    return sorted(found, key=lambda folder: folder.count("/"))
 
 
 def is_script_archive(names: Collection[str]) -> bool:
@@ -190,5 +193,7 @@ def _zip_looks_like(names: Collection[str]) -> str:
         return "NumPy arrays (.npz)"
     if has("archive_format") or has(".pt2"):
         return "a torch.export archive"
+    if folders := _torch_folders(names):
+        return f"several checkpoints in one zip ({', '.join(folders[:3])[:200]}): take one out"
     some = ", ".join(sorted(names)[:3])
     return f"a zip archive holding {some}" if some else "an empty zip archive"

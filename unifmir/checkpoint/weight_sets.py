@@ -36,6 +36,8 @@ PREFIXES = ("module.", "network.", "_orig_mod.")
 """Prefixes of DataParallel, of unifmir's own image interface, and of torch.compile."""
 COUNTERS = ("n_averaged", "num_updates", "total_ops", "total_params")
 """Last part of keys that count: of torch's AveragedModel, of averages, and of thop."""
+_OBJECTIVE = re.compile(r"(\w+_)?(criterion|loss(es)?|metrics?|lpips|discriminator)(_\w+)?\.")
+"""Start of keys of what a network is trained by: no network has a layer of such a name."""
 _AVERAGE = re.compile(r"(^|[._])(ema|averaged?|avg|swa)([._]|$)")
 _BODY = "layers.0.residual_group."
 """Part of the keys of every network of UniFMIR."""
@@ -219,7 +221,11 @@ def _groups(entries: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     prefixes = [prefix for prefix in dict.fromkeys(found) if prefix is not None]
     groups: dict[str, dict[str, Tensor]] = {prefix: {} for prefix in prefixes}
     for key, tensor in entries.items():
-        owners = [prefix for prefix in prefixes if key.startswith(prefix)]
+        owners = [
+            prefix
+            for prefix in prefixes
+            if key.startswith(prefix) and not _OBJECTIVE.match(key, len(prefix))
+        ]
         if owners:
             # The longest: the network at the top has what is in no other.
             owner = max(owners, key=len)

@@ -27,7 +27,13 @@ class OpenPair:
 
 @contextmanager
 def opened_pair(
-    folder: Path, pair: FoundPair, task: TaskSpec, *, channel: int | None, scratch: Path
+    folder: Path,
+    pair: FoundPair,
+    task: TaskSpec,
+    *,
+    channel: int | None,
+    scratch: Path,
+    series: int | None = None,
 ) -> Iterator[OpenPair]:
     """Open the files of a pair.
 
@@ -40,6 +46,8 @@ def opened_pair(
     channel : int, optional
     scratch : Path
         Folder for what a compressed training file holds, meanwhile.
+    series : int, optional
+        Which image of files that hold several, from 0.
 
     Raises
     ------
@@ -65,13 +73,15 @@ def opened_pair(
             )
             return
         image = fitting(
-            open_source(folder / pair.input, axes=rule.axes),
+            open_source(folder / pair.input, axes=rule.axes, series=series),
             task.input_axes,
             averaged=rule.averaged,
         )
         truth = None
         if pair.truth is not None:
-            truth = fitting(open_source(folder / pair.truth, axes=truth_axes), task.output_axes)
+            truth = fitting(
+                open_source(folder / pair.truth, axes=truth_axes, series=series), task.output_axes
+            )
         yield OpenPair(image, truth, normalised=False)
 
 

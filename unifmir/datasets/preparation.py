@@ -7,6 +7,7 @@ appears when all of it is written, so that an interrupted run goes on with the n
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,15 +152,26 @@ def _surveyed(
     good, survey = [], {}
     for pair in pairs:
         try:
-            with opened_pair(
-                request.folder, pair, task, channel=request.channel, scratch=scratch
-            ) as images:
+            with _opened(request, pair, task, scratch) as images:
                 survey[pair.input] = _seen(images, task)
             good.append(pair)
         except (ImageError, OSError) as error:
             set_aside[pair.input] = _reason(error)
         watch.on_surveyed(pair.input)
     return good, survey
+
+
+def _opened(
+    request: PreparationRequest, pair: FoundPair, task: TaskSpec, scratch: Path
+) -> AbstractContextManager[OpenPair]:
+    return opened_pair(
+        request.folder,
+        pair,
+        task,
+        channel=request.channel,
+        scratch=scratch,
+        series=request.series,
+    )
 
 
 def _seen(images: OpenPair, task: TaskSpec) -> Survey:
@@ -245,9 +257,7 @@ def _written(work: _Preparation, name: str, pair: FoundPair) -> PairRecord:
     target = work.store / PAIRS / name
     with (
         working_folder(request.out.parent) as scratch,
-        opened_pair(
-            request.folder, pair, work.task, channel=request.channel, scratch=scratch
-        ) as images,
+        _opened(request, pair, work.task, scratch) as images,
     ):
         record, places = _checked(work, name, pair, images)
         built = scratch / "built"

@@ -42,6 +42,8 @@ class PreparationRequest:
     fractions: tuple[float, float] = FRACTIONS
     """Share of the files for validation and for test."""
     channel: int | None = None
+    series: int | None = None
+    """Which image of files that hold several, from 0."""
     seed: int = 0
 
     def plan(self) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from unifmir.atomic import PREFIX, write_text
+from unifmir.atomic import write_text
 from unifmir.errors import ImageError
 from unifmir.images.base import ImageInfo, Shape
 from unifmir.json_values import json_form
-from unifmir.output_place import has_links, written_to
+from unifmir.output_place import PREFIX, has_links, written_to
 from unifmir.plain_text_values import read_json
 
 

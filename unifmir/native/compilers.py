@@ -1,5 +1,6 @@
 """The C compilers that there are: how each is called, and which makes the kernels."""
 
+import logging
 import os
 import platform
 import shlex
@@ -13,10 +14,20 @@ from pathlib import Path
 
 from unifmir.errors import MissingExtraError
 
+logger = logging.getLogger(__name__)
+
 PROGRAMS = ("cc", "gcc", "clang")
 """Tried in this order; the environment variable CC goes before them."""
 ZIG = "ziglang"
 """Package that has a Clang inside, `zig cc`, which is taken where no program is on PATH."""
+WITHOUT = "models run on the CPU by PyTorch's own operations, slower"
+"""Consequence of having no compiler, in words."""
+REMEDY = "pip install 'unifmir[compiler]'"
+"""Command that brings a compiler."""
+
+
+class NoCompilerError(MissingExtraError):
+    """The native kernels cannot be compiled: there is no C compiler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ def find_compiler() -> Compiler:
 
     Raises
     ------
-    MissingExtraError
+    NoCompilerError
         There is none.
     """
     wanted = shlex.split(os.environ.get("CC", ""))
@@ -98,11 +109,17 @@ def find_compiler() -> Compiler:
         if compiler := next(compilers_here(), None):
             return compiler
         missing = f"{' or '.join(PROGRAMS)} is not on PATH"
-    raise MissingExtraError(
-        f"the native kernels need a C compiler, and {missing}: pip install 'unifmir[compiler]' "
+    raise NoCompilerError(
+        f"the native kernels need a C compiler, and {missing}: {REMEDY} "
         "brings one, or install one (Debian: apt install gcc; macOS: xcode-select --install), or "
         "use another runtime"
     )
+
+
+@cache
+def warn_without_compiler() -> None:
+    """Say, once in a process, that what runs here would be faster with a compiler."""
+    logger.warning("no C compiler is here: %s; %s brings one", WITHOUT, REMEDY)
 
 
 def compilers_here() -> Iterator[Compiler]:

@@ -41,7 +41,7 @@ class NativeViewUNet(nn.Module):
         self.encoder = nn.ModuleList(_fused(level) for level in unet.encoder_layers)
         decoder = [cast(nn.Sequential, level) for level in unet.decoder_layers]
         self.decoder = nn.ModuleList(level[:2] for level in decoder)
-        self.norms = nn.ModuleList(_Affine(cast(nn.BatchNorm2d, level[2])) for level in decoder)
+        self.norms = nn.ModuleList(Affine(cast(nn.BatchNorm2d, level[2])) for level in decoder)
         convs = [cast(nn.Conv2d, part[0]) for part in (self.entry, *self.encoder)]
         self.skips = [conv.out_channels for conv in convs[:-1]]
         self.joined = [cast(nn.Conv2d, level[0]).in_channels for level in decoder[::-1]]
@@ -62,19 +62,19 @@ class NativeViewUNet(nn.Module):
         places = []
         for encode, skip, both in zip(self.encoder, self.skips, self.joined, strict=True):
             joined = empty_planes((1, both, *x.shape[2:]))
-            _channels(joined, 0, skip).copy_(x)
-            places.append((joined, _channels(joined, skip, both)))
-            x = _pooled(encode(x), x)
+            channels(joined, 0, skip).copy_(x)
+            places.append((joined, channels(joined, skip, both)))
+            x = pooled(encode(x), x)
         above = places[-1][1]
-        _resize(x, above)
+        resize(x, above)
         for decode, norm in zip(self.decoder, self.norms, strict=True):
             x = decode(places.pop()[0])
             above = places[-1][1] if places else empty((1, x.shape[1], height, width))
-            _resize(x, above, cast(_Affine, norm))
+            resize(x, above, cast(Affine, norm))
         return above.tanh_()
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """Batch normalisation at inference: a factor and a summand for each channel."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -99,14 +99,14 @@ def _narrowed(level: nn.Sequential, read: Tensor | None) -> nn.Module:
     return NativeWinogradBf16(conv, slope=0.0, centre=None if read is None else centre_of(read))
 
 
-def _channels(image: Image, first: int, end: int) -> Image:
+def channels(image: Image, first: int, end: int) -> Image:
     """Some of an image's channels, as an image of its own."""
     part = image[:, first:end]
     # The distance between two images is that of an image of so many channels.
     return part.as_strided(part.shape, (part.shape[1] * part.stride(1), *part.stride()[1:]))
 
 
-def _pooled(image: Image, more: Image) -> Image:
+def pooled(image: Image, more: Image) -> Image:
     """Maxima of 3 x 3 pixels at every second one; `more` is added to the first channels."""
     height, width = ((side - 3) // 2 + 1 for side in image.shape[2:])
     out = empty((1, image.shape[1], height, width))
@@ -118,7 +118,7 @@ def _pooled(image: Image, more: Image) -> Image:
     return out
 
 
-def _resize(image: Image, out: Image, affine: _Affine | None = None) -> None:
+def resize(image: Image, out: Image, affine: Affine | None = None) -> None:
     """Fill `out` with an image of its size, linear between pixels, after an affine map."""
     lib, count = load_library(), ctypes.c_int64(0)
     need = lib.resize_work(image.shape[3], out.shape[3])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unifmir.errors import ExportError, MissingExtraError
 from unifmir.native.compilation import AttentionShape, load_library
+from unifmir.native.compilers import NoCompilerError, warn_without_compiler
 from unifmir.native.packing import WINDOW
 from unifmir.networks.swin import SwinBlock
 
@@ -115,7 +116,9 @@ def attention_in_c(network: nn.Module) -> Iterator[bool]:
     blocks = [block for block in network.modules() if isinstance(block, SwinBlock) and _fits(block)]
     try:
         load_library()
-    except (MissingExtraError, ExportError):
+    except (MissingExtraError, ExportError) as error:
+        if blocks and isinstance(error, NoCompilerError):
+            warn_without_compiler()
         blocks = []
     for block in blocks:
         block.__dict__["_attend"] = partial(_attend, block)

@@ -15,7 +15,7 @@ from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.onnx_graph import FIJI_IR, FIJI_OPSET
 from unifmir.hashing import sha256_of
 from unifmir.machine import NVIDIA_DRIVER, installed_version
-from unifmir.native.compilers import find_compiler
+from unifmir.native.compilers import REMEDY, WITHOUT, find_compiler
 from unifmir.trusted_files import remember_own
 
 State = Literal["usable", "missing", "mismatched"]
@@ -149,10 +149,7 @@ def c_compiler() -> Finding:
     try:
         compiler = find_compiler()
     except MissingExtraError:
-        detail = "none: models run on the CPU by PyTorch's own operations, slower"
-        return Finding(
-            "library", "C compiler", "missing", detail, "pip install 'unifmir[compiler]'"
-        )
+        return Finding("library", "C compiler", "missing", f"none: {WITHOUT}", REMEDY)
     return Finding(
         "library", "C compiler", "usable", f"{compiler.version}, {' '.join(compiler.command)}"
     )

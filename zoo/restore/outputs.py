@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unifmir.atomic import PREFIX
 from unifmir.errors import ImageError, OutputError, TooLittleMemoryError, UnifmirError
 from unifmir.images.addresses import url_of
 from unifmir.images.bioio import has_reader
@@ -15,7 +14,7 @@ from unifmir.images.file_names import IMAGE_SUFFIXES, image_stem, image_suffix
 from unifmir.images.ome_sets import image_set
 from unifmir.images.plates import fields_of, place_in_plate, place_in_zarr, zarr_at_address
 from unifmir.images.zarr import is_zarr
-from unifmir.output_place import InputPlaces, real_path, require_fitting_name
+from unifmir.output_place import PREFIX, InputPlaces, real_path, require_fitting_name
 from unifmir.tasks import TASKS
 
 if TYPE_CHECKING:

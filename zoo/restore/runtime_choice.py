@@ -13,6 +13,7 @@ from unifmir.export.opening import open_session
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import Runtime, Session
 from unifmir.machine import default_threads
+from unifmir.native.compilers import NoCompilerError, warn_without_compiler
 from unifmir.precision.element_types import Precision
 from unifmir.zoo.restore.model_choice import ModelChoice
 
@@ -97,6 +98,8 @@ def open_model(
             row.require()
             return row, opened_in(row)
         except (MissingExtraError, ExportError) as error:
+            if isinstance(error, NoCompilerError):
+                warn_without_compiler()
             logger.info("%s is passed over: %s", name, error)
             refused.append(f"{name}: {error}")
     what = f"{file_format} files" if file_format else "this network"

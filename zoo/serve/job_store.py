@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unifmir.atomic import PREFIX, working_folder, writing
+from unifmir.atomic import working_folder, writing
 from unifmir.errors import CheckpointError
+from unifmir.output_place import PREFIX
 from unifmir.plain_text_values import read_json
 from unifmir.user_folders import make_private_folder
 from unifmir.zoo.serve.job_record import JobRecord

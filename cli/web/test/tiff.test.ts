@@ -78,6 +78,14 @@ describe('files that are no whole image', () => {
     await expect(plane).rejects.toThrow(/Plane 1 of no_deflate\.tif cannot be decoded in the browser: (?!undefined)/)
   })
 
+  it.each(['other_codes', 'all_ones', 'zeros', 'ended'])('LZW data with %s are called damaged', async (damage) => {
+    const plane = (await open(`lzw_${damage}`)).plane(0, 0, 0)
+    await expect(plane).rejects.toMatchObject({
+      message: expect.stringMatching(new RegExp(`^lzw_${damage}\\.tif is damaged: its plane 1 cannot be decoded`)),
+      hint: expect.stringContaining('Copy the file again'),
+    })
+  })
+
   it('an image of single bits is told as what it is', async () => {
     await expect(open('single_bits')).rejects.toThrow('single_bits.tif has pixels of the type uint1.')
   })

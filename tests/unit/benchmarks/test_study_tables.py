@@ -15,7 +15,7 @@ from unifmir.benchmarks.studies.measured_tables import (
     gpu_timings_text,
     screen,
 )
-from unifmir.benchmarks.studies.resolved_extras import EXTRAS, PYTHONS, _reason, builds
+from unifmir.benchmarks.studies.resolved_extras import EXTRAS, PYTHONS, builds, reason_of
 from unifmir.benchmarks.studies.result_files import RESULTS
 
 REPO = Path(__file__).resolve().parents[3]
@@ -121,10 +121,12 @@ def test_the_reason_of_a_failure_is_what_went_wrong_and_not_the_advice_after_it(
     note: This error originates from a subprocess, and is likely not a problem with pip.
     hint: See above for details.
     """
-    assert _reason(messages) == (
+    assert reason_of(messages) == (
         "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known> "
         "The installation of tensorrt-cu13-libs for version 11.4 failed."
     )
     told = "cause: Because there are no wheels, we can conclude that it cannot be.\nhint: Wheels"
-    assert _reason(told) == "cause: Because there are no wheels, we can conclude that it cannot be."
-    assert "secret" not in _reason("ERROR: no answer of https://user:secret@index.example/simple")
+    assert (
+        reason_of(told) == "cause: Because there are no wheels, we can conclude that it cannot be."
+    )
+    assert "secret" not in reason_of("ERROR: no answer of https://user:secret@index.example/simple")

@@ -17,7 +17,7 @@ import torch
 
 from tests.helpers.checkpoint_files import refusal, same_weights, saved, written
 from tests.helpers.quick_rows import few_quick
-from unifmir import model
+from unifmir import model, zip_archive
 from unifmir.checkpoint.loading import load_file, read_checkpoint
 from unifmir.checkpoint.official import official_state_dict
 from unifmir.hashing import sha256_of
@@ -159,7 +159,7 @@ def test_a_missing_file_a_folder_and_an_archive_are_named(tmp_path):
     assert "no such file" in refusal(tmp_path / "absent.pt")
     assert "folder" in refusal(tmp_path)
     with tarfile.open(tmp_path / "old.pt", "w") as archive:
-        archive.addfile(tarfile.TarInfo("pickle"), io.BytesIO())
+        archive.addfile(tarfile.TarInfo("notes.txt"), io.BytesIO())
     assert "tar archive" in refusal(tmp_path / "old.pt")
     for member, words in {
         "model.weights.h5": "Keras",
@@ -278,14 +278,17 @@ def test_a_storage_that_declares_more_than_it_has_is_refused(tiny_single, tmp_pa
     assert "model.pt" in refusal(path)
 
 
-def test_a_compressed_zip_is_refused(tiny_single, tmp_path):
+def test_a_compressed_archive_that_grows_out_of_proportion_is_refused(tmp_path, monkeypatch):
     path = saved({"norm.weight": torch.zeros(10**6)}, tmp_path)
     with zipfile.ZipFile(path) as archive:
         records = {info.filename: archive.read(info) for info in archive.infolist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in records.items():
             archive.writestr(member, content)
-    assert "compressed" in refusal(path)
+    monkeypatch.setattr(zip_archive, "MAX_UNPACKED_BYTES", 3_999_999)
+    assert "unpacks to 400" in refusal(path)
+    monkeypatch.setattr(zip_archive, "MAX_RATIO", 10)
+    assert "declared to grow from" in refusal(path)
 
 
 def test_a_wrong_relative_position_index_or_mask_is_refused(tiny_single, tmp_path):

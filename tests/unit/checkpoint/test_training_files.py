@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.helpers.training_files import (
     UNSAFE,
     averaged,
     behind,
+    write_archives,
     write_containers,
     write_refused,
+    write_tar,
 )
 from unifmir.checkpoint.inspection import inspect_file
 from unifmir.checkpoint.loading import load_file
@@ -91,6 +94,37 @@ def test_other_containers_load(network, tmp_path):
         assert same_weights(load_file(path), network), path.name
 
 
+def test_archives_that_others_packed_load(network, tmp_path):
+    files = write_archives(network.state_dict(), tmp_path)
+    assert len(files) == 5
+    for path in files:
+        loaded = load_file(path)
+        assert same_weights(loaded, network), path.name
+        assert (loaded.source.name, loaded.source.size_bytes) == (path.name, path.stat().st_size)
+
+
+def test_a_compressed_archive_leaves_nothing_in_the_temporary_folder(
+    network, tmp_path, monkeypatch
+):
+    (temporary := tmp_path / "temporary").mkdir()
+    (given := tmp_path / "given").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for path in write_archives(network.state_dict(), given):
+        load_file(path)
+    assert not list(temporary.iterdir())
+
+
+def test_a_damaged_record_of_a_compressed_archive_is_refused(network, tmp_path):
+    write_archives(network.state_dict(), tmp_path)
+    path = tmp_path / "zip_deflated.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    message = refusal(path)
+    assert "zip_deflated.pt" in message
+    assert "damaged or incomplete" in message
+
+
 def test_what_holds_no_network_is_refused_by_name(network, tmp_path):
     for name, words in write_refused(network.state_dict(), tmp_path).items():
         message = refusal(tmp_path / name)
@@ -111,6 +145,14 @@ def converted(message: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", few_quick(UNSAFE, ["of 'two' names.pt"]))
 def test_the_printed_command_converts_a_file_that_is_refused(name, network, tmp_path):
     message = refusal(saved(UNSAFE[name](network.state_dict()), tmp_path, name))
+    assert same_weights(load_file(converted(message, tmp_path)), network)
+
+
+@pytest.mark.slow  # a process loads torch
+def test_the_printed_command_converts_a_tar_of_the_first_torch(network, tmp_path):
+    write_tar(network.state_dict(), tmp_path / "old_tar.pt")
+    message = refusal(tmp_path / "old_tar.pt")
+    assert "old_tar.pt is refused: it is a tar archive of torch before 0.1.10" in message
     assert same_weights(load_file(converted(message, tmp_path)), network)
 
 

@@ -11,13 +11,13 @@ import pytest
 import tifffile
 
 from tests.helpers.lab_folders import files_of, lab_folder, noisy, structure, write
-from unifmir.atomic import PREFIX
 from unifmir.datasets.pairing import SPLITS, PairRule
 from unifmir.datasets.preparation import prepare
 from unifmir.datasets.preparation_request import PreparationCallbacks, PreparationRequest
 from unifmir.datasets.stored_dataset import StoredDataset, StoredPatches
 from unifmir.errors import ImageError, OutputError
 from unifmir.normalize import normalize
+from unifmir.output_place import PREFIX
 from unifmir.tasks import TASKS
 
 
@@ -74,6 +74,23 @@ def test_the_manifest_tells_sources_sizes_and_statistics(lab, store):
     assert (first.input.minimum, first.input.maximum) == (image.min(), image.max())
     assert first.input.mean == pytest.approx(image.mean())
     assert first.shift_px == (0.0, 0.0)
+
+
+def test_one_image_of_files_that_hold_several_is_taken_by_its_number(tmp_path):
+    (folder := tmp_path / "noisy").mkdir()
+    rng = np.random.default_rng(0)
+    images = [noisy(rng, structure(rng, (4, 24, 24))) for _ in range(2)]
+    with tifffile.TiffWriter(folder / "two.ome.tif", ome=True) as writer:
+        for image in images:
+            writer.write(image, metadata={"axes": "ZYX"})
+    out = tmp_path / "cells.zarr"
+    alone = {"rules": (PairRule("noisy"),), "fractions": (0.0, 0.0)}
+    with pytest.raises(ImageError, match=r"holds 2 images .* choose one \(--series 0 to 1\)"):
+        prepare(asked(tmp_path, out, **alone))
+    manifest = prepare(asked(tmp_path, out, **alone, series=1))
+    (pair,) = manifest.pairs
+    assert pair.input.mean == pytest.approx(images[1].mean())
+    assert pair.input.mean != pytest.approx(images[0].mean())
 
 
 @pytest.mark.slow

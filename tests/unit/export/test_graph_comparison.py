@@ -13,7 +13,7 @@ from tests.helpers.graph_conditions import CONDITIONS, Change, one_height
 from unifmir.checkpoint.saving import save
 from unifmir.compare import Tolerance
 from unifmir.export.formats import FORMATS
-from unifmir.export.formats.graph_comparison import _unequal
+from unifmir.export.formats.graph_comparison import unequal_numbers
 from unifmir.export.formats.onnx import parent_graph
 from unifmir.export.formats.onnx_structure import onnx_differences
 from unifmir.export.lineage import Lineage
@@ -134,4 +134,4 @@ def test_no_low_precision_differs_from_its_parent(precision, parent, tmp_path, m
 
 def test_a_signalling_nan_in_a_damaged_file_is_a_difference_and_no_warning():
     damaged = np.array([0x7F800001, 0x3F800000], np.uint32).view(np.float32)
-    assert _unequal(damaged, np.ones(2, np.float32), 1e-5).tolist() == [True, False]
+    assert unequal_numbers(damaged, np.ones(2, np.float32), 1e-5).tolist() == [True, False]

@@ -11,7 +11,7 @@ from tests.helpers.native_marks import every_compiler, needs_bf16, needs_compile
 from tests.helpers.threads import on_threads
 from unifmir.compare import FP32, compare
 from unifmir.native import acceleration, rounding
-from unifmir.native.view_unet import NativeViewUNet, _Affine, _channels, _pooled, _resize
+from unifmir.native.view_unet import Affine, NativeViewUNet, channels, pooled, resize
 from unifmir.networks.volume import ViewUNet
 
 SIZES = [(3, 3), (4, 5), (7, 8), (23, 47), (40, 33)]
@@ -38,7 +38,7 @@ def test_pooling_is_pytorchs_of_a_sum(size, narrow):
     torch.manual_seed(0)
     image, more = torch.randn(1, 6, *size), torch.randn(1, narrow, *size)
     wanted = F.max_pool2d(image + F.pad(more, (0, 0, 0, 0, 0, 6 - narrow)), 3, stride=2)
-    assert torch.equal(_pooled(image, more), wanted)
+    assert torch.equal(pooled(image, more), wanted)
 
 
 @needs_compiler
@@ -47,7 +47,7 @@ def test_pooling_keeps_what_is_not_a_number():
     image, more = torch.rand(1, 2, 9, 9), torch.zeros(1, 1, 9, 9)
     image[0, 1, 4, 4] = float("nan")
     wanted = F.max_pool2d(image, 3, stride=2)
-    torch.testing.assert_close(_pooled(image, more), wanted, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(pooled(image, more), wanted, rtol=0, atol=0, equal_nan=True)
 
 
 @needs_compiler
@@ -61,8 +61,8 @@ def test_resizing_is_pytorchs_after_a_normalisation(old, new):
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     image, plain, mapped = torch.randn(1, 3, *old), torch.empty(1, 3, *new), torch.empty(1, 3, *new)
-    _resize(image, plain)
-    _resize(image, mapped, _Affine(norm))
+    resize(image, plain)
+    resize(image, mapped, Affine(norm))
     resized = [F.interpolate(one, new, mode="bilinear") for one in (image, norm(image))]
     torch.testing.assert_close(plain, resized[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(mapped, resized[1], rtol=1e-5, atol=1e-5)
@@ -71,7 +71,7 @@ def test_resizing_is_pytorchs_after_a_normalisation(old, new):
 @needs_compiler
 def test_channels_in_the_middle_of_others_are_resized_in_place():
     joined = torch.zeros(1, 5, 6, 8)
-    _resize(torch.ones(1, 2, 3, 4), _channels(joined, 2, 4))
+    resize(torch.ones(1, 2, 3, 4), channels(joined, 2, 4))
     assert torch.equal(joined.sum((0, 2, 3)), torch.tensor([0.0, 0, 48, 48, 0]))
 
 

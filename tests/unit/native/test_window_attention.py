@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.helpers.native_marks import every_compiler
-from unifmir.errors import MissingExtraError
 from unifmir.native import window_attention
+from unifmir.native.compilers import NoCompilerError
 from unifmir.native.window_attention import attention_in_c
 from unifmir.networks.swin import SwinBlock, shift_mask
 
@@ -69,9 +69,11 @@ def test_other_windows_and_machines_without_a_compiler_keep_their_own_way() -> N
     with attention_in_c(block) as is_used:
         assert not is_used
     block = make_block(8, 2, shifted=True)
-    missing = patch.object(window_attention, "load_library", side_effect=MissingExtraError)
-    with missing, attention_in_c(block) as is_used:
+    missing = patch.object(window_attention, "load_library", side_effect=NoCompilerError)
+    told = patch.object(window_attention, "warn_without_compiler")
+    with missing, told as warned, attention_in_c(block) as is_used:
         assert not is_used
+        warned.assert_called_once_with()
         assert "_attend" not in block.__dict__
 
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.helpers.small_models import without_configurations
-from unifmir import atomic
 from unifmir.checkpoint.loading import load_file
 from unifmir.checkpoint.saving import save
 from unifmir.config import BodyConfig, SingleTaskConfig
 from unifmir.errors import CheckpointError, UnknownNameError, ZooError
 from unifmir.hashing import sha256_of
 from unifmir.model import build
+from unifmir.output_place import PREFIX
 from unifmir.zoo.catalogue import directories, index, pins
 from unifmir.zoo.catalogue.adding import Description, add_checkpoint, add_entry, give_file
 from unifmir.zoo.catalogue.index import entries, find
@@ -351,7 +351,7 @@ def test_an_interrupted_copy_lists_no_model(monkeypatch, file_of, home):
     with pytest.raises(OSError, match="No space"):
         add_checkpoint(file_of("sr"), about())
     assert "my-model" not in entries()
-    assert not [p for p in home.rglob("*") if p.is_file() or p.name.startswith(atomic.PREFIX)]
+    assert not [p for p in home.rglob("*") if p.is_file() or p.name.startswith(PREFIX)]
 
 
 def test_a_broken_entry_of_the_user_hides_no_other(file_of, home, caplog):

@@ -19,9 +19,11 @@ from unifmir.errors import (
 from unifmir.export.runtimes import RUNTIMES
 from unifmir.export.runtimes.base import HostSession
 from unifmir.model import image_interface
+from unifmir.native import compilation, compilers
 from unifmir.precision.element_types import Precision
 from unifmir.restoration.base import Placement
 from unifmir.zoo import EMBEDDED
+from unifmir.zoo.doctor import checkups
 from unifmir.zoo.restore import predictors
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.predictors import predictor_for, task_of
@@ -157,6 +159,26 @@ def test_a_runtime_that_is_not_installed_is_passed_over(monkeypatch, tiny_single
     assert predictor_for(choice, tiny_single("sr")).ran["runtime"] == "eager"
     with pytest.raises(MissingExtraError, match="nothing there"):
         predictor_for(replace(EAGER, runtime="compiled"), tiny_single("sr"))
+
+
+def test_without_a_compiler_it_is_said_once_what_would_make_models_faster(
+    monkeypatch, tiny_single, caplog, tmp_path
+):
+    monkeypatch.setenv("CC", str(tmp_path / "no-compiler"))
+    compilation.load_library.cache_clear()
+    compilers.warn_without_compiler.cache_clear()
+    try:
+        for _ in range(2):
+            predictor = predictor_for(replace(EAGER, runtime=None), tiny_single("sr"))
+            assert predictor.ran["runtime"] != "native"
+        (told,) = (record.getMessage() for record in caplog.records if record.levelno >= 30)
+        finding = checkups.c_compiler()
+    finally:
+        compilation.load_library.cache_clear()
+        compilers.warn_without_compiler.cache_clear()
+    assert "slower; pip install 'unifmir[compiler]' brings one" in told
+    assert finding.remedy in told
+    assert finding.detail.removeprefix("none: ") in told
 
 
 def test_where_nothing_runs_a_model_it_is_said_what_was_tried(monkeypatch, tiny_single):

@@ -8,9 +8,12 @@
 
 import GeoTIFF, { type GeoTIFFImage } from 'geotiff'
 import { describe, planeNumber, type Description } from './description'
+import { DamagedStrip, registerLzw } from './lzw'
 import { meaningOf } from './meaning'
 import { PlaneCache } from './sections'
 import { ImageError, type Pixels, type Plane, type Stack } from './stack'
+
+registerLzw()
 
 const MOST_PAGES = 200_000
 const ACCEPTED = 'The page takes TIFF images of one grey value a pixel, 8, 16 or 32 bit, or float.'
@@ -146,6 +149,13 @@ async function decoded(tiff: GeoTIFF, number: number, sample: number, name: stri
     const [data] = (await image.readRasters({ samples: [sample], interleave: false })) as unknown as Pixels[]
     return { data: data!, width: image.getWidth(), height: image.getHeight() }
   } catch (error) {
+    // RangeError: a strip holds fewer pixels than the page says.
+    if (error instanceof DamagedStrip || error instanceof RangeError) {
+      throw new ImageError(
+        `${name} is damaged: its plane ${number + 1} cannot be decoded (${error.message}).`,
+        'Copy the file again; a copy that broke off is the usual cause.',
+      )
+    }
     throw new ImageError(
       `Plane ${number + 1} of ${name} cannot be decoded in the browser: ${error instanceof Error ? error.message : String(error)}`,
       'Save it without compression, or with LZW or Deflate.',
