@@ -75,7 +75,7 @@ def held_against(
 
 
 def exact_beside(module: nn.Module, expected: Expected) -> tuple[Expected, Tolerance]:
-    """What a module makes of a case in fp64, and the bars of fp32 for pictures beside that.
+    """Run a module on a case in fp64, and give the bars of fp32 for pictures beside that.
 
     Parameters
     ----------
