@@ -194,8 +194,9 @@ def restore_array(
             "(tifffile.imread), or restore it with `unifmir restore`"
         )
     if np.ma.is_masked(image):
+        count = np.count_nonzero(np.ma.getmaskarray(image))
         raise ImageError(
-            f"{int(np.ma.count_masked(image))} pixels are masked, and a network reads all of them: "
+            f"{count} pixels are masked, and a network reads all of them: "
             "fill them first (image.filled(...), for example with the image's median)"
         )
     image = np.asarray(image)
