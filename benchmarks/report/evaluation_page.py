@@ -117,8 +117,9 @@ def _box_plot(name: str, facts: EvaluationFacts) -> str:
         which: np.array([score[name] for score in scores.values()], np.float64)
         for which, scores in facts.sets.items()
     }
-    everything = np.concatenate(list(sets.values()))
-    low, high = float(everything.min()), float(everything.max())
+    finite = {which: values[np.isfinite(values)] for which, values in sets.items()}
+    everything = np.concatenate(list(finite.values()))
+    low, high = (float(everything.min()), float(everything.max())) if len(everything) else (0, 0)
     span = (high - low) or 1.0
     scale = (_WIDTH - _LABEL - 2 * _EDGE) / span
     metric = facts.metrics[name]
@@ -128,14 +129,17 @@ def _box_plot(name: str, facts: EvaluationFacts) -> str:
         return f"{_LABEL + _EDGE + (value - low) * scale:.1f}"
 
     parts = []
-    for line, (which, values) in enumerate(sets.items()):
+    for line, (which, values) in enumerate(finite.items()):
         middle = _ROW * line + _ROW / 2
         colour = _COLOURS[min(line, len(_COLOURS) - 1)]
+        box = _box(values, middle, at) if len(values) else ""
         parts.append(
             f'<text x="0" y="{middle + 4:.1f}" font-size="13">{text(which[:32])}</text>'
-            f'<g stroke="{colour}" fill="none">{_box(values, middle, at)}</g>'
+            f'<g stroke="{colour}" fill="none">{box}</g>'
         )
     bottom = _ROW * len(sets) + 4
+    left_out = sum(map(len, sets.values())) - len(everything)
+    said = paragraph(f"Infinite, so not drawn: {left_out} images.") if left_out else ""
     parts.append(f'<path d="M{at(low)} {bottom}H{at(high)}" stroke="#222" fill="none"/>')
     ends = (("start", low), ("end", high)) if high > low else (("start", low),)
     parts += [
@@ -147,7 +151,7 @@ def _box_plot(name: str, facts: EvaluationFacts) -> str:
     drawing = "".join(parts)
     return (
         f'{heading(metric.heading)}\n<svg role="img" aria-label="{label}" width="{_WIDTH}" '
-        f'height="{height}" viewBox="0 0 {_WIDTH} {height}">{drawing}</svg>'
+        f'height="{height}" viewBox="0 0 {_WIDTH} {height}">{drawing}</svg>{said}'
     )
 
 

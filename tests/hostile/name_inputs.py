@@ -4,6 +4,7 @@ Each case is one command line with files of the room; the small model of the tes
 restored is compared with what the same image gives under a harmless name.
 """
 
+import atexit
 import functools
 import os
 import shutil
@@ -75,6 +76,7 @@ class Line:
 def template() -> Path:
     """A folder with a model, an image, and what the model makes of it."""
     folder = Path(tempfile.mkdtemp(prefix="unifmir-names-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     config = SingleTaskConfig("denoise", BodyConfig(8, (1,), (2,), 8, 16))
     network = build(config)
     network.load_state_dict(filled(network.state_dict(), seed=0))

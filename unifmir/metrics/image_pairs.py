@@ -67,9 +67,8 @@ def find_image_pairs(restored: Path, truth: Path) -> FoundPairs:
             f"{one} is a folder and {other} is one image: expected two images, or two folders of "
             "images with the same names"
         )
-    truths = {image_stem(path.name): path for path in _images(truth)}
+    truths, unpaired = _by_name(truth)
     pairs: dict[str, ImagePair] = {}
-    unpaired: dict[Path, str] = {}
     for path in _images(restored):
         stem = image_stem(path.name)
         names = [name for name in (stem, _without_task(stem)) if name in truths]
@@ -148,6 +147,17 @@ def _images(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if image_suffix(path.name) and not path.name.startswith(".")
     )
+
+
+def _by_name(folder: Path) -> tuple[dict[str, Path], dict[Path, str]]:
+    """Truths by their names without the end, and why others of the same name are left out."""
+    truths: dict[str, Path] = {}
+    left_out: dict[Path, str] = {}
+    for path in _images(folder):
+        same = truths.setdefault(image_stem(path.name), path)
+        if same != path:
+            left_out[path] = f"{same.name} is already the truth of this name: expected one of each"
+    return truths, left_out
 
 
 def _without_task(stem: str) -> str:

@@ -53,7 +53,7 @@ def compare_scores(
     if not shared:
         return {}
     return {
-        metric: _difference([first[name][metric] - second[name][metric] for name in shared])
+        metric: _difference([_less(first[name][metric], second[name][metric]) for name in shared])
         for metric in first[shared[0]]
     }
 
@@ -74,6 +74,11 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
     if not np.isfinite([found.low, found.high]).all():
         return None
     return float(found.low), float(found.high)
+
+
+def _less(one: float, other: float) -> float:
+    """One less the other; 0 where both are infinite, as the PSNR of two exact images."""
+    return 0.0 if one == other else one - other
 
 
 def _difference(differences: Sequence[float]) -> PairedDifference:

@@ -94,9 +94,10 @@ def accelerate(
     for name, body in list(native.named_modules()):
         if isinstance(body, SwinBody):
             _replace_body(body, bf16, moments_inside(moments, name))
+    used_in_parts = getattr(module, "USED_IN_PARTS", ())
     for name, part in list(native.named_modules()):
         for kind, native_kind in _CONVOLVING.items():
-            if isinstance(part, kind):
+            if isinstance(part, kind) and not isinstance(part, used_in_parts):
                 parent, _, last = name.rpartition(".")
                 replaced = native_kind(part, narrow, moments_inside(moments, name))
                 setattr(native.get_submodule(parent), last, replaced)

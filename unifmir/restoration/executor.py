@@ -1,6 +1,7 @@
 """Restoring an image tile by tile, from a source to a sink."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -181,7 +182,23 @@ def restore_array(
     -------
     array, float32
         Axes of the image, without z for projection, with z for volume.
+
+    Raises
+    ------
+    ImageError
+        It is no array of pixels, some are masked, or the image does not fit the task.
     """
+    if isinstance(image, str | bytes | os.PathLike):
+        raise ImageError(
+            f"expected the pixels as an array, found {image!r}: read the file first "
+            "(tifffile.imread), or restore it with `unifmir restore`"
+        )
+    if np.ma.is_masked(image):
+        count = np.count_nonzero(np.ma.getmaskarray(image))
+        raise ImageError(
+            f"{count} pixels are masked, and a network reads all of them: "
+            "fill them first (image.filled(...), for example with the image's median)"
+        )
     image = np.asarray(image)
     if axes is None:
         axes = AXES[-image.ndim :] if image.ndim else ""

@@ -34,6 +34,10 @@ class PlacedNetwork(nn.Module):
         It is another network.
     """
 
+    USED_IN_PARTS = (ViewUNet,)
+    """Kinds of modules whose parts are called here one by one: `unifmir.native.accelerate` replaces
+    their convolutions, and never the whole."""
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         if not isinstance(network, VolumeRestoration | VCDNet):

@@ -151,7 +151,7 @@ def _tiling(
             raise ImageError(
                 f"the light field of {size[X]} x {size[Y]} pixels must be restored whole, because "
                 "this model cannot be told where a tile lies, and it does not fit the tile or the "
-                "memory; use a checkpoint instead of an exported file"
+                "memory; use a checkpoint, in the runtime native or eager"
             )
         fits = _fitting(predictor, geometry, size, levels, options, halo)
         pitch = fitting_pitch(length, geometry.grid, halo, cut, fits)

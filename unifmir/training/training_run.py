@@ -109,6 +109,12 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> 
         raise CheckpointError(
             f"{state} is an unfinished training: go on with --resume, or remove the file"
         )
+    if request.resume and not state.exists() and is_first(count):
+        logger.warning(
+            "%s has no unfinished training to go on with (%s is not there): it begins anew",
+            request.out,
+            state.name,
+        )
     training, held_out = set_up(
         request.config, request.init, request.device, request.features, count
     )

@@ -20,6 +20,7 @@ from unifmir.restoration.base import Predictor
 from unifmir.restoration.executor import restore as restore_source
 from unifmir.restoration.executor import restore_array
 from unifmir.restoration.restoration_options import Options
+from unifmir.tasks import TASKS
 from unifmir.zoo.restore.model_choice import ModelChoice
 from unifmir.zoo.restore.outputs import Job, OnProgress, RefusedFile
 from unifmir.zoo.restore.predictors import predictor_for
@@ -97,8 +98,10 @@ def restore(
     ImageError
         The image does not fit the task, or cannot be normalised.
     UnifmirError
-        The model cannot be had or run.
+        There is no such task, or the model cannot be had or run.
     """
+    if task is not None:
+        TASKS.require(task)
     network = model if isinstance(model, Network) else None
     choice = ModelChoice(
         model=None if isinstance(model, Network) else model,

@@ -1,5 +1,6 @@
 """The page of an evaluation: whole without other files, its boxes where the figures are."""
 
+import math
 import re
 
 import numpy as np
@@ -59,3 +60,12 @@ def test_a_box_lies_at_the_quartiles_and_what_is_beyond_is_a_point():
 def test_images_that_are_all_alike_have_a_page():
     page = Page(evaluation_page(EvaluationFacts("m", {"model": scores([3, 3])}, ONE)))
     assert not page.open
+
+
+def test_images_that_are_exact_have_an_infinite_psnr_and_are_not_drawn():
+    text = evaluation_page(EvaluationFacts("m", {"model": scores([30, 40, math.inf])}, ONE))
+    drawn = evaluation_page(EvaluationFacts("m", {"model": scores([30, 40])}, ONE))
+    assert re.findall(r"<svg.*</svg>", text) == re.findall(r"<svg.*</svg>", drawn)
+    assert "Infinite, so not drawn: 1 images." in Page(text).text
+    exact = evaluation_page(EvaluationFacts("m", {"model": scores([math.inf])}, ONE))
+    assert "Infinite, so not drawn: 1 images." in Page(exact).text

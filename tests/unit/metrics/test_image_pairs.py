@@ -55,6 +55,17 @@ def test_two_results_of_one_image_are_told(folders):
     assert "a.denoise.tif" in reason
 
 
+def test_two_truths_of_one_name_are_told(folders):
+    restored, truth = folders
+    for name in ("a.ome.tif", "a.tif"):
+        image(truth / name)
+    image(restored / "a.sr.tif")
+    found = find_image_pairs(restored, truth)
+    assert [pair.truth.name for pair in found.pairs] == ["a.ome.tif"]
+    assert list(found.unpaired) == [truth / "a.tif"]
+    assert "a.ome.tif is already the truth of this name" in found.unpaired[truth / "a.tif"]
+
+
 def test_places_that_do_not_go_together_are_refused(folders):
     restored, truth = folders
     image(truth / "a.tif")

@@ -60,3 +60,10 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
 @pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0], [1.0, float("inf")]])
 def test_there_is_no_interval_of_what_does_not_vary(values):
     assert interval_of_mean(values) is None
+
+
+def test_images_that_are_exact_in_both_sets_do_not_differ():
+    first, second = scores([30, np.inf]), scores([28, np.inf])
+    assert compare_scores(first, second)["psnr_db"].mean == 1.0
+    better = compare_scores(scores([np.inf] * 7), scores(range(20, 27)))["psnr_db"]
+    assert (better.mean, better.low, better.p) == (np.inf, None, 2 / 2**7)

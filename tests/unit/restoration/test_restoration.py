@@ -1,6 +1,7 @@
 """Whole images through a network: right, whatever the axes and sizes, or refused with a reason."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +172,12 @@ def test_every_kind_of_number_is_restored(dtype):
     np.testing.assert_allclose(restored, by_image_interface(network, image), rtol=1e-6)
 
 
+def test_a_masked_array_without_masked_pixels_is_an_array():
+    image, predictor = picture((16, 16)), predictor_of(small("sr"))
+    restored = restore_officially(np.ma.masked_array(image), predictor)
+    np.testing.assert_array_equal(restored, restore_officially(image, predictor))
+
+
 def test_a_constant_image_stays_constant():
     restored = restore_officially(
         np.full((3, 16, 16), 42, np.uint16), predictor_of(small("denoise"))
@@ -185,6 +192,9 @@ def test_a_constant_image_stays_constant():
         ("sr", np.ones((9, 9), np.complex64), "complex64"),
         ("sr", np.ones((0, 9), np.uint8), "empty"),
         ("sr", np.ones(9, np.uint8), "expected Y and X"),
+        ("sr", "cells.tif", "found 'cells.tif': read the file first"),
+        ("sr", Path("cells.tif"), "read the file first"),
+        ("sr", np.ma.masked_equal([[1, 2, 3], [1, 1, 4]], 1), "3 pixels are masked"),
         ("denoise", np.where(np.arange(9000).reshape(10, 30, 30) == 5, 9, 0), "too little"),
         ("projection", np.ones((1, 9, 9), np.uint8), "single plane; this model projects 4"),
         ("volume", np.ones((9, 10), np.uint8), "multiples of 3"),

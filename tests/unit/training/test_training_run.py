@@ -108,6 +108,15 @@ def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
     assert resumed.sha256 == expected.sha256
 
 
+def test_that_there_is_nothing_to_go_on_with_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training_run.train(request_for(tmp_path, resume=True), watch())
+    (told,) = [record.message for record in caplog.records]
+    assert "model.safetensors has no unfinished training to go on with" in told
+    assert told.endswith("it begins anew")
+
+
 @pytest.mark.parametrize("other", few_quick(["init", "renew", "adapters"], ["init"]))
 def test_another_start_is_not_resumed(
     tmp_path: Path, tiny_config: MultiTaskConfig, other: str

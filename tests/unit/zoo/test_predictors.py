@@ -272,10 +272,18 @@ def test_bf16_is_computed_in_where_the_picture_stays_the_same(tiny_single):
     assert "bfloat16" in found.ran["element_type"]
 
 
-def test_a_light_field_network_is_told_where_its_tile_lies(tiny_single):
-    found = predictor_for(EAGER, tiny_single("volume"))
+@pytest.mark.parametrize("runtime", ["eager", "native"])
+def test_a_light_field_network_is_told_where_its_tile_lies(tiny_single, runtime):
+    choice = replace(EAGER, runtime=runtime)
+    found = predictor_for(choice, tiny_single("volume"))
     assert found.run_placed is not None
     views = image(1, 9, 16, 16)
     whole = found.run_placed(views, Placement((0, 0), (16, 16)))
     np.testing.assert_allclose(whole, found.run(views), atol=1e-5)
+    eager = predictor_for(EAGER, tiny_single("volume")).run_placed
+    tile, place = views[..., 2:, 4:], Placement((2, 4), (16, 16))
+    np.testing.assert_allclose(found.run_placed(tile, place), eager(tile, place), atol=1e-5)
+
+
+def test_networks_of_other_tasks_need_not_be_told_where_a_tile_lies(tiny_single):
     assert predictor_for(EAGER, tiny_single("sr")).run_placed is None

@@ -4,9 +4,11 @@ import os
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unifmir.devices import CPU, CUDA, Device
+from unifmir.errors import UnknownNameError
 from unifmir.zoo.restore import files as restoring
 from unifmir.zoo.restore.files import default_workers
 from unifmir.zoo.restore.outputs import Job
@@ -29,6 +31,11 @@ from unifmir.zoo.restore.restored_file import (
 def test_chunks_divide_tiles_so_that_no_two_tiles_share_one(tile, chunk):
     assert output_chunks(tile) == chunk
     assert all(a % b == 0 and b <= most for a, b, most in zip(tile, chunk, MAX_CHUNK, strict=True))
+
+
+def test_a_task_that_is_not_known_is_told_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown task 'denois'; did you mean 'denoise'"):
+        restoring.restore(np.ones((9, 9)), task="denois")
 
 
 def test_chunks_of_a_tile_of_prime_length_are_small_but_right():
