@@ -49,6 +49,9 @@ class Latency(JsonValues):
     """Median time of the copies to and from the device."""
     starts: tuple[Count, ...] = ()
     """Rounds of each start of the process, in turn; empty: all are of one."""
+    baseline_ms: tuple[tuple[Amount, ...], ...] = ()
+    """Samples of the baseline right before and right after the own, by round; empty where the
+    baseline had one turn a round, as the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,11 @@ def _contradiction(row: Row) -> str | None:
         return f"starts are {list(row.latency.starts)}; expected as many rounds as {len(rounds)}"
     if row.latency and 0 in row.latency.starts:
         return "a start has no rounds"
+    beside = row.latency.baseline_ms if row.latency else ()
+    if beside and len(beside) != len(rounds):
+        return f"baseline_ms has {len(beside)} rounds; expected as many as rounds_ms, {len(rounds)}"
+    if not all(samples and min(samples) > 0 for samples in beside):
+        return "baseline_ms has a round without times above 0"
     if row.latency and taken and not min(taken) <= row.latency.median_ms <= max(taken):
         return (
             f"median_ms is {row.latency.median_ms:g}; expected {min(taken):g} to {max(taken):g}, "

@@ -5,6 +5,8 @@ slower by some per cent for as long as it lives. Starts are added until every ra
 is known as well as the plan wants, or its time is spent. Importing, loading and warming up take
 longer than a few rounds, so where rounds differ, those of a start go on for as long as that took:
 on a machine whose speed varies from one second to the next they say more than another start would.
+A baseline that is quick enough is timed before and after each other subject: what lasts for a
+second then disturbs both sides of a ratio.
 """
 
 import logging
@@ -38,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 STARTS = 3
 """Least starts of each subject: fewer say next to nothing of how much they differ."""
+BESIDE_S = 1.0
+"""A baseline whose visit takes no longer is timed beside each other subject: the speed of a shared
+machine varies within seconds, and two visits in a row are disturbed alike."""
 
 
 def rounds_per_start(plan: BenchmarkPlan) -> int:
@@ -189,28 +194,54 @@ class GroupRun:
             count += 1
             if count > self._rounds:
                 more += self._more_steps(len(wanted))
-            for index in self._rng.permutation(len(wanted)):
-                one = wanted[int(index)]
-                self._guarded(one, lambda one: one.visit(self._meter, self._gpu, own))
-                subject = one.candidate.subject
-                self.steps(
-                    f"{self.group.title}: start {number + 1}, round {count}, "
-                    f"{subject.model} in {subject.runtime} {subject.precision}"
-                )
+            self._run_round(wanted, own, f"{self.group.title}: start {number + 1}, round {count}")
         for one in wanted:
             one.starts.append(count)
         elapsed = MachineCounters.read().at_s - started.at_s
         self._busiest = busiest_process(before, process_times(), own, elapsed) or self._busiest
         return more
 
+    def _run_round(self, wanted: Sequence[TimedSubject], own: set[int], name: str) -> None:
+        """Every subject once, the baseline before and after each other one if it is quick."""
+
+        def visit(one: TimedSubject, *, again: bool = False) -> list[float]:
+            taken: list[float] = []
+            self._guarded(
+                one, lambda one: taken.extend(one.visit(self._meter, self._gpu, own, again=again))
+            )
+            if not again:
+                subject = one.candidate.subject
+                self.steps(f"{name}, {subject.model} in {subject.runtime} {subject.precision}")
+            return taken
+
+        order = [wanted[int(index)] for index in self._rng.permutation(len(wanted))]
+        base = next((one for one in order if one.key == self.group.baseline), None)
+        if base is None or base.error or base.expected_s > BESIDE_S:
+            for one in order:
+                visit(one)
+            return
+        before = visit(base)
+        for one in order:
+            if one is base:
+                continue
+            visit(one)
+            after = visit(base, again=True)
+            if not base.error:
+                one.baseline_ms.append(before + after)
+            before = after
+
     def _vary(self, wanted: Sequence[TimedSubject], count: int) -> bool:
         """Whether some ratio is not known well enough by the last `count` rounds, of one start."""
-        medians = {
-            one.key: round_medians(one.rounds_ms[-count:]) for one in wanted if not one.error
-        }
-        base = medians.pop(self.group.baseline, np.ones(count))
+        good = {one.key: one for one in wanted if not one.error}
+        base = good.pop(self.group.baseline, None)
         target = self.plan.target or 0.0
-        return any(count < 2 or spread(base / own).half_width > target for own in medians.values())
+
+        def width(one: TimedSubject) -> float:
+            own = round_medians(one.rounds_ms[-count:])
+            theirs = one.beside or (base.rounds_ms if base else [])
+            return spread((round_medians(theirs[-count:]) if theirs else 1.0) / own).half_width
+
+        return any(count < 2 or width(one) > target for one in good.values())
 
     def _unsettled(
         self, subjects: Sequence[TimedSubject], number: int, next_ends_s: float

@@ -81,6 +81,7 @@ def latency(
     cpu_ms: Sequence[float],
     *,
     starts: Sequence[int] = (),
+    baseline_ms: Rounds = (),
     device_ms: Sequence[float] = (),
     copy_ms: Sequence[float] = (),
 ) -> Latency:
@@ -96,6 +97,8 @@ def latency(
         CPU time per run, by round, ms.
     starts : sequence of int
         Rounds of each start of the process, in turn; all are of one if none is said.
+    baseline_ms : samples by round
+        Of the baseline, right before and after those of the round, ms; empty if not taken so.
     device_ms, copy_ms : sequence of float
         Of each run; empty without a device of its own, ms.
     """
@@ -115,6 +118,7 @@ def latency(
         device_ms=float(np.median(device_ms)) if len(device_ms) else None,
         copy_ms=float(np.median(copy_ms)) if len(copy_ms) else None,
         starts=tuple(starts),
+        baseline_ms=tuple(tuple(float(ms) for ms in samples) for samples in baseline_ms),
     )
 
 
@@ -147,10 +151,13 @@ def ratio(baseline: str, base: Latency, own: Latency) -> Ratio:
 
 
 def ratio_spread(base: Latency, own: Latency) -> Spread | None:
-    """Time of the baseline over the own, of the same rounds; None if not taken in turn."""
+    """Time of the baseline over the own, of the same rounds; None if not taken in turn.
+
+    The baseline's times are those right beside the own, where there are such.
+    """
     if own.starts != base.starts[: len(own.starts)]:
         return None
-    ours, theirs = round_medians(own.rounds_ms), round_medians(base.rounds_ms)
+    ours, theirs = round_medians(own.rounds_ms), round_medians(own.baseline_ms or base.rounds_ms)
     if len(theirs) < len(ours) or (not own.starts and len(theirs) != len(ours)):
         return None
     return spread(theirs[: len(ours)] / ours, own.starts)

@@ -55,7 +55,9 @@ class TimedSubject:
     settling: bool = False
     expected_s: float = 0.0
     rounds_ms: list[list[float]] = field(default_factory=list)
-    cpu_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[list[float]] = field(default_factory=list)
+    baseline_ms: list[list[float]] = field(default_factory=list)
+    """Samples of the baseline right before and after each round, where it was timed beside it."""
     device_ms: list[float] = field(default_factory=list)
     copy_ms: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
@@ -96,11 +98,17 @@ class TimedSubject:
         """Summary of what was timed."""
         return latency(
             self.rounds_ms,
-            self.cpu_ms,
+            [round(plain.fmean(runs), 4) for runs in self.cpu_ms],
             starts=self.starts,
+            baseline_ms=self.beside,
             device_ms=self.device_ms,
             copy_ms=self.copy_ms,
         )
+
+    @property
+    def beside(self) -> list[list[float]]:
+        """Samples of the baseline beside every round; empty where a round has none."""
+        return self.baseline_ms if len(self.baseline_ms) == len(self.rounds_ms) else []
 
     @property
     def cold_start(self) -> ColdStart | None:
@@ -150,8 +158,13 @@ class TimedSubject:
         self.settling = self.runs >= SETTLING_RUNS
         self.expected_s = (self.runs + self.settling) * expected_ms / 1e3
 
-    def visit(self, meter: Meter | None, gpu: Gpu | None, own: Iterable[int]) -> None:
-        """Run it so many times under the clock, and note what the machine did meanwhile."""
+    def visit(
+        self, meter: Meter | None, gpu: Gpu | None, own: Iterable[int], *, again: bool = False
+    ) -> list[float]:
+        """Run it so many times under the clock, and note what the machine did meanwhile.
+
+        Gives the times, ms. They make a round, or belong to the last one (`again`).
+        """
         if meter is not None:
             meter.lap()
         before = MachineCounters.read()
@@ -162,8 +175,12 @@ class TimedSubject:
         if meter is not None:
             self.joules.append(meter.lap())
         self.watch.add(before, after, answer["process_cpu_ms"] / 1e3)
-        self.rounds_ms.append([round(ms, 4) for ms in answer["wall_ms"]])
-        self.cpu_ms.append(round(plain.fmean(answer["cpu_ms"]), 4))
+        taken = [round(ms, 4) for ms in answer["wall_ms"]]
+        if not again:
+            self.rounds_ms.append([])
+            self.cpu_ms.append([])
+        self.rounds_ms[-1] += taken
+        self.cpu_ms[-1] += answer["cpu_ms"]
         self.device_ms += answer["device_ms"]
         self.copy_ms += answer["copy_ms"]
         queued_ms = answer["queued_ms"]
@@ -173,6 +190,7 @@ class TimedSubject:
         self.runs_done += self.runs + self.settling
         if gpu is not None:
             self.watch.look_at(gpu, set(own))
+        return taken
 
     def read_memory(self, gpu: Gpu | None) -> None:
         """Read memory after the first run: later ones find it kept in pieces that do not fit."""

@@ -281,6 +281,7 @@ def test_a_light_field_network_is_told_where_its_tile_lies(tiny_single, runtime)
     whole = found.run_placed(views, Placement((0, 0), (16, 16)))
     np.testing.assert_allclose(whole, found.run(views), atol=1e-5)
     eager = predictor_for(EAGER, tiny_single("volume")).run_placed
+    assert eager is not None
     tile, place = views[..., 2:, 4:], Placement((2, 4), (16, 16))
     np.testing.assert_allclose(found.run_placed(tile, place), eager(tile, place), atol=1e-5)
 
