@@ -134,6 +134,23 @@ def test_a_file_with_a_row_twice_is_refused(file: Path, tmp_path: Path):
     assert "expected each row once" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ([[1.0, 1.0]], "baseline_ms has 1 rounds; expected as many as rounds_ms, 15"),
+        ([[]] * 15, "baseline_ms has a round without times above 0"),
+        ([[1.0, 0.0]] * 15, "baseline_ms has a round without times above 0"),
+    ],
+)
+def test_times_of_a_baseline_that_fit_no_rounds_are_refused(file: Path, beside: object, told: str):
+    document = json.loads(file.read_text("utf-8"))
+    document["rows"][1]["latency"]["baseline_ms"] = beside
+    file.write_text(json.dumps(document), "utf-8")
+    refused = run("show", file)
+    assert refused.exit_code == 2
+    assert told in " ".join(refused.stderr.split())
+
+
 @pytest.mark.slow  # full-size networks
 def test_the_papers_tables_are_counted_again():
     done = run("--paper-tables", "--json")

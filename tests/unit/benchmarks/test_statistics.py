@@ -119,6 +119,17 @@ def test_the_ratio_compares_round_against_round():
     assert found.baseline == "base"
 
 
+def test_the_ratio_is_to_the_baseline_right_beside_where_it_was_timed_there():
+    # The machine slows down threefold within the second round, while another subject runs.
+    base = of([[10.0, 10.0, 10.0], [10.0, 30.0, 30.0]])
+    beside = [[10.0, 10.0], [30.0, 30.0]]
+    own = latency([[5.0], [15.0]], [5.0, 15.0], baseline_ms=beside)
+    assert own.baseline_ms == ((10.0, 10.0), (30.0, 30.0))
+    found = ratio("base", base, own)
+    assert found.ratio == pytest.approx(2.0)
+    assert found.interval == pytest.approx((2.0, 2.0))
+
+
 def test_rounds_of_different_runs_are_not_compared():
     with pytest.raises(BenchmarkError, match="not taken in turn"):
         ratio("base", of([[1.0], [1.0], [1.0]]), of([[1.0], [1.0]]))
