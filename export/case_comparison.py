@@ -77,12 +77,7 @@ def held_against(
 def exact_beside(module: nn.Module, expected: Expected) -> tuple[Expected, Tolerance]:
     """Run a module on a case in fp64, and give the bars of fp32 for pictures beside that.
 
-    Parameters
-    ----------
-    module : Module
-        In fp32.
-    expected : Expected
-        What it made of the case.
+    Module and expected output as for `held_against`.
     """
     exact = exact_output(module, expected.case)
     return exact, beside_fp64(compared(exact, expected.output, FP32).comparison)

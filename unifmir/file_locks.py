@@ -186,7 +186,8 @@ def held_files(outputs: Iterable[Path | None]) -> Iterator[None]:
     Parameters
     ----------
     outputs : iterable of Path or None
-        None stands for one that is not wanted.
+        None stands for one that is not wanted, and `folder / "*.png"` for files in a folder whose
+        names are known at the end.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def written(folder: Path) -> dict[str, Any]:
     facts["one_directory"] = _one_directory(folder, rng)
     facts |= _otherwise_meant(folder, rng)
     _damaged(folder)
-    _damaged_lzw(folder)
+    damaged_lzw(folder)
     (folder / "broken.tif").write_bytes((folder / "imagej.tif").read_bytes()[:3000])
     (folder / "text.tif").write_text("not an image", "utf-8")
     return facts
@@ -143,7 +143,7 @@ def _damaged(folder: Path) -> None:
         path.write_bytes(bytes(data))
 
 
-def _damaged_lzw(folder: Path) -> None:
+def damaged_lzw(folder: Path) -> None:
     """LZW strips with codes of no table, with zeros from the middle on, and with an early end."""
     plane = np.random.default_rng(5).integers(0, 1000, (64, 64)).astype(np.uint16)
     path = folder / "lzw_whole.tif"
