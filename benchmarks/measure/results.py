@@ -35,7 +35,7 @@ class Latency(JsonValues):
     cpu_ms: tuple[Amount, ...]
     """CPU time of the process per run, by round: what a busy machine disturbs least."""
     median_ms: Amount
-    """Geometric mean over the starts of the median of their rounds' medians."""
+    """Geometric mean over the starts of the pseudomedian of their rounds' medians."""
     interval_ms: tuple[Amount, Amount]
     """95 % interval of that, over the starts."""
     p90_ms: Amount
@@ -61,9 +61,9 @@ class Ratio(JsonValues):
     baseline: str
     """Key of the baseline."""
     ratio: Amount
-    """Baseline time / own time: by round, its median in each start, their geometric mean."""
+    """Baseline time / own time: by round, its pseudomedian in each start, their geometric mean."""
     interval: tuple[Amount, Amount]
-    """95 % interval, over the starts."""
+    """95 % interval, over the starts of all ratios to this baseline."""
     cpu_ratio: Amount
     """Median over the rounds of baseline CPU time / own CPU time."""
 

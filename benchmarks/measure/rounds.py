@@ -3,7 +3,8 @@
 All are started anew at least `STARTS` times, for where a process's memory lies makes it faster or
 slower by some per cent for as long as it lives. Starts are added until every ratio to the baseline
 is known as well as the plan wants, or its time is spent. Importing, loading and warming up take
-longer than a few rounds, so where rounds differ, those of a start go on for as long as that took:
+longer than a few rounds, so where rounds differ, those of a start go on for as long as that took,
+for the subjects that they do not know well enough:
 on a machine whose speed varies from one second to the next they say more than another start would.
 A baseline that is quick enough is timed before and after each other subject: what lasts for a
 second then disturbs both sides of a ratio.
@@ -13,7 +14,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -25,11 +26,12 @@ from unifmir.benchmarks.measure.output_check import OutputCheck, OutputChecker
 from unifmir.benchmarks.measure.prepared_files import PreparedFiles
 from unifmir.benchmarks.measure.progress import Steps
 from unifmir.benchmarks.measure.quality import QualityCache
-from unifmir.benchmarks.measure.results import Latency, Row
+from unifmir.benchmarks.measure.ratios import ratios
+from unifmir.benchmarks.measure.results import Latency, Ratio, Row
 from unifmir.benchmarks.measure.row_counts import counts_of
-from unifmir.benchmarks.measure.row_trust import SubjectTimes, known, trust
+from unifmir.benchmarks.measure.row_trust import SubjectTimes, allowed, known, trust
 from unifmir.benchmarks.measure.stability import MachineCounters, busiest_process, process_times
-from unifmir.benchmarks.measure.statistics import ratio, round_medians, spread
+from unifmir.benchmarks.measure.statistics import Spread, latency
 from unifmir.benchmarks.measure.timed_subject import TimedSubject, worker_folder
 from unifmir.benchmarks.measure.worker_process import WorkerProcess
 from unifmir.benchmarks.plan.benchmark_plan import BenchmarkPlan
@@ -100,9 +102,12 @@ class GroupRun:
             wanted = self._unsettled(subjects, number, 2 * time.monotonic() - began - started)
         self.steps.reach(last_step, f"{self.group.title}: measured")
         measured = {one.key: one for one in subjects}
-        latencies = {one.key: one.latency for one in subjects if not one.error}
+        latencies = _latencies(subjects)
+        base = self.group.baseline
+        known_to = known(base, latencies)
+        to_base = ratios(base, latencies) if base in latencies else {}
         return [
-            self._failed[key] if key in self._failed else self._row(measured[key], latencies)
+            self._failed.get(key) or self._row(measured[key], known_to, to_base)
             for key in (candidate.subject.key for candidate in self.group.candidates)
         ]
 
@@ -182,21 +187,22 @@ class GroupRun:
     def _run_rounds(self, wanted: Sequence[TimedSubject], number: int, most_s: float) -> int:
         """Every subject once a round, in an order that is drawn anew for each.
 
-        As many rounds as the plan wants at least; more until they know every ratio as well as the
-        plan wants, for `most_s` seconds at most. Gives the steps of those beyond the plan's.
+        As many rounds as the plan wants at least; more for `most_s` seconds at most, of those
+        whose ratios this start does not know as well as the plan wants. Gives the steps of those
+        beyond the plan's.
         """
         own = {one.worker.pid for one in wanted if not one.error}
         before, started = process_times(), MachineCounters.read()
-        began, count, more = time.monotonic(), 0, 0
+        began, count, more, now = time.monotonic(), 0, 0, list(wanted)
         while count < self._rounds or (
-            time.monotonic() - began < most_s and self._vary(wanted, count)
+            time.monotonic() - began < most_s and (now := self._unsure(now, count))
         ):
             count += 1
             if count > self._rounds:
-                more += self._more_steps(len(wanted))
-            self._run_round(wanted, own, f"{self.group.title}: start {number + 1}, round {count}")
+                more += self._more_steps(len(now))
+            self._run_round(now, own, f"{self.group.title}: start {number + 1}, round {count}")
         for one in wanted:
-            one.starts.append(count)
+            one.starts.append(len(one.rounds_ms) - sum(one.starts))
         elapsed = MachineCounters.read().at_s - started.at_s
         self._busiest = busiest_process(before, process_times(), own, elapsed) or self._busiest
         return more
@@ -230,18 +236,17 @@ class GroupRun:
                 one.baseline_ms.append(before + after)
             before = after
 
-    def _vary(self, wanted: Sequence[TimedSubject], count: int) -> bool:
-        """Whether some ratio is not known well enough by the last `count` rounds, of one start."""
-        good = {one.key: one for one in wanted if not one.error}
-        base = good.pop(self.group.baseline, None)
-        target = self.plan.target or 0.0
+    def _unsure(self, taken: Sequence[TimedSubject], count: int) -> list[TimedSubject]:
+        """Those whose ratios the last `count` rounds, of one start, do not know well enough."""
 
-        def width(one: TimedSubject) -> float:
-            own = round_medians(one.rounds_ms[-count:])
-            theirs = one.beside or (base.rounds_ms if base else [])
-            return spread((round_medians(theirs[-count:]) if theirs else 1.0) / own).half_width
+        def of(one: TimedSubject) -> Latency:
+            return latency(one.rounds_ms[-count:], (), baseline_ms=one.beside[-count:])
 
-        return any(count < 2 or width(one) > target for one in good.values())
+        good = [one for one in taken if not one.error]
+        if count < 2:
+            # A baseline alone is known: it is 1.
+            return good if any(one.key != self.group.baseline for one in good) else []
+        return self._worst(good, known(self.group.baseline, {one.key: of(one) for one in good}))
 
     def _unsettled(
         self, subjects: Sequence[TimedSubject], number: int, next_ends_s: float
@@ -255,10 +260,19 @@ class GroupRun:
             return good
         if next_ends_s > (self.plan.budget_s or 0.0):
             return []
-        base = next((one.latency for one in good if one.key == self.group.baseline), None)
+        return self._worst(good, known(self.group.baseline, _latencies(good)))
+
+    def _worst(
+        self, good: Sequence[TimedSubject], found: Mapping[str, Spread]
+    ) -> list[TimedSubject]:
+        """The baseline and those known worse than their claims allow, or else than the target.
+
+        Time that does not suffice for all goes to the rows that nobody could trust.
+        """
         target = self.plan.target or 0.0
-        wide = {one.key for one in good if known(one.latency, base).half_width > target}
-        return [one for one in good if wide and (one.key in wide or one.key == self.group.baseline)]
+        wide = {key for key, one in found.items() if one.half_width > allowed(one, target)}
+        wide = wide or {key for key, one in found.items() if one.half_width > target}
+        return [one for one in good if wide and one.key in wide | {self.group.baseline}]
 
     def _judge(self, one: TimedSubject) -> None:
         one.quality = self._qualities.of(one.candidate, one.worker)
@@ -273,15 +287,18 @@ class GroupRun:
             one.error = str(error)
             logger.warning("%s: %s", one.key, error)
 
-    def _row(self, one: TimedSubject, latencies: dict[str, Latency]) -> Row:
+    def _row(
+        self, one: TimedSubject, known_to: Mapping[str, Spread], to_base: Mapping[str, Ratio]
+    ) -> Row:
         subject = one.candidate.subject
         if one.error:
             return Row(subject, one.ran, one.counts, cold=one.cold_start, error=one.error)
-        own, base = latencies[subject.key], latencies.get(self.group.baseline)
+        own = one.latency
         source = self._no_meter if self._meter is None else self._meter.source
         times = SubjectTimes(
             own,
-            base,
+            known_to[subject.key],
+            subject.key in to_base,
             self.plan.target or 0.0,
             tuple(one.visits_told),
             subject.device,
@@ -294,7 +311,7 @@ class GroupRun:
             ran=one.ran,
             counts=one.counts,
             latency=own,
-            ratio=None if base is None else ratio(self.group.baseline, base, own),
+            ratio=to_base.get(subject.key),
             cold=one.cold_start,
             memory=one.memory,
             energy=energy_of(one.joules, source, one.megapixels),
@@ -305,6 +322,10 @@ class GroupRun:
             word=verdict.word,
             remarks=verdict.remarks,
         )
+
+
+def _latencies(subjects: Sequence[TimedSubject]) -> dict[str, Latency]:
+    return {one.key: one.latency for one in subjects if not one.error}
 
 
 def _checked(checker: OutputChecker, candidate: Candidate) -> OutputCheck | None:

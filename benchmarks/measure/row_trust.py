@@ -4,14 +4,15 @@ The interval of the ratio to the baseline decides, not how much single rounds va
 machine disturbs both sides of a round. Who else used the machine is said and decides nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from unifmir.benchmarks.measure.output_check import OutputCheck
+from unifmir.benchmarks.measure.ratios import ratio_spreads
 from unifmir.benchmarks.measure.results import Latency, Word
 from unifmir.benchmarks.measure.stability import MAX_FOREIGN, MachineWatch
-from unifmir.benchmarks.measure.statistics import Spread, ratio_spread, round_medians, spread
+from unifmir.benchmarks.measure.statistics import Spread, round_medians, spread
 
 CLAIM = 0.25
 """Part of its distance from 1 that a ratio may be unsure of: who says five times as fast need not
@@ -32,8 +33,9 @@ class SubjectTimes:
     """Times of one subject and of its baseline."""
 
     own: Latency
-    base: Latency | None
-    """The baseline's; None if it failed."""
+    found: Spread
+    """The ratio to the baseline; the time itself, in ms, where that failed."""
+    is_ratio: bool
     target: float
     """Half width of the ratio's interval that was aimed at; 0.03 is 3 %."""
     visits_told: Sequence[float]
@@ -54,10 +56,12 @@ class RowTrust:
     remarks: tuple[str, ...]
 
 
-def known(own: Latency, base: Latency | None) -> Spread:
-    """The ratio to the baseline as it is known; without a baseline the latency."""
-    found = None if base is None else ratio_spread(base, own)
-    return found or spread(round_medians(own.rounds_ms), own.starts)
+def known(baseline: str, latencies: Mapping[str, Latency]) -> dict[str, Spread]:
+    """Ratios to the baseline as they are known, by key; times in ms where it has none."""
+    times = {
+        key: spread(round_medians(own.rounds_ms), own.starts) for key, own in latencies.items()
+    }
+    return times | ratio_spreads(baseline, latencies) if baseline in latencies else times
 
 
 def allowed(found: Spread, target: float) -> float:
@@ -104,12 +108,12 @@ def trust(
 
 
 def _width(times: SubjectTimes) -> Iterator[Finding]:
-    found = known(times.own, times.base)
+    found = times.found
     most = allowed(found, times.target)
     if found.half_width > most:
         starts = len(times.own.starts)
         after = f"after {starts} starts" if starts > 1 else "within one start"
-        what = "its time" if times.base is None else f"{found.value:.3g} times as fast"
+        what = f"{found.value:.3g} times as fast" if times.is_ratio else "its time"
         told = f"{what} is known to ±{found.half_width:.0%} {after}"
         yield "wide", f"{told}, allowed ±{most:.0%}: give it more time (--budget)"
 

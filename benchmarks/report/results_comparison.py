@@ -7,14 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unifmir.benchmarks.measure.results import Results, Row
-from unifmir.benchmarks.measure.statistics import (
-    CONFIDENCE,
-    Spread,
-    ratio_spread,
-    round_medians,
-    spread,
-)
+from unifmir.benchmarks.measure.ratios import ratio_spreads
+from unifmir.benchmarks.measure.results import Latency, Results, Row
+from unifmir.benchmarks.measure.statistics import CONFIDENCE, Spread, round_medians, spread
 from unifmir.benchmarks.plan.subject import Subject
 from unifmir.errors import BenchmarkError
 
@@ -138,10 +133,10 @@ def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) ->
     if not (isfinite(threshold) and threshold >= 0):
         raise BenchmarkError(f"threshold {threshold}: expected a part of 0 or more, such as 0.05")
     elsewhere = _differ(before.machine, after.machine, SAME_MACHINE) != []
-    ours = {row.subject.key: row for row in before.rows}
-    theirs = {row.subject.key: row for row in after.rows}
+    first, second = _Run.of(before), _Run.of(after)
+    ours, theirs = first.rows, second.rows
     shared = [key for key in ours if key in theirs]
-    found = {key: _sides(key, before, after, ours, theirs, elsewhere) for key in shared}
+    found = {key: _sides(key, first, second, elsewhere=elsewhere) for key in shared}
     p_values = holm({key: one.p_value for key, one in found.items() if isinstance(one, _Sides)})
     pairs = []
     for key in shared:
@@ -216,16 +211,24 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _sides(
-    key: str,
-    before: Results,
-    after: Results,
-    ours: Mapping[str, Row],
-    theirs: Mapping[str, Row],
-    elsewhere: bool,
-) -> _Sides | RowPair:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One file, by the keys of its rows."""
+
+    settings: Mapping[str, Any]
+    rows: Mapping[str, Row]
+    to_baselines: Mapping[str, Spread]
+    """Times over their baselines' in the same rounds, where those are there."""
+
+    @classmethod
+    def of(cls, results: Results) -> "_Run":
+        rows = {row.subject.key: row for row in results.rows}
+        return cls(results.settings, rows, _to_baselines(rows))
+
+
+def _sides(key: str, before: _Run, after: _Run, *, elsewhere: bool) -> _Sides | RowPair:
     """Both sides of a row that is tested; or its pair, where there is nothing to test."""
-    one, other = ours[key], theirs[key]
+    one, other = before.rows[key], after.rows[key]
     subject = one.subject
     if _measured(one) == _measured(other):
         return RowPair(subject, "same", "the same measurement, or none in either")
@@ -242,7 +245,7 @@ def _sides(
         return RowPair(subject, "not comparable", "different baselines")
     if one.ratio.baseline == key:
         return RowPair(subject, "same", "the baseline, by which the others are measured")
-    return _timed(_to_baseline(one, ours), _to_baseline(other, theirs), subject, relative=True)
+    return _timed(before.to_baselines.get(key), after.to_baselines.get(key), subject, relative=True)
 
 
 def _measured(row: Row) -> Any:
@@ -266,15 +269,17 @@ def _time(row: Row) -> Spread | None:
     return spread(round_medians(row.latency.rounds_ms), row.latency.starts)
 
 
-def _to_baseline(row: Row, rows: Mapping[str, Row]) -> Spread | None:
-    """Time of a row over the baseline's in the same rounds; None where those are not there."""
-    base = rows.get(row.ratio.baseline) if row.ratio else None
-    if base is None or base.latency is None or row.latency is None or _distrusted(base):
-        return None
-    if len(row.latency.rounds_ms) < 2:
-        return None
-    found = ratio_spread(base.latency, row.latency)
-    return None if found is None else found.inverse
+def _to_baselines(rows: Mapping[str, Row]) -> dict[str, Spread]:
+    """Times of rows over their baselines' in the same rounds, by key, where those are there."""
+    tables: dict[str, dict[str, Latency]] = {}
+    for key, row in rows.items():
+        if row.ratio and row.latency and not _distrusted(row) and len(row.latency.rounds_ms) > 1:
+            tables.setdefault(row.ratio.baseline, {})[key] = row.latency
+    found: dict[str, Spread] = {}
+    for baseline, latencies in tables.items():
+        if baseline in latencies:
+            found |= ratio_spreads(baseline, latencies)
+    return {key: one.inverse for key, one in found.items()}
 
 
 def _distrusted(row: Row) -> str:
@@ -290,7 +295,7 @@ def _distrusted(row: Row) -> str:
     return "" if np.all(np.isfinite(medians) & (medians > 0)) else "times that are no numbers"
 
 
-def _other_threads(before: Results, after: Results, one: Row, other: Row) -> str:
+def _other_threads(before: _Run, after: _Run, one: Row, other: Row) -> str:
     for name, first, second in (
         ("threads", before.settings.get("threads"), after.settings.get("threads")),
         ("threads in the runtime", one.ran.get("threads"), other.ran.get("threads")),

@@ -21,6 +21,7 @@ from tests.helpers.benchmark_results import (
     subject,
 )
 from unifmir.benchmarks.measure import statistics
+from unifmir.benchmarks.measure.ratios import ratios
 from unifmir.benchmarks.measure.results import Latency, MemoryUse, Ratio, Results, Row
 from unifmir.benchmarks.report.results_comparison import (
     ResultsComparison,
@@ -301,19 +302,21 @@ def measured_run(seed: int, models: int = 20) -> Results:
     random = np.random.default_rng(seed)
     starts, rounds = 3, 5
     drift = np.linspace(1, 1.25, starts * rounds) * random.choice([1, 1.5], starts * rounds)
-    made: list[Row] = []
-    base: Latency | None = None
+    latencies: dict[str, Latency] = {}
     for number in range(models):
         place = np.repeat(np.exp(random.normal(0, 0.015, starts)), rounds)
         times = 10 * (1 + number) * drift * place * np.exp(random.normal(0, 0.02, starts * rounds))
         samples = [[ms] for ms in times.tolist()]
         timed = statistics.latency(samples, times.tolist(), starts=[rounds] * starts)
-        base = base or timed
-        key = subject("m0").key
-        made.append(
-            row(subject(f"m{number}"), latency=timed, ratio=statistics.ratio(key, base, timed))
+        latencies[f"m{number}"] = timed
+    by_key = {subject(name).key: timed for name, timed in latencies.items()}
+    to_base = ratios(subject("m0").key, by_key)
+    return results(
+        *(
+            row(subject(name), latency=timed, ratio=to_base[subject(name).key])
+            for name, timed in latencies.items()
         )
-    return results(*made)
+    )
 
 
 @pytest.mark.slow  # forty simulated runs
@@ -336,19 +339,11 @@ def test_a_row_that_became_a_third_slower_is_found_in_such_runs():
     slowed = after.rows[7]
     assert slowed.latency is not None
     times = [samples[0] * 1.33 for samples in slowed.latency.rounds_ms]
-    base = after.rows[0].latency
-    assert base is not None
     timed = statistics.latency([[ms] for ms in times], times, starts=slowed.latency.starts)
-    worse = replace(slowed, latency=timed, ratio=statistics.ratio(base_key(after), base, timed))
+    worse = replace(slowed, latency=timed)
     rows = (*after.rows[:7], worse, *after.rows[8:])
     found = compare(before, replace(after, rows=rows))
     assert [pair.subject.model for pair in found.regressions] == ["m7"]
-
-
-def base_key(found: Results) -> str:
-    """Key of the baseline of all rows."""
-    (key,) = {row.ratio.baseline for row in found.rows if row.ratio}
-    return key
 
 
 def test_a_row_known_too_little_for_its_claim_is_tested_all_the_same():

@@ -1,0 +1,41 @@
+"""Which subjects of a table go on with a start's rounds, and which are started once more."""
+
+import pytest
+
+from tests.compat.packages import network
+from tests.helpers.short_benchmarks import plan_of, short
+from unifmir.benchmarks.measure import benchmark_run as measure
+from unifmir.benchmarks.measure import rounds
+from unifmir.benchmarks.measure.benchmark_run import benchmark
+from unifmir.benchmarks.measure.statistics import Spread
+from unifmir.checkpoint.saving import save
+
+
+@pytest.mark.slow  # processes of three subjects, three times each
+def test_rounds_go_on_for_the_subjects_that_are_not_known_well_enough(tmp_path, monkeypatch):
+    """Of three, one is known at once, and one never: it alone goes on, with the baseline."""
+
+    def known(baseline, latencies):
+        widths = {key: 0.5 if "onnxruntime/fp32" in key else 0.0 for key in latencies}
+        return {key: Spread(0.0, width, 1e9) for key, width in widths.items()} | {
+            baseline: Spread(0.0, 0.0, 1)
+        }
+
+    short(monkeypatch)
+    monkeypatch.setattr(measure, "_peaks", lambda *_: ())
+    monkeypatch.setattr(rounds, "known", known)
+    path = tmp_path / "tiny-sr.safetensors"
+    save(network("sr"), path)
+    runtimes, precisions = ("eager", "onnxruntime"), ("fp32", "fp16")
+    plan = plan_of(path, runtimes=runtimes, precisions=precisions, rounds=3, target=0.03)
+    rows = benchmark(plan, tmp_path / "results.json").rows
+    found = {(row.subject.runtime, row.subject.precision): row for row in rows if row.latency}
+    base, wide, good = (
+        found.pop(key).latency.starts
+        for key in (("eager", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "fp16"))
+    )
+    assert good == (2, 2, 2), "two rounds tell how they differ"
+    assert base == wide
+    assert all(count > 2 for count in wide)
+    assert [row.word for row in rows].count("wide") == 1
+    assert all(row.ratio is not None for row in rows)
