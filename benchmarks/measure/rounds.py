@@ -237,7 +237,7 @@ class GroupRun:
             before = after
 
     def _unsure(self, taken: Sequence[TimedSubject], count: int) -> list[TimedSubject]:
-        """Those whose ratios the last `count` rounds, of one start, do not know well enough."""
+        """Subjects whose ratios the last `count` rounds, of one start, do not know well enough."""
 
         def of(one: TimedSubject) -> Latency:
             return latency(one.rounds_ms[-count:], (), baseline_ms=one.beside[-count:])

@@ -235,7 +235,7 @@ def _together(own: _Scatter, others: Sequence[_Scatter]) -> _Scatter:
 
 
 def _pooled(scatters: Sequence[_Scatter]) -> _Scatter:
-    """Of quantities that share a part: of correlated variances fewer are independent."""
+    """Joint scatter of quantities that share a part: their variances are not independent."""
     total = sum(one.freedom for one in scatters)
     variance = sum(one.freedom * one.variance for one in scatters) / total
     return _Scatter(variance, total / (1 + SHARED**2 * (len(scatters) - 1)))
