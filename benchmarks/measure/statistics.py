@@ -147,9 +147,9 @@ def spreads(quantities: Mapping[str, tuple[Numbers, Sequence[int]]]) -> dict[str
 
     A start's value is the pseudomedian of its rounds. Three starts alone say little of how much
     starts scatter, so all quantities say it together; one that scatters more than the others by
-    more than chance (F test) speaks for itself. Each start is also known only as well as its
-    rounds: of the two errors the one with the wider interval counts. Starts may agree by luck, and
-    a run that goes on until an interval is narrow would wait for that luck.
+    more than chance (F test) speaks for itself. Starts of a single quantity may agree by luck, and
+    a run that goes on until an interval is narrow would wait for that luck: such a one is also
+    known only as well as the rounds within its starts say, where that is the wider interval.
 
     Parameters
     ----------
@@ -165,7 +165,8 @@ def spreads(quantities: Mapping[str, tuple[Numbers, Sequence[int]]]) -> dict[str
     found = {}
     for key, own in units.items():
         others = [one.scatter for name, one in units.items() if name != key and one.are_starts]
-        found[key] = own.spread(_together(own.scatter, others if own.are_starts else []))
+        together = _together(own.scatter, others) if others and own.are_starts else None
+        found[key] = own.alone if together is None else own.spread(together)
     return found
 
 
@@ -214,24 +215,24 @@ class _Units:
         freedom = max(count - 1, DIFFERENCE_EFFICIENCY * (int(sizes.sum()) - count))
         return Spread(centre, sqrt(variance), freedom)
 
+    @property
+    def alone(self) -> Spread:
+        """The quantity, as far as it tells by itself."""
+        return max(self.spread(self.scatter), self.error_of_rounds, key=lambda one: one.half_width)
+
     def spread(self, scatter: _Scatter) -> Spread:
         """The quantity, where units scatter so."""
-        count = len(self.parts)
-        of_units = Spread(
-            float(self.centres.mean()), sqrt(scatter.variance / count), scatter.freedom
-        )
-        return max(of_units, self.error_of_rounds, key=lambda one: one.half_width)
+        error = sqrt(scatter.variance / len(self.parts))
+        return Spread(float(self.centres.mean()), error, scatter.freedom)
 
 
-def _together(own: _Scatter, others: Sequence[_Scatter]) -> _Scatter:
-    """How one quantity's starts scatter, by all of them unless it stands out."""
+def _together(own: _Scatter, others: Sequence[_Scatter]) -> _Scatter | None:
+    """Scatter of one quantity's starts by all of them; None where it stands out."""
     from scipy.special import fdtri
 
-    if not others:
-        return own
     rest = _pooled(others)
     most = float(fdtri(own.freedom, rest.freedom, CONFIDENCE)) * rest.variance
-    return own if own.variance > most else _pooled([own, *others])
+    return None if own.variance > most else _pooled([own, *others])
 
 
 def _pooled(scatters: Sequence[_Scatter]) -> _Scatter:
