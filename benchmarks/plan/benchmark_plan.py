@@ -25,7 +25,7 @@ OpenVINO's benchmark_app and trtexec agree on for CPUs, 15 rounds are five after
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_SAMPLES = 9, 0.9, 9
 TARGET, QUICK_TARGET = 0.03, 0.08
 """Half width of the ratio's 95 % interval at which a subject is started no more."""
-BUDGET_S, QUICK_BUDGET_S = 300.0, 180.0
+BUDGET_S, QUICK_BUDGET_S = 300.0, 120.0
 """Seconds after which the subjects that read one image are started no more, within the target or
 not; the least starts are made whatever they take."""
 
@@ -107,7 +107,7 @@ class BenchmarkPlan(JsonOutput):
             reference_runtimes=self.reference_runtimes
             or (() if self.runtimes else _present(references)),
             threads=default_threads() if self.threads is None else self.threads,
-            workloads=self.workloads or (("patch",) if quick else ("patch", "image")),
+            workloads=self.workloads or (("quick",) if quick else ("patch", "image")),
             rounds=_given(self.rounds, QUICK_ROUNDS if quick else ROUNDS),
             seconds=_given(self.seconds, QUICK_SECONDS if quick else SECONDS),
             samples=_given(self.samples, QUICK_SAMPLES if quick else SAMPLES),

@@ -46,7 +46,11 @@ TOY_TASK = TaskSpec(
     simulation=Simulation("tests.toys.task:scene"),
     evaluation=EvaluationRecipe(32, "tests.toys.task:baselines"),
     workloads=Workloads(
-        patch=((1, 24, 24),), image=((1, 32, 32),), sweep=((1, 16, 16),), paper=((1, 24, 24),)
+        quick=((1, 16, 16),),
+        patch=((1, 24, 24),),
+        image=((1, 32, 32),),
+        sweep=((1, 16, 16),),
+        paper=((1, 24, 24),),
     ),
     card=CardText(
         intended_use="Planes of points in tests, one channel, none of them from a microscope.",

@@ -186,6 +186,8 @@ class EvaluationRecipe:
 class Workloads:
     """Image sizes that a benchmark times."""
 
+    quick: tuple[Size, ...]
+    """Images that the embedded model takes well under a second, for a first answer."""
     patch: tuple[Size, ...]
     """Images that take the full-size UniFMIR seconds, not minutes, on one CPU core."""
     image: tuple[Size, ...]

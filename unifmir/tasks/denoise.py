@@ -47,6 +47,7 @@ DENOISE = base.TaskSpec(
     ),
     evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:denoised"),
     workloads=base.Workloads(
+        quick=((4, 96, 96),),
         patch=((8, 160, 128),),
         image=((8, 320, 256),),
         sweep=((4, 64, 64), (4, 96, 96), (4, 128, 128), (4, 192, 192), (4, 256, 256)),

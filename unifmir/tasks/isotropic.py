@@ -46,6 +46,7 @@ ISOTROPIC = base.TaskSpec(
     ),
     evaluation=base.EvaluationRecipe(48, "unifmir.training.baselines:sharpened"),
     workloads=base.Workloads(
+        quick=((16, 32, 32),),
         patch=((24, 48, 48),),
         image=((48, 96, 96),),
         sweep=((16, 24, 24), (16, 32, 32), (24, 48, 48), (32, 64, 64)),

@@ -52,6 +52,7 @@ PROJECTION = base.TaskSpec(
     ),
     evaluation=base.EvaluationRecipe(96, "unifmir.training.baselines:projected"),
     workloads=base.Workloads(
+        quick=((50, 48, 48),),
         patch=((50, 48, 48),),
         image=((50, 96, 96),),
         sweep=((50, 24, 24), (50, 32, 32), (50, 48, 48), (50, 64, 64), (50, 96, 96)),

@@ -53,6 +53,7 @@ SR = base.TaskSpec(
     ),
     evaluation=base.EvaluationRecipe(128, "unifmir.training.baselines:enlarged"),
     workloads=base.Workloads(
+        quick=((1, 96, 96),),
         patch=((1, 128, 128),),
         image=((1, 256, 256),),
         sweep=((1, 64, 64), (1, 96, 96), (1, 128, 128), (1, 192, 192), (1, 256, 256)),

@@ -47,6 +47,7 @@ VOLUME = base.TaskSpec(
     ),
     evaluation=base.EvaluationRecipe(12, "unifmir.training.baselines:refocused"),
     workloads=base.Workloads(
+        quick=((1, 11, 11),),
         patch=((1, 15, 15),),
         image=((1, 30, 30),),
         sweep=((1, 8, 8), (1, 11, 11), (1, 15, 15), (1, 21, 21), (1, 30, 30)),

@@ -90,7 +90,8 @@ def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance | No
     Raises
     ------
     CheckpointError
-        A state is there and `resume` was not asked for, or it is another training's.
+        A state is there and `resume` was not asked for, or it is another training's; or the model
+        is there already.
     InUseError
         Another process is training this model.
     ClusterError
@@ -108,6 +109,11 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> 
     if state.exists() and not request.resume:
         raise CheckpointError(
             f"{state} is an unfinished training: go on with --resume, or remove the file"
+        )
+    if request.out.exists() and not state.exists():
+        raise CheckpointError(
+            f"{request.out} is a finished model, which is not replaced: name another file with "
+            "--out, or remove this one"
         )
     if request.resume and not state.exists() and is_first(count):
         logger.warning(

@@ -25,6 +25,12 @@ def test_every_workload_names_sizes_for_every_task(task):
 
 
 @pytest.mark.parametrize("task", list(TASKS))
+def test_a_quick_answer_takes_no_larger_images_than_a_whole_one(task):
+    (_, quick), (_, patch) = next(image_sizes("quick", task)), next(image_sizes("patch", task))
+    assert all(few <= many for few, many in zip(quick, patch, strict=True))
+
+
+@pytest.mark.parametrize("task", list(TASKS))
 def test_a_sweep_grows(task):
     pixels = [np.prod(size) for _, size in image_sizes("sweep", task)]
     assert pixels == sorted(set(pixels))

@@ -79,6 +79,16 @@ def test_the_record_says_how_gradients_are_clipped_and_which_weights_are_kept(
     assert record.regularization == told
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_finished_model_is_not_replaced(tmp_path: Path, resume: bool) -> None:
+    source = training_run.train(request_for(tmp_path), watch())
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is a finished model.*--out"):
+        training_run.train(request_for(tmp_path, resume=resume), watch())
+    assert source is not None
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_after_a_step_and_resuming_gives_the_same_model(
     tmp_path: Path, sent: signal.Signals
