@@ -137,9 +137,7 @@ def benchmark(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order within each round.")] = 0,
     quick: Annotated[
         bool,
-        typer.Option(
-            "--quick", help="A first answer, one to three minutes a task, marked as such."
-        ),
+        typer.Option("--quick", help="A first answer, one to five minutes a task, marked as such."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Results file; named by machine and versions if not given.")

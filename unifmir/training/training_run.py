@@ -104,8 +104,8 @@ def train(request: TrainingRequest, watch: TrainingCallbacks) -> Provenance | No
     return _trained(request, TrainingCallbacks(lambda _: None, lambda *_: None), count)
 
 
-def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> Provenance | None:
-    state = request.out.with_name(request.out.name + STATE_SUFFIX)
+def _check_place(request: TrainingRequest, state: Path, *, first: bool) -> None:
+    """Refuse what would be lost, and say where there is nothing to go on with."""
     if state.exists() and not request.resume:
         raise CheckpointError(
             f"{state} is an unfinished training: go on with --resume, or remove the file"
@@ -115,12 +115,17 @@ def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> 
             f"{request.out} is a finished model, which is not replaced: name another file with "
             "--out, or remove this one"
         )
-    if request.resume and not state.exists() and is_first(count):
+    if request.resume and not state.exists() and first:
         logger.warning(
             "%s has no unfinished training to go on with (%s is not there): it begins anew",
             request.out,
             state.name,
         )
+
+
+def _trained(request: TrainingRequest, watch: TrainingCallbacks, count: int) -> Provenance | None:
+    state = request.out.with_name(request.out.name + STATE_SUFFIX)
+    _check_place(request, state, first=is_first(count))
     training, held_out = set_up(
         request.config, request.init, request.device, request.features, count
     )
