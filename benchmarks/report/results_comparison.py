@@ -133,7 +133,7 @@ def compare(before: Results, after: Results, *, threshold: float = THRESHOLD) ->
     if not (isfinite(threshold) and threshold >= 0):
         raise BenchmarkError(f"threshold {threshold}: expected a part of 0 or more, such as 0.05")
     elsewhere = _differ(before.machine, after.machine, SAME_MACHINE) != []
-    first, second = _Run.of(before), _Run.of(after)
+    first, second = _KeyedRows.of(before), _KeyedRows.of(after)
     ours, theirs = first.rows, second.rows
     shared = [key for key in ours if key in theirs]
     found = {key: _sides(key, first, second, elsewhere=elsewhere) for key in shared}
@@ -212,7 +212,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _KeyedRows:
     """One file, by the keys of its rows."""
 
     settings: Mapping[str, Any]
@@ -221,12 +221,12 @@ class _Run:
     """Times over their baselines' in the same rounds, where those are there."""
 
     @classmethod
-    def of(cls, results: Results) -> "_Run":
+    def of(cls, results: Results) -> "_KeyedRows":
         rows = {row.subject.key: row for row in results.rows}
         return cls(results.settings, rows, _to_baselines(rows))
 
 
-def _sides(key: str, before: _Run, after: _Run, *, elsewhere: bool) -> _Sides | RowPair:
+def _sides(key: str, before: _KeyedRows, after: _KeyedRows, *, elsewhere: bool) -> _Sides | RowPair:
     """Both sides of a row that is tested; or its pair, where there is nothing to test."""
     one, other = before.rows[key], after.rows[key]
     subject = one.subject
@@ -295,7 +295,7 @@ def _distrusted(row: Row) -> str:
     return "" if np.all(np.isfinite(medians) & (medians > 0)) else "times that are no numbers"
 
 
-def _other_threads(before: _Run, after: _Run, one: Row, other: Row) -> str:
+def _other_threads(before: _KeyedRows, after: _KeyedRows, one: Row, other: Row) -> str:
     for name, first, second in (
         ("threads", before.settings.get("threads"), after.settings.get("threads")),
         ("threads in the runtime", one.ran.get("threads"), other.ran.get("threads")),

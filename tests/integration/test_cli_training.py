@@ -55,7 +55,11 @@ def test_fine_tuning_writes_a_model_whose_other_tasks_are_unchanged(
     assert changed
     assert "simulating" in result.stderr
     assert all(key.startswith(("conv_firstsr", "upsamplesr")) for key in changed)
-    words = run("train", "finetune", "--init", out, "--task", "sr", "--steps", 1, "--out", out)
+    options = ("--init", out, "--task", "sr", "--steps", 1)
+    again = run("train", "finetune", *options, "--out", out)
+    assert again.exit_code == 2
+    assert "tuned.safetensors is a finished model, which is not replaced" in again.stderr
+    words = run("train", "finetune", *options, "--out", tmp_path / "further.safetensors")
     assert words.stdout.endswith(" MB, sr, steps: 1, intensities: own\n")
 
 
