@@ -48,7 +48,8 @@ class Latency(JsonValues):
     copy_ms: Amount | None = None
     """Median time of the copies to and from the device."""
     starts: tuple[Count, ...] = ()
-    """Rounds of each start of the process, in turn; empty: all are of one."""
+    """Rounds of each start of the table, in turn, 0 where this subject was not started; empty: all
+    are of one."""
     baseline_ms: tuple[tuple[Amount, ...], ...] = ()
     """Samples of the baseline right before and right after the own, by round; empty where the
     baseline had one turn a round, as the others."""
@@ -220,8 +221,8 @@ def _contradiction(row: Row) -> str | None:
     taken = [sample for samples in rounds for sample in samples]
     if row.latency and row.latency.starts and sum(row.latency.starts) != len(rounds):
         return f"starts are {list(row.latency.starts)}; expected as many rounds as {len(rounds)}"
-    if row.latency and 0 in row.latency.starts:
-        return "a start has no rounds"
+    if row.latency and len(row.latency.starts) > 1 and sum(map(bool, row.latency.starts)) < 2:
+        return f"starts are {list(row.latency.starts)}; expected rounds of two at least"
     beside = row.latency.baseline_ms if row.latency else ()
     if beside and len(beside) != len(rounds):
         return f"baseline_ms has {len(beside)} rounds; expected as many as rounds_ms, {len(rounds)}"

@@ -98,6 +98,9 @@ class GroupRun:
             started = time.monotonic()
             with ExitStack() as stack:
                 last_step += self._start(wanted, number, stack)
+            for one in subjects:
+                # Of all alike: who is left out now may be wanted again, as others tell more.
+                one.end_start()
             number += 1
             wanted = self._unsettled(subjects, number, 2 * time.monotonic() - began - started)
         self.steps.reach(last_step, f"{self.group.title}: measured")
@@ -201,8 +204,6 @@ class GroupRun:
             if count > self._rounds:
                 more += self._more_steps(len(now))
             self._run_round(now, own, f"{self.group.title}: start {number + 1}, round {count}")
-        for one in wanted:
-            one.starts.append(len(one.rounds_ms) - sum(one.starts))
         elapsed = MachineCounters.read().at_s - started.at_s
         self._busiest = busiest_process(before, process_times(), own, elapsed) or self._busiest
         return more

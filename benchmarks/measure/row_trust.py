@@ -111,7 +111,7 @@ def _width(times: SubjectTimes) -> Iterator[Finding]:
     found = times.found
     most = allowed(found, times.target)
     if found.half_width > most:
-        starts = len(times.own.starts)
+        starts = sum(count > 0 for count in times.own.starts)
         after = f"after {starts} starts" if starts > 1 else "within one start"
         what = f"{found.value:.3g} times as fast" if times.is_ratio else "its time"
         told = f"{what} is known to ±{found.half_width:.0%} {after}"

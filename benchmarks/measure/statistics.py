@@ -132,7 +132,8 @@ def spread(by_round: Numbers, starts: Sequence[int] = ()) -> Spread:
     by_round : sequence of float
         Above 0, one value a round.
     starts : sequence of int
-        Rounds of each start, in turn; with fewer than two every round is a unit.
+        Rounds of each start, in turn, 0 where it was left out; with fewer than two every round is a
+        unit.
 
     Raises
     ------
@@ -191,7 +192,7 @@ class _Units:
         logs = np.log(np.asarray(by_round, dtype=float))
         if len(starts) > 1:
             ends = np.cumsum([0, *starts])
-            parts = [logs[first:end] for first, end in pairwise(ends)]
+            parts = [logs[first:end] for first, end in pairwise(ends) if end > first]
         else:
             parts = list(logs[:, None])
         if len(parts) < 2:

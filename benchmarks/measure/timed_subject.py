@@ -50,7 +50,7 @@ class TimedSubject:
     cold: list[ColdStart] = field(default_factory=list)
     """Cold start of every process."""
     starts: list[int] = field(default_factory=list)
-    """Rounds of every start."""
+    """Rounds of every start of the table; 0 where it was left out."""
     runs: int = 1
     settling: bool = False
     expected_s: float = 0.0
@@ -191,6 +191,10 @@ class TimedSubject:
         if gpu is not None:
             self.watch.look_at(gpu, set(own))
         return taken
+
+    def end_start(self) -> None:
+        """Note how many rounds it had since the last start."""
+        self.starts.append(len(self.rounds_ms) - sum(self.starts))
 
     def read_memory(self, gpu: Gpu | None) -> None:
         """Read memory after the first run: later ones find it kept in pieces that do not fit."""

@@ -87,3 +87,10 @@ def test_the_baseline_is_once_as_fast_as_itself_whatever_the_others_do():
     found = ratio_spreads("base", {"base": base, "own": own})
     assert found["base"].interval == (1.0, 1.0)
     assert found["own"].half_width > 0
+
+
+def test_a_subject_that_was_left_out_of_a_start_is_compared_in_the_others():
+    base = latency([[10.0], [20.0], [99.0], [30.0]], [1.0] * 4, starts=[1, 1, 1, 1])
+    own = latency([[5.0], [10.0], [15.0]], [1.0] * 3, starts=[1, 1, 0, 1])
+    assert between(base, own).ratio == pytest.approx(2.0)
+    assert between(base, own).interval == pytest.approx((2.0, 2.0))
