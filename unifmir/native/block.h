@@ -19,27 +19,42 @@ typedef struct {
     Matrix qkv, proj, fc1, fc2;  /* qkv: queries, keys, values; heads inside */
     const float *position;       /* [heads][key][query] */
     const float *centre;         /* bf16: of the hidden layer, taken off before it is rounded */
+    const float *proj_exact;     /* bf16: proj in fp32, [columns][rows, filled up to vectors] */
 } Block;
 
 enum { PLAIN, ADD, GELU };
 
-/* Over the channels of 64 pixels; `plane` floats lie between two channels. */
+/* Mean over the channels of a vector of pixels, and what LayerNorm multiplies by; `plane` floats lie
+ * between two channels. */
+typedef struct {
+    vec mean, scale;
+} Spread;
+
+INLINE Spread spread_of(const float *x, int64_t plane, int64_t channels) {
+    const vec share = all(1.0f / (float)channels);
+    vec sum = all(0), square = all(0);
+    for (int64_t c = 0; c < channels; c++) sum += load(x + c * plane);
+    Spread out = {sum * share, all(0)};
+    for (int64_t c = 0; c < channels; c++) {
+        vec d = load(x + c * plane) - out.mean;
+        square += d * d;
+    }
+    vec variance = square * share + all(1e-5f);
+    for (int l = 0; l < LANES; l++) out.scale[l] = 1.0f / __builtin_sqrtf(variance[l]);
+    return out;
+}
+
+INLINE vec normed(vec x, Spread of, float weight, float bias) {
+    return (x - of.mean) * of.scale * all(weight) + all(bias);
+}
+
+/* Over the channels of 64 pixels. */
 INLINE void layer_norm(const float *x, int64_t plane, const float *norm, int64_t channels,
                        float *out, int64_t out_plane) {
-    const vec share = all(1.0f / (float)channels);
     for (int at = 0; at < PIXELS; at += LANES) {
-        vec sum = all(0), square = all(0);
-        for (int64_t c = 0; c < channels; c++) sum += load(x + c * plane + at);
-        vec mean = sum * share;
-        for (int64_t c = 0; c < channels; c++) {
-            vec d = load(x + c * plane + at) - mean;
-            square += d * d;
-        }
-        vec variance = square * share + all(1e-5f), scale;
-        for (int l = 0; l < LANES; l++) scale[l] = 1.0f / __builtin_sqrtf(variance[l]);
-        for (int64_t c = 0; c < channels; c++) {
-            vec d = (load(x + c * plane + at) - mean) * scale;
-            store(out + c * out_plane + at, d * all(norm[c]) + all(norm[channels + c]));
-        }
+        const Spread of = spread_of(x + at, plane, channels);
+        for (int64_t c = 0; c < channels; c++)
+            store(out + c * out_plane + at,
+                  normed(load(x + c * plane + at), of, norm[c], norm[channels + c]));
     }
 }

@@ -47,6 +47,7 @@ class Block(ctypes.Structure):
         ("fc2", Matrix),
         ("position", c_void_p),
         ("centre", c_void_p),
+        ("proj_exact", c_void_p),
     )
 
 

@@ -21,10 +21,6 @@ LOG2E = log2(e)
 """Softmax is computed with powers of 2: scores are multiplied by this."""
 POINTS_DOWN, POINTS_ACROSS = (0.0, 11 / 16, -11 / 16, 23 / 16, -23 / 16), (0.0, 1.0, -1.0)
 """Points at which winograd_bf16.c knows kernels, beside infinity."""
-IN_FP32 = ("proj",)
-"""Matrices that stay fp32 in a block of bf16. With a tenth of the products, this one made half of
-the error: what attention gives is nearly the same for all pixels of a window, and so is what
-rounding does to it."""
 
 
 def pack_matrix(weight: Float32[Tensor, "rows columns"], bf16: bool) -> Float[Tensor, "..."]:
@@ -165,6 +161,7 @@ def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float
         "norm2": pack_norm(swin.norm2, reads.get("fc1")),
         "position": pack_position(attention),
         "centre": pack_bias(hidden, swin.mlp.fc1.out_features),
+        "proj_exact": F.pad(attention.proj.weight.T, (0, -channels % LANES)).contiguous(),
     }
     for name, layer in layers.items():
         weight, offset = layer.weight.double(), layer.bias.double()
@@ -175,7 +172,7 @@ def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float
             exact, offset = weight * scale, offset * scale[:, 0]
         if name in reads:
             exact = round_to_bf16(exact, reads[name].spread)
-        parts[name] = pack_matrix(exact.float(), bf16 and name not in IN_FP32)
+        parts[name] = pack_matrix(exact.float(), bf16)
         parts[f"{name}_bias"] = pack_bias(offset.float(), layer.out_features)
     return parts
 

@@ -126,8 +126,8 @@ static void attend_bf16(const pair *q, const pair *k, const uint16_t *v, const f
 #pragma GCC unroll 4
         for (int s = 0; s < SPAN; s++) {
             const float *score = scores + key * PIXELS + s * LANES;
-            vec even = exp2_of(larger(load(score) - most[s], all(-126.0f)));
-            vec odd = exp2_of(larger(load(score + PIXELS) - most[s], all(-126.0f)));
+            vec even = exp2_roughly(load(score) - most[s]);
+            vec odd = exp2_roughly(load(score + PIXELS) - most[s]);
             total[s] += even + odd;
             store_pairs(shares + key / 2 * PIXELS + s * LANES, even, odd);
         }
@@ -153,16 +153,58 @@ INLINE void activate(const float *rows, const float *centre, int64_t count, pair
         }
 }
 
+/* Rows of fp32 as pairs, less their means: what attention gives is nearly the same for all pixels of a
+ * window, and so would be what rounding does to it. */
+INLINE void pair_differences(const float *rows, int64_t count, float *means, pair *out) {
+    for (int64_t r = 0; r < count; r++) {
+        vec sum = all(0);
+        for (int at = 0; at < PIXELS; at += LANES) sum += load(rows + r * PIXELS + at);
+        means[r] = _mm512_reduce_add_ps((__m512)sum) / PIXELS;
+    }
+    for (int64_t r = 0; r < count; r += 2)
+        for (int at = 0; at < PIXELS; at += LANES) {
+            const float *even = rows + r * PIXELS + at;
+            vec odd = all(0);
+            if (r + 1 < count) odd = load(even + PIXELS) - all(means[r + 1]);
+            store_pairs(out + r / 2 * PIXELS + at, load(even) - all(means[r]), odd);
+        }
+}
+
+/* What a matrix makes of numbers that all pixels share, with its bias: in fp32, as it is one column.
+ * Weights: [columns][rows, filled up to vectors], out as well. */
+INLINE void shared_part(const float *weights, const float *bias, const float *shared, int64_t rows,
+                        int64_t columns, float *out) {
+    const int64_t filled = (rows + LANES - 1) / LANES * LANES;
+    memcpy(out, bias, rows * sizeof(float));
+    for (int64_t k = 0; k < columns; k++)
+        for (int64_t r = 0; r < filled; r += LANES)
+            store(out + r, load(out + r) + load(weights + k * filled + r) * all(shared[k]));
+}
+
+/* LayerNorm as pairs. */
+INLINE void layer_norm_pairs(const float *x, const float *norm, int64_t channels, pair *out) {
+    const float *bias = norm + channels;
+    for (int at = 0; at < PIXELS; at += LANES) {
+        const Spread of = spread_of(x + at, PIXELS, channels);
+        for (int64_t c = 0; c < channels; c += 2) {
+            const float *even = x + c * PIXELS + at;
+            vec odd = all(0);
+            if (c + 1 < channels) odd = normed(load(even + PIXELS), of, norm[c + 1], bias[c + 1]);
+            store_pairs(out + c / 2 * PIXELS + at, normed(load(even), of, norm[c], bias[c]), odd);
+        }
+    }
+}
+
 static void window_block_bf16(const Block *b, const float *mask, float *x, float *work) {
     const int64_t c = b->channels, pairs = (b->width + 1) / 2, plane = PIXELS * PIXELS;
     const int64_t wide = 3 * c > b->hidden ? 3 * c : b->hidden;
-    float *normed = work, *qkv = normed + c * PIXELS, *heads = qkv + (wide + ROWS) * PIXELS;
+    float *qkv = work, *heads = qkv + (wide + ROWS) * PIXELS;
     float *scores = heads + c * PIXELS;
     pair *shares = (pair *)(scores + plane), *in = shares + plane / 2;
     pair *q = in + in_tiles((wide + 1) / 2) * PIXELS, *k = q + pairs * PIXELS;
     uint16_t *v = (uint16_t *)(k + pairs * PIXELS);
-    layer_norm(x, PIXELS, b->norm1, c, normed, PIXELS);
-    pair_rows(normed, c, in);
+    float *means = qkv, *offset = means + c; /* queries, keys and values are done with by then */
+    layer_norm_pairs(x, b->norm1, c, in);
     linear_bf16(b->qkv, in, 3 * c, c, qkv, PLAIN);
     for (int64_t h = 0; h < b->heads; h++) {
         const float *head = qkv + h * b->width * PIXELS;
@@ -172,9 +214,10 @@ static void window_block_bf16(const Block *b, const float *mask, float *x, float
         attend_bf16(q, k, v, b->position + h * plane, mask, b->width, scores, shares,
                     heads + h * b->width * PIXELS);
     }
-    linear(b->proj, heads, c, c, x, ADD);
-    layer_norm(x, PIXELS, b->norm2, c, normed, PIXELS);
-    pair_rows(normed, c, in);
+    pair_differences(heads, c, means, in);
+    shared_part(b->proj_exact, b->proj.bias, means, c, c, offset);
+    linear_bf16((Matrix){b->proj.weights, offset}, in, c, c, x, ADD);
+    layer_norm_pairs(x, b->norm2, c, in);
     linear_bf16(b->fc1, in, b->hidden, c, qkv, PLAIN);
     activate(qkv, b->centre, b->hidden, in);
     linear_bf16(b->fc2, in, c, b->hidden, x, ADD);

@@ -46,6 +46,7 @@ class NativeBlock(Packed):
             *(self.matrix(name) for name in ("qkv", "proj", "fc1", "fc2")),
             self.pointer("position"),
             self.pointer("centre"),
+            self.pointer("proj_exact"),
         )
         lib, count, (n, _, height, width) = load_library(), ctypes.c_int64(0), images.shape
         need = lib.swin_work(block)

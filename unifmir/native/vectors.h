@@ -116,7 +116,7 @@ INLINE vec gelu_of(vec x) {
 /* bf16: two bytes an element, sums in fp32. The instructions that multiply take pairs: elements 2k
  * and 2k + 1 of the sum lie side by side. "Pairs" are [sum / 2][64 pixels][2]; a sum of odd length
  * ends in zeros. */
-#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 #define HAS_BF16
 
 typedef uint32_t pair __attribute__((may_alias)); /* two bf16 */
@@ -161,14 +161,13 @@ INLINE void store_pairs(pair *to, vec even, vec odd) {
 /* gelu_of for numbers that are rounded to bf16 next, by 2e-3: error 8e-5 of what is taken off. Not
  * so softmax: with weights of that error intensities shift by up to a thousandth. */
 INLINE vec exp2_roughly(vec x) {
-    const vec magic = all(12582912.0f);
-    vec shifted = x + magic;
-    vec r = x - (shifted - magic);
-    vec p = all(5.517166175e-02f);
-    p = p * r + all(2.426111216e-01f);
-    p = p * r + all(6.932609868e-01f);
-    p = p * r + all(9.999280736e-01f);
-    return (vec)((ivec)p + ((ivec)shifted << 23));
+    vec r = (vec)_mm512_reduce_ps((__m512)x, 1); /* x less its integer part, which is below it */
+    vec p = all(1.353417e-02f);
+    p = p * r + all(5.201146e-02f);
+    p = p * r + all(2.4144275e-01f);
+    p = p * r + all(6.9300384e-01f);
+    p = p * r + all(1.00000259f);
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)x);
 }
 
 INLINE vec gelu_roughly(vec x) {

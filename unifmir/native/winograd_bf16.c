@@ -61,8 +61,8 @@ INLINE int64_t place_of(int64_t down, int64_t across) {
 
 /* Floats of memory a thread needs. */
 int64_t winograd_bf16_work(const Conv *c) {
-    return POINTS * apart(c, TILES) + 2 * HIGH * ACROSS * MOST_PLACE + WIDE * TILES + 4 * LANES +
-           POINTS * AMX_TILE * TILES + HIGH * WIDE * TILES;
+    return POINTS * apart(c, TILES) + 2 * HIGH * ACROSS * MOST_PLACE + POINTS * AMX_TILE * TILES +
+           HIGH * WIDE * TILES;
 }
 
 INLINE vec from_two(vec a, vec b, int start, int step) {
@@ -70,25 +70,36 @@ INLINE vec from_two(vec a, vec b, int start, int step) {
     return (vec)_mm512_permutex2var_ps((__m512)a, (__m512i)(lanes * step + start), (__m512)b);
 }
 
-/* One channel's pixels by their place in a tile, [4 rows][4 columns][tile], less the centre; `row` is
- * room for one. Whole vectors are written: what is too much is overwritten by the next row, or not read. */
-INLINE void sort_pixels(const float *image, Size size, Part p, float centre, float *restrict row,
-                        float *out) {
-    const int64_t place = place_of(p.down, p.across), wide = WIDE * p.across + 2;
-    const int64_t start = WIDE * p.left - 1, from = start < 0 ? 0 : start;
-    const int64_t end = start + wide < size.width ? start + wide : size.width;
-    memset(row, 0, (wide + 3 * LANES) * sizeof(float));
+/* Which of sixteen pixels from `at` on are among the first `width` of a row. */
+INLINE __mmask16 inside(int64_t at, int64_t width) {
+    const int64_t before = at < 0 ? -at : 0, left = width - at;
+    const int64_t until = left < 0 ? 0 : left < LANES ? left : LANES;
+    return (__mmask16)(((1u << until) - 1) & ~((1u << (before < LANES ? before : LANES)) - 1));
+}
+
+/* One channel's pixels by their place in a tile, [4 rows][4 columns][tile], less the centre. Whole
+ * vectors are written: what is too much is overwritten by the next row, or not read. Around the image
+ * are zeros, which are not in memory. */
+INLINE void sort_pixels(const float *image, Size size, Part p, float centre, float *out) {
+    const int64_t place = place_of(p.down, p.across), left = WIDE * p.left - 1;
+    const vec outside = all(-centre);
+    __mmask16 within[2 * TILES * WIDE / LANES + 2];
+    for (int64_t i = 0; i * LANES < WIDE * p.across + LANES; i++)
+        for (int column = 0; column < ACROSS; column += WIDE)
+            within[i * WIDE + column / WIDE] = inside(left + column + i * LANES, size.width);
     for (int64_t down = 0; down < HIGH * p.down + 2; down++) {
         const int64_t y = HIGH * p.top + down - 1;
-        if (y >= 0 && y < size.height)
-            memcpy(row + from - start, image + y * size.width + from, (end - from) * sizeof(float));
-        else
-            memset(row, 0, wide * sizeof(float));
+        const float *row = image + y * size.width + left;
         float *to = out + down % HIGH * ACROSS * place + down / HIGH * p.across;
         for (int64_t tile = 0; tile < p.across; tile += LANES)
             for (int column = 0; column < ACROSS; column += WIDE) {
-                const float *pixels = row + WIDE * tile + column;
-                vec a = load(pixels) - all(centre), b = load(pixels + LANES) - all(centre);
+                vec a = outside, b = outside;
+                if (y >= 0 && y < size.height) {
+                    const __mmask16 *mask = within + WIDE * tile / LANES * WIDE + column / WIDE;
+                    const float *pixels = row + WIDE * tile + column;
+                    a += (vec)_mm512_maskz_loadu_ps(mask[0], pixels);
+                    b += (vec)_mm512_maskz_loadu_ps(mask[WIDE], pixels + LANES);
+                }
                 store(to + column * place + tile, from_two(a, b, 0, 2));
                 store(to + (column + 1) * place + tile, from_two(a, b, 1, 2));
             }
@@ -132,12 +143,12 @@ static void image_to_points(const Conv *c, const float *centre, const float *ima
     const int64_t pairs = pairs_of(c), more = in_tiles(pairs) - pairs;
     for (int point = 0; more && point < POINTS; point++)
         memset(out + point * step + pairs * p.many, 0, more * p.many * sizeof(pair));
-    float *second = work + HIGH * ACROSS * place, *row = second + HIGH * ACROSS * place;
+    float *second = work + HIGH * ACROSS * place;
     for (int64_t channel = 0; channel < c->in; channel += 2) {
         const int alone = channel + 1 == c->in;
-        sort_pixels(image + channel * size.plane, size, p, centre[channel], row, work);
+        sort_pixels(image + channel * size.plane, size, p, centre[channel], work);
         if (!alone)
-            sort_pixels(image + (channel + 1) * size.plane, size, p, centre[channel + 1], row, second);
+            sort_pixels(image + (channel + 1) * size.plane, size, p, centre[channel + 1], second);
         for (int64_t at = 0; at < p.many; at += LANES) {
             vec even[POINTS], odd[POINTS] = {{0}};
             tiles_down(work + at, place, p.across, even);
