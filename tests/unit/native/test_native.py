@@ -233,6 +233,27 @@ def test_what_inputs_have_in_common_is_not_rounded():
     assert errors[1].psnr_db > errors[0].psnr_db + 6
 
 
+@needs_bf16
+@every_instruction
+def test_what_a_window_shares_behind_attention_is_multiplied_in_fp32():
+    """On a flat image attention gives the same at all pixels, and its matrix costs no accuracy."""
+    torch.manual_seed(0)
+    network = build(SingleTaskConfig("sr", BodyConfig(30, (1,), (2,), 8, 60))).eval()
+    network.load_state_dict(filled(network.state_dict(), seed=3))
+    (block,) = (part for part in network.modules() if isinstance(part, SwinBlock))
+    with torch.no_grad():
+        # Each pixel takes the same of all, and values are biases that bf16 holds: what could be
+        # rounded is the matrix behind attention.
+        block.attn.qkv.weight.zero_()
+        block.attn.qkv.bias.copy_(block.attn.qkv.bias.bfloat16())
+        block.attn.relative_position_bias_table.zero_()
+        block.mlp.fc2.weight.zero_()
+    image = torch.full((1, 1, 16, 16), 0.5)
+    with torch.inference_mode():
+        error = native.accelerate(network, precision="bf16")(image) - network(image)
+    assert float(error.abs().max()) < 1e-5
+
+
 def test_rounding_for_real_inputs_errs_less_on_them_than_to_nearest():
     rng = np.random.default_rng(0)
     # Mostly one direction, as the pixels of a dark background are.
