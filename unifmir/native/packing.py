@@ -156,12 +156,13 @@ def pack_block(swin: SwinBlock, bf16: bool, moments: Moments) -> dict[str, Float
         name: Inputs.of(moments[norm]) for name, norm in before.items() if bf16 and norm in moments
     }
     hidden = reads["fc2"].centre.float() if "fc2" in reads else None
+    exact_proj = attention.proj.weight.T if bf16 else torch.zeros(0, channels)
     parts = {
         "norm1": pack_norm(swin.norm1, reads.get("qkv")),
         "norm2": pack_norm(swin.norm2, reads.get("fc1")),
         "position": pack_position(attention),
         "centre": pack_bias(hidden, swin.mlp.fc1.out_features),
-        "proj_exact": F.pad(attention.proj.weight.T, (0, -channels % LANES)).contiguous(),
+        "proj_exact": F.pad(exact_proj, (0, -channels % LANES)).contiguous(),
     }
     for name, layer in layers.items():
         weight, offset = layer.weight.double(), layer.bias.double()
